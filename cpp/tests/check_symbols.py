@@ -21,17 +21,12 @@ UNDEFINED_KIND = "U"
 
 
 def symbols(nm: str, path: Path) -> list[tuple[str, str]]:
-    """List the (kind, demangled name) of every symbol of an object file."""
-    answer = subprocess.run(
-        [nm, "--demangle", "--format=posix", str(path)], capture_output=True, text=True, check=True
-    )
-    # A line is "name kind [value size]"; a demangled name may hold spaces, the rest does not.
-    found = []
-    for line in answer.stdout.splitlines():
-        words = line.split(" ")
-        place = max(i for i, word in enumerate(words) if len(word) == 1 and i > 0)
-        found.append((words[place], " ".join(words[:place])))
-    return found
+    """List the (kind, name) of every symbol of an object file, names as the linker sees them."""
+    command = [nm, "--format=posix", str(path)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    # A line is "name kind [value [size]]".
+    lines = (line.split() for line in answer.stdout.splitlines())
+    return [(kind, name) for name, kind, *_ in lines]
 
 
 def complaints(nm: str, path: Path) -> list[str]:
