@@ -1,0 +1,91 @@
+"""What the documentation says holds: its code runs, its links lead somewhere, its commands exist."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib as mpl
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+
+
+class Block(NamedTuple):
+    """A fenced block of a Markdown file."""
+
+    language: str
+    line: int
+    text: str
+
+
+def blocks(document: Path) -> list[Block]:
+    """Find the fenced blocks of a Markdown file; `line` is where a block's text starts."""
+    text = document.read_text(encoding="utf-8")
+    fences = re.finditer(r"^```(\w*)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    return [Block(m[1], text[: m.start(2)].count("\n") + 1, m[2]) for m in fences]
+
+
+def each_document() -> pytest.MarkDecorator:
+    """Repeat a test for every document, named by its path."""
+    return pytest.mark.parametrize(
+        "document", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS]
+    )
+
+
+@each_document()
+def test_python_blocks_run(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of one document run in order, in one namespace, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    mpl.use("Agg")
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for block in blocks(document):
+        if block.language == "python":
+            # Leading newlines make a traceback show the document's own line.
+            source = "\n" * (block.line - 1) + block.text
+            exec(compile(source, str(document), "exec"), namespace)
+
+
+@each_document()
+def test_links_lead_to_files(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text(encoding="utf-8"))
+    missing = [
+        link
+        for link in links
+        if not link.startswith(("http://", "https://")) and not (document.parent / link).exists()
+    ]
+    assert not missing
+
+
+@each_document()
+def test_commands_exist(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    for command in set(re.findall(r"(?:^|`|&& )pocketcnn ([a-z]+)", text, flags=re.MULTILINE)):
+        answer = subprocess.run(
+            [sys.executable, "-m", "pocketcnn", command, "--help"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert answer.returncode == 0, f"pocketcnn {command}: {answer.stderr}"
+
+
+@each_document()
+def test_nox_sessions_exist(document: Path) -> None:
+    sessions = re.findall(
+        r"^@nox\.session.*\ndef (\w+)", (ROOT / "noxfile.py").read_text(), flags=re.MULTILINE
+    )
+    named = re.findall(r"nox -s (\w+)", document.read_text(encoding="utf-8"))
+    assert set(named) <= set(sessions)
+
+
+def test_cmake_lines_are_those_of_the_example() -> None:
+    example = (ROOT / "examples" / "find_package" / "CMakeLists.txt").read_text(encoding="utf-8")
+    found = next(block for block in blocks(ROOT / "README.md") if block.language == "cmake")
+    assert "find_package(pocketcnn" in example
+    assert "pocketcnn::pocketcnn" in found.text
+    assert "pocketcnn::pocketcnn" in example
