@@ -1,4 +1,4 @@
-"""What the documentation says holds: its code runs, its links lead somewhere, its commands exist."""
+"""What the documentation says holds: code runs, links lead somewhere, commands exist."""
 
 from __future__ import annotations
 
