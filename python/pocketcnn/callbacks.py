@@ -1,0 +1,228 @@
+"""What is called while a network trains: progress, early stopping, whatever a user adds."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from pocketcnn.checkpoint import network_arrays
+from pocketcnn.history import COLUMNS, Record
+
+if TYPE_CHECKING:
+    from pocketcnn.trainer import Trainer
+
+
+class Callback:
+    """Base class: override what is needed; every method does nothing here.
+
+    A callback may change `trainer.optimizer.lr` and set `trainer.stop = True`, which ends
+    training after the current epoch.
+    """
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Before the first epoch; `trainer.epoch`, `trainer.epochs`, `trainer.samples` are set."""
+
+    def on_epoch_begin(self, trainer: Trainer) -> None:
+        """Before the first batch of epoch `trainer.epoch` (counted from 1)."""
+
+    def on_batch_end(self, trainer: Trainer, size: int) -> None:
+        """After an update; `size` samples were in the batch, `trainer.loss` is their mean loss."""
+
+    def on_epoch_end(self, trainer: Trainer, record: Record) -> None:
+        """After validation, before the checkpoint is written."""
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """After the last epoch, also when training ends by an exception."""
+
+    def state_dict(self) -> dict[str, object]:
+        """Return what a resumed run needs: arrays, numbers, strings and None, by name."""
+        return {}
+
+    def load_state_dict(self, values: Mapping[str, object]) -> None:
+        """Take over what `state_dict` returned in the run that is resumed."""
+
+
+class ProgressBar(Callback):
+    """A table with a line an epoch and, in a terminal, a progress bar below it.
+
+    The bar shows the epoch's running loss and accuracy, the images a second and the time left
+    of the whole run. Where the stream is not a terminal only the table is written.
+
+    Parameters
+    ----------
+    stream : text file, optional
+        Where to write; standard error when not given.
+    """
+
+    def __init__(self, *, stream: TextIO | None = None) -> None:
+        self.stream = stream
+        self._bar: tqdm[None] | None = None
+        self._due = 0.0
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Write the table's header and open the bar."""
+        stream = self._stream()
+        self._write(
+            f"{'epoch':>5}{'loss':>10}{'accuracy':>10}"
+            f"{'val loss':>11}{'val accuracy':>14}{'images/s':>11}{'time':>9}"
+        )
+        if stream.isatty():
+            done = trainer.epoch
+            self._bar = tqdm(
+                total=trainer.epochs * trainer.samples,
+                initial=done * trainer.samples,
+                file=stream,
+                leave=False,
+                dynamic_ncols=True,
+                bar_format="{desc} {percentage:3.0f}% |{bar}| {postfix}{remaining} left",
+                desc=self._description(trainer),
+                smoothing=0.1,
+            )
+
+    def on_epoch_begin(self, trainer: Trainer) -> None:
+        """Name the epoch."""
+        if self._bar is not None:
+            self._bar.set_description_str(self._description(trainer), refresh=False)
+
+    def on_batch_end(self, trainer: Trainer, size: int) -> None:
+        """Advance the bar; its text changes ten times a second."""
+        if self._bar is None:
+            return
+        now = time.perf_counter()
+        if now >= self._due:
+            self._due = now + 0.1
+            loss, accuracy, speed = trainer.running()
+            self._bar.set_postfix_str(
+                f"loss {loss:.4f}, {accuracy:.1%}, {speed:,.0f} images/s, ", refresh=False
+            )
+        self._bar.update(size)
+
+    def on_epoch_end(self, trainer: Trainer, record: Record) -> None:
+        """Write the epoch's line."""
+        val_loss, val_accuracy = record["val_loss"], record["val_accuracy"]
+        self._write(
+            f"{record['epoch']:>5}{record['loss']:>10.4f}{record['accuracy']:>10.2%}"
+            f"{'-' if val_loss is None else format(val_loss, '.4f'):>11}"
+            f"{'-' if val_accuracy is None else format(val_accuracy, '.2%'):>14}"
+            f"{record['images_per_second']:>11,.0f}{format_seconds(record['seconds']):>9}"
+        )
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Remove the bar; the table stays."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _stream(self) -> TextIO:
+        return sys.stderr if self.stream is None else self.stream
+
+    def _write(self, line: str) -> None:
+        tqdm.write(line, file=self._stream())
+
+    @staticmethod
+    def _description(trainer: Trainer) -> str:
+        return f"epoch {trainer.epoch}/{trainer.epochs}"
+
+
+class EarlyStopping(Callback):
+    """Stop when a quantity has not improved for some epochs.
+
+    Parameters
+    ----------
+    monitor : str, default "val_loss"
+        A key of the history's records. Accuracies and `images_per_second` should rise, all
+        others fall.
+    patience : int, default 5
+        How many epochs without improvement are borne.
+    min_delta : float, default 0
+        How much better than the best so far counts as an improvement.
+    restore_best : bool, default False
+        Put the weights of the best epoch back at the end.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        *,
+        patience: int = 5,
+        min_delta: float = 0.0,
+        restore_best: bool = False,
+    ) -> None:
+        if monitor not in COLUMNS:
+            raise ValueError(f"monitor is {monitor!r}: wanted one of {', '.join(COLUMNS)}")
+        if patience < 1:
+            raise ValueError(f"patience is {patience}: wanted at least 1")
+        self.monitor = monitor
+        self.patience = patience
+        self.min_delta = min_delta
+        self.restore_best = restore_best
+        self.best: float | None = None
+        self.best_epoch = 0
+        self._best_arrays: dict[str, NDArray[np.generic]] = {}
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Forget an earlier run."""
+        del trainer
+        self.best = None
+        self.best_epoch = 0
+        self._best_arrays = {}
+
+    def on_epoch_end(self, trainer: Trainer, record: Record) -> None:
+        """Compare with the best epoch so far.
+
+        Raises
+        ------
+        ValueError
+            The monitored quantity is not measured: `fit` was given no validation data.
+        """
+        value = dict(record)[self.monitor]
+        if not isinstance(value, (int, float)):
+            raise ValueError(f"monitor {self.monitor!r} needs validation data: fit was given none")
+        rising = self.monitor.endswith("accuracy") or self.monitor == "images_per_second"
+        gain = math.inf if self.best is None else (value - self.best) * (1 if rising else -1)
+        if gain > self.min_delta:
+            self.best, self.best_epoch = float(value), record["epoch"]
+            if self.restore_best:
+                arrays = network_arrays(trainer.net)
+                self._best_arrays = {name: array.copy() for name, array in arrays.items()}
+        elif record["epoch"] - self.best_epoch >= self.patience:
+            trainer.stop = True
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Put the best weights back when that was asked."""
+        for name, array in network_arrays(trainer.net).items():
+            if name in self._best_arrays:
+                array[...] = self._best_arrays[name]
+
+    def state_dict(self) -> dict[str, object]:
+        """Return the best value, its epoch and, with `restore_best`, its weights."""
+        return {"best": self.best, "best_epoch": self.best_epoch, **self._best_arrays}
+
+    def load_state_dict(self, values: Mapping[str, object]) -> None:
+        """Take over what `state_dict` returned in the run that is resumed."""
+        best, best_epoch = values.get("best"), values.get("best_epoch")
+        self.best = best if isinstance(best, float) else None
+        self.best_epoch = best_epoch if isinstance(best_epoch, int) else 0
+        self._best_arrays = {
+            name: array for name, array in values.items() if isinstance(array, np.ndarray)
+        }
+
+
+def format_seconds(seconds: float) -> str:
+    """Write a duration in a few characters: `0.31 s`, `12.5 s`, `3:07`, `1:02:45`.
+
+    >>> format_seconds(0.3125), format_seconds(187.2), format_seconds(3765)
+    ('0.31 s', '3:07', '1:02:45')
+    """
+    if seconds < 59.95:
+        return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,119 @@
+"""What happened during training: one record an epoch."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TypedDict, overload
+
+
+class Record(TypedDict):
+    """One epoch.
+
+    `loss` and `accuracy` are means over the epoch's training samples, each seen by the network
+    as it was at that moment; `val_loss` and `val_accuracy` are measured after the epoch and are
+    None without validation data. `seconds` is the training time without the validation.
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    seconds: float
+    images_per_second: float
+    learning_rate: float
+
+
+COLUMNS = tuple(Record.__annotations__)
+
+
+class History(Sequence[Record]):
+    """The records of a training run, in order.
+
+    It is indexed like a list, and `column` gives one quantity over all epochs.
+
+    Examples
+    --------
+    >>> from pocketcnn.history import History
+    >>> history = History([{"epoch": 1, "loss": 0.5, "accuracy": 0.8, "val_loss": None,
+    ...                     "val_accuracy": None, "seconds": 2.0, "images_per_second": 100.0,
+    ...                     "learning_rate": 0.001}])
+    >>> len(history), history[-1]["loss"], history.column("accuracy")
+    (1, 0.5, [0.8])
+    """
+
+    def __init__(self, records: Iterable[Record] = ()) -> None:
+        self.records = list(records)
+
+    def append(self, record: Record) -> None:
+        """Add the record of the next epoch."""
+        self.records.append(record)
+
+    def column(self, name: str) -> list[float | None]:
+        """Return one quantity of all epochs.
+
+        Parameters
+        ----------
+        name : str
+            A key of the records, such as `"val_accuracy"`.
+
+        Raises
+        ------
+        ValueError
+            There is no such quantity.
+        """
+        if name not in COLUMNS:
+            raise ValueError(f"name is {name!r}: wanted one of {', '.join(COLUMNS)}")
+        values: list[dict[str, float | None]] = [dict(record) for record in self.records]  # type: ignore[arg-type]  # a TypedDict's values are `object` to mypy
+        return [record[name] for record in values]
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> History: ...
+    def __getitem__(self, index: int | slice) -> Record | History:
+        if isinstance(index, slice):
+            return History(self.records[index])
+        return self.records[index]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, History) and self.records == other.records
+
+    __hash__ = None  # type: ignore[assignment]  # a mutable sequence, as list does
+
+    def __repr__(self) -> str:
+        return f"History({self.records!r})"
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write a table with a header line; what was not measured is left empty."""
+        with Path(path).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.records)
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Write a list of objects; what was not measured, or is not finite, is null."""
+        clean = [
+            {
+                name: None if isinstance(value, float) and not math.isfinite(value) else value
+                for name, value in record.items()
+            }
+            for record in self.records
+        ]
+        Path(path).write_text(json.dumps(clean, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def from_json(cls, path: str | os.PathLike[str]) -> History:
+        """Read what `to_json` wrote."""
+        return cls(json.loads(Path(path).read_text(encoding="utf-8")))

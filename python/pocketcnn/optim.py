@@ -1,0 +1,365 @@
+"""Optimisers: small classes that change parameter arrays in place.
+
+The arithmetic of a step is one native call an array (`functional.*_update`); what is here is
+the hyper-parameters, the state of each parameter, and their way in and out of a checkpoint.
+The definitions are PyTorch's; where they differ from the paper, the class says so.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketcnn import functional as F  # noqa: N812 (F is the name the documentation uses)
+
+Array = NDArray[np.floating]
+
+
+class Optimizer(ABC):
+    """What all optimisers share: a learning rate, weight decay, and state by parameter name.
+
+    Attributes
+    ----------
+    lr : float
+        The learning rate; may be changed between updates.
+    weight_decay : float
+        Coefficient of the L2 penalty.
+    state : dict of str to dict of str to ndarray
+        For each slot (`"velocity"`, `"m"`, ...) the array of each parameter, made at its first
+        update with the parameter's shape and dtype.
+    steps : int
+        How many updates were made.
+    """
+
+    hyperparameters: ClassVar[tuple[str, ...]] = ("lr", "weight_decay")
+
+    def __init__(self, lr: float, weight_decay: float) -> None:
+        self.lr = _at_least_zero("lr", lr)
+        self.weight_decay = _at_least_zero("weight_decay", weight_decay)
+        self.steps = 0
+        self.state: dict[str, dict[str, Array]] = {}
+
+    @property
+    @abstractmethod
+    def slots(self) -> tuple[str, ...]:
+        """The names of the state arrays that a parameter has."""
+
+    def update(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> None:
+        """Make one step: change every array of `params` in place.
+
+        Parameters
+        ----------
+        params : mapping of str to ndarray
+            C-contiguous float32 or float64 arrays.
+        grads : mapping of str to ndarray
+            The gradient of the loss, with the keys, shapes and dtypes of `params`.
+
+        Raises
+        ------
+        ValueError
+            The keys differ, or a gradient or the state kept for a parameter has another shape.
+        """
+        if params.keys() != grads.keys():
+            odd = sorted(set(params) ^ set(grads))
+            raise ValueError(f"params and grads must have the same keys; only one has {odd}")
+        self.steps += 1
+        for name, param in params.items():
+            slots = []
+            for slot in self.slots:
+                arrays = self.state.setdefault(slot, {})
+                if name not in arrays:
+                    arrays[name] = np.zeros_like(param, order="C")
+                slots.append(arrays[name])
+            self._update_one(param, grads[name], slots)
+
+    @abstractmethod
+    def _update_one(self, param: Array, grad: Array, slots: list[Array]) -> None:
+        """Change `param` and its `slots` (in the order of `self.slots`) in place."""
+
+    def state_dict(self) -> dict[str, object]:
+        """Return everything a later run needs to continue to the same bits.
+
+        Returns
+        -------
+        dict
+            `"steps"` and each hyper-parameter as a number, and `"<slot>/<parameter>"` for each
+            state array (the arrays themselves, not copies).
+        """
+        values: dict[str, object] = {name: getattr(self, name) for name in self.hyperparameters}
+        values["steps"] = self.steps
+        for slot, arrays in self.state.items():
+            values.update({f"{slot}/{name}": array for name, array in arrays.items()})
+        return values
+
+    def load_state_dict(self, values: Mapping[str, object]) -> None:
+        """Take over what `state_dict` returned, hyper-parameters included.
+
+        Parameters
+        ----------
+        values : mapping
+            From an optimiser of the same class.
+
+        Raises
+        ------
+        ValueError
+            `values` comes from another kind of optimiser.
+        """
+        scalars = {*self.hyperparameters, "steps"}
+        state: dict[str, dict[str, Array]] = {}
+        for key in values.keys() - scalars:
+            slot, _, name = key.partition("/")
+            array = values[key]
+            if not name or not isinstance(array, np.ndarray):
+                raise ValueError(f"values has {key!r}, which {type(self).__name__} does not know")
+            state.setdefault(slot, {})[name] = array.copy()
+        if missing := scalars - values.keys():
+            raise ValueError(f"values lacks {sorted(missing)} of {type(self).__name__}")
+        for name in scalars:
+            setattr(self, name, values[name])
+        self.state = state
+
+    def __repr__(self) -> str:
+        values = (f"{name}={getattr(self, name)!r}" for name in self.hyperparameters)
+        return f"{type(self).__name__}({', '.join(values)})"
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum when asked.
+
+    With `g = grad + weight_decay * p`: `v = momentum * v + g`, `p -= lr * v`. Nesterov's
+    momentum, in the form of Sutskever et al. (2013): `p -= lr * (g + momentum * v)`.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate.
+    momentum : float, default 0
+        Share of the last velocity that is kept; 0 to less than 1.
+    nesterov : bool, default False
+        Look ahead along the velocity; needs `momentum > 0`.
+    weight_decay : float, default 0
+        Coefficient of the L2 penalty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pocketcnn import optim
+    >>> w = np.array([1.0, 2.0])
+    >>> optim.SGD(0.1).update({"w": w}, {"w": np.array([1.0, -1.0])})
+    >>> w
+    array([0.9, 2.1])
+    """
+
+    hyperparameters = ("lr", "momentum", "nesterov", "weight_decay")
+
+    def __init__(
+        self, lr: float, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(lr, weight_decay)
+        self.momentum = _share("momentum", momentum)
+        self.nesterov = bool(nesterov)
+        if nesterov and momentum == 0:
+            raise ValueError("nesterov=True needs a momentum above 0, but momentum is 0")
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The velocity, unless the momentum is zero."""
+        return ("velocity",) if self.momentum else ()
+
+    def _update_one(self, param: Array, grad: Array, slots: list[Array]) -> None:
+        F.sgd_update(
+            param,
+            grad,
+            slots[0] if self.momentum else None,
+            lr=self.lr,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            weight_decay=self.weight_decay,
+        )
+
+
+class AdaGrad(Optimizer):
+    """AdaGrad (Duchi, Hazan, Singer, 2011): a rate that falls with a parameter's past gradients.
+
+    With `g = grad + weight_decay * p`: `s += g * g`, `p -= lr * g / (sqrt(s) + eps)`.
+
+    Parameters
+    ----------
+    lr : float, default 0.01
+        Learning rate.
+    eps : float, default 1e-10
+        Keeps the quotient finite.
+    weight_decay : float, default 0
+        Coefficient of the L2 penalty.
+    """
+
+    hyperparameters = ("lr", "eps", "weight_decay")
+
+    def __init__(self, lr: float = 0.01, *, eps: float = 1e-10, weight_decay: float = 0.0) -> None:
+        super().__init__(lr, weight_decay)
+        self.eps = _at_least_zero("eps", eps)
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The sum of the squared gradients."""
+        return ("square_sum",)
+
+    def _update_one(self, param: Array, grad: Array, slots: list[Array]) -> None:
+        F.adagrad_update(
+            param, grad, slots[0], lr=self.lr, eps=self.eps, weight_decay=self.weight_decay
+        )
+
+
+class RMSprop(Optimizer):
+    """RMSprop (Hinton, Coursera lecture 6e, 2012): AdaGrad with a moving average.
+
+    With `g = grad + weight_decay * p`: `s = alpha * s + (1 - alpha) * g * g`,
+    `p -= lr * g / (sqrt(s) + eps)`.
+
+    Parameters
+    ----------
+    lr : float, default 0.01
+        Learning rate.
+    alpha : float, default 0.99
+        Share of the average that is kept; 0 to less than 1.
+    eps : float, default 1e-8
+        Keeps the quotient finite.
+    weight_decay : float, default 0
+        Coefficient of the L2 penalty.
+    """
+
+    hyperparameters = ("lr", "alpha", "eps", "weight_decay")
+
+    def __init__(
+        self,
+        lr: float = 0.01,
+        *,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(lr, weight_decay)
+        self.alpha = _share("alpha", alpha)
+        self.eps = _at_least_zero("eps", eps)
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The moving average of the squared gradients."""
+        return ("square_average",)
+
+    def _update_one(self, param: Array, grad: Array, slots: list[Array]) -> None:
+        F.rmsprop_update(
+            param,
+            grad,
+            slots[0],
+            lr=self.lr,
+            alpha=self.alpha,
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+        )
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba, 2015, algorithm 1), with the paper's bias correction.
+
+    At step k, with `g = grad + weight_decay * p`: `m = beta1 * m + (1 - beta1) * g`,
+    `v = beta2 * v + (1 - beta2) * g * g`,
+    `p -= lr * (m / (1 - beta1**k)) / (sqrt(v / (1 - beta2**k)) + eps)`.
+
+    Parameters
+    ----------
+    lr : float, default 0.001
+        Learning rate.
+    beta1, beta2 : float, default 0.9 and 0.999
+        Shares of the averages that are kept; 0 to less than 1.
+    eps : float, default 1e-8
+        Keeps the quotient finite.
+    weight_decay : float, default 0
+        Coefficient of the L2 penalty.
+    """
+
+    hyperparameters = ("lr", "beta1", "beta2", "eps", "weight_decay")
+    _decoupled: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        lr: float = 0.001,
+        *,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(lr, weight_decay)
+        self.beta1 = _share("beta1", beta1)
+        self.beta2 = _share("beta2", beta2)
+        self.eps = _at_least_zero("eps", eps)
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The moving averages of the gradients and of their squares."""
+        return ("m", "v")
+
+    def _update_one(self, param: Array, grad: Array, slots: list[Array]) -> None:
+        F.adam_update(
+            param,
+            grad,
+            slots[0],
+            slots[1],
+            lr=self.lr,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+            decoupled=self._decoupled,
+            step=self.steps,
+        )
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019, algorithm 2).
+
+    As `Adam`, but the decay does not pass through the averages: `p -= lr * weight_decay * p`
+    first, then Adam's step with `g = grad`.
+
+    Parameters
+    ----------
+    lr : float, default 0.001
+        Learning rate.
+    beta1, beta2 : float, default 0.9 and 0.999
+        Shares of the averages that are kept; 0 to less than 1.
+    eps : float, default 1e-8
+        Keeps the quotient finite.
+    weight_decay : float, default 0.01
+        Share of a parameter that is taken off a step, times `lr`.
+    """
+
+    _decoupled = True
+
+    def __init__(
+        self,
+        lr: float = 0.001,
+        *,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
+
+
+def _at_least_zero(name: str, value: float) -> float:
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name} is {value}: wanted a finite number of at least 0")
+    return float(value)
+
+
+def _share(name: str, value: float) -> float:
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} is {value}: wanted at least 0 and less than 1")
+    return float(value)
