@@ -28,7 +28,7 @@ REPORTS = BUILD / "reports"
 CONSTRAINTS = ROOT / "dev-constraints.txt"
 MINIMUM_CMAKE = (3, 25)
 CPP_FOLDERS = ("cpp", "examples")
-CPP_SUFFIXES = (".h", ".cpp")
+CPP_SUFFIXES = (".h", ".inl", ".cpp")
 
 _wheels: list[Path] = []
 
@@ -174,8 +174,7 @@ def tidy(session: nox.Session) -> None:
     install_native_tools(session)
     install(session, "clang-tidy")
     native(session, "cmake", "--preset", "dev", "--fresh")
-    sources = [name for name in cpp_sources() if name.startswith("cpp/src/")]
-    units = [name for name in sources if name.endswith(".cpp")]
+    units = [n for n in cpp_sources() if n.startswith("cpp/src/") and n.endswith(".cpp")]
     session.run("clang-tidy", "--quiet", "-p", str(BUILD / "dev"), *(session.posargs or units))
 
 
@@ -189,5 +188,5 @@ def dev(session: nox.Session) -> None:
     native(
         session,
         *(*pip, "--no-build-isolation", "--editable", ".[test]"),
-        *("-Ceditable.rebuild=true", "-Cbuild-dir=build/editable"),
+        *("-Ceditable.rebuild=true", "-Ceditable.verbose=false", "-Cbuild-dir=build/editable"),
     )
