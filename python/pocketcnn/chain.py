@@ -1,0 +1,67 @@
+"""What must hold for layers to form a chain, and what follows from their order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from pocketcnn.init import Scheme
+from pocketcnn.layers import Layer, Shape, WeightLayer
+
+
+def named_layers(layers: Sequence[tuple[str, Layer]]) -> dict[str, Layer]:
+    """Make a dict of the layers, refusing names and objects that occur twice."""
+    named: dict[str, Layer] = {}
+    for name, layer in layers:
+        if not isinstance(name, str) or not name or "." in name:
+            raise ValueError(f"a layer's name is {name!r}, but must be a string without a dot")
+        if name in named:
+            raise ValueError(f"two layers are named {name!r}")
+        if not isinstance(layer, Layer):
+            raise TypeError(f"layer {name!r} is a {type(layer).__name__}, but must be a Layer")
+        if any(layer is other for other in named.values()):
+            raise ValueError(f"layer {name!r} is in the network twice: make two layers")
+        named[name] = layer
+    if not named:
+        raise ValueError("a network needs at least one layer")
+    return named
+
+
+def compute_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """Return float32 or float64 as a numpy.dtype, and raise TypeError for any other."""
+    checked = np.dtype(dtype)
+    if checked not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise TypeError(f"dtype is {checked}, but must be float32 or float64")
+    return checked
+
+
+def output_shapes(layers: dict[str, Layer], input_shape: Shape) -> dict[str, Shape]:
+    """Shape of each layer's output; an error names the layer that cannot take its input."""
+    shapes: dict[str, Shape] = {}
+    shape = input_shape
+    for name, layer in layers.items():
+        try:
+            shapes[name] = shape = layer.output_shape(shape)
+        except ValueError as error:
+            raise ValueError(f"layer {name!r}: {error}") from error
+    return shapes
+
+
+def auto_schemes(chain: Sequence[Layer]) -> list[Scheme]:
+    """Say for each layer what ``init="auto"`` means, from the activation that follows it.
+
+    The last weights, which make the scores, are followed by none: Xavier. Weights with other
+    weights next, and no known activation between, are treated as before a ReLU: He.
+    """
+    schemes: list[Scheme] = []
+    scheme: Scheme = "xavier"
+    for layer in reversed(chain):
+        schemes.append(scheme)
+        if layer.preferred_init is not None:
+            scheme = layer.preferred_init
+        elif isinstance(layer, WeightLayer):
+            scheme = "he"
+    return schemes[::-1]

@@ -1,0 +1,75 @@
+"""AvgPool2d: the mean of each window."""
+
+from __future__ import annotations
+
+from pocketcnn.functional import avg_pool2d, avg_pool2d_backward
+from pocketcnn.layers.base import Array, Layer, Shape, check_rank
+from pocketcnn.layers.window import IntOrPair, Padding, Window, frozen
+
+
+class AvgPool2d(Layer):
+    """Replace each window of each channel by its mean.
+
+    Parameters
+    ----------
+    kernel_size : int or (int, int)
+        Size of the window in pixels (h, w).
+    stride : int, (int, int) or None
+        Step of the window; None is `kernel_size`.
+    padding : int, (int, int), ((int, int), (int, int)), "same" or "valid"
+        Zeros around the input.
+    ceil_mode : bool
+        Whether a last window may hang over the lower and right edge.
+    count_include_pad : bool
+        Whether the padding counts in the number that the sum is divided by.
+
+    Examples
+    --------
+    >>> AvgPool2d(3, stride=2, padding=1).output_shape((6, 28, 28))
+    (6, 14, 14)
+    """
+
+    def __init__(
+        self,
+        kernel_size: IntOrPair,
+        stride: IntOrPair | None = None,
+        padding: Padding = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__()
+        self.kernel_size = frozen(kernel_size)
+        self.stride = frozen(stride)
+        self.padding = frozen(padding)
+        self.ceil_mode = bool(ceil_mode)
+        self.count_include_pad = bool(count_include_pad)
+        self._window = Window.parse(kernel_size, stride, padding, ceil_mode=self.ceil_mode)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Pool x (N, C, H, W) to (N, C, OH, OW)."""
+        self._saved = x.shape
+        return avg_pool2d(
+            x,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.ceil_mode,
+            self.count_include_pad,
+        )
+
+    def backward(self, grad: Array) -> Array:
+        """Share each gradient equally among the pixels of its window."""
+        return avg_pool2d_backward(
+            grad,
+            self._recall(),
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.ceil_mode,
+            self.count_include_pad,
+        )
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(C, H, W) to (C, OH, OW)."""
+        check_rank(self, input_shape, "(C, H, W)")
+        return (input_shape[0], *self._window.output_size(*input_shape[1:]))

@@ -1,0 +1,241 @@
+"""What every layer is: a forward step, a backward step beside it, and maybe parameters.
+
+A layer checks its settings when it is made. Arrays are checked where they are computed, in
+:mod:`pocketcnn.functional`, and nowhere twice.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from copy import deepcopy
+from functools import cached_property
+from numbers import Integral
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from pocketcnn.init import Init, Scheme, check_init, normal, weight_std
+
+Array: TypeAlias = NDArray[Any]
+Shape: TypeAlias = tuple[int, ...]
+
+
+class Layer(ABC):
+    """One step of a network.
+
+    Attributes
+    ----------
+    params : dict of str to ndarray
+        The arrays that training changes, in place: they are never replaced. They are drawn
+        when first looked at, so a layer that is only asked for shapes costs no memory.
+    grads : dict of str to ndarray
+        The same keys: the loss's derivatives, as the last `backward` left them.
+    buffers : dict of str to ndarray
+        What the layer keeps besides, such as running means; saved with the parameters.
+    param_shapes : dict of str to tuple of int
+        Shapes of `params`, known without drawing them.
+    dtype : numpy.dtype
+        Of the parameters that are yet to be drawn.
+    rng : numpy.random.Generator or None
+        What the layer draws from in training, if it does.
+    preferred_init : {"he", "xavier"} or None
+        What suits the weights of the layer before this one; None where this layer is not an
+        activation function.
+    """
+
+    preferred_init: ClassVar[Scheme | None] = None
+
+    def __init__(self) -> None:
+        self.param_shapes: dict[str, Shape] = {}
+        self.buffers: dict[str, Array] = {}
+        self.dtype: np.dtype[Any] = np.dtype(np.float32)
+        self.rng: np.random.Generator | None = None
+        self._saved: Any = None
+
+    @abstractmethod
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Compute the layer's output, and remember what `backward` needs.
+
+        Parameters
+        ----------
+        x : ndarray, (N, ...)
+            A batch. It is not changed; nor may the caller change it before `backward`.
+        training : bool
+            Whether layers that behave differently in training, such as Dropout, do so.
+        """
+
+    @abstractmethod
+    def backward(self, grad: Array) -> Array | None:
+        """Carry the loss's gradient from the output of the last `forward` to its input.
+
+        Fills `grads`. Returns None only where `needs_input_grad` is off.
+
+        Parameters
+        ----------
+        grad : ndarray
+            d loss / d output, of the output's shape.
+
+        Raises
+        ------
+        RuntimeError
+            Without a `forward` before it.
+        """
+
+    @abstractmethod
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Shape of the output for an input of `input_shape`, both without the batch axis.
+
+        Raises
+        ------
+        ValueError
+            If the layer cannot take such an input.
+        """
+
+    def multiply_adds(self, input_shape: Shape) -> int:
+        """Multiplications, each with its addition, that the weights need for one input."""
+        return 0
+
+    @cached_property
+    def params(self) -> dict[str, Array]:
+        """The arrays that training changes; drawn when first looked at."""
+        return self.draw_params(np.random.default_rng(0), auto="he")
+
+    @cached_property
+    def grads(self) -> dict[str, Array]:
+        """What the last `backward` left; zero before the first."""
+        # np.zeros asks the system for zeroed pages: what is never written costs nothing.
+        return {key: np.zeros(p.shape, p.dtype) for key, p in self.params.items()}
+
+    def draw_params(self, rng: np.random.Generator, auto: Scheme) -> dict[str, Array]:
+        """Draw first parameters of `self.dtype`; `auto` is what ``init="auto"`` means here."""
+        return {}
+
+    def initialize(
+        self, rng: np.random.Generator, *, auto: Scheme = "he", dtype: DTypeLike = np.float32
+    ) -> None:
+        """Start anew: draw the parameters and forget gradients and inputs."""
+        self.dtype = np.dtype(dtype)
+        self.set_state(self.draw_params(rng, auto))
+
+    def state(self) -> dict[str, Array]:
+        """Return parameters and buffers, which together are what a file keeps of the layer."""
+        return {**self.params, **self.buffers}
+
+    def state_shapes(self) -> dict[str, Shape]:
+        """Shapes of `state`, known without drawing it."""
+        return {**self.param_shapes, **{key: array.shape for key, array in self.buffers.items()}}
+
+    def set_state(self, state: Mapping[str, Array]) -> None:
+        """Take over arrays of `state_shapes`, without a copy; forget gradients and inputs."""
+        self.params = {key: state[key] for key in self.param_shapes}
+        self.buffers = {key: state.get(key, array) for key, array in self.buffers.items()}
+        self.__dict__.pop("grads", None)
+        self.clear()
+
+    def convert(self, dtype: DTypeLike) -> None:
+        """Give the parameters, drawn or yet to be drawn, another dtype."""
+        self.dtype = np.dtype(dtype)
+        if any(array.dtype != self.dtype for array in self.__dict__.get("params", {}).values()):
+            self.set_state({key: array.astype(dtype) for key, array in self.state().items()})
+
+    def astype(self, dtype: DTypeLike) -> Layer:
+        """Return an independent copy of the layer, its parameters converted to `dtype`."""
+        twin = type(self)(**self.config())
+        twin.dtype = np.dtype(dtype)
+        twin.set_state({key: array.astype(dtype) for key, array in self.state().items()})
+        twin.rng = deepcopy(self.rng)
+        return twin
+
+    def clear(self) -> None:
+        """Let go of what `forward` remembered for `backward`."""
+        self._saved = None
+
+    def _recall(self) -> Any:
+        if self._saved is None:
+            raise RuntimeError(f"{type(self).__name__}.backward needs a forward before it")
+        return self._saved
+
+    def config(self) -> dict[str, Any]:
+        """Arguments that make such a layer again, fit for JSON: ``type(layer)(**config)``."""
+        return {name: self._argument(name) for name in inspect.signature(type(self)).parameters}
+
+    def _argument(self, name: str) -> Any:
+        return getattr(self, name)
+
+    def __repr__(self) -> str:
+        """Sizes of input and output by position, other settings by name unless at default."""
+        shown = []
+        config = self.config()
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            if name.startswith(("in_", "out_")):
+                shown.append(f"{config[name]}")
+            elif config[name] != parameter.default:
+                shown.append(f"{name}={config[name]!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+class WeightLayer(Layer):
+    """A layer with a weight, whose first axis is the outputs, and maybe a bias.
+
+    Attributes
+    ----------
+    needs_input_grad : bool
+        Whether `backward` computes the gradient of the input, or returns None. A network turns
+        it off for its first layer, where nobody asks for it.
+    """
+
+    def __init__(
+        self, weight_shape: Shape, *, use_bias: bool, init: Init, fans: tuple[int, int]
+    ) -> None:
+        super().__init__()
+        check_init(init)
+        self.init = init
+        self.use_bias = bool(use_bias)
+        self.needs_input_grad = True
+        self.param_shapes = {"weight": weight_shape}
+        if use_bias:
+            self.param_shapes["bias"] = weight_shape[:1]
+        self._fans = fans
+
+    @property
+    def weight(self) -> Array:
+        """The array ``params["weight"]``."""
+        return self.params["weight"]
+
+    @property
+    def bias(self) -> Array | None:
+        """The array ``params["bias"]``, or None in a layer without bias."""
+        return self.params.get("bias")
+
+    def draw_params(self, rng: np.random.Generator, auto: Scheme) -> dict[str, Array]:
+        """Draw the weight as :mod:`pocketcnn.init` says; the bias is zero."""
+        std = weight_std(self.init, auto, *self._fans)
+        params = {"weight": normal(rng, self.param_shapes["weight"], std, self.dtype)}
+        if self.use_bias:
+            params["bias"] = np.zeros(self.param_shapes["bias"], self.dtype)
+        return params
+
+    def _store_grads(self, weight: Array, bias: Array) -> None:
+        self.grads["weight"] = weight
+        if self.use_bias:
+            self.grads["bias"] = bias
+
+    def _argument(self, name: str) -> Any:
+        # `bias` is the array; the constructor's argument of that name says whether there is one.
+        return self.use_bias if name == "bias" else super()._argument(name)
+
+
+def count(name: str, value: int) -> int:
+    """Return `value` if it is a positive int; `name` is for the error message."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} is {value!r}, but must be a positive int")
+    return int(value)
+
+
+def check_rank(layer: Layer, input_shape: Shape, wanted: str) -> None:
+    """Raise ValueError unless `input_shape` has as many axes as `wanted`, such as "(C, H, W)"."""
+    if len(input_shape) != wanted.count(",") + (not wanted.endswith(",)")):
+        raise ValueError(f"{layer!r} takes inputs {wanted}, but gets {input_shape}")

@@ -1,0 +1,115 @@
+"""Conv2d: filters that slide over feature maps."""
+
+from __future__ import annotations
+
+import math
+
+from pocketcnn.functional import conv2d, conv2d_backward
+from pocketcnn.init import Init, fans
+from pocketcnn.layers.base import Array, Shape, WeightLayer, check_rank, count
+from pocketcnn.layers.window import IntOrPair, Padding, Window, frozen
+
+
+class Conv2d(WeightLayer):
+    """Two-dimensional convolution; strictly, as everywhere in deep learning, correlation.
+
+    ``y[n, f, i, j] = bias[f] + sum over c, u, v of
+    weight[f, c, u, v] * x_padded[n, c, i * stride + u * dilation, j * stride + v * dilation]``
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels of the input; filters, which are the channels of the output.
+    kernel_size, stride, dilation : int or (int, int)
+        Size of a filter, step of the window, distance between taps, in pixels (h, w).
+    padding : int, (int, int), ((int, int), (int, int)), "same" or "valid"
+        Zeros around the input: everywhere, (h, w), ((top, bottom), (left, right)).
+    groups : int
+        Cut the channels into so many groups; a filter sees only its own group.
+    bias : bool
+        Whether a number is added to each output channel.
+    init : {"auto", "he", "xavier"} or float
+        How the weight is drawn; see `pocketcnn.init`.
+
+    Attributes
+    ----------
+    weight : ndarray, (out_channels, in_channels / groups, KH, KW)
+    bias : ndarray, (out_channels,), or None
+
+    Examples
+    --------
+    >>> conv = Conv2d(3, 8, kernel_size=5, padding=2)
+    >>> conv.output_shape((3, 32, 32))
+    (8, 32, 32)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: IntOrPair,
+        stride: IntOrPair = 1,
+        padding: Padding = 0,
+        dilation: IntOrPair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        init: Init = "auto",
+    ) -> None:
+        self.in_channels = count("in_channels", in_channels)
+        self.out_channels = count("out_channels", out_channels)
+        self.groups = count("groups", groups)
+        if in_channels % groups or out_channels % groups:
+            raise ValueError(
+                f"groups is {groups}, but must divide in_channels ({in_channels}) "
+                f"and out_channels ({out_channels})"
+            )
+        self.kernel_size = frozen(kernel_size)
+        self.stride = frozen(stride)
+        self.padding = frozen(padding)
+        self.dilation = frozen(dilation)
+        self._window = Window.parse(kernel_size, stride, padding, dilation)
+        weight_shape = (self.out_channels, self.in_channels // self.groups, *self._window.kernel)
+        super().__init__(weight_shape, use_bias=bias, init=init, fans=fans(weight_shape, groups))
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Convolve x (N, in_channels, H, W) to (N, out_channels, OH, OW)."""
+        self._saved = x
+        params = self.params
+        return conv2d(
+            x,
+            params["weight"],
+            params.get("bias"),
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
+        )
+
+    def backward(self, grad: Array) -> Array | None:
+        """Correlate the gradient with the input for the weight, with the weight for the input."""
+        dx, dweight, dbias = conv2d_backward(
+            grad,
+            self._recall(),
+            self.params["weight"],
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
+            self.needs_input_grad,
+        )
+        self._store_grads(dweight, dbias)
+        return dx
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(C, H, W) to (out_channels, OH, OW)."""
+        check_rank(self, input_shape, "(C, H, W)")
+        channels, height, width = input_shape
+        if channels != self.in_channels:
+            raise ValueError(f"{self!r} takes {self.in_channels} channels, but gets {channels}")
+        return (self.out_channels, *self._window.output_size(height, width))
+
+    def multiply_adds(self, input_shape: Shape) -> int:
+        """One for each weight of a filter, at each output pixel."""
+        taps = math.prod(self.param_shapes["weight"][1:])
+        return math.prod(self.output_shape(input_shape)) * taps

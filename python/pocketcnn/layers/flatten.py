@@ -1,0 +1,31 @@
+"""Flatten: feature maps become one row of numbers."""
+
+from __future__ import annotations
+
+import math
+
+from pocketcnn.layers.base import Array, Layer, Shape
+
+
+class Flatten(Layer):
+    """Lay the numbers of each sample in one row, in C order; a view where that is possible.
+
+    Examples
+    --------
+    >>> Flatten().output_shape((30, 12, 12))
+    (4320,)
+    """
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Reshape x (N, ...) to (N, features)."""
+        self._saved = x.shape
+        return x.reshape(x.shape[0], math.prod(x.shape[1:]))
+
+    def backward(self, grad: Array) -> Array:
+        """Give the gradient the input's shape."""
+        input_shape: Shape = self._recall()
+        return grad.reshape(input_shape)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(...) to (features,)."""
+        return (math.prod(input_shape),)

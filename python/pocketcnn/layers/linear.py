@@ -1,0 +1,64 @@
+"""Linear: every output is a weighted sum of every input."""
+
+from __future__ import annotations
+
+from pocketcnn.functional import linear, linear_backward
+from pocketcnn.init import Init, fans
+from pocketcnn.layers.base import Array, Shape, WeightLayer, check_rank, count
+
+
+class Linear(WeightLayer):
+    """Fully connected layer, ``y = x @ weight.T + bias``.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Numbers a sample has before and after.
+    bias : bool
+        Whether a number is added to each output.
+    init : {"auto", "he", "xavier"} or float
+        How the weight is drawn; see `pocketcnn.init`.
+
+    Attributes
+    ----------
+    weight : ndarray, (out_features, in_features)
+    bias : ndarray, (out_features,), or None
+
+    Examples
+    --------
+    >>> Linear(4320, 100).output_shape((4320,))
+    (100,)
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, *, init: Init = "auto"
+    ) -> None:
+        self.in_features = count("in_features", in_features)
+        self.out_features = count("out_features", out_features)
+        weight_shape = (self.out_features, self.in_features)
+        super().__init__(weight_shape, use_bias=bias, init=init, fans=fans(weight_shape))
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Multiply x (N, in_features) into (N, out_features)."""
+        self._saved = x
+        params = self.params
+        return linear(x, params["weight"], params.get("bias"))
+
+    def backward(self, grad: Array) -> Array | None:
+        """``dx = grad @ weight``, ``dweight = grad.T @ x``, ``dbias = sum of grad's rows``."""
+        dx, dweight, dbias = linear_backward(
+            grad, self._recall(), self.params["weight"], self.needs_input_grad
+        )
+        self._store_grads(dweight, dbias)
+        return dx
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(in_features,) to (out_features,)."""
+        check_rank(self, input_shape, "(features,)")
+        if input_shape != (self.in_features,):
+            raise ValueError(f"{self!r} takes {self.in_features} features, but gets {input_shape}")
+        return (self.out_features,)
+
+    def multiply_adds(self, input_shape: Shape) -> int:
+        """One for each weight."""
+        return self.in_features * self.out_features

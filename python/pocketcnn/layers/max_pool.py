@@ -1,0 +1,60 @@
+"""MaxPool2d: the largest number in each window."""
+
+from __future__ import annotations
+
+from pocketcnn.functional import max_pool2d, max_pool2d_backward
+from pocketcnn.layers.base import Array, Layer, Shape, check_rank
+from pocketcnn.layers.window import IntOrPair, Padding, Window, frozen
+
+
+class MaxPool2d(Layer):
+    """Keep the largest number in each window of each channel.
+
+    Parameters
+    ----------
+    kernel_size : int or (int, int)
+        Size of the window in pixels (h, w).
+    stride : int, (int, int) or None
+        Step of the window; None is `kernel_size`, so that windows neither overlap nor leave gaps.
+    padding : int, (int, int), ((int, int), (int, int)), "same" or "valid"
+        Pixels around the input that never win; fewer than the kernel has.
+    ceil_mode : bool
+        Whether a last window may hang over the lower and right edge.
+
+    Examples
+    --------
+    >>> MaxPool2d(2).output_shape((30, 24, 24))
+    (30, 12, 12)
+    """
+
+    def __init__(
+        self,
+        kernel_size: IntOrPair,
+        stride: IntOrPair | None = None,
+        padding: Padding = 0,
+        ceil_mode: bool = False,
+    ) -> None:
+        super().__init__()
+        self.kernel_size = frozen(kernel_size)
+        self.stride = frozen(stride)
+        self.padding = frozen(padding)
+        self.ceil_mode = bool(ceil_mode)
+        self._window = Window.parse(kernel_size, stride, padding, ceil_mode=self.ceil_mode)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Pool x (N, C, H, W) to (N, C, OH, OW)."""
+        out, argmax = max_pool2d(
+            x, self.kernel_size, self.stride, self.padding, ceil_mode=self.ceil_mode
+        )
+        self._saved = argmax, x.shape
+        return out
+
+    def backward(self, grad: Array) -> Array:
+        """Send each gradient to the pixel that won; a pixel that won twice adds them."""
+        argmax, input_shape = self._recall()
+        return max_pool2d_backward(grad, argmax, input_shape)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(C, H, W) to (C, OH, OW)."""
+        check_rank(self, input_shape, "(C, H, W)")
+        return (input_shape[0], *self._window.output_size(*input_shape[1:]))

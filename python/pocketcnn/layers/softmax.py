@@ -1,0 +1,35 @@
+"""Softmax: turns scores into probabilities."""
+
+from __future__ import annotations
+
+from pocketcnn.functional import softmax, softmax_backward
+from pocketcnn.layers.base import Array, Layer, Shape
+
+
+class Softmax(Layer):
+    """``y[n, k] = exp(x[n, k]) / sum over j of exp(x[n, j])``.
+
+    A network that is trained here does not end with it: the loss contains it already.
+
+    Parameters
+    ----------
+    axis : int
+        The axis, counted with the batch axis, along which the probabilities sum to one.
+    """
+
+    def __init__(self, axis: int = 1) -> None:
+        super().__init__()
+        self.axis = int(axis)
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Normalise x along the axis."""
+        self._saved = out = softmax(x, self.axis)
+        return out
+
+    def backward(self, grad: Array) -> Array:
+        """``y * (grad - sum of grad * y)``."""
+        return softmax_backward(grad, self._recall(), self.axis)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """As the input's."""
+        return input_shape

@@ -1,0 +1,51 @@
+"""What training makes small, and what is counted beside it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pocketcnn import functional
+from pocketcnn.layers.base import Array
+
+
+def cross_entropy(
+    logits: Array, target: Array, *, label_smoothing: float = 0.0
+) -> tuple[float, Array]:
+    """Mean cross-entropy between ``softmax(logits)`` and the target, and its gradient.
+
+    Parameters
+    ----------
+    logits : ndarray, (N, K)
+        Scores; softmax is part of the loss, so that its gradient is ``(softmax - target) / N``.
+    target : ndarray, int (N,) or float (N, K)
+        Labels, or a probability for each class.
+    label_smoothing : float
+        Part of the target that is shared equally among all classes. Szegedy et al.,
+        "Rethinking the Inception Architecture for Computer Vision", CVPR 2016, section 7.
+
+    Returns
+    -------
+    loss : float
+    dlogits : ndarray, (N, K), the dtype of `logits`
+
+    Examples
+    --------
+    >>> loss, dlogits = cross_entropy(np.zeros((1, 2)), np.array([0]))
+    >>> round(loss, 4), dlogits
+    (0.6931, array([[-0.5,  0.5]]))
+    """
+    loss, dlogits = functional.cross_entropy(logits, target, label_smoothing)
+    return float(loss), dlogits
+
+
+def count_correct(logits: Array, target: Array) -> int:
+    """Count the samples whose largest score is at the target's class.
+
+    Parameters
+    ----------
+    logits : ndarray, (N, K)
+    target : ndarray, int (N,) or float (N, K)
+        Labels, or a probability for each class, of which the largest counts.
+    """
+    labels = target if target.ndim == 1 else target.argmax(axis=1)
+    return int(np.count_nonzero(logits.argmax(axis=1) == labels))

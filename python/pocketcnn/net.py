@@ -1,0 +1,377 @@
+"""ConvNet: an ordered chain of layers, its loss and its parameters.
+
+A network here is a chain: each layer takes what the one before it gives. How to train one is
+not in this file; see :mod:`pocketcnn.trainer`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from os import PathLike
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from pocketcnn import losses, serialization
+from pocketcnn.chain import auto_schemes, compute_dtype, named_layers, output_shapes
+from pocketcnn.gradient_check import central_differences
+from pocketcnn.layers import Array, Layer, Shape, Softmax, WeightLayer
+from pocketcnn.layers.base import count
+from pocketcnn.summary import Row, format_table
+
+# Blocks of up to 32 MiB are recycled by the C library's allocator; larger ones come as fresh
+# pages each time, and touching those costs more than small layers do.
+_INFERENCE_BYTES = 32 * 2**20
+
+
+class ConvNet:
+    """A chain of named layers that turns images into class scores.
+
+    Parameters
+    ----------
+    layers : sequence of (str, Layer)
+        Names and layers, in order. A name has no dot: "conv1" makes "conv1.weight".
+    input_shape : tuple of int
+        Shape of one sample: (C, H, W).
+    seed : int or None
+        Seed of ``numpy.random.default_rng``, from which all weights are drawn in the order of the
+        layers, and which gives each Dropout a generator of its own. None keeps the weights
+        that the layers have.
+    dtype : float32 or float64
+        Of parameters, activations and gradients. Input of another dtype is converted (and not
+        scaled: the pixels of uint8 images remain 0 to 255).
+
+    Attributes
+    ----------
+    layers : dict of str to Layer
+    input_shape, output_shape : tuple of int
+        Without the batch axis.
+    dtype : numpy.dtype
+
+    Raises
+    ------
+    ValueError
+        If a layer cannot take what the one before it gives; the message names the layer.
+
+    Examples
+    --------
+    >>> from pocketcnn.layers import Flatten, Linear
+    >>> net = ConvNet([("flat", Flatten()), ("fc", Linear(4, 2))], input_shape=(1, 2, 2))
+    >>> net.predict(np.zeros((3, 1, 2, 2))).shape
+    (3, 2)
+    >>> sorted(net.params)
+    ['fc.bias', 'fc.weight']
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[tuple[str, Layer]],
+        input_shape: Sequence[int],
+        *,
+        seed: int | None = 0,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        self.layers = named_layers(layers)
+        self.input_shape = tuple(count("input_shape", size) for size in input_shape)
+        self.dtype = compute_dtype(dtype)
+        self._shapes = output_shapes(self.layers, self.input_shape)
+        self._chain = tuple(self.layers.values())
+        if seed is None:
+            self._convert_layers()
+        else:
+            self._draw_weights(np.random.default_rng(seed))
+        self._skip_input_grad()
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of the scores of one sample, (K,) in a classifier."""
+        return next(reversed(self._shapes.values()))
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """The parameters, ``{"conv1.weight": array}``: the arrays themselves, in a new dict.
+
+        Change them in place: ``net.params["conv1.bias"][...] = 0``.
+        """
+        return {
+            f"{name}.{key}": array
+            for name, layer in self.layers.items()
+            for key, array in layer.params.items()
+        }
+
+    @property
+    def grads(self) -> dict[str, Array]:
+        """The derivatives that the last gradient left, with the keys of `params`."""
+        return {
+            f"{name}.{key}": array
+            for name, layer in self.layers.items()
+            for key, array in layer.grads.items()
+        }
+
+    @property
+    def buffers(self) -> dict[str, Array]:
+        """What layers keep besides parameters, such as running means, named like `params`."""
+        return {
+            f"{name}.{key}": array
+            for name, layer in self.layers.items()
+            for key, array in layer.buffers.items()
+        }
+
+    @property
+    def generators(self) -> dict[str, np.random.Generator]:
+        """The random generators that layers draw from in training, by the layer's name."""
+        return {name: layer.rng for name, layer in self.layers.items() if layer.rng is not None}
+
+    # Inference
+
+    def predict(self, x: ArrayLike, batch_size: int | None = None) -> Array:
+        """Compute the scores of each class, in inference mode.
+
+        Parameters
+        ----------
+        x : array_like, (N, *input_shape)
+        batch_size : int or None
+            How many samples pass through the network at a time; None chooses as many as keep
+            the largest activation below 32 MiB. It does not change the scores.
+
+        Returns
+        -------
+        logits : ndarray, (N, K), of the network's dtype
+            Scores before softmax.
+        """
+        x = self._checked_input(x)
+        out = np.empty((len(x), *self.output_shape), self.dtype)
+        for part in self._batches(len(x), batch_size):
+            out[part] = self._infer(x[part])
+        return out
+
+    def accuracy(self, x: ArrayLike, t: ArrayLike, batch_size: int | None = None) -> float:
+        """Part of the samples, 0 to 1, whose largest score is at the target's class.
+
+        Parameters
+        ----------
+        x : array_like, (N, *input_shape)
+        t : array_like, int (N,) or float (N, K)
+            Labels, or a probability for each class.
+        batch_size : int or None
+            As in `predict`.
+        """
+        x, t = self._checked_input(x), np.asarray(t)
+        if len(x) == 0 or len(x) != len(t):
+            raise ValueError(f"x has {len(x)} samples and t has {len(t)}: need as many, at least 1")
+        correct = 0
+        for part in self._batches(len(x), batch_size):
+            correct += losses.count_correct(self._infer(x[part]), t[part])
+        return correct / len(x)
+
+    def activations(self, x: ArrayLike) -> dict[str, Array]:
+        """Compute every layer's output, by the layer's name, in inference mode."""
+        outputs = {}
+        out = self._cast(self._checked_input(x))
+        for name, layer in self.layers.items():
+            outputs[name] = out = layer.forward(out)
+            layer.clear()
+        return outputs
+
+    def _infer(self, x: Array) -> Array:
+        out = self._cast(x)
+        for layer in self._chain:
+            out = layer.forward(out)
+            layer.clear()
+        return out
+
+    def _batches(self, samples: int, batch_size: int | None) -> Iterator[slice]:
+        if batch_size is None:
+            largest = max(map(math.prod, (self.input_shape, *self._shapes.values())))
+            batch_size = max(1, _INFERENCE_BYTES // (largest * self.dtype.itemsize))
+        size = count("batch_size", batch_size)
+        return (slice(start, start + size) for start in range(0, samples, size))
+
+    # Training
+
+    def loss(self, x: ArrayLike, t: ArrayLike, *, label_smoothing: float = 0.0) -> float:
+        """Mean cross-entropy of the batch, in training mode.
+
+        Parameters
+        ----------
+        x, t, label_smoothing
+            As in `value_and_gradient`.
+        """
+        loss, _ = self._forward_loss(x, t, label_smoothing)
+        for layer in self._chain:
+            layer.clear()
+        return loss
+
+    def gradient(
+        self, x: ArrayLike, t: ArrayLike, *, label_smoothing: float = 0.0
+    ) -> dict[str, Array]:
+        """Differentiate `loss` by every parameter, by backpropagation.
+
+        Parameters
+        ----------
+        x, t, label_smoothing
+            As in `value_and_gradient`.
+        """
+        return self.value_and_gradient(x, t, label_smoothing=label_smoothing)[1]
+
+    def value_and_gradient(
+        self, x: ArrayLike, t: ArrayLike, *, label_smoothing: float = 0.0
+    ) -> tuple[float, dict[str, Array]]:
+        """Loss and gradient of a batch from one pass forward and one backward.
+
+        Parameters
+        ----------
+        x : array_like, (N, *input_shape)
+        t : array_like, int (N,) or float (N, K)
+            Labels, or a probability for each class.
+        label_smoothing : float
+            See `pocketcnn.losses.cross_entropy`.
+
+        Returns
+        -------
+        loss : float
+            Mean cross-entropy.
+        grads : dict of str to ndarray
+            With the keys, shapes and dtype of `params`.
+        """
+        loss, grad = self._forward_loss(x, t, label_smoothing)
+        self.backward(grad)
+        return loss, self.grads
+
+    def numerical_gradient(
+        self, x: ArrayLike, t: ArrayLike, *, step: float = 1e-4
+    ) -> dict[str, Array]:
+        """Differentiate `loss` by central differences: slow, to check `gradient` with.
+
+        Two losses are computed for each parameter, in float64 whatever the network's dtype.
+        Every loss sees the same Dropout masks, those which the next `gradient` will draw.
+
+        Parameters
+        ----------
+        x, t
+            As in `value_and_gradient`.
+        step : float
+            Distance to each side. The error is of order ``step ** 2``, plus rounding of order
+            ``1e-16 / step``.
+        """
+        twin = self.astype(np.float64)
+        masks = {name: rng.bit_generator.state for name, rng in twin.generators.items()}
+
+        def loss() -> float:
+            for name, rng in twin.generators.items():
+                rng.bit_generator.state = masks[name]
+            return twin.loss(x, t)
+
+        return central_differences(loss, twin.params, step=step)
+
+    def forward(self, x: ArrayLike, training: bool = False) -> Array:
+        """Pass a batch through all layers, which remember what `backward` needs.
+
+        Parameters
+        ----------
+        x : array_like, (N, *input_shape)
+        training : bool
+            Whether layers such as Dropout act as in training.
+
+        Returns
+        -------
+        logits : ndarray, (N, K), of the network's dtype
+        """
+        out = self._cast(self._checked_input(x))
+        for layer in self._chain:
+            out = layer.forward(out, training)
+        return out
+
+    def backward(self, grad: Array) -> None:
+        """Carry a gradient from the scores down to the first parameters, filling `grads`.
+
+        Parameters
+        ----------
+        grad : ndarray, (N, K)
+            d loss / d logits for the last `forward`, which is forgotten on the way.
+        """
+        flowing: Array | None = grad
+        for layer in reversed(self._chain):
+            if flowing is not None:  # else no layer from here down has parameters
+                flowing = layer.backward(flowing)
+            layer.clear()  # its memory serves the layers below
+
+    def _forward_loss(
+        self, x: ArrayLike, t: ArrayLike, label_smoothing: float
+    ) -> tuple[float, Array]:
+        if isinstance(self._chain[-1], Softmax):
+            raise ValueError("the last layer is Softmax, but the loss contains it: leave it out")
+        logits = self.forward(x, training=True)
+        return losses.cross_entropy(logits, np.asarray(t), label_smoothing=label_smoothing)
+
+    # The network as a whole
+
+    def astype(self, dtype: DTypeLike) -> ConvNet:
+        """Return an independent copy, its parameters converted to `dtype`."""
+        layers = [(name, layer.astype(dtype)) for name, layer in self.layers.items()]
+        return ConvNet(layers, self.input_shape, seed=None, dtype=dtype)
+
+    def summary(self) -> str:
+        """Describe each layer in a line: settings, output shape, parameters, multiply-adds."""
+        rows = [Row("input", f"{self.dtype}", self.input_shape)]
+        shape = self.input_shape
+        for name, layer in self.layers.items():
+            parameters = sum(map(math.prod, layer.param_shapes.values()))
+            work = layer.multiply_adds(shape)
+            shape = self._shapes[name]
+            rows.append(Row(name, repr(layer), shape, parameters, work))
+        return format_table(rows)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write architecture and weights to one .safetensors file, which `load` reads.
+
+        The file is complete or not there: it is written beside `path` and then renamed.
+        """
+        serialization.save(path, self.layers, self.input_shape, self.dtype)
+
+    def __repr__(self) -> str:
+        layers = ", ".join(f"({name!r}, {layer!r})" for name, layer in self.layers.items())
+        return f"ConvNet([{layers}], input_shape={self.input_shape})"
+
+    # Checks and preparation
+
+    def _checked_input(self, x: ArrayLike) -> Array:
+        array = np.asarray(x)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"x has dtype {array.dtype}, but images are real numbers")
+        if array.shape[1:] != self.input_shape or array.ndim == 0:
+            wanted = ", ".join(map(str, ("N", *self.input_shape)))
+            raise ValueError(f"x has shape {array.shape}, but the network takes ({wanted})")
+        return array
+
+    def _cast(self, x: Array) -> Array:
+        return x.astype(self.dtype, copy=False)
+
+    def _draw_weights(self, rng: np.random.Generator) -> None:
+        schemes = auto_schemes(self._chain)
+        for layer, scheme in zip(self._chain, schemes, strict=True):
+            layer.initialize(rng, auto=scheme, dtype=self.dtype)
+
+    def _convert_layers(self) -> None:
+        for layer in self._chain:
+            layer.convert(self.dtype)
+
+    def _skip_input_grad(self) -> None:
+        first = next((layer for layer in self._chain if isinstance(layer, WeightLayer)), None)
+        if first is not None:
+            first.needs_input_grad = False
+
+
+def load(path: str | PathLike[str]) -> ConvNet:
+    """Read a network that `ConvNet.save` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is not a whole model of this version: the message says what is wrong.
+    """
+    model = serialization.read_model(path)
+    return ConvNet(model.layers, model.input_shape, seed=None, dtype=model.dtype)

@@ -1,0 +1,69 @@
+"""The table that `ConvNet.summary` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pocketcnn.layers.base import Shape
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer in the table.
+
+    Attributes
+    ----------
+    name, kind : str
+        The layer's name in the network; its class and settings.
+    output_shape : tuple of int
+        Without the batch axis.
+    parameters, multiply_adds : int
+        Numbers that training changes; multiplications for one sample, each with its addition.
+    note : str
+        Anything worth knowing, such as what the layer is fused with.
+    """
+
+    name: str
+    kind: str
+    output_shape: Shape
+    parameters: int = 0
+    multiply_adds: int = 0
+    note: str = ""
+
+
+def format_table(rows: Sequence[Row]) -> str:
+    """Set the rows in aligned columns under a head, with the totals below.
+
+    The column of notes is there only if a row has one.
+    """
+    head = ("layer", "kind", "output shape", "parameters", "multiply-adds", "note")
+    body = [
+        (
+            row.name,
+            row.kind,
+            str(row.output_shape),
+            f"{row.parameters:,}",
+            f"{row.multiply_adds:,}",
+            row.note,
+        )
+        for row in rows
+    ]
+    parameters = sum(row.parameters for row in rows)
+    multiply_adds = sum(row.multiply_adds for row in rows)
+    total = ("total", "", "", f"{parameters:,}", f"{multiply_adds:,}", "")
+
+    columns = 6 if any(row.note for row in rows) else 5
+    lines = [line[:columns] for line in (head, *body, total)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rule = "-" * (sum(widths) + 2 * (columns - 1))
+    text = [_set_line(line, widths) for line in lines]
+    return "\n".join([text[0], rule, *text[1:-1], rule, text[-1]])
+
+
+def _set_line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    numbers = (3, 4)  # these columns end at the right
+    return "  ".join(
+        cell.rjust(width) if column in numbers else cell.ljust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ).rstrip()
