@@ -33,11 +33,6 @@ def network_arrays(net: ConvNet) -> Arrays:
     return {**net.params, **net.buffers}
 
 
-def network_generators(net: ConvNet) -> dict[str, np.random.Generator]:
-    """Return the random generators that `net` draws from while it trains, by layer name."""
-    return {name: layer.rng for name, layer in net.layers.items() if layer.rng is not None}
-
-
 def write_checkpoint(
     path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]], values: Mapping[str, object]
 ) -> None:

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pocketcnn import functional as F  # noqa: N812 (F is the name the documentation uses)
 from pocketcnn.callbacks import Callback
 from pocketcnn.checkpoint import (
     join_state,
     network_arrays,
-    network_generators,
     read_checkpoint,
     split_state,
     write_checkpoint,
 )
 from pocketcnn.history import History, Record
+from pocketcnn.layers import Softmax
+from pocketcnn.losses import count_correct, cross_entropy
 from pocketcnn.net import ConvNet
 from pocketcnn.optim import Optimizer
 
@@ -87,6 +87,8 @@ class Trainer:
             raise ValueError(f"batch_size is {batch_size}: wanted at least 1")
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"label_smoothing is {label_smoothing}: wanted 0 to less than 1")
+        if isinstance(list(net.layers.values())[-1], Softmax):
+            raise ValueError("the last layer is Softmax, but the loss contains it: leave it out")
         self.net = net
         self.optimizer = optimizer
         self.batch_size = batch_size
@@ -122,11 +124,11 @@ class Trainer:
         x, t = np.asarray(x_batch), np.asarray(t_batch)
         net = self.net
         logits = net.forward(x, training=True)
-        self.loss, dlogits = F.cross_entropy(logits, t, self.label_smoothing)
-        net.backward(dlogits)
+        self.loss, grad = cross_entropy(logits, t, label_smoothing=self.label_smoothing)
+        net.backward(grad)
         self.optimizer.update(net.params, net.grads)
         self._seen += len(x)
-        self._hits += _count_hits(logits, t)
+        self._hits += count_correct(logits, t)
         self._loss_sum += self.loss * len(x)
         return self.loss
 
@@ -222,8 +224,8 @@ class Trainer:
         """
         x, t = _check_samples("x", "t", x, t)
         logits = self.net.predict(x, batch_size=self.batch_size)
-        loss, _ = F.cross_entropy(logits, t, self.label_smoothing)
-        return float(loss), _count_hits(logits, t) / len(x)
+        loss, _ = cross_entropy(logits, t, label_smoothing=self.label_smoothing)
+        return loss, count_correct(logits, t) / len(x)
 
     def _run_epoch(
         self,
@@ -269,7 +271,7 @@ class Trainer:
         return record
 
     def _identity(self) -> dict[str, object]:
-        """What must be the same for a checkpoint to be continued to the same bits."""
+        """Return what must be the same for a checkpoint to be continued to the same bits."""
         return {
             "optimizer": type(self.optimizer).__name__,
             "batch_size": self.batch_size,
@@ -287,7 +289,7 @@ class Trainer:
             parts, state = split_state(f"callback/{position}", callback.state_dict())
             arrays.update(parts)
             states.append(state)
-        generators = {"order": self.rng, **network_generators(self.net)}
+        generators = {"order": self.rng, **self.net.generators}
         values = {
             "identity": self._identity(),
             "epoch": self.epoch,
@@ -317,7 +319,7 @@ class Trainer:
         self.optimizer.load_state_dict(join_state("optimizer", arrays, values["optimizer"]))
         for name, array in own.items():
             array[...] = stored[name]
-        generators = {"order": self.rng, **network_generators(self.net)}
+        generators = {"order": self.rng, **self.net.generators}
         for name, state in values["generators"].items():
             generators[name].bit_generator.state = state
         self.history = History(values["history"])
@@ -337,8 +339,3 @@ def _check_samples(x_name: str, t_name: str, x: ArrayLike, t: ArrayLike) -> tupl
             f"{t_name} has shape {targets.shape}, but {x_name} has {len(images)} images"
         )
     return images, targets
-
-
-def _count_hits(logits: Array, t: Array) -> int:
-    labels = t if t.ndim == 1 else t.argmax(axis=1)
-    return int(np.count_nonzero(logits.argmax(axis=1) == labels))

@@ -1,0 +1,222 @@
+"""`pocketcnn train`: one run, from options to a folder with the model and its pictures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from pocketcnn import __version__, models, optim, plot
+from pocketcnn.callbacks import Callback, EarlyStopping, ProgressBar, format_seconds
+from pocketcnn.commands.inputs import Dataset, load_dataset, read_run, scale
+from pocketcnn.history import History
+from pocketcnn.net import ConvNet
+from pocketcnn.trainer import Trainer
+
+MODELS: dict[str, Callable[..., ConvNet]] = {
+    "simple_convnet": models.simple_convnet,
+    "lenet5": models.lenet5,
+    "deep_convnet": models.deep_convnet,
+    "alexnet": models.alexnet,
+    "vgg16": models.vgg16,
+    "resnet18": models.resnet18,
+}
+
+# The learning rate of each optimiser when none is given.
+OPTIMIZERS: dict[str, tuple[type[optim.Optimizer], float]] = {
+    "adam": (optim.Adam, 0.001),
+    "adamw": (optim.AdamW, 0.001),
+    "sgd": (optim.SGD, 0.05),
+    "adagrad": (optim.AdaGrad, 0.01),
+    "rmsprop": (optim.RMSprop, 0.001),
+}
+
+
+@dataclass
+class Options:
+    """What decides the bits of a run; kept in its `run.json`."""
+
+    model: str = "simple_convnet"
+    data: str = "digits"
+    epochs: int = 20
+    batch_size: int = 100
+    optimizer: str = "adam"
+    lr: float | None = None
+    momentum: float | None = None
+    weight_decay: float | None = None
+    label_smoothing: float = 0.0
+    patience: int | None = None
+    seed: int = 0
+    size: int | None = None
+    channels: int | None = None
+    holdout: float = 0.1
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Run the command; see `pocketcnn train --help`."""
+    options, folder, resume = _plan(arguments)
+    quiet = arguments.quiet
+    dataset = load_dataset(
+        options.data,
+        size=options.size,
+        channels=options.channels,
+        share=options.holdout,
+        seed=options.seed,
+    )
+    net = _make_net(options, dataset)
+    optimizer = _make_optimizer(options)
+    folder = _make_folder(folder, options, dataset, resume)
+    _write_run(folder, options, dataset)
+    _say(quiet, net.summary())
+    _say(
+        quiet,
+        f"\n{options.model} on {dataset.name}: {len(dataset.x_train):,} training and "
+        f"{len(dataset.x_test):,} {dataset.test} images, {len(dataset.classes)} classes\n"
+        f"{optimizer!r}, batches of {options.batch_size}\n",
+    )
+    callbacks: list[Callback] = [] if quiet else [ProgressBar()]
+    if options.patience is not None:
+        # First, so that its state has the same place in the checkpoint of a quiet run.
+        callbacks.insert(0, EarlyStopping(patience=options.patience, restore_best=True))
+    trainer = Trainer(
+        net,
+        optimizer,
+        batch_size=options.batch_size,
+        seed=options.seed,
+        label_smoothing=options.label_smoothing,
+    )
+    x_test, start = scale(dataset.x_test), time.perf_counter()
+    try:
+        history = trainer.fit(
+            scale(dataset.x_train),
+            dataset.t_train,
+            epochs=options.epochs,
+            validation=(x_test, dataset.t_test),
+            callbacks=callbacks,
+            checkpoint=folder / "checkpoint.safetensors",
+            resume=resume,
+        )
+    except KeyboardInterrupt:
+        done = len(trainer.history)
+        raise KeyboardInterrupt(
+            f"interrupted after {done} of {options.epochs} epochs; "
+            f"continue with: pocketcnn train --resume {folder}"
+            if done
+            else "interrupted in the first epoch; nothing to continue from"
+        ) from None
+    seconds = time.perf_counter() - start
+    loss, accuracy = trainer.evaluate(x_test, dataset.t_test)
+    files = _write_results(folder, net, history, options, dataset)
+    _write_run(
+        folder, options, dataset, {"epochs": len(history), "loss": loss, "accuracy": accuracy}
+    )
+    hits = round(accuracy * len(x_test))
+    _say(quiet, f"\ntrained {len(history)} epochs in {format_seconds(seconds)}")
+    print(f"{dataset.test} accuracy {accuracy:.2%} ({hits:,} of {len(x_test):,}), loss {loss:.4f}")
+    _say(quiet, f"{folder}: {', '.join(files)}")
+
+
+def _plan(arguments: argparse.Namespace) -> tuple[Options, Path | None, bool]:
+    """Return the options, the folder (None: choose one), and whether a run is resumed."""
+    given = {
+        field.name: getattr(arguments, field.name)
+        for field in fields(Options)
+        if getattr(arguments, field.name) is not None
+    }
+    if arguments.resume is None:
+        return Options(**given), arguments.out, False
+    folder = Path(arguments.resume)
+    stored = read_run(folder).get("options")
+    if stored is None:
+        raise FileNotFoundError(f"{str(folder)!r} is not the folder of a run: it has no run.json")
+    known = {field.name for field in fields(Options)}
+    if not stored.keys() <= known:
+        raise ValueError(f"{folder}/run.json has unknown options {sorted(stored.keys() - known)}")
+    return Options(**{**stored, **given}), folder, True
+
+
+def _make_net(options: Options, dataset: Dataset) -> ConvNet:
+    return MODELS[options.model](
+        len(dataset.classes), input_shape=dataset.x_train.shape[1:], seed=options.seed
+    )
+
+
+def _make_optimizer(options: Options) -> optim.Optimizer:
+    kind, rate = OPTIMIZERS[options.optimizer]
+    settings: dict[str, Any] = {"lr": rate if options.lr is None else options.lr}
+    if options.weight_decay is not None:
+        settings["weight_decay"] = options.weight_decay
+    if kind is optim.SGD:
+        settings["momentum"] = 0.9 if options.momentum is None else options.momentum
+    elif options.momentum is not None:
+        raise ValueError(f"momentum belongs to sgd: {options.optimizer} has none")
+    return kind(**settings)
+
+
+def _make_folder(folder: Path | None, options: Options, dataset: Dataset, resume: bool) -> Path:
+    if folder is None:
+        stem = f"{options.model}-{dataset.name}"
+        number = 1
+        while True:
+            folder = Path("runs") / f"{stem}-{number}"
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                number += 1
+            else:
+                return folder
+    if not resume:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise FileExistsError(f"{str(folder)!r} exists already: a run is never overwritten")
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _write_run(
+    folder: Path, options: Options, dataset: Dataset, result: dict[str, Any] | None = None
+) -> None:
+    values = {
+        "pocketcnn": __version__,
+        "options": asdict(options),
+        "classes": dataset.classes,
+        "result": result,
+    }
+    (folder / "run.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def _write_results(
+    folder: Path, net: ConvNet, history: History, options: Options, dataset: Dataset
+) -> list[str]:
+    """Write everything a run leaves; return the files' names."""
+    net.save(folder / "model.safetensors")
+    history.to_csv(folder / "history.csv")
+    history.to_json(folder / "history.json")
+    files = ["model.safetensors", "history.csv", "history.json"]
+    try:
+        if len(history):
+            plot.curves(history).savefig(folder / "curves.png")
+            files.append("curves.png")
+        name = first_convolution(net)
+        if name is not None:
+            # The seed gives the weights that training began with once more.
+            before = _make_net(options, dataset).params[name]
+            plot.filters(before, net.params[name]).savefig(folder / "filters.png")
+            files.append("filters.png")
+    except ImportError as error:
+        print(f"pocketcnn: no pictures: {error}", file=sys.stderr)
+    return files
+
+
+def first_convolution(net: ConvNet) -> str | None:
+    """Return the name of the first parameter that is a set of filters, if there is one."""
+    return next((name for name, array in net.params.items() if array.ndim == 4), None)
+
+
+def _say(quiet: bool, text: str) -> None:
+    if not quiet:
+        print(text, flush=True)
