@@ -240,7 +240,7 @@ class ConvNet:
         return loss, self.grads
 
     def numerical_gradient(
-        self, x: ArrayLike, t: ArrayLike, *, step: float = 1e-4
+        self, x: ArrayLike, t: ArrayLike, *, label_smoothing: float = 0.0, step: float = 1e-4
     ) -> dict[str, Array]:
         """Differentiate `loss` by central differences: slow, to check `gradient` with.
 
@@ -249,7 +249,7 @@ class ConvNet:
 
         Parameters
         ----------
-        x, t
+        x, t, label_smoothing
             As in `value_and_gradient`.
         step : float
             Distance to each side. The error is of order ``step ** 2``, plus rounding of order
@@ -261,7 +261,7 @@ class ConvNet:
         def loss() -> float:
             for name, rng in twin.generators.items():
                 rng.bit_generator.state = masks[name]
-            return twin.loss(x, t)
+            return twin.loss(x, t, label_smoothing=label_smoothing)
 
         return central_differences(loss, twin.params, step=step)
 

@@ -61,7 +61,11 @@ def read_model(path: str | os.PathLike[str]) -> Model:
     try:
         model = build(metadata["architecture"])
         _give_weights(model, tensors)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except KeyError as error:
+        raise ValueError(
+            f"{os.fspath(path)} is not a valid model: the architecture lacks {error}"
+        ) from error
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{os.fspath(path)} is not a valid model: {error}") from error
     return model
 

@@ -117,11 +117,11 @@ def _parse_padding(padding: Padding) -> tuple[Pair, Pair] | None:
             raise ValueError(f'padding is {padding!r}, but a name must be "same" or "valid"')
         return None if padding == "same" else ((0, 0), (0, 0))
     sides = frozen(padding)
-    if isinstance(sides, tuple) and len(sides) == 2 and isinstance(sides[0], tuple):
-        vertical, horizontal = sides
-        return (
-            pair("padding[0] (top, bottom)", vertical, least=0),
-            pair("padding[1] (left, right)", horizontal, least=0),
+    if isinstance(sides, tuple) and any(isinstance(side, tuple) for side in sides):
+        if len(sides) == 2 and all(_is_ints(side, least=0) for side in sides):
+            return sides[0], sides[1]
+        raise ValueError(
+            f"padding is {padding!r}, but must be ((top, bottom), (left, right)), none negative"
         )
     height, width = pair("padding", sides, least=0)
     return (height, height), (width, width)

@@ -1,0 +1,349 @@
+"""One contract for every layer: what holds for one of them holds for all.
+
+A new layer is one row in CASES, or one for each of its ways to work.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from pocketcnn.gradient_check import central_differences
+from pocketcnn.layers import (
+    LAYERS,
+    AvgPool2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Layer,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
+
+SEED = 20
+
+
+@dataclass(frozen=True)
+class Case:
+    layer: Layer
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+
+    def fresh(self, dtype=np.float64):
+        """A layer of the same settings, with random parameters: biases of zero hide errors."""
+        layer = type(self.layer)(**self.layer.config())
+        rng = np.random.default_rng(SEED)
+        layer.initialize(rng, dtype=dtype)
+        for array in layer.params.values():
+            array[...] = rng.standard_normal(array.shape)
+        return layer
+
+    def batch(self, dtype=np.float64, samples=2):
+        """Distinct numbers at least 0.01 apart and from zero.
+
+        So a step of the differences crosses no kink of ReLU and changes no winner of a pool.
+        """
+        size = samples * math.prod(self.input_shape)
+        values = 0.01 * (np.random.default_rng(SEED).permutation(size) - size // 2) + 0.005
+        return values.reshape(samples, *self.input_shape).astype(dtype)
+
+
+CASES = [
+    Case(Conv2d(2, 3, 3), (2, 6, 5), (3, 4, 3)),
+    Case(Conv2d(2, 3, (3, 2), stride=(2, 1), padding=(1, 0)), (2, 6, 5), (3, 3, 4)),
+    Case(Conv2d(2, 3, 3, padding=((0, 2), (1, 0)), dilation=(2, 1)), (2, 6, 5), (3, 4, 4)),
+    Case(Conv2d(2, 3, 3, padding="same"), (2, 6, 5), (3, 6, 5)),
+    Case(Conv2d(2, 3, 4, stride=2, padding="same"), (2, 6, 5), (3, 3, 3)),
+    Case(Conv2d(2, 3, 3, padding="valid", bias=False), (2, 6, 5), (3, 4, 3)),
+    Case(Conv2d(4, 6, 3, groups=2, padding=1), (4, 4, 5), (6, 4, 5)),
+    Case(Conv2d(3, 3, 3, groups=3, init="xavier"), (3, 5, 5), (3, 3, 3)),
+    Case(Conv2d(3, 4, 1), (3, 3, 2), (4, 3, 2)),
+    Case(Linear(7, 4), (7,), (4,)),
+    Case(Linear(7, 4, bias=False, init=0.01), (7,), (4,)),
+    Case(MaxPool2d(2), (3, 6, 4), (3, 3, 2)),
+    Case(MaxPool2d(3, stride=2, padding=1), (3, 6, 5), (3, 3, 3)),
+    Case(MaxPool2d((2, 3), stride=(1, 2), padding=((0, 1), (1, 0))), (3, 6, 5), (3, 6, 2)),
+    Case(MaxPool2d(2, ceil_mode=True), (3, 5, 5), (3, 3, 3)),
+    Case(MaxPool2d(2, stride=2, padding=1, ceil_mode=True), (3, 5, 6), (3, 3, 4)),
+    Case(AvgPool2d(2), (3, 6, 4), (3, 3, 2)),
+    Case(AvgPool2d(3, stride=2, padding=1), (3, 6, 5), (3, 3, 3)),
+    Case(AvgPool2d(3, stride=2, padding=1, count_include_pad=False), (3, 6, 5), (3, 3, 3)),
+    Case(AvgPool2d(2, ceil_mode=True), (3, 5, 5), (3, 3, 3)),
+    Case(GlobalAvgPool2d(), (3, 4, 5), (3, 1, 1)),
+    Case(Dropout(0.4), (3, 4, 5), (3, 4, 5)),
+    Case(Dropout(0), (6,), (6,)),
+    Case(ReLU(), (3, 4, 5), (3, 4, 5)),
+    Case(Sigmoid(), (3, 4, 5), (3, 4, 5)),
+    Case(Tanh(), (6,), (6,)),
+    Case(Flatten(), (3, 4, 5), (60,)),
+    Case(Softmax(), (6,), (6,)),
+    Case(Softmax(axis=-1), (3, 4, 5), (3, 4, 5)),
+]
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case.layer!r}".replace(" ", ""))
+def case(request):
+    return request.param
+
+
+def test_every_layer_class_has_a_case():
+    assert {type(case.layer) for case in CASES} == set(LAYERS.values())
+    assert all(name == cls.__name__ for name, cls in LAYERS.items())
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_shapes(case, training):
+    layer, x = case.fresh(), case.batch()
+    out = layer.forward(x, training)
+    assert out.shape[1:] == layer.output_shape(case.input_shape) == case.output_shape
+    assert len(out) == len(x)
+    assert out.flags.c_contiguous
+    assert layer.backward(np.ones_like(out)).shape == x.shape
+    assert {key: array.shape for key, array in layer.params.items()} == layer.param_shapes
+    assert {key: array.shape for key, array in layer.grads.items()} == layer.param_shapes
+
+
+def test_gradients_are_the_central_differences(case):
+    layer, x = case.fresh(), case.batch()
+    weights = np.random.default_rng(SEED + 1).standard_normal((len(x), *case.output_shape))
+    state = None if layer.rng is None else layer.rng.bit_generator.state
+
+    def loss():
+        if layer.rng is not None:
+            layer.rng.bit_generator.state = state  # the same mask each time
+        return float((weights * layer.forward(x, training=True)).sum())
+
+    numerical = central_differences(loss, {"x": x, **layer.params}, step=1e-4)
+    loss()
+    analytical = {"x": layer.backward(weights), **layer.grads}
+    assert analytical.keys() == numerical.keys()
+    for name, expected in numerical.items():
+        # Differences are off by step**2 times a third derivative of order 1, which is below 1e-8.
+        error = np.abs(analytical[name] - expected).max() / max(1e-3, np.abs(expected).max())
+        assert error < 1e-6, name
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("training", [False, True])
+def test_dtype_stays(case, dtype, training):
+    layer, x = case.fresh(dtype), case.batch(dtype)
+    out = layer.forward(x, training)
+    dx = layer.backward(np.ones_like(out))
+    arrays = [out, dx, *layer.params.values(), *layer.grads.values()]
+    assert {array.dtype for array in arrays} == {np.dtype(dtype)}
+
+
+def test_input_and_gradient_are_not_changed(case):
+    layer, x = case.fresh(), case.batch()
+    before = x.copy()
+    x.flags.writeable = False
+    out = layer.forward(x, training=True)
+    grad = np.random.default_rng(SEED).standard_normal(out.shape)
+    grad_before = grad.copy()
+    grad.flags.writeable = False
+    layer.backward(grad)
+    np.testing.assert_array_equal(x, before)
+    np.testing.assert_array_equal(grad, grad_before)
+
+
+def test_parameters_keep_their_identity_and_are_used_as_they_are_now(case):
+    layer, x = case.fresh(), case.batch()
+    if not layer.params:
+        assert layer.grads == {}
+        return
+    params, arrays = layer.params, dict(layer.params)
+    out = layer.forward(x, training=True)
+    layer.backward(np.ones_like(out))
+    for key, array in params.items():
+        array -= 0.5 * layer.grads[key]
+    assert not np.array_equal(layer.forward(x), out)
+    layer.backward(np.ones_like(out))
+    assert layer.params is params
+    assert all(layer.params[key] is array for key, array in arrays.items())
+    assert layer.weight is arrays["weight"]
+    assert layer.bias is arrays.get("bias")
+    assert layer.grads.keys() == params.keys()
+
+
+def test_gradients_are_there_and_zero_before_the_first_backward(case):
+    layer = case.fresh()
+    assert layer.grads.keys() == layer.params.keys()
+    assert not any(array.any() for array in layer.grads.values())
+
+
+def test_second_backward_replaces_gradients_and_does_not_add(case):
+    layer, x = case.fresh(), case.batch()
+    grad = np.ones_like(layer.forward(x, training=True))
+    first_dx = layer.backward(grad)
+    first = {key: array.copy() for key, array in layer.grads.items()}
+    np.testing.assert_array_equal(layer.backward(grad), first_dx)
+    for key, array in layer.grads.items():
+        np.testing.assert_array_equal(array, first[key])
+
+
+def test_config_makes_the_same_layer_again(case):
+    config = json.loads(json.dumps(case.layer.config()))
+    again = type(case.layer)(**config)
+    assert again.config() == case.layer.config()
+    assert repr(again) == repr(case.layer)
+    assert again.output_shape(case.input_shape) == case.output_shape
+    x = case.batch(np.float32)
+    np.testing.assert_array_equal(again.forward(x), type(again)(**config).forward(x))
+
+
+def test_repr_is_an_expression_that_makes_the_layer(case):
+    assert eval(repr(case.layer), dict(LAYERS)).config() == case.layer.config()
+
+
+def test_copy_is_independent(case):
+    layer, x = case.fresh(), case.batch(np.float32)
+    twin = layer.astype(np.float32)
+    assert all(array.dtype == np.float32 for array in twin.params.values())
+    expected = twin.forward(x, training=True)
+    for array in layer.params.values():
+        array[...] = 0
+    twin = twin.astype(np.float32)
+    if layer.rng is None:
+        np.testing.assert_array_equal(twin.forward(x, training=True), expected)
+
+
+def test_only_dropout_heeds_training(case):
+    x = case.batch()
+    same = np.array_equal(case.fresh().forward(x, training=True), case.fresh().forward(x))
+    assert same is not (isinstance(case.layer, Dropout) and case.layer.p > 0)
+
+
+def test_seed_repeats_to_the_bit(case):
+    x = case.batch()
+    first, second = case.fresh(), case.fresh()
+    out = first.forward(x, training=True)
+    np.testing.assert_array_equal(second.forward(x, training=True), out)
+    np.testing.assert_array_equal(
+        second.backward(np.ones_like(out)), first.backward(np.ones_like(out))
+    )
+
+
+def test_backward_needs_a_forward(case):
+    layer = case.fresh()
+    grad = np.ones((2, *case.output_shape))
+    with pytest.raises(RuntimeError, match=f"{type(layer).__name__}.backward needs a forward"):
+        layer.backward(grad)
+    layer.forward(case.batch())
+    layer.clear()
+    with pytest.raises(RuntimeError, match="needs a forward"):
+        layer.backward(grad)
+
+
+def test_empty_batch(case):
+    layer = case.fresh()
+    out = layer.forward(np.empty((0, *case.input_shape)), training=True)
+    assert out.shape == (0, *case.output_shape)
+    assert layer.backward(out).shape == (0, *case.input_shape)
+    assert not any(array.any() for array in layer.grads.values())
+
+
+# What only some layers do
+
+
+@pytest.mark.parametrize("layer", [Conv2d(2, 3, 3), Linear(4, 3)], ids=repr)
+def test_input_gradient_can_be_left_out(layer):
+    case = next(c for c in CASES if type(c.layer) is type(layer))
+    full, frugal = case.fresh(), case.fresh()
+    frugal.needs_input_grad = False
+    grad = np.ones_like(full.forward(case.batch()))
+    frugal.forward(case.batch())
+    full.backward(grad)
+    assert frugal.backward(grad) is None
+    for key, expected in full.grads.items():
+        np.testing.assert_array_equal(frugal.grads[key], expected)
+
+
+def test_dropout_drops_a_part_and_keeps_the_mean():
+    p, size = 0.3, 100_000
+    layer = Dropout(p)
+    out = layer.forward(np.ones((1, size), np.float32), training=True)
+    kept = np.count_nonzero(out)
+    # The count is binomial: five standard deviations leave one failure in two million seeds, and
+    # the seed is fixed.
+    assert abs(kept - (1 - p) * size) < 5 * math.sqrt(p * (1 - p) * size)
+    np.testing.assert_allclose(out[out != 0], 1 / (1 - p), rtol=np.finfo(np.float32).eps)
+    np.testing.assert_array_equal(layer.backward(np.ones_like(out)), out)
+
+
+def test_dropout_in_inference_passes_everything():
+    layer, x = Dropout(0.9), np.ones((2, 5), np.float32)
+    assert layer.forward(x) is x
+    np.testing.assert_array_equal(layer.backward(x), x)
+
+
+def test_multiply_adds_are_the_terms_of_the_sums():
+    assert Conv2d(4, 6, 3, groups=2, padding=1).multiply_adds((4, 4, 5)) == 6 * 4 * 5 * 2 * 9
+    assert Linear(7, 4).multiply_adds((7,)) == 28
+    assert ReLU().multiply_adds((3, 4, 5)) == 0
+
+
+def test_settings_may_be_lists_and_numpy_integers():
+    layer = Conv2d(2, 3, [np.int64(3), 2], stride=[2, 1], padding=[[0, 1], [1, 0]])
+    assert layer.weight.shape == (3, 2, 3, 2)
+    assert layer.output_shape((2, 6, 5)) == (3, 3, 5)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Conv2d(0, 3, 3), "in_channels is 0, but must be a positive int"),
+        (lambda: Conv2d(2, 3.0, 3), "out_channels is 3.0, but must be a positive int"),
+        (lambda: Conv2d(2, True, 3), "out_channels is True"),
+        (lambda: Conv2d(2, 3, 0), "kernel_size is 0, but must be a positive int or two"),
+        (lambda: Conv2d(2, 3, (3, 3, 3)), r"kernel_size is \(3, 3, 3\)"),
+        (lambda: Conv2d(2, 3, 3, stride=(1, 0)), r"stride is \(1, 0\)"),
+        (lambda: Conv2d(2, 3, 3, dilation="1"), "dilation is '1'"),
+        (lambda: Conv2d(2, 3, 3, padding=-1), "padding is -1, but must be a non-negative int"),
+        (lambda: Conv2d(2, 3, 3, padding="full"), "padding is 'full', but a name must be \"same\""),
+        (lambda: Conv2d(2, 3, 3, padding=((0, 1), (2, -1))), r"\(left, right\)\), none negative"),
+        (lambda: Conv2d(2, 3, 3, padding=((0, 1), 2)), r"padding is \(\(0, 1\), 2\)"),
+        (lambda: Conv2d(4, 6, 3, groups=3), "groups is 3, but must divide in_channels"),
+        (lambda: Conv2d(2, 3, 3, init="glorot"), "init is 'glorot', but must be"),
+        (lambda: Linear(7, 4, init=-0.1), "init is -0.1"),
+        (lambda: Linear(7, -4), "out_features is -4"),
+        (lambda: MaxPool2d(2, stride=0), "stride is 0"),
+        (lambda: AvgPool2d("2"), "kernel_size is '2'"),
+        (lambda: Dropout(1.0), "p is 1.0, but must be a probability"),
+        (lambda: Dropout(math.nan), "p is nan"),
+        (lambda: Conv2d(2, 3, 3).output_shape((3, 6, 6)), "takes 2 channels, but gets 3"),
+        (
+            lambda: Conv2d(2, 3, 3).output_shape((60,)),
+            r"takes inputs \(C, H, W\), but gets \(60,\)",
+        ),
+        (lambda: Conv2d(2, 3, 5).output_shape((2, 4, 9)), r"5 pixels \(height\) does not fit"),
+        (lambda: Conv2d(2, 3, 3, dilation=4).output_shape((2, 9, 8)), r"9 pixels \(width\)"),
+        (lambda: MaxPool2d(3).output_shape((2, 2, 2)), "does not fit an input of 2 with padding 0"),
+        (lambda: Linear(7, 4).output_shape((8,)), r"takes 7 features, but gets \(8,\)"),
+        (lambda: Linear(7, 4).output_shape((7, 1, 1)), r"takes inputs \(features,\)"),
+    ],
+)
+def test_wrong_settings_are_refused_by_name(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("layer", "x", "message"),
+    [
+        (Conv2d(2, 3, 3), np.ones((1, 3, 6, 6)), "x has 3 channels"),
+        (Conv2d(2, 3, 3), np.ones((2, 6, 6)), "x "),
+        (Linear(7, 4), np.ones((2, 8)), "x "),
+        (MaxPool2d(2), np.ones((4, 4)), "x "),
+    ],
+    ids=repr,
+)
+def test_wrong_arrays_are_refused_by_name(layer, x, message):
+    with pytest.raises(ValueError, match=message):
+        layer.forward(x)

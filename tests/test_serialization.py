@@ -1,0 +1,334 @@
+"""Model files: what is saved comes back to the bit, and what is not ours is refused."""
+
+import json
+import stat
+import struct
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from pocketcnn import serialization
+from pocketcnn.layers import (
+    AvgPool2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
+from pocketcnn.models import deep_convnet, lenet5, simple_convnet
+from pocketcnn.net import ConvNet, load
+
+
+def every_layer(dtype=np.float32):
+    layers = [
+        ("conv1", Conv2d(2, 4, (3, 2), padding=((1, 1), (0, 1)), dilation=(1, 2), bias=False)),
+        ("tanh", Tanh()),
+        ("conv2", Conv2d(4, 4, 3, padding="same", groups=2, init="he")),
+        ("relu", ReLU()),
+        ("max", MaxPool2d(3, stride=2, padding=1, ceil_mode=True)),
+        ("sigmoid", Sigmoid()),
+        ("avg", AvgPool2d((2, 1), count_include_pad=False)),
+        ("drop", Dropout(0.1)),
+        ("gap", GlobalAvgPool2d()),
+        ("flat", Flatten()),
+        ("fc", Linear(4, 3, init=0.5)),
+        ("softmax", Softmax()),
+    ]
+    return ConvNet(layers, (2, 9, 8), seed=4, dtype=dtype)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "net.safetensors"
+    simple_convnet(input_shape=(1, 8, 8)).save(path)
+    return path
+
+
+def rewrite(path, *, tensors=None, **metadata):
+    """Save the file again with other tensors, or other metadata; None takes an entry away."""
+    old_tensors, old_metadata = serialization.read_tensors(path)
+    merged = {**old_metadata, **metadata}
+    save_file(
+        old_tensors if tensors is None else tensors,
+        path,
+        {key: value for key, value in merged.items() if value is not None},
+    )
+
+
+def refused(path, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        load(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_everything_comes_back(tmp_path, dtype):
+    net = every_layer(dtype)
+    path = tmp_path / "net.safetensors"
+    net.save(path)
+    again = load(path)
+    assert repr(again) == repr(net)
+    assert again.summary() == net.summary()
+    assert again.dtype == net.dtype
+    assert again.params.keys() == net.params.keys()
+    for name, array in net.params.items():
+        assert again.params[name].dtype == dtype
+        np.testing.assert_array_equal(again.params[name], array)
+    x = np.random.default_rng(0).random((3, 2, 9, 8))
+    np.testing.assert_array_equal(again.predict(x), net.predict(x))
+
+
+@pytest.mark.parametrize("model", [simple_convnet, lenet5, deep_convnet])
+def test_loaded_network_can_be_trained(tmp_path, model):
+    path = tmp_path / "net.safetensors"
+    model().save(path)
+    net = load(path)
+    x, t = np.ones((2, 1, 28, 28), np.float32), np.array([3, 5])
+    before = net.loss(x, t)
+    for array, grad in zip(net.params.values(), net.gradient(x, t).values(), strict=True):
+        assert array.flags.writeable
+        assert array.flags.c_contiguous
+        array -= 0.01 * grad
+    assert net.loss(x, t) != before
+
+
+def test_path_may_be_a_string(tmp_path):
+    path = str(tmp_path / "net.safetensors")
+    every_layer().save(path)
+    assert load(path).input_shape == (2, 9, 8)
+
+
+def test_file_is_readable_by_anyone_with_safetensors(saved):
+    tensors = load_file(saved)
+    assert tensors["conv1.weight"].shape == (30, 1, 5, 5)
+    _, metadata = serialization.read_tensors(saved)
+    assert metadata["format"] == "pocketcnn"
+    assert json.loads(metadata["architecture"])["layers"][0]["config"]["out_channels"] == 30
+
+
+def test_loading_draws_no_weights(saved, monkeypatch):
+    def draw(*_):
+        raise AssertionError("weights were drawn")
+
+    monkeypatch.setattr("pocketcnn.layers.base.normal", draw)
+    load(saved)
+
+
+def test_arrays_in_another_order_are_saved_by_value(tmp_path):
+    path = tmp_path / "net.safetensors"
+    net = ConvNet([("fc", Linear(3, 2))], (3,))
+    net.layers["fc"].params["weight"] = np.asfortranarray(net.layers["fc"].weight)
+    net.save(path)
+    np.testing.assert_array_equal(load(path).params["fc.weight"], net.params["fc.weight"])
+
+
+# Writing
+
+
+def test_existing_file_is_replaced_and_nothing_else_is_left(saved):
+    every_layer().save(saved)
+    assert load(saved).input_shape == (2, 9, 8)
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+@pytest.mark.parametrize("victim", ["save_file", "_sync", "replace"])
+def test_failed_write_leaves_the_old_file(saved, monkeypatch, victim):
+    def fail(*_):
+        raise OSError("disk full")
+
+    before = saved.read_bytes()
+    if victim == "replace":
+        monkeypatch.setattr("pathlib.Path.replace", fail)
+    else:
+        monkeypatch.setattr(serialization, victim, fail)
+    with pytest.raises(OSError, match="disk full"):
+        every_layer().save(saved)
+    assert saved.read_bytes() == before
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_bytes_are_on_the_disk_before_they_get_the_name(saved, monkeypatch):
+    events = []
+    monkeypatch.setattr(serialization, "_sync", lambda path: events.append(path.name))
+    replace = type(saved).replace
+
+    def recorded(source, target):
+        events.append("replace")
+        return replace(source, target)
+
+    monkeypatch.setattr(type(saved), "replace", recorded)
+    every_layer().save(saved)
+    assert events == [f".{saved.name}.tmp", "replace", saved.parent.name]
+
+
+def test_rest_of_a_killed_write_is_no_obstacle(saved):
+    (saved.parent / f".{saved.name}.tmp").write_bytes(b"half a file")
+    every_layer().save(saved)
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_permissions_are_those_of_new_files(saved):
+    plain = saved.with_name("plain")
+    plain.touch()
+    assert stat.S_IMODE(saved.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_missing_folder_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        every_layer().save(tmp_path / "nowhere" / "net.safetensors")
+
+
+# Reading what is wrong
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.safetensors"):
+        load(tmp_path / "nothing.safetensors")
+
+
+def test_folder_is_no_file(tmp_path):
+    with pytest.raises(OSError, match=tmp_path.name):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x80\x05]q\x00.", bytes(1000)])
+def test_other_files(tmp_path, content):
+    path = tmp_path / "other"
+    path.write_bytes(content)
+    refused(path, r"not a whole \.safetensors file")
+
+
+def test_header_that_claims_more_than_there_is(tmp_path):
+    path = tmp_path / "other"
+    path.write_bytes(struct.pack("<Q", 2**40) + b"{}")
+    refused(path, r"not a whole \.safetensors file")
+
+
+@pytest.mark.parametrize("part", [0.001, 0.1, 0.5, 0.999])
+def test_truncated_file(saved, part):
+    content = saved.read_bytes()
+    saved.write_bytes(content[: int(part * len(content))])
+    refused(saved, r"not a whole \.safetensors file")
+
+
+def test_file_with_bytes_too_many(saved):
+    saved.write_bytes(saved.read_bytes() + b"more")
+    refused(saved, r"not a whole \.safetensors file")
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {"format": "pocketcnn"}])
+def test_safetensors_of_others(tmp_path, metadata):
+    path = tmp_path / "other.safetensors"
+    save_file({"weight": np.ones(3)}, path, metadata)
+    refused(path, "is a safetensors file, but not a pocketcnn model")
+
+
+@pytest.mark.parametrize("version", ["2", "17"])
+def test_newer_version(saved, version):
+    rewrite(saved, format_version=version)
+    refused(saved, f"newer pocketcnn: its format version is {version}, .* reads up to 1")
+
+
+@pytest.mark.parametrize("version", [None, "", "0", "-1", "1.0", "one"])
+def test_version_that_is_none(saved, version):
+    rewrite(saved, format_version=version)
+    refused(saved, "format version")
+
+
+def test_missing_tensors(saved):
+    tensors, _ = serialization.read_tensors(saved)
+    del tensors["fc1.bias"], tensors["conv1.weight"]
+    rewrite(saved, tensors=tensors)
+    refused(saved, r"tensors are missing: conv1\.weight, fc1\.bias")
+
+
+def test_surplus_tensors(saved):
+    tensors, _ = serialization.read_tensors(saved)
+    rewrite(saved, tensors={**tensors, "fc9.weight": np.ones(3, np.float32)})
+    refused(saved, r"no layer has the tensors: fc9\.weight")
+
+
+def test_wrong_shape(saved):
+    tensors, _ = serialization.read_tensors(saved)
+    tensors["fc2.weight"] = tensors["fc2.weight"].T.copy()
+    rewrite(saved, tensors=tensors)
+    refused(saved, r"fc2\.weight is float32 \(100, 10\), but must be float32 \(10, 100\)")
+
+
+def test_wrong_dtype(saved):
+    tensors, _ = serialization.read_tensors(saved)
+    tensors["fc2.bias"] = tensors["fc2.bias"].astype(np.float16)
+    rewrite(saved, tensors=tensors)
+    refused(saved, r"fc2\.bias is float16 \(10,\), but must be float32")
+
+
+def first_layer(**changes):
+    """Architecture of the saved network with changes in the entry of its first layer."""
+
+    def change(content):
+        content["layers"][0].update(changes)
+
+    return change
+
+
+def in_config(**changes):
+    def change(content):
+        content["layers"][0]["config"].update(changes)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (first_layer(kind="Deconv2d"), "layer 'conv1' is of the unknown kind 'Deconv2d'"),
+        (first_layer(kind="__class__"), "unknown kind"),
+        (first_layer(kind=["Conv2d"]), "not a valid model"),
+        (first_layer(config=None), "layer 'conv1'"),
+        (first_layer(name="a.b"), "a string without a dot"),
+        (first_layer(name="fc1"), "two layers are named 'fc1'"),
+        (in_config(kernel=5), "layer 'conv1': .*'kernel'"),
+        (in_config(kernel_size=-5), "layer 'conv1': kernel_size is -5"),
+        (in_config(in_channels="1"), "layer 'conv1': in_channels is '1'"),
+        (in_config(stride={}), "layer 'conv1': stride"),
+        (in_config(out_channels=10**30), "not a valid model: .*fc1"),
+        (lambda content: content.update(layers=[]), "at least one layer"),
+        (lambda content: content.update(layers=3), "not a valid model"),
+        (lambda content: content.update(input_shape="big"), "input_shape"),
+        (lambda content: content.update(input_shape=[1, 8]), "conv1"),
+        (lambda content: content.update(dtype="float16"), "must be float32 or float64"),
+        (lambda content: content.update(dtype="nonsense"), "not a valid model"),
+        (lambda content: content.pop("layers"), "the architecture lacks 'layers'"),
+    ],
+)
+def test_architecture_that_is_none(saved, change, message):
+    _, metadata = serialization.read_tensors(saved)
+    content = json.loads(metadata["architecture"])
+    change(content)
+    rewrite(saved, architecture=json.dumps(content))
+    refused(saved, message)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "[" * 100_000])
+def test_architecture_that_is_no_architecture(saved, text):
+    rewrite(saved, architecture=text)
+    refused(saved, "not a valid model")
+
+
+def test_absurd_sizes_take_no_memory(saved):
+    _, metadata = serialization.read_tensors(saved)
+    content = json.loads(metadata["architecture"])
+    content["layers"] = [
+        {"name": "fc", "kind": "Linear", "config": {"in_features": 10**15, "out_features": 10**15}}
+    ]
+    content["input_shape"] = [10**15]
+    rewrite(saved, architecture=json.dumps(content))
+    refused(saved, "tensors are missing: fc.bias, fc.weight")
