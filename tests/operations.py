@@ -1,0 +1,222 @@
+"""One row per function of ``pocketcnn.functional``: arguments that exercise it.
+
+Tests of what holds for every function (threads, memory layout, dtypes, gradients) walk this
+table, and ``test_memory_layout.py`` fails when a public function has no row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pocketcnn.functional as F
+
+Arguments: TypeAlias = dict[str, Any]
+Maker: TypeAlias = Callable[[np.random.Generator, bool], Arguments]
+
+OPTIMISER_STEPS = ("sgd_update", "adagrad_update", "rmsprop_update", "adam_update")
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A function of F with a maker of valid arguments.
+
+    ``make(rng, large)`` returns float64 arrays by name; large ones are big enough to be cut
+    over several threads. ``arrays`` names those that carry the dtype of the computation.
+    """
+
+    name: str
+    make: Maker
+    arrays: tuple[str, ...]
+
+    def arguments(
+        self, dtype: npt.DTypeLike = np.float32, *, seed: int = 0, large: bool = False
+    ) -> Arguments:
+        arguments = self.make(np.random.default_rng(seed), large)
+        for name in self.arrays:
+            arguments[name] = arguments[name].astype(dtype)
+        return arguments
+
+    def __call__(self, arguments: Arguments) -> tuple[npt.NDArray[Any], ...]:
+        """Run it; the results as a tuple of arrays, whatever the function returns."""
+        result = getattr(F, self.name)(**arguments)
+        results = result if isinstance(result, tuple) else (result,)
+        return tuple(np.asarray(r) for r in results if r is not None)
+
+
+def bits(results: tuple[npt.NDArray[Any], ...]) -> list[tuple[str, tuple[int, ...], bytes]]:
+    """Everything about results that must repeat: dtypes, shapes and every bit."""
+    return [(r.dtype.str, r.shape, r.tobytes()) for r in results]
+
+
+def distinct(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """Shuffled numbers at least 1 / 16 apart and none nearer than 1 / 32 to zero.
+
+    No step of a central difference crosses a kink of relu or changes a maximum.
+    """
+    count = int(np.prod(shape))
+    return ((rng.permutation(count) - count // 2 + 0.5) / 16).reshape(shape)
+
+
+def _images(rng: np.random.Generator, large: bool) -> npt.NDArray[np.float64]:
+    return rng.normal(size=(5, 6, 40, 41) if large else (2, 4, 6, 7))
+
+
+WINDOW: Arguments = {"kernel_size": (3, 2), "stride": (1, 2), "padding": (1, 0)}
+
+
+def _im2col(rng: np.random.Generator, large: bool) -> Arguments:
+    return {"x": _images(rng, large), **WINDOW, "dilation": (1, 2)}
+
+
+def _col2im(rng: np.random.Generator, large: bool) -> Arguments:
+    x = _images(rng, large)
+    arguments = {**WINDOW, "dilation": (1, 2)}
+    col = F.im2col(x, **arguments)
+    return {"col": rng.normal(size=col.shape), "input_shape": x.shape, **arguments}
+
+
+def _conv2d(rng: np.random.Generator, large: bool) -> Arguments:
+    x = _images(rng, large)
+    weight = rng.normal(size=(14 if large else 4, x.shape[1] // 2, 3, 2))
+    bias = rng.normal(size=weight.shape[0])
+    return {
+        "x": x, "weight": weight, "bias": bias, "stride": (1, 2), "padding": ((1, 0), (2, 1)),
+        "dilation": (2, 1), "groups": 2,
+    }  # fmt: skip
+
+
+def _conv2d_backward(rng: np.random.Generator, large: bool) -> Arguments:
+    arguments = _conv2d(rng, large)
+    grad = F.conv2d(**arguments)
+    del arguments["bias"]
+    return {"grad": rng.normal(size=grad.shape), **arguments}
+
+
+def _dense_conv2d(rng: np.random.Generator, large: bool) -> Arguments:
+    x = rng.normal(size=(3, 70, 24, 24) if large else (2, 3, 6, 7))
+    weight = rng.normal(size=(50 if large else 4, x.shape[1], 3, 3))
+    return {"x": x, "weight": weight, "bias": rng.normal(size=len(weight)), "padding": 1}
+
+
+def _dense_conv2d_backward(rng: np.random.Generator, large: bool) -> Arguments:
+    arguments = _dense_conv2d(rng, large)
+    grad = F.conv2d(**arguments)
+    del arguments["bias"]
+    return {"grad": rng.normal(size=grad.shape), **arguments}
+
+
+def _max_pool2d(rng: np.random.Generator, large: bool) -> Arguments:
+    return {"x": distinct(rng, _images(rng, large).shape), **WINDOW, "dilation": (2, 1)}
+
+
+def _max_pool2d_backward(rng: np.random.Generator, large: bool) -> Arguments:
+    arguments = _max_pool2d(rng, large)
+    out, argmax = F.max_pool2d(**arguments)
+    grad = rng.normal(size=out.shape)
+    return {"grad": grad, "argmax": argmax, "input_shape": arguments["x"].shape}
+
+
+def _avg_pool2d(rng: np.random.Generator, large: bool) -> Arguments:
+    return {"x": _images(rng, large), **WINDOW, "count_include_pad": False}
+
+
+def _avg_pool2d_backward(rng: np.random.Generator, large: bool) -> Arguments:
+    arguments = _avg_pool2d(rng, large)
+    out = F.avg_pool2d(**arguments)
+    x = arguments.pop("x")
+    return {"grad": rng.normal(size=out.shape), "input_shape": x.shape, **arguments}
+
+
+def _linear(rng: np.random.Generator, large: bool) -> Arguments:
+    n, features, outputs = (70, 900, 130) if large else (3, 5, 4)
+    return {
+        "x": rng.normal(size=(n, features)),
+        "weight": rng.normal(size=(outputs, features)),
+        "bias": rng.normal(size=outputs),
+    }
+
+
+def _linear_backward(rng: np.random.Generator, large: bool) -> Arguments:
+    arguments = _linear(rng, large)
+    grad = rng.normal(size=(len(arguments["x"]), len(arguments.pop("bias"))))
+    return {"grad": grad, **arguments}
+
+
+def _elementwise(rng: np.random.Generator, large: bool) -> Arguments:
+    return {"x": distinct(rng, (60, 7, 30, 31) if large else (2, 3, 2, 5)) / 8}
+
+
+def _rows(rng: np.random.Generator, large: bool) -> Arguments:
+    return {"x": rng.normal(size=(3000, 31) if large else (3, 7))}
+
+
+def _columns(rng: np.random.Generator, large: bool) -> Arguments:
+    return {"x": rng.normal(size=(40, 21, 11, 10) if large else (2, 5, 3, 2)), "axis": 1}
+
+
+def _backward_of(forward: str, make: Maker) -> Maker:
+    def arguments(rng: np.random.Generator, large: bool) -> Arguments:
+        made = make(rng, large)
+        out = getattr(F, forward)(**made)
+        del made["x"]
+        return {"grad": rng.normal(size=out.shape), "out": out, **made}
+
+    return arguments
+
+
+def _labels(rng: np.random.Generator, large: bool) -> Arguments:
+    n, k = (4000, 10) if large else (4, 5)
+    target = rng.integers(0, k, size=n)
+    return {"logits": rng.normal(size=(n, k)), "target": target, "label_smoothing": 0.1}
+
+
+def _probabilities(rng: np.random.Generator, large: bool) -> Arguments:
+    n, k = (4000, 10) if large else (4, 5)
+    return {"logits": rng.normal(size=(n, k)), "target": rng.dirichlet(np.ones(k), size=n)}
+
+
+def _dropout(rng: np.random.Generator, large: bool) -> Arguments:
+    return {"x": _images(rng, large), "p": 0.4, "rng": np.random.default_rng(7)}
+
+
+OPERATIONS: dict[str, Operation] = {
+    identifier: Operation(name, make, arrays)
+    for identifier, name, make, arrays in [
+        ("im2col", "im2col", _im2col, ("x",)),
+        ("col2im", "col2im", _col2im, ("col",)),
+        ("conv2d", "conv2d", _dense_conv2d, ("x", "weight", "bias")),
+        ("conv2d_groups", "conv2d", _conv2d, ("x", "weight", "bias")),
+        ("conv2d_backward", "conv2d_backward", _dense_conv2d_backward, ("grad", "x", "weight")),
+        ("conv2d_groups_backward", "conv2d_backward", _conv2d_backward, ("grad", "x", "weight")),
+        ("max_pool2d", "max_pool2d", _max_pool2d, ("x",)),
+        ("max_pool2d_backward", "max_pool2d_backward", _max_pool2d_backward, ("grad",)),
+        ("avg_pool2d", "avg_pool2d", _avg_pool2d, ("x",)),
+        ("avg_pool2d_backward", "avg_pool2d_backward", _avg_pool2d_backward, ("grad",)),
+        ("linear", "linear", _linear, ("x", "weight", "bias")),
+        ("linear_backward", "linear_backward", _linear_backward, ("grad", "x", "weight")),
+        *[
+            row
+            for f in ("relu", "sigmoid", "tanh")
+            for row in [
+                (f, f, _elementwise, ("x",)),
+                (f"{f}_backward", f"{f}_backward", _backward_of(f, _elementwise), ("grad", "out")),
+            ]
+        ],
+        *[
+            row
+            for f in ("softmax", "log_softmax")
+            for suffix, make in [("", _rows), ("_columns", _columns)]
+            for row in [
+                (f + suffix, f, make, ("x",)),
+                (f"{f}{suffix}_backward", f"{f}_backward", _backward_of(f, make), ("grad", "out")),
+            ]
+        ],
+        ("cross_entropy_labels", "cross_entropy", _labels, ("logits",)),
+        ("cross_entropy_rows", "cross_entropy", _probabilities, ("logits", "target")),
+        ("dropout", "dropout", _dropout, ("x",)),
+    ]
+}
