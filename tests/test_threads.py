@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,14 @@ from operations import OPERATIONS, Operation, bits
 
 TESTS = Path(__file__).parent
 FLOATS = [np.float16, np.float32, np.float64]
+
+
+@pytest.fixture(autouse=True)
+def _restore_num_threads() -> Iterator[None]:
+    """A test that changes the number of threads does not change the next test."""
+    before = pc.get_num_threads()
+    yield
+    pc.set_num_threads(before)
 
 
 def _child(code: str, **environment: str) -> str:
