@@ -299,22 +299,23 @@ def test_settings_may_be_lists_and_numpy_integers():
     ("make", "message"),
     [
         (lambda: Conv2d(0, 3, 3), "in_channels is 0, but must be a positive int"),
-        (lambda: Conv2d(2, 3.0, 3), "out_channels is 3.0, but must be a positive int"),
-        (lambda: Conv2d(2, True, 3), "out_channels is True"),
-        (lambda: Conv2d(2, 3, 0), "kernel_size is 0, but must be a positive int or two"),
-        (lambda: Conv2d(2, 3, (3, 3, 3)), r"kernel_size is \(3, 3, 3\)"),
-        (lambda: Conv2d(2, 3, 3, stride=(1, 0)), r"stride is \(1, 0\)"),
-        (lambda: Conv2d(2, 3, 3, dilation="1"), "dilation is '1'"),
+        (lambda: Conv2d(2, 3, 0), "kernel_size is 0, but must be a positive int"),
+        (
+            lambda: Conv2d(2, 3, (3, 3, 3)),
+            r"kernel_size is \(3, 3, 3\), but must be one int or two",
+        ),
+        (lambda: Conv2d(2, 3, 3, stride=(1, 0)), "stride is 0"),
         (lambda: Conv2d(2, 3, 3, padding=-1), "padding is -1, but must be a non-negative int"),
         (lambda: Conv2d(2, 3, 3, padding="full"), "padding is 'full', but a name must be \"same\""),
-        (lambda: Conv2d(2, 3, 3, padding=((0, 1), (2, -1))), r"\(left, right\)\), none negative"),
+        (lambda: Conv2d(2, 3, 3, padding=((0, 1), (2, -1))), "padding is -1"),
         (lambda: Conv2d(2, 3, 3, padding=((0, 1), 2)), r"padding is \(\(0, 1\), 2\)"),
+        (lambda: Conv2d(2, 3, 3, padding=((0, 1), (2, 3), (4, 5))), "padding is "),
+        (lambda: Conv2d(2, 3, 3, padding=((0, 1, 2), (2, 3, 4))), r"padding is \(0, 1, 2\)"),
         (lambda: Conv2d(4, 6, 3, groups=3), "groups is 3, but must divide in_channels"),
         (lambda: Conv2d(2, 3, 3, init="glorot"), "init is 'glorot', but must be"),
         (lambda: Linear(7, 4, init=-0.1), "init is -0.1"),
         (lambda: Linear(7, -4), "out_features is -4"),
         (lambda: MaxPool2d(2, stride=0), "stride is 0"),
-        (lambda: AvgPool2d("2"), "kernel_size is '2'"),
         (lambda: Dropout(1.0), "p is 1.0, but must be a probability"),
         (lambda: Dropout(math.nan), "p is nan"),
         (lambda: Conv2d(2, 3, 3).output_shape((3, 6, 6)), "takes 2 channels, but gets 3"),
@@ -331,6 +332,28 @@ def test_settings_may_be_lists_and_numpy_integers():
 )
 def test_wrong_settings_are_refused_by_name(make, message):
     with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Conv2d(2, 3.0, 3), "out_channels is 3.0, but must be an int"),
+        (lambda: Conv2d(2, True, 3), "out_channels is True"),
+        (lambda: Conv2d(2, 3, 3, dilation="1"), "dilation is '1'"),
+        (lambda: Conv2d(2, 3, (3, 1.5)), "kernel_size is 1.5"),
+        (lambda: Conv2d(2, 3, 3, padding=0.5), "padding is 0.5"),
+        (lambda: Conv2d(2, 3, 3, padding=((0, 1), (None, 1))), "padding is None"),
+        (lambda: MaxPool2d(None), "kernel_size is None"),
+        (lambda: AvgPool2d("2"), "kernel_size is '2'"),
+        (lambda: Linear("7", 4), "in_features is '7'"),
+        (lambda: Linear(7, 4, init=None), "init is None"),
+        (lambda: Dropout("0.5"), "p is '0.5'"),
+        (lambda: Softmax(axis=1.5), "axis is 1.5"),
+    ],
+)
+def test_settings_of_the_wrong_kind_are_refused_by_name(make, message):
+    with pytest.raises(TypeError, match=message):
         make()
 
 

@@ -52,15 +52,12 @@ def xavier_std(fan_in: int, fan_out: int) -> float:
 
 
 def check_init(init: Init) -> None:
-    """Raise ValueError unless `init` names a scheme or is a standard deviation."""
-    if isinstance(init, str):
-        valid = init in ("auto", "he", "xavier")
-    else:
-        valid = isinstance(init, (int, float)) and math.isfinite(init) and init >= 0
-    if not valid:
-        raise ValueError(
-            f'init is {init!r}, but must be "auto", "he", "xavier" or a standard deviation >= 0'
-        )
+    """Raise TypeError or ValueError unless `init` names a scheme or is a standard deviation."""
+    wanted = f'init is {init!r}, but must be "auto", "he", "xavier" or a standard deviation >= 0'
+    if not isinstance(init, (str, int, float)):
+        raise TypeError(wanted)
+    if init not in ("auto", "he", "xavier") and (isinstance(init, str) or not 0 <= init < math.inf):
+        raise ValueError(wanted)
 
 
 def weight_std(init: Init, auto: Scheme, fan_in: int, fan_out: int) -> float:

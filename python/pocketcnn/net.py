@@ -17,7 +17,7 @@ from pocketcnn import losses, serialization
 from pocketcnn.chain import auto_schemes, compute_dtype, named_layers, output_shapes
 from pocketcnn.gradient_check import central_differences
 from pocketcnn.layers import Array, Layer, Shape, Softmax, WeightLayer
-from pocketcnn.layers.base import count
+from pocketcnn.layers.arguments import count
 from pocketcnn.summary import Row, format_table
 
 # Blocks of up to 32 MiB are recycled by the C library's allocator; larger ones come as fresh

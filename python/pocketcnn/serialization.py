@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 
 from pocketcnn.chain import compute_dtype, named_layers, output_shapes
 from pocketcnn.layers import LAYERS, Array, Layer, Shape
-from pocketcnn.layers.base import count
+from pocketcnn.layers.arguments import count
 
 FORMAT = "pocketcnn"
 FORMAT_VERSION = 1

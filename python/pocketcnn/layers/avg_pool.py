@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pocketcnn.functional import avg_pool2d, avg_pool2d_backward
+from pocketcnn.layers.arguments import IntOrPair, Padding, frozen
 from pocketcnn.layers.base import Array, Layer, Shape, check_rank
-from pocketcnn.layers.window import IntOrPair, Padding, Window, frozen
+from pocketcnn.layers.window import Window
 
 
 class AvgPool2d(Layer):

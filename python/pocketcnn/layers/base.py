@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from copy import deepcopy
 from functools import cached_property
-from numbers import Integral
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -226,13 +225,6 @@ class WeightLayer(Layer):
     def _argument(self, name: str) -> Any:
         # `bias` is the array; the constructor's argument of that name says whether there is one.
         return self.use_bias if name == "bias" else super()._argument(name)
-
-
-def count(name: str, value: int) -> int:
-    """Return `value` if it is a positive int; `name` is for the error message."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} is {value!r}, but must be a positive int")
-    return int(value)
 
 
 def check_rank(layer: Layer, input_shape: Shape, wanted: str) -> None:

@@ -6,8 +6,9 @@ import math
 
 from pocketcnn.functional import conv2d, conv2d_backward
 from pocketcnn.init import Init, fans
-from pocketcnn.layers.base import Array, Shape, WeightLayer, check_rank, count
-from pocketcnn.layers.window import IntOrPair, Padding, Window, frozen
+from pocketcnn.layers.arguments import IntOrPair, Padding, count, frozen
+from pocketcnn.layers.base import Array, Shape, WeightLayer, check_rank
+from pocketcnn.layers.window import Window
 
 
 class Conv2d(WeightLayer):

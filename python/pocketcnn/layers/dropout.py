@@ -39,6 +39,8 @@ class Dropout(Layer):
 
     def __init__(self, p: float) -> None:
         super().__init__()
+        if not isinstance(p, (int, float, np.floating)):
+            raise TypeError(f"p is {p!r}, but must be a number")
         if not 0 <= p < 1:
             raise ValueError(f"p is {p!r}, but must be a probability, 0 <= p < 1")
         self.p = float(p)

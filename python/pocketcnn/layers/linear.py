@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pocketcnn.functional import linear, linear_backward
 from pocketcnn.init import Init, fans
-from pocketcnn.layers.base import Array, Shape, WeightLayer, check_rank, count
+from pocketcnn.layers.arguments import count
+from pocketcnn.layers.base import Array, Shape, WeightLayer, check_rank
 
 
 class Linear(WeightLayer):

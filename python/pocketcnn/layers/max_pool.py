@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pocketcnn.functional import max_pool2d, max_pool2d_backward
+from pocketcnn.layers.arguments import IntOrPair, Padding, frozen
 from pocketcnn.layers.base import Array, Layer, Shape, check_rank
-from pocketcnn.layers.window import IntOrPair, Padding, Window, frozen
+from pocketcnn.layers.window import Window
 
 
 class MaxPool2d(Layer):

@@ -19,7 +19,9 @@ class Softmax(Layer):
 
     def __init__(self, axis: int = 1) -> None:
         super().__init__()
-        self.axis = int(axis)
+        if not isinstance(axis, int):
+            raise TypeError(f"axis is {axis!r}, but must be an int")
+        self.axis = axis
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Normalise x along the axis."""

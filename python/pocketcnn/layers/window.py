@@ -5,14 +5,9 @@ This file only computes shapes. The arrays are moved in :mod:`pocketcnn.function
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
-from typing import Any, TypeAlias
 
-Pair: TypeAlias = tuple[int, int]
-IntOrPair: TypeAlias = int | Sequence[int]
-Padding: TypeAlias = int | str | Sequence[int] | Sequence[Sequence[int]]
+from pocketcnn.layers.arguments import IntOrPair, Padding, Pair, padding_sides, pair
 
 
 @dataclass(frozen=True)
@@ -56,7 +51,7 @@ class Window:
         return cls(
             kernel=kernel,
             stride=kernel if stride is None else pair("stride", stride),
-            padding=_parse_padding(padding),
+            padding=padding_sides(padding),
             dilation=pair("dilation", dilation),
             ceil_mode=ceil_mode,
         )
@@ -89,47 +84,3 @@ class Window:
         # A window that starts behind the last pixel would see nothing but padding.
         starts_outside = (positions - 1) * stride >= size + before
         return positions - 1 if starts_outside else positions
-
-
-def pair(name: str, value: IntOrPair, *, least: int = 1) -> Pair:
-    """Make (vertical, horizontal) of an int or of two; `name` is for the error message."""
-    values: Any = (value, value) if isinstance(value, Integral) else value
-    if _is_ints(values, least):
-        return int(values[0]), int(values[1])
-    kind = "positive" if least > 0 else "non-negative"
-    raise ValueError(f"{name} is {value!r}, but must be a {kind} int or two of them (h, w)")
-
-
-def frozen(value: Any) -> Any:
-    """Turn lists, as they come from JSON, into tuples, at every depth.
-
-    Examples
-    --------
-    >>> frozen([[1, 2], [0, 0]])
-    ((1, 2), (0, 0))
-    """
-    return tuple(frozen(v) for v in value) if isinstance(value, (list, tuple)) else value
-
-
-def _parse_padding(padding: Padding) -> tuple[Pair, Pair] | None:
-    if isinstance(padding, str):
-        if padding not in ("same", "valid"):
-            raise ValueError(f'padding is {padding!r}, but a name must be "same" or "valid"')
-        return None if padding == "same" else ((0, 0), (0, 0))
-    sides = frozen(padding)
-    if isinstance(sides, tuple) and any(isinstance(side, tuple) for side in sides):
-        if len(sides) == 2 and all(_is_ints(side, least=0) for side in sides):
-            return sides[0], sides[1]
-        raise ValueError(
-            f"padding is {padding!r}, but must be ((top, bottom), (left, right)), none negative"
-        )
-    height, width = pair("padding", sides, least=0)
-    return (height, height), (width, width)
-
-
-def _is_ints(values: Any, least: int) -> bool:
-    return (
-        isinstance(values, Sequence)
-        and len(values) == 2
-        and all(isinstance(v, Integral) and int(v) >= least for v in values)
-    )
