@@ -326,8 +326,8 @@ def test_settings_may_be_lists_and_numpy_integers():
         (lambda: Conv2d(2, 3, 5).output_shape((2, 4, 9)), r"5 pixels \(height\) does not fit"),
         (lambda: Conv2d(2, 3, 3, dilation=4).output_shape((2, 9, 8)), r"9 pixels \(width\)"),
         (lambda: MaxPool2d(3).output_shape((2, 2, 2)), "does not fit an input of 2 with padding 0"),
-        (lambda: Linear(7, 4).output_shape((8,)), r"takes 7 features, but gets \(8,\)"),
-        (lambda: Linear(7, 4).output_shape((7, 1, 1)), r"takes inputs \(features,\)"),
+        (lambda: Linear(7, 4).output_shape((8,)), r"takes inputs \(7,\), but gets \(8,\)$"),
+        (lambda: Linear(7, 4).output_shape((7, 1, 1)), r"gets \(7, 1, 1\); a Flatten"),
     ],
 )
 def test_wrong_settings_are_refused_by_name(make, message):

@@ -334,7 +334,12 @@ LINEAR = Linear(3, 2)
         ([("a", LINEAR), ("b", LINEAR)], (3,), ValueError, "'b' is in the network twice"),
         ([("a", ReLU)], (3,), TypeError, "layer 'a' is a .*, but must be a Layer"),
         ([("a", Linear(3, 2))], (0,), ValueError, "input_shape is 0"),
-        ([("a", Linear(3, 2)), ("b", Linear(3, 2))], (3,), ValueError, "layer 'b': .*3 features"),
+        (
+            [("a", Linear(3, 2)), ("b", Linear(3, 2))],
+            (3,),
+            ValueError,
+            r"layer 'b': .* takes inputs \(3,\)",
+        ),
         ([("a", Conv2d(3, 2, 5))], (3, 4, 4), ValueError, "layer 'a': a window of 5"),
     ],
 )
@@ -377,6 +382,8 @@ def test_wrong_targets_are_refused():
         net.accuracy(x[:0], t[:0])
     with pytest.raises(ValueError, match="target"):
         net.loss(x, t[:4])
+    with pytest.raises(ValueError, match=r"target has shape \(5, 1\), but logits \(5, 4\) need"):
+        net.accuracy(x, t[:, None])
 
 
 @pytest.mark.parametrize(

@@ -47,5 +47,10 @@ def count_correct(logits: Array, target: Array) -> int:
     target : ndarray, int (N,) or float (N, K)
         Labels, or a probability for each class, of which the largest counts.
     """
+    if target.shape not in (logits.shape, logits.shape[:1]):
+        raise ValueError(
+            f"target has shape {target.shape}, but logits {logits.shape} need "
+            f"{logits.shape[:1]} or {logits.shape}"
+        )
     labels = target if target.ndim == 1 else target.argmax(axis=1)
     return int(np.count_nonzero(logits.argmax(axis=1) == labels))

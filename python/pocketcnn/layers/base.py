@@ -227,7 +227,7 @@ class WeightLayer(Layer):
         return self.use_bias if name == "bias" else super()._argument(name)
 
 
-def check_rank(layer: Layer, input_shape: Shape, wanted: str) -> None:
-    """Raise ValueError unless `input_shape` has as many axes as `wanted`, such as "(C, H, W)"."""
-    if len(input_shape) != wanted.count(",") + (not wanted.endswith(",)")):
-        raise ValueError(f"{layer!r} takes inputs {wanted}, but gets {input_shape}")
+def check_image_shape(layer: Layer, shape: Shape) -> None:
+    """Raise ValueError unless `shape` has the three axes (C, H, W)."""
+    if len(shape) != 3:
+        raise ValueError(f"{layer!r} takes inputs (C, H, W), but gets {shape}")

@@ -7,7 +7,7 @@ import math
 from pocketcnn.functional import conv2d, conv2d_backward
 from pocketcnn.init import Init, fans
 from pocketcnn.layers.arguments import IntOrPair, Padding, count, frozen
-from pocketcnn.layers.base import Array, Shape, WeightLayer, check_rank
+from pocketcnn.layers.base import Array, Shape, WeightLayer, check_image_shape
 from pocketcnn.layers.window import Window
 
 
@@ -104,7 +104,7 @@ class Conv2d(WeightLayer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, H, W) to (out_channels, OH, OW)."""
-        check_rank(self, input_shape, "(C, H, W)")
+        check_image_shape(self, input_shape)
         channels, height, width = input_shape
         if channels != self.in_channels:
             raise ValueError(f"{self!r} takes {self.in_channels} channels, but gets {channels}")

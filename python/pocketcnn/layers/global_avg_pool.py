@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pocketcnn.functional import avg_pool2d, avg_pool2d_backward
-from pocketcnn.layers.base import Array, Layer, Shape, check_rank
+from pocketcnn.layers.base import Array, Layer, Shape, check_image_shape
 
 
 class GlobalAvgPool2d(Layer):
@@ -30,5 +30,5 @@ class GlobalAvgPool2d(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, H, W) to (C, 1, 1)."""
-        check_rank(self, input_shape, "(C, H, W)")
+        check_image_shape(self, input_shape)
         return (input_shape[0], 1, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pocketcnn.functional import linear, linear_backward
 from pocketcnn.init import Init, fans
 from pocketcnn.layers.arguments import count
-from pocketcnn.layers.base import Array, Shape, WeightLayer, check_rank
+from pocketcnn.layers.base import Array, Shape, WeightLayer
 
 
 class Linear(WeightLayer):
@@ -55,9 +55,11 @@ class Linear(WeightLayer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(in_features,) to (out_features,)."""
-        check_rank(self, input_shape, "(features,)")
         if input_shape != (self.in_features,):
-            raise ValueError(f"{self!r} takes {self.in_features} features, but gets {input_shape}")
+            hint = "" if len(input_shape) == 1 else "; a Flatten before it makes one axis of them"
+            raise ValueError(
+                f"{self!r} takes inputs ({self.in_features},), but gets {input_shape}{hint}"
+            )
         return (self.out_features,)
 
     def multiply_adds(self, input_shape: Shape) -> int:

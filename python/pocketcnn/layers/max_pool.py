@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pocketcnn.functional import max_pool2d, max_pool2d_backward
 from pocketcnn.layers.arguments import IntOrPair, Padding, frozen
-from pocketcnn.layers.base import Array, Layer, Shape, check_rank
+from pocketcnn.layers.base import Array, Layer, Shape, check_image_shape
 from pocketcnn.layers.window import Window
 
 
@@ -57,5 +57,5 @@ class MaxPool2d(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, H, W) to (C, OH, OW)."""
-        check_rank(self, input_shape, "(C, H, W)")
+        check_image_shape(self, input_shape)
         return (input_shape[0], *self._window.output_size(*input_shape[1:]))
