@@ -273,9 +273,14 @@ def _bad_indices() -> list[Bad]:
 
 
 def _too_large() -> list[Bad]:
-    """Results whose size does not fit an address space."""
+    """Results whose size, or a product on the way to it, does not fit 63 bits."""
     far = (2**61, 2**61)
+    wide = {"kernel_size": 2**32, "padding": 2**31, "dilation": 1}
+    wider = {"kernel_size": HUGE, "stride": 1, "padding": HUGE - 1}
     return [
+        Bad("im2col", wide, ValueError, "kernel_size|padding|x"),
+        Bad("max_pool2d", {**wider, "dilation": 1}, ValueError, "kernel_size|padding|x"),
+        Bad("avg_pool2d", wider, ValueError, "kernel_size|padding|x"),
         Bad("im2col", {"padding": far}, ValueError, "padding"),
         Bad("conv2d", {"padding": far}, ValueError, "padding"),
         Bad("avg_pool2d", {"padding": far}, ValueError, "padding"),

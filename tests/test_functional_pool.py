@@ -36,6 +36,8 @@ CASES: list[Case] = [
     ((2, 3, 3, 3), {"kernel_size": 5, "padding": 1}),  # larger than the image alone
     ((2, 3, 11, 10), {"kernel_size": 2, "stride": 4}),  # stride > kernel
     ((2, 3, 11, 10), {"kernel_size": 2, "stride": 4, "ceil_mode": True}),
+    # Rounding up would start the last window exactly where the image ends.
+    ((2, 3, 4, 6), {"kernel_size": 1, "stride": 2, "ceil_mode": True}),
     ((2, 3, 5, 6), {"kernel_size": 1}),
     ((1, 1, 1, 1), {"kernel_size": 1}),
     ((1, 1, 1, 1), {"kernel_size": 3, "padding": 1}),
