@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pocketcnn.gradient_check import central_differences
 from pocketcnn.layers import (
@@ -281,6 +283,48 @@ def test_dropout_in_inference_passes_everything():
     layer, x = Dropout(0.9), np.ones((2, 5), np.float32)
     assert layer.forward(x) is x
     np.testing.assert_array_equal(layer.backward(x), x)
+
+
+SIZES = st.integers(1, 4)
+INT_OR_PAIR = st.one_of(SIZES, st.tuples(SIZES, SIZES))
+BORDER = st.integers(0, 3)
+PADDING = st.one_of(
+    st.sampled_from(["same", "valid"]),
+    BORDER,
+    st.tuples(BORDER, BORDER),
+    st.tuples(st.tuples(BORDER, BORDER), st.tuples(BORDER, BORDER)),
+)
+
+
+def agrees_with_forward(layer, image):
+    """The shape that is told is the shape that comes, or the layer refuses both."""
+    x = np.ones((1, *image), np.float32)
+    try:
+        told = layer.output_shape(image)
+    except ValueError:
+        with pytest.raises(ValueError, match=r"kernel|window"):
+            layer.forward(x)
+        return
+    assert layer.forward(x).shape[1:] == told
+
+
+@given(INT_OR_PAIR, INT_OR_PAIR, PADDING, INT_OR_PAIR, st.integers(1, 9), st.integers(1, 9))
+def test_output_shape_of_any_convolution(kernel, stride, padding, dilation, height, width):
+    agrees_with_forward(Conv2d(2, 1, kernel, stride, padding, dilation), (2, height, width))
+
+
+@pytest.mark.parametrize("cls", [MaxPool2d, AvgPool2d])
+@given(
+    kernel=st.tuples(st.integers(4, 5), st.integers(4, 5)),  # more than any padding
+    stride=st.one_of(st.none(), INT_OR_PAIR),
+    padding=PADDING,
+    ceil_mode=st.booleans(),
+    height=st.integers(5, 12),
+    width=st.integers(5, 12),
+)
+def test_output_shape_of_any_pooling(cls, kernel, stride, padding, ceil_mode, height, width):
+    layer = cls(kernel, stride, padding, ceil_mode)
+    agrees_with_forward(layer, (2, height, width))
 
 
 def test_multiply_adds_are_the_terms_of_the_sums():
