@@ -220,6 +220,24 @@ def test_first_layer_with_weights_computes_no_input_gradient():
     assert net.gradient(x, t)["fc1.weight"].any()
 
 
+def test_layers_of_another_network_carry_the_gradient_on():
+    first = Linear(4, 4)
+    ConvNet([("first", first)], (4,))
+    net = ConvNet([("below", Linear(3, 4)), ("first", first)], (3,), seed=None)
+    x, t = batch(shape=(3,))
+    assert net.gradient(x, t)["below.weight"].any()
+
+
+def test_numerical_gradient_draws_the_masks_of_the_gradient_in_float32_too():
+    net = small_net(dtype=np.float32)
+    x, t = batch()
+    numerical, analytical = net.numerical_gradient(x, t), net.gradient(x, t)
+    for name, expected in numerical.items():
+        # A hundred roundings on the way, each of half an epsilon, all to the same side.
+        error = np.abs(analytical[name] - expected).max() / np.abs(expected).max()
+        assert error < 50 * np.finfo(np.float32).eps, name
+
+
 def test_network_without_parameters_has_an_empty_gradient():
     net = ConvNet([("flat", Flatten()), ("relu", ReLU())], (1, 1, CLASSES))
     x, t = batch(shape=(1, 1, CLASSES))

@@ -358,9 +358,11 @@ class ConvNet:
             layer.convert(self.dtype)
 
     def _skip_input_grad(self) -> None:
-        first = next((layer for layer in self._chain if isinstance(layer, WeightLayer)), None)
-        if first is not None:
-            first.needs_input_grad = False
+        """Let the first layer with parameters be the last that a gradient reaches."""
+        first = next((layer for layer in self._chain if layer.param_shapes), None)
+        for layer in self._chain:
+            if isinstance(layer, WeightLayer):
+                layer.needs_input_grad = layer is not first
 
 
 def load(path: str | PathLike[str]) -> ConvNet:
