@@ -34,8 +34,9 @@ def bench(arguments: argparse.Namespace) -> None:
         ("  Adam update", lambda: optimizer.update(params, grads)),
         ("inference", lambda: net.predict(x)),
     ]
+    threads = get_num_threads()
     print(
-        f"SimpleConvNet, batch {size}, float32, {get_num_threads()} threads, "
+        f"SimpleConvNet, batch {size}, float32, {threads} thread{'s' * (threads != 1)}, "
         f"{arguments.repeat} repetitions"
     )
     print(f"{'':<20}{'fastest':>11}{'median':>11}{'images/s':>12}")

@@ -1,0 +1,253 @@
+"""Checkpoints: whole at every moment, and continued to the same bits."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pocketcnn as pc
+from pocketcnn import checkpoint as module
+from pocketcnn.callbacks import Callback, EarlyStopping
+from pocketcnn.checkpoint import network_arrays, read_checkpoint, write_checkpoint
+from pocketcnn.history import History, Record
+from pocketcnn.trainer import Trainer
+
+OPTIMIZERS = {
+    "sgd": lambda: pc.optim.SGD(0.05),
+    "momentum": lambda: pc.optim.SGD(0.05, 0.9, nesterov=True),
+    "adagrad": lambda: pc.optim.AdaGrad(),
+    "rmsprop": lambda: pc.optim.RMSprop(0.001),
+    "adam": lambda: pc.optim.Adam(),
+    "adamw": lambda: pc.optim.AdamW(),
+}
+
+
+def make_net() -> pc.ConvNet:
+    """With everything that has a state: weights, running statistics, a generator."""
+    return pc.ConvNet(
+        [
+            ("conv", pc.Conv2d(1, 4, 3)),
+            ("norm", pc.BatchNorm2d(4)),
+            ("relu", pc.ReLU()),
+            ("flatten", pc.Flatten()),
+            ("dropout", pc.Dropout(0.25)),
+            ("fc", pc.Linear(64, 3)),
+        ],
+        input_shape=(1, 6, 6),
+    )
+
+
+def make_data(count: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(7)
+    return rng.random((count, 1, 6, 6), dtype=np.float32), rng.integers(0, 3, count)
+
+
+def make_trainer(optimizer: str = "adam", **settings: int) -> Trainer:
+    return Trainer(make_net(), OPTIMIZERS[optimizer](), **{"batch_size": 16, **settings})
+
+
+def without_times(history: History) -> list[dict[str, object]]:
+    timed = ("seconds", "images_per_second")
+    return [{k: v for k, v in record.items() if k not in timed} for record in history]
+
+
+def assert_same_bits(one: pc.ConvNet, other: pc.ConvNet) -> None:
+    arrays = network_arrays(other)
+    for name, array in network_arrays(one).items():
+        assert array.tobytes() == arrays[name].tobytes(), name
+
+
+class Halve(Callback):
+    """A learning rate schedule."""
+
+    def on_epoch_end(self, trainer: Trainer, _record: Record) -> None:
+        trainer.optimizer.lr *= 0.5
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, optimizer: str) -> None:
+    x, t = make_data()
+    path = tmp_path / "run.safetensors"
+    whole = make_trainer(optimizer)
+    wanted = whole.fit(x, t, epochs=6, validation=(x, t), callbacks=[Halve()])
+    for epochs in (2, 3, 6):  # begun, interrupted twice, finished
+        part = make_trainer(optimizer)
+        history = part.fit(
+            x,
+            t,
+            epochs=epochs,
+            validation=(x, t),
+            callbacks=[Halve()],
+            checkpoint=path,
+            resume=True,
+        )
+    assert_same_bits(part.net, whole.net)
+    assert without_times(history) == without_times(wanted)
+    assert part.optimizer.lr == whole.optimizer.lr
+    again = make_trainer(optimizer)
+    assert again.fit(x, t, epochs=6, checkpoint=path, resume=True) == history
+    assert_same_bits(again.net, whole.net)
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 4])
+def test_early_stopping_survives_an_interruption(tmp_path: Path, stop_at: int) -> None:
+    class Worse(Callback):
+        """The second epoch is the best."""
+
+        def on_epoch_end(self, _trainer: Trainer, record: Record) -> None:
+            record["val_loss"] = abs(record["epoch"] - 2) + 0.5
+
+    def run(epochs: int, path: Path | None) -> Trainer:
+        trainer = make_trainer()
+        trainer.fit(
+            *make_data(),
+            epochs=epochs,
+            callbacks=[Worse(), EarlyStopping(patience=3, restore_best=True)],
+            checkpoint=path,
+            resume=path is not None,
+        )
+        return trainer
+
+    whole = run(20, None)
+    path = tmp_path / "run.safetensors"
+    run(stop_at, path)
+    resumed = run(20, path)
+    assert len(whole.history) == len(resumed.history) == 5
+    assert_same_bits(resumed.net, whole.net)
+    assert len(run(20, path).history) == 5  # what was stopped stays stopped
+
+
+TRAINING = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_checkpoint import make_data, make_trainer
+print("ready", flush=True)
+make_trainer().fit(*make_data(400), epochs=100_000, checkpoint={path!r}, resume=True)
+"""
+
+
+def test_a_killed_run_continues_to_the_same_bits(tmp_path: Path) -> None:
+    """SIGKILL at random moments, each time resumed by the next process."""
+    path = tmp_path / "run.safetensors"
+    script = TRAINING.format(tests=str(Path(__file__).parent), path=str(path))
+    seed = int(time.time())
+    print(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    for _ in range(4):
+        with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            time.sleep(rng.uniform(0.05, 0.4))
+            assert process.poll() is None
+            process.kill()
+        if path.exists():
+            read_checkpoint(path)
+    # Where the machine is slow, no kill may have come after the first epoch: that is no failure.
+    done = read_checkpoint(path)[1]["epoch"] if path.exists() else 0
+    resumed, whole = make_trainer(), make_trainer()
+    x, t = make_data(400)
+    history = resumed.fit(x, t, epochs=done + 2, checkpoint=path, resume=True)
+    wanted = whole.fit(x, t, epochs=done + 2)
+    assert_same_bits(resumed.net, whole.net)
+    assert without_times(history) == without_times(wanted)
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_a_failed_write_leaves_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    path = tmp_path / "run.safetensors"
+    trainer = make_trainer()
+    trainer.fit(*make_data(), epochs=2, checkpoint=path)
+    before = path.read_bytes()
+
+    def fail(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(*((module.os, "fsync") if failing == "fsync" else (Path, "replace")), fail)
+    with pytest.raises(OSError, match="no space"):
+        make_trainer().fit(*make_data(), epochs=3, checkpoint=path, resume=True)
+    monkeypatch.undo()
+    assert path.read_bytes() == before
+    # What the failed write left behind does not hinder the next one.
+    assert len(make_trainer().fit(*make_data(), epochs=3, checkpoint=path, resume=True)) == 3
+    assert [file.name for file in tmp_path.iterdir()] == ["run.safetensors"]
+
+
+def test_an_interrupt_in_an_epoch_leaves_the_last_checkpoint(tmp_path: Path) -> None:
+    class Interrupt(Callback):
+        def on_batch_end(self, trainer: Trainer, _size: int) -> None:
+            if trainer.epoch == 3:
+                raise KeyboardInterrupt
+
+    path = tmp_path / "run.safetensors"
+    x, t = make_data()
+    with pytest.raises(KeyboardInterrupt):
+        make_trainer().fit(x, t, callbacks=[Interrupt()], checkpoint=path)
+    resumed, whole = make_trainer(), make_trainer()
+    resumed.fit(x, t, epochs=5, checkpoint=path, resume=True)
+    whole.fit(x, t, epochs=5)
+    assert_same_bits(resumed.net, whole.net)
+
+
+def test_without_resume_a_checkpoint_is_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "run.safetensors"
+    make_trainer().fit(*make_data(), epochs=3, checkpoint=path)
+    make_trainer().fit(*make_data(), epochs=1, checkpoint=path)
+    assert read_checkpoint(path)[1]["epoch"] == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: make_trainer("sgd"), "has optimizer 'Adam', but this run has 'SGD'"),
+        (lambda: make_trainer(batch_size=10), "has batch_size 16, but this run has 10"),
+        (lambda: make_trainer(seed=1), "has seed 0, but this run has 1"),
+        (
+            lambda: Trainer(
+                pc.ConvNet([("flatten", pc.Flatten()), ("fc", pc.Linear(36, 3))], (1, 6, 6)),
+                pc.optim.Adam(),
+                batch_size=16,
+            ),
+            "is of another network",
+        ),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path, make, message: str) -> None:
+    path = tmp_path / "run.safetensors"
+    make_trainer().fit(*make_data(), epochs=1, checkpoint=path)
+    with pytest.raises(ValueError, match=message):
+        make().fit(*make_data(), epochs=2, checkpoint=path, resume=True)
+
+
+def test_other_files_are_not_checkpoints(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="there is no checkpoint"):
+        read_checkpoint(tmp_path / "none.safetensors")
+    for content in (b"", b"not a checkpoint at all", bytes(100)):
+        (tmp_path / "x.safetensors").write_bytes(content)
+        with pytest.raises(ValueError, match="is not a checkpoint"):
+            read_checkpoint(tmp_path / "x.safetensors")
+    make_net().save(tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match="but not a checkpoint"):
+        read_checkpoint(tmp_path / "model.safetensors")
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    arrays = {
+        "a/b": np.arange(6, dtype=np.float32).reshape(2, 3).T,
+        "c": np.array([1, 2]),
+        "empty": np.zeros((0, 3)),
+    }
+    values = {"text": "é", "none": None, "nested": {"numbers": [1, 2.5, 2**127]}}
+    write_checkpoint(tmp_path / "c.safetensors", arrays, values)
+    read, read_values = read_checkpoint(tmp_path / "c.safetensors")
+    assert read_values == values
+    assert read.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert read[name].dtype == array.dtype
+        np.testing.assert_array_equal(read[name], array)

@@ -1,0 +1,313 @@
+"""The command line: what it leaves, what it prints, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pocketcnn as pc
+from pocketcnn import cli
+from pocketcnn.commands import inputs
+from pocketcnn.history import History
+
+RUN = "runs/simple_convnet-digits-1"
+FILES = {
+    *("model.safetensors", "checkpoint.safetensors", "run.json"),
+    *("history.csv", "history.json", "curves.png", "filters.png"),
+}
+
+
+@pytest.fixture(autouse=True)
+def few_digits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Work in an empty folder, with few enough digits for a test."""
+    monkeypatch.chdir(tmp_path)
+    (x, t), (x_test, t_test) = pc.data.digits()
+    small = (x[:300], t[:300]), (x_test[:80], t_test[:80])
+    monkeypatch.setattr(inputs.data, "digits", lambda: small)
+
+
+def run(*arguments: str) -> int:
+    return cli.main(arguments)
+
+
+def run_in_process(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    """As a user does; with all of the digits."""
+    command = [sys.executable, "-m", "pocketcnn", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **settings)  # type: ignore[call-overload]
+
+
+def assert_same_bits(one: Path, other: Path) -> None:
+    arrays = [pc.load(folder / "model.safetensors").params for folder in (one, other)]
+    for name, array in arrays[0].items():
+        assert array.tobytes() == arrays[1][name].tobytes(), name
+
+
+def write_folder(root: Path, per_class: int = 10) -> Path:
+    """An image folder of two classes that differ in brightness."""
+    rng = np.random.default_rng(0)
+    for name, low in (("dark", 0), ("light", 150)):
+        (root / name).mkdir(parents=True)
+        for index in range(per_class):
+            pixels = rng.integers(low, low + 100, (20, 20, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{index}.png")
+    return root
+
+
+def test_train_leaves_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train", "--epochs", "2") == 0
+    assert {file.name for file in Path(RUN).iterdir()} == FILES
+    out, err = capsys.readouterr()
+    assert "conv1" in out  # the summary
+    assert "300 training and 80 test images" in out
+    assert "test accuracy" in out
+    assert RUN in out
+    assert len(err.splitlines()) == 3  # a header and a line an epoch
+    history = History.from_json(f"{RUN}/history.json")
+    assert len(history) == 2
+    values = json.loads(Path(RUN, "run.json").read_text())
+    assert values["options"]["epochs"] == 2
+    net = pc.load(f"{RUN}/model.safetensors")
+    (_, _), (x, t) = inputs.data.digits()
+    assert net.accuracy(inputs.scale(x), t) == values["result"]["accuracy"]
+    assert history[-1]["val_accuracy"] == values["result"]["accuracy"]
+
+
+def test_runs_are_numbered_and_never_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        assert run("train", "--epochs", "1", "--quiet") == 0
+    runs = sorted(folder.name for folder in Path("runs").iterdir())
+    assert runs == ["simple_convnet-digits-1", "simple_convnet-digits-2"]
+    assert_same_bits(*(Path("runs", name) for name in runs))  # the same seed
+    capsys.readouterr()
+    assert run("train", "--epochs", "1", "--out", RUN) == 1
+    assert capsys.readouterr().err == f"pocketcnn: '{RUN}' exists already: " + (
+        "a run is never overwritten\n"
+    )
+
+
+def test_quiet_prints_the_result_only(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train", "--epochs", "1", "--quiet", "--out", "here") == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 1
+    assert out.startswith("test accuracy")
+    assert err == ""
+    assert {file.name for file in Path("here").iterdir()} == FILES
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "adagrad", "rmsprop"])
+def test_every_optimizer_learns_with_its_default_rate(optimizer: str) -> None:
+    assert run("train", "--epochs", "5", "--quiet", "--optimizer", optimizer) == 0
+    history = History.from_json(f"{RUN}/history.json")
+    assert history[-1]["loss"] < 0.6 * history[0]["loss"]
+
+
+def test_resume_equals_an_uninterrupted_run(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--seed", "4", "--patience", "9", "--quiet")
+    assert run("train", "--epochs", "3", "--out", "whole", *options) == 0
+    assert run("train", "--epochs", "1", "--out", "parts", *options) == 0
+    assert run("train", "--resume", "parts", "--epochs", "2") == 0
+    assert run("train", "--resume", "parts", "--epochs", "3", "--quiet") == 0
+    assert_same_bits(Path("whole"), Path("parts"))
+    capsys.readouterr()
+    assert run("train", "--resume", "parts", "--lr", "1", "--model", "lenet5") == 2
+    assert "leave out --model, --lr" in capsys.readouterr().err
+    assert run("train", "--resume", "nowhere") == 1
+    assert "not the folder of a run" in capsys.readouterr().err
+
+
+def test_training_without_matplotlib(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("matplotlib", "matplotlib.figure", "matplotlib.backends.backend_agg"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert run("train", "--epochs", "1", "--quiet") == 0
+    assert {file.name for file in Path(RUN).iterdir()} == FILES - {"curves.png", "filters.png"}
+    assert "pip install 'pocketcnn[plot]'" in capsys.readouterr().err
+
+
+def test_a_folder_of_images(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_folder(Path("photos"))
+    arguments = ("--data", str(folder), "--size", "16", "--epochs", "4")
+    assert run("train", *arguments, "--batch-size", "4", "--out", "run") == 0
+    assert "18 training and 2 validation images, 2 classes" in capsys.readouterr().out
+    values = json.loads(Path("run/run.json").read_text())
+    assert values["classes"] == ["dark", "light"]
+    assert run("predict", "run", str(folder / "light" / "3.png"), "--top", "2") == 0
+    words = capsys.readouterr().out.split()
+    assert words[1] == "light"
+    assert words[3] == "dark"
+    assert run("predict", "run", str(folder / "light" / "3.png"), "--invert") == 0
+    assert "dark" in capsys.readouterr().out
+    assert run("evaluate", "run", "--data", str(folder)) == 0
+    assert "dark" in capsys.readouterr().out
+
+
+def test_a_folder_with_train_and_test(capsys: pytest.CaptureFixture[str]) -> None:
+    write_folder(Path("photos/train"))
+    write_folder(Path("photos/val"), per_class=3)
+    assert run("train", "--data", "photos", "--epochs", "1") == 0
+    assert "20 training and 6 test images" in capsys.readouterr().out
+    Path("photos/val/light").rename("photos/val/bright")
+    assert run("train", "--data", "photos", "--epochs", "1") == 1
+    assert "differ in their classes: ['bright', 'light']" in capsys.readouterr().err
+
+
+@pytest.fixture
+def model() -> pc.ConvNet:
+    """A model file without a run, not trained."""
+    net = pc.models.simple_convnet(seed=3)
+    net.save("m.safetensors")
+    return net
+
+
+def test_predict(model: pc.ConvNet, capsys: pytest.CaptureFixture[str]) -> None:
+    x = inputs.data.digits()[1][0][:3]
+    np.save("whole.npy", x)
+    np.save("floats.npy", x[1, 0] / 255.0)
+    Image.fromarray(x[2, 0]).save("two.png")
+    assert run("predict", "m.safetensors", "whole.npy", "floats.npy", "two.png", "digits:0") == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[0] for line in lines] == [
+        *("whole.npy[0]", "whole.npy[1]", "whole.npy[2]", "floats.npy", "two.png", "digits:0")
+    ]
+    wanted = model.predict(inputs.scale(x)).argmax(axis=1).astype(str).tolist()
+    assert [line[1] for line in lines] == [*wanted, wanted[1], wanted[2], wanted[0]]
+    assert [line[2] for line in lines[:3]] == [lines[5][2], lines[3][2], lines[4][2]]
+
+
+def test_evaluate(model: pc.ConvNet, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("evaluate", "m.safetensors") == 0
+    x, t = inputs.data.digits()[1]
+    out = capsys.readouterr().out
+    assert f"accuracy {model.accuracy(inputs.scale(x), t):.2%}" in out
+    assert len(out.splitlines()) == 2 + 1 + 11
+
+
+@pytest.mark.usefixtures("model")
+def test_pictures_of_a_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("filters", "m.safetensors") == 0
+    assert run("features", "m.safetensors", "digits:3", "--layers", "conv1,pool1") == 0
+    assert run("features", "m.safetensors", "digits:3", "--out", "x.svg", "--maps", "3") == 0
+    assert capsys.readouterr().out.split() == ["filters-conv1.png", "features.png", "x.svg"]
+    for name in ("filters-conv1.png", "features.png"):
+        with Image.open(name) as picture:
+            assert picture.width > 300
+    assert run("filters", "m.safetensors", "--layer", "fc1") == 1
+    assert "has no filters; those that do: conv1" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("model")
+def test_info(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("info") == 0
+    assert capsys.readouterr().out.strip()
+    assert run("info", "m.safetensors") == 0
+    assert "conv1" in capsys.readouterr().out
+
+
+def test_bench(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("bench", "--batch-size", "2", "--repeat", "2", "--threads", "1") == 0
+    out = capsys.readouterr().out
+    assert "1 thread" in out
+    assert "training step" in out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("fly",),
+        ("train", "--epochs", "0"),
+        ("train", "--epochs", "many"),
+        ("train", "--lr", "-1"),
+        ("train", "--model", "gpt"),
+        ("train", "--label-smoothing", "1"),
+        ("train", "surplus"),
+        ("predict",),
+        ("predict", "model"),
+    ],
+)
+def test_wrong_usage_is_2(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "usage: pocketcnn" in err
+
+
+@pytest.mark.parametrize("command", ["", "train", "predict", "evaluate", "filters", "features"])
+def test_help_is_0(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*command.split(), "--help") == 0
+    assert "usage: pocketcnn" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "--data", "nowhere"), "neither digits, mnist nor a folder"),
+        (("train", "--model", "vgg16"), "pocketcnn: layer"),
+        (("train", "--momentum", "0.5"), "momentum belongs to sgd"),
+        (("train", "--lr", "1e30", "--optimizer", "sgd"), "smaller learning rate"),
+        (("predict", "nowhere", "digits:0"), "there is no model 'nowhere'"),
+        (("predict", "m.safetensors", "digits:80"), "wanted a number from 0 to 79"),
+        (("predict", "m.safetensors", "nowhere.png"), "nowhere.png"),
+        (("predict", "m.safetensors", "nowhere.npy"), "nowhere.npy: No such file"),
+        (("predict", "text.npy", "digits:0"), "text.npy"),
+        (("predict", "m.safetensors", "text.npy"), "text.npy is not an array file"),
+        (("evaluate", "m.safetensors", "--data", "."), "has no subfolders"),
+    ],
+)
+def test_a_failure_is_1_and_one_line(
+    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("text.npy").write_text("not an array")
+    assert run(*arguments, *(["--quiet"] if arguments[0] == "train" else [])) == 1
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1
+    assert err.startswith("pocketcnn: ")
+    assert message in err
+
+
+def test_a_process_of_its_own(tmp_path: Path) -> None:
+    done = run_in_process("train", "--epochs", "1", "--model", "lenet5", cwd=tmp_path)
+    assert (done.returncode, len(done.stderr.splitlines())) == (0, 2)
+    failed = run_in_process("predict", "nowhere", "digits:0", cwd=tmp_path)
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert "Traceback" not in failed.stderr
+    assert run_in_process("--version").stdout == f"pocketcnn {pc.__version__}\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGINT is sent as a terminal does")
+def test_ctrl_c_is_130_and_leaves_the_checkpoint(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pocketcnn", "train", "--epochs", "100000"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.split()[0] == "2":  # the second epoch is done
+                break
+        time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read().splitlines()
+        assert process.wait() == 130
+    assert rest[-1].startswith("pocketcnn: interrupted after ")
+    assert f"pocketcnn train --resume {RUN}" in rest[-1]
+    assert all("Traceback" not in line for line in rest)
+    done = run_in_process(*("train", "--resume", RUN, "--epochs", "1", "--quiet"), cwd=tmp_path)
+    assert done.returncode == 0
+
+
+def test_a_reader_that_leaves_is_no_failure_worth_telling(tmp_path: Path) -> None:
+    pc.models.simple_convnet().save(tmp_path / "m.safetensors")
+    command = f"{sys.executable} -m pocketcnn info m.safetensors | true"
+    done = subprocess.run(
+        command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
