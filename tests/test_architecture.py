@@ -23,6 +23,8 @@ FLOORS: list[set[str]] = [
     {"net", "chain", "serialization", "summary", "gradient_check"},
     {"layers", "losses", "optim", "data", "init"},
     {"functional", "config"},
+    {"arguments"},
+    {"arguments"},
     {"_core"},
 ]
 

@@ -1,0 +1,14 @@
+#include "register.h"
+
+PYBIND11_MODULE(_core, module) {
+    using namespace pocketcnn::bindings;
+    module.doc() = "The native operations. pocketcnn.functional checks arguments and calls them.";
+    register_activation(module);
+    register_conv2d(module);
+    register_im2col(module);
+    register_linear(module);
+    register_optimizer(module);
+    register_pool2d(module);
+    register_runtime(module);
+    register_softmax(module);
+}

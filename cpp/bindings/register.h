@@ -1,0 +1,17 @@
+// The table of contents of the module: one function a topic.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace pocketcnn::bindings {
+
+void register_activation(pybind11::module_& module);
+void register_conv2d(pybind11::module_& module);
+void register_im2col(pybind11::module_& module);
+void register_linear(pybind11::module_& module);
+void register_optimizer(pybind11::module_& module);
+void register_pool2d(pybind11::module_& module);
+void register_runtime(pybind11::module_& module);
+void register_softmax(pybind11::module_& module);
+
+}  // namespace pocketcnn::bindings

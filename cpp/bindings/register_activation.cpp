@@ -1,0 +1,42 @@
+#include <pocketcnn/activation.h>
+
+#include "arrays.h"
+#include "register.h"
+
+namespace pocketcnn::bindings {
+namespace {
+
+template <typename T>
+void define(py::module_& module, const std::string& name, Activation f) {
+    module.def(
+        name.c_str(),
+        [f](const Array<T>& x) {
+            Array<T> y = new_array_like(x);
+            T* out = y.mutable_data();
+            const py::gil_scoped_release release;
+            activate(f, x.data(), out, x.size());
+            return y;
+        },
+        py::arg("x").noconvert());
+    module.def(
+        (name + "_backward").c_str(),
+        [f](const Array<T>& grad, const Array<T>& y) {
+            require_size(grad, y.size(), "grad");
+            Array<T> dx = new_array_like(y);
+            T* to = dx.mutable_data();
+            const py::gil_scoped_release release;
+            activate_grad(f, grad.data(), y.data(), to, y.size());
+            return dx;
+        },
+        py::arg("grad").noconvert(), py::arg("out").noconvert());
+}
+
+}  // namespace
+
+void register_activation(py::module_& module) {
+    POCKETCNN_FOR_TYPES(define, module, "relu", Activation::relu);
+    POCKETCNN_FOR_TYPES(define, module, "sigmoid", Activation::sigmoid);
+    POCKETCNN_FOR_TYPES(define, module, "tanh", Activation::tanh);
+}
+
+}  // namespace pocketcnn::bindings

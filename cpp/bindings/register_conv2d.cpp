@@ -1,0 +1,81 @@
+#include <pocketcnn/conv2d.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+
+#include "arrays.h"
+#include "register.h"
+#include "window.h"
+
+namespace pocketcnn::bindings {
+namespace {
+
+template <typename T>
+Conv2d convolution(const Array<T>& weight, Pair stride, Padding padding, Pair dilation,
+                   index_t groups) {
+    const Shape4 w = shape4(weight);
+    return {window2d({w.h, w.w}, stride, padding, dilation), w.n, groups};
+}
+
+template <typename T>
+void define(py::module_& module) {
+    module.def(
+        "conv2d",
+        [](const Array<T>& x, const Array<T>& weight, const std::optional<Array<T>>& bias,
+           Pair stride, Padding padding, Pair dilation, index_t groups) {
+            const Conv2d conv = convolution(weight, stride, padding, dilation, groups);
+            if (bias) require_size(*bias, conv.filters, "bias");
+            Array<T> y = new_image<T>(conv2d_output_shape(shape4(x), conv));
+            const ImageView<T> out = mutable_image(y);
+            const py::gil_scoped_release release;
+            conv2d<T>(image(x), weight.data(), bias ? bias->data() : nullptr, conv, out);
+            return y;
+        },
+        py::arg("x").noconvert(), py::arg("weight").noconvert(), py::arg("bias").noconvert(),
+        py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"));
+    module.def(
+        "conv2d_input_grad",
+        [](const Array<T>& grad, const Array<T>& weight, const std::array<index_t, 4>& x_shape,
+           Pair stride, Padding padding, Pair dilation, index_t groups) {
+            const Conv2d conv = convolution(weight, stride, padding, dilation, groups);
+            Array<T> dx = new_image<T>(shape4(x_shape));
+            const ImageView<T> out = mutable_image(dx);
+            const py::gil_scoped_release release;
+            conv2d_input_grad<T>(image(grad), weight.data(), conv, out);
+            return dx;
+        },
+        py::arg("grad").noconvert(), py::arg("weight").noconvert(), py::arg("x_shape"),
+        py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"));
+    module.def(
+        "conv2d_weight_grad",
+        [](const Array<T>& grad, const Array<T>& x, Pair kernel, Pair stride, Padding padding,
+           Pair dilation, index_t groups) {
+            const Shape4 dy = shape4(grad), in = shape4(x);
+            const Conv2d conv = {window2d(kernel, stride, padding, dilation), dy.c, groups};
+            conv2d_output_shape(in, conv);
+            Array<T> dweight =
+                new_image<T>(Shape4{dy.c, in.c / groups, kernel[0], kernel[1]});
+            T* out = dweight.mutable_data();
+            const py::gil_scoped_release release;
+            conv2d_weight_grad<T>(image(grad), image(x), conv, out);
+            return dweight;
+        },
+        py::arg("grad").noconvert(), py::arg("x").noconvert(), py::arg("kernel_size"),
+        py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"));
+    module.def(
+        "conv2d_bias_grad",
+        [](const Array<T>& grad) {
+            Array<T> dbias = new_array<T>({shape4(grad).c});
+            T* out = dbias.mutable_data();
+            const py::gil_scoped_release release;
+            conv2d_bias_grad<T>(image(grad), out);
+            return dbias;
+        },
+        py::arg("grad").noconvert());
+}
+
+}  // namespace
+
+void register_conv2d(py::module_& module) { POCKETCNN_FOR_TYPES(define, module); }
+
+}  // namespace pocketcnn::bindings

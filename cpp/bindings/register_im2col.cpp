@@ -1,0 +1,51 @@
+#include <pocketcnn/im2col.h>
+#include <pybind11/stl.h>
+
+#include "arrays.h"
+#include "register.h"
+#include "window.h"
+
+namespace pocketcnn::bindings {
+namespace {
+
+template <typename T>
+void define(py::module_& module) {
+    module.def(
+        "im2col",
+        [](const Array<T>& x, Pair kernel, Pair stride, Padding padding, Pair dilation) {
+            const Shape4 in = shape4(x);
+            const Window2d window = window2d(kernel, stride, padding, dilation);
+            validate(window, in.h, in.w);
+            validate(Shape4{in.n, in.c * window.taps(), window.out_h(in.h), window.out_w(in.w)},
+                     "the column matrix");
+            Array<T> columns = new_array<T>({in.n * window.out_h(in.h) * window.out_w(in.w),
+                                             in.c * window.taps()});
+            const MatrixView<T> out = mutable_matrix(columns);
+            const py::gil_scoped_release release;
+            im2col<T>(image(x), window, out);
+            return columns;
+        },
+        py::arg("x").noconvert(), py::arg("kernel_size"), py::arg("stride"), py::arg("padding"),
+        py::arg("dilation"));
+    module.def(
+        "col2im",
+        [](const Array<T>& col, const std::array<index_t, 4>& shape, Pair kernel, Pair stride,
+           Padding padding, Pair dilation) {
+            const Window2d window = window2d(kernel, stride, padding, dilation);
+            const Shape4 out_shape = shape4(shape);
+            validate(out_shape, "input_shape");
+            Array<T> x = new_image<T>(out_shape);
+            const ImageView<T> out = mutable_image(x);
+            const py::gil_scoped_release release;
+            col2im<T>(matrix(col), window, out);
+            return x;
+        },
+        py::arg("col").noconvert(), py::arg("input_shape"), py::arg("kernel_size"),
+        py::arg("stride"), py::arg("padding"), py::arg("dilation"));
+}
+
+}  // namespace
+
+void register_im2col(py::module_& module) { POCKETCNN_FOR_TYPES(define, module); }
+
+}  // namespace pocketcnn::bindings

@@ -1,0 +1,39 @@
+// Two-dimensional convolution (cross-correlation, as in every deep-learning library) and its
+// gradients. Images are (n, c, h, w); weights are (filters, c / groups, kh, kw).
+#pragma once
+
+#include <pocketcnn/types.h>
+#include <pocketcnn/window2d.h>
+
+namespace pocketcnn {
+
+struct Conv2d {
+    Window2d window;
+    index_t filters = 1;
+    index_t groups = 1;
+};
+
+/// The shape that conv2d gives for x; throws std::invalid_argument where the sizes do not fit.
+Shape4 conv2d_output_shape(const Shape4& x, const Conv2d& conv);
+
+/// y[n, f] = bias[f] + sum over the group's channels of the window products. bias may be null.
+/// Overwrites y, which must have conv2d_output_shape(x.shape, conv).
+template <typename T>
+void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& conv,
+            ImageView<T> y);
+
+/// dx = the gradient of sum(dy * conv2d(x)) with respect to x. Overwrites dx.
+template <typename T>
+void conv2d_input_grad(ImageView<const T> dy, const T* weight, const Conv2d& conv,
+                       ImageView<T> dx);
+
+/// dweight = the same with respect to the weights. Overwrites dweight.
+template <typename T>
+void conv2d_weight_grad(ImageView<const T> dy, ImageView<const T> x, const Conv2d& conv,
+                        T* dweight);
+
+/// dbias[f] = the sum of dy over images and pixels. Overwrites dbias.
+template <typename T>
+void conv2d_bias_grad(ImageView<const T> dy, T* dbias);
+
+}  // namespace pocketcnn

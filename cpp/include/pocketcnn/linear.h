@@ -1,0 +1,24 @@
+// The fully connected layer: x (n, in), weight (out, in), y (n, out).
+#pragma once
+
+#include <pocketcnn/types.h>
+
+namespace pocketcnn {
+
+/// y = x * transpose(weight) + bias; bias may be null. Overwrites y.
+template <typename T>
+void linear(MatrixView<const T> x, MatrixView<const T> weight, const T* bias, MatrixView<T> y);
+
+/// dx = dy * weight. Overwrites dx.
+template <typename T>
+void linear_input_grad(MatrixView<const T> dy, MatrixView<const T> weight, MatrixView<T> dx);
+
+/// dweight = transpose(dy) * x. Overwrites dweight.
+template <typename T>
+void linear_weight_grad(MatrixView<const T> dy, MatrixView<const T> x, MatrixView<T> dweight);
+
+/// dbias = the sum of dy over rows. Overwrites dbias.
+template <typename T>
+void linear_bias_grad(MatrixView<const T> dy, T* dbias);
+
+}  // namespace pocketcnn

@@ -1,0 +1,38 @@
+// Max and average pooling over windows, and their gradients.
+#pragma once
+
+#include <pocketcnn/types.h>
+#include <pocketcnn/window2d.h>
+
+namespace pocketcnn {
+
+struct Pool2d {
+    Window2d window;
+    /// Round output sizes up, but never start a window beyond the input and its leading padding.
+    bool ceil_mode = false;
+};
+
+/// Throws std::invalid_argument where the sizes do not fit, where the padding is not smaller
+/// than the dilated kernel, or (max pooling with dilation) where a window sees only padding.
+Shape4 pool2d_output_shape(const Shape4& x, const Pool2d& pool);
+
+/// y = the largest element of each window; argmax its index into the h*w input plane. The first
+/// maximum in row-major order wins; padding never wins; NaN wins over every number.
+template <typename T>
+void max_pool2d(ImageView<const T> x, const Pool2d& pool, ImageView<T> y, index_t* argmax);
+
+/// dx[argmax] += dy, from zero: overlapping windows add. Throws std::invalid_argument where an
+/// index lies outside the plane.
+template <typename T>
+void max_pool2d_grad(ImageView<const T> dy, const index_t* argmax, ImageView<T> dx);
+
+/// y = the mean of each window. With count_include_pad the divisor counts padding inside the
+/// padded input, else only elements of the image.
+template <typename T>
+void avg_pool2d(ImageView<const T> x, const Pool2d& pool, bool count_include_pad, ImageView<T> y);
+
+template <typename T>
+void avg_pool2d_grad(ImageView<const T> dy, const Pool2d& pool, bool count_include_pad,
+                     ImageView<T> dx);
+
+}  // namespace pocketcnn

@@ -1,0 +1,116 @@
+// The blocked matrix product. Every convolution, each of its gradients, and the fully connected
+// layer is this loop, with another way of reading the operands and of writing the result.
+//
+//     for each slice of the depth                       (kDepthBlock: a left panel stays in L1)
+//         right.pack      the slice, all columns        (the packed block stays in L2)
+//         for each panel of rows
+//             left.panel  the slice, these rows
+//             for each panel of columns
+//                 kernels.multiply                      (one register tile)
+//                 write.tile    after the last slice
+//
+// Left panels are [depth][kernels.rows], right panels [depth][kernels.cols].
+#pragma once
+
+#include <algorithm>
+
+#include "kernels/kernel_table.h"
+#include "runtime/memory_pool.h"
+
+namespace pocketcnn::gemm {
+
+/// Longest slice of the depth. 512 rows of 8 floats are 16 KiB: half of the smallest L1 cache.
+inline constexpr index_t kDepthBlock = 512;
+/// Bytes that a packed block of right panels may take: half of a common L2 cache.
+inline constexpr index_t kRightBytes = 512 * 1024;
+
+/// The part of the result that one call computes.
+struct Block {
+    index_t row, row_end;
+    index_t col, col_end;
+    index_t depth, depth_end;
+};
+
+/// Slices of nearly equal length, none longer than kDepthBlock.
+inline index_t depth_slice(index_t depth) {
+    const index_t slices = std::max<index_t>(1, ceil_div(depth, kDepthBlock));
+    return std::max<index_t>(1, ceil_div(depth, slices));
+}
+
+/// How a result is cut into blocks, by its size alone: sums must not depend on the threads.
+struct Partition {
+    index_t row_step, col_step;
+    index_t row_blocks, col_blocks;
+
+    index_t blocks() const { return row_blocks * col_blocks; }
+    /// Block i of rows x cols; columns run fastest.
+    Block block(index_t i, index_t rows, index_t cols, index_t depth) const {
+        const index_t row = i / col_blocks * row_step, col = i % col_blocks * col_step;
+        return {row, std::min(rows, row + row_step), col, std::min(cols, col + col_step), 0, depth};
+    }
+};
+
+/// Columns whose packed block fits kRightBytes, a multiple of the tile's and at most `limit`.
+template <typename T>
+index_t block_cols(const Kernels<T>& kernels, index_t depth, index_t limit) {
+    const index_t fit = kRightBytes / (depth_slice(depth) * index_t{sizeof(T)});
+    return std::max<index_t>(1, std::min(fit, limit) / kernels.cols) * kernels.cols;
+}
+
+/// Columns as many as fit kRightBytes; fewer, and rows cut too, where the blocks would be too few
+/// to share between threads.
+template <typename T>
+Partition partition(const Kernels<T>& kernels, index_t rows, index_t cols, index_t depth) {
+    constexpr index_t enough_blocks = 16;
+    const index_t col_step = block_cols(kernels, depth, ceil_div(cols, enough_blocks));
+    const index_t col_blocks = ceil_div(cols, col_step);
+    const index_t row_parts = std::max<index_t>(1, enough_blocks / std::max<index_t>(1, col_blocks));
+    const index_t row_step = round_up(std::max<index_t>(1, ceil_div(rows, row_parts)), kernels.rows);
+    return {row_step, col_step, ceil_div(rows, row_step), col_blocks};
+}
+
+/// Computes one block of the product on the calling thread.
+///
+/// Left:  const T* panel(row, depth, depth_end, scratch): the packed panel of rows
+///        [row, row + kernels.rows); may use scratch, which has room for one.
+/// Right: void pack(block, panels): packs all columns of the block for its slice of the depth.
+/// Write: void tile(row, rows, col, cols, values): takes a finished tile, of which `rows` x
+///        `cols` elements count; consecutive rows of `values` are kernels.cols apart.
+template <typename T, typename Left, typename Right, typename Write>
+void multiply_block(const Kernels<T>& kernels, const Block& block, const Left& left, Right& right,
+                    Write& write) {
+    const index_t rows = kernels.rows, cols = kernels.cols, tile_size = rows * cols;
+    const index_t row_panels = ceil_div(block.row_end - block.row, rows);
+    const index_t col_panels = ceil_div(block.col_end - block.col, cols);
+    const index_t slice = depth_slice(block.depth_end - block.depth);
+    const bool one_slice = slice >= block.depth_end - block.depth;
+
+    const Buffer<T> left_panel(slice * rows + kPackSlack);
+    const Buffer<T> right_panels(col_panels * slice * cols + kPackSlack);
+    const Buffer<T> tiles(one_slice ? tile_size : row_panels * col_panels * tile_size);
+
+    index_t depth = block.depth;
+    do {
+        const index_t depth_end = std::min(depth + slice, block.depth_end);
+        const index_t length = depth_end - depth;
+        right.pack({block.row, block.row_end, block.col, block.col_end, depth, depth_end},
+                   right_panels.data());
+        T* tile = tiles.data();
+        for (index_t row = block.row; row < block.row_end; row += rows) {
+            const T* a = left.panel(row, depth, depth_end, left_panel.data());
+            const T* b = right_panels.data();
+            for (index_t col = block.col; col < block.col_end; col += cols) {
+                kernels.multiply(length, a, b, tile, depth > block.depth);
+                if (depth_end == block.depth_end) {
+                    write.tile(row, std::min(rows, block.row_end - row), col,
+                               std::min(cols, block.col_end - col), tile);
+                }
+                b += length * cols;
+                if (!one_slice) tile += tile_size;
+            }
+        }
+        depth = depth_end;
+    } while (depth < block.depth_end);
+}
+
+}  // namespace pocketcnn::gemm

@@ -1,0 +1,121 @@
+// Readers and writers of the product for feature maps: one operand or the result is an image
+// batch (n, c, h, w) whose pixels, flattened over (n, h, w), are one axis of the matrix.
+#pragma once
+
+#include <pocketcnn/window2d.h>
+
+#include "gemm/gemm.h"
+
+namespace pocketcnn::gemm {
+
+/// Left operand: rows are channels, depth is pixels across images.
+template <typename T>
+class LeftPixels {
+public:
+    LeftPixels(const Kernels<T>& kernels, const T* data, index_t channels, index_t image_stride,
+               index_t plane)
+        : kernels_(kernels),
+          data_(data),
+          channels_(channels),
+          image_stride_(image_stride),
+          plane_(plane) {}
+
+    const T* panel(index_t row, index_t depth, index_t depth_end, T* scratch) const {
+        T* to = scratch;
+        for (index_t pixel = depth; pixel < depth_end;) {
+            const index_t image = pixel / plane_, offset = pixel % plane_;
+            const index_t length = std::min(plane_ - offset, depth_end - pixel);
+            kernels_.pack_columns(length, std::min(kernels_.rows, channels_ - row), kernels_.rows,
+                                  data_ + image * image_stride_ + row * plane_ + offset, plane_,
+                                  to);
+            to += length * kernels_.rows;
+            pixel += length;
+        }
+        return scratch;
+    }
+
+private:
+    const Kernels<T>& kernels_;
+    const T* data_;
+    index_t channels_, image_stride_, plane_;
+};
+
+/// Stores tiles whose rows are channels and whose columns are pixels across images, adding
+/// bias[row] where there is one.
+template <typename T>
+class StorePixels {
+public:
+    StorePixels(const Kernels<T>& kernels, T* data, index_t image_stride, index_t plane,
+                const T* bias)
+        : kernels_(kernels),
+          data_(data),
+          image_stride_(image_stride),
+          plane_(plane),
+          bias_(bias) {}
+
+    void tile(index_t row, index_t rows, index_t col, index_t cols, const T* values) const {
+        const T* bias = bias_ != nullptr ? bias_ + row : nullptr;
+        for (const index_t end = col + cols; col < end;) {
+            const index_t image = col / plane_, offset = col % plane_;
+            const index_t length = std::min(plane_ - offset, end - col);
+            kernels_.store_tile(rows, length, values, bias,
+                                data_ + image * image_stride_ + row * plane_ + offset, plane_);
+            values += length;
+            col += length;
+        }
+    }
+
+private:
+    const Kernels<T>& kernels_;
+    T* data_;
+    index_t image_stride_, plane_;
+    const T* bias_;
+};
+
+/// col2im as a way of writing: adds tiles whose rows are taps (c, kh, kw) and whose columns are
+/// output pixels of one image to the places in the input that those taps see.
+template <typename T>
+class AddWindows {
+public:
+    AddWindows(const Kernels<T>& kernels, T* image, index_t h, index_t w, const Window2d& window)
+        : kernels_(kernels), image_(image), h_(h), w_(w), window_(window), ow_(window.out_w(w)) {}
+
+    void tile(index_t row, index_t rows, index_t col, index_t cols, const T* values) const {
+        for (index_t r = 0; r < rows; ++r, values += kernels_.cols) {
+            for (index_t lane = 0; lane < cols;) {
+                const index_t x = (col + lane) % ow_;
+                const index_t length = std::min(ow_ - x, cols - lane);
+                add_run(row + r, (col + lane) / ow_, x, length, values + lane);
+                lane += length;
+            }
+        }
+    }
+
+private:
+    /// Adds consecutive output columns of one output row, as one tap sees them.
+    void add_run(index_t tap, index_t oy, index_t ox, index_t length, const T* values) const {
+        const index_t channel = tap / window_.taps(), in_window = tap % window_.taps();
+        const index_t y = oy * window_.stride_h - window_.pad_top +
+                          in_window / window_.kernel_w * window_.dilation_h;
+        if (y < 0 || y >= h_) return;
+        const index_t stride = window_.stride_w;
+        const index_t x =
+            ox * stride - window_.pad_left + in_window % window_.kernel_w * window_.dilation_w;
+        const index_t begin = x < 0 ? std::min(length, ceil_div(-x, stride)) : 0;
+        const index_t end = x < w_ ? std::min(length, ceil_div(w_ - x, stride)) : 0;
+        T* to = image_ + (channel * h_ + y) * w_ + x;
+        if (stride == 1 && begin < end) {
+            kernels_.add(end - begin, values + begin, to + begin);
+        } else {
+            for (index_t i = begin; i < end; ++i) to[i * stride] += values[i];
+        }
+    }
+
+    const Kernels<T>& kernels_;
+    T* image_;
+    index_t h_, w_;
+    Window2d window_;
+    index_t ow_;
+};
+
+}  // namespace pocketcnn::gemm

@@ -1,0 +1,119 @@
+// Readers and writers of the product for plain matrices.
+#pragma once
+
+#include <algorithm>
+
+#include "gemm/gemm.h"
+#include "runtime/parallel.h"
+
+namespace pocketcnn::gemm {
+
+/// An operand as its panels see it: element(lane, depth) = data[lane * lane_stride + depth *
+/// depth_stride], where one of the strides is 1. A transposed matrix has them exchanged.
+template <typename T>
+struct Operand {
+    const T* data;
+    index_t lanes;
+    index_t lane_stride;
+    index_t depth_stride;
+};
+
+/// Packs the lanes from `lane` on, for depths [depth, depth_end), into one panel.
+template <typename T>
+void pack_panel(const Kernels<T>& kernels, const Operand<T>& operand, index_t lane, index_t width,
+                index_t depth, index_t depth_end, T* panel) {
+    const index_t lanes = std::min(width, operand.lanes - lane);
+    const T* source = operand.data + lane * operand.lane_stride + depth * operand.depth_stride;
+    if (operand.lane_stride == 1) {
+        kernels.pack_rows(depth_end - depth, lanes, width, source, operand.depth_stride, panel);
+    } else {
+        kernels.pack_columns(depth_end - depth, lanes, width, source, operand.lane_stride, panel);
+    }
+}
+
+/// Left operand that is packed where it is used.
+template <typename T>
+class LeftMatrix {
+public:
+    LeftMatrix(const Kernels<T>& kernels, const Operand<T>& operand)
+        : kernels_(kernels), operand_(operand) {}
+
+    const T* panel(index_t row, index_t depth, index_t depth_end, T* scratch) const {
+        pack_panel(kernels_, operand_, row, kernels_.rows, depth, depth_end, scratch);
+        return scratch;
+    }
+
+private:
+    const Kernels<T>& kernels_;
+    Operand<T> operand_;
+};
+
+/// Left operand that many blocks share: packed once, in parallel, whole.
+template <typename T>
+class PackedLeft {
+public:
+    PackedLeft(const Kernels<T>& kernels, const Operand<T>& operand, index_t depth)
+        : rows_(kernels.rows), panel_size_(depth * rows_ + kPackSlack) {
+        const index_t panels = ceil_div(operand.lanes, rows_);
+        panels_ = Buffer<T>(panels * panel_size_);
+        const double elements = static_cast<double>(operand.lanes) * static_cast<double>(depth);
+        parallel_for(panels, elements, [&](index_t p) {
+            pack_panel(kernels, operand, p * rows_, rows_, 0, depth,
+                       panels_.data() + p * panel_size_);
+        });
+    }
+
+    /// row must be a multiple of kernels.rows.
+    const T* panel(index_t row, index_t depth, index_t /*depth_end*/, T* /*scratch*/) const {
+        return panels_.data() + row / rows_ * panel_size_ + depth * rows_;
+    }
+
+private:
+    index_t rows_;
+    index_t panel_size_;
+    Buffer<T> panels_;
+};
+
+/// Right operand in memory as a matrix.
+template <typename T>
+class RightMatrix {
+public:
+    RightMatrix(const Kernels<T>& kernels, const Operand<T>& operand)
+        : kernels_(kernels), operand_(operand) {}
+
+    void pack(const Block& block, T* panels) {
+        for (index_t col = block.col; col < block.col_end; col += kernels_.cols) {
+            pack_panel(kernels_, operand_, col, kernels_.cols, block.depth, block.depth_end,
+                       panels);
+            panels += (block.depth_end - block.depth) * kernels_.cols;
+        }
+    }
+
+private:
+    const Kernels<T>& kernels_;
+    Operand<T> operand_;
+};
+
+/// Stores tiles into a row-major matrix, adding bias[col] where there is one.
+template <typename T>
+class StoreMatrix {
+public:
+    StoreMatrix(const Kernels<T>& kernels, T* data, index_t stride, const T* bias = nullptr)
+        : kernels_(kernels), data_(data), stride_(stride), bias_(bias) {}
+
+    void tile(index_t row, index_t rows, index_t col, index_t cols, const T* values) const {
+        for (index_t r = 0; r < rows; ++r) {
+            T* out = data_ + (row + r) * stride_ + col;
+            std::copy_n(values + r * kernels_.cols, cols, out);
+            if (bias_ != nullptr) kernels_.add(cols, bias_ + col, out);
+        }
+    }
+
+private:
+    const Kernels<T>& kernels_;
+    T* data_;
+    index_t stride_;
+    const T* bias_;
+};
+
+}  // namespace pocketcnn::gemm

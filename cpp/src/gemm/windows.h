@@ -1,0 +1,249 @@
+// im2col as a way of reading: packs blocks of the column matrix straight from the image, so that
+// the matrix itself never exists.
+//
+// A block first copies the part of the input that its windows see into a slab, padded with zeros
+// and with the columns of each stride phase side by side. In the slab every tap of every window
+// of an output row is a stretch of consecutive elements, so packing is copying, with no bounds
+// left to check.
+#pragma once
+
+#include <pocketcnn/window2d.h>
+
+#include <array>
+#include <vector>
+
+#include "gemm/gemm.h"
+
+namespace pocketcnn::gemm {
+
+/// One group's channels of a batch of images, with the output grid that a window makes of them.
+template <typename T>
+struct WindowedImages {
+    const T* data;              ///< first channel of the group in the first image
+    index_t images, channels;   ///< batch, and channels of the group
+    index_t image_stride;       ///< elements from one image to the next
+    index_t h, w;
+    Window2d window;
+    index_t oh, ow;
+
+    index_t pixels() const { return images * oh * ow; }
+    index_t taps() const { return channels * window.taps(); }
+};
+
+/// The input that output pixels [pixel, pixel_end) see through taps [tap, tap_end).
+template <typename T>
+class Slab {
+public:
+    explicit Slab(const WindowedImages<T>& source) : source_(source) {}
+
+    void load(index_t tap, index_t tap_end, index_t pixel, index_t pixel_end);
+
+    /// The stretches that pixels [pixel, pixel_end), within the loaded ones, are made of.
+    template <typename Runs>
+    index_t runs(index_t pixel, index_t pixel_end, Runs& runs) const;
+
+    /// offsets()[i] belongs to tap number (tap + i); add a run's source.
+    const index_t* offsets() const { return offsets_.data(); }
+    const T* data() const { return data_.data(); }
+
+private:
+    /// The rows of one image that the block's pixels lie in.
+    struct Section {
+        index_t image;
+        index_t row, rows;  ///< output rows
+        index_t base;       ///< offset in a channel of the slab
+    };
+
+    void lay_out(index_t pixel, index_t pixel_end);
+    void find_offsets(index_t tap, index_t tap_end);
+    void copy_rows(index_t channel, const Section& section, T* to) const;
+    void copy_row(const T* row, T* to) const;
+    bool uses_row(index_t r) const;
+
+    WindowedImages<T> source_;
+    std::vector<Section> sections_;
+    index_t first_col_ = 0;     ///< first output column of every row
+    index_t row_width_ = 0;     ///< elements of one stride phase of one row
+    index_t channel_size_ = 0;
+    std::vector<index_t> offsets_;
+    Buffer<T> data_;
+    index_t capacity_ = 0;
+};
+
+template <typename T>
+void Slab<T>::load(index_t tap, index_t tap_end, index_t pixel, index_t pixel_end) {
+    const index_t channel = tap / source_.window.taps();
+    const index_t channel_end = ceil_div(tap_end, source_.window.taps());
+    lay_out(pixel, pixel_end);
+    find_offsets(tap, tap_end);
+    const index_t size = (channel_end - channel) * channel_size_ + kPackSlack;
+    if (size > capacity_) {
+        data_ = Buffer<T>(size);
+        capacity_ = size;
+    }
+    T* to = data_.data();
+    for (index_t c = channel; c < channel_end; ++c, to += channel_size_) {
+        for (const Section& section : sections_) copy_rows(c, section, to + section.base);
+    }
+}
+
+/// Cuts the pixels into sections. Where all of them lie in one output row, only its columns are
+/// kept: an image may be wider than any block.
+template <typename T>
+void Slab<T>::lay_out(index_t pixel, index_t pixel_end) {
+    const Window2d& window = source_.window;
+    const index_t plane = source_.oh * source_.ow;
+    const bool one_row = pixel / source_.ow == (pixel_end - 1) / source_.ow;
+    first_col_ = one_row ? pixel % source_.ow : 0;
+    const index_t cols = one_row ? pixel_end - pixel : source_.ow;
+    row_width_ = cols - 1 + ceil_div(window.span_w(), window.stride_w);
+
+    sections_.clear();
+    channel_size_ = 0;
+    while (pixel < pixel_end) {
+        const index_t image = pixel / plane;
+        const index_t last = std::min(pixel_end, (image + 1) * plane) - 1;
+        const index_t row = pixel % plane / source_.ow, last_row = last % plane / source_.ow;
+        const index_t rows = last_row - row + 1;
+        sections_.push_back({image, row, rows, channel_size_});
+        const index_t in_rows = (rows - 1) * window.stride_h + window.span_h();
+        channel_size_ += in_rows * window.stride_w * row_width_;
+        pixel = last + 1;
+    }
+}
+
+template <typename T>
+void Slab<T>::find_offsets(index_t tap, index_t tap_end) {
+    const Window2d& window = source_.window;
+    const index_t first_channel = tap / window.taps();
+    offsets_.resize(static_cast<std::size_t>(tap_end - tap));
+    for (index_t& offset : offsets_) {
+        const index_t channel = tap / window.taps() - first_channel;
+        const index_t y = tap % window.taps() / window.kernel_w * window.dilation_h;
+        const index_t x = tap % window.kernel_w * window.dilation_w;
+        offset = channel * channel_size_ +
+                 (y * window.stride_w + x % window.stride_w) * row_width_ + x / window.stride_w;
+        ++tap;
+    }
+}
+
+/// False for input rows that a stride larger than the kernel skips.
+template <typename T>
+bool Slab<T>::uses_row(index_t r) const {
+    const Window2d& window = source_.window;
+    if (window.dilation_h != 1) return true;
+    return window.stride_h <= window.kernel_h || r % window.stride_h < window.kernel_h;
+}
+
+template <typename T>
+void Slab<T>::copy_rows(index_t channel, const Section& section, T* to) const {
+    const Window2d& window = source_.window;
+    const T* plane =
+        source_.data + section.image * source_.image_stride + channel * source_.h * source_.w;
+    const index_t in_rows = (section.rows - 1) * window.stride_h + window.span_h();
+    const index_t first = section.row * window.stride_h - window.pad_top;
+    const index_t size = window.stride_w * row_width_;
+    for (index_t r = 0; r < in_rows; ++r, to += size) {
+        if (!uses_row(r)) continue;
+        const index_t y = first + r;
+        if (y < 0 || y >= source_.h) {
+            std::fill_n(to, size, T{0});
+        } else {
+            copy_row(plane + y * source_.w, to);
+        }
+    }
+}
+
+/// One input row, phase by phase, with zeros where it is padding.
+template <typename T>
+void Slab<T>::copy_row(const T* row, T* to) const {
+    const index_t stride = source_.window.stride_w;
+    for (index_t phase = 0; phase < stride; ++phase, to += row_width_) {
+        const index_t x = first_col_ * stride - source_.window.pad_left + phase;
+        const index_t begin = std::min(row_width_, x < 0 ? ceil_div(-x, stride) : 0);
+        const index_t inside = x < source_.w ? ceil_div(source_.w - x, stride) : 0;
+        const index_t end = std::max(begin, std::min(row_width_, inside));
+        std::fill_n(to, begin, T{0});
+        if (stride == 1) {
+            std::copy_n(row + x + begin, end - begin, to + begin);
+        } else {
+            for (index_t i = begin; i < end; ++i) to[i] = row[x + i * stride];
+        }
+        std::fill_n(to + end, row_width_ - end, T{0});
+    }
+}
+
+template <typename T>
+template <typename Runs>
+index_t Slab<T>::runs(index_t pixel, index_t pixel_end, Runs& runs) const {
+    const index_t plane = source_.oh * source_.ow;
+    const index_t row_step = source_.window.stride_h * source_.window.stride_w * row_width_;
+    index_t count = 0;
+    for (index_t lane = 0, p = pixel; p < pixel_end;) {
+        const Section& section =
+            sections_[static_cast<std::size_t>(p / plane - sections_.front().image)];
+        const index_t row = p % plane / source_.ow, col = p % source_.ow;
+        const index_t length = std::min(source_.ow - col, pixel_end - p);
+        runs[static_cast<std::size_t>(count++)] = {
+            section.base + (row - section.row) * row_step + col - first_col_, lane, length};
+        lane += length;
+        p += length;
+    }
+    return count;
+}
+
+/// Right operand: columns are output pixels, depth is taps (c, kh, kw).
+template <typename T>
+class RightWindows {
+public:
+    RightWindows(const Kernels<T>& kernels, const WindowedImages<T>& source)
+        : kernels_(kernels), slab_(source) {}
+
+    void pack(const Block& block, T* panels) {
+        slab_.load(block.depth, block.depth_end, block.col, block.col_end);
+        const index_t length = block.depth_end - block.depth;
+        std::array<LaneRun, kPackSlack> runs;  // no tile is wider than the slack
+        for (index_t col = block.col; col < block.col_end; col += kernels_.cols) {
+            const index_t end = std::min(col + kernels_.cols, block.col_end);
+            const index_t count = slab_.runs(col, end, runs);
+            kernels_.pack_runs(length, slab_.offsets(), runs.data(), count, kernels_.cols,
+                               slab_.data(), panels);
+            panels += length * kernels_.cols;
+        }
+    }
+
+private:
+    const Kernels<T>& kernels_;
+    Slab<T> slab_;
+};
+
+/// Right operand: columns are taps (c, kh, kw), depth is output pixels. The transposed column
+/// matrix, for the gradient of the weights.
+template <typename T>
+class RightTaps {
+public:
+    RightTaps(const Kernels<T>& kernels, const WindowedImages<T>& source)
+        : kernels_(kernels), slab_(source) {}
+
+    void pack(const Block& block, T* panels) {
+        slab_.load(block.col, block.col_end, block.depth, block.depth_end);
+        const index_t length = block.depth_end - block.depth;
+        runs_.resize(static_cast<std::size_t>(length));
+        const index_t run_count = slab_.runs(block.depth, block.depth_end, runs_);
+        const Buffer<T> rows(kernels_.cols * length + kPackSlack);
+        for (index_t col = block.col; col < block.col_end; col += kernels_.cols) {
+            const index_t taps = std::min(kernels_.cols, block.col_end - col);
+            kernels_.pack_runs(taps, slab_.offsets() + (col - block.col), runs_.data(), run_count,
+                               length, slab_.data(), rows.data());
+            kernels_.pack_columns(length, taps, kernels_.cols, rows.data(), length, panels);
+            panels += length * kernels_.cols;
+        }
+    }
+
+private:
+    const Kernels<T>& kernels_;
+    Slab<T> slab_;
+    std::vector<LaneRun> runs_;
+};
+
+}  // namespace pocketcnn::gemm

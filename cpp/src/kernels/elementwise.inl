@@ -1,0 +1,36 @@
+// Loops over flat arrays. The compiler vectorises them; what matters is that nothing in them
+// stops it.
+
+template <typename T>
+void add(index_t size, const T* x, T* y) {
+    for (index_t i = 0; i < size; ++i) y[i] += x[i];
+}
+
+// Four vectors of partial sums hide the latency of the addition and shorten each chain, which
+// also keeps the rounding error small; they are joined in double.
+template <typename T>
+double sum(index_t size, const T* x) {
+    constexpr int chains = 4;
+    Vec<T> partial[chains] = {};
+    index_t i = 0;
+    for (; i + chains * kLanes<T> <= size; i += chains * kLanes<T>) {
+        for (int c = 0; c < chains; ++c) partial[c] += load(x + i + c * kLanes<T>);
+    }
+    double total = 0;
+    for (; i < size; ++i) total += static_cast<double>(x[i]);
+    for (int c = 0; c < chains; ++c) {
+        for (int lane = 0; lane < kLanes<T>; ++lane) total += static_cast<double>(partial[c][lane]);
+    }
+    return total;
+}
+
+// Written so that NaN stays NaN.
+template <typename T>
+void relu(index_t size, const T* x, T* y) {
+    for (index_t i = 0; i < size; ++i) y[i] = x[i] <= 0 ? T{0} : x[i];
+}
+
+template <typename T>
+void relu_grad(index_t size, const T* dy, const T* y, T* dx) {
+    for (index_t i = 0; i < size; ++i) dx[i] = y[i] > 0 ? dy[i] : T{0};
+}

@@ -1,0 +1,51 @@
+// Every kernel, gathered into the table of one instruction set. An isa_<name>.cpp defines
+// POCKETCNN_ISA (its namespace and name), POCKETCNN_VECTOR_BYTES and POCKETCNN_VECTOR_REGISTERS,
+// and includes this file once. All but the table's accessor has internal linkage: a function
+// shared between instruction sets could be replaced by the linker with another set's copy.
+
+#include <cstdint>
+
+#include "kernels/kernel_table.h"
+
+#define POCKETCNN_TEXT_OF(name) #name
+#define POCKETCNN_TEXT(name) POCKETCNN_TEXT_OF(name)
+
+namespace pocketcnn::POCKETCNN_ISA {
+namespace {
+
+inline constexpr int kVectorBytes = POCKETCNN_VECTOR_BYTES;
+inline constexpr int kVectorRegisters = POCKETCNN_VECTOR_REGISTERS;
+
+#include "kernels/simd.h"
+// simd.h comes first: the others are written in its vocabulary.
+#include "kernels/elementwise.inl"
+#include "kernels/optimizer.inl"
+#include "kernels/packing.inl"
+#include "kernels/product.inl"
+
+template <typename T>
+constexpr Kernels<T> kKernels = {
+    .rows = kTileRows,
+    .cols = kTileVectors * kLanes<T>,
+    .multiply = multiply<T>,
+    .store_tile = store_tile<T>,
+    .pack_rows = pack_rows<T>,
+    .pack_columns = pack_columns<T>,
+    .pack_runs = pack_runs<T>,
+    .add = add<T>,
+    .sum = sum<T>,
+    .relu = relu<T>,
+    .relu_grad = relu_grad<T>,
+    .sgd = sgd<T>,
+    .adagrad = adagrad<T>,
+    .rmsprop = rmsprop<T>,
+    .adam = adam<T>,
+};
+
+constexpr KernelTable kTable = {POCKETCNN_TEXT(POCKETCNN_ISA), kKernels<float>, kKernels<double>};
+
+}  // namespace
+
+const KernelTable& kernel_table() { return kTable; }
+
+}  // namespace pocketcnn::POCKETCNN_ISA

@@ -1,0 +1,65 @@
+// Packing: copies that bring the operands of the product into panels [depth][width].
+
+// Copies `count` elements in whole vectors; up to a vector more is read and written.
+template <typename T>
+inline void copy_vectors(index_t count, const T* from, T* to) {
+    for (index_t i = 0; i < count; i += kLanes<T>) store(to + i, load(from + i));
+}
+
+template <typename T>
+void pack_rows(index_t depth, index_t lanes, index_t width, const T* source, index_t depth_stride,
+               T* panel) {
+    for (index_t k = 0; k < depth; ++k) {
+        const T* from = source + k * depth_stride;
+        T* to = panel + k * width;
+        index_t lane = 0;
+        for (; lane + kLanes<T> <= lanes; lane += kLanes<T>) store(to + lane, load(from + lane));
+        for (; lane < lanes; ++lane) to[lane] = from[lane];
+        for (; lane < width; ++lane) to[lane] = 0;
+    }
+}
+
+// One square of the transpose: up to kLanes columns of the source become kLanes rows of the
+// panel; columns that the source lacks are zero. Where the panel is narrower than a vector each
+// store runs into the next row, which is written after it.
+template <typename T>
+inline void transpose_square(index_t lanes, const T* source, index_t lane_stride, T* panel,
+                             index_t width) {
+    Vec<T> square[kLanes<T>];
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes<T>; ++i) {
+        square[i] = i < lanes ? load(source + i * lane_stride) : Vec<T>{};
+    }
+    transpose<T>(square);
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes<T>; ++i) store(panel + i * width, square[i]);
+}
+
+template <typename T>
+void pack_columns(index_t depth, index_t lanes, index_t width, const T* source,
+                  index_t lane_stride, T* panel) {
+    const index_t whole_depth = depth / kLanes<T> * kLanes<T>;
+    for (index_t k = 0; k < whole_depth; k += kLanes<T>) {
+        for (index_t lane = 0; lane < width; lane += kLanes<T>) {
+            transpose_square(lanes - lane, source + lane * lane_stride + k, lane_stride,
+                             panel + k * width + lane, width);
+        }
+    }
+    for (index_t k = whole_depth; k < depth; ++k) {
+        for (index_t lane = 0; lane < width; ++lane) {
+            panel[k * width + lane] = lane < lanes ? source[lane * lane_stride + k] : T{0};
+        }
+    }
+}
+
+template <typename T>
+void pack_runs(index_t depth, const index_t* offsets, const LaneRun* runs, index_t run_count,
+               index_t width, const T* source, T* panel) {
+    for (index_t k = 0; k < depth; ++k) {
+        const T* from = source + offsets[k];
+        T* to = panel + k * width;
+        for (index_t r = 0; r < run_count; ++r) {
+            copy_vectors(runs[r].count, from + runs[r].source, to + runs[r].lane);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+// The vector vocabulary of the kernels, over the compiler's vector extensions. Included once an
+// instruction set, inside its anonymous namespace, after kVectorBytes is defined.
+
+template <typename T>
+struct Simd;
+
+// may_alias: kernels read arrays of T through these types. The loose form is for memory that is
+// aligned to an element only.
+template <>
+struct Simd<float> {
+    typedef float Vec __attribute__((vector_size(kVectorBytes), may_alias));
+    typedef float Loose __attribute__((vector_size(kVectorBytes), may_alias, aligned(4)));
+    typedef std::int32_t Mask __attribute__((vector_size(kVectorBytes)));
+    static constexpr int lanes = kVectorBytes / 4;
+};
+
+template <>
+struct Simd<double> {
+    typedef double Vec __attribute__((vector_size(kVectorBytes), may_alias));
+    typedef double Loose __attribute__((vector_size(kVectorBytes), may_alias, aligned(8)));
+    typedef std::int64_t Mask __attribute__((vector_size(kVectorBytes)));
+    static constexpr int lanes = kVectorBytes / 8;
+};
+
+template <typename T>
+using Vec = typename Simd<T>::Vec;
+
+template <typename T>
+inline constexpr int kLanes = Simd<T>::lanes;
+
+template <typename T>
+inline Vec<T> load(const T* from) {
+    return *reinterpret_cast<const typename Simd<T>::Loose*>(from);
+}
+
+template <typename T>
+inline void store(T* to, Vec<T> value) {
+    *reinterpret_cast<typename Simd<T>::Loose*>(to) = value;
+}
+
+template <typename T>
+inline Vec<T> splat(T value) {
+    return value - Vec<T>{};
+}
+
+// Lanes of a and b in turn: the lower halves (a0 b0 a1 b1 ...) or the upper halves.
+template <typename T>
+inline Vec<T> interleave(Vec<T> a, Vec<T> b, int first) {
+    typename Simd<T>::Mask mask;
+    for (int i = 0; i < kLanes<T>; ++i) mask[i] = first + i / 2 + (i % 2) * kLanes<T>;
+    return __builtin_shuffle(a, b, mask);
+}
+
+// Transposes a square of kLanes vectors in place: log2(kLanes) rounds of a perfect shuffle.
+template <typename T>
+inline void transpose(Vec<T> (&rows)[kLanes<T>]) {
+    constexpr int n = kLanes<T>;
+#pragma GCC unroll 8
+    for (int round = 1; round < n; round *= 2) {
+        Vec<T> next[n];
+#pragma GCC unroll 16
+        for (int i = 0; i < n / 2; ++i) {
+            next[2 * i] = interleave<T>(rows[i], rows[i + n / 2], 0);
+            next[2 * i + 1] = interleave<T>(rows[i], rows[i + n / 2], n / 2);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < n; ++i) rows[i] = next[i];
+    }
+}

@@ -1,0 +1,79 @@
+#include <pocketcnn/linear.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "gemm/matrix.h"
+#include "runtime/isa.h"
+#include "runtime/parallel.h"
+
+namespace pocketcnn {
+namespace {
+
+void require(bool fits) {
+    if (!fits) throw std::invalid_argument("the sizes of x, weight and y do not fit each other");
+}
+
+/// result (rows, cols) = left * right (+ bias by column). Each operand is given as its panels
+/// see it: lanes are rows of the result for the left, columns for the right.
+template <typename T>
+void multiply(const gemm::Operand<T>& left, const gemm::Operand<T>& right, index_t depth,
+              const T* bias, T* result) {
+    const Kernels<T>& kernel = kernels<T>();
+    const index_t rows = left.lanes, cols = right.lanes;
+    const gemm::Partition cut = gemm::partition(kernel, rows, cols, depth);
+    const double work =
+        static_cast<double>(rows) * static_cast<double>(cols) * static_cast<double>(depth);
+    const gemm::PackedLeft<T> packed(kernel, left, depth);
+    parallel_for(cut.blocks(), work, [&](index_t i) {
+        gemm::RightMatrix<T> read(kernel, right);
+        gemm::StoreMatrix<T> write(kernel, result, cols, bias);
+        gemm::multiply_block(kernel, cut.block(i, rows, cols, depth), packed, read, write);
+    });
+}
+
+}  // namespace
+
+template <typename T>
+void linear(MatrixView<const T> x, MatrixView<const T> weight, const T* bias, MatrixView<T> y) {
+    require(x.cols == weight.cols && y.rows == x.rows && y.cols == weight.rows);
+    multiply<T>({x.data, x.rows, x.cols, 1}, {weight.data, weight.rows, weight.cols, 1}, x.cols,
+                bias, y.data);
+}
+
+template <typename T>
+void linear_input_grad(MatrixView<const T> dy, MatrixView<const T> weight, MatrixView<T> dx) {
+    require(dy.cols == weight.rows && dx.rows == dy.rows && dx.cols == weight.cols);
+    multiply<T>({dy.data, dy.rows, dy.cols, 1}, {weight.data, weight.cols, 1, weight.cols},
+                dy.cols, nullptr, dx.data);
+}
+
+template <typename T>
+void linear_weight_grad(MatrixView<const T> dy, MatrixView<const T> x, MatrixView<T> dweight) {
+    require(dy.rows == x.rows && dweight.rows == dy.cols && dweight.cols == x.cols);
+    multiply<T>({dy.data, dy.cols, 1, dy.cols}, {x.data, x.cols, 1, x.cols}, x.rows, nullptr,
+                dweight.data);
+}
+
+template <typename T>
+void linear_bias_grad(MatrixView<const T> dy, T* dbias) {
+    constexpr index_t grain = 1024;
+    const Kernels<T>& kernel = kernels<T>();
+    parallel_ranges(dy.cols, grain, static_cast<double>(dy.rows), [&](index_t col, index_t end) {
+        std::fill(dbias + col, dbias + end, T{0});
+        for (index_t row = 0; row < dy.rows; ++row) {
+            kernel.add(end - col, dy.data + row * dy.cols + col, dbias + col);
+        }
+    });
+}
+
+#define POCKETCNN_INSTANTIATE(T)                                                               \
+    template void linear(MatrixView<const T>, MatrixView<const T>, const T*, MatrixView<T>);    \
+    template void linear_input_grad(MatrixView<const T>, MatrixView<const T>, MatrixView<T>);   \
+    template void linear_weight_grad(MatrixView<const T>, MatrixView<const T>, MatrixView<T>);  \
+    template void linear_bias_grad(MatrixView<const T>, T*);
+POCKETCNN_INSTANTIATE(float)
+POCKETCNN_INSTANTIATE(double)
+#undef POCKETCNN_INSTANTIATE
+
+}  // namespace pocketcnn

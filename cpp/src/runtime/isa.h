@@ -1,0 +1,13 @@
+// Which instruction set's kernels run.
+#pragma once
+
+#include "kernels/kernel_table.h"
+
+namespace pocketcnn {
+
+/// The kernels in use, for float or double. Throws std::invalid_argument where POCKETCNN_ISA
+/// names an instruction set that does not exist or that this machine lacks.
+template <typename T>
+const Kernels<T>& kernels();
+
+}  // namespace pocketcnn

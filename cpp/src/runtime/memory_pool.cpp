@@ -1,0 +1,139 @@
+#include "runtime/memory_pool.h"
+
+#include <pocketcnn/runtime.h>
+#include <pthread.h>
+#include <sys/mman.h>
+
+#include <bit>
+#include <cstdlib>
+#include <iterator>
+#include <limits>
+#include <map>
+#include <mutex>
+
+namespace pocketcnn {
+namespace {
+
+constexpr std::size_t kHugePage = std::size_t{1} << 21;
+/// Below this much in total, blocks are kept whatever the peak was.
+constexpr std::size_t kAlwaysCached = std::size_t{1} << 20;
+
+/// Stands before each block, in kAlignment bytes of its own.
+struct Header {
+    std::size_t size;
+};
+static_assert(sizeof(Header) <= kAlignment);
+
+/// Rounds up to one of eight sizes per power of two, so that at most an eighth is wasted and a
+/// slightly different batch still finds its block.
+std::size_t size_class(std::size_t bytes) {
+    constexpr std::size_t smallest = 512;
+    if (bytes <= smallest) return smallest;
+    const std::size_t step = std::bit_floor(bytes - 1) / 8;
+    return (bytes + step - 1) / step * step;
+}
+
+class Pool {
+public:
+    void* allocate(std::size_t bytes);
+    void release(void* block) noexcept;
+    void trim(std::size_t keep) noexcept;
+    MemoryUse use() const;
+
+    std::mutex mutex;
+
+private:
+    void* take(std::size_t size);
+
+    std::multimap<std::size_t, Header*> free_;
+    std::size_t in_use_ = 0, cached_ = 0, peak_ = kAlwaysCached;
+};
+
+Header* map_block(std::size_t size) {
+    const std::size_t total = size + kAlignment;
+    const std::size_t alignment = total >= kHugePage ? kHugePage : kAlignment;
+    void* memory = std::aligned_alloc(alignment, (total + alignment - 1) / alignment * alignment);
+    if (memory == nullptr) return nullptr;
+#ifdef MADV_HUGEPAGE
+    if (alignment == kHugePage) madvise(memory, total, MADV_HUGEPAGE);
+#endif
+    return ::new (memory) Header{size};
+}
+
+void* Pool::take(std::size_t size) {
+    const auto found = free_.find(size);
+    if (found == free_.end()) return nullptr;
+    Header* header = found->second;
+    free_.erase(found);
+    cached_ -= size;
+    return header;
+}
+
+void* Pool::allocate(std::size_t bytes) {
+    if (bytes > std::numeric_limits<std::size_t>::max() / 4) throw std::bad_alloc();
+    const std::size_t size = size_class(bytes);
+    const std::lock_guard lock(mutex);
+    void* header = take(size);
+    if (header == nullptr) {
+        trim(peak_ > in_use_ + size ? peak_ - in_use_ - size : 0);
+        header = map_block(size);
+        if (header == nullptr) throw std::bad_alloc();
+    }
+    in_use_ += size;
+    peak_ = in_use_ > peak_ ? in_use_ : peak_;
+    return static_cast<char*>(header) + kAlignment;
+}
+
+void Pool::release(void* block) noexcept {
+    auto* header = reinterpret_cast<Header*>(static_cast<char*>(block) - kAlignment);
+    const std::lock_guard lock(mutex);
+    in_use_ -= header->size;
+    try {
+        free_.emplace(header->size, header);
+        cached_ += header->size;
+    } catch (const std::bad_alloc&) {
+        std::free(header);
+    }
+}
+
+/// Frees the largest cached blocks until at most `keep` bytes stay.
+void Pool::trim(std::size_t keep) noexcept {
+    while (cached_ > keep) {
+        const auto largest = std::prev(free_.end());
+        cached_ -= largest->first;
+        std::free(largest->second);
+        free_.erase(largest);
+    }
+}
+
+MemoryUse Pool::use() const { return {in_use_, cached_}; }
+
+/// Never destroyed: arrays may outlive every static object. A fork must not copy a locked mutex.
+Pool& pool() {
+    static Pool* const instance = [] {
+        pthread_atfork([] { pool().mutex.lock(); }, [] { pool().mutex.unlock(); },
+                       [] { pool().mutex.unlock(); });
+        return new Pool;
+    }();
+    return *instance;
+}
+
+}  // namespace
+
+void* pool_allocate(std::size_t bytes) { return pool().allocate(bytes); }
+
+void pool_release(void* block) noexcept {
+    if (block != nullptr) pool().release(block);
+}
+
+MemoryUse memory_use() {
+    const std::lock_guard lock(pool().mutex);
+    return pool().use();
+}
+
+void release_cached_memory() {
+    const std::lock_guard lock(pool().mutex);
+    pool().trim(0);
+}
+
+}  // namespace pocketcnn

@@ -1,0 +1,50 @@
+// parallel_for: the only place where the library meets OpenMP's threads.
+#pragma once
+
+#include <pocketcnn/runtime.h>
+#include <pocketcnn/types.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+
+namespace pocketcnn {
+
+/// Calls body(i) for every i in [0, count), in any order, over the team's threads. `work` is the
+/// whole loop's cost in multiply-adds or elements moved; a small loop runs serially, for waking a
+/// team costs from half a microsecond to some tens. Each task goes to whichever thread is free,
+/// so a task must not depend on which thread runs it. The first exception is rethrown.
+template <typename Body>
+void parallel_for(index_t count, double work, Body&& body) {
+    constexpr double small_work = 1 << 17;
+    const int threads = static_cast<int>(
+        std::min<index_t>(count, work < small_work ? 1 : get_num_threads()));
+    if (threads <= 1) {
+        for (index_t i = 0; i < count; ++i) body(i);
+        return;
+    }
+    std::atomic<index_t> next{0};
+    std::exception_ptr error;
+#pragma omp parallel num_threads(threads)
+    {
+        try {
+            for (index_t i = next++; i < count; i = next++) body(i);
+        } catch (...) {
+            next = count;
+#pragma omp critical(pocketcnn_parallel_for)
+            if (!error) error = std::current_exception();
+        }
+    }
+    if (error) std::rethrow_exception(error);
+}
+
+/// Calls body(begin, end) for consecutive ranges of [0, size), cut at multiples of `grain`
+/// whatever the number of threads. `cost` is the work of one element.
+template <typename Body>
+void parallel_ranges(index_t size, index_t grain, double cost, Body&& body) {
+    parallel_for(ceil_div(size, grain), cost * static_cast<double>(size), [&](index_t i) {
+        body(i * grain, std::min(size, (i + 1) * grain));
+    });
+}
+
+}  // namespace pocketcnn

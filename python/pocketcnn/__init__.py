@@ -1,0 +1,72 @@
+"""Train and run convolutional networks on the CPU.
+
+>>> import pocketcnn as pc
+>>> net = pc.models.simple_convnet()
+>>> (x, t), (x_test, t_test) = pc.data.digits()
+>>> trainer = pc.Trainer(net, pc.optim.Adam(1e-3))
+>>> loss = trainer.step(x[:100] / 255, t[:100])
+"""
+
+from pocketcnn import data, functional, layers, losses, models, optim
+from pocketcnn.callbacks import Callback, EarlyStopping, ProgressBar
+from pocketcnn.config import (
+    available_isas,
+    get_num_threads,
+    isa,
+    num_threads,
+    set_num_threads,
+    show_config,
+)
+from pocketcnn.history import History
+from pocketcnn.layers import (
+    AvgPool2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Layer,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
+from pocketcnn.net import ConvNet, load
+from pocketcnn.trainer import Trainer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AvgPool2d",
+    "Callback",
+    "Conv2d",
+    "ConvNet",
+    "Dropout",
+    "EarlyStopping",
+    "Flatten",
+    "GlobalAvgPool2d",
+    "History",
+    "Layer",
+    "Linear",
+    "MaxPool2d",
+    "ProgressBar",
+    "ReLU",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "Trainer",
+    "available_isas",
+    "data",
+    "functional",
+    "get_num_threads",
+    "isa",
+    "layers",
+    "load",
+    "losses",
+    "models",
+    "num_threads",
+    "optim",
+    "set_num_threads",
+    "show_config",
+]

@@ -1,0 +1,222 @@
+"""What users may write for an array, a size, a stride or a padding, and what it means.
+
+Every function here returns plain ints and C-contiguous arrays, or raises one error that names
+the argument, what came and what was wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from operator import index
+from typing import Any, SupportsIndex, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[Any]
+Pair: TypeAlias = tuple[int, int]
+IntOrPair: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
+Padding: TypeAlias = str | IntOrPair | Sequence[Sequence[SupportsIndex]]
+Sides: TypeAlias = tuple[int, int, int, int]
+"""Padding at the top, at the bottom, on the left, on the right."""
+
+_FLOAT16 = np.dtype(np.float16)
+_FLOAT32 = np.dtype(np.float32)
+_FLOAT64 = np.dtype(np.float64)
+_NATIVE = (_FLOAT32, _FLOAT64)
+
+# Kernel sizes, strides and padding beyond this fit no memory; their products stay in 63 bits.
+_LARGEST = 2**31
+
+
+def array(name: str, value: npt.ArrayLike, ndim: int | None = None) -> Array:
+    """Return `value` as an array that can hold an image, with `ndim` axes where that is given."""
+    a = np.asarray(value)
+    if a.dtype.kind not in "fiub" or a.dtype.itemsize > 8:
+        raise TypeError(
+            f"{name} has dtype {a.dtype}, but must be an array of float16, float32, float64, "
+            "integers or booleans"
+        )
+    if ndim is not None and a.ndim != ndim:
+        raise ValueError(f"{name} has shape {a.shape}, but must have {ndim} axes")
+    return a
+
+
+def compute_dtypes(*arrays: Array) -> tuple[np.dtype[Any], np.dtype[Any]]:
+    """The dtype to compute in, and the dtype of the result.
+
+    Floats are promoted as NumPy does; integers and booleans count as float32, but leave float16
+    what it is. float16 is computed in float32.
+    """
+    first = arrays[0].dtype
+    if first in _NATIVE and all(a.dtype == first for a in arrays):
+        return first.newbyteorder("="), first.newbyteorder("=")
+    floats = [a.dtype for a in arrays if a.dtype.kind == "f"]
+    result = np.result_type(*floats) if floats else _FLOAT32
+    return (_FLOAT64, _FLOAT64) if result == _FLOAT64 else (_FLOAT32, result)
+
+
+def contiguous(a: Array, dtype: np.dtype[Any]) -> Array:
+    """Return `a` as an aligned C-contiguous array of `dtype`: itself where it is one."""
+    return np.require(a, dtype, "CA") if type(a) is np.ndarray else np.array(a, dtype, order="C")
+
+
+def integer(name: str, value: SupportsIndex, least: int | None = None) -> int:
+    """Return `value` as an int, at least `least`."""
+    try:
+        number = index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}, but must be an int") from None
+    if least is not None and number < least:
+        raise ValueError(f"{name} is {value!r}, but must be at least {least}")
+    return number
+
+
+def _size(name: str, value: SupportsIndex, least: int) -> int:
+    number = integer(name, value, least)
+    if number > _LARGEST:
+        raise ValueError(f"{name} is {value!r}, more than the {_LARGEST} that any image has")
+    return number
+
+
+def _is_sequence(value: object) -> bool:
+    return isinstance(value, (tuple, list)) or (isinstance(value, np.ndarray) and value.ndim > 0)
+
+
+def pair(name: str, value: IntOrPair, least: int = 1) -> Pair:
+    """(vertical, horizontal) of one int or of two.
+
+    Examples
+    --------
+    >>> pair("stride", 2), pair("stride", [2, 1])
+    ((2, 2), (2, 1))
+    """
+    if not _is_sequence(value):
+        number = _size(name, value, least)  # type: ignore[arg-type]  # not a sequence
+        return number, number
+    values = tuple(value)  # type: ignore[arg-type]  # a sequence
+    if len(values) != 2:
+        raise ValueError(f"{name} is {value!r}, but must be an int or (h, w)")
+    return _size(name, values[0], least), _size(name, values[1], least)
+
+
+def padding_sides(value: Padding) -> Sides | None:
+    """(top, bottom, left, right) of a padding; None for "same", which depends on the image.
+
+    Examples
+    --------
+    >>> padding_sides(2), padding_sides((1, 0)), padding_sides(((0, 1), (2, 3)))
+    ((2, 2, 2, 2), (1, 1, 0, 0), (0, 1, 2, 3))
+    """
+    if isinstance(value, str):
+        if value == "same":
+            return None
+        if value == "valid":
+            return 0, 0, 0, 0
+        raise ValueError(f'padding is {value!r}, but a name must be "same" or "valid"')
+    if _is_sequence(value) and any(_is_sequence(side) for side in value):  # type: ignore[union-attr]
+        sides = tuple(value)  # type: ignore[arg-type]  # a sequence
+        if len(sides) != 2 or not all(_is_sequence(side) and len(side) == 2 for side in sides):
+            raise ValueError(f"padding is {value!r}, but must be ((top, bottom), (left, right))")
+        return (*pair("padding", sides[0], 0), *pair("padding", sides[1], 0))
+    vertical, horizontal = pair("padding", value, 0)  # type: ignore[arg-type]  # int or pair
+    return vertical, vertical, horizontal, horizontal
+
+
+def _same(size: int, kernel: int, stride: int, dilation: int) -> Pair:
+    """Padding that makes ceil(size / stride) outputs; an odd one goes to the end."""
+    span = dilation * (kernel - 1) + 1
+    total = max(0, ((size + stride - 1) // stride - 1) * stride + span - size)
+    return total // 2, total - total // 2
+
+
+Window: TypeAlias = tuple[Pair, Pair, Sides, Pair]
+"""Kernel size, stride, padding and dilation, as the native functions take them."""
+
+
+def window(
+    shape: Sequence[int],
+    kernel_size: IntOrPair,
+    stride: IntOrPair,
+    padding: Padding,
+    dilation: IntOrPair = 1,
+) -> Window:
+    """The geometry of a window over an image of shape (N, C, H, W), checked to fit it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where an argument is not what :func:`pair` and :func:`padding_sides` take, or the dilated
+        kernel is larger than the padded image.
+    """
+    try:
+        return _window(shape[2], shape[3], kernel_size, stride, padding, dilation)
+    except TypeError as error:
+        if "unhashable" not in str(error):
+            raise
+    return _window.__wrapped__(shape[2], shape[3], kernel_size, stride, padding, dilation)
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _window(
+    h: int,
+    w: int,
+    kernel_size: IntOrPair,
+    stride: IntOrPair,
+    padding: Padding,
+    dilation: IntOrPair,
+) -> Window:
+    kernel = pair("kernel_size", kernel_size)
+    strides = pair("stride", stride)
+    dilations = pair("dilation", dilation)
+    sides = padding_sides(padding)
+    if sides is None:
+        sides = (
+            *_same(h, kernel[0], strides[0], dilations[0]),
+            *_same(w, kernel[1], strides[1], dilations[1]),
+        )
+    for axis, size in enumerate((h, w)):
+        span = dilations[axis] * (kernel[axis] - 1) + 1
+        padded = size + sides[2 * axis] + sides[2 * axis + 1]
+        if size < 1 or span > padded:
+            raise ValueError(
+                f"kernel_size {kernel} with dilation {dilations} spans {span} along axis "
+                f"{axis + 2}, but x with padding has {padded} there"
+            )
+    return kernel, strides, sides, dilations
+
+
+def shape4(name: str, value: Sequence[SupportsIndex]) -> tuple[int, int, int, int]:
+    """Four sizes (N, C, H, W) that an array in memory can have."""
+    if not _is_sequence(value):
+        kind = ValueError if isinstance(value, str) else TypeError
+        raise kind(f"{name} is {value!r}, but must be (N, C, H, W)")
+    sizes = tuple(integer(name, size, 0) for size in value)
+    if len(sizes) != 4:
+        raise ValueError(f"{name} is {value!r}, but must be (N, C, H, W)")
+    elements = 1
+    for size in sizes:
+        elements *= max(size, 1)
+    if elements >= 2**58:
+        raise ValueError(f"{name} is {value!r}, larger than any memory")
+    return sizes
+
+
+def require_shape(name: str, a: Array, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless `a` has the shape."""
+    if a.shape != shape:
+        raise ValueError(f"{name} has shape {a.shape}, but must have {shape}")
+
+
+def number(name: str, value: float, low: float, high: float) -> float:
+    """Return `value` as a float within [low, high]."""
+    if isinstance(value, (str, bytes)):
+        raise TypeError(f"{name} is {value!r}, but must be a number")
+    try:
+        as_float = float(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}, but must be a number") from None
+    if not low <= as_float <= high:
+        raise ValueError(f"{name} is {value!r}, but must lie in {low:g} to {high:g}")
+    return as_float
