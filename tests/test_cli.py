@@ -297,7 +297,7 @@ def test_ctrl_c_is_130_and_leaves_the_checkpoint(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read().splitlines()
         assert process.wait() == 130
-    assert rest[-1].startswith("pocketcnn: interrupted after ")
+    assert rest[-1].startswith("pocketcnn: interrupted in epoch ")
     assert f"pocketcnn train --resume {RUN}" in rest[-1]
     assert all("Traceback" not in line for line in rest)
     done = run_in_process(*("train", "--resume", RUN, "--epochs", "1", "--quiet"), cwd=tmp_path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
+from tqdm import tqdm  # type: ignore[import-untyped]  # it has no type hints
 
 from pocketcnn.checkpoint import network_arrays
 from pocketcnn.history import COLUMNS, Record
@@ -63,7 +63,7 @@ class ProgressBar(Callback):
 
     def __init__(self, *, stream: TextIO | None = None) -> None:
         self.stream = stream
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm | None = None
         self._due = 0.0
 
     def on_fit_begin(self, trainer: Trainer) -> None:
@@ -81,7 +81,7 @@ class ProgressBar(Callback):
                 file=stream,
                 leave=False,
                 dynamic_ncols=True,
-                bar_format="{desc} {percentage:3.0f}% |{bar}| {postfix}{remaining} left",
+                bar_format="{desc}|{bar}| {percentage:.0f}%{postfix}, {remaining} left",
                 desc=self._description(trainer),
                 smoothing=0.1,
             )
@@ -100,7 +100,7 @@ class ProgressBar(Callback):
             self._due = now + 0.1
             loss, accuracy, speed = trainer.running()
             self._bar.set_postfix_str(
-                f"loss {loss:.4f}, {accuracy:.1%}, {speed:,.0f} images/s, ", refresh=False
+                f"loss {loss:.4f}, acc {accuracy:.1%}, {speed:,.0f} images/s", refresh=False
             )
         self._bar.update(size)
 
@@ -128,7 +128,7 @@ class ProgressBar(Callback):
 
     @staticmethod
     def _description(trainer: Trainer) -> str:
-        return f"epoch {trainer.epoch}/{trainer.epochs}"
+        return f"epoch {trainer.epoch}/{trainer.epochs} "
 
 
 class EarlyStopping(Callback):

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+
+from pocketcnn.serialization import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from pocketcnn.net import ConvNet
@@ -38,9 +38,7 @@ def write_checkpoint(
 ) -> None:
     """Write a checkpoint, replacing the last one in one step.
 
-    A temporary file in the same folder is written and forced to the disk before it takes the
-    name `path`: whoever reads `path`, whenever the process dies, finds the last checkpoint or
-    this one, whole.
+    Whoever reads `path`, whenever the process dies, finds the last checkpoint or this one, whole.
 
     Parameters
     ----------
@@ -51,21 +49,8 @@ def write_checkpoint(
     values : mapping
         What goes into the metadata; JSON must be able to express it.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    content = save(
-        {name: np.ascontiguousarray(array) for name, array in arrays.items()},
-        metadata={"format": FORMAT, "values": json.dumps(values)},
-    )
-    # Always the same name: a process that was killed leaves at most one such file, which the
-    # next checkpoint overwrites.
-    temporary = target.with_name(target.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(target)
-    _sync_folder(target.parent)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_tensors(path, arrays, {"format": FORMAT, "values": json.dumps(values)})
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any]]:
@@ -83,21 +68,14 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any
 
     Raises
     ------
-    FileNotFoundError
+    OSError
         There is no such file.
     ValueError
         The file is not a checkpoint.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no checkpoint {os.fspath(path)!r}")
-    try:
-        with safe_open(os.fspath(path), framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except SafetensorError as error:
-        raise ValueError(f"{os.fspath(path)!r} is not a checkpoint: {error}") from error
+    arrays, metadata = read_tensors(path)
     if metadata.get("format") != FORMAT:
-        raise ValueError(f"{os.fspath(path)!r} is a safetensors file, but not a checkpoint")
+        raise ValueError(f"{os.fspath(path)} is a .safetensors file, but not a checkpoint")
     return arrays, json.loads(metadata["values"])
 
 
@@ -119,14 +97,3 @@ def join_state(
         name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)
     }
     return {**values, **chosen}
-
-
-def _sync_folder(folder: Path) -> None:
-    """Force the new name to the disk, where the system knows how to (Windows does not)."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

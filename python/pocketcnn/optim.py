@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketcnn import functional as F  # noqa: N812 (F is the name the documentation uses)
+from pocketcnn import functional as F
 
 Array = NDArray[np.floating]
 

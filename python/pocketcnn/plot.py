@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pocketcnn import functional as F  # noqa: N812 (F is the name the documentation uses)
+from pocketcnn import functional as F
 from pocketcnn.history import Record
 
 if TYPE_CHECKING:

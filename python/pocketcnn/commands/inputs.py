@@ -95,9 +95,10 @@ def _hold_out(
     return Dataset(label, x[kept], t[kept], x[held], t[held], classes, "validation")
 
 
-def scale(images: Images) -> NDArray[np.float32]:
+def scale(images: NDArray[np.integer]) -> NDArray[np.float32]:
     """Bring pixels from 0..255 to 0..1, as all models of the command line are trained."""
-    return images / np.float32(255)
+    scaled: NDArray[np.float32] = np.divide(images, 255, dtype=np.float32)
+    return scaled
 
 
 @dataclass(frozen=True)
@@ -204,4 +205,4 @@ def _read_input(name: str, wanted: tuple[int, ...]) -> NDArray[np.float32]:
         raise ValueError(f"{name} has shape {array.shape}, but the model takes (N, *{wanted})")
     if array.dtype.kind not in "uif":
         raise ValueError(f"{name} has dtype {array.dtype}: wanted numbers")
-    return array.astype(np.float32) if array.dtype.kind == "f" else array / np.float32(255)
+    return array.astype(np.float32) if array.dtype.kind == "f" else scale(array)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pocketcnn import functional as F  # noqa: N812 (F is the name the documentation uses)
+from pocketcnn import functional as F
 from pocketcnn import plot
 from pocketcnn.commands.inputs import Labels, Model, load_dataset, load_model, read_inputs, scale
 from pocketcnn.commands.train import first_convolution

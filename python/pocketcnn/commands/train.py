@@ -68,8 +68,7 @@ def train(arguments: argparse.Namespace) -> None:
         share=options.holdout,
         seed=options.seed,
     )
-    net = _make_net(options, dataset)
-    optimizer = _make_optimizer(options)
+    net, optimizer = _make_net(options, dataset), _make_optimizer(options)
     folder = _make_folder(folder, options, dataset, resume)
     _write_run(folder, options, dataset)
     _say(quiet, net.summary())
@@ -77,8 +76,33 @@ def train(arguments: argparse.Namespace) -> None:
         quiet,
         f"\n{options.model} on {dataset.name}: {len(dataset.x_train):,} training and "
         f"{len(dataset.x_test):,} {dataset.test} images, {len(dataset.classes)} classes\n"
-        f"{optimizer!r}, batches of {options.batch_size}\n",
+        f"{type(optimizer).__name__}, learning rate {optimizer.lr:g}, "
+        f"batches of {options.batch_size}, seed {options.seed}\n",
     )
+    start = time.perf_counter()
+    trainer = _fit(net, optimizer, options, dataset, folder, resume, quiet)
+    seconds = time.perf_counter() - start
+    loss, accuracy = trainer.evaluate(scale(dataset.x_test), dataset.t_test)
+    files = _write_results(folder, net, trainer.history, options, dataset)
+    epochs, total = len(trainer.history), len(dataset.t_test)
+    _write_run(folder, options, dataset, {"epochs": epochs, "loss": loss, "accuracy": accuracy})
+    _say(quiet, f"\ntrained {epochs} epochs in {format_seconds(seconds)}")
+    print(
+        f"{dataset.test} accuracy {accuracy:.2%} ({round(accuracy * total):,} of {total:,}), "
+        f"loss {loss:.4f}"
+    )
+    _say(quiet, "\n  ".join([f"{folder}/", *files]))
+
+
+def _fit(
+    net: ConvNet,
+    optimizer: optim.Optimizer,
+    options: Options,
+    dataset: Dataset,
+    folder: Path,
+    resume: bool,
+    quiet: bool,
+) -> Trainer:
     callbacks: list[Callback] = [] if quiet else [ProgressBar()]
     if options.patience is not None:
         # First, so that its state has the same place in the checkpoint of a quiet run.
@@ -90,35 +114,22 @@ def train(arguments: argparse.Namespace) -> None:
         seed=options.seed,
         label_smoothing=options.label_smoothing,
     )
-    x_test, start = scale(dataset.x_test), time.perf_counter()
     try:
-        history = trainer.fit(
+        trainer.fit(
             scale(dataset.x_train),
             dataset.t_train,
             epochs=options.epochs,
-            validation=(x_test, dataset.t_test),
+            validation=(scale(dataset.x_test), dataset.t_test),
             callbacks=callbacks,
             checkpoint=folder / "checkpoint.safetensors",
             resume=resume,
         )
     except KeyboardInterrupt:
-        done = len(trainer.history)
         raise KeyboardInterrupt(
-            f"interrupted after {done} of {options.epochs} epochs; "
+            f"interrupted in epoch {trainer.epoch} of {options.epochs}; "
             f"continue with: pocketcnn train --resume {folder}"
-            if done
-            else "interrupted in the first epoch; nothing to continue from"
         ) from None
-    seconds = time.perf_counter() - start
-    loss, accuracy = trainer.evaluate(x_test, dataset.t_test)
-    files = _write_results(folder, net, history, options, dataset)
-    _write_run(
-        folder, options, dataset, {"epochs": len(history), "loss": loss, "accuracy": accuracy}
-    )
-    hits = round(accuracy * len(x_test))
-    _say(quiet, f"\ntrained {len(history)} epochs in {format_seconds(seconds)}")
-    print(f"{dataset.test} accuracy {accuracy:.2%} ({hits:,} of {len(x_test):,}), loss {loss:.4f}")
-    _say(quiet, f"{folder}: {', '.join(files)}")
+    return trainer
 
 
 def _plan(arguments: argparse.Namespace) -> tuple[Options, Path | None, bool]:
@@ -196,7 +207,7 @@ def _write_results(
     net.save(folder / "model.safetensors")
     history.to_csv(folder / "history.csv")
     history.to_json(folder / "history.json")
-    files = ["model.safetensors", "history.csv", "history.json"]
+    files = ["model.safetensors", "checkpoint.safetensors", "history.csv", "history.json"]
     try:
         if len(history):
             plot.curves(history).savefig(folder / "curves.png")

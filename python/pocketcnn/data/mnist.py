@@ -166,7 +166,7 @@ def _in_folder(folder: Path) -> _Files | None:
 
 def _download(folder: Path) -> _Files:
     try:
-        import pooch
+        import pooch  # type: ignore[import-untyped]  # it has no type hints
     except ImportError as error:
         raise FileNotFoundError(_advice(folder, "pooch is not installed")) from error
     folder.mkdir(parents=True, exist_ok=True)
