@@ -358,7 +358,7 @@ LINEAR = Linear(3, 2)
             ValueError,
             r"layer 'b': .* takes inputs \(3,\)",
         ),
-        ([("a", Conv2d(3, 2, 5))], (3, 4, 4), ValueError, "layer 'a': a window of 5"),
+        ([("a", Conv2d(3, 2, 5))], (3, 4, 4), ValueError, "layer 'a': kernel_size"),
     ],
 )
 def test_layers_that_form_no_chain_are_refused(layers, input_shape, error, message):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from pocketcnn.layers.base import Array
+from pocketcnn.arguments import Array
 
 
 def central_differences(

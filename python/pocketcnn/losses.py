@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pocketcnn import functional
-from pocketcnn.layers.base import Array
+from pocketcnn.arguments import Array
 
 
 def cross_entropy(

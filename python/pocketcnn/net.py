@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from pocketcnn import losses, serialization
+from pocketcnn.arguments import integer
 from pocketcnn.chain import auto_schemes, compute_dtype, named_layers, output_shapes
 from pocketcnn.gradient_check import central_differences
 from pocketcnn.layers import Array, Layer, Shape, Softmax, WeightLayer
-from pocketcnn.layers.arguments import count
 from pocketcnn.summary import Row, format_table
 
 # Blocks of up to 32 MiB are recycled by the C library's allocator; larger ones come as fresh
@@ -73,7 +73,7 @@ class ConvNet:
         dtype: DTypeLike = np.float32,
     ) -> None:
         self.layers = named_layers(layers)
-        self.input_shape = tuple(count("input_shape", size) for size in input_shape)
+        self.input_shape = tuple(integer("input_shape", size, 1) for size in input_shape)
         self.dtype = compute_dtype(dtype)
         self._shapes = output_shapes(self.layers, self.input_shape)
         self._chain = tuple(self.layers.values())
@@ -185,7 +185,7 @@ class ConvNet:
         if batch_size is None:
             largest = max(map(math.prod, (self.input_shape, *self._shapes.values())))
             batch_size = max(1, _INFERENCE_BYTES // (largest * self.dtype.itemsize))
-        size = count("batch_size", batch_size)
+        size = integer("batch_size", batch_size, 1)
         return (slice(start, start + size) for start in range(0, samples, size))
 
     # Training

@@ -16,9 +16,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from pocketcnn.arguments import integer
 from pocketcnn.chain import compute_dtype, named_layers, output_shapes
 from pocketcnn.layers import LAYERS, Array, Layer, Shape
-from pocketcnn.layers.arguments import count
 
 FORMAT = "pocketcnn"
 FORMAT_VERSION = 1
@@ -94,7 +94,7 @@ def build(architecture: str) -> Model:
     """
     content = json.loads(architecture)
     layers = [(entry["name"], _build_layer(entry)) for entry in content["layers"]]
-    input_shape = tuple(count("input_shape", size) for size in content["input_shape"])
+    input_shape = tuple(integer("input_shape", size, 1) for size in content["input_shape"])
     output_shapes(named_layers(layers), input_shape)
     return Model(layers, input_shape, compute_dtype(content["dtype"]))
 

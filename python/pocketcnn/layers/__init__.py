@@ -1,7 +1,8 @@
 """The layers, one a file, and the table that finds a layer's class by its name."""
 
+from pocketcnn.arguments import Array
 from pocketcnn.layers.avg_pool import AvgPool2d
-from pocketcnn.layers.base import Array, Layer, Shape, WeightLayer
+from pocketcnn.layers.base import Layer, Shape, WeightLayer
 from pocketcnn.layers.conv import Conv2d
 from pocketcnn.layers.dropout import Dropout
 from pocketcnn.layers.flatten import Flatten

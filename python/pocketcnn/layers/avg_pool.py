@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from pocketcnn.arguments import Array, IntOrPair, Padding
 from pocketcnn.functional import avg_pool2d, avg_pool2d_backward
-from pocketcnn.layers.arguments import IntOrPair, Padding, frozen
-from pocketcnn.layers.base import Array, Layer, Shape, check_image_shape
-from pocketcnn.layers.window import Window
+from pocketcnn.layers.base import Layer, Shape, check_image_shape
+from pocketcnn.layers.window import check_window, output_size, plain
 
 
 class AvgPool2d(Layer):
@@ -39,12 +39,12 @@ class AvgPool2d(Layer):
         count_include_pad: bool = True,
     ) -> None:
         super().__init__()
-        self.kernel_size = frozen(kernel_size)
-        self.stride = frozen(stride)
-        self.padding = frozen(padding)
+        check_window(kernel_size, kernel_size if stride is None else stride, padding)
+        self.kernel_size = plain(kernel_size)
+        self.stride = plain(stride)
+        self.padding = plain(padding)
         self.ceil_mode = bool(ceil_mode)
         self.count_include_pad = bool(count_include_pad)
-        self._window = Window.parse(kernel_size, stride, padding, ceil_mode=self.ceil_mode)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Pool x (N, C, H, W) to (N, C, OH, OW)."""
@@ -73,4 +73,8 @@ class AvgPool2d(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, H, W) to (C, OH, OW)."""
         check_image_shape(self, input_shape)
-        return (input_shape[0], *self._window.output_size(*input_shape[1:]))
+        stride = self.kernel_size if self.stride is None else self.stride
+        size = output_size(
+            input_shape[1:], self.kernel_size, stride, self.padding, ceil_mode=self.ceil_mode
+        )
+        return (input_shape[0], *size)

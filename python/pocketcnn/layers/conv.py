@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
+from pocketcnn.arguments import Array, IntOrPair, Padding, integer, pair
 from pocketcnn.functional import conv2d, conv2d_backward
 from pocketcnn.init import Init, fans
-from pocketcnn.layers.arguments import IntOrPair, Padding, count, frozen
-from pocketcnn.layers.base import Array, Shape, WeightLayer, check_image_shape
-from pocketcnn.layers.window import Window
+from pocketcnn.layers.base import Shape, WeightLayer, check_image_shape
+from pocketcnn.layers.window import check_window, output_size, plain
 
 
 class Conv2d(WeightLayer):
@@ -57,20 +57,21 @@ class Conv2d(WeightLayer):
         *,
         init: Init = "auto",
     ) -> None:
-        self.in_channels = count("in_channels", in_channels)
-        self.out_channels = count("out_channels", out_channels)
-        self.groups = count("groups", groups)
+        check_window(kernel_size, stride, padding, dilation)
+        self.in_channels = integer("in_channels", in_channels, 1)
+        self.out_channels = integer("out_channels", out_channels, 1)
+        self.groups = integer("groups", groups, 1)
         if in_channels % groups or out_channels % groups:
             raise ValueError(
                 f"groups is {groups}, but must divide in_channels ({in_channels}) "
                 f"and out_channels ({out_channels})"
             )
-        self.kernel_size = frozen(kernel_size)
-        self.stride = frozen(stride)
-        self.padding = frozen(padding)
-        self.dilation = frozen(dilation)
-        self._window = Window.parse(kernel_size, stride, padding, dilation)
-        weight_shape = (self.out_channels, self.in_channels // self.groups, *self._window.kernel)
+        self.kernel_size = plain(kernel_size)
+        self.stride = plain(stride)
+        self.padding = plain(padding)
+        self.dilation = plain(dilation)
+        kernel = pair("kernel_size", kernel_size)
+        weight_shape = (self.out_channels, self.in_channels // self.groups, *kernel)
         super().__init__(weight_shape, use_bias=bias, init=init, fans=fans(weight_shape, groups))
 
     def forward(self, x: Array, training: bool = False) -> Array:
@@ -105,10 +106,14 @@ class Conv2d(WeightLayer):
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, H, W) to (out_channels, OH, OW)."""
         check_image_shape(self, input_shape)
-        channels, height, width = input_shape
-        if channels != self.in_channels:
-            raise ValueError(f"{self!r} takes {self.in_channels} channels, but gets {channels}")
-        return (self.out_channels, *self._window.output_size(height, width))
+        if input_shape[0] != self.in_channels:
+            raise ValueError(
+                f"{self!r} takes {self.in_channels} channels, but gets {input_shape[0]}"
+            )
+        size = output_size(
+            input_shape[1:], self.kernel_size, self.stride, self.padding, self.dilation
+        )
+        return (self.out_channels, *size)
 
     def multiply_adds(self, input_shape: Shape) -> int:
         """One for each weight of a filter, at each output pixel."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from pocketcnn.layers.base import Array, Layer, Shape
+from pocketcnn.arguments import Array
+from pocketcnn.layers.base import Layer, Shape
 
 
 class Flatten(Layer):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from pocketcnn.arguments import Array
 from pocketcnn.functional import avg_pool2d, avg_pool2d_backward
-from pocketcnn.layers.base import Array, Layer, Shape, check_image_shape
+from pocketcnn.layers.base import Layer, Shape, check_image_shape
 
 
 class GlobalAvgPool2d(Layer):

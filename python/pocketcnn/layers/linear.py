@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from pocketcnn.arguments import Array, integer
 from pocketcnn.functional import linear, linear_backward
 from pocketcnn.init import Init, fans
-from pocketcnn.layers.arguments import count
-from pocketcnn.layers.base import Array, Shape, WeightLayer
+from pocketcnn.layers.base import Shape, WeightLayer
 
 
 class Linear(WeightLayer):
@@ -34,8 +34,8 @@ class Linear(WeightLayer):
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, *, init: Init = "auto"
     ) -> None:
-        self.in_features = count("in_features", in_features)
-        self.out_features = count("out_features", out_features)
+        self.in_features = integer("in_features", in_features, 1)
+        self.out_features = integer("out_features", out_features, 1)
         weight_shape = (self.out_features, self.in_features)
         super().__init__(weight_shape, use_bias=bias, init=init, fans=fans(weight_shape))
 

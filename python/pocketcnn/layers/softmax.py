@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from pocketcnn.arguments import Array, integer
 from pocketcnn.functional import softmax, softmax_backward
-from pocketcnn.layers.base import Array, Layer, Shape
+from pocketcnn.layers.base import Layer, Shape
 
 
 class Softmax(Layer):
@@ -19,9 +20,7 @@ class Softmax(Layer):
 
     def __init__(self, axis: int = 1) -> None:
         super().__init__()
-        if not isinstance(axis, int):
-            raise TypeError(f"axis is {axis!r}, but must be an int")
-        self.axis = axis
+        self.axis = integer("axis", axis)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Normalise x along the axis."""
