@@ -275,8 +275,8 @@ def _bad_indices() -> list[Bad]:
 def _too_large() -> list[Bad]:
     """Results whose size, or a product on the way to it, does not fit 63 bits."""
     far = (2**61, 2**61)
-    wide = {"kernel_size": 2**32, "padding": 2**31, "dilation": 1}
-    wider = {"kernel_size": HUGE, "stride": 1, "padding": HUGE - 1}
+    wide = {"kernel_size": 2**31, "padding": 2**30, "dilation": 1}
+    wider = {"kernel_size": 2**31, "stride": 1, "padding": 2**31 - 1}
     return [
         Bad("im2col", wide, ValueError, "kernel_size|padding|x"),
         Bad("max_pool2d", {**wider, "dilation": 1}, ValueError, "kernel_size|padding|x"),

@@ -13,10 +13,10 @@ from typing import Any
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
-import pocketcnn.functional as F
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+import pocketcnn.functional as F
 from operations import OPERATIONS
 
 LIMIT = 6 * 2**30
@@ -60,7 +60,9 @@ def calls(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     """Draw a valid call with one to three arguments changed."""
     operation = OPERATIONS[draw(st.sampled_from(sorted(OPERATIONS)))]
     arguments = operation.arguments(draw(st.sampled_from([np.float32, np.float64])))
-    for name in draw(st.lists(st.sampled_from(sorted(arguments)), min_size=1, max_size=3)):
+    for name in draw(
+        st.lists(st.sampled_from(sorted(arguments)), min_size=1, max_size=3, unique=True)
+    ):
         if name != "rng":
             arguments[name] = draw(_strategy(name, arguments[name]))
     return operation.name, arguments
@@ -75,6 +77,7 @@ def _finite(results: Any) -> None:
 
 def main(examples: int, start: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
+    np.set_printoptions(threshold=60)
 
     @seed(start)
     @settings(

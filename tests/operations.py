@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
 import pocketcnn.functional as F
 
 Arguments: TypeAlias = dict[str, Any]
@@ -216,7 +217,7 @@ OPERATIONS: dict[str, Operation] = {
             ]
         ],
         ("cross_entropy_labels", "cross_entropy", _labels, ("logits",)),
-        ("cross_entropy_rows", "cross_entropy", _probabilities, ("logits", "target")),
+        ("cross_entropy_rows", "cross_entropy", _probabilities, ("logits",)),
         ("dropout", "dropout", _dropout, ("x",)),
     ]
 }

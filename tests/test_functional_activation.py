@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pocketcnn.functional as F
 import pytest
 
+import pocketcnn.functional as F
 import reference
 from tolerance import assert_relative_close, assert_sum_close
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pocketcnn.functional as F
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import pocketcnn.functional as F
 import reference
 from conv_cases import ALL, EMPTY, LARGER, SMALL, WINDOWS, ConvCase
 from tolerance import assert_sum_close
@@ -150,7 +150,7 @@ def test_positional_arguments_follow_the_documented_order() -> None:
 
 def test_padding_far_larger_than_the_image_is_not_stored() -> None:
     """A stride as long as the padding: three positions, of which one sees the image."""
-    far = 2**40
+    far = 2**30
     x = np.ones((1, 1, 3, 3), dtype=np.float32)
     col = F.im2col(x, 3, stride=far, padding=far)
     assert col.shape == (9, 9)

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-import pocketcnn.functional as F
 import pytest
+
+import pocketcnn.functional as F
 
 FLOATS = [np.float16, np.float32, np.float64]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import pocketcnn.functional as F
 import pytest
 
+import pocketcnn.functional as F
 import reference
 from tolerance import assert_sum_close
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pocketcnn.functional as F
 import pytest
 
+import pocketcnn.functional as F
 import reference
 from tolerance import assert_sum_close
 
@@ -53,6 +53,17 @@ def test_one_hot_and_labels_are_the_same_target() -> None:
     eps = float(np.finfo(np.float32).eps)
     assert float(loss) == pytest.approx(float(one_hot_loss), rel=8 * eps)
     np.testing.assert_allclose(one_hot_dlogits, dlogits, rtol=8 * eps, atol=eps)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64, np.bool_])
+def test_the_dtype_is_that_of_the_logits(dtype: npt.DTypeLike) -> None:
+    """Probabilities of any type do not change the type that the network computes in."""
+    logits = np.random.default_rng(9).normal(size=(3, 4)).astype(np.float32)
+    loss, dlogits = F.cross_entropy(logits, np.eye(4)[:3])
+    other, dother = F.cross_entropy(logits, np.eye(4)[:3].astype(dtype))
+    assert dlogits.dtype == dother.dtype == np.float32
+    assert other == loss
+    np.testing.assert_array_equal(dother, dlogits)
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.int32, np.int64, np.uint64])

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pocketcnn.functional as F
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import pocketcnn.functional as F
 import reference
 from tolerance import assert_sum_close
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pocketcnn.functional as F
 import pytest
 
+import pocketcnn.functional as F
 from operations import distinct
 
 STEP = 1e-5

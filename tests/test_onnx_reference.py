@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pocketcnn.functional as F
 import pytest
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
+import pocketcnn.functional as F
 import reference
 from conv_cases import GROUPS, LARGER, WINDOWS, ConvCase
 from tolerance import assert_relative_close, assert_sum_close

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pocketcnn.functional as F
 import pytest
 
+import pocketcnn.functional as F
 import reference_optim
 from tolerance import compute_roundoff
 
@@ -181,6 +181,18 @@ def test_momentum_needs_a_velocity() -> None:
     with pytest.raises((ValueError, TypeError), match="velocity"):
         F.sgd_update(param, grad, None, lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0)
     np.testing.assert_array_equal(param, 1)
+
+
+@pytest.mark.parametrize("value", ["0.1", None, 1j, [0.1, 0.2]], ids=str)
+@pytest.mark.parametrize("name", GOOD)
+def test_hyper_parameters_of_the_wrong_kind(name: str, value: Any) -> None:
+    options = GOOD[name][1]
+    for which in options:
+        if which in ("nesterov", "decoupled"):
+            continue
+        with pytest.raises(TypeError, match=rf"\b{which}\b") as caught:
+            _native(name)(**_arguments(name), **{**options, which: value})
+        assert "\n" not in str(caught.value)
 
 
 def test_adam_counts_steps_from_one() -> None:

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pocketcnn.functional as F
 import pytest
 
 import pocketcnn as pc
+import pocketcnn.functional as F
 from operations import OPERATIONS, Operation, bits
 
 TESTS = Path(__file__).parent
