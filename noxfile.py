@@ -111,7 +111,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Check annotations strictly, and the extension module against its stub."""
-    install_wheel(session, "all", "mypy", "nox", "types-tqdm")
+    install_wheel(session, "all", "mypy", "nox")
     session.run("mypy")
     session.run("mypy", "--strict", "noxfile.py", ".ci/count_tests.py", "cpp/tests")
     # From elsewhere than the sources: stubtest shall see the wheel's own stub.
@@ -183,7 +183,7 @@ def dev(session: nox.Session) -> None:
     """Make ``.venv`` with an editable install that rebuilds itself on import, and every tool."""
     session.run(sys.executable, "-m", "venv", ".venv", external=True)
     pip = (str(ROOT / ".venv" / "bin" / "python"), "-m", "pip", "install", "-c", str(CONSTRAINTS))
-    tools = ("ruff", "mypy", "types-tqdm", "clang-format", "nox", "cmake", "ninja")
+    tools = ("ruff", "mypy", "clang-format", "nox", "cmake", "ninja")
     native(session, *pip, "scikit-build-core", "pybind11", *tools)
     native(
         session,
