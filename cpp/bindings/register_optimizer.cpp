@@ -14,7 +14,7 @@ void define(py::module_& module) {
     module.def(
         "sgd_update",
         [](Array<T>& param, const Array<T>& grad, std::optional<Array<T>> velocity, double lr,
-           double momentum, bool nesterov, double weight_decay) {
+           double momentum, double weight_decay, bool nesterov) {
             require_size(grad, param.size(), "grad");
             if (velocity) require_size(*velocity, param.size(), "velocity");
             T* p = param.mutable_data();
@@ -24,8 +24,8 @@ void define(py::module_& module) {
                           param.size());
         },
         py::arg("param").noconvert(), py::arg("grad").noconvert(),
-        py::arg("velocity").noconvert(), py::arg("lr"), py::arg("momentum"), py::arg("nesterov"),
-        py::arg("weight_decay"));
+        py::arg("velocity").noconvert(), py::arg("lr"), py::arg("momentum"),
+        py::arg("weight_decay"), py::arg("nesterov"));
     module.def(
         "adagrad_update",
         [](Array<T>& param, const Array<T>& grad, Array<T>& square_sum, double lr, double eps,

@@ -135,12 +135,20 @@ Window: TypeAlias = tuple[Pair, Pair, Sides, Pair]
 """Kernel size, stride, padding and dilation, as the native functions take them."""
 
 
+def _is_plain(value: object) -> bool:
+    """Whether equal values of this kind mean the same: 1 == 1.0, but 1.0 is no stride."""
+    if type(value) is tuple:
+        return all(_is_plain(v) for v in value)
+    return type(value) is int or type(value) is str
+
+
 def window(
     shape: Sequence[int],
     kernel_size: IntOrPair,
     stride: IntOrPair,
     padding: Padding,
     dilation: IntOrPair = 1,
+    name: str = "x",
 ) -> Window:
     """The geometry of a window over an image of shape (N, C, H, W), checked to fit it.
 
@@ -148,17 +156,14 @@ def window(
     ------
     TypeError, ValueError
         Where an argument is not what :func:`pair` and :func:`padding_sides` take, or the dilated
-        kernel is larger than the padded image.
+        kernel is larger than the padded image, which the message calls `name`.
     """
-    try:
-        return _window(shape[2], shape[3], kernel_size, stride, padding, dilation)
-    except TypeError as error:
-        if "unhashable" not in str(error):
-            raise
-    return _window.__wrapped__(shape[2], shape[3], kernel_size, stride, padding, dilation)
+    arguments = (kernel_size, stride, padding, dilation)
+    if _is_plain(arguments):
+        return _cached_window(shape[2], shape[3], *arguments, name)
+    return _window(shape[2], shape[3], *arguments, name)
 
 
-@lru_cache(maxsize=1024, typed=True)
 def _window(
     h: int,
     w: int,
@@ -166,6 +171,7 @@ def _window(
     stride: IntOrPair,
     padding: Padding,
     dilation: IntOrPair,
+    name: str,
 ) -> Window:
     kernel = pair("kernel_size", kernel_size)
     strides = pair("stride", stride)
@@ -182,9 +188,13 @@ def _window(
         if size < 1 or span > padded:
             raise ValueError(
                 f"kernel_size {kernel} with dilation {dilations} spans {span} along axis "
-                f"{axis + 2}, but x with padding has {padded} there"
+                f"{axis + 2}, but {name} with padding has {padded} there"
             )
     return kernel, strides, sides, dilations
+
+
+# A training step asks for the same few windows again and again.
+_cached_window = lru_cache(maxsize=1024)(_window)
 
 
 def shape4(name: str, value: Sequence[SupportsIndex]) -> tuple[int, int, int, int]:

@@ -110,7 +110,7 @@ def col2im(
     """
     col = array("col", col, 2)
     n, c, h, w = shape4("input_shape", input_shape)
-    geometry = window((n, c, h, w), kernel_size, stride, padding, dilation)
+    geometry = window((n, c, h, w), kernel_size, stride, padding, dilation, name="input_shape")
     oh, ow = _output_size(h, w, geometry)
     kernel_h, kernel_w = geometry[0]
     require_shape("col", col, (n * oh * ow, c * kernel_h * kernel_w))
@@ -132,9 +132,7 @@ def _check_convolution(x: Array, weight: Array, groups: int, algorithm: str) -> 
         raise ValueError(f"weight has shape {weight.shape}, but none of its sizes may be 0")
     if x.shape[1] != weight.shape[1] * groups:
         takes = f"{weight.shape[1]}" if groups == 1 else f"{weight.shape[1]} in {groups} groups"
-        raise ValueError(
-            f"x has {x.shape[1]} channels, but weight {weight.shape} takes {takes}"
-        )
+        raise ValueError(f"x has {x.shape[1]} channels, but weight {weight.shape} takes {takes}")
     if weight.shape[0] % groups:
         raise ValueError(f"groups {groups} must divide the {weight.shape[0]} filters of weight")
     if algorithm not in ALGORITHMS:
@@ -191,9 +189,7 @@ def conv2d(
         require_shape("bias", bias, (weight.shape[0],))
         compute, result = compute_dtypes(x, weight, bias)
         bias = contiguous(bias, compute)
-    y = _core.conv2d(
-        contiguous(x, compute), contiguous(weight, compute), bias, *geometry, groups
-    )
+    y = _core.conv2d(contiguous(x, compute), contiguous(weight, compute), bias, *geometry, groups)
     return _as(y, result)
 
 
@@ -375,7 +371,7 @@ def avg_pool2d_backward(
     grad = array("grad", grad, 4)
     shape = shape4("input_shape", input_shape)
     kernel, strides, sides, _ = geometry = window(
-        shape, kernel_size, _pool_stride(stride, kernel_size), padding
+        shape, kernel_size, _pool_stride(stride, kernel_size), padding, name="input_shape"
     )
     _check_pool_padding(geometry)
     expected = _core.pool2d_output_shape(shape, kernel, strides, sides, (1, 1), bool(ceil_mode))
@@ -641,7 +637,12 @@ def dropout(x: npt.ArrayLike, p: float, rng: np.random.Generator) -> tuple[Array
     return _as(out, result), _as(mask, result)
 
 
-def _update(function: Callable[..., None], arrays: dict[str, Array | None], *options: Any) -> None:
+def _update(
+    function: Callable[..., None],
+    arrays: dict[str, Array | None],
+    settings: dict[str, float],
+    *options: Any,
+) -> None:
     """Check that the arrays can be updated in place together, then do it."""
     param = arrays["param"]
     for name, a in arrays.items():
@@ -649,13 +650,16 @@ def _update(function: Callable[..., None], arrays: dict[str, Array | None], *opt
             continue
         if not isinstance(a, np.ndarray) or a.dtype not in (np.float32, np.float64):
             raise TypeError(f"{name} must be an array of float32 or float64")
-        if param is None or a.dtype != param.dtype or a.shape != param.shape:
-            raise ValueError(f"{name} has another shape or dtype than param")
-        if not (a.flags.c_contiguous and a.flags.aligned and a.dtype.isnative):
+        if not isinstance(param, np.ndarray) or a.dtype != param.dtype:
+            raise TypeError(f"{name} has dtype {a.dtype}, but param another")
+        if a.shape != param.shape:
+            raise ValueError(f"{name} has shape {a.shape}, but param has {param.shape}")
+        if not a.flags.c_contiguous or not a.flags.aligned:
             raise ValueError(f"{name} must be C-contiguous to be updated in place")
         if not a.flags.writeable and name != "grad":
             raise ValueError(f"{name} is read-only, but is updated in place")
-    function(*arrays.values(), *options)
+    numbers = [number(name, value, -np.inf, np.inf) for name, value in settings.items()]
+    function(*arrays.values(), *numbers, *options)
 
 
 def sgd_update(
@@ -674,8 +678,11 @@ def sgd_update(
     ``param -= lr * velocity``, or with nesterov ``param -= lr * (g + momentum * velocity)``.
     velocity may be None where there is no momentum.
     """
+    settings = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+    if velocity is None and momentum:
+        raise ValueError(f"velocity is None, but momentum is {momentum!r}")
     arrays = {"param": param, "grad": grad, "velocity": velocity}
-    _update(_core.sgd_update, arrays, lr, momentum, nesterov, weight_decay)
+    _update(_core.sgd_update, arrays, settings, bool(nesterov))
 
 
 def adagrad_update(
@@ -686,7 +693,8 @@ def adagrad_update(
     ``square_sum += g ** 2; param -= lr * g / (sqrt(square_sum) + eps)``.
     """
     arrays: dict[str, Array | None] = {"param": param, "grad": grad, "square_sum": square_sum}
-    _update(_core.adagrad_update, arrays, lr, eps, weight_decay)
+    settings = {"lr": lr, "eps": eps, "weight_decay": weight_decay}
+    _update(_core.adagrad_update, arrays, settings)
 
 
 def rmsprop_update(
@@ -709,7 +717,8 @@ def rmsprop_update(
         "grad": grad,
         "square_average": square_average,
     }
-    _update(_core.rmsprop_update, arrays, lr, alpha, eps, weight_decay)
+    settings = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay}
+    _update(_core.rmsprop_update, arrays, settings)
 
 
 def adam_update(
@@ -732,14 +741,5 @@ def adam_update(
     ``lr * weight_decay`` of itself, and g = grad; else see :func:`sgd_update` for g.
     """
     arrays: dict[str, Array | None] = {"param": param, "grad": grad, "m": m, "v": v}
-    _update(
-        _core.adam_update,
-        arrays,
-        lr,
-        beta1,
-        beta2,
-        eps,
-        weight_decay,
-        decoupled,
-        integer("step", step, 1),
-    )
+    settings = {"lr": lr, "beta1": beta1, "beta2": beta2, "eps": eps, "weight_decay": weight_decay}
+    _update(_core.adam_update, arrays, settings, bool(decoupled), integer("step", step, 1))

@@ -4,7 +4,7 @@
 // A block first copies the part of the input that its windows see into a slab, padded with zeros
 // and with the columns of each stride phase side by side. In the slab every tap of every window
 // of an output row is a stretch of consecutive elements, so packing is copying, with no bounds
-// left to check.
+// left to check. Rows and phases that a long stride steps over are left out.
 #pragma once
 
 #include <pocketcnn/window2d.h>
@@ -34,7 +34,10 @@ struct WindowedImages {
 template <typename T>
 class Slab {
 public:
-    explicit Slab(const WindowedImages<T>& source) : source_(source) {}
+    explicit Slab(const WindowedImages<T>& source)
+        : source_(source),
+          pitch_(std::min(source.window.stride_h, source.window.span_h())),
+          phases_(std::min(source.window.stride_w, source.window.span_w())) {}
 
     void load(index_t tap, index_t tap_end, index_t pixel, index_t pixel_end);
 
@@ -58,9 +61,13 @@ private:
     void find_offsets(index_t tap, index_t tap_end);
     void copy_rows(index_t channel, const Section& section, T* to) const;
     void copy_row(const T* row, T* to) const;
-    bool uses_row(index_t r) const;
+    index_t in_rows(index_t out_rows) const {
+        return (out_rows - 1) * pitch_ + source_.window.span_h();
+    }
 
     WindowedImages<T> source_;
+    index_t pitch_;   ///< rows of the slab from one output row to the next
+    index_t phases_;  ///< stride phases of a row that any tap reads
     std::vector<Section> sections_;
     index_t first_col_ = 0;     ///< first output column of every row
     index_t row_width_ = 0;     ///< elements of one stride phase of one row
@@ -106,8 +113,7 @@ void Slab<T>::lay_out(index_t pixel, index_t pixel_end) {
         const index_t row = pixel % plane / source_.ow, last_row = last % plane / source_.ow;
         const index_t rows = last_row - row + 1;
         sections_.push_back({image, row, rows, channel_size_});
-        const index_t in_rows = (rows - 1) * window.stride_h + window.span_h();
-        channel_size_ += in_rows * window.stride_w * row_width_;
+        channel_size_ += in_rows(rows) * phases_ * row_width_;
         pixel = last + 1;
     }
 }
@@ -122,17 +128,9 @@ void Slab<T>::find_offsets(index_t tap, index_t tap_end) {
         const index_t y = tap % window.taps() / window.kernel_w * window.dilation_h;
         const index_t x = tap % window.kernel_w * window.dilation_w;
         offset = channel * channel_size_ +
-                 (y * window.stride_w + x % window.stride_w) * row_width_ + x / window.stride_w;
+                 (y * phases_ + x % window.stride_w) * row_width_ + x / window.stride_w;
         ++tap;
     }
-}
-
-/// False for input rows that a stride larger than the kernel skips.
-template <typename T>
-bool Slab<T>::uses_row(index_t r) const {
-    const Window2d& window = source_.window;
-    if (window.dilation_h != 1) return true;
-    return window.stride_h <= window.kernel_h || r % window.stride_h < window.kernel_h;
 }
 
 template <typename T>
@@ -140,12 +138,10 @@ void Slab<T>::copy_rows(index_t channel, const Section& section, T* to) const {
     const Window2d& window = source_.window;
     const T* plane =
         source_.data + section.image * source_.image_stride + channel * source_.h * source_.w;
-    const index_t in_rows = (section.rows - 1) * window.stride_h + window.span_h();
     const index_t first = section.row * window.stride_h - window.pad_top;
-    const index_t size = window.stride_w * row_width_;
-    for (index_t r = 0; r < in_rows; ++r, to += size) {
-        if (!uses_row(r)) continue;
-        const index_t y = first + r;
+    const index_t size = phases_ * row_width_;
+    for (index_t r = 0; r < in_rows(section.rows); ++r, to += size) {
+        const index_t y = first + r / pitch_ * window.stride_h + r % pitch_;
         if (y < 0 || y >= source_.h) {
             std::fill_n(to, size, T{0});
         } else {
@@ -158,7 +154,7 @@ void Slab<T>::copy_rows(index_t channel, const Section& section, T* to) const {
 template <typename T>
 void Slab<T>::copy_row(const T* row, T* to) const {
     const index_t stride = source_.window.stride_w;
-    for (index_t phase = 0; phase < stride; ++phase, to += row_width_) {
+    for (index_t phase = 0; phase < phases_; ++phase, to += row_width_) {
         const index_t x = first_col_ * stride - source_.window.pad_left + phase;
         const index_t begin = std::min(row_width_, x < 0 ? ceil_div(-x, stride) : 0);
         const index_t inside = x < source_.w ? ceil_div(source_.w - x, stride) : 0;
@@ -177,7 +173,7 @@ template <typename T>
 template <typename Runs>
 index_t Slab<T>::runs(index_t pixel, index_t pixel_end, Runs& runs) const {
     const index_t plane = source_.oh * source_.ow;
-    const index_t row_step = source_.window.stride_h * source_.window.stride_w * row_width_;
+    const index_t row_step = pitch_ * phases_ * row_width_;
     index_t count = 0;
     for (index_t lane = 0, p = pixel; p < pixel_end;) {
         const Section& section =
