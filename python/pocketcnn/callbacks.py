@@ -104,7 +104,7 @@ class ProgressBar(Callback):
             )
         self._bar.update(size)
 
-    def on_epoch_end(self, trainer: Trainer, record: Record) -> None:  # noqa: ARG002 (inherited)
+    def on_epoch_end(self, trainer: Trainer, record: Record) -> None:
         """Write the epoch's line."""
         val_loss, val_accuracy = record["val_loss"], record["val_accuracy"]
         self._write(
@@ -114,7 +114,7 @@ class ProgressBar(Callback):
             f"{record['images_per_second']:>11,.0f}{format_seconds(record['seconds']):>9}"
         )
 
-    def on_fit_end(self, trainer: Trainer) -> None:  # noqa: ARG002 (inherited)
+    def on_fit_end(self, trainer: Trainer) -> None:
         """Remove the bar; the table stays."""
         if self._bar is not None:
             self._bar.close()
@@ -167,7 +167,7 @@ class EarlyStopping(Callback):
         self.best_epoch = 0
         self._best_arrays: dict[str, NDArray[np.generic]] = {}
 
-    def on_fit_begin(self, trainer: Trainer) -> None:  # noqa: ARG002 (inherited)
+    def on_fit_begin(self, trainer: Trainer) -> None:
         """Forget an earlier run."""
         self.best = None
         self.best_epoch = 0

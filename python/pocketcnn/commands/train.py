@@ -22,9 +22,7 @@ MODELS: dict[str, Callable[..., ConvNet]] = {
     "simple_convnet": models.simple_convnet,
     "lenet5": models.lenet5,
     "deep_convnet": models.deep_convnet,
-    "alexnet": models.alexnet,
     "vgg16": models.vgg16,
-    "resnet18": models.resnet18,
 }
 
 # The learning rate of each optimiser when none is given.
