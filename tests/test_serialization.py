@@ -305,7 +305,8 @@ def in_config(**changes):
         (lambda content: content.update(input_shape="big"), "input_shape"),
         (lambda content: content.update(input_shape=[1, 8]), "conv1"),
         (lambda content: content.update(dtype="float16"), "must be float32 or float64"),
-        (lambda content: content.update(dtype="nonsense"), "not a valid model"),
+        (lambda content: content.update(dtype="floa,32"), "must be float32 or float64"),
+        (lambda content: content.update(dtype=["f4"]), "must be float32 or float64"),
         (lambda content: content.pop("layers"), "the architecture lacks 'layers'"),
     ],
 )
@@ -321,6 +322,22 @@ def test_architecture_that_is_none(saved, change, message):
 def test_architecture_that_is_no_architecture(saved, text):
     rewrite(saved, architecture=text)
     refused(saved, "not a valid model")
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_damaged_header_is_refused_or_still_a_model(saved, seed):
+    rng = np.random.default_rng(seed)
+    content = bytearray(saved.read_bytes())
+    header = 8 + int.from_bytes(content[:8], "little")
+    for place in rng.integers(0, header, rng.integers(1, 4)):
+        content[place] = rng.choice([*b'"09{},:', rng.integers(0, 256)])
+    saved.write_bytes(content)
+    try:
+        net = load(saved)
+    except ValueError as error:
+        assert str(saved) in str(error)  # noqa: PT017 (either way is right)
+    else:
+        net.predict(np.zeros((1, *net.input_shape)))
 
 
 def test_absurd_sizes_take_no_memory(saved):

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from pocketcnn.arguments import integer
-from pocketcnn.chain import compute_dtype, named_layers, output_shapes
+from pocketcnn.chain import named_layers, output_shapes
 from pocketcnn.layers import LAYERS, Array, Layer, Shape
 
 FORMAT = "pocketcnn"
@@ -96,7 +96,9 @@ def build(architecture: str) -> Model:
     layers = [(entry["name"], _build_layer(entry)) for entry in content["layers"]]
     input_shape = tuple(integer("input_shape", size, 1) for size in content["input_shape"])
     output_shapes(named_layers(layers), input_shape)
-    return Model(layers, input_shape, compute_dtype(content["dtype"]))
+    if content["dtype"] not in ("float32", "float64"):  # np.dtype reads much more than names
+        raise ValueError(f"dtype is {content['dtype']!r}, but must be float32 or float64")
+    return Model(layers, input_shape, np.dtype(content["dtype"]))
 
 
 def write_tensors(
