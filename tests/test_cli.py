@@ -277,7 +277,7 @@ def test_a_failure_is_1_and_one_line(
 
 
 def test_a_process_of_its_own(tmp_path: Path) -> None:
-    done = run_in_process("train", "--epochs", "1", "--model", "lenet5", cwd=tmp_path)
+    done = run_in_process("train", "--epochs", "1", "--threads", "1", cwd=tmp_path)
     assert (done.returncode, len(done.stderr.splitlines())) == (0, 2)
     failed = run_in_process("predict", "nowhere", "digits:0", cwd=tmp_path)
     assert (failed.returncode, failed.stdout) == (1, "")
@@ -287,7 +287,7 @@ def test_a_process_of_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGINT is sent as a terminal does")
 def test_ctrl_c_is_130_and_leaves_the_checkpoint(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pocketcnn", "train", "--epochs", "100000"]
+    command = [sys.executable, "-m", "pocketcnn", "train", "--epochs", "100000", "--threads", "1"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:

@@ -101,6 +101,14 @@ def test_filters_share_one_scale_around_zero() -> None:
     assert np.isnan(tiles[5]).all()
 
 
+def test_filters_may_show_the_change() -> None:
+    before = np.random.default_rng(0).standard_normal((1, 1, 2, 2))
+    figure = plot.filters(before, before + 1, change=True)
+    assert figure.axes[2].get_title() == "change"
+    tiles = np.asarray(figure.axes[2].images[0].get_array().filled(np.nan))
+    np.testing.assert_allclose(tiles, 1)
+
+
 def test_filters_on_three_channels_are_in_colour() -> None:
     weights = np.random.default_rng(0).standard_normal((7, 3, 2, 2))
     picture = np.asarray(plot.filters(weights).axes[0].images[0].get_array())

@@ -81,8 +81,9 @@ def filters(
     *,
     titles: tuple[str, str] = ("before training", "after training"),
     channel: int = 0,
+    change: bool = False,
 ) -> Figure:
-    """Draw the filters of a convolution as a grid of tiles, or two grids side by side.
+    """Draw the filters of a convolution as a grid of tiles, or two or three side by side.
 
     Filters on three channels are drawn in colour, each stretched to its own range. All others
     are drawn one channel deep: blue is negative, white zero and red positive, with one scale
@@ -98,6 +99,9 @@ def filters(
         Of the two grids; with one set of weights the title is only the number of filters.
     channel : int, default 0
         Which input channel is drawn when there are neither one nor three.
+    change : bool, default False
+        Draw `weights_after - weights_before` as a third grid, with a scale of its own: it shows
+        what was learned where the first weights were large.
 
     Returns
     -------
@@ -118,39 +122,29 @@ def filters(
                 f"weights_after has shape {sets[1].shape}, but weights_before {sets[0].shape}"
             )
     count, depth, height, width = sets[0].shape
-    columns = max(1, math.ceil(math.sqrt(count * height / width * 1.2)))
+    columns = min(count, max(1, math.ceil(math.sqrt(count * height / width * 1.2))))
     rows = math.ceil(count / columns)
+    panels = [(weights, title) for weights, title in zip(sets, titles, strict=False)]
+    if change and len(sets) == 2:
+        panels.append((sets[1] - sets[0], "change"))
     side = 3.9
     figure = _new_figure(
-        side * len(sets) + 0.9, side * (rows * (height + 1)) / (columns * (width + 1)) + 0.8
+        side * len(panels) + 0.9, side * (rows * (height + 1)) / (columns * (width + 1)) + 0.8
     )
     drawn_channel = "" if depth in (1, 3) else f", input channel {channel} of {depth}"
     figure.suptitle(f"{count} filters, {height} × {width}{drawn_channel}", fontsize=12)
-    axes = figure.subplots(1, len(sets), squeeze=False, gridspec_kw={"wspace": 0.08})[0]
-    from matplotlib import colormaps
-
-    colours = colormaps["RdBu_r"].with_extremes(bad="#b0b0b0")
-    limit = max(float(np.abs(weights).max()) for weights in sets) or 1.0
-    image = None
-    for ax, weights, title in zip(axes, sets, titles, strict=False):
-        if depth == 3:
-            ax.imshow(_tile(_stretch(weights), columns, 1.0), interpolation="nearest")
-        else:
-            plane = weights[:, channel if depth != 1 else 0, :, :, np.newaxis]
-            image = ax.imshow(
-                _tile(plane, columns, np.nan)[:, :, 0],
-                cmap=colours,
-                vmin=-limit,
-                vmax=limit,
-                interpolation="nearest",
-            )
-        ax.set_axis_off()
-        if len(sets) == 2:
+    axes = figure.subplots(1, len(panels), squeeze=False, gridspec_kw={"wspace": 0.08})[0]
+    plane = None if depth == 3 else channel if depth != 1 else 0
+    for ax, (weights, title) in zip(axes, panels, strict=True):
+        shown = sets if title != "change" else [weights]
+        limit = max(float(np.abs(array).max()) for array in shown) or 1.0
+        _draw_filters(ax, weights, columns, limit, plane)
+        if len(panels) > 1:
             ax.set_title(title, fontsize=11)
-    if image is not None:
-        bar = figure.colorbar(image, ax=list(axes), shrink=0.7, aspect=25, pad=0.02)
-        bar.set_label("weight")
-        bar.outline.set_visible(False)
+    if plane is not None:
+        _draw_scale(figure, list(axes[: len(sets)]), "weight")
+        if len(panels) > len(sets):
+            _draw_scale(figure, [axes[-1]], "change of the weight")
     return figure
 
 
@@ -259,6 +253,32 @@ def _draw_pair(
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False)
+
+
+def _draw_filters(
+    ax: Axes, weights: NDArray[np.float64], columns: int, limit: float, plane: int | None
+) -> None:
+    """Draw one grid: of input channel `plane`, or in colour where that is None."""
+    from matplotlib import colormaps
+
+    if plane is None:
+        ax.imshow(_tile(_stretch(weights), columns, 1.0), interpolation="nearest")
+    else:
+        ax.imshow(
+            _tile(weights[:, plane, :, :, np.newaxis], columns, np.nan)[:, :, 0],
+            cmap=colormaps["RdBu_r"].with_extremes(bad="#c8c8c8"),
+            vmin=-limit,
+            vmax=limit,
+            interpolation="nearest",
+        )
+    ax.set_axis_off()
+
+
+def _draw_scale(figure: Figure, axes: list[Axes], label: str) -> None:
+    """Draw the colour scale of `axes`, which share it."""
+    bar = figure.colorbar(axes[0].images[0], ax=axes, shrink=0.7, aspect=25, pad=0.02)
+    bar.set_label(label)
+    bar.outline.set_visible(False)
 
 
 def _draw_input(ax: Axes, image: NDArray[np.float64]) -> None:

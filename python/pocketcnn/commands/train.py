@@ -214,7 +214,7 @@ def _write_results(
         if name is not None:
             # The seed gives the weights that training began with once more.
             before = _make_net(options, dataset).params[name]
-            plot.filters(before, net.params[name]).savefig(folder / "filters.png")
+            plot.filters(before, net.params[name], change=True).savefig(folder / "filters.png")
             files.append("filters.png")
     except ImportError as error:
         print(f"pocketcnn: no pictures: {error}", file=sys.stderr)
