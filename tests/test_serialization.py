@@ -10,6 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from pocketcnn import serialization
 from pocketcnn.layers import (
+    LAYERS,
     AvgPool2d,
     Conv2d,
     Dropout,
@@ -128,6 +129,22 @@ def test_arrays_in_another_order_are_saved_by_value(tmp_path):
     net.layers["fc"].params["weight"] = np.asfortranarray(net.layers["fc"].weight)
     net.save(path)
     np.testing.assert_array_equal(load(path).params["fc.weight"], net.params["fc.weight"])
+
+
+class Double(ReLU):
+    def forward(self, x, training=False):
+        return 2 * x
+
+
+def test_layer_class_of_the_users_own(tmp_path, monkeypatch):
+    path = tmp_path / "net.safetensors"
+    net = ConvNet([("double", Double())], (3,))
+    with pytest.raises(ValueError, match=r"Double is not in pocketcnn\.layers\.LAYERS"):
+        net.save(path)
+    assert not path.exists()
+    monkeypatch.setitem(LAYERS, "Double", Double)
+    net.save(path)
+    assert isinstance(load(path).layers["double"], Double)
 
 
 # Writing

@@ -77,7 +77,7 @@ def describe(layers: Mapping[str, Layer], input_shape: Shape, dtype: np.dtype[An
             "input_shape": input_shape,
             "dtype": dtype.name,
             "layers": [
-                {"name": name, "kind": type(layer).__name__, "config": layer.config()}
+                {"name": name, "kind": _kind(layer), "config": layer.config()}
                 for name, layer in layers.items()
             ],
         }
@@ -165,6 +165,15 @@ def _check_version(path: str | os.PathLike[str], version: str) -> None:
             f"{os.fspath(path)} was written by a newer pocketcnn: its format version is {version}, "
             f"but this one reads up to {FORMAT_VERSION}"
         )
+
+
+def _kind(layer: Layer) -> str:
+    kind = type(layer).__name__
+    if LAYERS.get(kind) is not type(layer):
+        raise ValueError(
+            f"layer class {kind} is not in pocketcnn.layers.LAYERS, where loading looks for it"
+        )
+    return kind
 
 
 def _build_layer(entry: Mapping[str, Any]) -> Layer:

@@ -30,7 +30,10 @@ LAYERS: dict[str, type[Layer]] = {
         Tanh,
     )
 }
-"""Every layer class by its name, as model files write it."""
+"""Every layer class by its name, as model files write it.
+
+A network with a layer class of your own can be saved and loaded once the class is in here.
+"""
 
 __all__ = [
     "LAYERS",
