@@ -362,6 +362,8 @@ def test_settings_may_be_lists_and_numpy_integers():
         (lambda: Linear(7, 4, init=-0.1), "init is -0.1"),
         (lambda: Linear(7, -4), "out_features is -4"),
         (lambda: MaxPool2d(2, stride=0), "stride is 0"),
+        (lambda: MaxPool2d(2, padding=2), r"padding is 2, but must be smaller than kernel_size"),
+        (lambda: AvgPool2d((3, 2), padding=((0, 0), (0, 2))), r"smaller than kernel_size \(3, 2\)"),
         (lambda: Dropout(1.0), "p is 1.0, but must be a probability"),
         (lambda: Dropout(math.nan), "p is nan"),
         (lambda: Conv2d(2, 3, 3).output_shape((3, 6, 6)), "takes 2 channels, but gets 3"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pocketcnn.arguments import Array, IntOrPair, Padding
 from pocketcnn.functional import max_pool2d, max_pool2d_backward
 from pocketcnn.layers.base import Layer, Shape, check_image_shape
-from pocketcnn.layers.window import check_window, output_size, plain
+from pocketcnn.layers.window import check_pool_window, output_size, plain
 
 
 class MaxPool2d(Layer):
@@ -36,7 +36,7 @@ class MaxPool2d(Layer):
         ceil_mode: bool = False,
     ) -> None:
         super().__init__()
-        check_window(kernel_size, kernel_size if stride is None else stride, padding)
+        check_pool_window(kernel_size, stride, padding)
         self.kernel_size = plain(kernel_size)
         self.stride = plain(stride)
         self.padding = plain(padding)

@@ -23,6 +23,14 @@ def check_window(
     padding_sides(padding)
 
 
+def check_pool_window(kernel_size: IntOrPair, stride: IntOrPair | None, padding: Padding) -> None:
+    """Do as `check_window`, and see that no window lies in the padding alone."""
+    check_window(kernel_size, kernel_size if stride is None else stride, padding)
+    kernel, sides = pair("kernel_size", kernel_size), padding_sides(padding)
+    if sides is not None and (max(sides[:2]) >= kernel[0] or max(sides[2:]) >= kernel[1]):
+        raise ValueError(f"padding is {padding!r}, but must be smaller than kernel_size {kernel}")
+
+
 def output_size(
     image_size: Sequence[int],
     kernel_size: IntOrPair,
