@@ -13,13 +13,13 @@ from typing import Any
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, example, given, seed, settings
 from hypothesis import strategies as st
 
 import pocketcnn.functional as F
 from operations import OPERATIONS
 
-LIMIT = 6 * 2**30
+LIMIT = 3 * 2**30
 EXTREMES = [-(2**63), -(2**31), 2**31 - 1, 2**31, 2**32, 2**40, 2**62, 2**63 - 1, 2**64]
 
 integers = st.one_of(st.integers(-2, 9), st.sampled_from(EXTREMES), st.integers(-(2**65), 2**65))
@@ -68,38 +68,105 @@ def calls(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     return operation.name, arguments
 
 
-def _finite(results: Any) -> None:
+def _read(results: Any) -> None:
     """Read every byte of the results: memory that is not ours would fault."""
     for result in results if isinstance(results, tuple) else (results,):
         if isinstance(result, np.ndarray):
-            result.tobytes()
+            result.any()
+
+
+def _call(name: str, arguments: dict[str, Any]) -> Any:
+    """Announce the call, make it, and let pass the errors that users may see."""
+    print(f"{name}(**{arguments!r})".replace("\n", " "), flush=True)
+    try:
+        result = getattr(F, name)(**arguments)
+    except (ValueError, TypeError) as error:
+        if not str(error).strip():
+            raise AssertionError("an error without a message") from error
+        return None
+    except MemoryError:
+        return None
+    _read(result)
+    return result
+
+
+sizes = st.one_of(st.integers(1, 4), st.sampled_from([5, 7, 1000, 2**20, 2**30, 2**31 - 1, 2**31]))
+pads = st.one_of(st.integers(0, 3), sizes)
+pairs = st.one_of(st.integers(1, 3), st.tuples(sizes, sizes))
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw a window most of which is possible, its sizes from 1 to the largest allowed."""
+    side = st.tuples(pads, pads)
+    padding = draw(st.one_of(st.integers(0, 3), side, st.tuples(side, side), st.just("same")))
+    return {"stride": draw(pairs), "padding": padding, "dilation": draw(pairs)}
+
+
+@st.composite
+def images(draw: st.DrawFn) -> Any:
+    shape = (draw(st.integers(0, 3)), *draw(st.tuples(*[st.integers(1, 6)] * 3)))
+    return np.arange(1, np.prod(shape) + 1, dtype=np.float64).reshape(shape)
+
+
+def _window_calls(x: Any, kernel: Any, window: dict[str, Any], *, ceil_mode: bool) -> None:
+    """Every function of a window, forward and backward; convolution agrees with im2col."""
+    kernel_h, kernel_w = kernel
+    col = _call("im2col", {"x": x, "kernel_size": kernel, **window})
+    if col is not None:
+        _call("col2im", {"col": col, "input_shape": x.shape, "kernel_size": kernel, **window})
+    if kernel_h * kernel_w < 1000:
+        weight = np.ones((2, x.shape[1], kernel_h, kernel_w))
+        out = _call("conv2d", {"x": x, "weight": weight, **window})
+        if out is not None:
+            _call("conv2d_backward", {"grad": out, "x": x, "weight": weight, **window})
+        if out is not None and col is not None:
+            np.testing.assert_array_equal(out[:, 0].reshape(-1), col.sum(axis=1))
+    pool = {"kernel_size": kernel, **window, "ceil_mode": ceil_mode}
+    pooled = _call("max_pool2d", {"x": x, **pool})
+    if pooled is not None:
+        arguments = {"grad": pooled[0], "argmax": pooled[1], "input_shape": x.shape}
+        _call("max_pool2d_backward", arguments)
+    del pool["dilation"]
+    mean = _call("avg_pool2d", {"x": x, **pool})
+    if mean is not None:
+        _call("avg_pool2d_backward", {"grad": mean, "input_shape": x.shape, **pool})
 
 
 def main(examples: int, start: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
     np.set_printoptions(threshold=60)
-
-    @seed(start)
-    @settings(
+    np.seterr(all="ignore")
+    fuzzing = settings(
         max_examples=examples,
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(calls())
-    def fuzz(call: tuple[str, dict[str, Any]]) -> None:
-        name, arguments = call
-        print(f"{name}(**{arguments!r})".replace("\n", " "), flush=True)
-        with np.errstate(all="ignore"):
-            try:
-                _finite(getattr(F, name)(**arguments))
-            except (ValueError, TypeError) as error:
-                if not str(error).strip():
-                    raise AssertionError("an error without a message") from error
-            except MemoryError:
-                pass
 
-    fuzz()
+    @seed(start)
+    @fuzzing
+    @given(calls())
+    def fuzz_values(call: tuple[str, dict[str, Any]]) -> None:
+        _call(*call)
+
+    # Windows that ran over the end of a buffer once, or took memory without bound.
+    far, small = 2**31, np.ones((1, 1, 4, 3))
+    skip_all = {"stride": (far - 1, far), "padding": "same", "dilation": (far - 1, far)}
+    skip_rows = {"stride": 3, "padding": "same", "dilation": (far - 1, far)}
+    wide = {"stride": 1, "padding": 20000, "dilation": 20000}
+
+    @seed(start)
+    @fuzzing
+    @example(small, (5, 5), skip_all, ceil_mode=False)
+    @example(small, (5, 5), skip_rows, ceil_mode=False)
+    @example(small, (3, 3), wide, ceil_mode=False)
+    @given(images(), st.tuples(sizes, sizes), windows(), st.booleans())
+    def fuzz_windows(x: Any, kernel: Any, window: dict[str, Any], ceil_mode: bool) -> None:
+        _window_calls(x, kernel, window, ceil_mode=ceil_mode)
+
+    fuzz_values()
+    fuzz_windows()
 
 
 if __name__ == "__main__":
