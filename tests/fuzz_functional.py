@@ -158,9 +158,9 @@ def main(examples: int, start: int) -> None:
 
     @seed(start)
     @fuzzing
-    @example(small, (5, 5), skip_all, ceil_mode=False)
-    @example(small, (5, 5), skip_rows, ceil_mode=False)
-    @example(small, (3, 3), wide, ceil_mode=False)
+    @example(small, (5, 5), skip_all, False)
+    @example(small, (5, 5), skip_rows, False)
+    @example(small, (3, 3), wide, False)
     @given(images(), st.tuples(sizes, sizes), windows(), st.booleans())
     def fuzz_windows(x: Any, kernel: Any, window: dict[str, Any], ceil_mode: bool) -> None:
         _window_calls(x, kernel, window, ceil_mode=ceil_mode)
