@@ -6,10 +6,10 @@ the argument, what came and what was wanted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from operator import index
-from typing import Any, SupportsIndex, TypeAlias
+from typing import Any, SupportsIndex, TypeAlias, TypeGuard, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +59,14 @@ def compute_dtypes(*arrays: Array) -> tuple[np.dtype[Any], np.dtype[Any]]:
 
 def contiguous(a: Array, dtype: np.dtype[Any]) -> Array:
     """Return `a` as an aligned C-contiguous array of `dtype`: itself where it is one."""
-    return np.require(a, dtype, "CA") if type(a) is np.ndarray else np.array(a, dtype, order="C")
+    if a.dtype == dtype and a.flags.c_contiguous and a.flags.aligned and type(a) is np.ndarray:
+        return a
+    return np.array(a, dtype, order="C", subok=False)
+
+
+def restore(result: Array, dtype: np.dtype[Any]) -> Array:
+    """Return `result` in the dtype that the caller is owed."""
+    return result if result.dtype == dtype else result.astype(dtype)
 
 
 def integer(name: str, value: SupportsIndex, least: int | None = None) -> int:
@@ -80,7 +87,7 @@ def _size(name: str, value: SupportsIndex, least: int) -> int:
     return number
 
 
-def _is_sequence(value: object) -> bool:
+def _is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
     return isinstance(value, (tuple, list)) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
@@ -93,9 +100,9 @@ def pair(name: str, value: IntOrPair, least: int = 1) -> Pair:
     ((2, 2), (2, 1))
     """
     if not _is_sequence(value):
-        number = _size(name, value, least)  # type: ignore[arg-type]  # not a sequence
+        number = _size(name, cast(SupportsIndex, value), least)
         return number, number
-    values = tuple(value)  # type: ignore[arg-type]  # a sequence
+    values = tuple(value)
     if len(values) != 2:
         raise ValueError(f"{name} is {value!r}, but must be an int or (h, w)")
     return _size(name, values[0], least), _size(name, values[1], least)
@@ -115,12 +122,12 @@ def padding_sides(value: Padding) -> Sides | None:
         if value == "valid":
             return 0, 0, 0, 0
         raise ValueError(f'padding is {value!r}, but a name must be "same" or "valid"')
-    if _is_sequence(value) and any(_is_sequence(side) for side in value):  # type: ignore[union-attr]
-        sides = tuple(value)  # type: ignore[arg-type]  # a sequence
+    if _is_sequence(value) and any(_is_sequence(side) for side in value):
+        sides = tuple(value)
         if len(sides) != 2 or not all(_is_sequence(side) and len(side) == 2 for side in sides):
             raise ValueError(f"padding is {value!r}, but must be ((top, bottom), (left, right))")
         return (*pair("padding", sides[0], 0), *pair("padding", sides[1], 0))
-    vertical, horizontal = pair("padding", value, 0)  # type: ignore[arg-type]  # int or pair
+    vertical, horizontal = pair("padding", cast(IntOrPair, value), 0)
     return vertical, vertical, horizontal, horizontal
 
 
@@ -158,10 +165,9 @@ def window(
         Where an argument is not what :func:`pair` and :func:`padding_sides` take, or the dilated
         kernel is larger than the padded image, which the message calls `name`.
     """
-    arguments = (kernel_size, stride, padding, dilation)
-    if _is_plain(arguments):
-        return _cached_window(shape[2], shape[3], *arguments, name)
-    return _window(shape[2], shape[3], *arguments, name)
+    plain = _is_plain((kernel_size, stride, padding, dilation))
+    make: Callable[..., Window] = _cached_window if plain else _window
+    return make(shape[2], shape[3], kernel_size, stride, padding, dilation, name)
 
 
 def _window(
@@ -194,7 +200,16 @@ def _window(
 
 
 # A training step asks for the same few windows again and again.
-_cached_window = lru_cache(maxsize=1024)(_window)
+_cached_window = cast(Callable[..., Window], lru_cache(maxsize=1024)(_window))
+
+
+def output_size(h: int, w: int, geometry: Window) -> Pair:
+    """Positions of a window, down and across."""
+    kernel, stride, (top, bottom, left, right), dilation = geometry
+    return (
+        (h + top + bottom - dilation[0] * (kernel[0] - 1) - 1) // stride[0] + 1,
+        (w + left + right - dilation[1] * (kernel[1] - 1) - 1) // stride[1] + 1,
+    )
 
 
 def shape4(name: str, value: Sequence[SupportsIndex]) -> tuple[int, int, int, int]:

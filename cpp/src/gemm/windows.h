@@ -30,7 +30,14 @@ struct WindowedImages {
     index_t taps() const { return channels * window.taps(); }
 };
 
+/// Elements of the largest slab: 4 MiB of floats. A window that is dilated or padded far beyond
+/// its kernel would need more, most of it never read.
+inline constexpr double kLargestSlab = 1 << 20;
+
 /// The input that output pixels [pixel, pixel_end) see through taps [tap, tap_end).
+///
+/// Where the slab would be too large, the block's part of the column matrix takes its place: one
+/// row a tap, gathered element by element.
 template <typename T>
 class Slab {
 public:
@@ -54,11 +61,14 @@ private:
     struct Section {
         index_t image;
         index_t row, rows;  ///< output rows
-        index_t base;       ///< offset in a channel of the slab
+        index_t base;       ///< its first row in a channel of the slab
     };
 
     void lay_out(index_t pixel, index_t pixel_end);
-    void find_offsets(index_t tap, index_t tap_end);
+    bool fits(index_t channels) const;
+    void reserve(index_t size);
+    void find_offsets(index_t tap);
+    void gather(index_t tap, index_t tap_end, index_t pixel, index_t pixel_end);
     void copy_rows(index_t channel, const Section& section, T* to) const;
     void copy_row(const T* row, T* to) const;
     index_t in_rows(index_t out_rows) const {
@@ -71,8 +81,10 @@ private:
     std::vector<Section> sections_;
     index_t first_col_ = 0;     ///< first output column of every row
     index_t row_width_ = 0;     ///< elements of one stride phase of one row
-    index_t channel_size_ = 0;
+    index_t channel_rows_ = 0;  ///< rows of one channel, over all sections
     std::vector<index_t> offsets_;
+    bool gathered_ = false;
+    index_t first_pixel_ = 0;
     Buffer<T> data_;
     index_t capacity_ = 0;
 };
@@ -82,15 +94,36 @@ void Slab<T>::load(index_t tap, index_t tap_end, index_t pixel, index_t pixel_en
     const index_t channel = tap / source_.window.taps();
     const index_t channel_end = ceil_div(tap_end, source_.window.taps());
     lay_out(pixel, pixel_end);
-    find_offsets(tap, tap_end);
-    const index_t size = (channel_end - channel) * channel_size_ + kPackSlack;
-    if (size > capacity_) {
-        data_ = Buffer<T>(size);
-        capacity_ = size;
+    gathered_ = !fits(channel_end - channel);
+    first_pixel_ = pixel;
+    offsets_.resize(static_cast<std::size_t>(tap_end - tap));
+    if (gathered_) {
+        gather(tap, tap_end, pixel, pixel_end);
+        return;
     }
+    find_offsets(tap);
+    const index_t row_size = phases_ * row_width_;
+    reserve((channel_end - channel) * channel_rows_ * row_size);
     T* to = data_.data();
-    for (index_t c = channel; c < channel_end; ++c, to += channel_size_) {
-        for (const Section& section : sections_) copy_rows(c, section, to + section.base);
+    for (index_t c = channel; c < channel_end; ++c, to += channel_rows_ * row_size) {
+        for (const Section& section : sections_) {
+            copy_rows(c, section, to + section.base * row_size);
+        }
+    }
+}
+
+template <typename T>
+bool Slab<T>::fits(index_t channels) const {
+    return static_cast<double>(channels) * static_cast<double>(channel_rows_) *
+               static_cast<double>(phases_) * static_cast<double>(row_width_) <=
+           kLargestSlab;
+}
+
+template <typename T>
+void Slab<T>::reserve(index_t size) {
+    if (size + kPackSlack > capacity_) {
+        data_ = Buffer<T>(size + kPackSlack);
+        capacity_ = size + kPackSlack;
     }
 }
 
@@ -106,30 +139,51 @@ void Slab<T>::lay_out(index_t pixel, index_t pixel_end) {
     row_width_ = cols - 1 + ceil_div(window.span_w(), window.stride_w);
 
     sections_.clear();
-    channel_size_ = 0;
+    channel_rows_ = 0;
     while (pixel < pixel_end) {
         const index_t image = pixel / plane;
         const index_t last = std::min(pixel_end, (image + 1) * plane) - 1;
         const index_t row = pixel % plane / source_.ow, last_row = last % plane / source_.ow;
         const index_t rows = last_row - row + 1;
-        sections_.push_back({image, row, rows, channel_size_});
-        channel_size_ += in_rows(rows) * phases_ * row_width_;
+        sections_.push_back({image, row, rows, channel_rows_});
+        channel_rows_ += in_rows(rows);
         pixel = last + 1;
     }
 }
 
 template <typename T>
-void Slab<T>::find_offsets(index_t tap, index_t tap_end) {
+void Slab<T>::find_offsets(index_t tap) {
     const Window2d& window = source_.window;
     const index_t first_channel = tap / window.taps();
-    offsets_.resize(static_cast<std::size_t>(tap_end - tap));
     for (index_t& offset : offsets_) {
         const index_t channel = tap / window.taps() - first_channel;
         const index_t y = tap % window.taps() / window.kernel_w * window.dilation_h;
         const index_t x = tap % window.kernel_w * window.dilation_w;
-        offset = channel * channel_size_ +
-                 (y * phases_ + x % window.stride_w) * row_width_ + x / window.stride_w;
+        offset = ((channel * channel_rows_ + y) * phases_ + x % window.stride_w) * row_width_ +
+                 x / window.stride_w;
         ++tap;
+    }
+}
+
+template <typename T>
+void Slab<T>::gather(index_t tap, index_t tap_end, index_t pixel, index_t pixel_end) {
+    const Window2d& window = source_.window;
+    const index_t count = pixel_end - pixel, plane = source_.oh * source_.ow;
+    reserve((tap_end - tap) * count);
+    T* to = data_.data();
+    for (index_t t = tap; t < tap_end; ++t) {
+        offsets_[static_cast<std::size_t>(t - tap)] = (t - tap) * count;
+        const index_t channel = t / window.taps();
+        const index_t tap_y = t % window.taps() / window.kernel_w * window.dilation_h;
+        const index_t tap_x = t % window.kernel_w * window.dilation_w;
+        for (index_t p = pixel; p < pixel_end; ++p) {
+            const index_t y = p % plane / source_.ow * window.stride_h - window.pad_top + tap_y;
+            const index_t x = p % source_.ow * window.stride_w - window.pad_left + tap_x;
+            const bool inside = y >= 0 && y < source_.h && x >= 0 && x < source_.w;
+            *to++ = inside ? source_.data[p / plane * source_.image_stride +
+                                          (channel * source_.h + y) * source_.w + x]
+                           : T{0};
+        }
     }
 }
 
@@ -172,8 +226,12 @@ void Slab<T>::copy_row(const T* row, T* to) const {
 template <typename T>
 template <typename Runs>
 index_t Slab<T>::runs(index_t pixel, index_t pixel_end, Runs& runs) const {
+    if (gathered_) {
+        runs[0] = {pixel - first_pixel_, 0, pixel_end - pixel};
+        return 1;
+    }
     const index_t plane = source_.oh * source_.ow;
-    const index_t row_step = pitch_ * phases_ * row_width_;
+    const index_t row_size = phases_ * row_width_;
     index_t count = 0;
     for (index_t lane = 0, p = pixel; p < pixel_end;) {
         const Section& section =
@@ -181,7 +239,8 @@ index_t Slab<T>::runs(index_t pixel, index_t pixel_end, Runs& runs) const {
         const index_t row = p % plane / source_.ow, col = p % source_.ow;
         const index_t length = std::min(source_.ow - col, pixel_end - p);
         runs[static_cast<std::size_t>(count++)] = {
-            section.base + (row - section.row) * row_step + col - first_col_, lane, length};
+            (section.base + (row - section.row) * pitch_) * row_size + col - first_col_, lane,
+            length};
         lane += length;
         p += length;
     }

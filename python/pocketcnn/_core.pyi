@@ -1,0 +1,149 @@
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Every function takes C-contiguous arrays of one dtype, float32 or float64, and answers in it.
+_T = TypeVar("_T", np.float32, np.float64)
+_Pair = tuple[int, int]
+_Sides = tuple[int, int, int, int]
+_Shape = tuple[int, ...]
+
+def conv2d(
+    x: NDArray[_T],
+    weight: NDArray[_T],
+    bias: NDArray[_T] | None,
+    stride: _Pair,
+    padding: _Sides,
+    dilation: _Pair,
+    groups: int,
+) -> NDArray[_T]: ...
+def conv2d_input_grad(
+    grad: NDArray[_T],
+    weight: NDArray[_T],
+    x_shape: _Shape,
+    stride: _Pair,
+    padding: _Sides,
+    dilation: _Pair,
+    groups: int,
+) -> NDArray[_T]: ...
+def conv2d_weight_grad(
+    grad: NDArray[_T],
+    x: NDArray[_T],
+    kernel_size: _Pair,
+    stride: _Pair,
+    padding: _Sides,
+    dilation: _Pair,
+    groups: int,
+) -> NDArray[_T]: ...
+def conv2d_bias_grad(grad: NDArray[_T]) -> NDArray[_T]: ...
+def im2col(
+    x: NDArray[_T], kernel_size: _Pair, stride: _Pair, padding: _Sides, dilation: _Pair
+) -> NDArray[_T]: ...
+def col2im(
+    col: NDArray[_T],
+    input_shape: _Shape,
+    kernel_size: _Pair,
+    stride: _Pair,
+    padding: _Sides,
+    dilation: _Pair,
+) -> NDArray[_T]: ...
+def max_pool2d(
+    x: NDArray[_T],
+    kernel_size: _Pair,
+    stride: _Pair,
+    padding: _Sides,
+    dilation: _Pair,
+    ceil_mode: bool,
+) -> tuple[NDArray[_T], NDArray[np.int64]]: ...
+def max_pool2d_backward(
+    grad: NDArray[_T], argmax: NDArray[np.int64], input_shape: _Shape
+) -> NDArray[_T]: ...
+def avg_pool2d(
+    x: NDArray[_T],
+    kernel_size: _Pair,
+    stride: _Pair,
+    padding: _Sides,
+    ceil_mode: bool,
+    count_include_pad: bool,
+) -> NDArray[_T]: ...
+def avg_pool2d_backward(
+    grad: NDArray[_T],
+    input_shape: _Shape,
+    kernel_size: _Pair,
+    stride: _Pair,
+    padding: _Sides,
+    ceil_mode: bool,
+    count_include_pad: bool,
+) -> NDArray[_T]: ...
+def pool2d_output_shape(
+    input_shape: _Shape,
+    kernel_size: _Pair,
+    stride: _Pair,
+    padding: _Sides,
+    dilation: _Pair,
+    ceil_mode: bool,
+) -> _Sides: ...
+def linear(x: NDArray[_T], weight: NDArray[_T], bias: NDArray[_T] | None) -> NDArray[_T]: ...
+def linear_input_grad(grad: NDArray[_T], weight: NDArray[_T]) -> NDArray[_T]: ...
+def linear_weight_grad(grad: NDArray[_T], x: NDArray[_T]) -> NDArray[_T]: ...
+def linear_bias_grad(grad: NDArray[_T]) -> NDArray[_T]: ...
+def relu(x: NDArray[_T]) -> NDArray[_T]: ...
+def relu_backward(grad: NDArray[_T], out: NDArray[_T]) -> NDArray[_T]: ...
+def sigmoid(x: NDArray[_T]) -> NDArray[_T]: ...
+def sigmoid_backward(grad: NDArray[_T], out: NDArray[_T]) -> NDArray[_T]: ...
+def tanh(x: NDArray[_T]) -> NDArray[_T]: ...
+def tanh_backward(grad: NDArray[_T], out: NDArray[_T]) -> NDArray[_T]: ...
+def softmax(x: NDArray[_T], axis: int) -> NDArray[_T]: ...
+def softmax_backward(grad: NDArray[_T], out: NDArray[_T], axis: int) -> NDArray[_T]: ...
+def log_softmax(x: NDArray[_T], axis: int) -> NDArray[_T]: ...
+def log_softmax_backward(grad: NDArray[_T], out: NDArray[_T], axis: int) -> NDArray[_T]: ...
+def cross_entropy(
+    logits: NDArray[_T], target: NDArray[Any], label_smoothing: float
+) -> tuple[float, NDArray[_T]]: ...
+def sgd_update(
+    param: NDArray[_T],
+    grad: NDArray[_T],
+    velocity: NDArray[_T] | None,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+    nesterov: bool,
+) -> None: ...
+def adagrad_update(
+    param: NDArray[_T],
+    grad: NDArray[_T],
+    square_sum: NDArray[_T],
+    lr: float,
+    eps: float,
+    weight_decay: float,
+) -> None: ...
+def rmsprop_update(
+    param: NDArray[_T],
+    grad: NDArray[_T],
+    square_average: NDArray[_T],
+    lr: float,
+    alpha: float,
+    eps: float,
+    weight_decay: float,
+) -> None: ...
+def adam_update(
+    param: NDArray[_T],
+    grad: NDArray[_T],
+    m: NDArray[_T],
+    v: NDArray[_T],
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    step: int,
+) -> None: ...
+def get_num_threads() -> int: ...
+def set_num_threads(threads: int) -> None: ...
+def isa() -> str: ...
+def available_isas() -> list[str]: ...
+def use_isa(name: str) -> None: ...
+def memory_use() -> tuple[int, int]: ...
+def release_cached_memory() -> None: ...

@@ -1,0 +1,85 @@
+"""Convolution, pooling and what else a network computes, as functions of NumPy arrays.
+
+Every function checks its arguments, then makes one native call. Images and feature maps are
+(N, C, H, W). float32 and float64 are computed as they come; float16 and integers in float32,
+and float16 comes back as float16; different floats are promoted as NumPy does. Inputs are never
+modified; results are new C-contiguous arrays.
+
+``kernel_size``, ``stride`` and ``dilation`` are an int or (h, w); ``padding`` is an int, (h, w),
+((top, bottom), (left, right)), "same" or "valid". A window has
+``floor((in + pad - dilation * (kernel - 1) - 1) / stride) + 1`` positions along an axis.
+
+A wrong rank, size or value raises ValueError and a dtype that cannot be an image TypeError.
+"""
+
+from pocketcnn.functional.activation import (
+    log_softmax,
+    log_softmax_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    softmax,
+    softmax_backward,
+    tanh,
+    tanh_backward,
+)
+from pocketcnn.functional.column_matrix import (
+    col2im,
+    im2col,
+)
+from pocketcnn.functional.convolution import (
+    conv2d,
+    conv2d_backward,
+)
+from pocketcnn.functional.dense import (
+    linear,
+    linear_backward,
+)
+from pocketcnn.functional.loss import (
+    cross_entropy,
+)
+from pocketcnn.functional.pooling import (
+    avg_pool2d,
+    avg_pool2d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+)
+from pocketcnn.functional.regularization import (
+    dropout,
+)
+from pocketcnn.functional.update import (
+    adagrad_update,
+    adam_update,
+    rmsprop_update,
+    sgd_update,
+)
+
+__all__ = [
+    "adagrad_update",
+    "adam_update",
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "col2im",
+    "conv2d",
+    "conv2d_backward",
+    "cross_entropy",
+    "dropout",
+    "im2col",
+    "linear",
+    "linear_backward",
+    "log_softmax",
+    "log_softmax_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "relu",
+    "relu_backward",
+    "rmsprop_update",
+    "sgd_update",
+    "sigmoid",
+    "sigmoid_backward",
+    "softmax",
+    "softmax_backward",
+    "tanh",
+    "tanh_backward",
+]

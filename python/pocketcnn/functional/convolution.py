@@ -1,0 +1,141 @@
+"""Convolution and its gradients."""
+
+from __future__ import annotations
+
+import numpy.typing as npt
+
+from pocketcnn import _core
+from pocketcnn.arguments import (
+    Array,
+    IntOrPair,
+    Padding,
+    array,
+    compute_dtypes,
+    contiguous,
+    integer,
+    output_size,
+    require_shape,
+    restore,
+    window,
+)
+
+ALGORITHMS = ("auto", "im2col")
+
+
+def _check_convolution(x: Array, weight: Array, groups: int, algorithm: str) -> int:
+    groups = integer("groups", groups, 1)
+    if 0 in weight.shape:
+        raise ValueError(f"weight has shape {weight.shape}, but none of its sizes may be 0")
+    if x.shape[1] != weight.shape[1] * groups:
+        takes = f"{weight.shape[1]}" if groups == 1 else f"{weight.shape[1]} in {groups} groups"
+        raise ValueError(f"x has {x.shape[1]} channels, but weight {weight.shape} takes {takes}")
+    if weight.shape[0] % groups:
+        raise ValueError(f"groups {groups} must divide the {weight.shape[0]} filters of weight")
+    if algorithm not in ALGORITHMS:
+        raise ValueError(f"algorithm is {algorithm!r}, but must be one of {ALGORITHMS}")
+    return groups
+
+
+def conv2d(
+    x: npt.ArrayLike,
+    weight: npt.ArrayLike,
+    bias: npt.ArrayLike | None = None,
+    stride: IntOrPair = 1,
+    padding: Padding = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+    algorithm: str = "auto",
+) -> Array:
+    """Convolve images with filters (cross-correlation, as every deep-learning library has it).
+
+    Parameters
+    ----------
+    x : array_like (N, C, H, W)
+        Images.
+    weight : array_like (FN, C / groups, KH, KW)
+        Filters.
+    bias : array_like (FN,), optional
+        Added to each feature map.
+    stride, padding, dilation
+        The window; see the module's introduction.
+    groups : int
+        Each of as many equal parts of the channels meets its own part of the filters.
+    algorithm : {"auto", "im2col"}
+        How it is computed.
+
+    Returns
+    -------
+    ndarray (N, FN, OH, OW)
+        Feature maps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.arange(16.0).reshape(1, 1, 4, 4)
+    >>> conv2d(x, np.ones((1, 1, 3, 3)))[0, 0]
+    array([[45., 54.],
+           [81., 90.]])
+    """
+    x, weight = array("x", x, 4), array("weight", weight, 4)
+    groups = _check_convolution(x, weight, groups, algorithm)
+    _, strides, sides, dilations = window(x.shape, weight.shape[2:], stride, padding, dilation)
+    if bias is None:
+        compute, result = compute_dtypes(x, weight)
+    else:
+        bias = array("bias", bias, 1)
+        require_shape("bias", bias, (weight.shape[0],))
+        compute, result = compute_dtypes(x, weight, bias)
+        bias = contiguous(bias, compute)
+    y = _core.conv2d(
+        contiguous(x, compute),
+        contiguous(weight, compute),
+        bias,
+        strides,
+        sides,
+        dilations,
+        groups,
+    )
+    return restore(y, result)
+
+
+def conv2d_backward(
+    grad: npt.ArrayLike,
+    x: npt.ArrayLike,
+    weight: npt.ArrayLike,
+    stride: IntOrPair = 1,
+    padding: Padding = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+    input_grad: bool = True,
+    algorithm: str = "auto",
+) -> tuple[Array | None, Array, Array]:
+    """Gradients of a convolution.
+
+    Parameters
+    ----------
+    grad : array_like (N, FN, OH, OW)
+        Gradient of the loss with respect to the convolution's output.
+    x, weight, stride, padding, dilation, groups, algorithm
+        As :func:`conv2d` took them.
+    input_grad : bool
+        False leaves out dx, which a first layer does not need.
+
+    Returns
+    -------
+    dx : ndarray (N, C, H, W) or None
+    dweight : ndarray (FN, C / groups, KH, KW)
+    dbias : ndarray (FN,)
+    """
+    grad, x, weight = array("grad", grad, 4), array("x", x, 4), array("weight", weight, 4)
+    groups = _check_convolution(x, weight, groups, algorithm)
+    geometry = window(x.shape, weight.shape[2:], stride, padding, dilation)
+    size = output_size(x.shape[2], x.shape[3], geometry)
+    require_shape("grad", grad, (x.shape[0], weight.shape[0], *size))
+    compute, result = compute_dtypes(grad, x, weight)
+    grad, x = contiguous(grad, compute), contiguous(x, compute)
+    dx = None
+    if input_grad:
+        weight = contiguous(weight, compute)
+        dx = restore(_core.conv2d_input_grad(grad, weight, x.shape, *geometry[1:], groups), result)
+    dweight = _core.conv2d_weight_grad(grad, x, *geometry, groups)
+    return dx, restore(dweight, result), restore(_core.conv2d_bias_grad(grad), result)

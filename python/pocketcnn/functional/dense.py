@@ -1,0 +1,84 @@
+"""The fully connected layer and its gradients."""
+
+from __future__ import annotations
+
+import numpy.typing as npt
+
+from pocketcnn import _core
+from pocketcnn.arguments import (
+    Array,
+    array,
+    compute_dtypes,
+    contiguous,
+    require_shape,
+    restore,
+)
+
+
+def _check_features(x: Array, weight: Array) -> None:
+    if x.shape[1] != weight.shape[1]:
+        raise ValueError(
+            f"x has {x.shape[1]} features, but weight {weight.shape} takes {weight.shape[1]}"
+        )
+
+
+def linear(x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike | None = None) -> Array:
+    """Compute ``x @ weight.T + bias``, the fully connected layer.
+
+    Parameters
+    ----------
+    x : array_like (N, in)
+    weight : array_like (out, in)
+    bias : array_like (out,), optional
+
+    Returns
+    -------
+    ndarray (N, out)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> linear([[1.0, 2.0]], [[3.0, 4.0], [5.0, 6.0]], [0.5, 0.0])
+    array([[11.5, 17. ]])
+    """
+    x, weight = array("x", x, 2), array("weight", weight, 2)
+    _check_features(x, weight)
+    if bias is None:
+        compute, result = compute_dtypes(x, weight)
+    else:
+        bias = array("bias", bias, 1)
+        require_shape("bias", bias, (weight.shape[0],))
+        compute, result = compute_dtypes(x, weight, bias)
+        bias = contiguous(bias, compute)
+    return restore(_core.linear(contiguous(x, compute), contiguous(weight, compute), bias), result)
+
+
+def linear_backward(
+    grad: npt.ArrayLike, x: npt.ArrayLike, weight: npt.ArrayLike, input_grad: bool = True
+) -> tuple[Array | None, Array, Array]:
+    """Gradients of :func:`linear`.
+
+    Parameters
+    ----------
+    grad : array_like (N, out)
+    x : array_like (N, in)
+    weight : array_like (out, in)
+    input_grad : bool
+        False leaves out dx, which a first layer does not need.
+
+    Returns
+    -------
+    dx : ndarray (N, in) or None
+    dweight : ndarray (out, in)
+    dbias : ndarray (out,)
+    """
+    grad, x, weight = array("grad", grad, 2), array("x", x, 2), array("weight", weight, 2)
+    _check_features(x, weight)
+    require_shape("grad", grad, (x.shape[0], weight.shape[0]))
+    compute, result = compute_dtypes(grad, x, weight)
+    grad, x = contiguous(grad, compute), contiguous(x, compute)
+    dx = None
+    if input_grad:
+        dx = restore(_core.linear_input_grad(grad, contiguous(weight, compute)), result)
+    dweight, dbias = _core.linear_weight_grad(grad, x), _core.linear_bias_grad(grad)
+    return dx, restore(dweight, result), restore(dbias, result)

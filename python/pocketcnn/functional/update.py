@@ -1,0 +1,123 @@
+"""One step of each optimiser, in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pocketcnn import _core
+from pocketcnn.arguments import (
+    Array,
+    integer,
+    number,
+)
+
+
+def _update(
+    function: Callable[..., None],
+    arrays: dict[str, Array | None],
+    settings: dict[str, float],
+    *options: Any,
+) -> None:
+    """Check that the arrays can be updated in place together, then do it."""
+    param = arrays["param"]
+    for name, a in arrays.items():
+        if a is None:
+            continue
+        if not isinstance(a, np.ndarray) or a.dtype not in (np.float32, np.float64):
+            raise TypeError(f"{name} must be an array of float32 or float64")
+        if not isinstance(param, np.ndarray) or a.dtype != param.dtype:
+            raise TypeError(f"{name} has dtype {a.dtype}, but param another")
+        if a.shape != param.shape:
+            raise ValueError(f"{name} has shape {a.shape}, but param has {param.shape}")
+        if not a.flags.c_contiguous or not a.flags.aligned:
+            raise ValueError(f"{name} must be C-contiguous to be updated in place")
+        if not a.flags.writeable and name != "grad":
+            raise ValueError(f"{name} is read-only, but is updated in place")
+    numbers = [number(name, value, -np.inf, np.inf) for name, value in settings.items()]
+    function(*arrays.values(), *numbers, *options)
+
+
+def sgd_update(
+    param: Array,
+    grad: Array,
+    velocity: Array | None,
+    *,
+    lr: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+) -> None:
+    """One step of stochastic gradient descent, in place.
+
+    With g = grad + weight_decay * param: ``velocity = momentum * velocity + g`` and
+    ``param -= lr * velocity``, or with nesterov ``param -= lr * (g + momentum * velocity)``.
+    velocity may be None where there is no momentum.
+    """
+    settings = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+    if velocity is None and momentum:
+        raise ValueError(f"velocity is None, but momentum is {momentum!r}")
+    arrays = {"param": param, "grad": grad, "velocity": velocity}
+    _update(_core.sgd_update, arrays, settings, bool(nesterov))
+
+
+def adagrad_update(
+    param: Array, grad: Array, square_sum: Array, *, lr: float, eps: float, weight_decay: float
+) -> None:
+    """One step of AdaGrad (Duchi et al., 2011), in place; see :func:`sgd_update` for g.
+
+    ``square_sum += g ** 2; param -= lr * g / (sqrt(square_sum) + eps)``.
+    """
+    arrays: dict[str, Array | None] = {"param": param, "grad": grad, "square_sum": square_sum}
+    settings = {"lr": lr, "eps": eps, "weight_decay": weight_decay}
+    _update(_core.adagrad_update, arrays, settings)
+
+
+def rmsprop_update(
+    param: Array,
+    grad: Array,
+    square_average: Array,
+    *,
+    lr: float,
+    alpha: float,
+    eps: float,
+    weight_decay: float,
+) -> None:
+    """One step of RMSprop (Hinton, lecture 6e, 2012), in place; see :func:`sgd_update` for g.
+
+    ``square_average = alpha * square_average + (1 - alpha) * g ** 2`` and
+    ``param -= lr * g / (sqrt(square_average) + eps)``.
+    """
+    arrays: dict[str, Array | None] = {
+        "param": param,
+        "grad": grad,
+        "square_average": square_average,
+    }
+    settings = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay}
+    _update(_core.rmsprop_update, arrays, settings)
+
+
+def adam_update(
+    param: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    *,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    step: int,
+) -> None:
+    """One step of Adam (Kingma and Ba, 2015), in place; `step` counts from 1.
+
+    With decoupled weight decay it is AdamW (Loshchilov and Hutter, 2019): param shrinks by
+    ``lr * weight_decay`` of itself, and g = grad; else see :func:`sgd_update` for g.
+    """
+    arrays: dict[str, Array | None] = {"param": param, "grad": grad, "m": m, "v": v}
+    settings = {"lr": lr, "beta1": beta1, "beta2": beta2, "eps": eps, "weight_decay": weight_decay}
+    _update(_core.adam_update, arrays, settings, bool(decoupled), integer("step", step, 1))
