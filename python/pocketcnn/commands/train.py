@@ -84,7 +84,7 @@ def train(arguments: argparse.Namespace) -> None:
     files = _write_results(folder, net, trainer.history, options, dataset)
     epochs, total = len(trainer.history), len(dataset.t_test)
     _write_run(folder, options, dataset, {"epochs": epochs, "loss": loss, "accuracy": accuracy})
-    _say(quiet, f"\ntrained {epochs} epochs in {format_seconds(seconds)}")
+    _say(quiet, f"\ntrained {epochs} epoch{'s' * (epochs != 1)} in {format_seconds(seconds)}")
     print(
         f"{dataset.test} accuracy {accuracy:.2%} ({round(accuracy * total):,} of {total:,}), "
         f"loss {loss:.4f}"
@@ -150,9 +150,11 @@ def _plan(arguments: argparse.Namespace) -> tuple[Options, Path | None, bool]:
 
 
 def _make_net(options: Options, dataset: Dataset) -> ConvNet:
-    return MODELS[options.model](
-        len(dataset.classes), input_shape=dataset.x_train.shape[1:], seed=options.seed
-    )
+    shape = dataset.x_train.shape[1:]
+    try:
+        return MODELS[options.model](len(dataset.classes), input_shape=shape, seed=options.seed)
+    except ValueError as error:
+        raise ValueError(f"{options.model} does not take images {shape}: {error}") from error
 
 
 def _make_optimizer(options: Options) -> optim.Optimizer:

@@ -168,7 +168,9 @@ def _download(folder: Path) -> _Files:
     try:
         import pooch  # type: ignore[import-untyped]  # it has no type hints
     except ImportError as error:
-        raise FileNotFoundError(_advice(folder, "pooch is not installed")) from error
+        raise FileNotFoundError(
+            _advice(folder, "pooch is not installed", "Install it (pip install 'pocketcnn[data]')")
+        ) from error
     folder.mkdir(parents=True, exist_ok=True)
     logger = pooch.get_logger()
     level = logger.level
@@ -202,13 +204,12 @@ def _download_one(name: str, checksum: str, folder: Path) -> Path:
             return path.replace(folder / file_name)
         path.unlink()
         reason = f"{mirror}{file_name} has a wrong checksum"
-    raise FileNotFoundError(_advice(folder, reason))
+    raise FileNotFoundError(_advice(folder, reason, "Go online"))
 
 
-def _advice(folder: Path, reason: str) -> str:
+def _advice(folder: Path, reason: str, remedy: str) -> str:
     return (
-        f"MNIST is not on this machine and could not be downloaded: {reason}. Put its four "
-        f"files (from {MIRRORS[0]}) into {folder} or a folder that POCKETCNN_DATA names, "
-        "or install the downloader (pip install 'pocketcnn[data]') and go online; "
-        "pocketcnn.data.digits() needs neither"
+        f"MNIST is not on this machine and could not be downloaded: {reason}. {remedy}, or put "
+        f"its four files (from {MIRRORS[0]}) into {folder} or into a folder that POCKETCNN_DATA "
+        "names; pocketcnn.data.digits() needs neither"
     )
