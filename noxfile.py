@@ -53,7 +53,10 @@ def wheel(session: nox.Session) -> Path:
 
 def install_wheel(session: nox.Session, extra: str, *requirements: str) -> None:
     """Install the wheel with one of its extras, and what else the session needs."""
-    install(session, f"pocketcnn[{extra}] @ {wheel(session).as_uri()}", *requirements)
+    built = wheel(session)
+    install(session, f"pocketcnn[{extra}] @ {built.as_uri()}", *requirements)
+    # In an environment used again (nox -R) pip would keep an older build of the same version.
+    session.install("--force-reinstall", "--no-deps", str(built))
 
 
 def install_native_tools(session: nox.Session) -> None:
