@@ -63,6 +63,15 @@ def test_forced_isa_passes_the_tests_of_functional(isa: str) -> None:
     assert " passed" in result.stdout
 
 
+def test_show_config_names_what_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    config.show_config()
+    shown = capsys.readouterr().out
+    rows = dict(line.split(maxsplit=1) for line in shown.splitlines())
+    assert config.isa() in shown
+    assert rows["threads"] == str(config.get_num_threads())
+    assert {"pocketcnn", "numpy", "python"} <= set(rows)
+
+
 @pytest.mark.parametrize("name", ["sse9", "AVX-1024", " "])
 def test_unknown_isa_is_an_error_at_import(name: str) -> None:
     result = _run(name, "import pocketcnn.functional")
