@@ -62,6 +62,16 @@ def test_linear_backward(size: tuple[int, int, int], dtype: npt.DTypeLike) -> No
         assert_sum_close(a, e, m, k)
 
 
+def test_input_grad_false_leaves_dx_out() -> None:
+    drawn = _draw((9, 31, 17), np.float32)
+    operands = drawn["grad"], drawn["x"], drawn["weight"]
+    _, dweight, dbias = F.linear_backward(*operands)
+    result = F.linear_backward(*operands, input_grad=False)
+    assert result[0] is None
+    np.testing.assert_array_equal(result[1], dweight)
+    np.testing.assert_array_equal(result[2], dbias)
+
+
 def test_a_row_does_not_depend_on_the_other_rows() -> None:
     """NaN in one image leaves the rest of the batch alone."""
     drawn = _draw((19, 33, 21), np.float32)

@@ -72,8 +72,7 @@ def test_steps_follow_the_definition(
     for step, grad in enumerate(grads, start=1):
         extra = {"step": step} if name == "adam" else {}
         kept = grad.copy()
-        # The function returns None by contract; its value is what is tested here.
-        result: object = _native(name)(param, grad, *state, **options, **extra)  # type: ignore[func-returns-value]
+        result: object = _native(name)(param, grad, *state, **options, **extra)
         assert result is None
         np.testing.assert_array_equal(grad, kept)
         expected, *expected_state = getattr(reference_optim, name)(
