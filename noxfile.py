@@ -55,7 +55,7 @@ def install_wheel(session: nox.Session, extra: str, *requirements: str) -> None:
     """Install the wheel with one of its extras, and what else the session needs."""
     built = wheel(session)
     install(session, f"pocketcnn[{extra}] @ {built.as_uri()}", *requirements)
-    # In an environment used again (nox -R) pip would keep an older build of the same version.
+    # In an environment used again (nox -r) pip would keep an older build of the same version.
     session.install("--force-reinstall", "--no-deps", str(built))
 
 
