@@ -15,11 +15,11 @@ from typing import NoReturn, TypeAlias
 
 from pocketcnn import __version__
 from pocketcnn.commands import bench, tools, train
-from pocketcnn.commands.train import MODELS, OPTIMIZERS, Options
+from pocketcnn.commands.train import ADAM_RATES, MODELS, OPTIMIZERS, RATES, Options
 from pocketcnn.config import set_num_threads
 
 Command = Callable[[argparse.Namespace], None]
-Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Subparsers: TypeAlias = "argparse._SubParsersAction[_Parser]"
 
 # What may change when a run is continued: nothing that decides its bits.
 RESUMABLE = {"epochs"}
@@ -160,8 +160,13 @@ def _add_train(commands: Subparsers) -> argparse.ArgumentParser:
     how.add_argument(
         "--optimizer", choices=OPTIMIZERS, help=f"how weights are updated ({default.optimizer})"
     )
-    rates = ", ".join(f"{name} {rate}" for name, (_, rate) in OPTIMIZERS.items())
-    how.add_argument("--lr", type=_not_negative, metavar="RATE", help=f"learning rate ({rates})")
+    rates = ", ".join(f"{name} {rate}" for name, rate in (ADAM_RATES | RATES).items())
+    how.add_argument(
+        "--lr",
+        type=_not_negative,
+        metavar="RATE",
+        help=f"learning rate (adam and adamw by the network, others by the optimizer: {rates})",
+    )
     how.add_argument(
         "--momentum",
         type=_share,
