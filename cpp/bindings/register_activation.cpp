@@ -18,17 +18,16 @@ void define(py::module_& module, const std::string& name, Activation f) {
             return y;
         },
         py::arg("x").noconvert());
-    module.def(
-        (name + "_backward").c_str(),
-        [f](const Array<T>& grad, const Array<T>& y) {
-            require_size(grad, y.size(), "grad");
-            Array<T> dx = new_array_like(y);
-            T* to = dx.mutable_data();
-            const py::gil_scoped_release release;
-            activate_grad(f, grad.data(), y.data(), to, y.size());
-            return dx;
-        },
-        py::arg("grad").noconvert(), py::arg("out").noconvert());
+    module.def((name + "_backward").c_str(),
+               [f](const Array<T>& grad, const Array<T>& y) {
+                   require_size(grad, y.size(), "grad");
+                   Array<T> dx = new_array_like(y);
+                   T* to = dx.mutable_data();
+                   const py::gil_scoped_release release;
+                   activate_grad(f, grad.data(), y.data(), to, y.size());
+                   return dx;
+               },
+               py::arg("grad").noconvert(), py::arg("out").noconvert());
 }
 
 }  // namespace

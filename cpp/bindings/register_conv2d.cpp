@@ -53,8 +53,7 @@ void define(py::module_& module) {
             const Shape4 dy = shape4(grad), in = shape4(x);
             const Conv2d conv = {window2d(kernel, stride, padding, dilation), dy.c, groups};
             conv2d_output_shape(in, conv);
-            Array<T> dweight =
-                new_image<T>(Shape4{dy.c, in.c / groups, kernel[0], kernel[1]});
+            Array<T> dweight = new_image<T>(Shape4{dy.c, in.c / groups, kernel[0], kernel[1]});
             T* out = dweight.mutable_data();
             const py::gil_scoped_release release;
             conv2d_weight_grad<T>(image(grad), image(x), conv, out);
@@ -76,6 +75,8 @@ void define(py::module_& module) {
 
 }  // namespace
 
-void register_conv2d(py::module_& module) { POCKETCNN_FOR_TYPES(define, module); }
+void register_conv2d(py::module_& module) {
+    POCKETCNN_FOR_TYPES(define, module);
+}
 
 }  // namespace pocketcnn::bindings

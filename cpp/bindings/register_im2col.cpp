@@ -18,8 +18,8 @@ void define(py::module_& module) {
             validate(window, in.h, in.w);
             validate(Shape4{in.n, in.c * window.taps(), window.out_h(in.h), window.out_w(in.w)},
                      "the column matrix");
-            Array<T> columns = new_array<T>({in.n * window.out_h(in.h) * window.out_w(in.w),
-                                             in.c * window.taps()});
+            Array<T> columns = new_array<T>(
+                {in.n * window.out_h(in.h) * window.out_w(in.w), in.c * window.taps()});
             const MatrixView<T> out = mutable_matrix(columns);
             const py::gil_scoped_release release;
             im2col<T>(image(x), window, out);
@@ -46,6 +46,8 @@ void define(py::module_& module) {
 
 }  // namespace
 
-void register_im2col(py::module_& module) { POCKETCNN_FOR_TYPES(define, module); }
+void register_im2col(py::module_& module) {
+    POCKETCNN_FOR_TYPES(define, module);
+}
 
 }  // namespace pocketcnn::bindings

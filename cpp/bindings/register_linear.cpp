@@ -56,6 +56,8 @@ void define(py::module_& module) {
 
 }  // namespace
 
-void register_linear(py::module_& module) { POCKETCNN_FOR_TYPES(define, module); }
+void register_linear(py::module_& module) {
+    POCKETCNN_FOR_TYPES(define, module);
+}
 
 }  // namespace pocketcnn::bindings

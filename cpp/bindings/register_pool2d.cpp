@@ -67,8 +67,7 @@ void define(py::module_& module) {
             return dx;
         },
         py::arg("grad").noconvert(), py::arg("input_shape"), py::arg("kernel_size"),
-        py::arg("stride"), py::arg("padding"), py::arg("ceil_mode"),
-        py::arg("count_include_pad"));
+        py::arg("stride"), py::arg("padding"), py::arg("ceil_mode"), py::arg("count_include_pad"));
 }
 
 }  // namespace

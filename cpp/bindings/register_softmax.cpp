@@ -35,18 +35,17 @@ void define(py::module_& module, const std::string& name, Forward<T> forward,
             return y;
         },
         py::arg("x").noconvert(), py::arg("axis"));
-    module.def(
-        (name + "_backward").c_str(),
-        [backward](const Array<T>& grad, const Array<T>& y, int axis) {
-            require_size(grad, y.size(), "grad");
-            const AxisShape shape = axis_shape(y, axis);
-            Array<T> dx = new_array_like(y);
-            T* to = dx.mutable_data();
-            const py::gil_scoped_release release;
-            if (y.size() > 0) backward(grad.data(), y.data(), shape, to);
-            return dx;
-        },
-        py::arg("grad").noconvert(), py::arg("out").noconvert(), py::arg("axis"));
+    module.def((name + "_backward").c_str(),
+               [backward](const Array<T>& grad, const Array<T>& y, int axis) {
+                   require_size(grad, y.size(), "grad");
+                   const AxisShape shape = axis_shape(y, axis);
+                   Array<T> dx = new_array_like(y);
+                   T* to = dx.mutable_data();
+                   const py::gil_scoped_release release;
+                   if (y.size() > 0) backward(grad.data(), y.data(), shape, to);
+                   return dx;
+               },
+               py::arg("grad").noconvert(), py::arg("out").noconvert(), py::arg("axis"));
 }
 
 /// Target is index_t for labels, or T for rows of target weights.
@@ -67,8 +66,7 @@ void define_cross_entropy(py::module_& module) {
             }
             return py::make_tuple(loss, dlogits);
         },
-        py::arg("logits").noconvert(), py::arg("target").noconvert(),
-        py::arg("label_smoothing"));
+        py::arg("logits").noconvert(), py::arg("target").noconvert(), py::arg("label_smoothing"));
 }
 
 template <typename T>
@@ -81,6 +79,8 @@ void define_all(py::module_& module) {
 
 }  // namespace
 
-void register_softmax(py::module_& module) { POCKETCNN_FOR_TYPES(define_all, module); }
+void register_softmax(py::module_& module) {
+    POCKETCNN_FOR_TYPES(define_all, module);
+}
 
 }  // namespace pocketcnn::bindings

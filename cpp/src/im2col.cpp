@@ -23,8 +23,7 @@ Shape4 check(const Shape4& x, const Window2d& window, index_t rows, index_t cols
 /// Calls body(tap, x_offset) for the taps of one channel whose place lies inside the image, for
 /// the window of output pixel (oy, ox).
 template <typename Body>
-void for_inside_taps(const Window2d& window, const Shape4& x, index_t oy, index_t ox,
-                     Body&& body) {
+void for_inside_taps(const Window2d& window, const Shape4& x, index_t oy, index_t ox, Body&& body) {
     const index_t top = oy * window.stride_h - window.pad_top;
     const index_t left = ox * window.stride_w - window.pad_left;
     for (index_t ky = 0; ky < window.kernel_h; ++ky) {
@@ -68,7 +67,8 @@ void col2im(MatrixView<const T> columns, const Window2d& window, ImageView<T> x)
         const index_t c = i % x.shape.c;
         T* plane = x.data + i * x.shape.plane();
         std::fill_n(plane, x.shape.plane(), T{0});
-        const T* taps = columns.data + i / x.shape.c * grid.plane() * columns.cols + c * window.taps();
+        const T* taps =
+            columns.data + i / x.shape.c * grid.plane() * columns.cols + c * window.taps();
         for (index_t pixel = 0; pixel < grid.plane(); ++pixel, taps += columns.cols) {
             for_inside_taps(window, x.shape, pixel / grid.w, pixel % grid.w,
                             [&](index_t tap, index_t place) { plane[place] += taps[tap]; });

@@ -44,8 +44,8 @@ void linear(MatrixView<const T> x, MatrixView<const T> weight, const T* bias, Ma
 template <typename T>
 void linear_input_grad(MatrixView<const T> dy, MatrixView<const T> weight, MatrixView<T> dx) {
     require(dy.cols == weight.rows && dx.rows == dy.rows && dx.cols == weight.cols);
-    multiply<T>({dy.data, dy.rows, dy.cols, 1}, {weight.data, weight.cols, 1, weight.cols},
-                dy.cols, nullptr, dx.data);
+    multiply<T>({dy.data, dy.rows, dy.cols, 1}, {weight.data, weight.cols, 1, weight.cols}, dy.cols,
+                nullptr, dx.data);
 }
 
 template <typename T>
@@ -68,9 +68,9 @@ void linear_bias_grad(MatrixView<const T> dy, T* dbias) {
 }
 
 #define POCKETCNN_INSTANTIATE(T)                                                               \
-    template void linear(MatrixView<const T>, MatrixView<const T>, const T*, MatrixView<T>);    \
-    template void linear_input_grad(MatrixView<const T>, MatrixView<const T>, MatrixView<T>);   \
-    template void linear_weight_grad(MatrixView<const T>, MatrixView<const T>, MatrixView<T>);  \
+    template void linear(MatrixView<const T>, MatrixView<const T>, const T*, MatrixView<T>);   \
+    template void linear_input_grad(MatrixView<const T>, MatrixView<const T>, MatrixView<T>);  \
+    template void linear_weight_grad(MatrixView<const T>, MatrixView<const T>, MatrixView<T>); \
     template void linear_bias_grad(MatrixView<const T>, T*);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)

@@ -25,8 +25,7 @@ void sgd_update(const Sgd& sgd, const T* grad, T* velocity, T* param, index_t si
 }
 
 template <typename T>
-void adagrad_update(const AdaGrad& adagrad, const T* grad, T* square_sum, T* param,
-                    index_t size) {
+void adagrad_update(const AdaGrad& adagrad, const T* grad, T* square_sum, T* param, index_t size) {
     const AdaGradStep step = {adagrad.lr, adagrad.eps, adagrad.weight_decay};
     const Kernels<T>& kernel = kernels<T>();
     parallel_ranges(size, kGrain, kCost, [&](index_t i, index_t end) {
@@ -62,10 +61,10 @@ void adam_update(const Adam& adam, const T* grad, T* m, T* v, T* param, index_t 
     });
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                                     \
-    template void sgd_update(const Sgd&, const T*, T*, T*, index_t);                  \
-    template void adagrad_update(const AdaGrad&, const T*, T*, T*, index_t);          \
-    template void rmsprop_update(const RmsProp&, const T*, T*, T*, index_t);          \
+#define POCKETCNN_INSTANTIATE(T)                                             \
+    template void sgd_update(const Sgd&, const T*, T*, T*, index_t);         \
+    template void adagrad_update(const AdaGrad&, const T*, T*, T*, index_t); \
+    template void rmsprop_update(const RmsProp&, const T*, T*, T*, index_t); \
     template void adam_update(const Adam&, const T*, T*, T*, T*, index_t);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)

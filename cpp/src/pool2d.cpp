@@ -56,8 +56,7 @@ void require_inside_taps(const Axis& axis, const char* name) {
     for (index_t o = 0; o < axis.out; ++o) {
         const Axis::Range range = axis.inside(o);
         if (range.first >= range.last) {
-            throw std::invalid_argument(std::string(name) +
-                                        ": a dilated window sees only padding");
+            throw std::invalid_argument(std::string(name) + ": a dilated window sees only padding");
         }
     }
 }
@@ -184,8 +183,7 @@ void max_pool2d_grad(ImageView<const T> dy, const index_t* argmax, ImageView<T> 
 }
 
 template <typename T>
-void avg_pool2d(ImageView<const T> x, const Pool2d& pool, bool count_include_pad,
-                ImageView<T> y) {
+void avg_pool2d(ImageView<const T> x, const Pool2d& pool, bool count_include_pad, ImageView<T> y) {
     require_shape(y.shape, pool2d_output_shape(x.shape, pool), "y");
     const Axes a = axes(x.shape, pool);
     const double work = static_cast<double>(y.shape.size() * pool.window.taps());
@@ -227,10 +225,10 @@ void avg_pool2d_grad(ImageView<const T> dy, const Pool2d& pool, bool count_inclu
     });
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                                              \
-    template void max_pool2d(ImageView<const T>, const Pool2d&, ImageView<T>, index_t*);       \
-    template void max_pool2d_grad(ImageView<const T>, const index_t*, ImageView<T>);           \
-    template void avg_pool2d(ImageView<const T>, const Pool2d&, bool, ImageView<T>);           \
+#define POCKETCNN_INSTANTIATE(T)                                                         \
+    template void max_pool2d(ImageView<const T>, const Pool2d&, ImageView<T>, index_t*); \
+    template void max_pool2d_grad(ImageView<const T>, const index_t*, ImageView<T>);     \
+    template void avg_pool2d(ImageView<const T>, const Pool2d&, bool, ImageView<T>);     \
     template void avg_pool2d_grad(ImageView<const T>, const Pool2d&, bool, ImageView<T>);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)

@@ -69,8 +69,8 @@ double row_cross_entropy(const T* logits, index_t classes, const Target& target,
     for (index_t k = 0; k < classes; ++k) {
         const double log_probability = static_cast<double>(logits[k] - sum.largest) - sum.log_sum;
         dlogits[k] = static_cast<T>(
-            scale * (weight * static_cast<double>(std::exp(static_cast<T>(log_probability))) -
-                     target(k)));
+            scale *
+            (weight * static_cast<double>(std::exp(static_cast<T>(log_probability))) - target(k)));
     }
     return loss;
 }
@@ -171,18 +171,18 @@ double cross_entropy(MatrixView<const T> logits, const T* targets, double label_
     return mean_cross_entropy(
         logits,
         [&](index_t row, index_t k) {
-            return rest + (1.0 - label_smoothing) *
-                              static_cast<double>(targets[row * logits.cols + k]);
+            return rest +
+                   (1.0 - label_smoothing) * static_cast<double>(targets[row * logits.cols + k]);
         },
         dlogits);
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                                            \
-    template void softmax(const T*, const AxisShape&, T*);                                   \
-    template void log_softmax(const T*, const AxisShape&, T*);                               \
-    template void softmax_grad(const T*, const T*, const AxisShape&, T*);                    \
-    template void log_softmax_grad(const T*, const T*, const AxisShape&, T*);                \
-    template double cross_entropy(MatrixView<const T>, const index_t*, double, T*);          \
+#define POCKETCNN_INSTANTIATE(T)                                                    \
+    template void softmax(const T*, const AxisShape&, T*);                          \
+    template void log_softmax(const T*, const AxisShape&, T*);                      \
+    template void softmax_grad(const T*, const T*, const AxisShape&, T*);           \
+    template void log_softmax_grad(const T*, const T*, const AxisShape&, T*);       \
+    template double cross_entropy(MatrixView<const T>, const index_t*, double, T*); \
     template double cross_entropy(MatrixView<const T>, const T*, double, T*);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)

@@ -24,8 +24,7 @@ void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& 
 
 /// dx = the gradient of sum(dy * conv2d(x)) with respect to x. Overwrites dx.
 template <typename T>
-void conv2d_input_grad(ImageView<const T> dy, const T* weight, const Conv2d& conv,
-                       ImageView<T> dx);
+void conv2d_input_grad(ImageView<const T> dy, const T* weight, const Conv2d& conv, ImageView<T> dx);
 
 /// dweight = the same with respect to the weights. Overwrites dweight.
 template <typename T>

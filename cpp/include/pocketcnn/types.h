@@ -36,7 +36,11 @@ struct MatrixView {
     index_t cols = 0;
 };
 
-constexpr index_t ceil_div(index_t a, index_t b) { return (a + b - 1) / b; }
-constexpr index_t round_up(index_t a, index_t b) { return ceil_div(a, b) * b; }
+constexpr index_t ceil_div(index_t a, index_t b) {
+    return (a + b - 1) / b;
+}
+constexpr index_t round_up(index_t a, index_t b) {
+    return ceil_div(a, b) * b;
+}
 
 }  // namespace pocketcnn

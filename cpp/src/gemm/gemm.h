@@ -64,8 +64,10 @@ Partition partition(const Kernels<T>& kernels, index_t rows, index_t cols, index
     constexpr index_t enough_blocks = 16;
     const index_t col_step = block_cols(kernels, depth, ceil_div(cols, enough_blocks));
     const index_t col_blocks = ceil_div(cols, col_step);
-    const index_t row_parts = std::max<index_t>(1, enough_blocks / std::max<index_t>(1, col_blocks));
-    const index_t row_step = round_up(std::max<index_t>(1, ceil_div(rows, row_parts)), kernels.rows);
+    const index_t row_parts =
+        std::max<index_t>(1, enough_blocks / std::max<index_t>(1, col_blocks));
+    const index_t row_step =
+        round_up(std::max<index_t>(1, ceil_div(rows, row_parts)), kernels.rows);
     return {row_step, col_step, ceil_div(rows, row_step), col_blocks};
 }
 

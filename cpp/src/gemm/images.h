@@ -11,7 +11,7 @@ namespace pocketcnn::gemm {
 /// Left operand: rows are channels, depth is pixels across images.
 template <typename T>
 class LeftPixels {
-public:
+  public:
     LeftPixels(const Kernels<T>& kernels, const T* data, index_t channels, index_t image_stride,
                index_t plane)
         : kernels_(kernels),
@@ -34,7 +34,7 @@ public:
         return scratch;
     }
 
-private:
+  private:
     const Kernels<T>& kernels_;
     const T* data_;
     index_t channels_, image_stride_, plane_;
@@ -44,14 +44,10 @@ private:
 /// bias[row] where there is one.
 template <typename T>
 class StorePixels {
-public:
+  public:
     StorePixels(const Kernels<T>& kernels, T* data, index_t image_stride, index_t plane,
                 const T* bias)
-        : kernels_(kernels),
-          data_(data),
-          image_stride_(image_stride),
-          plane_(plane),
-          bias_(bias) {}
+        : kernels_(kernels), data_(data), image_stride_(image_stride), plane_(plane), bias_(bias) {}
 
     void tile(index_t row, index_t rows, index_t col, index_t cols, const T* values) const {
         const T* bias = bias_ != nullptr ? bias_ + row : nullptr;
@@ -65,7 +61,7 @@ public:
         }
     }
 
-private:
+  private:
     const Kernels<T>& kernels_;
     T* data_;
     index_t image_stride_, plane_;
@@ -76,7 +72,7 @@ private:
 /// output pixels of one image to the places in the input that those taps see.
 template <typename T>
 class AddWindows {
-public:
+  public:
     AddWindows(const Kernels<T>& kernels, T* image, index_t h, index_t w, const Window2d& window)
         : kernels_(kernels), image_(image), h_(h), w_(w), window_(window), ow_(window.out_w(w)) {}
 
@@ -91,7 +87,7 @@ public:
         }
     }
 
-private:
+  private:
     /// Adds consecutive output columns of one output row, as one tap sees them.
     void add_run(index_t tap, index_t oy, index_t ox, index_t length, const T* values) const {
         const index_t channel = tap / window_.taps(), in_window = tap % window_.taps();

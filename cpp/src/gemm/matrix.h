@@ -34,7 +34,7 @@ void pack_panel(const Kernels<T>& kernels, const Operand<T>& operand, index_t la
 /// Left operand that is packed where it is used.
 template <typename T>
 class LeftMatrix {
-public:
+  public:
     LeftMatrix(const Kernels<T>& kernels, const Operand<T>& operand)
         : kernels_(kernels), operand_(operand) {}
 
@@ -43,7 +43,7 @@ public:
         return scratch;
     }
 
-private:
+  private:
     const Kernels<T>& kernels_;
     Operand<T> operand_;
 };
@@ -51,7 +51,7 @@ private:
 /// Left operand that many blocks share: packed once, in parallel, whole.
 template <typename T>
 class PackedLeft {
-public:
+  public:
     PackedLeft(const Kernels<T>& kernels, const Operand<T>& operand, index_t depth)
         : rows_(kernels.rows), panel_size_(depth * rows_ + kPackSlack) {
         const index_t panels = ceil_div(operand.lanes, rows_);
@@ -68,7 +68,7 @@ public:
         return panels_.data() + row / rows_ * panel_size_ + depth * rows_;
     }
 
-private:
+  private:
     index_t rows_;
     index_t panel_size_;
     Buffer<T> panels_;
@@ -77,7 +77,7 @@ private:
 /// Right operand in memory as a matrix.
 template <typename T>
 class RightMatrix {
-public:
+  public:
     RightMatrix(const Kernels<T>& kernels, const Operand<T>& operand)
         : kernels_(kernels), operand_(operand) {}
 
@@ -89,7 +89,7 @@ public:
         }
     }
 
-private:
+  private:
     const Kernels<T>& kernels_;
     Operand<T> operand_;
 };
@@ -97,7 +97,7 @@ private:
 /// Stores tiles into a row-major matrix, adding bias[col] where there is one.
 template <typename T>
 class StoreMatrix {
-public:
+  public:
     StoreMatrix(const Kernels<T>& kernels, T* data, index_t stride, const T* bias = nullptr)
         : kernels_(kernels), data_(data), stride_(stride), bias_(bias) {}
 
@@ -109,7 +109,7 @@ public:
         }
     }
 
-private:
+  private:
     const Kernels<T>& kernels_;
     T* data_;
     index_t stride_;

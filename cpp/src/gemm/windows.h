@@ -19,9 +19,9 @@ namespace pocketcnn::gemm {
 /// One group's channels of a batch of images, with the output grid that a window makes of them.
 template <typename T>
 struct WindowedImages {
-    const T* data;              ///< first channel of the group in the first image
-    index_t images, channels;   ///< batch, and channels of the group
-    index_t image_stride;       ///< elements from one image to the next
+    const T* data;             ///< first channel of the group in the first image
+    index_t images, channels;  ///< batch, and channels of the group
+    index_t image_stride;      ///< elements from one image to the next
     index_t h, w;
     Window2d window;
     index_t oh, ow;
@@ -40,7 +40,7 @@ inline constexpr double kLargestSlab = 1 << 20;
 /// row a tap, gathered element by element.
 template <typename T>
 class Slab {
-public:
+  public:
     explicit Slab(const WindowedImages<T>& source)
         : source_(source),
           pitch_(std::min(source.window.stride_h, source.window.span_h())),
@@ -56,7 +56,7 @@ public:
     const index_t* offsets() const { return offsets_.data(); }
     const T* data() const { return data_.data(); }
 
-private:
+  private:
     /// The rows of one image that the block's pixels lie in.
     struct Section {
         index_t image;
@@ -250,7 +250,7 @@ index_t Slab<T>::runs(index_t pixel, index_t pixel_end, Runs& runs) const {
 /// Right operand: columns are output pixels, depth is taps (c, kh, kw).
 template <typename T>
 class RightWindows {
-public:
+  public:
     RightWindows(const Kernels<T>& kernels, const WindowedImages<T>& source)
         : kernels_(kernels), slab_(source) {}
 
@@ -267,7 +267,7 @@ public:
         }
     }
 
-private:
+  private:
     const Kernels<T>& kernels_;
     Slab<T> slab_;
 };
@@ -276,7 +276,7 @@ private:
 /// matrix, for the gradient of the weights.
 template <typename T>
 class RightTaps {
-public:
+  public:
     RightTaps(const Kernels<T>& kernels, const WindowedImages<T>& source)
         : kernels_(kernels), slab_(source) {}
 
@@ -295,7 +295,7 @@ public:
         }
     }
 
-private:
+  private:
     const Kernels<T>& kernels_;
     Slab<T> slab_;
     std::vector<LaneRun> runs_;

@@ -63,8 +63,8 @@ struct Kernels {
 
     /// panel[k][run.lane + i] = source[offsets[k] + run.source + i] for each run. Runs are in
     /// order of their lanes. Reads and writes up to kPackSlack elements past the last lane.
-    void (*pack_runs)(index_t depth, const index_t* offsets, const LaneRun* runs,
-                      index_t run_count, index_t width, const T* source, T* panel);
+    void (*pack_runs)(index_t depth, const index_t* offsets, const LaneRun* runs, index_t run_count,
+                      index_t width, const T* source, T* panel);
 
     /// y[i] += x[i]
     void (*add)(index_t size, const T* x, T* y);

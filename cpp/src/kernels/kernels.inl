@@ -46,6 +46,8 @@ constexpr KernelTable kTable = {POCKETCNN_TEXT(POCKETCNN_ISA), kKernels<float>, 
 
 }  // namespace
 
-const KernelTable& kernel_table() { return kTable; }
+const KernelTable& kernel_table() {
+    return kTable;
+}
 
 }  // namespace pocketcnn::POCKETCNN_ISA

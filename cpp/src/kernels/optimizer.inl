@@ -1,7 +1,11 @@
 // One step of each optimiser over a flat array; the formulas are in pocketcnn/optimizer.h.
 
-inline float square_root(float x) { return __builtin_sqrtf(x); }
-inline double square_root(double x) { return __builtin_sqrt(x); }
+inline float square_root(float x) {
+    return __builtin_sqrtf(x);
+}
+inline double square_root(double x) {
+    return __builtin_sqrt(x);
+}
 
 template <typename T>
 void sgd(const SgdStep& step, index_t size, const T* grad, T* velocity, T* param) {

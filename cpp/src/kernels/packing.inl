@@ -36,8 +36,8 @@ inline void transpose_square(index_t lanes, const T* source, index_t lane_stride
 }
 
 template <typename T>
-void pack_columns(index_t depth, index_t lanes, index_t width, const T* source,
-                  index_t lane_stride, T* panel) {
+void pack_columns(index_t depth, index_t lanes, index_t width, const T* source, index_t lane_stride,
+                  T* panel) {
     const index_t whole_depth = depth / kLanes<T> * kLanes<T>;
     for (index_t k = 0; k < whole_depth; k += kLanes<T>) {
         for (index_t lane = 0; lane < width; lane += kLanes<T>) {

@@ -43,7 +43,8 @@ double quota_v1(const std::string& folder) {
 }
 
 /// A quota may stand at any level between the process's own group and the root.
-double smallest_quota(const std::string& root, std::string group, double (*quota)(const std::string&)) {
+double smallest_quota(const std::string& root, std::string group,
+                      double (*quota)(const std::string&)) {
     double smallest = quota(root);
     while (group.size() > 1) {
         smallest = std::min(smallest, quota(root + group));

@@ -17,10 +17,14 @@ struct Isa {
     bool (*supported)();
 };
 
-bool always() { return true; }
+bool always() {
+    return true;
+}
 
 #if defined(__x86_64__)
-bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+bool has_avx2() {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
 bool has_avx512() {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
@@ -49,8 +53,7 @@ const KernelTable& find(std::string_view name, const char* source) {
         if (isa.table().name == name && isa.supported()) return isa.table();
     }
     throw std::invalid_argument(std::string(source) + " is '" + std::string(name) +
-                                "', but this machine and this build have: " +
-                                names_of_available());
+                                "', but this machine and this build have: " + names_of_available());
 }
 
 const KernelTable& choose() {
@@ -79,7 +82,9 @@ const Kernels<double>& kernels<double>() {
     return active().load()->f64;
 }
 
-std::string_view isa() { return active().load()->name; }
+std::string_view isa() {
+    return active().load()->name;
+}
 
 std::vector<std::string_view> available_isas() {
     std::vector<std::string_view> names;
@@ -89,6 +94,8 @@ std::vector<std::string_view> available_isas() {
     return names;
 }
 
-void use_isa(std::string_view name) { active() = &find(name, "isa"); }
+void use_isa(std::string_view name) {
+    active() = &find(name, "isa");
+}
 
 }  // namespace pocketcnn

@@ -34,7 +34,7 @@ std::size_t size_class(std::size_t bytes) {
 }
 
 class Pool {
-public:
+  public:
     void* allocate(std::size_t bytes);
     void release(void* block) noexcept;
     void trim(std::size_t keep) noexcept;
@@ -42,7 +42,7 @@ public:
 
     std::mutex mutex;
 
-private:
+  private:
     void* take(std::size_t size);
 
     std::multimap<std::size_t, Header*> free_;
@@ -106,7 +106,9 @@ void Pool::trim(std::size_t keep) noexcept {
     }
 }
 
-MemoryUse Pool::use() const { return {in_use_, cached_}; }
+MemoryUse Pool::use() const {
+    return {in_use_, cached_};
+}
 
 /// Never destroyed: arrays may outlive every static object. A fork must not copy a locked mutex.
 Pool& pool() {
@@ -120,7 +122,9 @@ Pool& pool() {
 
 }  // namespace
 
-void* pool_allocate(std::size_t bytes) { return pool().allocate(bytes); }
+void* pool_allocate(std::size_t bytes) {
+    return pool().allocate(bytes);
+}
 
 void pool_release(void* block) noexcept {
     if (block != nullptr) pool().release(block);

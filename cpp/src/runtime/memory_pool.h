@@ -21,7 +21,7 @@ void pool_release(void* block) noexcept;
 /// An array of T from the pool that lives as long as this object. Elements are not initialised.
 template <typename T>
 class Buffer {
-public:
+  public:
     Buffer() = default;
     explicit Buffer(index_t size) : data_(static_cast<T*>(pool_allocate(bytes(size)))) {}
     Buffer(Buffer&& other) noexcept : data_(std::exchange(other.data_, nullptr)) {}
@@ -36,7 +36,7 @@ public:
     /// The block itself; the caller must pool_release it.
     T* release() { return std::exchange(data_, nullptr); }
 
-private:
+  private:
     static std::size_t bytes(index_t size) {
         if (size < 0 || size > std::numeric_limits<index_t>::max() / index_t{sizeof(T)}) {
             throw std::bad_alloc();

@@ -17,8 +17,8 @@ namespace pocketcnn {
 template <typename Body>
 void parallel_for(index_t count, double work, Body&& body) {
     constexpr double small_work = 1 << 17;
-    const int threads = static_cast<int>(
-        std::min<index_t>(count, work < small_work ? 1 : get_num_threads()));
+    const int threads =
+        static_cast<int>(std::min<index_t>(count, work < small_work ? 1 : get_num_threads()));
     if (threads <= 1) {
         for (index_t i = 0; i < count; ++i) body(i);
         return;
@@ -42,9 +42,8 @@ void parallel_for(index_t count, double work, Body&& body) {
 /// whatever the number of threads. `cost` is the work of one element.
 template <typename Body>
 void parallel_ranges(index_t size, index_t grain, double cost, Body&& body) {
-    parallel_for(ceil_div(size, grain), cost * static_cast<double>(size), [&](index_t i) {
-        body(i * grain, std::min(size, (i + 1) * grain));
-    });
+    parallel_for(ceil_div(size, grain), cost * static_cast<double>(size),
+                 [&](index_t i) { body(i * grain, std::min(size, (i + 1) * grain)); });
 }
 
 }  // namespace pocketcnn

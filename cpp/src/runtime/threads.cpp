@@ -22,7 +22,8 @@ std::atomic<bool> forked{false};
 int default_threads() {
     const char* variable = std::getenv("OMP_NUM_THREADS");
     const long from_environment = variable != nullptr ? std::strtol(variable, nullptr, 10) : 0;
-    if (from_environment > 0) return static_cast<int>(std::min<long>(from_environment, kMaxThreads));
+    if (from_environment > 0)
+        return static_cast<int>(std::min<long>(from_environment, kMaxThreads));
     return std::min(usable_cpus(), kMaxThreads);
 }
 

@@ -1,0 +1,21 @@
+// Convolution and its gradients as matrix products over packed blocks of the column matrix: fits
+// every shape, and rounds least. These functions say which operands are multiplied and how the
+// work is cut; gemm/ does the rest.
+#pragma once
+
+#include "conv/problem.h"
+
+namespace pocketcnn::conv::im2col {
+
+/// y = conv2d(x) + bias; bias may be null.
+template <typename T>
+void forward(const Problem& problem, const T* x, const T* weight, const T* bias, T* y);
+
+/// dx from dy, for any stride and padding.
+template <typename T>
+void input_grad(const Problem& problem, const T* dy, const T* weight, T* dx);
+
+template <typename T>
+void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight);
+
+}  // namespace pocketcnn::conv::im2col

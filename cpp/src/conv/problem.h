@@ -1,0 +1,47 @@
+// What every way of convolving derives from the shapes: one group's part of everything.
+#pragma once
+
+#include <pocketcnn/conv2d.h>
+
+#include "gemm/windows.h"
+
+namespace pocketcnn::conv {
+
+struct Problem {
+    /// Throws std::invalid_argument where the sizes do not fit.
+    Problem(const Shape4& input, const Conv2d& conv)
+        : x(input),
+          y(conv2d_output_shape(input, conv)),
+          window(conv.window),
+          groups(conv.groups),
+          channels(input.c / conv.groups),
+          filters(conv.filters / conv.groups),
+          taps(channels * conv.window.taps()) {}
+
+    index_t pixels() const { return y.n * y.plane(); }
+    double multiply_adds() const {
+        return static_cast<double>(y.size()) * static_cast<double>(taps);
+    }
+
+    template <typename T>
+    gemm::WindowedImages<T> windows(const T* data, index_t group) const {
+        return {data + group * channels * x.plane(),
+                x.n,
+                channels,
+                x.image(),
+                x.h,
+                x.w,
+                window,
+                y.h,
+                y.w};
+    }
+
+    Shape4 x, y;
+    Window2d window;
+    index_t groups;
+    index_t channels;  ///< of a group
+    index_t filters;   ///< of a group
+    index_t taps;      ///< of a group: channels * kh * kw, the depth of the forward sums
+};
+
+}  // namespace pocketcnn::conv
