@@ -1,0 +1,273 @@
+// The convolutions that the tests share, and a check of every pass for any of them. A new
+// algorithm is tested by handing the checks another function.
+#pragma once
+
+#include <pocketcnn/conv2d.h>
+
+#include <ostream>
+#include <string>
+
+#include "compare.h"
+#include "random.h"
+#include "reference.h"
+
+namespace pocketcnn::tests {
+
+struct ConvCase {
+    std::string name;
+    Shape4 x;
+    Conv2d conv;
+
+    index_t weights() const { return conv.filters * (x.c / conv.groups) * conv.window.taps(); }
+    Shape4 y() const { return reference::conv2d_shape(x, conv); }
+    friend std::ostream& operator<<(std::ostream& out, const ConvCase& c) { return out << c.name; }
+};
+
+/// Shapes at the edges of what a convolution can be. Sizes around the register tile are not here:
+/// they depend on the instruction set.
+inline const ConvCase kConvCases[] = {
+    {"one_pixel", {1, 1, 1, 1}, {{}, 1}},
+    {"pointwise", {2, 5, 4, 3}, {{}, 7}},
+    {"pointwise_strided", {1, 3, 7, 6}, {{.stride_h = 2, .stride_w = 3}, 2}},
+    {"pointwise_padded",
+     {2, 2, 3, 4},
+     {{.pad_top = 1, .pad_bottom = 2, .pad_left = 3, .pad_right = 1}, 3}},
+    {"kernel_is_input", {2, 3, 5, 4}, {{.kernel_h = 5, .kernel_w = 4}, 6}},
+    {"kernel_is_padded_input",
+     {1, 2, 3, 4},
+     {{.kernel_h = 5, .kernel_w = 8, .pad_top = 1, .pad_bottom = 1, .pad_left = 3, .pad_right = 1},
+      3}},
+    {"non_square", {2, 3, 7, 11}, {{.kernel_h = 3, .kernel_w = 2}, 5}},
+    {"row_kernel", {2, 3, 6, 13}, {{.kernel_h = 1, .kernel_w = 4}, 5}},
+    {"column_kernel", {2, 3, 13, 6}, {{.kernel_h = 4, .kernel_w = 1}, 5}},
+    {"same_3x3",
+     {2, 4, 9, 8},
+     {{.kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1},
+      6}},
+    {"same_3x3_odd",
+     {1, 9, 7, 13},
+     {{.kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1},
+      17}},
+    {"valid_3x3", {3, 2, 10, 11}, {{.kernel_h = 3, .kernel_w = 3}, 4}},
+    {"strided_7x7",
+     {1, 3, 23, 17},
+     {{.kernel_h = 7,
+       .kernel_w = 7,
+       .stride_h = 2,
+       .stride_w = 2,
+       .pad_top = 3,
+       .pad_bottom = 3,
+       .pad_left = 3,
+       .pad_right = 3},
+      8}},
+    {"strided_11x11",
+     {1, 3, 47, 39},
+     {{.kernel_h = 11,
+       .kernel_w = 11,
+       .stride_h = 4,
+       .stride_w = 4,
+       .pad_top = 2,
+       .pad_bottom = 2,
+       .pad_left = 2,
+       .pad_right = 2},
+      9}},
+    {"stride_over_kernel",
+     {2, 2, 11, 13},
+     {{.kernel_h = 2, .kernel_w = 3, .stride_h = 3, .stride_w = 5}, 3}},
+    {"stride_over_kernel_padded",
+     {2, 2, 11, 13},
+     {{.kernel_h = 2,
+       .kernel_w = 3,
+       .stride_h = 5,
+       .stride_w = 4,
+       .pad_top = 1,
+       .pad_bottom = 4,
+       .pad_left = 2,
+       .pad_right = 2},
+      3}},
+    {"stride_over_input", {2, 3, 4, 5}, {{.kernel_h = 2, .stride_h = 9, .stride_w = 8}, 2}},
+    {"stride_h_only", {1, 3, 9, 7}, {{.kernel_h = 3, .kernel_w = 3, .stride_h = 2}, 4}},
+    {"stride_w_only", {1, 3, 9, 7}, {{.kernel_h = 3, .kernel_w = 3, .stride_w = 2}, 4}},
+    {"padding_is_span",
+     {2, 2, 4, 5},
+     {{.kernel_h = 3, .kernel_w = 2, .pad_top = 3, .pad_bottom = 3, .pad_left = 2, .pad_right = 2},
+      3}},
+    {"padding_over_span",
+     {1, 2, 3, 2},
+     {{.kernel_h = 2,
+       .kernel_w = 2,
+       .stride_h = 2,
+       .stride_w = 3,
+       .pad_top = 5,
+       .pad_bottom = 4,
+       .pad_left = 7,
+       .pad_right = 6},
+      3}},
+    {"asymmetric_padding",
+     {2, 3, 6, 5},
+     {{.kernel_h = 4, .kernel_w = 3, .pad_top = 0, .pad_bottom = 3, .pad_left = 2, .pad_right = 1},
+      4}},
+    {"asymmetric_padding_strided",
+     {2, 3, 6, 5},
+     {{.kernel_h = 4,
+       .kernel_w = 3,
+       .stride_h = 2,
+       .stride_w = 3,
+       .pad_top = 3,
+       .pad_bottom = 0,
+       .pad_left = 1,
+       .pad_right = 4},
+      4}},
+    {"padding_on_one_side",
+     {1, 2, 5, 6},
+     {{.kernel_h = 3, .kernel_w = 3, .pad_bottom = 2, .pad_right = 1}, 2}},
+    {"dilated",
+     {2, 3, 9, 11},
+     {{.kernel_h = 3, .kernel_w = 3, .dilation_h = 2, .dilation_w = 3}, 4}},
+    {"dilated_strided",
+     {2, 3, 13, 12},
+     {{.kernel_h = 2,
+       .kernel_w = 3,
+       .stride_h = 3,
+       .stride_w = 2,
+       .pad_top = 2,
+       .pad_bottom = 1,
+       .pad_left = 1,
+       .pad_right = 2,
+       .dilation_h = 4,
+       .dilation_w = 3},
+      4}},
+    {"dilated_stride_shares_factor",
+     {1, 2, 11, 14},
+     {{.kernel_h = 3,
+       .kernel_w = 3,
+       .stride_h = 2,
+       .stride_w = 4,
+       .dilation_h = 4,
+       .dilation_w = 2},
+      3}},
+    {"dilated_span_is_input",
+     {1, 2, 9, 7},
+     {{.kernel_h = 3, .kernel_w = 4, .dilation_h = 4, .dilation_w = 2}, 3}},
+    {"dilation_of_one_tap", {1, 2, 3, 4}, {{.dilation_h = 50, .dilation_w = 70}, 3}},
+    {"groups", {2, 6, 5, 7}, {{.kernel_h = 3, .kernel_w = 2}, 9, 3}},
+    {"groups_strided",
+     {2, 6, 8, 7},
+     {{.kernel_h = 3, .kernel_w = 3, .stride_h = 2, .stride_w = 2, .pad_top = 1, .pad_left = 1},
+      4,
+      2}},
+    {"depthwise",
+     {2, 7, 6, 5},
+     {{.kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1},
+      7,
+      7}},
+    {"depthwise_multiplied", {1, 5, 6, 9}, {{.kernel_h = 3, .kernel_w = 3, .stride_w = 2}, 15, 5}},
+    {"depthwise_wide",
+     {1, 20, 17, 19},
+     {{.kernel_h = 5, .kernel_w = 3, .pad_top = 2, .pad_bottom = 2}, 20, 20}},
+    {"empty_batch", {0, 3, 5, 4}, {{.kernel_h = 2, .kernel_w = 3}, 4}},
+    {"empty_batch_strided", {0, 4, 5, 4}, {{.kernel_h = 2, .stride_h = 2}, 4, 2}},
+    {"wide_row", {1, 2, 3, 701}, {{.kernel_h = 3, .kernel_w = 3, .pad_left = 1}, 3}},
+    {"wide_row_strided",
+     {2, 1, 4, 703},
+     {{.kernel_h = 2, .kernel_w = 5, .stride_w = 3, .pad_left = 2, .pad_right = 1}, 3}},
+    {"tall_column", {1, 2, 701, 3}, {{.kernel_h = 3, .kernel_w = 3, .pad_top = 1}, 3}},
+    {"many_small_images", {61, 3, 2, 3}, {{.kernel_h = 2, .kernel_w = 2}, 5}},
+    {"one_pixel_out_of_many_images", {67, 2, 3, 3}, {{.kernel_h = 3, .kernel_w = 3}, 9}},
+    {"first_of_digits", {3, 1, 28, 28}, {{.kernel_h = 5, .kernel_w = 5}, 30}},
+    {"many_channels",
+     {1, 65, 6, 7},
+     {{.kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1},
+      33}},
+    {"shared_by_threads",
+     {2, 13, 21, 22},
+     {{.kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1},
+      19}},
+    {"shared_by_threads_strided",
+     {3, 12, 23, 22},
+     {{.kernel_h = 3, .kernel_w = 3, .stride_h = 2, .stride_w = 2, .pad_top = 1, .pad_left = 1},
+      20,
+      2}},
+};
+
+/// Operands of one convolution, which crash when they are written to or read past their ends.
+template <typename T>
+struct ConvOperands {
+    explicit ConvOperands(const ConvCase& c, Edge edge = Edge::back)
+        : random(c.name),
+          x_shape(c.x),
+          y_shape(c.y()),
+          x(random, x_shape.size(), edge),
+          weight(random, c.weights(), edge),
+          bias(random, c.conv.filters, edge),
+          dy(random, y_shape.size(), edge) {}
+
+    ImageView<const T> x_view() const { return {x.data(), x_shape}; }
+    ImageView<const T> dy_view() const { return {dy.data(), y_shape}; }
+
+    Random random;
+    Shape4 x_shape, y_shape;
+    RandomArray<T> x, weight, bias, dy;
+};
+
+/// Runs compute(operands, result) with the arrays at either edge of their pages and compares with
+/// wanted(operands). Where the arrays lie must not show in a single bit.
+template <typename T, typename Compute, typename Wanted>
+void check_conv(const ConvCase& c, index_t size, Compute&& compute, Wanted&& wanted) {
+    std::vector<T> first;
+    for (const Edge edge : kEdges) {
+        const ConvOperands<T> operands(c, edge);
+        const Guarded<T> result(size, edge);
+        compute(operands, result.data());
+        if (edge == kEdges[0]) {
+            expect_sums(result, wanted(operands));
+            first = result.copy();
+        } else {
+            EXPECT_TRUE(result.margins_intact()) << "something beside the result was written";
+            EXPECT_TRUE(same_bits(first, result.copy())) << "the result depends on alignment";
+        }
+    }
+}
+
+/// forward has the signature of conv2d<T>.
+template <typename T, typename Forward>
+void check_forward(const ConvCase& c, bool with_bias, Forward&& forward) {
+    SCOPED_TRACE(c.name + (sizeof(T) == sizeof(float) ? ", float" : ", double"));
+    const auto bias = [&](const auto& o) { return with_bias ? o.bias.data() : nullptr; };
+    check_conv<T>(
+        c, c.y().size(),
+        [&](const auto& o, T* y) {
+            forward(o.x_view(), o.weight.data(), bias(o), c.conv, ImageView<T>{y, o.y_shape});
+        },
+        [&](const auto& o) {
+            return reference::conv2d<T>(o.x.data(), c.x, o.weight.data(), bias(o), c.conv);
+        });
+}
+
+/// input_grad has the signature of conv2d_input_grad<T>.
+template <typename T, typename InputGrad>
+void check_input_grad(const ConvCase& c, InputGrad&& input_grad) {
+    SCOPED_TRACE(c.name + (sizeof(T) == sizeof(float) ? ", float" : ", double"));
+    check_conv<T>(
+        c, c.x.size(),
+        [&](const auto& o, T* dx) {
+            input_grad(o.dy_view(), o.weight.data(), c.conv, ImageView<T>{dx, c.x});
+        },
+        [&](const auto& o) {
+            return reference::conv2d_input_grad<T>(o.dy.data(), o.weight.data(), c.conv, c.x);
+        });
+}
+
+/// weight_grad has the signature of conv2d_weight_grad<T>.
+template <typename T, typename WeightGrad>
+void check_weight_grad(const ConvCase& c, WeightGrad&& weight_grad) {
+    SCOPED_TRACE(c.name + (sizeof(T) == sizeof(float) ? ", float" : ", double"));
+    check_conv<T>(
+        c, c.weights(),
+        [&](const auto& o, T* dweight) { weight_grad(o.dy_view(), o.x_view(), c.conv, dweight); },
+        [&](const auto& o) {
+            return reference::conv2d_weight_grad<T>(o.dy.data(), o.x.data(), c.x, c.conv);
+        });
+}
+
+}  // namespace pocketcnn::tests

@@ -1,0 +1,85 @@
+// Arrays between two pages that nobody may touch, so that reading or writing one element too many
+// ends the test at once, and writing to an input as well. Not an allocator: a mapping an array.
+#pragma once
+
+#include <pocketcnn/types.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <new>
+#include <vector>
+
+namespace pocketcnn::tests {
+
+/// Which end of the array touches a forbidden page. The back leaves the array's start aligned to
+/// one element only.
+enum class Edge { front, back };
+
+inline constexpr Edge kEdges[] = {Edge::front, Edge::back};
+
+/// An array that starts as bytes of 0xFF: NaN, or -1.
+template <typename T>
+class Guarded {
+  public:
+    explicit Guarded(index_t size, Edge edge = Edge::back)
+        : size_(size), page_(static_cast<std::size_t>(sysconf(_SC_PAGESIZE))) {
+        const std::size_t bytes = static_cast<std::size_t>(size) * sizeof(T);
+        room_ = std::max<std::size_t>(1, (bytes + page_ - 1) / page_) * page_;
+        void* memory = mmap(nullptr, room_ + 2 * page_, PROT_NONE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (memory == MAP_FAILED) throw std::bad_alloc();
+        mapping_ = static_cast<unsigned char*>(memory);
+        protect(PROT_READ | PROT_WRITE);
+        std::memset(mapping_ + page_, kFill, room_);
+        const std::size_t offset = edge == Edge::front ? 0 : room_ - bytes;
+        data_ = reinterpret_cast<T*>(mapping_ + page_ + offset);
+    }
+    Guarded(const Guarded&) = delete;
+    Guarded& operator=(const Guarded&) = delete;
+    ~Guarded() { munmap(mapping_, room_ + 2 * page_); }
+
+    T* data() const { return data_; }
+    index_t size() const { return size_; }
+    T& operator[](index_t i) const { return data_[i]; }
+    T* begin() const { return data_; }
+    T* end() const { return data_ + size_; }
+    std::vector<T> copy() const { return std::vector<T>(begin(), end()); }
+
+    /// From now on a write to the array crashes.
+    void freeze() { protect(PROT_READ); }
+
+    /// False where something wrote beside the array, on its own pages.
+    bool margins_intact() const {
+        const auto is_fill = [](unsigned char byte) { return byte == kFill; };
+        const auto* first = reinterpret_cast<const unsigned char*>(data_);
+        const auto* last = reinterpret_cast<const unsigned char*>(data_ + size_);
+        return std::all_of(static_cast<const unsigned char*>(mapping_ + page_), first, is_fill) &&
+               std::all_of(last, static_cast<const unsigned char*>(mapping_ + page_ + room_),
+                           is_fill);
+    }
+    /// True as long as nothing wrote to the array.
+    bool untouched() const {
+        const auto* bytes = reinterpret_cast<const unsigned char*>(data_);
+        return margins_intact() &&
+               std::all_of(bytes, bytes + static_cast<std::size_t>(size_) * sizeof(T),
+                           [](unsigned char byte) { return byte == kFill; });
+    }
+
+  private:
+    static constexpr unsigned char kFill = 0xFF;
+
+    void protect(int protection) {
+        if (mprotect(mapping_ + page_, room_, protection) != 0) throw std::bad_alloc();
+    }
+
+    index_t size_;
+    std::size_t page_;
+    std::size_t room_ = 0;
+    unsigned char* mapping_ = nullptr;
+    T* data_ = nullptr;
+};
+
+}  // namespace pocketcnn::tests

@@ -1,0 +1,42 @@
+// Runs the tests and says for which instruction sets they ran.
+#include <gtest/gtest.h>
+
+#include <iostream>
+
+#include "isa_test.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+// Tests ask for more memory than there is, to see std::bad_alloc; by default the sanitizer would
+// end the process instead.
+extern "C" const char* __asan_default_options() {
+    return "allocator_may_return_null=1";
+}
+#endif
+
+namespace {
+
+using pocketcnn::tests::isa_names;
+using pocketcnn::tests::isas_that_ran;
+
+class IsaReport : public ::testing::Environment {
+  public:
+    void TearDown() override {
+        std::cout << "instruction sets of this machine:";
+        for (const std::string& name : isa_names()) {
+            std::cout << ' ' << name << (isas_that_ran().contains(name) ? " (ran)" : " (not run)");
+        }
+        std::cout << '\n';
+        if (::testing::GTEST_FLAG(filter) == "*") {
+            EXPECT_EQ(isas_that_ran().size(), isa_names().size())
+                << "a whole run must have used every instruction set";
+        }
+    }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    ::testing::InitGoogleTest(&argc, argv);
+    ::testing::AddGlobalTestEnvironment(new IsaReport);
+    return RUN_ALL_TESTS();
+}

@@ -1,0 +1,172 @@
+// The poolings that the tests share, and the data that they pool.
+#pragma once
+
+#include <pocketcnn/pool2d.h>
+
+#include <limits>
+#include <ostream>
+#include <string>
+
+#include "compare.h"
+#include "random.h"
+#include "reference.h"
+
+namespace pocketcnn::tests {
+
+struct PoolCase {
+    std::string name;
+    Shape4 x;
+    Pool2d pool;
+
+    Shape4 y() const { return reference::pool2d_shape(x, pool); }
+    friend std::ostream& operator<<(std::ostream& out, const PoolCase& c) { return out << c.name; }
+};
+
+inline constexpr Window2d kPool2 = {.kernel_h = 2, .kernel_w = 2, .stride_h = 2, .stride_w = 2};
+inline constexpr Window2d kPool3 = {.kernel_h = 3, .kernel_w = 3, .stride_h = 2, .stride_w = 2};
+
+inline const PoolCase kPoolCases[] = {
+    {"one_pixel", {1, 1, 1, 1}, {{}}},
+    {"copy", {2, 3, 4, 5}, {{}}},
+    {"halves", {2, 3, 8, 6}, {kPool2}},
+    {"halves_odd", {2, 3, 9, 7}, {kPool2}},
+    {"halves_odd_ceil", {2, 3, 9, 7}, {kPool2, true}},
+    {"halves_wide", {1, 2, 4, 131}, {kPool2}},
+    {"halves_wide_even", {1, 2, 6, 128}, {kPool2}},
+    {"thirds", {1, 2, 9, 13}, {{.kernel_h = 3, .kernel_w = 3, .stride_h = 3, .stride_w = 3}}},
+    {"overlapping", {2, 3, 13, 11}, {kPool3}},
+    {"overlapping_ceil", {2, 3, 12, 10}, {kPool3, true}},
+    {"overlapping_wide", {1, 2, 7, 133}, {kPool3}},
+    {"dense", {2, 2, 7, 9}, {{.kernel_h = 3, .kernel_w = 3}}},
+    {"dense_wide", {1, 1, 5, 77}, {{.kernel_h = 2, .kernel_w = 2}}},
+    {"non_square", {2, 2, 7, 12}, {{.kernel_h = 2, .kernel_w = 3, .stride_h = 1, .stride_w = 2}}},
+    {"row_window", {1, 3, 5, 17}, {{.kernel_w = 4, .stride_w = 3}}},
+    {"column_window", {1, 3, 17, 5}, {{.kernel_h = 4, .stride_h = 3}}},
+    {"kernel_is_input", {2, 3, 6, 5}, {{.kernel_h = 6, .kernel_w = 5}}},
+    {"stride_over_kernel",
+     {2, 2, 11, 13},
+     {{.kernel_h = 2, .kernel_w = 1, .stride_h = 5, .stride_w = 4}}},
+    {"stride_over_kernel_ceil",
+     {2, 2, 12, 14},
+     {{.kernel_h = 2, .kernel_w = 1, .stride_h = 5, .stride_w = 4}, true}},
+    {"padded",
+     {2, 3, 7, 8},
+     {{.kernel_h = 3,
+       .kernel_w = 3,
+       .stride_h = 2,
+       .stride_w = 2,
+       .pad_top = 1,
+       .pad_bottom = 1,
+       .pad_left = 1,
+       .pad_right = 1}}},
+    {"padded_ceil",
+     {2, 3, 7, 8},
+     {{.kernel_h = 3,
+       .kernel_w = 3,
+       .stride_h = 2,
+       .stride_w = 2,
+       .pad_top = 1,
+       .pad_bottom = 1,
+       .pad_left = 1,
+       .pad_right = 1},
+      true}},
+    {"padded_most",
+     {1, 2, 3, 2},
+     {{.kernel_h = 4,
+       .kernel_w = 3,
+       .pad_top = 3,
+       .pad_bottom = 3,
+       .pad_left = 2,
+       .pad_right = 2}}},
+    {"asymmetric_padding",
+     {2, 2, 6, 5},
+     {{.kernel_h = 4, .kernel_w = 3, .stride_h = 3, .pad_top = 0, .pad_bottom = 3, .pad_left = 2}}},
+    {"asymmetric_padding_ceil",
+     {2, 2, 6, 5},
+     {{.kernel_h = 4, .kernel_w = 3, .stride_h = 3, .stride_w = 2, .pad_top = 3, .pad_right = 2},
+      true}},
+    {"last_window_dropped",  // in ceil mode it would start on the padding behind the input
+     {1, 2, 4, 5},
+     {{.kernel_h = 3,
+       .kernel_w = 3,
+       .stride_h = 3,
+       .stride_w = 3,
+       .pad_top = 1,
+       .pad_bottom = 2,
+       .pad_left = 1,
+       .pad_right = 1},
+      true}},
+    {"empty_batch", {0, 3, 5, 4}, {kPool2}},
+    {"no_channels", {2, 0, 5, 4}, {kPool2}},
+    {"shared_by_threads", {3, 17, 37, 41}, {kPool3}},
+};
+
+/// Only max pooling has them.
+inline const PoolCase kDilatedPoolCases[] = {
+    {"dilated", {2, 3, 9, 11}, {{.kernel_h = 3, .kernel_w = 2, .dilation_h = 2, .dilation_w = 4}}},
+    {"dilated_strided",
+     {2, 2, 13, 12},
+     {{.kernel_h = 2,
+       .kernel_w = 3,
+       .stride_h = 3,
+       .stride_w = 2,
+       .dilation_h = 4,
+       .dilation_w = 3}}},
+    {"dilated_padded",
+     {1, 2, 9, 8},
+     {{.kernel_h = 3,
+       .kernel_w = 3,
+       .stride_h = 2,
+       .pad_top = 3,
+       .pad_bottom = 2,
+       .pad_left = 1,
+       .pad_right = 3,
+       .dilation_h = 2,
+       .dilation_w = 2}}},
+    {"dilated_ceil",
+     {1, 2, 10, 11},
+     {{.kernel_h = 2,
+       .kernel_w = 3,
+       .stride_h = 3,
+       .stride_w = 4,
+       .pad_left = 1,
+       .dilation_h = 3,
+       .dilation_w = 2},
+      true}},
+};
+
+/// What stands in the input of a max pooling.
+enum class Content { random, ties, minus_infinity, nan, infinity, descending };
+inline constexpr Content kContents[] = {Content::random,   Content::ties,
+                                        Content::nan,      Content::minus_infinity,
+                                        Content::infinity, Content::descending};
+
+template <typename T>
+void fill(const Guarded<T>& x, Content content, Random& random) {
+    constexpr T infinity = std::numeric_limits<T>::infinity();
+    random.fill(x);
+    for (index_t i = 0; i < x.size(); ++i) {
+        const index_t dice = random.below(6);
+        switch (content) {
+            case Content::random:
+                break;
+            case Content::ties:
+                x[i] = dice < 3 ? T{0} : T{-0.0};
+                break;
+            case Content::minus_infinity:
+                x[i] = dice < 5 ? -infinity : x[i];
+                break;
+            case Content::nan:
+                x[i] = dice < 2 ? std::numeric_limits<T>::quiet_NaN() : x[i];
+                break;
+            case Content::infinity:
+                x[i] = dice < 2 ? infinity : x[i];
+                break;
+            case Content::descending:
+                x[i] = static_cast<T>(-i);
+                break;
+        }
+    }
+}
+
+}  // namespace pocketcnn::tests

@@ -1,0 +1,91 @@
+// Convolution and its gradients against the naive loops, for every case and instruction set.
+#include <pocketcnn/conv2d.h>
+
+#include "conv_cases.h"
+#include "isa_test.h"
+
+namespace pocketcnn::tests {
+namespace {
+
+class Conv2dTest : public IsaCaseTest<ConvCase> {};
+
+TEST_P(Conv2dTest, Forward) {
+    EXPECT_EQ(conv2d_output_shape(test_case().x, test_case().conv), test_case().y());
+    for (const bool with_bias : {true, false}) {
+        check_forward<float>(test_case(), with_bias, conv2d<float>);
+        check_forward<double>(test_case(), with_bias, conv2d<double>);
+    }
+}
+
+TEST_P(Conv2dTest, InputGradient) {
+    check_input_grad<float>(test_case(), conv2d_input_grad<float>);
+    check_input_grad<double>(test_case(), conv2d_input_grad<double>);
+}
+
+TEST_P(Conv2dTest, WeightGradient) {
+    check_weight_grad<float>(test_case(), conv2d_weight_grad<float>);
+    check_weight_grad<double>(test_case(), conv2d_weight_grad<double>);
+}
+
+template <typename T>
+void check_bias_grad(const ConvCase& c) {
+    check_conv<T>(
+        c, c.conv.filters, [](const auto& o, T* dbias) { conv2d_bias_grad<T>(o.dy_view(), dbias); },
+        [](const auto& o) { return reference::conv2d_bias_grad<T>(o.dy.data(), o.y_shape); });
+}
+
+TEST_P(Conv2dTest, BiasGradient) {
+    check_bias_grad<float>(test_case());
+    check_bias_grad<double>(test_case());
+}
+
+/// Convolution is linear in x and in the weights, and its gradients are the adjoint maps:
+/// <dy, conv(x, w)> = <dx, x> = <dw, w>.
+template <typename T>
+void check_adjoint(const ConvCase& c) {
+    const ConvOperands<T> o(c);
+    const Guarded<T> y(o.y_shape.size()), dx(c.x.size()), dweight(c.weights());
+    conv2d<T>(o.x_view(), o.weight.data(), nullptr, c.conv, {y.data(), o.y_shape});
+    conv2d_input_grad<T>(o.dy_view(), o.weight.data(), c.conv, {dx.data(), c.x});
+    conv2d_weight_grad<T>(o.dy_view(), o.x_view(), c.conv, dweight.data());
+    const auto dot = [](const Guarded<T>& a, const Guarded<T>& b) {
+        Sum sum;
+        for (index_t i = 0; i < a.size(); ++i) sum.add(double(a[i]) * double(b[i]));
+        return sum;
+    };
+    // The elements of y, dx and dweight err by (their terms + 2) epsilons of their magnitudes,
+    // and all three inner products have the same terms dy * x * w in the end.
+    double magnitude = 0;
+    index_t terms = 0;
+    const auto add_terms = [&](const Sums& sums, const Guarded<T>& other) {
+        double total = 0;
+        for (index_t i = 0; i < other.size(); ++i) {
+            total += sums[i].magnitude * std::abs(double(other[i]));
+            terms = std::max(terms, sums[i].terms);
+        }
+        magnitude = std::max(magnitude, total);
+    };
+    const Guarded<T>& x = o.x;
+    const Guarded<T>& weight = o.weight;
+    add_terms(reference::conv2d<T>(x.data(), c.x, weight.data(), nullptr, c.conv), o.dy);
+    add_terms(reference::conv2d_input_grad<T>(o.dy.data(), weight.data(), c.conv, c.x), x);
+    add_terms(reference::conv2d_weight_grad<T>(o.dy.data(), x.data(), c.x, c.conv), weight);
+    // The inner products themselves are summed in double.
+    const double in_double = static_cast<double>(x.size() + y.size() + weight.size()) *
+                             std::numeric_limits<double>::epsilon();
+    const double allowed =
+        (2.0 * static_cast<double>(terms + 2) * std::numeric_limits<T>::epsilon() + in_double) *
+        magnitude;
+    EXPECT_NEAR(dot(o.dy, y).value, dot(dx, x).value, allowed);
+    EXPECT_NEAR(dot(o.dy, y).value, dot(dweight, weight).value, allowed);
+}
+
+TEST_P(Conv2dTest, GradientsAreAdjoint) {
+    check_adjoint<float>(test_case());
+    check_adjoint<double>(test_case());
+}
+
+POCKETCNN_FOR_EVERY_ISA_AND_CASE(Conv2dTest, ConvCase, kConvCases);
+
+}  // namespace
+}  // namespace pocketcnn::tests

@@ -1,0 +1,129 @@
+// The fully connected layer and its gradients against the naive product.
+#include <pocketcnn/linear.h>
+
+#include <string>
+
+#include "compare.h"
+#include "gemm/gemm.h"
+#include "isa_test.h"
+#include "random.h"
+#include "runtime/isa.h"
+
+namespace pocketcnn::tests {
+namespace {
+
+class LinearTest : public IsaTest {};
+POCKETCNN_FOR_EVERY_ISA(LinearTest);
+
+/// All four operations of one layer: x (n, in), weight (out, in).
+template <typename T>
+void check_layer(index_t n, index_t in, index_t out, Edge edge) {
+    const std::string name =
+        "n " + std::to_string(n) + ", in " + std::to_string(in) + ", out " + std::to_string(out);
+    SCOPED_TRACE(name + (sizeof(T) == sizeof(float) ? ", float" : ", double"));
+    Random random(name);
+    const RandomArray<T> x(random, n * in, edge), weight(random, out * in, edge);
+    const RandomArray<T> bias(random, out, edge), dy(random, n * out, edge);
+    const auto x_at = [&](index_t row, index_t k) { return x[row * in + k]; };
+    const auto weight_at = [&](index_t row, index_t k) { return weight[row * in + k]; };
+    const auto dy_at = [&](index_t row, index_t k) { return dy[row * out + k]; };
+
+    Sums wanted = reference::product(n, out, in, x_at,
+                                     [&](index_t k, index_t col) { return weight_at(col, k); });
+    const Guarded<T> plain(n * out, edge);
+    linear<T>({x.data(), n, in}, {weight.data(), out, in}, nullptr, {plain.data(), n, out});
+    expect_sums(plain, wanted);
+
+    for (index_t i = 0; i < n * out; ++i) wanted[i].add(bias[i % out]);
+    const Guarded<T> y(n * out, edge);
+    linear<T>({x.data(), n, in}, {weight.data(), out, in}, bias.data(), {y.data(), n, out});
+    expect_sums(y, wanted);
+
+    const Guarded<T> dx(n * in, edge);
+    linear_input_grad<T>({dy.data(), n, out}, {weight.data(), out, in}, {dx.data(), n, in});
+    expect_sums(dx, reference::product(n, in, out, dy_at, weight_at));
+
+    const Guarded<T> dweight(out * in, edge);
+    linear_weight_grad<T>({dy.data(), n, out}, {x.data(), n, in}, {dweight.data(), out, in});
+    expect_sums(dweight,
+                reference::product(
+                    out, in, n, [&](index_t row, index_t k) { return dy_at(k, row); }, x_at));
+
+    const Guarded<T> dbias(out, edge);
+    linear_bias_grad<T>({dy.data(), n, out}, dbias.data());
+    expect_sums(dbias, reference::product(1, out, n, [](index_t, index_t) { return T{1}; }, dy_at));
+}
+
+TEST_P(LinearTest, SmallSizes) {
+    for (index_t n = 1; n <= 10; ++n) {
+        for (index_t in = 1; in <= 10; ++in) {
+            for (index_t out = 1; out <= 10; ++out) {
+                const Edge edge = kEdges[(n + in + out) % 2];
+                check_layer<float>(n, in, out, edge);
+                check_layer<double>(n, in, out, edge);
+            }
+        }
+    }
+}
+
+TEST_P(LinearTest, NothingIn) {
+    for (const Edge edge : kEdges) {
+        check_layer<float>(0, 5, 3, edge);
+        check_layer<float>(4, 0, 3, edge);
+        check_layer<float>(4, 5, 0, edge);
+        check_layer<double>(0, 0, 0, edge);
+    }
+}
+
+/// Rows of the product are n, in or out; so each of them meets the edges of the tile.
+template <typename T>
+void check_tile_edges(Edge edge) {
+    const index_t rows = kernels<T>().rows, cols = kernels<T>().cols;
+    for (const index_t n : {rows - 1, rows, rows + 1, cols + 1}) {
+        for (const index_t out : {cols - 1, cols, cols + 1, 2 * cols - 1}) {
+            check_layer<T>(n, 3, out, edge);
+            check_layer<T>(n, out, rows + 1, edge);
+        }
+    }
+}
+
+TEST_P(LinearTest, TileEdges) {
+    for (const Edge edge : kEdges) {
+        check_tile_edges<float>(edge);
+        check_tile_edges<double>(edge);
+    }
+}
+
+TEST_P(LinearTest, SlicesOfTheDepth) {
+    constexpr index_t slice = gemm::kDepthBlock;
+    for (const index_t depth : {slice - 1, slice, slice + 1, 2 * slice + 1}) {
+        for (const Edge edge : kEdges) {
+            check_layer<float>(5, depth, 3, edge);
+            check_layer<float>(3, 5, depth, edge);
+            check_layer<float>(depth, 3, 5, edge);
+            check_layer<double>(5, depth, 3, edge);
+            check_layer<double>(depth, 3, 5, edge);
+        }
+    }
+}
+
+TEST_P(LinearTest, SharedByThreads) {
+    check_layer<float>(37, 1025, 65, Edge::back);
+    check_layer<double>(37, 1025, 65, Edge::back);
+}
+
+TEST(Linear, SizesThatDoNotFit) {
+    const Guarded<float> a(12), b(12), out(16);
+    EXPECT_THROW(linear<float>({a.data(), 3, 4}, {b.data(), 4, 3}, nullptr, {out.data(), 3, 4}),
+                 std::invalid_argument);
+    EXPECT_THROW(linear<float>({a.data(), 3, 4}, {b.data(), 3, 4}, nullptr, {out.data(), 4, 3}),
+                 std::invalid_argument);
+    EXPECT_THROW(linear_input_grad<float>({a.data(), 3, 4}, {b.data(), 3, 4}, {out.data(), 3, 4}),
+                 std::invalid_argument);
+    EXPECT_THROW(linear_weight_grad<float>({a.data(), 3, 4}, {b.data(), 4, 3}, {out.data(), 4, 3}),
+                 std::invalid_argument);
+    EXPECT_TRUE(out.untouched());
+}
+
+}  // namespace
+}  // namespace pocketcnn::tests

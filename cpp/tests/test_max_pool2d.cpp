@@ -1,0 +1,113 @@
+// Max pooling and its gradient: values, indices, ties, NaN, padding.
+#include <pocketcnn/pool2d.h>
+
+#include <cmath>
+#include <stdexcept>
+
+#include "isa_test.h"
+#include "pool_cases.h"
+
+namespace pocketcnn::tests {
+namespace {
+
+class MaxPool2dTest : public IsaCaseTest<PoolCase> {};
+POCKETCNN_FOR_EVERY_ISA_AND_CASE(MaxPool2dTest, PoolCase, kPoolCases);
+
+class DilatedMaxPool2dTest : public MaxPool2dTest {};
+POCKETCNN_FOR_EVERY_ISA_AND_CASE(DilatedMaxPool2dTest, PoolCase, kDilatedPoolCases);
+
+template <typename T>
+void check_forward(const PoolCase& c, Content content, Edge edge) {
+    SCOPED_TRACE("content " + std::to_string(static_cast<int>(content)));
+    Random random(c.name);
+    Guarded<T> x(c.x.size(), edge);
+    fill(x, content, random);
+    x.freeze();
+    ASSERT_EQ(pool2d_output_shape(c.x, c.pool), c.y());
+    const Guarded<T> y(c.y().size(), edge);
+    const Guarded<index_t> argmax(c.y().size(), edge);
+    max_pool2d<T>({x.data(), c.x}, c.pool, {y.data(), c.y()}, argmax.data());
+
+    const reference::Maxima<T> wanted = reference::max_pool2d(x.data(), c.x, c.pool);
+    EXPECT_EQ(argmax.copy(), wanted.argmax);
+    EXPECT_TRUE(same_bits(y.copy(), wanted.y));
+    EXPECT_TRUE(y.margins_intact());
+    EXPECT_TRUE(argmax.margins_intact());
+    for (index_t k = 0; k < y.size(); ++k) {
+        ASSERT_GE(argmax[k], 0);
+        ASSERT_LT(argmax[k], c.x.plane());
+    }
+}
+
+void check_forward(const PoolCase& c) {
+    for (const Content content : kContents) {
+        for (const Edge edge : kEdges) {
+            check_forward<float>(c, content, edge);
+            check_forward<double>(c, content, edge);
+        }
+    }
+}
+
+TEST_P(MaxPool2dTest, Forward) {
+    check_forward(test_case());
+}
+TEST_P(DilatedMaxPool2dTest, Forward) {
+    check_forward(test_case());
+}
+
+template <typename T>
+void check_gradient(const PoolCase& c, Edge edge) {
+    Random random(c.name);
+    const RandomArray<T> x(random, c.x.size(), edge), dy(random, c.y().size(), edge);
+    const reference::Maxima<T> maxima = reference::max_pool2d(x.data(), c.x, c.pool);
+    Guarded<index_t> argmax(c.y().size(), edge);
+    std::copy(maxima.argmax.begin(), maxima.argmax.end(), argmax.begin());
+    argmax.freeze();
+    Sums wanted(c.x.size());
+    for (index_t k = 0; k < dy.size(); ++k) {
+        wanted[k / c.y().plane() * c.x.plane() + argmax[k]].add(dy[k]);
+    }
+
+    const Guarded<T> dx(c.x.size(), edge);
+    max_pool2d_grad<T>({dy.data(), c.y()}, argmax.data(), {dx.data(), c.x});
+    expect_sums(dx, wanted);
+}
+
+void check_gradient(const PoolCase& c) {
+    for (const Edge edge : kEdges) {
+        check_gradient<float>(c, edge);
+        check_gradient<double>(c, edge);
+    }
+}
+
+TEST_P(MaxPool2dTest, Gradient) {
+    check_gradient(test_case());
+}
+TEST_P(DilatedMaxPool2dTest, Gradient) {
+    check_gradient(test_case());
+}
+
+TEST(MaxPool2d, GradientRefusesIndicesOutsideThePlane) {
+    const Shape4 x = {1, 1, 4, 4}, y = {1, 1, 2, 2};
+    const Guarded<float> dx(x.size());
+    const float dy[4] = {};
+    for (const index_t bad :
+         {index_t{-1}, x.plane(), index_t{1} << 40, std::numeric_limits<index_t>::min()}) {
+        const index_t argmax[4] = {0, 1, 2, bad};
+        EXPECT_THROW(max_pool2d_grad<float>({dy, y}, argmax, {dx.data(), x}),
+                     std::invalid_argument);
+        EXPECT_TRUE(dx.margins_intact());
+    }
+}
+
+TEST(MaxPool2d, GradientRefusesOtherBatches) {
+    const Guarded<float> dx(32);
+    const float dy[8] = {};
+    const index_t argmax[8] = {};
+    EXPECT_THROW(max_pool2d_grad<float>({dy, {2, 1, 2, 2}}, argmax, {dx.data(), {1, 2, 4, 4}}),
+                 std::invalid_argument);
+    EXPECT_TRUE(dx.untouched());
+}
+
+}  // namespace
+}  // namespace pocketcnn::tests
