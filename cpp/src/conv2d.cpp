@@ -1,4 +1,5 @@
-// The public convolution: checks the shapes and hands over to one of the ways in conv/.
+// The public convolution: checks the shapes and hands over to the way in conv/ that the plan
+// names.
 #include <pocketcnn/conv2d.h>
 
 #include <stdexcept>
@@ -43,7 +44,12 @@ void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& 
             ImageView<T> y) {
     const Problem problem(x.shape, conv);
     require_shape(y.shape, problem.y, "y");
-    conv::im2col::forward(problem, x.data, weight, bias, y.data);
+    switch (conv2d_plan(x.shape, conv, ConvPass::forward).algorithm) {
+        case ConvAlgorithm::automatic:
+        case ConvAlgorithm::im2col:
+            conv::im2col::forward(problem, x.data, weight, bias, y.data);
+            break;
+    }
 }
 
 template <typename T>
@@ -53,7 +59,8 @@ void conv2d_input_grad(ImageView<const T> dy, const T* weight, const Conv2d& con
     require_shape(dy.shape, problem.y, "dy");
     if (conv::input_grad_is_convolution(problem.window)) {
         const Buffer<T> rotated = conv::rotate_weights(weight, problem);
-        conv2d<T>(dy, rotated.data(), nullptr, conv::input_grad_convolution(problem), dx);
+        conv2d<T>(dy, rotated.data(), nullptr,
+                  conv::input_grad_convolution(problem, conv.algorithm), dx);
     } else {
         conv::im2col::input_grad(problem, dy.data, weight, dx.data);
     }

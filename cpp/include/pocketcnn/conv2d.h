@@ -7,11 +7,29 @@
 
 namespace pocketcnn {
 
+enum class ConvAlgorithm {
+    automatic,  ///< what conv2d_plan chooses
+    im2col,     ///< matrix products over packed blocks of the column matrix: fits every shape
+};
+
 struct Conv2d {
     Window2d window;
     index_t filters = 1;
     index_t groups = 1;
+    ConvAlgorithm algorithm = ConvAlgorithm::automatic;
 };
+
+enum class ConvPass { forward, input_grad, weight_grad };
+
+/// How one pass of a convolution is computed, and why.
+struct ConvPlan {
+    ConvAlgorithm algorithm = ConvAlgorithm::im2col;
+    const char* reason = "";
+};
+
+/// The plan for a convolution of x; throws std::invalid_argument where the sizes do not fit or
+/// the algorithm asked for cannot compute it.
+ConvPlan conv2d_plan(const Shape4& x, const Conv2d& conv, ConvPass pass);
 
 /// The shape that conv2d gives for x; throws std::invalid_argument where the sizes do not fit.
 Shape4 conv2d_output_shape(const Shape4& x, const Conv2d& conv);

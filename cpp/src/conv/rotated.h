@@ -17,13 +17,13 @@ inline bool input_grad_is_convolution(const Window2d& w) {
 }
 
 /// The convolution of dy that gives dx.
-inline Conv2d input_grad_convolution(const Problem& problem) {
+inline Conv2d input_grad_convolution(const Problem& problem, ConvAlgorithm algorithm) {
     Window2d w = problem.window;
     w.pad_top = w.span_h() - 1 - w.pad_top;
     w.pad_bottom = w.span_h() - 1 - w.pad_bottom;
     w.pad_left = w.span_w() - 1 - w.pad_left;
     w.pad_right = w.span_w() - 1 - w.pad_right;
-    return {w, problem.x.c, problem.groups};
+    return {w, problem.x.c, problem.groups, algorithm};
 }
 
 /// weight (groups * filters, channels, kh, kw) -> (groups * channels, filters, kh, kw), each
