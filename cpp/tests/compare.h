@@ -48,11 +48,10 @@ void expect_sums(const Guarded<T>& actual, const Sums& wanted) {
 template <typename T>
 void expect_near(T actual, double wanted, double allowed) {
     const double value = static_cast<double>(actual);
-    if (std::isnan(wanted)) {
-        EXPECT_TRUE(std::isnan(value)) << value << " should be NaN";
-    } else if (actual != static_cast<T>(wanted)) {
-        EXPECT_LE(std::abs(value - wanted), allowed) << value << " should be " << wanted;
-    }
+    const bool near = std::isnan(wanted)
+                          ? std::isnan(value)
+                          : actual == static_cast<T>(wanted) || std::abs(value - wanted) <= allowed;
+    if (!near) ADD_FAILURE() << value << " should be " << wanted << " within " << allowed;
 }
 
 template <typename T>
