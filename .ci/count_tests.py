@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 # Which session leaves which reports; a session not named here leaves none.
 REPORTS_OF_SESSION = {
-    "cpp": ("ctest-dev", "ctest-release", "ctest-find_package"),
+    "cpp": ("ctest-dev", "ctest-release"),
     "tests": ("pytest",),
     "docs": ("doctest",),
 }
