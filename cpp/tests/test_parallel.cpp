@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -34,22 +35,50 @@ TEST_F(ParallelTest, EveryTaskOnce) {
     }
 }
 
+/// Each task waits until all have begun, which takes as many threads as tasks.
 TEST_F(ParallelTest, UsesTheThreadsItWasGiven) {
     set_num_threads(3);
-    std::atomic<int> most{0};
-    parallel_for(3, kMuch, [&](index_t) { most = omp_get_num_threads(); });
-    EXPECT_EQ(most, 3);
-    parallel_for(3, 1, [&](index_t) { EXPECT_EQ(omp_get_num_threads(), 1); });
+    std::atomic<int> begun{0};
+    std::atomic<bool> met{true};
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    parallel_for(3, kMuch, [&](index_t) {
+        ++begun;
+        while (begun < 3 && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+        if (begun < 3) met = false;
+    });
+    EXPECT_TRUE(met);
+}
+
+TEST_F(ParallelTest, LittleWorkStaysOnTheCallingThread) {
+    set_num_threads(3);
+    const std::thread::id caller = std::this_thread::get_id();
+    parallel_for(100, 1, [&](index_t) { EXPECT_EQ(std::this_thread::get_id(), caller); });
 }
 
 TEST_F(ParallelTest, NestedLoopsRunSerially) {
     set_num_threads(2);
     std::atomic<int> calls{0};
     parallel_for(4, kMuch, [&](index_t) {
-        EXPECT_EQ(get_num_threads(), omp_get_num_threads() > 1 ? 1 : 2);
-        parallel_for(5, kMuch, [&](index_t) { ++calls; });
+        EXPECT_EQ(get_num_threads(), 1);
+        const std::thread::id outer = std::this_thread::get_id();
+        parallel_for(5, kMuch, [&](index_t) {
+            EXPECT_EQ(std::this_thread::get_id(), outer);
+            ++calls;
+        });
+        EXPECT_EQ(get_num_threads(), 1);
     });
     EXPECT_EQ(calls, 20);
+    EXPECT_EQ(get_num_threads(), 2);
+}
+
+/// A loop ends although its helpers never come to run: nobody waits for them.
+TEST_F(ParallelTest, ManyMoreThreadsThanCores) {
+    set_num_threads(64);
+    for (int round = 0; round < 200; ++round) {
+        std::atomic<int> calls{0};
+        parallel_for(70, kMuch, [&](index_t) { ++calls; });
+        ASSERT_EQ(calls, 70);
+    }
 }
 
 TEST_F(ParallelTest, RangesCoverEverything) {
@@ -126,7 +155,7 @@ TEST_F(ParallelTest, SeveralCallersAtOnce) {
     EXPECT_EQ(calls, 4 * 20 * 10);
 }
 
-/// OpenMP's pool of threads does not survive a fork: the child must not wait for it.
+/// The helpers do not survive a fork: the child must not wait for them.
 TEST_F(ParallelTest, ChildOfAForkRunsSerially) {
     set_num_threads(3);
     Random random("fork");
