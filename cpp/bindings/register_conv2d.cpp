@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include <optional>
+#include <string>
 
 #include "arrays.h"
 #include "register.h"
@@ -10,11 +11,31 @@
 namespace pocketcnn::bindings {
 namespace {
 
+ConvAlgorithm algorithm_named(const std::string& name) {
+    if (name == "auto") return ConvAlgorithm::automatic;
+    if (name == "im2col") return ConvAlgorithm::im2col;
+    if (name == "winograd") return ConvAlgorithm::winograd;
+    throw py::value_error("there is no algorithm " + name);
+}
+
+const char* name_of(ConvAlgorithm algorithm) {
+    switch (algorithm) {
+        case ConvAlgorithm::automatic:
+            break;
+        case ConvAlgorithm::im2col:
+            return "im2col";
+        case ConvAlgorithm::winograd:
+            return "winograd";
+    }
+    return "auto";
+}
+
 template <typename T>
 Conv2d convolution(const Array<T>& weight, Pair stride, Padding padding, Pair dilation,
-                   index_t groups) {
+                   index_t groups, const std::string& algorithm) {
     const Shape4 w = shape4(weight);
-    return {window2d({w.h, w.w}, stride, padding, dilation), w.n, groups};
+    return {window2d({w.h, w.w}, stride, padding, dilation), w.n, groups,
+            algorithm_named(algorithm)};
 }
 
 template <typename T>
@@ -22,8 +43,9 @@ void define(py::module_& module) {
     module.def(
         "conv2d",
         [](const Array<T>& x, const Array<T>& weight, const std::optional<Array<T>>& bias,
-           Pair stride, Padding padding, Pair dilation, index_t groups) {
-            const Conv2d conv = convolution(weight, stride, padding, dilation, groups);
+           Pair stride, Padding padding, Pair dilation, index_t groups,
+           const std::string& algorithm) {
+            const Conv2d conv = convolution(weight, stride, padding, dilation, groups, algorithm);
             if (bias) require_size(*bias, conv.filters, "bias");
             Array<T> y = new_image<T>(conv2d_output_shape(shape4(x), conv));
             const ImageView<T> out = mutable_image(y);
@@ -32,12 +54,14 @@ void define(py::module_& module) {
             return y;
         },
         py::arg("x").noconvert(), py::arg("weight").noconvert(), py::arg("bias").noconvert(),
-        py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"));
+        py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"),
+        py::arg("algorithm"));
     module.def(
         "conv2d_input_grad",
         [](const Array<T>& grad, const Array<T>& weight, const std::array<index_t, 4>& x_shape,
-           Pair stride, Padding padding, Pair dilation, index_t groups) {
-            const Conv2d conv = convolution(weight, stride, padding, dilation, groups);
+           Pair stride, Padding padding, Pair dilation, index_t groups,
+           const std::string& algorithm) {
+            const Conv2d conv = convolution(weight, stride, padding, dilation, groups, algorithm);
             Array<T> dx = new_image<T>(shape4(x_shape));
             const ImageView<T> out = mutable_image(dx);
             const py::gil_scoped_release release;
@@ -45,13 +69,15 @@ void define(py::module_& module) {
             return dx;
         },
         py::arg("grad").noconvert(), py::arg("weight").noconvert(), py::arg("x_shape"),
-        py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"));
+        py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"),
+        py::arg("algorithm"));
     module.def(
         "conv2d_weight_grad",
         [](const Array<T>& grad, const Array<T>& x, Pair kernel, Pair stride, Padding padding,
-           Pair dilation, index_t groups) {
+           Pair dilation, index_t groups, const std::string& algorithm) {
             const Shape4 dy = shape4(grad), in = shape4(x);
-            const Conv2d conv = {window2d(kernel, stride, padding, dilation), dy.c, groups};
+            const Conv2d conv = {window2d(kernel, stride, padding, dilation), dy.c, groups,
+                                 algorithm_named(algorithm)};
             conv2d_output_shape(in, conv);
             Array<T> dweight = new_image<T>(Shape4{dy.c, in.c / groups, kernel[0], kernel[1]});
             T* out = dweight.mutable_data();
@@ -60,7 +86,8 @@ void define(py::module_& module) {
             return dweight;
         },
         py::arg("grad").noconvert(), py::arg("x").noconvert(), py::arg("kernel_size"),
-        py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"));
+        py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"),
+        py::arg("algorithm"));
     module.def(
         "conv2d_bias_grad",
         [](const Array<T>& grad) {
@@ -76,6 +103,25 @@ void define(py::module_& module) {
 }  // namespace
 
 void register_conv2d(py::module_& module) {
+    module.def(
+        "conv2d_plan",
+        [](const std::array<index_t, 4>& x_shape, const std::array<index_t, 4>& weight_shape,
+           Pair stride, Padding padding, Pair dilation, index_t groups,
+           const std::string& algorithm) {
+            const Conv2d conv = {
+                window2d({weight_shape[2], weight_shape[3]}, stride, padding, dilation),
+                weight_shape[0], groups, algorithm_named(algorithm)};
+            std::array<std::array<std::string, 2>, 3> plans;
+            const ConvPass passes[] = {ConvPass::forward, ConvPass::input_grad,
+                                       ConvPass::weight_grad};
+            for (std::size_t i = 0; i < plans.size(); ++i) {
+                const ConvPlan plan = conv2d_plan(shape4(x_shape), conv, passes[i]);
+                plans[i] = {name_of(plan.algorithm), plan.reason};
+            }
+            return plans;
+        },
+        py::arg("x_shape"), py::arg("weight_shape"), py::arg("stride"), py::arg("padding"),
+        py::arg("dilation"), py::arg("groups"), py::arg("algorithm"));
     POCKETCNN_FOR_TYPES(define, module);
 }
 

@@ -10,6 +10,7 @@
 #include "conv/rotated.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
+#include "winograd/winograd.h"
 
 namespace pocketcnn {
 namespace {
@@ -49,6 +50,9 @@ void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& 
         case ConvAlgorithm::im2col:
             conv::im2col::forward(problem, x.data, weight, bias, y.data);
             break;
+        case ConvAlgorithm::winograd:
+            winograd::forward(problem, x.data, weight, bias, y.data);
+            break;
     }
 }
 
@@ -57,10 +61,12 @@ void conv2d_input_grad(ImageView<const T> dy, const T* weight, const Conv2d& con
                        ImageView<T> dx) {
     const Problem problem(dx.shape, conv);
     require_shape(dy.shape, problem.y, "dy");
-    if (conv::input_grad_is_convolution(problem.window)) {
+    if (conv2d_plan(dx.shape, conv, ConvPass::input_grad).algorithm == ConvAlgorithm::winograd) {
+        winograd::input_grad(problem, dy.data, weight, dx.data);
+    } else if (conv::input_grad_is_convolution(problem.window)) {
         const Buffer<T> rotated = conv::rotate_weights(weight, problem);
         conv2d<T>(dy, rotated.data(), nullptr,
-                  conv::input_grad_convolution(problem, conv.algorithm), dx);
+                  conv::input_grad_convolution(problem, ConvAlgorithm::im2col), dx);
     } else {
         conv::im2col::input_grad(problem, dy.data, weight, dx.data);
     }
@@ -71,7 +77,15 @@ void conv2d_weight_grad(ImageView<const T> dy, ImageView<const T> x, const Conv2
                         T* dweight) {
     const Problem problem(x.shape, conv);
     require_shape(dy.shape, problem.y, "dy");
-    conv::im2col::weight_grad(problem, dy.data, x.data, dweight);
+    switch (conv2d_plan(x.shape, conv, ConvPass::weight_grad).algorithm) {
+        case ConvAlgorithm::automatic:
+        case ConvAlgorithm::im2col:
+            conv::im2col::weight_grad(problem, dy.data, x.data, dweight);
+            break;
+        case ConvAlgorithm::winograd:
+            winograd::weight_grad(problem, dy.data, x.data, dweight);
+            break;
+    }
 }
 
 template <typename T>

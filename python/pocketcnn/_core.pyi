@@ -17,6 +17,7 @@ def conv2d(
     padding: _Sides,
     dilation: _Pair,
     groups: int,
+    algorithm: str,
 ) -> NDArray[_T]: ...
 def conv2d_input_grad(
     grad: NDArray[_T],
@@ -26,6 +27,7 @@ def conv2d_input_grad(
     padding: _Sides,
     dilation: _Pair,
     groups: int,
+    algorithm: str,
 ) -> NDArray[_T]: ...
 def conv2d_weight_grad(
     grad: NDArray[_T],
@@ -35,8 +37,18 @@ def conv2d_weight_grad(
     padding: _Sides,
     dilation: _Pair,
     groups: int,
+    algorithm: str,
 ) -> NDArray[_T]: ...
 def conv2d_bias_grad(grad: NDArray[_T]) -> NDArray[_T]: ...
+def conv2d_plan(
+    x_shape: _Shape,
+    weight_shape: _Shape,
+    stride: _Pair,
+    padding: _Sides,
+    dilation: _Pair,
+    groups: int,
+    algorithm: str,
+) -> list[list[str]]: ...
 def im2col(
     x: NDArray[_T], kernel_size: _Pair, stride: _Pair, padding: _Sides, dilation: _Pair
 ) -> NDArray[_T]: ...

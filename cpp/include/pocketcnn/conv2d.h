@@ -10,6 +10,7 @@ namespace pocketcnn {
 enum class ConvAlgorithm {
     automatic,  ///< what conv2d_plan chooses
     im2col,     ///< matrix products over packed blocks of the column matrix: fits every shape
+    winograd,   ///< tiles of six points that need fewer multiplications, for small dense kernels
 };
 
 struct Conv2d {

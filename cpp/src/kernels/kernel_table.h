@@ -5,6 +5,8 @@
 
 #include <pocketcnn/types.h>
 
+#include "kernels/winograd.h"
+
 namespace pocketcnn {
 
 /// A stretch of consecutive lanes of a packed panel that are consecutive in the source too.
@@ -65,6 +67,8 @@ struct Kernels {
     /// order of their lanes. Reads and writes up to kPackSlack elements past the last lane.
     void (*pack_runs)(index_t depth, const index_t* offsets, const LaneRun* runs, index_t run_count,
                       index_t width, const T* source, T* panel);
+
+    WinogradKernels<T> winograd;
 
     /// y[i] += x[i]
     void (*add)(index_t size, const T* x, T* y);

@@ -22,6 +22,7 @@ inline constexpr int kVectorRegisters = POCKETCNN_VECTOR_REGISTERS;
 #include "kernels/optimizer.inl"
 #include "kernels/packing.inl"
 #include "kernels/product.inl"
+#include "kernels/winograd.inl"
 
 template <typename T>
 constexpr Kernels<T> kKernels = {
@@ -32,6 +33,7 @@ constexpr Kernels<T> kKernels = {
     .pack_rows = pack_rows<T>,
     .pack_columns = pack_columns<T>,
     .pack_runs = pack_runs<T>,
+    .winograd = kWinogradKernels<T>,
     .add = add<T>,
     .sum = sum<T>,
     .relu = relu<T>,

@@ -27,6 +27,8 @@ using Vec = typename Simd<T>::Vec;
 
 template <typename T>
 inline constexpr int kLanes = Simd<T>::lanes;
+template <typename T>
+inline constexpr int kLanes<const T> = kLanes<T>;
 
 template <typename T>
 inline Vec<T> load(const T* from) {

@@ -19,7 +19,7 @@ from pocketcnn.arguments import (
     window,
 )
 
-ALGORITHMS = ("auto", "im2col")
+ALGORITHMS = ("auto", "im2col", "winograd")
 
 
 def _check_convolution(x: Array, weight: Array, groups: int, algorithm: str) -> int:
@@ -94,6 +94,7 @@ def conv2d(
         sides,
         dilations,
         groups,
+        algorithm,
     )
     return restore(y, result)
 
@@ -136,6 +137,6 @@ def conv2d_backward(
     dx = None
     if input_grad:
         weight = contiguous(weight, compute)
-        dx = restore(_core.conv2d_input_grad(grad, weight, x.shape, *geometry[1:], groups), result)
-    dweight = _core.conv2d_weight_grad(grad, x, *geometry, groups)
+        dx = restore(_core.conv2d_input_grad(grad, weight, x.shape, *geometry[1:], groups, algorithm), result)
+    dweight = _core.conv2d_weight_grad(grad, x, *geometry, groups, algorithm)
     return dx, restore(dweight, result), restore(_core.conv2d_bias_grad(grad), result)

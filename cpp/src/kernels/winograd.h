@@ -1,0 +1,95 @@
+// The kernels of the six-point Winograd (Toom-Cook) convolution, as the table exports them. Their
+// names and layouts:
+//
+//   position   a pixel (Y, X) of LaneImages, all lanes of it
+//   lanes      a vector's worth of channels (or filters), kernels.lanes of them
+//   strip      a rectangle of positions, [row][col][lanes]
+//   tile       six by six positions that one 6 x 6 transform reads
+//   point      one of the 36 products that a tile needs per channel and filter
+//   panel      the filters that one product tile covers: one or more vectors
+#pragma once
+
+#include <pocketcnn/types.h>
+
+namespace pocketcnn {
+
+inline constexpr index_t kWinogradTile = 6;
+inline constexpr index_t kWinogradPoints = kWinogradTile * kWinogradTile;
+/// Kernel sizes, a phase, for which one tile serves.
+inline constexpr index_t kWinogradLeastTaps = 2, kWinogradMostTaps = 5;
+inline constexpr index_t kWinogradSizes = kWinogradMostTaps - kWinogradLeastTaps + 1;
+
+/// Images read (or written) as if each had lanes() channels: lane (c, py, px) of position (Y, X)
+/// is the pixel (stride_h * Y + py - top, stride_w * X + px - left) of channel c, and zero
+/// outside. With this a strided convolution is one of stride 1 over the phases (Decomposable
+/// Winograd Method, arXiv 2002.00552).
+template <typename T>
+struct LaneImages {
+    T* data;        ///< the first image
+    const T* end;   ///< past the last element that may be read
+    index_t image;  ///< distance between images
+    index_t channels, h, w;
+    index_t stride_h = 1, stride_w = 1;
+    index_t top = 0, left = 0;
+
+    index_t phases() const { return stride_h * stride_w; }
+    index_t lanes() const { return channels * phases(); }
+};
+
+struct Region {
+    index_t y, x, rows, cols;
+};
+
+/// Where consecutive tiles put their 36 points: tile i at
+/// i / panel_tiles * panel + i % panel_tiles * tile, plus `point` a point.
+struct TilePlaces {
+    index_t panel_tiles, panel, tile, point;
+
+    index_t offset(index_t i) const { return i / panel_tiles * panel + i % panel_tiles * tile; }
+};
+
+template <typename T>
+struct WinogradKernels {
+    /// Channels that share a vector.
+    index_t lanes;
+    /// Tiles that one product covers, and the most vectors of filters.
+    index_t rows, vectors;
+    /// Channels that one product of the weights' gradient covers (a divisor of lanes), and the
+    /// most vectors of filters.
+    index_t grad_rows, grad_vectors;
+
+    /// strip = the region's positions of image n, lanes [lane, lane + kernels.lanes); lanes that
+    /// the images lack are zero.
+    void (*gather)(const LaneImages<const T>& images, index_t n, index_t lane, const Region& region,
+                   T* strip);
+    /// The reverse: positions and lanes outside of the images are left out.
+    void (*scatter)(const LaneImages<T>& images, index_t n, index_t lane, const Region& region,
+                    const T* strip);
+
+    /// The input transform of a row of tiles: tile j starts at column j * step of the strip,
+    /// whose rows are `pitch` positions apart, and is tile first + j of the places. `scratch`
+    /// takes six vectors a column.
+    void (*transform)(index_t tiles, index_t step, index_t pitch, const T* strip, T* scratch,
+                      index_t first, const TilePlaces& places, T* points);
+    /// evaluate[h][w]: polynomials of (h + 2) x (w + 2) coefficients at the points: filters, or
+    /// tiles of dy. Tile j starts at position j * step.
+    void (*evaluate[kWinogradSizes][kWinogradSizes])(index_t tiles, index_t step, index_t pitch,
+                                                     const T* strip, index_t first,
+                                                     const TilePlaces& places, T* points);
+    /// collect[h][w]: the transposed evaluation without its scale, which takes 36 points to
+    /// (h + 2) x (w + 2) results; bias is one vector or null.
+    void (*collect[kWinogradSizes][kWinogradSizes])(index_t tiles, index_t step, index_t pitch,
+                                                    const T* points, index_t first,
+                                                    const TilePlaces& places, const T* bias,
+                                                    T* strip);
+
+    /// multiply[v - 1]: out[i][f] = sum over k < depth of left[k / lanes][i][k % lanes] *
+    /// right[k][f] for i < rows, f < v * lanes. left_stride is one k / lanes.
+    void (*multiply[2])(index_t depth, const T* left, index_t left_stride, const T* right, T* out);
+    /// accumulate[v - 1]: out[i * out_stride + f] (+)= sum over t < depth of left[t * lanes + i] *
+    /// right[t][f] for i < grad_rows, f < v * lanes.
+    void (*accumulate[3])(index_t depth, const T* left, const T* right, T* out, index_t out_stride,
+                          bool add);
+};
+
+}  // namespace pocketcnn

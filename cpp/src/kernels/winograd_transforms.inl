@@ -1,0 +1,145 @@
+// The transforms of the six-point Winograd convolution. A correlation of m results with r taps,
+// m + r - 1 = 6, is the transpose of a product of polynomials, which is evaluated at six points,
+// multiplied there and interpolated (Toom and Cook; Winograd, Arithmetic Complexity of
+// Computations, 1980). The transform of the input depends on the points alone, so it serves every
+// kernel size; taps are evaluated at the points, results collected by the transposed evaluation.
+
+// The points are 0, +-3/4, +-3/2 and infinity. Against the textbook's 0, +-1, +-2 they lose three
+// to four times less precision at the same cost: their powers stay near 1 and are exact.
+inline constexpr double kNear = 0.75, kFar = 1.5;
+inline constexpr double kNear2 = kNear * kNear, kFar2 = kFar * kFar;
+// One over the product of a point's distances from the other finite points.
+inline constexpr double kScaleZero = 1 / (kNear2 * kFar2);
+inline constexpr double kScaleNear = 1 / (2 * kNear2 * (kNear2 - kFar2));
+inline constexpr double kScaleFar = 1 / (2 * kFar2 * (kFar2 - kNear2));
+
+// Six values times the coefficients of prod (x - other points), a row a point.
+template <typename T>
+inline void transform_line(const Vec<T> (&d)[6], Vec<T> (&t)[6]) {
+    constexpr T both = T(kNear2 + kFar2), product = T(kNear2 * kFar2);
+    constexpr T near = T(kNear), far = T(kFar), near2 = T(kNear2), far2 = T(kFar2);
+    const Vec<T> even_near = d[4] - far2 * d[2], odd_near = d[3] - far2 * d[1];
+    const Vec<T> even_far = d[4] - near2 * d[2], odd_far = d[3] - near2 * d[1];
+    t[0] = product * d[0] + (d[4] - both * d[2]);
+    t[1] = even_near + near * odd_near;
+    t[2] = even_near - near * odd_near;
+    t[3] = even_far + far * odd_far;
+    t[4] = even_far - far * odd_far;
+    t[5] = product * d[1] + (d[5] - both * d[3]);
+}
+
+// The polynomial with the coefficients g at the six points, scaled.
+template <typename T, int count>
+inline void evaluate_line(const Vec<T> (&g)[count], Vec<T> (&u)[6]) {
+    const auto pair = [&](double point, double scale, Vec<T>& plus, Vec<T>& minus) {
+        Vec<T> even = T(scale) * g[0], odd = T(scale * point) * g[1];
+        if constexpr (count > 2) even += T(scale * point * point) * g[2];
+        if constexpr (count > 3) odd += T(scale * point * point * point) * g[3];
+        if constexpr (count > 4) even += T(scale * point * point * point * point) * g[4];
+        plus = even + odd;
+        minus = even - odd;
+    };
+    u[0] = T(kScaleZero) * g[0];
+    pair(kNear, kScaleNear, u[1], u[2]);
+    pair(kFar, kScaleFar, u[3], u[4]);
+    u[5] = g[count - 1];
+}
+
+// The sums of the six values times the powers 0 to count - 1 of their points.
+template <typename T, int count>
+inline void collect_line(const Vec<T> (&v)[6], Vec<T> (&y)[count]) {
+    const Vec<T> near_sum = v[1] + v[2], near_difference = v[1] - v[2];
+    const Vec<T> far_sum = v[3] + v[4], far_difference = v[3] - v[4];
+    y[0] = v[0] + near_sum + far_sum;
+    y[1] = T(kNear) * near_difference + T(kFar) * far_difference;
+    if constexpr (count > 2) y[2] = T(kNear2) * near_sum + T(kFar2) * far_sum;
+    if constexpr (count > 3) {
+        y[3] = T(kNear * kNear2) * near_difference + T(kFar * kFar2) * far_difference;
+    }
+    if constexpr (count > 4) y[4] = T(kNear2 * kNear2) * near_sum + T(kFar2 * kFar2) * far_sum;
+    y[count - 1] += v[5];
+}
+
+// Neighbouring tiles share columns: the vertical transform is made once a column.
+template <typename T>
+void winograd_transform(index_t tiles, index_t step, index_t pitch, const T* strip, T* scratch,
+                        index_t first, const TilePlaces& places, T* points) {
+    constexpr int lanes = kLanes<T>;
+    const index_t cols = (tiles - 1) * step + 6;
+    for (index_t col = 0; col < cols; ++col) {
+        Vec<T> d[6], t[6];
+#pragma GCC unroll 6
+        for (int i = 0; i < 6; ++i) d[i] = load(strip + (i * pitch + col) * lanes);
+        transform_line<T>(d, t);
+#pragma GCC unroll 6
+        for (int i = 0; i < 6; ++i) store(scratch + (col * 6 + i) * lanes, t[i]);
+    }
+    for (index_t j = 0; j < tiles; ++j) {
+        T* to = points + places.offset(first + j);
+        const T* from = scratch + j * step * 6 * lanes;
+#pragma GCC unroll 6
+        for (int i = 0; i < 6; ++i) {
+            Vec<T> d[6], t[6];
+#pragma GCC unroll 6
+            for (int k = 0; k < 6; ++k) d[k] = load(from + (k * 6 + i) * lanes);
+            transform_line<T>(d, t);
+#pragma GCC unroll 6
+            for (int k = 0; k < 6; ++k) store(to + (i * 6 + k) * places.point, t[k]);
+        }
+    }
+}
+
+template <typename T, int height, int width>
+void winograd_evaluate(index_t tiles, index_t step, index_t pitch, const T* strip, index_t first,
+                       const TilePlaces& places, T* points) {
+    constexpr int lanes = kLanes<T>;
+    for (index_t j = 0; j < tiles; ++j) {
+        const T* from = strip + j * step * lanes;
+        T* to = points + places.offset(first + j);
+        Vec<T> half[6][width];
+#pragma GCC unroll 6
+        for (int k = 0; k < width; ++k) {
+            Vec<T> g[height], u[6];
+#pragma GCC unroll 6
+            for (int i = 0; i < height; ++i) g[i] = load(from + (i * pitch + k) * lanes);
+            evaluate_line<T, height>(g, u);
+#pragma GCC unroll 6
+            for (int i = 0; i < 6; ++i) half[i][k] = u[i];
+        }
+#pragma GCC unroll 6
+        for (int i = 0; i < 6; ++i) {
+            Vec<T> u[6];
+            evaluate_line<T, width>(half[i], u);
+#pragma GCC unroll 6
+            for (int k = 0; k < 6; ++k) store(to + (i * 6 + k) * places.point, u[k]);
+        }
+    }
+}
+
+template <typename T, int height, int width>
+void winograd_collect(index_t tiles, index_t step, index_t pitch, const T* points, index_t first,
+                      const TilePlaces& places, const T* bias, T* strip) {
+    constexpr int lanes = kLanes<T>;
+    const Vec<T> b = bias != nullptr ? load(bias) : Vec<T>{};
+    for (index_t j = 0; j < tiles; ++j) {
+        const T* from = points + places.offset(first + j);
+        T* to = strip + j * step * lanes;
+        Vec<T> half[height][6];
+#pragma GCC unroll 6
+        for (int k = 0; k < 6; ++k) {
+            Vec<T> v[6], y[height];
+#pragma GCC unroll 6
+            for (int i = 0; i < 6; ++i) v[i] = load(from + (i * 6 + k) * places.point);
+            collect_line<T, height>(v, y);
+#pragma GCC unroll 6
+            for (int i = 0; i < height; ++i) half[i][k] = y[i];
+        }
+#pragma GCC unroll 6
+        for (int i = 0; i < height; ++i) {
+            Vec<T> y[width];
+            collect_line<T, width>(half[i], y);
+#pragma GCC unroll 6
+            for (int k = 0; k < width; ++k) store(to + (i * pitch + k) * lanes, y[k] + b);
+        }
+    }
+}

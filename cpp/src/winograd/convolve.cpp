@@ -1,0 +1,192 @@
+// For a block of tiles, that stay in the cache from the first step to the last:
+//
+//     for each strip                                source -> transform -> V [point][tile][depth]
+//     for each panel of filters
+//         for each point                            M = V * filters        M [point][tile][lanes]
+//         for each strip                            M -> collect + bias -> result
+//
+// Where a block's V fits the L2 cache, a task is a block. Where channels are too many for that, V
+// of a larger block is made by all threads together and shared by them in the L3 cache: there a
+// task is a panel of filters for a part of the tiles, so that the filters are read once a block.
+#include "winograd/convolve.h"
+
+#include "runtime/isa.h"
+#include "runtime/parallel.h"
+
+namespace pocketcnn::winograd {
+namespace {
+
+/// Tiles whose products M with one panel are held at once, in panels of product rows: 56 tiles by
+/// 32 filters are 258 KB.
+constexpr index_t kTilePanels = 4;
+/// Bytes of V that a task may keep to itself, half of a common L2 cache.
+constexpr index_t kPrivateBytes = 512 * 1024;
+/// Bytes of V that threads share.
+constexpr index_t kSharedBytes = index_t{8} << 20;
+
+template <typename T>
+class Convolver {
+  public:
+    Convolver(const LaneConvolution<T>& convolution, const Filters<T>& filters, const T* bias)
+        : kernel_(kernels<T>().winograd),
+          conv_(convolution),
+          filters_(filters),
+          depth_vectors_(ceil_div(convolution.source.lanes(), kernel_.lanes)),
+          bias_(filters.panels.lanes()),
+          collect_(kernel_.collect[conv_.grid.step_h - kWinogradLeastTaps]
+                                  [conv_.grid.step_w - kWinogradLeastTaps]) {
+        std::fill_n(bias_.data(), filters.panels.lanes(), T{0});
+        if (bias != nullptr) std::copy_n(bias, conv_.result.lanes(), bias_.data());
+    }
+
+    void run() {
+        const index_t tiles = conv_.grid.tiles(), rows = kernel_.rows;
+        const index_t panel_bytes = kWinogradPoints * panel_size() * index_t{sizeof(T)};
+        const index_t panels = std::min(kTilePanels, kPrivateBytes / panel_bytes);
+        if (panels > 0) {
+            const index_t block = panels * rows;
+            parallel_for(ceil_div(tiles, block), work(), [&](index_t i) {
+                private_block(i * block, std::min(tiles, (i + 1) * block));
+            });
+            return;
+        }
+        const index_t block =
+            rows * std::clamp(kSharedBytes / panel_bytes, index_t{1}, ceil_div(tiles, rows));
+        const Buffer<T> points(kWinogradPoints * point_stride(block));
+        for (index_t begin = 0; begin < tiles; begin += block) {
+            shared_block(begin, std::min(tiles, begin + block), points.data());
+        }
+    }
+
+  private:
+    /// Elements of V of a panel of tiles at one point.
+    index_t panel_size() const { return depth_vectors_ * kernel_.lanes * kernel_.rows; }
+    /// A vector more than needed, lest all points share cache sets.
+    index_t point_stride(index_t tiles) const {
+        return ceil_div(tiles, kernel_.rows) * panel_size() + kernel_.lanes;
+    }
+    double work() const {
+        return static_cast<double>(conv_.grid.tiles()) * kWinogradPoints *
+               static_cast<double>(filters_.depth) * static_cast<double>(filters_.panels.lanes());
+    }
+
+    void private_block(index_t begin, index_t end) const {
+        const index_t stride = point_stride(end - begin);
+        const Buffer<T> points(kWinogradPoints * stride);
+        transform(begin, end, begin, 0, depth_vectors_, stride, points.data());
+        const Buffer<T> sums(sums_size());
+        for (index_t panel = 0; panel < filters_.panels.count(); ++panel) {
+            finish(begin, end, panel, stride, points.data(), sums.data());
+        }
+    }
+
+    void shared_block(index_t begin, index_t end, T* points) const {
+        const index_t stride = point_stride(end - begin), rows = kernel_.rows;
+        constexpr index_t vectors = 4;  // of the depth a task: an eighth of a megabyte to write
+        const index_t parts = ceil_div(end - begin, rows);
+        const index_t depth_parts = ceil_div(depth_vectors_, vectors);
+        const double share = static_cast<double>(end - begin) / conv_.grid.tiles() * work();
+        parallel_for(parts * depth_parts, share, [&](index_t i) {
+            const index_t first = begin + i / depth_parts * rows;
+            const index_t vector = i % depth_parts * vectors;
+            transform(first, std::min(end, first + rows), begin, vector,
+                      std::min(depth_vectors_, vector + vectors), stride, points);
+        });
+        const index_t step = rows * kTilePanels, blocks = ceil_div(end - begin, step);
+        parallel_for(filters_.panels.count() * blocks, share, [&](index_t i) {
+            const index_t first = begin + i % blocks * step;
+            const Buffer<T> sums(sums_size());
+            finish(first, std::min(end, first + step), i / blocks, stride,
+                   points + i % blocks * kTilePanels * panel_size(), sums.data());
+        });
+    }
+
+    /// Tiles [begin, end) to V of a block whose first tile is `origin`.
+    void transform(index_t begin, index_t end, index_t origin, index_t vector, index_t vector_end,
+                   index_t stride, T* points) const {
+        const Grid& grid = conv_.grid;
+        const Buffer<T> strip_positions(kStripPositions * kernel_.lanes);
+        const Buffer<T> scratch(kStripPositions * kernel_.lanes);
+        const index_t part = kernel_.rows * kernel_.lanes;
+        const TilePlaces places = {kernel_.rows, panel_size(), kernel_.lanes, stride};
+        for_strips(grid, begin, end, [&](const Strip& strip) {
+            const Region region = strip.input(grid);
+            for (index_t v = vector; v < vector_end; ++v) {
+                kernel_.gather(conv_.source, strip.image, v * kernel_.lanes, region,
+                               strip_positions.data());
+                for (index_t row = 0; row < strip.rows; ++row) {
+                    kernel_.transform(
+                        strip.cols, grid.step_w, region.cols,
+                        strip_positions.data() + row * grid.step_h * region.cols * kernel_.lanes,
+                        scratch.data(), strip.first + row * strip.cols - origin, places,
+                        points + v * part);
+                }
+            }
+        });
+    }
+
+    index_t sums_size() const {
+        return kWinogradPoints * sums_stride(filters_.panels.vectors * kernel_.lanes) +
+               kStripPositions * kernel_.lanes;
+    }
+    index_t sums_stride(index_t width) const {
+        return kTilePanels * kernel_.rows * width + kernel_.lanes;
+    }
+
+    /// The products and the results of one panel for tiles [begin, end), whose V is `points`.
+    void finish(index_t begin, index_t end, index_t panel, index_t stride, const T* points,
+                T* sums) const {
+        const index_t vectors = filters_.panels.width(panel), width = vectors * kernel_.lanes;
+        const index_t tile_panels = ceil_div(end - begin, kernel_.rows);
+        const auto multiply = kernel_.multiply[vectors - 1];
+        for (index_t point = 0; point < kWinogradPoints; ++point) {
+            const T* right = filters_.panel(panel) + point * filters_.point_stride(panel);
+            const T* left = points + point * stride;
+            T* out = sums + point * sums_stride(width);
+            for (index_t i = 0; i < tile_panels; ++i) {
+                multiply(filters_.depth, left, kernel_.rows * kernel_.lanes, right, out);
+                left += panel_size();
+                out += kernel_.rows * width;
+            }
+        }
+        T* strip_positions = sums + kWinogradPoints * sums_stride(width);
+        const TilePlaces places = {end - begin, 0, width, sums_stride(width)};
+        for_strips(conv_.grid, begin, end, [&](const Strip& strip) {
+            for (index_t v = 0; v < vectors; ++v) {
+                collect(strip, begin, filters_.panels.first_lane(panel) + v * kernel_.lanes,
+                        places, sums + v * kernel_.lanes, strip_positions);
+            }
+        });
+    }
+
+    void collect(const Strip& strip, index_t origin, index_t lane, const TilePlaces& places,
+                 const T* sums, T* positions) const {
+        const Grid& grid = conv_.grid;
+        const Region region = strip.output(grid);
+        for (index_t row = 0; row < strip.rows; ++row) {
+            collect_(strip.cols, grid.step_w, region.cols, sums,
+                     strip.first + row * strip.cols - origin, places,
+                     bias_.data() + lane, positions + row * grid.step_h * region.cols * kernel_.lanes);
+        }
+        kernel_.scatter(conv_.result, strip.image, lane, region, positions);
+    }
+
+    const WinogradKernels<T>& kernel_;
+    const LaneConvolution<T>& conv_;
+    const Filters<T>& filters_;
+    index_t depth_vectors_;
+    Buffer<T> bias_;
+    decltype(kernel_.collect[0][0]) collect_;
+};
+
+}  // namespace
+
+template <typename T>
+void convolve(const LaneConvolution<T>& convolution, const Filters<T>& filters, const T* bias) {
+    Convolver<T>(convolution, filters, bias).run();
+}
+
+template void convolve(const LaneConvolution<float>&, const Filters<float>&, const float*);
+template void convolve(const LaneConvolution<double>&, const Filters<double>&, const double*);
+
+}  // namespace pocketcnn::winograd

@@ -1,0 +1,23 @@
+// The fused convolution between lanes that is both the forward pass and the gradient of the
+// input.
+#pragma once
+
+#include "winograd/filters.h"
+
+namespace pocketcnn::winograd {
+
+/// A convolution of stride 1: result position (Y, X) is the sum over the taps (a, b) of the
+/// filters times source position (Y + a, X + b).
+template <typename T>
+struct LaneConvolution {
+    LaneImages<const T> source;
+    LaneImages<T> result;
+    Grid grid;
+    Taps taps;
+};
+
+/// bias has an element a lane of the result, or is null.
+template <typename T>
+void convolve(const LaneConvolution<T>& convolution, const Filters<T>& filters, const T* bias);
+
+}  // namespace pocketcnn::winograd

@@ -1,0 +1,168 @@
+#include "winograd/filters.h"
+
+#include <cstring>
+
+#include "runtime/isa.h"
+#include "runtime/parallel.h"
+
+namespace pocketcnn::winograd {
+namespace {
+
+/// Weights (and positions of them) that one task takes through its buffers.
+constexpr index_t kChunk = 16;
+
+/// Weights (f, c, kh, kw) as a row of positions (c, kh, kw) whose lanes are the filters.
+template <typename T>
+LaneImages<T> filters_as_lanes(const conv::Problem& problem, T* weight) {
+    return {.data = weight,
+            .end = weight + problem.filters * problem.taps,
+            .image = 0,
+            .channels = problem.filters,
+            .h = 1,
+            .w = problem.taps};
+}
+
+/// Weights (f, c, kh, kw) as an image a filter, whose lanes are the phases of the channels.
+template <typename T>
+LaneImages<T> channels_as_lanes(const conv::Problem& problem, T* weight) {
+    return {.data = weight,
+            .end = weight + problem.filters * problem.taps,
+            .image = problem.taps,
+            .channels = problem.channels,
+            .h = problem.window.kernel_h,
+            .w = problem.window.kernel_w,
+            .stride_h = problem.window.stride_h,
+            .stride_w = problem.window.stride_w};
+}
+
+/// Calls body(tap of a phase, tap of the kernel) for each that the phase (py, px) has.
+template <typename Body>
+void for_phase_taps(const Window2d& window, index_t phase, Body&& body) {
+    const Taps taps(window);
+    const index_t py = phase / window.stride_w, px = phase % window.stride_w;
+    for (index_t a = 0; a < taps.h; ++a) {
+        for (index_t b = 0; b < taps.w; ++b) {
+            const index_t y = a * window.stride_h + py, x = b * window.stride_w + px;
+            if (y < window.kernel_h && x < window.kernel_w) {
+                body(a * taps.w + b, y * window.kernel_w + x);
+            }
+        }
+    }
+}
+
+template <typename T>
+void copy_vector(const WinogradKernels<T>& kernel, const T* from, index_t i, T* to, index_t k) {
+    std::memcpy(to + k * kernel.lanes, from + i * kernel.lanes, kernel.lanes * sizeof(T));
+}
+
+/// Runs task(vector of lanes, depth begin, depth end, where the points go) over all filters.
+template <typename T, typename Task>
+Filters<T> transform_filters(index_t lanes, index_t depth, const Taps& taps, index_t chunk,
+                             Task&& task) {
+    const WinogradKernels<T>& kernel = kernels<T>().winograd;
+    Filters<T> filters(lanes, depth, kernel);
+    const index_t chunks = ceil_div(depth, chunk);
+    const double work = static_cast<double>(lanes) * static_cast<double>(depth) * kWinogradPoints;
+    const auto evaluate =
+        kernel.evaluate[taps.h - kWinogradLeastTaps][taps.w - kWinogradLeastTaps];
+    parallel_for(filters.panels.total * chunks, work, [&](index_t i) {
+        const index_t vector = i / chunks, begin = i % chunks * chunk;
+        const index_t end = std::min(depth, begin + chunk);
+        const index_t panel = vector / kernel.vectors;
+        const index_t width = filters.panels.width_lanes(panel);
+        const Buffer<T> strip((end - begin) * taps.count() * kernel.lanes);
+        task(vector * kernel.lanes, begin, end, strip.data());
+        evaluate(end - begin, taps.count(), taps.w, strip.data(), begin,
+                 {depth, 0, width, filters.point_stride(panel)},
+                 filters.panel(panel) + vector % kernel.vectors * kernel.lanes);
+    });
+    return filters;
+}
+
+}  // namespace
+
+template <typename T>
+Filters<T> forward_filters(const conv::Problem& problem, const T* weight) {
+    const WinogradKernels<T>& kernel = kernels<T>().winograd;
+    const LaneImages<const T> lanes = filters_as_lanes(problem, weight);
+    const Taps taps(problem.window);
+    const index_t area = problem.window.taps();
+    const index_t phases = problem.window.stride_h * problem.window.stride_w;
+    const auto task = [&](index_t lane, index_t begin, index_t end, T* strip) {
+        const index_t c = begin / phases, c_end = end / phases;
+        const Region region = {0, c * area, 1, (c_end - c) * area};
+        if (phases == 1) return kernel.gather(lanes, 0, lane, region, strip);
+        const Buffer<T> row(region.cols * kernel.lanes);
+        kernel.gather(lanes, 0, lane, region, row.data());
+        std::fill_n(strip, (end - begin) * taps.count() * kernel.lanes, T{0});
+        for (index_t k = begin; k < end; ++k) {
+            for_phase_taps(problem.window, k % phases, [&](index_t tap, index_t source) {
+                copy_vector(kernel, row.data(), (k / phases - c) * area + source, strip,
+                            (k - begin) * taps.count() + tap);
+            });
+        }
+    };
+    return transform_filters<T>(problem.filters, problem.channels * phases, taps,
+                                ceil_div(kChunk, phases) * phases, task);
+}
+
+template <typename T>
+Filters<T> input_grad_filters(const conv::Problem& problem, const T* weight) {
+    const WinogradKernels<T>& kernel = kernels<T>().winograd;
+    const LaneImages<const T> lanes = channels_as_lanes(problem, weight);
+    const Taps taps(problem.window);
+    const auto task = [&](index_t lane, index_t begin, index_t end, T* strip) {
+        const Buffer<T> row(taps.count() * kernel.lanes);
+        for (index_t f = begin; f < end; ++f) {
+            kernel.gather(lanes, f, lane, {0, 0, taps.h, taps.w}, row.data());
+            for (index_t tap = 0; tap < taps.count(); ++tap) {
+                copy_vector(kernel, row.data(), tap, strip,
+                            (f - begin + 1) * taps.count() - 1 - tap);
+            }
+        }
+    };
+    return transform_filters<T>(lanes.lanes(), problem.filters, taps, kChunk, task);
+}
+
+template <typename T>
+void store_weight_grad(const conv::Problem& problem, const T* points, index_t point_stride,
+                       index_t lane_stride, T* dweight) {
+    const WinogradKernels<T>& kernel = kernels<T>().winograd;
+    const LaneImages<T> lanes = filters_as_lanes(problem, dweight);
+    const Taps taps(problem.window);
+    const index_t area = problem.window.taps();
+    const index_t phases = problem.window.stride_h * problem.window.stride_w;
+    const auto collect = kernel.collect[taps.h - kWinogradLeastTaps][taps.w - kWinogradLeastTaps];
+    const index_t chunk = ceil_div(kChunk, phases), chunks = ceil_div(problem.channels, chunk);
+    const TilePlaces places = {problem.channels * phases, 0, lane_stride, point_stride};
+    const double work = static_cast<double>(problem.filters) *
+                        static_cast<double>(problem.channels * phases) * kWinogradPoints;
+    parallel_for(ceil_div(problem.filters, kernel.lanes) * chunks, work, [&](index_t i) {
+        const index_t lane = i / chunks * kernel.lanes, begin = i % chunks * chunk;
+        const index_t end = std::min(problem.channels, begin + chunk);
+        const Buffer<T> row((end - begin) * area * kernel.lanes);
+        if (phases == 1) {
+            collect(end - begin, area, taps.w, points + lane, begin, places, nullptr, row.data());
+        } else {
+            const Buffer<T> strip(taps.count() * kernel.lanes);
+            for (index_t k = begin * phases; k < end * phases; ++k) {
+                collect(1, 0, taps.w, points + lane, k, places, nullptr, strip.data());
+                for_phase_taps(problem.window, k % phases, [&](index_t tap, index_t target) {
+                    copy_vector(kernel, strip.data(), tap, row.data(),
+                                (k / phases - begin) * area + target);
+                });
+            }
+        }
+        kernel.scatter(lanes, 0, lane, {0, begin * area, 1, (end - begin) * area}, row.data());
+    });
+}
+
+#define POCKETCNN_INSTANTIATE(T)                                                   \
+    template Filters<T> forward_filters(const conv::Problem&, const T*);           \
+    template Filters<T> input_grad_filters(const conv::Problem&, const T*);        \
+    template void store_weight_grad(const conv::Problem&, const T*, index_t, index_t, T*);
+POCKETCNN_INSTANTIATE(float)
+POCKETCNN_INSTANTIATE(double)
+#undef POCKETCNN_INSTANTIATE
+
+}  // namespace pocketcnn::winograd

@@ -1,0 +1,45 @@
+// The weights on their way to the 36 points and, as a gradient, back.
+#pragma once
+
+#include "runtime/memory_pool.h"
+#include "winograd/geometry.h"
+
+namespace pocketcnn::winograd {
+
+/// Filters at the 36 points, panel by panel: [point][depth][lanes of the panel].
+template <typename T>
+struct Filters {
+    Panels panels;
+    index_t depth;
+    Buffer<T> data;
+
+    Filters(index_t lanes, index_t depth, const WinogradKernels<T>& kernel)
+        : panels(lanes, kernel.lanes, kernel.vectors),
+          depth(depth),
+          data(kWinogradPoints * (panels.lanes() * depth + panels.total * kernel.lanes)) {}
+
+    /// From one point to the next; a vector more than needed, lest all points share cache sets.
+    index_t point_stride(index_t panel) const {
+        return depth * panels.width_lanes(panel) + panels.lanes_of_vector;
+    }
+    T* panel(index_t i) const {
+        return data.data() + kWinogradPoints * (panels.first_lane(i) * depth +
+                                                i * panels.lanes_of_vector);
+    }
+};
+
+/// The weights as they meet the phases of x: depth (c, phase), lanes f.
+template <typename T>
+Filters<T> forward_filters(const conv::Problem& problem, const T* weight);
+
+/// The weights, turned by half a turn, as they meet dy: depth f, lanes (c, phase).
+template <typename T>
+Filters<T> input_grad_filters(const conv::Problem& problem, const T* weight);
+
+/// The gradient of the weights from its points, [point][depth][lanes], depth (c, phase), lanes f,
+/// point_stride from point to point and lane_stride from one depth to the next.
+template <typename T>
+void store_weight_grad(const conv::Problem& problem, const T* points, index_t point_stride,
+                       index_t lane_stride, T* dweight);
+
+}  // namespace pocketcnn::winograd

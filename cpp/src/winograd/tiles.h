@@ -1,0 +1,80 @@
+// How images are cut into six by six tiles, and these into strips that share their loads.
+#pragma once
+
+#include <algorithm>
+
+#include "kernels/winograd.h"
+
+namespace pocketcnn::winograd {
+
+/// Positions that a strip may have: 256 vectors of 64 bytes are a third of an L1 cache of 48 KiB,
+/// and leave room for the transform's own lines.
+inline constexpr index_t kStripPositions = 256;
+/// Positions of a strip of one row of tiles.
+inline constexpr index_t kStripCols = kStripPositions / kWinogradTile;
+
+/// The tiles of a batch of images, counted along the rows of tiles, images outermost. Each yields
+/// step_h x step_w results; the first starts at (y, x).
+struct Grid {
+    index_t images, rows, cols;
+    index_t step_h, step_w;
+    index_t y, x;
+
+    index_t tiles() const { return images * rows * cols; }
+};
+
+/// Consecutive tiles that are a rectangle: rows x cols of them, the first of which has the index
+/// `first` in the grid.
+struct Strip {
+    index_t first, image, row, col, rows, cols;
+
+    Region input(const Grid& grid) const {
+        return {grid.y + row * grid.step_h, grid.x + col * grid.step_w,
+                (rows - 1) * grid.step_h + kWinogradTile, (cols - 1) * grid.step_w + kWinogradTile};
+    }
+    Region output(const Grid& grid) const {
+        return {grid.y + row * grid.step_h, grid.x + col * grid.step_w, rows * grid.step_h,
+                cols * grid.step_w};
+    }
+};
+
+/// Calls body(strip) for strips that make up the tiles [begin, end).
+template <typename Body>
+void for_strips(const Grid& grid, index_t begin, index_t end, Body&& body) {
+    const index_t most_cols = (kStripCols - kWinogradTile) / grid.step_w + 1;
+    const index_t cols = ceil_div(grid.cols, ceil_div(grid.cols, most_cols));
+    const index_t width = (grid.cols - 1) * grid.step_w + kWinogradTile;
+    const index_t most_rows =
+        cols < grid.cols ? 1 : (kStripPositions / width - kWinogradTile) / grid.step_h + 1;
+    for (index_t tile = begin; tile < end;) {
+        Strip strip = {tile, tile / (grid.rows * grid.cols), tile / grid.cols % grid.rows,
+                       tile % grid.cols, 1, 1};
+        const index_t whole_rows = strip.col > 0 ? 0 : (end - tile) / grid.cols;
+        if (cols == grid.cols && whole_rows > 0) {
+            strip.rows = std::min({whole_rows, most_rows, grid.rows - strip.row});
+            strip.cols = cols;
+        } else {
+            strip.cols = std::min({cols, grid.cols - strip.col, end - tile});
+        }
+        body(strip);
+        tile += strip.rows * strip.cols;
+    }
+}
+
+/// Lanes cut into panels of `vectors` vectors; the last may have fewer.
+struct Panels {
+    index_t vectors, lanes_of_vector, total;
+
+    Panels(index_t lanes, index_t lanes_of_vector, index_t vectors)
+        : vectors(vectors),
+          lanes_of_vector(lanes_of_vector),
+          total(ceil_div(lanes, lanes_of_vector)) {}
+
+    index_t count() const { return ceil_div(total, vectors); }
+    index_t lanes() const { return total * lanes_of_vector; }
+    index_t first_lane(index_t panel) const { return panel * vectors * lanes_of_vector; }
+    index_t width(index_t panel) const { return std::min(vectors, total - panel * vectors); }
+    index_t width_lanes(index_t panel) const { return width(panel) * lanes_of_vector; }
+};
+
+}  // namespace pocketcnn::winograd

@@ -1,0 +1,209 @@
+// The gradient of the weights: with the roles of taps and results exchanged, a tile of x and the
+// tile of dy that it led to give 36 products, which are summed over all tiles before the one
+// transform that leads to the taps.
+//
+//     for each block of tiles
+//         x -> transform -> V [point][depth][tile],  dy -> evaluate -> D [point][lanes][tile]
+//         for each point                             S += transpose(V) * D
+//     S -> collect -> dweight
+//
+// The sums depend on how the tiles are cut, so that is decided by the problem's size. Where one S
+// is small, chunks of the tiles have sums of their own, added in order. Where it is large, all
+// threads work on one S and share V and D.
+#include "runtime/isa.h"
+#include "runtime/parallel.h"
+#include "winograd/filters.h"
+#include "winograd/winograd.h"
+
+namespace pocketcnn::winograd {
+namespace {
+
+/// Sums that are small enough for every chunk to have its own.
+constexpr index_t kSmallSums = index_t{1} << 20;
+constexpr index_t kChunks = 8;
+/// V and D of a block: of one thread, and of all.
+constexpr index_t kPrivateBytes = index_t{1} << 20;
+constexpr index_t kSharedBytes = index_t{16} << 20;
+
+template <typename T>
+class WeightGrad {
+  public:
+    WeightGrad(const conv::Problem& problem, const T* dy, const T* x)
+        : kernel_(kernels<T>().winograd),
+          problem_(problem),
+          x_(phases_of_input(problem, x)),
+          dy_(lanes_of_output(problem, dy)),
+          grid_(output_grid(problem)),
+          panels_(dy_.lanes(), kernel_.lanes, kernel_.grad_vectors),
+          depth_vectors_(ceil_div(x_.lanes(), kernel_.lanes)),
+          evaluate_(kernel_.evaluate[grid_.step_h - kWinogradLeastTaps]
+                                    [grid_.step_w - kWinogradLeastTaps]) {}
+
+    void run(T* dweight) {
+        const index_t sums_bytes = kWinogradPoints * sums_stride() * index_t{sizeof(T)};
+        const index_t tiles = grid_.tiles();
+        if (tiles == 0) {
+            std::fill_n(dweight, problem_.filters * problem_.taps, T{0});
+        } else if (sums_bytes <= kSmallSums) {
+            const index_t block = block_tiles(kPrivateBytes);
+            const index_t chunk = ceil_div(tiles, std::min(kChunks, ceil_div(tiles, block)));
+            const index_t chunks = ceil_div(tiles, chunk);
+            const index_t size = kWinogradPoints * sums_stride();
+            const Buffer<T> sums(chunks * size);
+            parallel_for(chunks, work(tiles), [&](index_t i) {
+                private_sums(std::min(tiles, i * chunk), std::min(tiles, (i + 1) * chunk), block,
+                             sums.data() + i * size);
+            });
+            add_sums(sums.data(), chunks, size);
+            store_weight_grad(problem_, sums.data(), sums_stride(), panels_.lanes(), dweight);
+        } else {
+            const Buffer<T> sums(kWinogradPoints * sums_stride());
+            shared_sums(block_tiles(std::max(kSharedBytes, sums_bytes)), sums.data());
+            store_weight_grad(problem_, sums.data(), sums_stride(), panels_.lanes(), dweight);
+        }
+    }
+
+  private:
+    index_t depth() const { return depth_vectors_ * kernel_.lanes; }
+    index_t sums_stride() const { return depth() * panels_.lanes() + kernel_.lanes; }
+    double work(index_t tiles) const {
+        return static_cast<double>(tiles) * kWinogradPoints * static_cast<double>(depth()) *
+               static_cast<double>(panels_.lanes());
+    }
+    index_t block_tiles(index_t bytes) const {
+        const index_t tile = kWinogradPoints * (depth() + panels_.lanes()) * index_t{sizeof(T)};
+        return std::clamp<index_t>(bytes / tile, 1, std::max<index_t>(1, grid_.tiles()));
+    }
+
+    /// Points of a block of tiles, first V then D; a vector apart, lest they share cache sets.
+    struct Points {
+        index_t tiles, v_stride, d_stride;
+        Buffer<T> v, d;
+    };
+    Points points(index_t tiles) const {
+        const index_t v = tiles * depth() + kernel_.lanes;
+        const index_t d = tiles * panels_.lanes() + kernel_.lanes;
+        return {tiles, v, d, Buffer<T>(kWinogradPoints * v), Buffer<T>(kWinogradPoints * d)};
+    }
+
+    void private_sums(index_t begin, index_t end, index_t block, T* sums) const {
+        const Points to = points(std::min(block, end - begin));
+        for (index_t first = begin; first < end; first += block) {
+            const index_t last = std::min(end, first + block);
+            transform_input(first, last, first, 0, depth_vectors_, to);
+            transform_gradient(first, last, first, 0, panels_.total, to);
+            for (index_t point = 0; point < kWinogradPoints; ++point) {
+                for (index_t panel = 0; panel < panels_.count(); ++panel) {
+                    multiply(to, last - first, point, panel, first > begin, sums);
+                }
+            }
+        }
+    }
+
+    void shared_sums(index_t block, T* sums) const {
+        const index_t tiles = grid_.tiles(), vectors = depth_vectors_ + panels_.total;
+        constexpr index_t step = 64;  // tiles a task of the transforms
+        const Points to = points(std::min(block, tiles));
+        for (index_t first = 0; first < tiles; first += block) {
+            const index_t last = std::min(tiles, first + block), parts = ceil_div(last - first, step);
+            parallel_for(parts * vectors, work(last - first), [&](index_t i) {
+                const index_t begin = first + i % parts * step, vector = i / parts;
+                const index_t end = std::min(last, begin + step);
+                if (vector < depth_vectors_) {
+                    transform_input(begin, end, first, vector, vector + 1, to);
+                } else {
+                    const index_t v = vector - depth_vectors_;
+                    transform_gradient(begin, end, first, v, v + 1, to);
+                }
+            });
+            parallel_for(kWinogradPoints * panels_.count(), work(last - first), [&](index_t i) {
+                multiply(to, last - first, i / panels_.count(), i % panels_.count(), first > 0,
+                         sums);
+            });
+        }
+    }
+
+    void transform_input(index_t begin, index_t end, index_t origin, index_t vector,
+                         index_t vector_end, const Points& to) const {
+        const Buffer<T> positions(kStripPositions * kernel_.lanes);
+        const Buffer<T> scratch(kStripPositions * kernel_.lanes);
+        const TilePlaces places = {to.tiles, 0, kernel_.lanes, to.v_stride};
+        for_strips(grid_, begin, end, [&](const Strip& strip) {
+            const Region region = strip.input(grid_);
+            for (index_t v = vector; v < vector_end; ++v) {
+                kernel_.gather(x_, strip.image, v * kernel_.lanes, region, positions.data());
+                for (index_t row = 0; row < strip.rows; ++row) {
+                    kernel_.transform(
+                        strip.cols, grid_.step_w, region.cols,
+                        positions.data() + row * grid_.step_h * region.cols * kernel_.lanes,
+                        scratch.data(), strip.first + row * strip.cols - origin, places,
+                        to.v.data() + v * to.tiles * kernel_.lanes);
+                }
+            }
+        });
+    }
+
+    void transform_gradient(index_t begin, index_t end, index_t origin, index_t vector,
+                            index_t vector_end, const Points& to) const {
+        const Buffer<T> positions(kStripPositions * kernel_.lanes);
+        for_strips(grid_, begin, end, [&](const Strip& strip) {
+            const Region region = strip.output(grid_);
+            for (index_t v = vector; v < vector_end; ++v) {
+                const index_t panel = v / panels_.vectors;
+                const TilePlaces places = {to.tiles, 0, panels_.width_lanes(panel), to.d_stride};
+                T* points = to.d.data() + panels_.first_lane(panel) * to.tiles +
+                            v % panels_.vectors * kernel_.lanes;
+                kernel_.gather(dy_, strip.image, v * kernel_.lanes, region, positions.data());
+                for (index_t row = 0; row < strip.rows; ++row) {
+                    evaluate_(strip.cols, grid_.step_w, region.cols,
+                              positions.data() + row * grid_.step_h * region.cols * kernel_.lanes,
+                              strip.first + row * strip.cols - origin, places, points);
+                }
+            }
+        });
+    }
+
+    /// All channels at one point for one panel of filters.
+    void multiply(const Points& from, index_t tiles, index_t point, index_t panel, bool add,
+                  T* sums) const {
+        const auto accumulate = kernel_.accumulate[panels_.width(panel) - 1];
+        const T* right =
+            from.d.data() + point * from.d_stride + panels_.first_lane(panel) * from.tiles;
+        T* out = sums + point * sums_stride() + panels_.first_lane(panel);
+        for (index_t c = 0; c < depth(); c += kernel_.grad_rows) {
+            const T* left = from.v.data() + point * from.v_stride +
+                            c / kernel_.lanes * from.tiles * kernel_.lanes + c % kernel_.lanes;
+            accumulate(tiles, left, right, out + c * panels_.lanes(), panels_.lanes(), add);
+        }
+    }
+
+    void add_sums(T* sums, index_t chunks, index_t size) const {
+        constexpr index_t grain = 4096;
+        const auto add = kernels<T>().add;
+        parallel_ranges(size, grain, static_cast<double>(chunks), [&](index_t begin, index_t end) {
+            for (index_t chunk = 1; chunk < chunks; ++chunk) {
+                add(end - begin, sums + chunk * size + begin, sums + begin);
+            }
+        });
+    }
+
+    const WinogradKernels<T>& kernel_;
+    const conv::Problem& problem_;
+    LaneImages<const T> x_, dy_;
+    Grid grid_;
+    Panels panels_;
+    index_t depth_vectors_;
+    decltype(kernel_.evaluate[0][0]) evaluate_;
+};
+
+}  // namespace
+
+template <typename T>
+void weight_grad(const conv::Problem& problem, const T* dy, const T* x, T* dweight) {
+    WeightGrad<T>(problem, dy, x).run(dweight);
+}
+
+template void weight_grad(const conv::Problem&, const float*, const float*, float*);
+template void weight_grad(const conv::Problem&, const double*, const double*, double*);
+
+}  // namespace pocketcnn::winograd

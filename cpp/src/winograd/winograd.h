@@ -1,0 +1,23 @@
+// Convolution and its gradients with fewer multiplications, by tiles of six points (Winograd,
+// Toom and Cook): one group, no dilation, two to five taps a phase along both axes. Errors are a
+// few times those of a direct sum, and a value that is not finite spoils the whole tile it is in.
+#pragma once
+
+#include "conv/problem.h"
+
+namespace pocketcnn::winograd {
+
+/// Why a convolution cannot be computed this way; null where it can.
+const char* obstacle(const Conv2d& conv);
+
+/// y = conv2d(x) + bias; bias may be null.
+template <typename T>
+void forward(const conv::Problem& problem, const T* x, const T* weight, const T* bias, T* y);
+
+template <typename T>
+void input_grad(const conv::Problem& problem, const T* dy, const T* weight, T* dx);
+
+template <typename T>
+void weight_grad(const conv::Problem& problem, const T* dy, const T* x, T* dweight);
+
+}  // namespace pocketcnn::winograd
