@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "conv/direct.h"
 #include "conv/im2col.h"
 #include "conv/problem.h"
 #include "conv/rotated.h"
@@ -49,6 +50,9 @@ void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& 
         case ConvAlgorithm::im2col:
             conv::im2col::forward(problem, x.data, weight, bias, y.data);
             break;
+        case ConvAlgorithm::direct:
+            conv::direct::forward(problem, x.data, weight, bias, y.data);
+            break;
     }
 }
 
@@ -71,7 +75,15 @@ void conv2d_weight_grad(ImageView<const T> dy, ImageView<const T> x, const Conv2
                         T* dweight) {
     const Problem problem(x.shape, conv);
     require_shape(dy.shape, problem.y, "dy");
-    conv::im2col::weight_grad(problem, dy.data, x.data, dweight);
+    switch (conv2d_plan(x.shape, conv, ConvPass::weight_grad).algorithm) {
+        case ConvAlgorithm::automatic:
+        case ConvAlgorithm::im2col:
+            conv::im2col::weight_grad(problem, dy.data, x.data, dweight);
+            break;
+        case ConvAlgorithm::direct:
+            conv::direct::weight_grad(problem, dy.data, x.data, dweight);
+            break;
+    }
 }
 
 template <typename T>

@@ -2,11 +2,22 @@
 // measurements that its numbers come from.
 #include <pocketcnn/conv2d.h>
 
+#include "conv/direct.h"
+
 namespace pocketcnn {
+namespace {
+
+/// A matrix product would pack and pad more than it multiplies.
+bool has_few_channels(const conv::Problem& problem) {
+    return (problem.channels <= 3 || problem.filters <= 8) && conv::direct::fits(problem);
+}
+
+}  // namespace
 
 ConvPlan conv2d_plan(const Shape4& x, const Conv2d& conv, ConvPass /*pass*/) {
-    conv2d_output_shape(x, conv);
+    const conv::Problem problem(x, conv);
     if (conv.algorithm == ConvAlgorithm::im2col) return {conv.algorithm, "asked for"};
+    if (has_few_channels(problem)) return {ConvAlgorithm::direct, "few channels or filters"};
     return {ConvAlgorithm::im2col, "fits every shape"};
 }
 

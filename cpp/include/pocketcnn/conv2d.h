@@ -10,6 +10,7 @@ namespace pocketcnn {
 enum class ConvAlgorithm {
     automatic,  ///< what conv2d_plan chooses
     im2col,     ///< matrix products over packed blocks of the column matrix: fits every shape
+    direct,     ///< pixels in the vectors' lanes, nothing packed: few channels or filters
 };
 
 struct Conv2d {
