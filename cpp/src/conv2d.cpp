@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "conv/direct.h"
 #include "conv/im2col.h"
 #include "conv/problem.h"
 #include "conv/rotated.h"
@@ -53,6 +54,9 @@ void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& 
         case ConvAlgorithm::winograd:
             winograd::forward(problem, x.data, weight, bias, y.data);
             break;
+        case ConvAlgorithm::direct:
+            conv::direct::forward(problem, x.data, weight, bias, y.data);
+            break;
     }
 }
 
@@ -84,6 +88,9 @@ void conv2d_weight_grad(ImageView<const T> dy, ImageView<const T> x, const Conv2
             break;
         case ConvAlgorithm::winograd:
             winograd::weight_grad(problem, dy.data, x.data, dweight);
+            break;
+        case ConvAlgorithm::direct:
+            conv::direct::weight_grad(problem, dy.data, x.data, dweight);
             break;
     }
 }

@@ -11,6 +11,7 @@ enum class ConvAlgorithm {
     automatic,  ///< what conv2d_plan chooses
     im2col,     ///< matrix products over packed blocks of the column matrix: fits every shape
     winograd,   ///< tiles of six points that need fewer multiplications, for small dense kernels
+    direct,     ///< pixels in the vectors' lanes, nothing packed: few channels or filters
 };
 
 struct Conv2d {

@@ -1,0 +1,142 @@
+// The part of an image that a block of output rows sees, padded with zeros and with the phases of
+// a stride side by side, so that every tap of the window is one shift of a flat array: what the
+// direct kernels read.
+//
+// A band holds [channel][phase of rows][phase of columns][row][col]. Output position
+// p = row * pitch + col of the block finds tap k of channel c at offsets()[c * area + k] + p.
+// Positions with col >= cols lie between two rows; they are computed and thrown away.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "conv/problem.h"
+#include "kernels/kernel_table.h"
+#include "runtime/memory_pool.h"
+
+namespace pocketcnn::conv {
+
+/// How the output plane of one image is cut into blocks, and how a block's band is laid out.
+struct BandShape {
+    /// Blocks as large as keep the band within band_bytes and `values` rows of results within
+    /// result_bytes, but at least one row by kSmallestCols columns.
+    BandShape(const Problem& problem, index_t values, index_t element_size);
+
+    static constexpr index_t kBandBytes = 192 * 1024, kResultBytes = 64 * 1024;
+    static constexpr index_t kSmallestCols = 256;
+
+    index_t phases() const { return phases_h * phases_w; }
+    index_t pitch(index_t block_cols) const { return block_cols - 1 + reach_w; }
+    index_t band_rows(index_t block_rows) const { return block_rows - 1 + reach_h; }
+    /// Elements of a channel of the largest block.
+    index_t channel_size() const { return phases() * band_rows(rows) * pitch(cols); }
+    /// Positions of the largest block.
+    index_t positions() const { return (rows - 1) * pitch(cols) + cols; }
+    index_t blocks() const { return row_blocks * col_blocks; }
+
+    index_t phases_h, phases_w;  ///< phases that any tap reads
+    index_t reach_h, reach_w;    ///< rows and columns of a phase that one output pixel sees
+    index_t rows, cols;          ///< of a block
+    index_t row_blocks, col_blocks;
+};
+
+/// One block of the output plane.
+struct BandBlock {
+    BandBlock(const BandShape& shape, const Shape4& y, index_t i)
+        : row(i / shape.col_blocks * shape.rows),
+          rows(std::min(shape.rows, y.h - row)),
+          col(i % shape.col_blocks * shape.cols),
+          cols(std::min(shape.cols, y.w - col)),
+          pitch(shape.pitch(cols)),
+          positions((rows - 1) * pitch + cols) {}
+
+    index_t row, rows, col, cols;
+    index_t pitch;      ///< positions from one row to the next
+    index_t positions;  ///< from the first pixel to the last
+};
+
+template <typename T>
+class Band {
+  public:
+    Band(const Kernels<T>& kernels, const Problem& problem, const BandShape& shape)
+        : kernels_(kernels),
+          problem_(problem),
+          shape_(shape),
+          offsets_(static_cast<std::size_t>(problem.taps)),
+          data_(problem.channels * shape.channel_size() + kPackSlack) {}
+
+    /// Copies what the block sees of the channels of x, whose planes are contiguous.
+    void load(const BandBlock& block, const T* x);
+
+    const index_t* offsets() const { return offsets_.data(); }
+    const T* data() const { return data_.data(); }
+
+  private:
+    void find_offsets(const BandBlock& block);
+    void load_phase(const BandBlock& block, const T* plane, index_t y, index_t x, T* to) const;
+
+    const Kernels<T>& kernels_;
+    const Problem& problem_;
+    const BandShape& shape_;
+    index_t pitch_ = 0, rows_ = 0;  ///< that offsets_ were made for
+    std::vector<index_t> offsets_;
+    Buffer<T> data_;
+};
+
+template <typename T>
+void Band<T>::load(const BandBlock& block, const T* x) {
+    if (block.pitch != pitch_ || block.rows != rows_) find_offsets(block);
+    const Window2d& window = problem_.window;
+    const index_t size = shape_.band_rows(block.rows) * block.pitch;
+    T* to = data_.data();
+    for (index_t c = 0; c < problem_.channels; ++c, x += problem_.x.plane()) {
+        for (index_t phase = 0; phase < shape_.phases(); ++phase, to += size) {
+            load_phase(block, x,
+                       block.row * window.stride_h - window.pad_top + phase / shape_.phases_w,
+                       block.col * window.stride_w - window.pad_left + phase % shape_.phases_w, to);
+        }
+    }
+    // Read beside the last position, and multiplied by zero.
+    std::fill_n(to, kPackSlack, T{0});
+}
+
+/// The phase whose first element lies at (y, x) of the plane, which may be outside.
+template <typename T>
+void Band<T>::load_phase(const BandBlock& block, const T* plane, index_t y, index_t x,
+                         T* to) const {
+    const index_t h = problem_.x.h, w = problem_.x.w, rows = shape_.band_rows(block.rows);
+    const index_t stride_h = problem_.window.stride_h, stride_w = problem_.window.stride_w;
+    const auto inside = [](index_t first, index_t stride, index_t limit, index_t count) {
+        const index_t begin = first < 0 ? std::min(count, ceil_div(-first, stride)) : 0;
+        const index_t end = first < limit ? std::min(count, ceil_div(limit - first, stride)) : 0;
+        return std::pair(begin, std::max(begin, end));
+    };
+    const auto [row, row_end] = inside(y, stride_h, h, rows);
+    const auto [col, col_end] = inside(x, stride_w, w, block.pitch);
+    std::fill_n(to, row * block.pitch, T{0});
+    if (row < row_end) {
+        kernels_.pad_rows(row_end - row, col, col_end - col, block.pitch,
+                          plane + (y + row * stride_h) * w + x + col * stride_w, stride_h * w,
+                          stride_w, to + row * block.pitch);
+    }
+    std::fill_n(to + row_end * block.pitch, (rows - row_end) * block.pitch, T{0});
+}
+
+template <typename T>
+void Band<T>::find_offsets(const BandBlock& block) {
+    pitch_ = block.pitch;
+    rows_ = block.rows;
+    const Window2d& window = problem_.window;
+    const index_t size = shape_.band_rows(block.rows) * block.pitch;
+    for (index_t tap = 0; tap < problem_.taps; ++tap) {
+        const index_t channel = tap / window.taps();
+        const index_t y = tap % window.taps() / window.kernel_w * window.dilation_h;
+        const index_t x = tap % window.kernel_w * window.dilation_w;
+        const index_t phase = (channel * shape_.phases_h + y % window.stride_h) * shape_.phases_w +
+                              x % window.stride_w;
+        offsets_[static_cast<std::size_t>(tap)] =
+            phase * size + y / window.stride_h * block.pitch + x / window.stride_w;
+    }
+}
+
+}  // namespace pocketcnn::conv
