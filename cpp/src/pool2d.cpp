@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "runtime/isa.h"
+#include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
 
 namespace pocketcnn {
@@ -76,50 +78,112 @@ void require_shape(const Shape4& given, const Shape4& wanted, const char* name) 
     }
 }
 
-/// Runs body(plane index) over the n*c planes; `work` is elements touched in all.
+/// Elements of a task. Planes are often far smaller, and taking a task costs about as much as
+/// pooling a hundred elements.
+constexpr index_t kGrain = 1 << 14;
+
+/// Runs body(plane, end) for ranges of the n*c planes; `work` is elements touched in a plane.
 template <typename Body>
-void for_planes(const Shape4& shape, double work, Body&& body) {
-    parallel_for(shape.n * shape.c, work, body);
+void for_planes(const Shape4& shape, index_t work, Body&& body) {
+    parallel_ranges(shape.n * shape.c, std::max<index_t>(1, kGrain / std::max<index_t>(1, work)),
+                    static_cast<double>(work), body);
 }
 
-template <typename T>
-struct Maximum {
-    T value;
-    index_t place;
+/// Where the windows of one plane lie: those of [first, last) in a row lie inside its width.
+struct Rows {
+    Axes axes;
+    index_t first, last;
+
+    explicit Rows(const Axes& a) : axes(a) {
+        const index_t span = a.x.dilation * (a.x.kernel - 1) + 1;
+        const index_t room = a.x.size - span + a.x.pad;
+        first = std::min(a.x.out, ceil_div(a.x.pad, a.x.stride));
+        last = room < 0 ? first : std::clamp(room / a.x.stride + 1, first, a.x.out);
+    }
+
+    /// Calls body(first output index, PoolRow, place of its first tap, oy, ox) for groups of
+    /// windows that cover one plane; groups of several lie inside the width of the image.
+    template <typename Body>
+    void for_groups(Body&& body) const {
+        const Axis &y = axes.y, &x = axes.x;
+        for (index_t oy = 0; oy < y.out; ++oy) {
+            const Axis::Range ys = y.inside(oy);
+            const auto group = [&](index_t ox, index_t count) {
+                const Axis::Range xs = x.inside(ox);
+                const PoolRow row = {.count = count,
+                                     .stride = x.stride,
+                                     .taps_y = ceil_div(ys.last - ys.first, y.dilation),
+                                     .taps_x = ceil_div(xs.last - xs.first, x.dilation),
+                                     .step_y = y.dilation * x.size,
+                                     .step_x = x.dilation};
+                body(oy * x.out + ox, row, ys.first * x.size + xs.first, oy, ox);
+            };
+            for (index_t ox = 0; ox < first; ++ox) group(ox, 1);
+            if (first < last) group(first, last - first);
+            for (index_t ox = last; ox < x.out; ++ox) group(ox, 1);
+        }
+    }
 };
 
-/// The first maximum of one window, in row-major order; the first NaN where there is one.
-template <typename T>
-Maximum<T> window_maximum(const T* plane, const Axes& a, Axis::Range ys, Axis::Range xs) {
-    index_t place = ys.first * a.x.size + xs.first;
-    T best = plane[place];
-    for (index_t y = ys.first; y < ys.last; y += a.y.dilation) {
-        for (index_t x = xs.first; x < xs.last; x += a.x.dilation) {
-            const T value = plane[y * a.x.size + x];
-            // !(value <= best) is also true for NaN; a NaN that is already best stays.
-            if (!(value <= best) && best == best) {
-                best = value;
-                place = y * a.x.size + x;
-            }
-        }
-    }
-    return {best, place};
+/// How many elements the average of a window at o is taken over, along one axis.
+index_t average_length(const Axis& axis, index_t o, bool count_include_pad) {
+    const Axis::Range range = axis.inside(o);
+    return count_include_pad ? axis.padded_length(o) : range.last - range.first;
 }
 
-/// Calls body(output index, ys, xs, divisor) for the windows of one plane.
-template <typename Body>
-void for_windows(const Axes& a, bool count_include_pad, Body&& body) {
-    for (index_t oy = 0; oy < a.y.out; ++oy) {
-        const Axis::Range ys = a.y.inside(oy);
+/// The gradient of average pooling, row by row of dx: the shares of the output rows that see it
+/// are added, then spread over the columns. Not thread safe: it owns its scratch rows.
+template <typename T>
+class AverageGradient {
+  public:
+    AverageGradient(const Axes& a, bool count_include_pad)
+        : axes_(a),
+          count_include_pad_(count_include_pad),
+          row_{a.x.size, a.x.kernel, a.x.stride, a.x.pad},
+          margin_(ceil_div(a.x.kernel, a.x.stride)),
+          shares_(margin_ + std::max(a.x.out, (a.x.size - 1 + a.x.pad) / a.x.stride + 1)),
+          lengths_(a.x.out) {
         for (index_t ox = 0; ox < a.x.out; ++ox) {
-            const Axis::Range xs = a.x.inside(ox);
-            const index_t divisor = count_include_pad
-                                        ? a.y.padded_length(oy) * a.x.padded_length(ox)
-                                        : (ys.last - ys.first) * (xs.last - xs.first);
-            body(oy * a.x.out + ox, ys, xs, divisor);
+            lengths_[ox] = static_cast<T>(average_length(a.x, ox, count_include_pad));
+        }
+        const index_t size = margin_ + std::max(a.x.out, (a.x.size - 1 + a.x.pad) / a.x.stride + 1);
+        std::fill_n(shares_.data(), size, T{0});
+    }
+
+    void plane(const Kernels<T>& kernel, const T* dy, T* dx) {
+        const Axis& y = axes_.y;
+        index_t first_before = -1, last_before = -1;
+        for (index_t row = 0; row < y.size; ++row) {
+            // The windows whose rows [oy * stride - pad, + kernel) hold this one.
+            const index_t at = row + y.pad;
+            const index_t first = at < y.kernel ? 0 : (at - y.kernel) / y.stride + 1;
+            const index_t last = std::min(y.out, at / y.stride + 1);
+            if (first != first_before || last != last_before) {
+                add_rows(kernel, dy, first, last);
+                first_before = first;
+                last_before = last;
+            }
+            kernel.spread_row(row_, shares_.data() + margin_, dx + row * row_.size);
         }
     }
-}
+
+  private:
+    void add_rows(const Kernels<T>& kernel, const T* dy, index_t first, index_t last) {
+        const index_t out = axes_.x.out;
+        T* shares = shares_.data() + margin_;
+        std::fill_n(shares, out, T{0});
+        for (index_t oy = first; oy < last; ++oy) {
+            const index_t length = average_length(axes_.y, oy, count_include_pad_);
+            kernel.add_shares(out, dy + oy * out, static_cast<T>(length), lengths_.data(), shares);
+        }
+    }
+
+    Axes axes_;
+    bool count_include_pad_;
+    SpreadRow row_;
+    index_t margin_;
+    Buffer<T> shares_, lengths_;
+};
 
 }  // namespace
 
@@ -140,19 +204,17 @@ Shape4 pool2d_output_shape(const Shape4& x, const Pool2d& pool) {
 template <typename T>
 void max_pool2d(ImageView<const T> x, const Pool2d& pool, ImageView<T> y, index_t* argmax) {
     require_shape(y.shape, pool2d_output_shape(x.shape, pool), "y");
-    const Axes a = axes(x.shape, pool);
-    const index_t out_plane = y.shape.plane();
-    const double work = static_cast<double>(y.shape.size() * pool.window.taps());
-    for_planes(x.shape, work, [&](index_t i) {
-        const T* plane = x.data + i * x.shape.plane();
-        index_t at = i * out_plane;
-        for (index_t oy = 0; oy < a.y.out; ++oy) {
-            const Axis::Range ys = a.y.inside(oy);
-            for (index_t ox = 0; ox < a.x.out; ++ox, ++at) {
-                const Maximum<T> found = window_maximum(plane, a, ys, a.x.inside(ox));
-                y.data[at] = found.value;
-                argmax[at] = found.place;
-            }
+    const Rows rows(axes(x.shape, pool));
+    const index_t plane = x.shape.plane(), out_plane = y.shape.plane();
+    const Kernels<T>& kernel = kernels<T>();
+    for_planes(x.shape, out_plane * pool.window.taps(), [&](index_t i, index_t end) {
+        for (; i < end; ++i) {
+            const T* from = x.data + i * plane;
+            T* out = y.data + i * out_plane;
+            index_t* places = argmax + i * out_plane;
+            rows.for_groups([&](index_t o, const PoolRow& row, index_t place, index_t, index_t) {
+                kernel.max_pool(row, from + place, place, out + o, places + o);
+            });
         }
     });
 }
@@ -164,17 +226,14 @@ void max_pool2d_grad(ImageView<const T> dy, const index_t* argmax, ImageView<T> 
         throw std::invalid_argument("dy and dx differ in batch or channels");
     }
     const index_t plane = dx.shape.plane(), out_plane = dy.shape.plane();
+    const Kernels<T>& kernel = kernels<T>();
     std::atomic<bool> outside{false};
-    for_planes(dx.shape, static_cast<double>(dx.shape.size()), [&](index_t i) {
-        T* to = dx.data + i * plane;
-        std::fill_n(to, plane, T{0});
-        for (index_t o = i * out_plane; o < (i + 1) * out_plane; ++o) {
-            const index_t place = argmax[o];
-            if (place < 0 || place >= plane) {
-                outside = true;
-                return;
-            }
-            to[place] += dy.data[o];
+    for_planes(dx.shape, plane, [&](index_t i, index_t end) {
+        for (; i < end; ++i) {
+            T* to = dx.data + i * plane;
+            std::fill_n(to, plane, T{0});
+            const index_t o = i * out_plane;
+            if (!kernel.scatter_add(out_plane, dy.data + o, argmax + o, plane, to)) outside = true;
         }
     });
     if (outside) {
@@ -185,21 +244,21 @@ void max_pool2d_grad(ImageView<const T> dy, const index_t* argmax, ImageView<T> 
 template <typename T>
 void avg_pool2d(ImageView<const T> x, const Pool2d& pool, bool count_include_pad, ImageView<T> y) {
     require_shape(y.shape, pool2d_output_shape(x.shape, pool), "y");
-    const Axes a = axes(x.shape, pool);
-    const double work = static_cast<double>(y.shape.size() * pool.window.taps());
-    for_planes(x.shape, work, [&](index_t i) {
-        const T* plane = x.data + i * x.shape.plane();
-        T* out = y.data + i * y.shape.plane();
-        for_windows(a, count_include_pad,
-                    [&](index_t o, Axis::Range ys, Axis::Range xs, index_t divisor) {
-                        T sum = 0;
-                        for (index_t row = ys.first; row < ys.last; ++row) {
-                            for (index_t col = xs.first; col < xs.last; ++col) {
-                                sum += plane[row * a.x.size + col];
-                            }
-                        }
-                        out[o] = sum / static_cast<T>(divisor);
-                    });
+    const Rows rows(axes(x.shape, pool));
+    const index_t plane = x.shape.plane(), out_plane = y.shape.plane();
+    const Kernels<T>& kernel = kernels<T>();
+    for_planes(x.shape, out_plane * pool.window.taps(), [&](index_t i, index_t end) {
+        for (; i < end; ++i) {
+            const T* from = x.data + i * plane;
+            T* out = y.data + i * out_plane;
+            rows.for_groups(
+                [&](index_t o, const PoolRow& row, index_t place, index_t oy, index_t ox) {
+                    // Windows of a group of several are whole, so one divisor serves them all.
+                    const index_t length = average_length(rows.axes.y, oy, count_include_pad) *
+                                           average_length(rows.axes.x, ox, count_include_pad);
+                    kernel.average_pool(row, from + place, static_cast<T>(length), out + o);
+                });
+        }
     });
 }
 
@@ -208,20 +267,13 @@ void avg_pool2d_grad(ImageView<const T> dy, const Pool2d& pool, bool count_inclu
                      ImageView<T> dx) {
     require_shape(dy.shape, pool2d_output_shape(dx.shape, pool), "dy");
     const Axes a = axes(dx.shape, pool);
-    const double work = static_cast<double>(dy.shape.size() * pool.window.taps());
-    for_planes(dx.shape, work, [&](index_t i) {
-        T* plane = dx.data + i * dx.shape.plane();
-        const T* from = dy.data + i * dy.shape.plane();
-        std::fill_n(plane, dx.shape.plane(), T{0});
-        for_windows(a, count_include_pad,
-                    [&](index_t o, Axis::Range ys, Axis::Range xs, index_t divisor) {
-                        const T share = from[o] / static_cast<T>(divisor);
-                        for (index_t row = ys.first; row < ys.last; ++row) {
-                            for (index_t col = xs.first; col < xs.last; ++col) {
-                                plane[row * a.x.size + col] += share;
-                            }
-                        }
-                    });
+    const index_t plane = dx.shape.plane(), out_plane = dy.shape.plane();
+    const Kernels<T>& kernel = kernels<T>();
+    for_planes(dx.shape, plane, [&](index_t i, index_t end) {
+        AverageGradient<T> gradient(a, count_include_pad);
+        for (; i < end; ++i) {
+            gradient.plane(kernel, dy.data + i * out_plane, dx.data + i * plane);
+        }
     });
 }
 

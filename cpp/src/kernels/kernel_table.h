@@ -17,6 +17,20 @@ struct LaneRun {
 /// Lengths that packing may read or write past the end of an array, in elements.
 inline constexpr index_t kPackSlack = 64;
 
+/// Consecutive pooling windows of one output row, all of whose taps lie inside the image: tap
+/// (ky, kx) of window i is element i * stride + ky * step_y + kx * step_x.
+struct PoolRow {
+    index_t count, stride;
+    index_t taps_y, taps_x;
+    index_t step_y, step_x;
+};
+
+/// One image row under pooling windows: the window q starts at element q * stride - pad.
+struct SpreadRow {
+    index_t size;  ///< elements of the row
+    index_t taps, stride, pad;
+};
+
 struct SgdStep {
     double lr, momentum, weight_decay;
     bool nesterov;
@@ -73,6 +87,20 @@ struct Kernels {
 
     void (*relu)(index_t size, const T* x, T* y);
     void (*relu_grad)(index_t size, const T* dy, const T* y, T* dx);
+
+    /// The first maximum (or first NaN) of each window and its place: x is the first window's
+    /// first tap, whose own place is `place`.
+    void (*max_pool)(const PoolRow& row, const T* x, index_t place, T* y, index_t* argmax);
+    /// Each window's sum divided by the divisor; step_x must be 1.
+    void (*average_pool)(const PoolRow& row, const T* x, T divisor, T* y);
+    /// out[places[i]] += values[i] in order. False, leaving the rest undone, where a place is
+    /// outside [0, room).
+    bool (*scatter_add)(index_t size, const T* values, const index_t* places, index_t room, T* out);
+    /// shares[i] += values[i] / (rows * cols[i])
+    void (*add_shares)(index_t size, const T* values, T rows, const T* cols, T* shares);
+    /// out[x] = the sum of shares[q] over the windows q that cover x. Shares must be readable,
+    /// as zero, for windows before 0 and after the last that cover an element.
+    void (*spread_row)(const SpreadRow& row, const T* shares, T* out);
 
     void (*sgd)(const SgdStep& step, index_t size, const T* grad, T* velocity, T* param);
     void (*adagrad)(const AdaGradStep& step, index_t size, const T* grad, T* square_sum, T* param);
