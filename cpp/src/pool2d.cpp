@@ -89,41 +89,51 @@ void for_planes(const Shape4& shape, index_t work, Body&& body) {
                     static_cast<double>(work), body);
 }
 
-/// Where the windows of one plane lie: those of [first, last) in a row lie inside its width.
-struct Rows {
-    Axes axes;
+/// Where the windows of one plane lie: those of [first, last) lie inside the axis.
+struct Inside {
     index_t first, last;
 
-    explicit Rows(const Axes& a) : axes(a) {
-        const index_t span = a.x.dilation * (a.x.kernel - 1) + 1;
-        const index_t room = a.x.size - span + a.x.pad;
-        first = std::min(a.x.out, ceil_div(a.x.pad, a.x.stride));
-        last = room < 0 ? first : std::clamp(room / a.x.stride + 1, first, a.x.out);
-    }
-
-    /// Calls body(first output index, PoolRow, place of its first tap, oy, ox) for groups of
-    /// windows that cover one plane; groups of several lie inside the width of the image.
-    template <typename Body>
-    void for_groups(Body&& body) const {
-        const Axis &y = axes.y, &x = axes.x;
-        for (index_t oy = 0; oy < y.out; ++oy) {
-            const Axis::Range ys = y.inside(oy);
-            const auto group = [&](index_t ox, index_t count) {
-                const Axis::Range xs = x.inside(ox);
-                const PoolRow row = {.count = count,
-                                     .stride = x.stride,
-                                     .taps_y = ceil_div(ys.last - ys.first, y.dilation),
-                                     .taps_x = ceil_div(xs.last - xs.first, x.dilation),
-                                     .step_y = y.dilation * x.size,
-                                     .step_x = x.dilation};
-                body(oy * x.out + ox, row, ys.first * x.size + xs.first, oy, ox);
-            };
-            for (index_t ox = 0; ox < first; ++ox) group(ox, 1);
-            if (first < last) group(first, last - first);
-            for (index_t ox = last; ox < x.out; ++ox) group(ox, 1);
-        }
+    explicit Inside(const Axis& axis) {
+        const index_t room = axis.size - axis.dilation * (axis.kernel - 1) - 1 + axis.pad;
+        first = std::min(axis.out, ceil_div(axis.pad, axis.stride));
+        last = room < 0 ? first : std::clamp(room / axis.stride + 1, first, axis.out);
     }
 };
+
+/// Calls body(oy, ox, block, place of its first tap) for blocks of windows that cover one plane:
+/// of x_room elements from its start on can be read, of y_room results written. Whole vectors may
+/// run over the end of a row, so rows come in order, and last the columns on the image's edges.
+template <typename Body>
+void for_blocks(const Axes& a, index_t x_room, index_t y_room, Body&& body) {
+    const Axis &y = a.y, &x = a.x;
+    const Inside whole_rows(y), whole_cols(x);
+    const auto block = [&](index_t oy, index_t rows, index_t ox, index_t count) {
+        if (rows < 1 || count < 1) return;
+        const Axis::Range ys = y.inside(oy), xs = x.inside(ox);
+        const index_t place = ys.first * x.size + xs.first, o = oy * x.out + ox;
+        body(oy, ox,
+             PoolBlock{.rows = rows,
+                       .count = count,
+                       .row_step = y.stride * x.size,
+                       .stride = x.stride,
+                       .taps_y = ceil_div(ys.last - ys.first, y.dilation),
+                       .taps_x = ceil_div(xs.last - xs.first, x.dilation),
+                       .step_y = y.dilation * x.size,
+                       .step_x = x.dilation,
+                       .y_step = x.out,
+                       .x_room = x_room - place,
+                       .y_room = y_room - o},
+             place);
+    };
+    const auto rows_of_blocks = [&](index_t ox, index_t count) {
+        for (index_t oy = 0; oy < whole_rows.first; ++oy) block(oy, 1, ox, count);
+        block(whole_rows.first, whole_rows.last - whole_rows.first, ox, count);
+        for (index_t oy = whole_rows.last; oy < y.out; ++oy) block(oy, 1, ox, count);
+    };
+    rows_of_blocks(whole_cols.first, whole_cols.last - whole_cols.first);
+    for (index_t ox = 0; ox < whole_cols.first; ++ox) rows_of_blocks(ox, 1);
+    for (index_t ox = whole_cols.last; ox < x.out; ++ox) rows_of_blocks(ox, 1);
+}
 
 /// How many elements the average of a window at o is taken over, along one axis.
 index_t average_length(const Axis& axis, index_t o, bool count_include_pad) {
@@ -141,8 +151,10 @@ class AverageGradient {
           count_include_pad_(count_include_pad),
           row_{a.x.size, a.x.kernel, a.x.stride, a.x.pad},
           margin_(ceil_div(a.x.kernel, a.x.stride)),
-          shares_(margin_ + std::max(a.x.out, (a.x.size - 1 + a.x.pad) / a.x.stride + 1)),
-          lengths_(a.x.out) {
+          shares_(shares_size()),
+          lengths_(a.x.out + kPackSlack) {
+        std::fill_n(shares_.data(), shares_size(), T{0});
+        std::fill_n(lengths_.data(), a.x.out + kPackSlack, T{1});
         for (index_t ox = 0; ox < a.x.out; ++ox) {
             lengths_[ox] = static_cast<T>(average_length(a.x, ox, count_include_pad));
         }
@@ -150,7 +162,8 @@ class AverageGradient {
         std::fill_n(shares_.data(), size, T{0});
     }
 
-    void plane(const Kernels<T>& kernel, const T* dy, T* dx) {
+    /// From their starts on, dy_room elements may be read and dx_room written.
+    void plane(const Kernels<T>& kernel, const T* dy, index_t dy_room, T* dx, index_t dx_room) {
         const Axis& y = axes_.y;
         index_t first_before = -1, last_before = -1;
         for (index_t row = 0; row < y.size; ++row) {
@@ -159,23 +172,35 @@ class AverageGradient {
             const index_t first = at < y.kernel ? 0 : (at - y.kernel) / y.stride + 1;
             const index_t last = std::min(y.out, at / y.stride + 1);
             if (first != first_before || last != last_before) {
-                add_rows(kernel, dy, first, last);
+                add_rows(kernel, dy, dy_room, first, last);
                 first_before = first;
                 last_before = last;
             }
-            kernel.spread_row(row_, shares_.data() + margin_, dx + row * row_.size);
+            const bool free = (row + 1) * row_.size + kPackSlack <= dx_room;
+            kernel.spread_row(row_, free, shares_.data() + margin_, dx + row * row_.size);
         }
     }
 
   private:
-    void add_rows(const Kernels<T>& kernel, const T* dy, index_t first, index_t last) {
+    /// A margin for the windows before the first, those that could cover an element, and slack.
+    index_t shares_size() const {
+        const Axis& x = axes_.x;
+        return margin_ + std::max(x.out, (x.size + x.pad) / x.stride + 1) + kPackSlack;
+    }
+
+    void add_rows(const Kernels<T>& kernel, const T* dy, index_t dy_room, index_t first,
+                  index_t last) {
         const index_t out = axes_.x.out;
         T* shares = shares_.data() + margin_;
         std::fill_n(shares, out, T{0});
         for (index_t oy = first; oy < last; ++oy) {
             const index_t length = average_length(axes_.y, oy, count_include_pad_);
-            kernel.add_shares(out, dy + oy * out, static_cast<T>(length), lengths_.data(), shares);
+            const bool free = (oy + 1) * out + kPackSlack <= dy_room;
+            kernel.add_shares(out, free, dy + oy * out, static_cast<T>(length), lengths_.data(),
+                              shares);
         }
+        // What whole vectors left behind the last window.
+        std::fill_n(shares + out, kPackSlack, T{0});
     }
 
     Axes axes_;
@@ -204,7 +229,7 @@ Shape4 pool2d_output_shape(const Shape4& x, const Pool2d& pool) {
 template <typename T>
 void max_pool2d(ImageView<const T> x, const Pool2d& pool, ImageView<T> y, index_t* argmax) {
     require_shape(y.shape, pool2d_output_shape(x.shape, pool), "y");
-    const Rows rows(axes(x.shape, pool));
+    const Axes a = axes(x.shape, pool);
     const index_t plane = x.shape.plane(), out_plane = y.shape.plane();
     const Kernels<T>& kernel = kernels<T>();
     for_planes(x.shape, out_plane * pool.window.taps(), [&](index_t i, index_t end) {
@@ -212,9 +237,11 @@ void max_pool2d(ImageView<const T> x, const Pool2d& pool, ImageView<T> y, index_
             const T* from = x.data + i * plane;
             T* out = y.data + i * out_plane;
             index_t* places = argmax + i * out_plane;
-            rows.for_groups([&](index_t o, const PoolRow& row, index_t place, index_t, index_t) {
-                kernel.max_pool(row, from + place, place, out + o, places + o);
-            });
+            for_blocks(a, x.shape.size() - i * plane, (end - i) * out_plane,
+                       [&](index_t oy, index_t ox, const PoolBlock& block, index_t place) {
+                           const index_t o = oy * a.x.out + ox;
+                           kernel.max_pool(block, from + place, place, out + o, places + o);
+                       });
         }
     });
 }
@@ -244,20 +271,21 @@ void max_pool2d_grad(ImageView<const T> dy, const index_t* argmax, ImageView<T> 
 template <typename T>
 void avg_pool2d(ImageView<const T> x, const Pool2d& pool, bool count_include_pad, ImageView<T> y) {
     require_shape(y.shape, pool2d_output_shape(x.shape, pool), "y");
-    const Rows rows(axes(x.shape, pool));
+    const Axes a = axes(x.shape, pool);
     const index_t plane = x.shape.plane(), out_plane = y.shape.plane();
     const Kernels<T>& kernel = kernels<T>();
     for_planes(x.shape, out_plane * pool.window.taps(), [&](index_t i, index_t end) {
         for (; i < end; ++i) {
             const T* from = x.data + i * plane;
             T* out = y.data + i * out_plane;
-            rows.for_groups(
-                [&](index_t o, const PoolRow& row, index_t place, index_t oy, index_t ox) {
-                    // Windows of a group of several are whole, so one divisor serves them all.
-                    const index_t length = average_length(rows.axes.y, oy, count_include_pad) *
-                                           average_length(rows.axes.x, ox, count_include_pad);
-                    kernel.average_pool(row, from + place, static_cast<T>(length), out + o);
-                });
+            for_blocks(a, x.shape.size() - i * plane, (end - i) * out_plane,
+                       [&](index_t oy, index_t ox, const PoolBlock& block, index_t place) {
+                           // Windows of a block are clipped alike: one divisor serves them all.
+                           const index_t length = average_length(a.y, oy, count_include_pad) *
+                                                  average_length(a.x, ox, count_include_pad);
+                           kernel.average_pool(block, from + place, static_cast<T>(length),
+                                               out + oy * a.x.out + ox);
+                       });
         }
     });
 }
@@ -272,7 +300,8 @@ void avg_pool2d_grad(ImageView<const T> dy, const Pool2d& pool, bool count_inclu
     for_planes(dx.shape, plane, [&](index_t i, index_t end) {
         AverageGradient<T> gradient(a, count_include_pad);
         for (; i < end; ++i) {
-            gradient.plane(kernel, dy.data + i * out_plane, dx.data + i * plane);
+            gradient.plane(kernel, dy.data + i * out_plane, dy.shape.size() - i * out_plane,
+                           dx.data + i * plane, (end - i) * plane);
         }
     });
 }

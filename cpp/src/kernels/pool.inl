@@ -1,6 +1,7 @@
-// Pooling of one row of windows, windows in the lanes, and its gradients. The caller clips rows of
-// taps to the image and gives the windows that overhang its left or right edge one at a time, so
-// nothing here checks bounds, and no element is read that no window sees.
+// Pooling of blocks of windows, windows in the lanes, and its gradients. The caller clips taps to
+// the image, so nothing here checks bounds. Rows are often shorter than a vector: then vectors run
+// over the end of a row into the next one, whose results are written later, and only the last rows
+// of an array are done with care.
 
 // A vector of any width up to the instruction set's: output rows are often shorter than a vector.
 template <typename T, int Bytes>
@@ -43,142 +44,204 @@ inline typename Pack<T, Bytes>::Vec load_tap(const T* tap, index_t stride, bool 
     }
 }
 
-/// Calls body.tile<Bytes, Stride>(window) for vectors of windows that cover [0, count): vectors as
-/// wide as the count allows, the last one overlapping its neighbour; body.window(window) for
-/// counts below any vector.
-template <typename T, int Bytes, int Stride, typename Body>
-inline void for_tiles(index_t count, const Body& body) {
+/// Rows of the block, from its first, over whose end whole vectors may run.
+inline index_t free_rows(const PoolBlock& block, index_t lanes) {
+    const index_t count = (block.count + lanes - 1) / lanes * lanes;
+    const index_t taps = (block.taps_y - 1) * block.step_y + (block.taps_x - 1) * block.step_x;
+    const index_t x_room = block.x_room - (count * block.stride + taps);
+    const index_t y_room = block.y_room - count;
+    if (x_room < 0 || y_room < 0) return 0;
+    const index_t x_rows = x_room / block.row_step + 1, y_rows = y_room / block.y_step + 1;
+    const index_t rows = x_rows < y_rows ? x_rows : y_rows;
+    return rows < block.rows ? rows : block.rows;
+}
+
+/// Tiles of one row that stay inside it: vectors as wide as the count allows, the last one
+/// overlapping its neighbour; windows one by one where they are fewer than any vector's.
+template <typename T, int Bytes, int Stride, int Taps, typename Body>
+inline void careful_row(index_t row, index_t count, const Body& body) {
     constexpr index_t lanes = Pack<T, Bytes>::lanes;
     if (count >= lanes) {
-        for (index_t i = 0; i + lanes <= count; i += lanes) body.template tile<Bytes, Stride>(i);
-        if (count % lanes != 0) body.template tile<Bytes, Stride>(count - lanes);
+        for (index_t i = 0; i + lanes <= count; i += lanes) {
+            body.template tile<Bytes, Stride, Taps>(row, i);
+        }
+        if (count % lanes != 0) body.template tile<Bytes, Stride, Taps>(row, count - lanes);
     } else if constexpr (Bytes > kLeastBytes) {
-        for_tiles<T, Bytes / 2, Stride>(count, body);
+        careful_row<T, Bytes / 2, Stride, Taps>(row, count, body);
     } else {
-        for (index_t i = 0; i < count; ++i) body.window(i);
+        for (index_t i = 0; i < count; ++i) body.window(row, i);
     }
 }
 
-template <typename T, typename Body>
-inline void for_tiles(const PoolRow& row, const Body& body) {
-    if (row.stride == 1) {
-        for_tiles<T, kVectorBytes, 1>(row.count, body);
-    } else if (row.stride == 2 && row.taps_x > 1) {
-        for_tiles<T, kVectorBytes, 2>(row.count, body);
-    } else {
-        for_tiles<T, kVectorBytes, 0>(row.count, body);
+/// Calls body.tile<Bytes, Stride, Taps>(row, window), or body.window(row, window), until they
+/// cover the block. Rows come in order, for tiles may write over the start of the next row.
+template <typename T, int Bytes, int Stride, int Taps, typename Body>
+inline void for_tiles(const PoolBlock& block, const Body& body) {
+    constexpr index_t lanes = Pack<T, Bytes>::lanes;
+    if constexpr (Bytes > kLeastBytes) {
+        if (block.count <= lanes / 2) return for_tiles<T, Bytes / 2, Stride, Taps>(block, body);
+    }
+    const index_t free = block.count == 1 ? 0 : free_rows(block, lanes);
+    for (index_t row = 0; row < free; ++row) {
+        for (index_t i = 0; i < block.count; i += lanes) {
+            body.template tile<Bytes, Stride, Taps>(row, i);
+        }
+    }
+    for (index_t row = free; row < block.rows; ++row) {
+        careful_row<T, Bytes, Stride, Taps>(row, block.count, body);
     }
 }
+
+/// The common strides and kernel widths have loops of their own; Taps 0 stands for any width.
+template <typename T, typename Body>
+inline void for_tiles(const PoolBlock& block, const Body& body) {
+    const bool adjacent = block.step_x == 1;
+    if (block.stride == 2 && block.taps_x == 2 && adjacent) {
+        for_tiles<T, kVectorBytes, 2, 2>(block, body);
+    } else if (block.stride == 2 && block.taps_x == 3 && adjacent) {
+        for_tiles<T, kVectorBytes, 2, 3>(block, body);
+    } else if (block.stride == 1 && block.taps_x == 3 && adjacent) {
+        for_tiles<T, kVectorBytes, 1, 3>(block, body);
+    } else if (block.stride == 2 && block.taps_x > 1) {
+        for_tiles<T, kVectorBytes, 2, 0>(block, body);
+    } else if (block.stride == 1) {
+        for_tiles<T, kVectorBytes, 1, 0>(block, body);
+    } else {
+        for_tiles<T, kVectorBytes, 0, 0>(block, body);
+    }
+}
+
+/// Values and their places, both in lanes.
+template <typename T, int Bytes>
+struct Maxima {
+    typename Pack<T, Bytes>::Vec value;
+    typename Pack<T, Bytes>::Int where;
+
+    /// Takes what is as large, or NaN: whoever comes last in order of places must come first here.
+    void take(const Maxima& other) {
+        const auto wins = (other.value >= value) | (other.value != other.value);
+        value = wins ? other.value : value;
+        where = wins ? other.where : where;
+    }
+};
 
 template <typename T>
-struct MaxPoolRow {
-    const PoolRow& row;
+struct MaxPoolBlock {
+    const PoolBlock& block;
     const T* x;
     index_t place;
     T* y;
     index_t* argmax;
 
-    // From the last tap to the first: where a tap is as large as the best so far it wins, and so
-    // does a NaN; hence the first maximum or the first NaN stays.
-    template <int Bytes, int Stride>
-    void tile(index_t window) const {
+    /// The maxima of one row of taps, from the last tap to the first, so that the first wins.
+    template <int Bytes, int Stride, int Taps>
+    Maxima<T, Bytes> row_maxima(const T* from) const {
+        using Int = typename Pack<T, Bytes>::Int;
+        const index_t taps = Taps != 0 ? Taps : block.taps_x;
+        const index_t step = Taps != 0 ? 1 : block.step_x;
+        const auto tap = [&](index_t k) -> Maxima<T, Bytes> {
+            return {load_tap<T, Bytes, Stride>(from + k * step, block.stride, k == 0),
+                    Int{} + static_cast<Whole<T>>(k * step)};
+        };
+        Maxima<T, Bytes> best = tap(taps - 1);
+#pragma GCC unroll 4
+        for (index_t k = taps - 2; k >= 0; --k) best.take(tap(k));
+        return best;
+    }
+
+    template <int Bytes, int Stride, int Taps>
+    void tile(index_t row, index_t window) const {
         using P = Pack<T, Bytes>;
-        const T* from = x + window * row.stride;
-        typename P::Vec best{};
-        typename P::Int where{};
-        bool any = false;
-        for (index_t ky = row.taps_y - 1; ky >= 0; --ky) {
-            for (index_t kx = row.taps_x - 1; kx >= 0; --kx) {
-                const index_t offset = ky * row.step_y + kx * row.step_x;
-                const typename P::Vec value =
-                    load_tap<T, Bytes, Stride>(from + offset, row.stride, kx == 0);
-                const typename P::Int here = typename P::Int{} + static_cast<Whole<T>>(offset);
-                if (!any) {
-                    best = value;
-                    where = here;
-                    any = true;
-                    continue;
-                }
-                const auto wins = (value >= best) | (value != value);
-                best = wins ? value : best;
-                where = wins ? here : where;
-            }
+        const index_t first = row * block.row_step + window * block.stride;
+        index_t offset = (block.taps_y - 1) * block.step_y;
+        auto best = row_maxima<Bytes, Stride, Taps>(x + first + offset);
+        best.where += static_cast<Whole<T>>(offset);
+        while (offset > 0) {
+            offset -= block.step_y;
+            auto other = row_maxima<Bytes, Stride, Taps>(x + first + offset);
+            other.where += static_cast<Whole<T>>(offset);
+            best.take(other);
         }
-        P::store(y + window, best);
-        const index_t first = place + window * row.stride;
+        const index_t at = row * block.y_step + window;
+        P::store(y + at, best.value);
+        const index_t stride = Stride != 0 ? Stride : block.stride;
         for (int i = 0; i < P::lanes; ++i) {
-            argmax[window + i] = first + i * row.stride + where[i];
+            argmax[at + i] = place + first + i * stride + best.where[i];
         }
     }
 
-    void window(index_t window) const {
-        const T* from = x + window * row.stride;
-        T best = from[0];
-        index_t where = 0;
-        for (index_t ky = 0; ky < row.taps_y; ++ky) {
-            for (index_t kx = 0; kx < row.taps_x; ++kx) {
-                const index_t offset = ky * row.step_y + kx * row.step_x;
+    void window(index_t row, index_t window) const {
+        const index_t first = row * block.row_step + window * block.stride;
+        T best = x[first];
+        index_t where = first;
+        for (index_t ky = 0; ky < block.taps_y; ++ky) {
+            for (index_t kx = 0; kx < block.taps_x; ++kx) {
+                const index_t at = first + ky * block.step_y + kx * block.step_x;
                 // !(value <= best) is also true for NaN; a NaN that is already best stays.
-                if (!(from[offset] <= best) && best == best) {
-                    best = from[offset];
-                    where = offset;
+                if (!(x[at] <= best) && best == best) {
+                    best = x[at];
+                    where = at;
                 }
             }
         }
-        y[window] = best;
-        argmax[window] = place + window * row.stride + where;
+        y[row * block.y_step + window] = best;
+        argmax[row * block.y_step + window] = place + where;
     }
 };
 
 template <typename T>
-void max_pool(const PoolRow& row, const T* x, index_t place, T* y, index_t* argmax) {
-    const MaxPoolRow<T> body = {row, x, place, y, argmax};
+void max_pool(const PoolBlock& block, const T* x, index_t place, T* y, index_t* argmax) {
+    const MaxPoolBlock<T> body = {block, x, place, y, argmax};
     // Offsets inside a window are kept in lanes as wide as T.
     constexpr index_t most = index_t{1} << (8 * sizeof(T) - 2);
-    if (row.taps_y < most / row.step_y && row.taps_x < most / row.step_x) {
-        for_tiles<T>(row, body);
-    } else {
-        for (index_t i = 0; i < row.count; ++i) body.window(i);
+    if (block.taps_y < most / block.step_y && block.taps_x < most / block.step_x) {
+        for_tiles<T>(block, body);
+        return;
+    }
+    for (index_t row = 0; row < block.rows; ++row) {
+        for (index_t i = 0; i < block.count; ++i) body.window(row, i);
     }
 }
 
 template <typename T>
-struct AveragePoolRow {
-    const PoolRow& row;
+struct AveragePoolBlock {
+    const PoolBlock& block;
     const T* x;
     T divisor;
     T* y;
 
-    template <int Bytes, int Stride>
-    void tile(index_t window) const {
+    template <int Bytes, int Stride, int Taps>
+    void tile(index_t row, index_t window) const {
         using P = Pack<T, Bytes>;
+        const index_t taps = Taps != 0 ? Taps : block.taps_x;
+        const T* from = x + row * block.row_step + window * block.stride;
         typename P::Vec sum{};
-        for (index_t ky = 0; ky < row.taps_y; ++ky) {
-            const T* from = x + window * row.stride + ky * row.step_y;
-            for (index_t kx = 0; kx < row.taps_x; ++kx) {
-                sum += load_tap<T, Bytes, Stride>(from + kx, row.stride, kx == 0);
+        for (index_t ky = 0; ky < block.taps_y; ++ky, from += block.step_y) {
+#pragma GCC unroll 4
+            for (index_t kx = 0; kx < taps; ++kx) {
+                sum += load_tap<T, Bytes, Stride>(from + kx, block.stride, kx == 0);
             }
         }
-        P::store(y + window, sum / divisor);
+        P::store(y + row * block.y_step + window, sum / divisor);
     }
 
-    void window(index_t window) const {
+    void window(index_t row, index_t window) const {
+        const T* from = x + row * block.row_step + window * block.stride;
         T total = 0;
-        for (index_t ky = 0; ky < row.taps_y; ++ky) {
-            const T* from = x + window * row.stride + ky * row.step_y;
-            for (index_t kx = 0; kx < row.taps_x; ++kx) total += from[kx];
+        for (index_t ky = 0; ky < block.taps_y; ++ky, from += block.step_y) {
+            for (index_t kx = 0; kx < block.taps_x; ++kx) total += from[kx];
         }
-        y[window] = total / divisor;
+        y[row * block.y_step + window] = total / divisor;
     }
 };
 
 template <typename T>
-void average_pool(const PoolRow& row, const T* x, T divisor, T* y) {
+void average_pool(const PoolBlock& block, const T* x, T divisor, T* y) {
     // One window as wide as the image, as in global pooling: a single run of elements.
-    if (row.count == 1 && row.taps_x == row.step_y) {
-        y[0] = static_cast<T>(sum(row.taps_y * row.taps_x, x) / static_cast<double>(divisor));
+    if (block.rows == 1 && block.count == 1 && block.taps_x == block.step_y) {
+        y[0] = static_cast<T>(sum(block.taps_y * block.taps_x, x) / static_cast<double>(divisor));
     } else {
-        for_tiles<T>(row, AveragePoolRow<T>{row, x, divisor, y});
+        for_tiles<T>(block, AveragePoolBlock<T>{block, x, divisor, y});
     }
 }
 
@@ -200,72 +263,76 @@ bool scatter_add(index_t size, const T* values, const index_t* places, index_t r
 }
 
 template <typename T>
-void add_shares(index_t size, const T* values, T rows, const T* cols, T* shares) {
-    for (index_t i = 0; i < size; ++i) shares[i] += values[i] / (rows * cols[i]);
-}
-
-/// The sum of the windows' shares at one element: `phase` is the element's place in window q.
-template <typename T>
-inline T sum_shares(const SpreadRow& row, const T* shares, index_t q, index_t phase) {
-    T total = 0;
-    for (; phase < row.taps; phase += row.stride) total += shares[q--];
-    return total;
-}
-
-template <typename T, int Bytes>
-inline index_t spread_dense(const SpreadRow& row, const T* shares, index_t x, T* out) {
-    using P = Pack<T, Bytes>;
-    for (; x + P::lanes <= row.size; x += P::lanes) {
-        typename P::Vec total{};
-        for (index_t k = 0; k < row.taps; ++k) total += P::load(shares + x + row.pad - k);
-        P::store(out + x, total);
+void add_shares(index_t size, bool free, const T* values, T rows, const T* cols, T* shares) {
+    constexpr index_t lanes = kLanes<T>;
+    index_t i = 0;
+    for (; i + (free ? 1 : lanes) <= size; i += lanes) {
+        store(shares + i, load(shares + i) + load(values + i) / (rows * load(cols + i)));
     }
-    if constexpr (Bytes > kLeastBytes) x = spread_dense<T, Bytes / 2>(row, shares, x, out);
+    for (; i < size; ++i) shares[i] += values[i] / (rows * cols[i]);
+}
+
+/// Elements x .. of one row, of phase 0 on, a whole number of strides at a time.
+template <typename T, int Bytes>
+inline void spread_tile(const SpreadRow& row, const T* shares, T* out) {
+    using P = Pack<T, Bytes>;
+    typename P::Vec even{}, odd{};
+    if (row.stride == 1) {
+        for (index_t k = 0; k < row.taps; ++k) even += P::load(shares - k);
+        P::store(out, even);
+        return;
+    }
+    for (index_t phase = 0; phase < row.taps; phase += 2, --shares) {
+        const typename P::Vec value = P::load(shares);
+        even += value;
+        if (phase + 1 < row.taps) odd += value;
+    }
+    typename P::Int low, high;
+    for (int i = 0; i < P::lanes; ++i) {
+        low[i] = i / 2 + i % 2 * P::lanes;
+        high[i] = low[i] + P::lanes / 2;
+    }
+    P::store(out, __builtin_shuffle(even, odd, low));
+    P::store(out + P::lanes, __builtin_shuffle(even, odd, high));
+}
+
+/// Tiles of elements from x on; returns the first element not done. Where the row is free, tiles
+/// run over its end.
+template <typename T, int Bytes>
+inline index_t spread_tiles(const SpreadRow& row, bool free, index_t x, const T* shares, T* out) {
+    const index_t step = row.stride * Pack<T, Bytes>::lanes;
+    if constexpr (Bytes > kLeastBytes) {
+        if (free && row.size - x <= step / 2) {
+            return spread_tiles<T, Bytes / 2>(row, free, x, shares, out);
+        }
+    }
+    for (; x + (free ? 1 : step) <= row.size; x += step) {
+        spread_tile<T, Bytes>(row, shares + (x + row.pad) / row.stride, out + x);
+    }
+    if constexpr (Bytes > kLeastBytes) {
+        if (!free) return spread_tiles<T, Bytes / 2>(row, free, x, shares, out);
+    }
     return x;
 }
 
-/// Stride 2 from an element of phase 0 on: even and odd elements apart, then interleaved.
-template <typename T, int Bytes>
-inline index_t spread_by_two(const SpreadRow& row, const T* shares, index_t x, T* out) {
-    using P = Pack<T, Bytes>;
-    for (; x + 2 * P::lanes <= row.size; x += 2 * P::lanes) {
-        const T* from = shares + (x + row.pad) / 2;
-        typename P::Vec even{}, odd{};
-        for (index_t phase = 0; phase < row.taps; phase += 2, --from) {
-            const typename P::Vec value = P::load(from);
-            even += value;
-            if (phase + 1 < row.taps) odd += value;
-        }
-        typename P::Int low, high;
-        for (int i = 0; i < P::lanes; ++i) {
-            low[i] = i / 2 + i % 2 * P::lanes;
-            high[i] = low[i] + P::lanes / 2;
-        }
-        P::store(out + x, __builtin_shuffle(even, odd, low));
-        P::store(out + x + P::lanes, __builtin_shuffle(even, odd, high));
-    }
-    if constexpr (Bytes > kLeastBytes) x = spread_by_two<T, Bytes / 2>(row, shares, x, out);
-    return x;
-}
-
 template <typename T>
-void spread_row(const SpreadRow& row, const T* shares, T* out) {
+void spread_row(const SpreadRow& row, bool free, const T* shares, T* out) {
     index_t x = 0, q = row.pad / row.stride, phase = row.pad % row.stride;
     const auto single = [&] {
-        out[x++] = sum_shares(row, shares, q, phase);
+        T total = 0;
+        index_t window = q;
+        for (index_t k = phase; k < row.taps; k += row.stride) total += shares[window--];
+        out[x++] = total;
         if (++phase == row.stride) {
             phase = 0;
             ++q;
         }
     };
-    if (row.stride == 1) {
-        x = spread_dense<T, kVectorBytes>(row, shares, x, out);
-        q += x;
-    } else if (row.stride == 2) {
+    if (row.stride <= 2) {
         if (phase != 0) single();
-        const index_t begin = x;
-        x = spread_by_two<T, kVectorBytes>(row, shares, x, out);
-        q += (x - begin) / 2;
+        x = spread_tiles<T, kVectorBytes>(row, free, x, shares, out);
+        q = (x + row.pad) / row.stride;
+        phase = (x + row.pad) % row.stride;
     }
     while (x < row.size) single();
 }
