@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "runtime/isa.h"
+#include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
 
 namespace pocketcnn {
@@ -76,50 +78,137 @@ void require_shape(const Shape4& given, const Shape4& wanted, const char* name) 
     }
 }
 
-/// Runs body(plane index) over the n*c planes; `work` is elements touched in all.
+/// Elements of a task. Planes are often far smaller, and taking a task costs about as much as
+/// pooling a hundred elements.
+constexpr index_t kGrain = 1 << 14;
+
+/// Runs body(plane, end) for ranges of the n*c planes; `work` is elements touched in a plane.
 template <typename Body>
-void for_planes(const Shape4& shape, double work, Body&& body) {
-    parallel_for(shape.n * shape.c, work, body);
+void for_planes(const Shape4& shape, index_t work, Body&& body) {
+    parallel_ranges(shape.n * shape.c, std::max<index_t>(1, kGrain / std::max<index_t>(1, work)),
+                    static_cast<double>(work), body);
 }
 
-template <typename T>
-struct Maximum {
-    T value;
-    index_t place;
+/// Where the windows of one plane lie: those of [first, last) lie inside the axis.
+struct Inside {
+    index_t first, last;
+
+    explicit Inside(const Axis& axis) {
+        const index_t room = axis.size - axis.dilation * (axis.kernel - 1) - 1 + axis.pad;
+        first = std::min(axis.out, ceil_div(axis.pad, axis.stride));
+        last = room < 0 ? first : std::clamp(room / axis.stride + 1, first, axis.out);
+    }
 };
 
-/// The first maximum of one window, in row-major order; the first NaN where there is one.
-template <typename T>
-Maximum<T> window_maximum(const T* plane, const Axes& a, Axis::Range ys, Axis::Range xs) {
-    index_t place = ys.first * a.x.size + xs.first;
-    T best = plane[place];
-    for (index_t y = ys.first; y < ys.last; y += a.y.dilation) {
-        for (index_t x = xs.first; x < xs.last; x += a.x.dilation) {
-            const T value = plane[y * a.x.size + x];
-            // !(value <= best) is also true for NaN; a NaN that is already best stays.
-            if (!(value <= best) && best == best) {
-                best = value;
-                place = y * a.x.size + x;
-            }
-        }
-    }
-    return {best, place};
+/// Calls body(oy, ox, block, place of its first tap) for blocks of windows that cover one plane:
+/// of x_room elements from its start on can be read, of y_room results written. Whole vectors may
+/// run over the end of a row, so rows come in order, and last the columns on the image's edges.
+template <typename Body>
+void for_blocks(const Axes& a, index_t x_room, index_t y_room, Body&& body) {
+    const Axis &y = a.y, &x = a.x;
+    const Inside whole_rows(y), whole_cols(x);
+    const auto block = [&](index_t oy, index_t rows, index_t ox, index_t count) {
+        if (rows < 1 || count < 1) return;
+        const Axis::Range ys = y.inside(oy), xs = x.inside(ox);
+        const index_t place = ys.first * x.size + xs.first, o = oy * x.out + ox;
+        body(oy, ox,
+             PoolBlock{.rows = rows,
+                       .count = count,
+                       .row_step = y.stride * x.size,
+                       .stride = x.stride,
+                       .taps_y = ceil_div(ys.last - ys.first, y.dilation),
+                       .taps_x = ceil_div(xs.last - xs.first, x.dilation),
+                       .step_y = y.dilation * x.size,
+                       .step_x = x.dilation,
+                       .y_step = x.out,
+                       .x_room = x_room - place,
+                       .y_room = y_room - o},
+             place);
+    };
+    const auto rows_of_blocks = [&](index_t ox, index_t count) {
+        for (index_t oy = 0; oy < whole_rows.first; ++oy) block(oy, 1, ox, count);
+        block(whole_rows.first, whole_rows.last - whole_rows.first, ox, count);
+        for (index_t oy = whole_rows.last; oy < y.out; ++oy) block(oy, 1, ox, count);
+    };
+    rows_of_blocks(whole_cols.first, whole_cols.last - whole_cols.first);
+    for (index_t ox = 0; ox < whole_cols.first; ++ox) rows_of_blocks(ox, 1);
+    for (index_t ox = whole_cols.last; ox < x.out; ++ox) rows_of_blocks(ox, 1);
 }
 
-/// Calls body(output index, ys, xs, divisor) for the windows of one plane.
-template <typename Body>
-void for_windows(const Axes& a, bool count_include_pad, Body&& body) {
-    for (index_t oy = 0; oy < a.y.out; ++oy) {
-        const Axis::Range ys = a.y.inside(oy);
+/// How many elements the average of a window at o is taken over, along one axis.
+index_t average_length(const Axis& axis, index_t o, bool count_include_pad) {
+    const Axis::Range range = axis.inside(o);
+    return count_include_pad ? axis.padded_length(o) : range.last - range.first;
+}
+
+/// The gradient of average pooling, row by row of dx: the shares of the output rows that see it
+/// are added, then spread over the columns. Not thread safe: it owns its scratch rows.
+template <typename T>
+class AverageGradient {
+  public:
+    AverageGradient(const Axes& a, bool count_include_pad)
+        : axes_(a),
+          count_include_pad_(count_include_pad),
+          row_{a.x.size, a.x.kernel, a.x.stride, a.x.pad},
+          margin_(ceil_div(a.x.kernel, a.x.stride)),
+          shares_(shares_size()),
+          lengths_(a.x.out + kPackSlack) {
+        std::fill_n(shares_.data(), shares_size(), T{0});
+        std::fill_n(lengths_.data(), a.x.out + kPackSlack, T{1});
         for (index_t ox = 0; ox < a.x.out; ++ox) {
-            const Axis::Range xs = a.x.inside(ox);
-            const index_t divisor = count_include_pad
-                                        ? a.y.padded_length(oy) * a.x.padded_length(ox)
-                                        : (ys.last - ys.first) * (xs.last - xs.first);
-            body(oy * a.x.out + ox, ys, xs, divisor);
+            lengths_[ox] = static_cast<T>(average_length(a.x, ox, count_include_pad));
+        }
+        const index_t size = margin_ + std::max(a.x.out, (a.x.size - 1 + a.x.pad) / a.x.stride + 1);
+        std::fill_n(shares_.data(), size, T{0});
+    }
+
+    /// From their starts on, dy_room elements may be read and dx_room written.
+    void plane(const Kernels<T>& kernel, const T* dy, index_t dy_room, T* dx, index_t dx_room) {
+        const Axis& y = axes_.y;
+        index_t first_before = -1, last_before = -1;
+        for (index_t row = 0; row < y.size; ++row) {
+            // The windows whose rows [oy * stride - pad, + kernel) hold this one.
+            const index_t at = row + y.pad;
+            const index_t first = at < y.kernel ? 0 : (at - y.kernel) / y.stride + 1;
+            const index_t last = std::min(y.out, at / y.stride + 1);
+            if (first != first_before || last != last_before) {
+                add_rows(kernel, dy, dy_room, first, last);
+                first_before = first;
+                last_before = last;
+            }
+            const bool free = (row + 1) * row_.size + kPackSlack <= dx_room;
+            kernel.spread_row(row_, free, shares_.data() + margin_, dx + row * row_.size);
         }
     }
-}
+
+  private:
+    /// A margin for the windows before the first, those that could cover an element, and slack.
+    index_t shares_size() const {
+        const Axis& x = axes_.x;
+        return margin_ + std::max(x.out, (x.size + x.pad) / x.stride + 1) + kPackSlack;
+    }
+
+    void add_rows(const Kernels<T>& kernel, const T* dy, index_t dy_room, index_t first,
+                  index_t last) {
+        const index_t out = axes_.x.out;
+        T* shares = shares_.data() + margin_;
+        std::fill_n(shares, out, T{0});
+        for (index_t oy = first; oy < last; ++oy) {
+            const index_t length = average_length(axes_.y, oy, count_include_pad_);
+            const bool free = (oy + 1) * out + kPackSlack <= dy_room;
+            kernel.add_shares(out, free, dy + oy * out, static_cast<T>(length), lengths_.data(),
+                              shares);
+        }
+        // What whole vectors left behind the last window.
+        std::fill_n(shares + out, kPackSlack, T{0});
+    }
+
+    Axes axes_;
+    bool count_include_pad_;
+    SpreadRow row_;
+    index_t margin_;
+    Buffer<T> shares_, lengths_;
+};
 
 }  // namespace
 
@@ -141,18 +230,18 @@ template <typename T>
 void max_pool2d(ImageView<const T> x, const Pool2d& pool, ImageView<T> y, index_t* argmax) {
     require_shape(y.shape, pool2d_output_shape(x.shape, pool), "y");
     const Axes a = axes(x.shape, pool);
-    const index_t out_plane = y.shape.plane();
-    const double work = static_cast<double>(y.shape.size() * pool.window.taps());
-    for_planes(x.shape, work, [&](index_t i) {
-        const T* plane = x.data + i * x.shape.plane();
-        index_t at = i * out_plane;
-        for (index_t oy = 0; oy < a.y.out; ++oy) {
-            const Axis::Range ys = a.y.inside(oy);
-            for (index_t ox = 0; ox < a.x.out; ++ox, ++at) {
-                const Maximum<T> found = window_maximum(plane, a, ys, a.x.inside(ox));
-                y.data[at] = found.value;
-                argmax[at] = found.place;
-            }
+    const index_t plane = x.shape.plane(), out_plane = y.shape.plane();
+    const Kernels<T>& kernel = kernels<T>();
+    for_planes(x.shape, out_plane * pool.window.taps(), [&](index_t i, index_t end) {
+        for (; i < end; ++i) {
+            const T* from = x.data + i * plane;
+            T* out = y.data + i * out_plane;
+            index_t* places = argmax + i * out_plane;
+            for_blocks(a, x.shape.size() - i * plane, (end - i) * out_plane,
+                       [&](index_t oy, index_t ox, const PoolBlock& block, index_t place) {
+                           const index_t o = oy * a.x.out + ox;
+                           kernel.max_pool(block, from + place, place, out + o, places + o);
+                       });
         }
     });
 }
@@ -164,17 +253,14 @@ void max_pool2d_grad(ImageView<const T> dy, const index_t* argmax, ImageView<T> 
         throw std::invalid_argument("dy and dx differ in batch or channels");
     }
     const index_t plane = dx.shape.plane(), out_plane = dy.shape.plane();
+    const Kernels<T>& kernel = kernels<T>();
     std::atomic<bool> outside{false};
-    for_planes(dx.shape, static_cast<double>(dx.shape.size()), [&](index_t i) {
-        T* to = dx.data + i * plane;
-        std::fill_n(to, plane, T{0});
-        for (index_t o = i * out_plane; o < (i + 1) * out_plane; ++o) {
-            const index_t place = argmax[o];
-            if (place < 0 || place >= plane) {
-                outside = true;
-                return;
-            }
-            to[place] += dy.data[o];
+    for_planes(dx.shape, plane, [&](index_t i, index_t end) {
+        for (; i < end; ++i) {
+            T* to = dx.data + i * plane;
+            std::fill_n(to, plane, T{0});
+            const index_t o = i * out_plane;
+            if (!kernel.scatter_add(out_plane, dy.data + o, argmax + o, plane, to)) outside = true;
         }
     });
     if (outside) {
@@ -186,20 +272,21 @@ template <typename T>
 void avg_pool2d(ImageView<const T> x, const Pool2d& pool, bool count_include_pad, ImageView<T> y) {
     require_shape(y.shape, pool2d_output_shape(x.shape, pool), "y");
     const Axes a = axes(x.shape, pool);
-    const double work = static_cast<double>(y.shape.size() * pool.window.taps());
-    for_planes(x.shape, work, [&](index_t i) {
-        const T* plane = x.data + i * x.shape.plane();
-        T* out = y.data + i * y.shape.plane();
-        for_windows(a, count_include_pad,
-                    [&](index_t o, Axis::Range ys, Axis::Range xs, index_t divisor) {
-                        T sum = 0;
-                        for (index_t row = ys.first; row < ys.last; ++row) {
-                            for (index_t col = xs.first; col < xs.last; ++col) {
-                                sum += plane[row * a.x.size + col];
-                            }
-                        }
-                        out[o] = sum / static_cast<T>(divisor);
-                    });
+    const index_t plane = x.shape.plane(), out_plane = y.shape.plane();
+    const Kernels<T>& kernel = kernels<T>();
+    for_planes(x.shape, out_plane * pool.window.taps(), [&](index_t i, index_t end) {
+        for (; i < end; ++i) {
+            const T* from = x.data + i * plane;
+            T* out = y.data + i * out_plane;
+            for_blocks(a, x.shape.size() - i * plane, (end - i) * out_plane,
+                       [&](index_t oy, index_t ox, const PoolBlock& block, index_t place) {
+                           // Windows of a block are clipped alike: one divisor serves them all.
+                           const index_t length = average_length(a.y, oy, count_include_pad) *
+                                                  average_length(a.x, ox, count_include_pad);
+                           kernel.average_pool(block, from + place, static_cast<T>(length),
+                                               out + oy * a.x.out + ox);
+                       });
+        }
     });
 }
 
@@ -208,20 +295,14 @@ void avg_pool2d_grad(ImageView<const T> dy, const Pool2d& pool, bool count_inclu
                      ImageView<T> dx) {
     require_shape(dy.shape, pool2d_output_shape(dx.shape, pool), "dy");
     const Axes a = axes(dx.shape, pool);
-    const double work = static_cast<double>(dy.shape.size() * pool.window.taps());
-    for_planes(dx.shape, work, [&](index_t i) {
-        T* plane = dx.data + i * dx.shape.plane();
-        const T* from = dy.data + i * dy.shape.plane();
-        std::fill_n(plane, dx.shape.plane(), T{0});
-        for_windows(a, count_include_pad,
-                    [&](index_t o, Axis::Range ys, Axis::Range xs, index_t divisor) {
-                        const T share = from[o] / static_cast<T>(divisor);
-                        for (index_t row = ys.first; row < ys.last; ++row) {
-                            for (index_t col = xs.first; col < xs.last; ++col) {
-                                plane[row * a.x.size + col] += share;
-                            }
-                        }
-                    });
+    const index_t plane = dx.shape.plane(), out_plane = dy.shape.plane();
+    const Kernels<T>& kernel = kernels<T>();
+    for_planes(dx.shape, plane, [&](index_t i, index_t end) {
+        AverageGradient<T> gradient(a, count_include_pad);
+        for (; i < end; ++i) {
+            gradient.plane(kernel, dy.data + i * out_plane, dy.shape.size() - i * out_plane,
+                           dx.data + i * plane, (end - i) * plane);
+        }
     });
 }
 

@@ -19,6 +19,25 @@ struct LaneRun {
 /// Lengths that packing may read or write past the end of an array, in elements.
 inline constexpr index_t kPackSlack = 64;
 
+/// A block of pooling windows, all of whose taps lie inside the image: tap (ky, kx) of window
+/// (row, i) is element row * row_step + i * stride + ky * step_y + kx * step_x, and its result
+/// element row * y_step + i. From the first of each on, x_room elements of the input may be read
+/// and y_room of the result written; what lies between the windows' results is left undefined.
+struct PoolBlock {
+    index_t rows, count;
+    index_t row_step, stride;
+    index_t taps_y, taps_x;
+    index_t step_y, step_x;
+    index_t y_step;
+    index_t x_room, y_room;
+};
+
+/// One image row under pooling windows: the window q starts at element q * stride - pad.
+struct SpreadRow {
+    index_t size;  ///< elements of the row
+    index_t taps, stride, pad;
+};
+
 struct SgdStep {
     double lr, momentum, weight_decay;
     bool nesterov;
@@ -104,6 +123,22 @@ struct Kernels {
 
     void (*relu)(index_t size, const T* x, T* y);
     void (*relu_grad)(index_t size, const T* dy, const T* y, T* dx);
+
+    /// The first maximum (or first NaN) of each window and its place: x is the first window's
+    /// first tap, whose own place is `place`.
+    void (*max_pool)(const PoolBlock& block, const T* x, index_t place, T* y, index_t* argmax);
+    /// Each window's sum divided by the divisor; step_x must be 1.
+    void (*average_pool)(const PoolBlock& block, const T* x, T divisor, T* y);
+    /// out[places[i]] += values[i] in order. False, leaving the rest undone, where a place is
+    /// outside [0, room).
+    bool (*scatter_add)(index_t size, const T* values, const index_t* places, index_t room, T* out);
+    /// shares[i] += values[i] / (rows * cols[i]). Where `free`, up to kPackSlack elements past the
+    /// end are read, and written in shares.
+    void (*add_shares)(index_t size, bool free, const T* values, T rows, const T* cols, T* shares);
+    /// out[x] = the sum of shares[q] over the windows q that cover x. Shares must be readable for
+    /// all windows that could, and kPackSlack further. Where `free`, up to kPackSlack elements
+    /// past the row are written.
+    void (*spread_row)(const SpreadRow& row, bool free, const T* shares, T* out);
 
     void (*sgd)(const SgdStep& step, index_t size, const T* grad, T* velocity, T* param);
     void (*adagrad)(const AdaGradStep& step, index_t size, const T* grad, T* square_sum, T* param);

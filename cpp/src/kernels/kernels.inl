@@ -22,6 +22,7 @@ inline constexpr int kVectorRegisters = POCKETCNN_VECTOR_REGISTERS;
 #include "kernels/elementwise.inl"
 #include "kernels/optimizer.inl"
 #include "kernels/packing.inl"
+#include "kernels/pool.inl"
 #include "kernels/product.inl"
 #include "kernels/winograd.inl"
 #include "kernels/rows.inl"
@@ -48,6 +49,11 @@ constexpr Kernels<T> kKernels = {
     .sum = sum<T>,
     .relu = relu<T>,
     .relu_grad = relu_grad<T>,
+    .max_pool = max_pool<T>,
+    .average_pool = average_pool<T>,
+    .scatter_add = scatter_add<T>,
+    .add_shares = add_shares<T>,
+    .spread_row = spread_row<T>,
     .sgd = sgd<T>,
     .adagrad = adagrad<T>,
     .rmsprop = rmsprop<T>,

@@ -10,7 +10,8 @@ template <>
 struct Simd<float> {
     typedef float Vec __attribute__((vector_size(kVectorBytes), may_alias));
     typedef float Loose __attribute__((vector_size(kVectorBytes), may_alias, aligned(4)));
-    typedef std::int32_t Mask __attribute__((vector_size(kVectorBytes)));
+    typedef std::int32_t Whole;
+    typedef Whole Mask __attribute__((vector_size(kVectorBytes)));
     static constexpr int lanes = kVectorBytes / 4;
 };
 
@@ -18,12 +19,17 @@ template <>
 struct Simd<double> {
     typedef double Vec __attribute__((vector_size(kVectorBytes), may_alias));
     typedef double Loose __attribute__((vector_size(kVectorBytes), may_alias, aligned(8)));
-    typedef std::int64_t Mask __attribute__((vector_size(kVectorBytes)));
+    typedef std::int64_t Whole;
+    typedef Whole Mask __attribute__((vector_size(kVectorBytes)));
     static constexpr int lanes = kVectorBytes / 8;
 };
 
 template <typename T>
 using Vec = typename Simd<T>::Vec;
+
+/// The integer as wide as T.
+template <typename T>
+using Whole = typename Simd<T>::Whole;
 
 template <typename T>
 inline constexpr int kLanes = Simd<T>::lanes;
