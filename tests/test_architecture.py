@@ -20,7 +20,7 @@ FLOORS: list[set[str]] = [
     {"scratch"},
     {"trainer", "callbacks", "checkpoint", "history"},
     {"models"},
-    {"net", "chain", "serialization", "summary", "gradient_check"},
+    {"net", "fusion", "chain", "serialization", "summary", "gradient_check"},
     {"layers", "losses", "optim", "data", "init"},
     {"functional", "config"},
     {"arguments"},

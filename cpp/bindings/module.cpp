@@ -5,6 +5,7 @@ PYBIND11_MODULE(_core, module) {
     module.doc() = "The native operations. pocketcnn.functional checks arguments and calls them.";
     register_activation(module);
     register_conv2d(module);
+    register_conv_block(module);
     register_im2col(module);
     register_linear(module);
     register_optimizer(module);

@@ -7,6 +7,7 @@ namespace pocketcnn::bindings {
 
 void register_activation(pybind11::module_& module);
 void register_conv2d(pybind11::module_& module);
+void register_conv_block(pybind11::module_& module);
 void register_im2col(pybind11::module_& module);
 void register_linear(pybind11::module_& module);
 void register_optimizer(pybind11::module_& module);

@@ -20,6 +20,8 @@ ConvAlgorithm algorithm_named(const std::string& name) {
 
 const char* name_of(ConvAlgorithm algorithm) {
     switch (algorithm) {
+        case ConvAlgorithm::direct:
+            return "direct";
         case ConvAlgorithm::automatic:
             break;
         case ConvAlgorithm::im2col:

@@ -49,6 +49,23 @@ def conv2d_plan(
     groups: int,
     algorithm: str,
 ) -> list[list[str]]: ...
+def conv_block(
+    x: NDArray[_T],
+    weight: NDArray[_T],
+    bias: NDArray[_T] | None,
+    conv: tuple[_Pair, _Sides, _Pair, int],
+    pool: tuple[_Pair, _Pair, _Sides, bool] | None,
+) -> tuple[NDArray[_T], NDArray[np.int64] | None]: ...
+def conv_block_backward(
+    grad: NDArray[_T],
+    y: NDArray[_T],
+    argmax: NDArray[np.int64] | None,
+    x: NDArray[_T],
+    weight: NDArray[_T],
+    conv: tuple[_Pair, _Sides, _Pair, int],
+    pool: tuple[_Pair, _Pair, _Sides, bool] | None,
+    input_grad: bool,
+) -> tuple[NDArray[_T] | None, NDArray[_T], NDArray[_T]]: ...
 def im2col(
     x: NDArray[_T], kernel_size: _Pair, stride: _Pair, padding: _Sides, dilation: _Pair
 ) -> NDArray[_T]: ...

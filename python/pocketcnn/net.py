@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from pocketcnn import losses, serialization
 from pocketcnn.arguments import integer
 from pocketcnn.chain import auto_schemes, compute_dtype, named_layers, output_shapes
+from pocketcnn.fusion import fuse
 from pocketcnn.gradient_check import central_differences
 from pocketcnn.layers import Array, Layer, Shape, Softmax, WeightLayer
 from pocketcnn.summary import Row, format_table
@@ -77,6 +78,8 @@ class ConvNet:
         self.dtype = compute_dtype(dtype)
         self._shapes = output_shapes(self.layers, self.input_shape)
         self._chain = tuple(self.layers.values())
+        inputs = (self.input_shape, *self._shapes.values())
+        self._stages, self._fusion_notes = fuse(self.layers, inputs)
         if seed is None:
             self._convert_layers()
         else:
@@ -176,9 +179,9 @@ class ConvNet:
 
     def _infer(self, x: Array) -> Array:
         out = self._cast(x)
-        for layer in self._chain:
-            out = layer.forward(out)
-            layer.clear()
+        for stage in self._stages:
+            out = stage.forward(out)
+            stage.clear()
         return out
 
     def _batches(self, samples: int, batch_size: int | None) -> Iterator[slice]:
@@ -199,8 +202,8 @@ class ConvNet:
             As in `value_and_gradient`.
         """
         loss, _ = self._forward_loss(x, t, label_smoothing)
-        for layer in self._chain:
-            layer.clear()
+        for stage in self._stages:
+            stage.clear()
         return loss
 
     def gradient(
@@ -279,8 +282,8 @@ class ConvNet:
         logits : ndarray, (N, K), of the network's dtype
         """
         out = self._cast(self._checked_input(x))
-        for layer in self._chain:
-            out = layer.forward(out, training)
+        for stage in self._stages:
+            out = stage.forward(out, training)
         return out
 
     def backward(self, grad: Array) -> None:
@@ -292,15 +295,15 @@ class ConvNet:
             d loss / d logits for the last `forward`, which is forgotten on the way.
         """
         flowing: Array | None = grad
-        for layer in reversed(self._chain):
+        for stage in reversed(self._stages):
             if flowing is not None:  # else no layer from here down has parameters
-                flowing = layer.backward(flowing)
-            layer.clear()  # its memory serves the layers below
+                flowing = stage.backward(flowing)
+            stage.clear()  # its memory serves the layers below
 
     def _forward_loss(
         self, x: ArrayLike, t: ArrayLike, label_smoothing: float
     ) -> tuple[float, Array]:
-        if isinstance(self._chain[-1], Softmax):
+        if isinstance(self._stages[-1], Softmax):
             raise ValueError("the last layer is Softmax, but the loss contains it: leave it out")
         logits = self.forward(x, training=True)
         return losses.cross_entropy(logits, np.asarray(t), label_smoothing=label_smoothing)
@@ -320,7 +323,8 @@ class ConvNet:
             parameters = sum(map(math.prod, layer.param_shapes.values()))
             work = layer.multiply_adds(shape)
             shape = self._shapes[name]
-            rows.append(Row(name, repr(layer), shape, parameters, work))
+            note = self._fusion_notes.get(name, "")
+            rows.append(Row(name, repr(layer), shape, parameters, work, note))
         return format_table(rows)
 
     def save(self, path: str | PathLike[str]) -> None:

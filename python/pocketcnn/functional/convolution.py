@@ -137,6 +137,8 @@ def conv2d_backward(
     dx = None
     if input_grad:
         weight = contiguous(weight, compute)
-        dx = restore(_core.conv2d_input_grad(grad, weight, x.shape, *geometry[1:], groups, algorithm), result)
+        dx = restore(
+            _core.conv2d_input_grad(grad, weight, x.shape, *geometry[1:], groups, algorithm), result
+        )
     dweight = _core.conv2d_weight_grad(grad, x, *geometry, groups, algorithm)
     return dx, restore(dweight, result), restore(_core.conv2d_bias_grad(grad), result)

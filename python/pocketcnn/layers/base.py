@@ -217,7 +217,8 @@ class WeightLayer(Layer):
             params["bias"] = np.zeros(self.param_shapes["bias"], self.dtype)
         return params
 
-    def _store_grads(self, weight: Array, bias: Array) -> None:
+    def store_grads(self, weight: Array, bias: Array) -> None:
+        """Take over the gradients that a backward pass computed."""
         self.grads["weight"] = weight
         if self.use_bias:
             self.grads["bias"] = bias

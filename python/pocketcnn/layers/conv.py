@@ -100,7 +100,7 @@ class Conv2d(WeightLayer):
             self.groups,
             self.needs_input_grad,
         )
-        self._store_grads(dweight, dbias)
+        self.store_grads(dweight, dbias)
         return dx
 
     def output_shape(self, input_shape: Shape) -> Shape:

@@ -50,7 +50,7 @@ class Linear(WeightLayer):
         dx, dweight, dbias = linear_backward(
             grad, self._recall(), self.params["weight"], self.needs_input_grad
         )
-        self._store_grads(dweight, dbias)
+        self.store_grads(dweight, dbias)
         return dx
 
     def output_shape(self, input_shape: Shape) -> Shape:

@@ -1,0 +1,41 @@
+// Convolution, ReLU and, where wanted, max pooling in one operation: what most layers of most
+// networks do. A few images at a time pass through all steps while they are in cache, so the
+// feature maps between the steps never travel through memory. Same values as the steps one by
+// one; gradients of weights are added in another order.
+#pragma once
+
+#include <pocketcnn/conv2d.h>
+#include <pocketcnn/pool2d.h>
+
+#include <optional>
+
+namespace pocketcnn {
+
+struct ConvBlock {
+    Conv2d conv;
+    std::optional<Pool2d> pool;
+};
+
+/// Throws std::invalid_argument where the sizes do not fit.
+Shape4 conv_block_output_shape(const Shape4& x, const ConvBlock& block);
+
+/// y = max_pool2d(relu(conv2d(x) + bias)); bias may be null. argmax is null without pooling, else
+/// as in max_pool2d. Overwrites both.
+template <typename T>
+void conv_block(ImageView<const T> x, const T* weight, const T* bias, const ConvBlock& block,
+                ImageView<T> y, index_t* argmax);
+
+/// Where the gradients go; dx may be null. All are overwritten.
+template <typename T>
+struct ConvBlockGrads {
+    T* dx;
+    T* dweight;
+    T* dbias;
+};
+
+/// The gradients from dy, with y and argmax as conv_block left them.
+template <typename T>
+void conv_block_grad(ImageView<const T> dy, const T* y, const index_t* argmax, ImageView<const T> x,
+                     const T* weight, const ConvBlock& block, const ConvBlockGrads<T>& grads);
+
+}  // namespace pocketcnn

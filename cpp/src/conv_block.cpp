@@ -1,0 +1,182 @@
+#include <pocketcnn/activation.h>
+#include <pocketcnn/conv_block.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "runtime/isa.h"
+#include "runtime/memory_pool.h"
+#include "runtime/parallel.h"
+
+namespace pocketcnn {
+namespace {
+
+/// Feature maps that are to stay in cache between the steps: half of a common L2 cache.
+constexpr index_t kCacheBytes = 512 * 1024;
+/// Slices that the batch is cut into at least, for as many threads to share; where there are not
+/// as many images, or one image's maps overflow the cache, the steps run one by one.
+constexpr index_t kSlices = 8;
+
+/// The batch as slices of images that pass through the block together.
+class Slices {
+  public:
+    Slices(const Shape4& x, const Shape4& maps, index_t element_size) : images_(x.n) {
+        const index_t fit = kCacheBytes / std::max<index_t>(1, maps.image() * element_size);
+        const bool whole = fit < 1 || images_ < kSlices;
+        const index_t most = whole ? images_ : std::min(fit, images_ / kSlices);
+        count_ = whole ? std::min<index_t>(1, images_) : ceil_div(images_, most);
+    }
+
+    index_t count() const { return count_; }
+    index_t begin(index_t slice) const { return slice * images_ / count_; }
+    index_t end(index_t slice) const { return (slice + 1) * images_ / count_; }
+
+    /// Runs body(slice) for [0, count). A single slice runs here, so that its steps can use all
+    /// threads themselves.
+    template <typename Body>
+    static void run(index_t count, double work, Body&& body) {
+        if (count == 1) {
+            body(index_t{0});
+        } else {
+            parallel_for(count, work, body);
+        }
+    }
+
+  private:
+    index_t images_, count_;
+};
+
+template <typename T>
+ImageView<T> images(ImageView<T> batch, index_t begin, index_t end) {
+    Shape4 shape = batch.shape;
+    shape.n = end - begin;
+    return {batch.data + begin * shape.image(), shape};
+}
+
+template <typename T>
+ImageView<const T> constant(ImageView<T> view) {
+    return {view.data, view.shape};
+}
+
+double multiply_adds(const Shape4& x, const Shape4& maps, const Conv2d& conv) {
+    return static_cast<double>(maps.size()) * static_cast<double>(x.c / conv.groups) *
+           static_cast<double>(conv.window.taps());
+}
+
+/// Everything that the backward pass of one slice reads.
+template <typename T>
+struct Backward {
+    ImageView<const T> dy, y, x;
+    const index_t* argmax;
+    const T* weight;
+    const ConvBlock& block;
+    Shape4 maps;
+
+    void slice(index_t begin, index_t end, const ConvBlockGrads<T>& grads) const {
+        const ImageView<const T> part = images(dy, begin, end), in = images(x, begin, end);
+        const Buffer<T> passed(part.shape.size());
+        activate_grad(Activation::relu, part.data, images(y, begin, end).data, passed.data(),
+                      part.shape.size());
+        const ImageView<const T> pooled = {passed.data(), part.shape};
+        conv2d_bias_grad<T>(pooled, grads.dbias);
+        if (!block.pool) {
+            convolution(pooled, in, grads);
+            return;
+        }
+        Shape4 shape = maps;
+        shape.n = end - begin;
+        const Buffer<T> spread(shape.size());
+        max_pool2d_grad<T>(pooled, argmax + begin * part.shape.image(), {spread.data(), shape});
+        convolution({spread.data(), shape}, in, grads);
+    }
+
+  private:
+    void convolution(ImageView<const T> dmaps, ImageView<const T> in,
+                     const ConvBlockGrads<T>& grads) const {
+        conv2d_weight_grad<T>(dmaps, in, block.conv, grads.dweight);
+        if (grads.dx != nullptr) {
+            conv2d_input_grad<T>(dmaps, weight, block.conv, {grads.dx, in.shape});
+        }
+    }
+};
+
+/// Sums of slices are kept apart in groups whose number depends on nothing but the batch.
+constexpr index_t kSums = 16;
+
+}  // namespace
+
+Shape4 conv_block_output_shape(const Shape4& x, const ConvBlock& block) {
+    const Shape4 maps = conv2d_output_shape(x, block.conv);
+    return block.pool ? pool2d_output_shape(maps, *block.pool) : maps;
+}
+
+template <typename T>
+void conv_block(ImageView<const T> x, const T* weight, const T* bias, const ConvBlock& block,
+                ImageView<T> y, index_t* argmax) {
+    if (y.shape != conv_block_output_shape(x.shape, block)) {
+        throw std::invalid_argument("y does not have the shape that the block gives");
+    }
+    const Shape4 maps = conv2d_output_shape(x.shape, block.conv);
+    const Slices slices(x.shape, maps, sizeof(T));
+    Slices::run(slices.count(), multiply_adds(x.shape, maps, block.conv), [&](index_t i) {
+        const index_t begin = slices.begin(i), end = slices.end(i);
+        const ImageView<T> out = images(y, begin, end);
+        Shape4 shape = maps;
+        shape.n = end - begin;
+        const Buffer<T> between(block.pool ? shape.size() : 0);
+        const ImageView<T> to = block.pool ? ImageView<T>{between.data(), shape} : out;
+        conv2d<T>(images(x, begin, end), weight, bias, block.conv, to);
+        activate(Activation::relu, to.data, to.data, shape.size());
+        if (block.pool) {
+            max_pool2d<T>(constant(to), *block.pool, out, argmax + begin * out.shape.image());
+        }
+    });
+}
+
+template <typename T>
+void conv_block_grad(ImageView<const T> dy, const T* y, const index_t* argmax, ImageView<const T> x,
+                     const T* weight, const ConvBlock& block, const ConvBlockGrads<T>& grads) {
+    if (dy.shape != conv_block_output_shape(x.shape, block)) {
+        throw std::invalid_argument("dy does not have the shape that the block gives");
+    }
+    const Shape4 maps = conv2d_output_shape(x.shape, block.conv);
+    const Slices slices(x.shape, maps, sizeof(T));
+    const Backward<T> backward = {dy, {y, dy.shape}, x, argmax, weight, block, maps};
+    if (slices.count() <= 1) {
+        backward.slice(0, x.shape.n, grads);
+        return;
+    }
+    const Kernels<T>& kernel = kernels<T>();
+    const index_t weights =
+        block.conv.filters * (x.shape.c / block.conv.groups) * block.conv.window.taps();
+    const index_t size = weights + block.conv.filters;  // a sum: dweight, then dbias
+    const index_t count = std::min(kSums, slices.count());
+    const Buffer<T> sums(count * size);
+    Slices::run(count, multiply_adds(x.shape, maps, block.conv), [&](index_t i) {
+        T* sum = sums.data() + i * size;
+        std::fill_n(sum, size, T{0});
+        const Buffer<T> one(size);
+        const index_t last = (i + 1) * slices.count() / count;
+        for (index_t s = i * slices.count() / count; s < last; ++s) {
+            const index_t begin = slices.begin(s);
+            T* dx = grads.dx != nullptr ? grads.dx + begin * x.shape.image() : nullptr;
+            backward.slice(begin, slices.end(s), {dx, one.data(), one.data() + weights});
+            kernel.add(size, one.data(), sum);
+        }
+    });
+    for (index_t i = 1; i < count; ++i) kernel.add(size, sums.data() + i * size, sums.data());
+    std::copy_n(sums.data(), weights, grads.dweight);
+    std::copy_n(sums.data() + weights, block.conv.filters, grads.dbias);
+}
+
+#define POCKETCNN_INSTANTIATE(T)                                                       \
+    template void conv_block(ImageView<const T>, const T*, const T*, const ConvBlock&, \
+                             ImageView<T>, index_t*);                                  \
+    template void conv_block_grad(ImageView<const T>, const T*, const index_t*,        \
+                                  ImageView<const T>, const T*, const ConvBlock&,      \
+                                  const ConvBlockGrads<T>&);
+POCKETCNN_INSTANTIATE(float)
+POCKETCNN_INSTANTIATE(double)
+#undef POCKETCNN_INSTANTIATE
+
+}  // namespace pocketcnn

@@ -1,0 +1,90 @@
+"""Convolution, ReLU and max pooling in one native call, for :mod:`pocketcnn.fusion`."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from pocketcnn import _core
+from pocketcnn.arguments import (
+    Array,
+    IntOrPair,
+    Padding,
+    Pair,
+    Sides,
+    compute_dtypes,
+    contiguous,
+    output_size,
+    window,
+)
+
+ConvGeometry: TypeAlias = tuple[Pair, Sides, Pair, int]
+PoolGeometry: TypeAlias = tuple[Pair, Pair, Sides, bool]
+
+
+def conv_geometry(
+    shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    stride: IntOrPair,
+    padding: Padding,
+    dilation: IntOrPair,
+    groups: int,
+) -> tuple[ConvGeometry, tuple[int, ...]]:
+    """The convolution's settings for images of (C, H, W), and the shape of its feature maps."""
+    geometry = window((1, *shape), weight_shape[2:], stride, padding, dilation)
+    maps = (weight_shape[0], *output_size(shape[1], shape[2], geometry))
+    return (*geometry[1:], groups), maps
+
+
+def pool_geometry(
+    shape: tuple[int, ...],
+    kernel_size: IntOrPair,
+    stride: IntOrPair | None,
+    padding: Padding,
+    ceil_mode: bool,
+) -> PoolGeometry:
+    """The pooling's settings for feature maps of (C, H, W)."""
+    step = kernel_size if stride is None else stride
+    kernel, steps, sides, _ = window((1, *shape), kernel_size, step, padding)
+    return kernel, steps, sides, ceil_mode
+
+
+def conv_block(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    conv: ConvGeometry,
+    pool: PoolGeometry | None,
+) -> tuple[Array, Array | None]:
+    """Compute ``max_pool2d(relu(conv2d(x)))``, or without `pool` ``relu(conv2d(x))``.
+
+    Arrays are as :class:`pocketcnn.layers.Conv2d` has them, all of one dtype.
+
+    Returns
+    -------
+    y : ndarray (N, FN, OH, OW)
+    argmax : ndarray of int64 (N, FN, OH, OW) or None
+    """
+    dtype, _ = compute_dtypes(x)
+    return _core.conv_block(contiguous(x, dtype), weight, bias, conv, pool)
+
+
+def conv_block_backward(
+    grad: Array,
+    y: Array,
+    argmax: Array | None,
+    x: Array,
+    weight: Array,
+    conv: ConvGeometry,
+    pool: PoolGeometry | None,
+    input_grad: bool,
+) -> tuple[Array | None, Array, Array]:
+    """Gradients of :func:`conv_block` from what it took and returned.
+
+    Returns
+    -------
+    dx : ndarray (N, C, H, W) or None
+    dweight, dbias : ndarray
+    """
+    dtype = y.dtype
+    grad, x = contiguous(grad, dtype), contiguous(x, dtype)
+    return _core.conv_block_backward(grad, y, argmax, x, weight, conv, pool, input_grad)
