@@ -8,7 +8,7 @@
 #if defined(__SANITIZE_ADDRESS__)
 // Tests ask for more memory than there is, to see std::bad_alloc; by default the sanitizer would
 // end the process instead.
-extern "C" const char* __asan_default_options() {
+extern "C" __attribute__((visibility("default"))) const char* __asan_default_options() {
     return "allocator_may_return_null=1";
 }
 #endif
