@@ -17,6 +17,7 @@ from conv_cases import ALL, EMPTY, LARGER, SMALL, WINDOWS, ConvCase
 from tolerance import assert_sum_close
 
 FLOATS = [np.float32, np.float64]
+ALGORITHMS = ["auto", "im2col", "winograd"]
 
 
 def _window(case: ConvCase) -> dict[str, Any]:
@@ -85,6 +86,125 @@ def test_algorithm_im2col_gives_the_same_result(case: ConvCase) -> None:
     expected = reference.conv2d(*operands, **case.options)
     actual = F.conv2d(*operands, **case.options, algorithm="im2col")
     assert_sum_close(actual, expected, magnitude, math.prod(case.weight[1:]))
+
+
+WINOGRAD = [
+    ConvCase((3, 17, 9, 13), 19, (3, 3), padding=1),
+    ConvCase((2, 16, 13, 11), 33, (5, 5), padding=((0, 2), (3, 1))),
+    ConvCase((2, 20, 12, 9), 18, (4, 2), padding=(2, 0)),
+    ConvCase((2, 3, 39, 47), 18, (11, 11), stride=4, padding=2),
+    ConvCase((2, 3, 23, 17), 8, (7, 7), stride=(2, 3), padding=3),
+    ConvCase((0, 16, 8, 8), 16, (3, 3), padding=1),
+]
+# Largest errors relative to the largest result, for forward, dx and dweight.
+ACCURACY = {np.float32: (6e-6, 6e-6, 1e-5), np.float64: (1e-13, 1e-13, 1e-13)}
+
+
+def _assert_accurate(
+    case: ConvCase,
+    dtype: type[np.floating[Any]],
+    algorithm: str,
+    arrays: dict[str, npt.NDArray[Any]] | None = None,
+) -> None:
+    """Compare with a direct sum in float64, which the naive reference would take minutes for."""
+    arrays = arrays or case.arrays(dtype)
+    results = [
+        (
+            F.conv2d(a["x"], a["weight"], **case.options, algorithm=name),
+            *F.conv2d_backward(a["grad"], a["x"], a["weight"], **case.options, algorithm=name)[:2],
+        )
+        for a, name in ((arrays, algorithm), (_double(arrays), "im2col"))
+    ]
+    for actual, expected, allowed in zip(*results, ACCURACY[dtype], strict=True):
+        assert actual is not None
+        assert expected is not None
+        assert actual.dtype == dtype
+        largest = np.abs(expected).max(initial=0)
+        assert np.abs(actual - expected).max(initial=0) <= allowed * largest
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("case", WINOGRAD, ids=str)
+def test_winograd(case: ConvCase, dtype: type[np.floating[Any]]) -> None:
+    _assert_accurate(case, dtype, "winograd")
+
+
+BENCHMARKED = [
+    ConvCase((8, 64, 28, 28), 64, (3, 3), padding=1),
+    ConvCase((2, 256, 13, 13), 256, (3, 3), padding=1),
+    ConvCase((2, 512, 14, 14), 96, (3, 3), padding=1),
+    ConvCase((4, 64, 27, 27), 192, (5, 5), padding=2),
+    ConvCase((4, 3, 112, 112), 64, (11, 11), stride=4, padding=2),
+    ConvCase((4, 3, 112, 112), 64, (7, 7), stride=2, padding=3),
+]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("case", BENCHMARKED, ids=str)
+def test_accuracy_on_layers_of_real_networks(
+    case: ConvCase, algorithm: str, dtype: type[np.floating[Any]]
+) -> None:
+    _assert_accurate(case, dtype, algorithm)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("spread", [6, 12])
+def test_accuracy_of_wildly_scaled_operands(algorithm: str, spread: int) -> None:
+    """Channels, filters and images each have a scale of their own, ten to the -spread..spread.
+
+    The tile is bounded by its largest value, and so by the largest result of its filter.
+    """
+    case = ConvCase((3, 24, 19, 22), 20, (3, 3), padding=1)
+    arrays = case.arrays(np.float32)
+    rng = np.random.default_rng(spread)
+
+    def scales(count: int) -> npt.NDArray[np.float32]:
+        return (10.0 ** rng.uniform(-spread, spread, count)).astype(np.float32)
+
+    arrays["x"] *= scales(3)[:, None, None, None]
+    arrays["x"] *= scales(24)[:, None, None]
+    arrays["weight"] *= scales(20)[:, None, None, None]
+    arrays["grad"] *= scales(20)[:, None, None]
+    _assert_accurate(case, np.float32, algorithm, arrays)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ConvCase((1, 16, 9, 9), 16, (1, 1)),
+        ConvCase((1, 16, 9, 9), 16, (3, 1)),
+        ConvCase((1, 16, 9, 9), 16, (6, 3)),
+        ConvCase((1, 16, 9, 9), 16, (3, 3), stride=3),
+        ConvCase((1, 16, 9, 9), 16, (3, 3), dilation=2),
+        ConvCase((1, 32, 9, 9), 32, (3, 3), groups=2),
+    ],
+    ids=str,
+)
+def test_winograd_refuses_what_it_cannot_compute(case: ConvCase) -> None:
+    a = case.arrays(np.float32)
+    with pytest.raises(ValueError, match="winograd"):
+        F.conv2d(a["x"], a["weight"], **case.options, algorithm="winograd")
+    with pytest.raises(ValueError, match="winograd"):
+        F.conv2d_backward(a["grad"], a["x"], a["weight"], **case.options, algorithm="winograd")
+    with pytest.raises(ValueError, match="winograd"):
+        F.conv2d_plan(case.x, case.weight, **case.options, algorithm="winograd")
+    assert F.conv2d_plan(case.x, case.weight, **case.options).forward.algorithm != "winograd"
+
+
+def test_plan_names_what_runs() -> None:
+    plan = F.conv2d_plan((4, 64, 28, 28), (64, 64, 3, 3), padding=1)
+    for name in ("forward", "input_grad", "weight_grad"):
+        assert getattr(plan, name).algorithm == "winograd"
+        assert getattr(plan, name).reason
+    asked = F.conv2d_plan((4, 64, 28, 28), (64, 64, 3, 3), padding=1, algorithm="im2col")
+    assert asked.weight_grad == F.ConvPassPlan("im2col", "asked for")
+    # Nothing of the shapes' size is allocated.
+    assert F.conv2d_plan((2**20, 64, 999, 999), (64, 64, 3, 3)).forward.algorithm == "winograd"
+    with pytest.raises(ValueError, match="channels"):
+        F.conv2d_plan((4, 63, 28, 28), (64, 64, 3, 3))
+    with pytest.raises(TypeError, match="x"):
+        F.conv2d_plan((4, 64, 28, 28), (64, 64, 3, 3), dtype="datetime64[s]")
 
 
 @pytest.mark.parametrize("case", WINDOWS[:4] + EMPTY + LARGER[:1], ids=str)

@@ -4,12 +4,12 @@
 #include "kernels/winograd_products.inl"
 #include "kernels/winograd_transforms.inl"
 
-#define POCKETCNN_WINOGRAD_SIZES(kernel)                                        \
-    {                                                                           \
-        {kernel<T, 2, 2>, kernel<T, 2, 3>, kernel<T, 2, 4>, kernel<T, 2, 5>},   \
-            {kernel<T, 3, 2>, kernel<T, 3, 3>, kernel<T, 3, 4>, kernel<T, 3, 5>}, \
-            {kernel<T, 4, 2>, kernel<T, 4, 3>, kernel<T, 4, 4>, kernel<T, 4, 5>}, \
-            {kernel<T, 5, 2>, kernel<T, 5, 3>, kernel<T, 5, 4>, kernel<T, 5, 5>}, \
+#define POCKETCNN_WINOGRAD_SIZES(kernel)                                      \
+    {                                                                         \
+        {kernel<T, 2, 2>, kernel<T, 2, 3>, kernel<T, 2, 4>, kernel<T, 2, 5>}, \
+        {kernel<T, 3, 2>, kernel<T, 3, 3>, kernel<T, 3, 4>, kernel<T, 3, 5>}, \
+        {kernel<T, 4, 2>, kernel<T, 4, 3>, kernel<T, 4, 4>, kernel<T, 4, 5>}, \
+        {kernel<T, 5, 2>, kernel<T, 5, 3>, kernel<T, 5, 4>, kernel<T, 5, 5>}, \
     }
 
 template <typename T>

@@ -29,8 +29,8 @@ inline void for_pixel_runs(const LaneImages<T>& images, const Region& region, In
                            Inside cols, Body body) {
     const index_t width = cols.end - cols.begin, height = rows.end - rows.begin;
     if (width <= 0 || height <= 0) return;
-    const index_t pixel = (region.y + rows.begin - images.top) * images.w + region.x + cols.begin -
-                          images.left;
+    const index_t pixel =
+        (region.y + rows.begin - images.top) * images.w + region.x + cols.begin - images.left;
     const index_t position = rows.begin * region.cols + cols.begin;
     if (width == images.w) {
         body(PixelRun{pixel, width * height, position}, width);

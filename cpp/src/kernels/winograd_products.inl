@@ -9,8 +9,8 @@ inline constexpr int kWinogradVectors = 2;
 // needed to hide the latency of the multiply-adds.
 inline constexpr int kWinogradGradVectors = kVectorRegisters >= 32 ? 2 : 3;
 template <typename T>
-inline constexpr int kWinogradGradRows = kVectorRegisters >= 32 ? (kLanes<T> < 8 ? kLanes<T> : 8)
-                                                                : (kLanes<T> < 4 ? kLanes<T> : 4);
+inline constexpr int kWinogradGradRows =
+    kVectorRegisters >= 32 ? (kLanes<T> < 8 ? kLanes<T> : 8) : (kLanes<T> < 4 ? kLanes<T> : 4);
 
 template <typename T, int vectors>
 void winograd_multiply(index_t depth, const T* left, index_t left_stride, const T* right, T* out) {

@@ -153,8 +153,8 @@ class Convolver {
         const TilePlaces places = {end - begin, 0, width, sums_stride(width)};
         for_strips(conv_.grid, begin, end, [&](const Strip& strip) {
             for (index_t v = 0; v < vectors; ++v) {
-                collect(strip, begin, filters_.panels.first_lane(panel) + v * kernel_.lanes,
-                        places, sums + v * kernel_.lanes, strip_positions);
+                collect(strip, begin, filters_.panels.first_lane(panel) + v * kernel_.lanes, places,
+                        sums + v * kernel_.lanes, strip_positions);
             }
         });
     }
@@ -165,8 +165,8 @@ class Convolver {
         const Region region = strip.output(grid);
         for (index_t row = 0; row < strip.rows; ++row) {
             collect_(strip.cols, grid.step_w, region.cols, sums,
-                     strip.first + row * strip.cols - origin, places,
-                     bias_.data() + lane, positions + row * grid.step_h * region.cols * kernel_.lanes);
+                     strip.first + row * strip.cols - origin, places, bias_.data() + lane,
+                     positions + row * grid.step_h * region.cols * kernel_.lanes);
         }
         kernel_.scatter(conv_.result, strip.image, lane, region, positions);
     }

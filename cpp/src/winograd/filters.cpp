@@ -63,8 +63,7 @@ Filters<T> transform_filters(index_t lanes, index_t depth, const Taps& taps, ind
     Filters<T> filters(lanes, depth, kernel);
     const index_t chunks = ceil_div(depth, chunk);
     const double work = static_cast<double>(lanes) * static_cast<double>(depth) * kWinogradPoints;
-    const auto evaluate =
-        kernel.evaluate[taps.h - kWinogradLeastTaps][taps.w - kWinogradLeastTaps];
+    const auto evaluate = kernel.evaluate[taps.h - kWinogradLeastTaps][taps.w - kWinogradLeastTaps];
     parallel_for(filters.panels.total * chunks, work, [&](index_t i) {
         const index_t vector = i / chunks, begin = i % chunks * chunk;
         const index_t end = std::min(depth, begin + chunk);
@@ -157,9 +156,9 @@ void store_weight_grad(const conv::Problem& problem, const T* points, index_t po
     });
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                                   \
-    template Filters<T> forward_filters(const conv::Problem&, const T*);           \
-    template Filters<T> input_grad_filters(const conv::Problem&, const T*);        \
+#define POCKETCNN_INSTANTIATE(T)                                            \
+    template Filters<T> forward_filters(const conv::Problem&, const T*);    \
+    template Filters<T> input_grad_filters(const conv::Problem&, const T*); \
     template void store_weight_grad(const conv::Problem&, const T*, index_t, index_t, T*);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)

@@ -23,8 +23,8 @@ struct Filters {
         return depth * panels.width_lanes(panel) + panels.lanes_of_vector;
     }
     T* panel(index_t i) const {
-        return data.data() + kWinogradPoints * (panels.first_lane(i) * depth +
-                                                i * panels.lanes_of_vector);
+        return data.data() +
+               kWinogradPoints * (panels.first_lane(i) * depth + i * panels.lanes_of_vector);
     }
 };
 

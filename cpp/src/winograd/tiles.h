@@ -47,8 +47,9 @@ void for_strips(const Grid& grid, index_t begin, index_t end, Body&& body) {
     const index_t most_rows =
         cols < grid.cols ? 1 : (kStripPositions / width - kWinogradTile) / grid.step_h + 1;
     for (index_t tile = begin; tile < end;) {
-        Strip strip = {tile, tile / (grid.rows * grid.cols), tile / grid.cols % grid.rows,
-                       tile % grid.cols, 1, 1};
+        Strip strip = {
+            tile, tile / (grid.rows * grid.cols), tile / grid.cols % grid.rows, tile % grid.cols, 1,
+            1};
         const index_t whole_rows = strip.col > 0 ? 0 : (end - tile) / grid.cols;
         if (cols == grid.cols && whole_rows > 0) {
             strip.rows = std::min({whole_rows, most_rows, grid.rows - strip.row});

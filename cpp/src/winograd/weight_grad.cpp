@@ -105,7 +105,8 @@ class WeightGrad {
         constexpr index_t step = 64;  // tiles a task of the transforms
         const Points to = points(std::min(block, tiles));
         for (index_t first = 0; first < tiles; first += block) {
-            const index_t last = std::min(tiles, first + block), parts = ceil_div(last - first, step);
+            const index_t last = std::min(tiles, first + block),
+                          parts = ceil_div(last - first, step);
             parallel_for(parts * vectors, work(last - first), [&](index_t i) {
                 const index_t begin = first + i % parts * step, vector = i / parts;
                 const index_t end = std::min(last, begin + step);

@@ -6,12 +6,12 @@ namespace pocketcnn::winograd {
 
 const char* obstacle(const Conv2d& conv) {
     const Window2d& w = conv.window;
-    if (conv.groups != 1) return "winograd takes one group";
-    if (w.dilation_h != 1 || w.dilation_w != 1) return "winograd takes no dilation";
     const Taps taps(w);
+    if (conv.groups != 1) return "algorithm winograd takes one group only";
+    if (w.dilation_h != 1 || w.dilation_w != 1) return "algorithm winograd takes no dilation";
     if (std::min(taps.h, taps.w) < kWinogradLeastTaps ||
         std::max(taps.h, taps.w) > kWinogradMostTaps) {
-        return "winograd takes kernels of 2 to 5 strides along both axes";
+        return "algorithm winograd takes kernels that are 2 to 5 strides long (rounded up)";
     }
     return nullptr;
 }
@@ -30,8 +30,8 @@ template <typename T>
 void input_grad(const conv::Problem& problem, const T* dy, const T* weight, T* dx) {
     const Taps taps(problem.window);
     const Filters<T> filters = input_grad_filters(problem, weight);
-    convolve<T>({lanes_of_output(problem, dy, taps.h - 1, taps.w - 1),
-                 phases_of_input(problem, dx), input_grid(problem), taps},
+    convolve<T>({lanes_of_output(problem, dy, taps.h - 1, taps.w - 1), phases_of_input(problem, dx),
+                 input_grid(problem), taps},
                 filters, nullptr);
 }
 

@@ -29,8 +29,11 @@ from pocketcnn.functional.column_matrix import (
     im2col,
 )
 from pocketcnn.functional.convolution import (
+    ConvPassPlan,
+    ConvPlan,
     conv2d,
     conv2d_backward,
+    conv2d_plan,
 )
 from pocketcnn.functional.dense import (
     linear,
@@ -56,6 +59,8 @@ from pocketcnn.functional.update import (
 )
 
 __all__ = [
+    "ConvPassPlan",
+    "ConvPlan",
     "adagrad_update",
     "adam_update",
     "avg_pool2d",
@@ -63,6 +68,7 @@ __all__ = [
     "col2im",
     "conv2d",
     "conv2d_backward",
+    "conv2d_plan",
     "cross_entropy",
     "dropout",
     "im2col",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 import numpy.typing as npt
 
 from pocketcnn import _core
@@ -36,6 +40,70 @@ def _check_convolution(x: Array, weight: Array, groups: int, algorithm: str) -> 
     return groups
 
 
+@dataclass(frozen=True)
+class ConvPassPlan:
+    """How one pass of a convolution is computed: the algorithm's name, and why it is chosen."""
+
+    algorithm: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ConvPlan:
+    """How a convolution and the gradients of its input and weights are computed."""
+
+    forward: ConvPassPlan
+    input_grad: ConvPassPlan
+    weight_grad: ConvPassPlan
+
+
+def conv2d_plan(
+    x_shape: Sequence[int],
+    weight_shape: Sequence[int],
+    stride: IntOrPair = 1,
+    padding: Padding = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+    dtype: npt.DTypeLike = np.float32,
+    algorithm: str = "auto",
+) -> ConvPlan:
+    """Tell how :func:`conv2d` and :func:`conv2d_backward` would compute a convolution.
+
+    Parameters
+    ----------
+    x_shape : (N, C, H, W)
+    weight_shape : (FN, C / groups, KH, KW)
+    stride, padding, dilation, groups, algorithm
+        As :func:`conv2d` takes them.
+    dtype : dtype_like
+        Of the images and filters.
+
+    Returns
+    -------
+    ConvPlan
+        For each pass the algorithm and the reason for it.
+
+    Raises
+    ------
+    ValueError
+        Where the sizes do not fit, or the algorithm cannot compute the convolution.
+
+    Examples
+    --------
+    >>> conv2d_plan((8, 64, 56, 56), (64, 64, 3, 3), padding=1).forward.algorithm
+    'winograd'
+    """
+    # Arrays of one element, seen in every shape: nothing of their size is allocated.
+    one = np.zeros((), dtype)
+    x = array("x", np.broadcast_to(one, tuple(x_shape)), 4)
+    weight = array("weight", np.broadcast_to(one, tuple(weight_shape)), 4)
+    compute_dtypes(x, weight)
+    groups = _check_convolution(x, weight, groups, algorithm)
+    _, *geometry = window(x.shape, weight.shape[2:], stride, padding, dilation)
+    passes = _core.conv2d_plan(x.shape, weight.shape, *geometry, groups, algorithm)
+    return ConvPlan(*(ConvPassPlan(name, reason) for name, reason in passes))
+
+
 def conv2d(
     x: npt.ArrayLike,
     weight: npt.ArrayLike,
@@ -60,8 +128,12 @@ def conv2d(
         The window; see the module's introduction.
     groups : int
         Each of as many equal parts of the channels meets its own part of the filters.
-    algorithm : {"auto", "im2col"}
-        How it is computed.
+    algorithm : {"auto", "im2col", "winograd"}
+        How it is computed. "im2col" sums the products directly, for every convolution, and rounds
+        least. "winograd" needs fewer multiplications: for one group without dilation, and kernels
+        two to five strides long; its errors are a few times larger, and a value that is not
+        finite spoils the results around it too. "auto" takes the faster; :func:`conv2d_plan`
+        tells which.
 
     Returns
     -------
