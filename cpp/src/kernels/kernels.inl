@@ -18,12 +18,13 @@ inline constexpr int kVectorRegisters = POCKETCNN_VECTOR_REGISTERS;
 
 #include "kernels/simd.h"
 // simd.h comes first: the others are written in its vocabulary.
+#include "kernels/rows.inl"
+// direct.inl ends its rows with rows.inl's copies.
 #include "kernels/direct.inl"
 #include "kernels/elementwise.inl"
 #include "kernels/optimizer.inl"
 #include "kernels/packing.inl"
 #include "kernels/product.inl"
-#include "kernels/rows.inl"
 
 template <typename T>
 constexpr Kernels<T> kKernels = {
@@ -35,13 +36,12 @@ constexpr Kernels<T> kKernels = {
     .pack_columns = pack_columns<T>,
     .pack_runs = pack_runs<T>,
     .direct_rows = kDirectRows,
-    .direct_grad_rows = kDirectGradRows,
     .lanes = kLanes<T>,
     .correlate = correlate<T>,
     .correlate_grad = correlate_grad<T>,
     .fold_lanes = fold_lanes<T>,
     .pad_rows = pad_rows<T>,
-    .store_rows = store_rows<T>,
+    .copy_rows = copy_rows<T>,
     .add = add<T>,
     .sum = sum<T>,
     .relu = relu<T>,
