@@ -1,29 +1,41 @@
 #include "conv/band.h"
 
 namespace pocketcnn::conv {
+namespace {
 
-BandShape::BandShape(const Problem& problem, index_t values, index_t element_size)
-    : phases_h(std::min(problem.window.stride_h, problem.window.span_h())),
-      phases_w(std::min(problem.window.stride_w, problem.window.span_w())),
+/// A step that cuts `size` into parts of nearly equal length, at most `limit`.
+index_t even_step(index_t size, double limit) {
+    const index_t largest = static_cast<index_t>(std::clamp(limit, 1.0, static_cast<double>(size)));
+    return ceil_div(size, ceil_div(size, largest));
+}
+
+}  // namespace
+
+BandShape::BandShape(const Problem& problem, BandForm band_form, index_t rows_of_values,
+                     index_t element_size)
+    : form(band_form),
+      phases_h(std::min(problem.window.stride_h, problem.window.span_h())),
+      planes_w(form == BandForm::dense
+                   ? problem.window.kernel_w
+                   : std::min(problem.window.stride_w, problem.window.span_w())),
       reach_h(ceil_div(problem.window.span_h(), problem.window.stride_h)),
-      reach_w(ceil_div(problem.window.span_w(), problem.window.stride_w)) {
+      reach_w(form == BandForm::dense
+                  ? 1
+                  : ceil_div(problem.window.span_w(), problem.window.stride_w)) {
+    // Elements: the band and the values together stay well within a common L2 cache, and a row is
+    // cut only where it would fill most of it. Measured on images of 14 to 224 pixels.
+    const double band_room = 256.0 * 1024 / static_cast<double>(element_size);
+    const double value_room = 128.0 * 1024 / static_cast<double>(element_size);
+    constexpr double longest_row = 2048, enough_rows = 8;
     const index_t oh = std::max<index_t>(1, problem.y.h), ow = std::max<index_t>(1, problem.y.w);
-    const auto even = [](index_t size, index_t limit) {
-        const index_t parts = ceil_div(size, std::clamp<index_t>(limit, 1, size));
-        return ceil_div(size, parts);
-    };
-    const double channel_bytes = static_cast<double>(problem.channels * phases() * element_size);
-    const double fit_cols = static_cast<double>(kBandBytes) / (channel_bytes * 2.0 * reach_h) -
-                            static_cast<double>(reach_w);
-    const index_t most_cols = std::min(static_cast<index_t>(std::max(0.0, fit_cols)),
-                                       kResultBytes / (values * element_size));
-    cols = even(ow, std::max(kSmallestCols, most_cols));
-    const double row_bytes = static_cast<double>(pitch(cols));
-    const double fit_rows = static_cast<double>(kBandBytes) / (channel_bytes * row_bytes) -
-                            static_cast<double>(reach_h) + 1;
-    const index_t most_rows = kResultBytes / (values * pitch(cols) * element_size);
-    rows = even(oh, std::min(static_cast<index_t>(std::max(1.0, fit_rows)),
-                             std::max<index_t>(1, most_rows)));
+    cols = even_step(ow, longest_row);
+    const double row_size = static_cast<double>(pitch(cols)) * static_cast<double>(planes());
+    const double wanted_rows =
+        std::min(enough_rows, static_cast<double>(oh)) + static_cast<double>(reach_h) - 1;
+    channels = even_step(problem.channels, band_room / (row_size * wanted_rows));
+    const double band_rows = band_room / (row_size * static_cast<double>(channels));
+    const double value_rows = value_room / static_cast<double>(pitch(cols) * rows_of_values);
+    rows = even_step(oh, std::min(band_rows - static_cast<double>(reach_h) + 1, value_rows));
     row_blocks = ceil_div(oh, rows);
     col_blocks = ceil_div(ow, cols);
 }

@@ -1,10 +1,15 @@
-// The part of an image that a block of output rows sees, padded with zeros and with the phases of
-// a stride side by side, so that every tap of the window is one shift of a flat array: what the
-// direct kernels read.
+// The part of an image that a block of output rows sees, copied so that every tap of the window is
+// one shift of a flat array: what the direct kernels read.
 //
-// A band holds [channel][phase of rows][phase of columns][row][col]. Output position
-// p = row * pitch + col of the block finds tap k of channel c at offsets()[c * area + k] + p.
-// Positions with col >= cols lie between two rows; they are computed and thrown away.
+// A band holds [channel][phase of rows][plane of columns][row][col], where the rows of a phase are
+// a stride apart and zeros stand for the padding. Output position p = row * pitch + col of the
+// block finds tap k of channel c at offsets()[c * area + k] + p. There are two forms:
+// - spread: a plane of columns is a phase of the stride, and the pitch is that of the padded
+//   image. The image is copied once; positions with col >= cols, between two rows, are computed
+//   and thrown away.
+// - dense: every column of the kernel has a plane of its own, and the pitch is the number of
+//   output columns, so that positions are the block's output pixels without a gap. The image is
+//   copied kernel_w times: for many filters, which share the copies.
 #pragma once
 
 #include <algorithm>
@@ -16,27 +21,29 @@
 
 namespace pocketcnn::conv {
 
-/// How the output plane of one image is cut into blocks, and how a block's band is laid out.
+enum class BandForm { spread, dense };
+
+/// How many channels a band holds, how the output plane of one image is cut into blocks, and how a
+/// block's band is laid out.
 struct BandShape {
-    /// Blocks as large as keep the band within band_bytes and `values` rows of results within
-    /// result_bytes, but at least one row by kSmallestCols columns.
-    BandShape(const Problem& problem, index_t values, index_t element_size);
+    /// `rows_of_values`: rows of results or gradients that share the cache with the band.
+    BandShape(const Problem& problem, BandForm form, index_t rows_of_values, index_t element_size);
 
-    static constexpr index_t kBandBytes = 192 * 1024, kResultBytes = 64 * 1024;
-    static constexpr index_t kSmallestCols = 256;
-
-    index_t phases() const { return phases_h * phases_w; }
+    index_t planes() const { return phases_h * planes_w; }
     index_t pitch(index_t block_cols) const { return block_cols - 1 + reach_w; }
     index_t band_rows(index_t block_rows) const { return block_rows - 1 + reach_h; }
     /// Elements of a channel of the largest block.
-    index_t channel_size() const { return phases() * band_rows(rows) * pitch(cols); }
+    index_t channel_size() const { return planes() * band_rows(rows) * pitch(cols); }
     /// Positions of the largest block.
     index_t positions() const { return (rows - 1) * pitch(cols) + cols; }
     index_t blocks() const { return row_blocks * col_blocks; }
 
-    index_t phases_h, phases_w;  ///< phases that any tap reads
-    index_t reach_h, reach_w;    ///< rows and columns of a phase that one output pixel sees
-    index_t rows, cols;          ///< of a block
+    BandForm form;
+    index_t phases_h;          ///< phases of rows that any tap reads
+    index_t planes_w;          ///< planes of columns
+    index_t reach_h, reach_w;  ///< rows and columns of a plane that one output pixel sees
+    index_t channels;          ///< of one band
+    index_t rows, cols;        ///< of a block
     index_t row_blocks, col_blocks;
 };
 
@@ -62,18 +69,18 @@ class Band {
         : kernels_(kernels),
           problem_(problem),
           shape_(shape),
-          offsets_(static_cast<std::size_t>(problem.taps)),
-          data_(problem.channels * shape.channel_size() + kPackSlack) {}
+          offsets_(static_cast<std::size_t>(shape.channels * problem.window.taps())),
+          data_(shape.channels * shape.channel_size() + kPackSlack) {}
 
-    /// Copies what the block sees of the channels of x, whose planes are contiguous.
-    void load(const BandBlock& block, const T* x);
+    /// Copies what the block sees of `channels` channels, at most shape.channels, from x on.
+    void load(const BandBlock& block, const T* x, index_t channels);
 
     const index_t* offsets() const { return offsets_.data(); }
     const T* data() const { return data_.data(); }
 
   private:
     void find_offsets(const BandBlock& block);
-    void load_phase(const BandBlock& block, const T* plane, index_t y, index_t x, T* to) const;
+    void load_plane(const BandBlock& block, const T* plane, index_t y, index_t x, T* to) const;
 
     const Kernels<T>& kernels_;
     const Problem& problem_;
@@ -84,25 +91,26 @@ class Band {
 };
 
 template <typename T>
-void Band<T>::load(const BandBlock& block, const T* x) {
+void Band<T>::load(const BandBlock& block, const T* x, index_t channels) {
     if (block.pitch != pitch_ || block.rows != rows_) find_offsets(block);
     const Window2d& window = problem_.window;
     const index_t size = shape_.band_rows(block.rows) * block.pitch;
+    const index_t step = shape_.form == BandForm::dense ? window.dilation_w : 1;
     T* to = data_.data();
-    for (index_t c = 0; c < problem_.channels; ++c, x += problem_.x.plane()) {
-        for (index_t phase = 0; phase < shape_.phases(); ++phase, to += size) {
-            load_phase(block, x,
-                       block.row * window.stride_h - window.pad_top + phase / shape_.phases_w,
-                       block.col * window.stride_w - window.pad_left + phase % shape_.phases_w, to);
+    for (index_t c = 0; c < channels; ++c, x += problem_.x.plane()) {
+        for (index_t i = 0; i < shape_.planes(); ++i, to += size) {
+            load_plane(block, x, block.row * window.stride_h - window.pad_top + i / shape_.planes_w,
+                       block.col * window.stride_w - window.pad_left + i % shape_.planes_w * step,
+                       to);
         }
     }
     // Read beside the last position, and multiplied by zero.
     std::fill_n(to, kPackSlack, T{0});
 }
 
-/// The phase whose first element lies at (y, x) of the plane, which may be outside.
+/// The plane whose first element lies at (y, x) of the image, which may be outside.
 template <typename T>
-void Band<T>::load_phase(const BandBlock& block, const T* plane, index_t y, index_t x,
+void Band<T>::load_plane(const BandBlock& block, const T* plane, index_t y, index_t x,
                          T* to) const {
     const index_t h = problem_.x.h, w = problem_.x.w, rows = shape_.band_rows(block.rows);
     const index_t stride_h = problem_.window.stride_h, stride_w = problem_.window.stride_w;
@@ -128,14 +136,19 @@ void Band<T>::find_offsets(const BandBlock& block) {
     rows_ = block.rows;
     const Window2d& window = problem_.window;
     const index_t size = shape_.band_rows(block.rows) * block.pitch;
-    for (index_t tap = 0; tap < problem_.taps; ++tap) {
-        const index_t channel = tap / window.taps();
-        const index_t y = tap % window.taps() / window.kernel_w * window.dilation_h;
-        const index_t x = tap % window.kernel_w * window.dilation_w;
-        const index_t phase = (channel * shape_.phases_h + y % window.stride_h) * shape_.phases_w +
-                              x % window.stride_w;
-        offsets_[static_cast<std::size_t>(tap)] =
-            phase * size + y / window.stride_h * block.pitch + x / window.stride_w;
+    const bool dense = shape_.form == BandForm::dense;
+    index_t* offset = offsets_.data();
+    for (index_t c = 0; c < shape_.channels; ++c) {
+        for (index_t ky = 0; ky < window.kernel_h; ++ky) {
+            const index_t y = ky * window.dilation_h;
+            const index_t phase = c * shape_.phases_h + y % window.stride_h;
+            const index_t row = y / window.stride_h * block.pitch;
+            for (index_t kx = 0; kx < window.kernel_w; ++kx) {
+                const index_t x = kx * window.dilation_w;
+                const index_t plane = phase * shape_.planes_w + (dense ? kx : x % window.stride_w);
+                *offset++ = plane * size + row + (dense ? 0 : x / window.stride_w);
+            }
+        }
     }
 }
 

@@ -19,18 +19,24 @@ struct Parts {
 template <typename T>
 Buffer<T> pack_weights(const Problem& problem, const Parts& parts, const T* weight) {
     Buffer<T> packed(problem.groups * problem.filters * problem.taps);
-    T* to = packed.data();
-    for (index_t group = 0; group < problem.groups; ++group) {
-        for (index_t part = 0; part < parts.count; ++part) {
-            const T* from = weight + (group * problem.filters + parts.begin(part)) * problem.taps;
-            for (index_t tap = 0; tap < problem.taps; ++tap) {
-                for (index_t f = 0; f < parts.length(part); ++f) {
-                    *to++ = from[f * problem.taps + tap];
-                }
-            }
+    const double elements =
+        static_cast<double>(problem.groups * problem.filters) * static_cast<double>(problem.taps);
+    parallel_for(problem.groups * parts.count, elements, [&](index_t i) {
+        const index_t group = i / parts.count, part = i % parts.count;
+        const index_t first = (group * problem.filters + parts.begin(part)) * problem.taps;
+        const index_t filters = parts.length(part);
+        T* to = packed.data() + first;
+        for (index_t f = 0; f < filters; ++f) {
+            const T* from = weight + first + f * problem.taps;
+            for (index_t tap = 0; tap < problem.taps; ++tap) to[tap * filters + f] = from[tap];
         }
-    }
+    });
     return packed;
+}
+
+/// Many filters share the copies of the dense form; few are better off with one copy.
+BandForm form_of(const Problem& problem) {
+    return problem.filters > 4 ? BandForm::dense : BandForm::spread;
 }
 
 /// Groups that one task takes, so that a task is worth its buffers.
@@ -41,26 +47,45 @@ index_t groups_per_task(const Problem& problem, const BandShape& shape) {
     return std::clamp<index_t>(static_cast<index_t>(worth / (work + 1)), 1, problem.groups);
 }
 
-/// Writes finished rows of one block into the result, with the bias.
+/// Takes the results of one block. They are computed in place where its positions are consecutive
+/// pixels of y, else in a scratch whose finished rows are then copied.
 template <typename T>
-struct StoreRows {
-    const Kernels<T>& kernels;
-    const Problem& problem;
-    const T* bias;
-    T* y;
+class RowWriter {
+  public:
+    RowWriter(const Kernels<T>& kernels, const Problem& problem, const BandShape& shape, T* y)
+        : kernels_(kernels),
+          shape_(problem.y),
+          y_(y),
+          in_place_(shape.form == BandForm::dense && shape.col_blocks == 1),
+          room_(in_place_ ? 0 : shape.positions()),
+          scratch_(kernels.direct_rows * room_) {}
 
-    /// values holds the block's positions of consecutive filters, `stride` apart.
-    void write(index_t image, index_t filter, index_t filters, const BandBlock& block,
-               const T* values, index_t stride) const {
-        const Shape4& shape = problem.y;
-        T* to =
-            y + image * shape.image() + filter * shape.plane() + block.row * shape.w + block.col;
+    index_t stride() const { return in_place_ ? shape_.plane() : room_; }
+    /// Where the block's first position of this filter goes; the next filter's is stride() on.
+    T* values(index_t image, index_t filter, const BandBlock& block) const {
+        return in_place_ ? place(image, filter, block) : scratch_.data();
+    }
+    /// The values of these filters are complete.
+    void finish(index_t image, index_t filter, index_t filters, const BandBlock& block) const {
+        if (in_place_) return;
         for (index_t f = 0; f < filters; ++f) {
-            kernels.store_rows(block.rows, block.cols, values + f * stride, block.pitch,
-                               bias != nullptr ? bias[filter + f] : T{0}, to + f * shape.plane(),
-                               shape.w);
+            kernels_.copy_rows(block.rows, block.cols, scratch_.data() + f * room_, block.pitch,
+                               place(image, filter + f, block), shape_.w);
         }
     }
+
+  private:
+    T* place(index_t image, index_t filter, const BandBlock& block) const {
+        return y_ + image * shape_.image() + filter * shape_.plane() + block.row * shape_.w +
+               block.col;
+    }
+
+    const Kernels<T>& kernels_;
+    Shape4 shape_;
+    T* y_;
+    bool in_place_;
+    index_t room_;
+    Buffer<T> scratch_;
 };
 
 /// dy of one block at the positions of its band, with zeros between the rows.
@@ -77,14 +102,42 @@ void spread_rows(const Kernels<T>& kernels, const Shape4& y, const BandBlock& bl
     }
 }
 
+/// y of one group, one image and one block: channel part by channel part, each of which adds to
+/// the sums of those before it.
+template <typename T>
+void forward_block(const Kernels<T>& kernel, const Problem& problem, const BandShape& shape,
+                   const Parts& parts, const BandBlock& block, index_t image, index_t group,
+                   const T* x, const T* weights, const T* bias, Band<T>& band,
+                   const RowWriter<T>& writer) {
+    const T zeros[16] = {};
+    const index_t area = problem.window.taps();
+    x += image * problem.x.image() + group * problem.channels * problem.x.plane();
+    const bool one_band = shape.channels >= problem.channels;
+    if (one_band) band.load(block, x, problem.channels);
+    for (index_t part = 0; part < parts.count; ++part) {
+        const index_t filter = group * problem.filters + parts.begin(part);
+        const index_t count = parts.length(part);
+        T* values = writer.values(image, filter, block);
+        const T* start = bias != nullptr ? bias + filter : zeros;
+        for (index_t c = 0; c < problem.channels; c += shape.channels, start = nullptr) {
+            const index_t channels = std::min(shape.channels, problem.channels - c);
+            if (!one_band) band.load(block, x + c * problem.x.plane(), channels);
+            kernel.correlate(count, block.positions, channels * area, band.offsets(),
+                             weights + filter * problem.taps + c * area * count, start, band.data(),
+                             values, writer.stride());
+        }
+        writer.finish(image, filter, count, block);
+    }
+}
+
 }  // namespace
 
 bool fits(const Problem& problem) {
     constexpr double largest = 4 << 20;
-    const BandShape shape(problem, 1, sizeof(float));
-    return static_cast<double>(problem.channels) * static_cast<double>(shape.phases()) *
+    const BandShape shape(problem, form_of(problem), 1, sizeof(double));
+    return static_cast<double>(shape.channels) * static_cast<double>(shape.planes()) *
                static_cast<double>(shape.band_rows(shape.rows)) *
-               static_cast<double>(shape.pitch(shape.cols)) * sizeof(float) <
+               static_cast<double>(shape.pitch(shape.cols)) * sizeof(double) <
            largest;
 }
 
@@ -92,27 +145,19 @@ template <typename T>
 void forward(const Problem& problem, const T* x, const T* weight, const T* bias, T* y) {
     const Kernels<T>& kernel = kernels<T>();
     const Parts parts(problem.filters, kernel.direct_rows);
-    const BandShape shape(problem, ceil_div(problem.filters, parts.count), sizeof(T));
+    const BandShape shape(problem, form_of(problem), ceil_div(problem.filters, parts.count),
+                          sizeof(T));
     const Buffer<T> weights = pack_weights(problem, parts, weight);
-    const StoreRows<T> rows = {kernel, problem, bias, y};
     const index_t step = groups_per_task(problem, shape);
     const index_t steps = ceil_div(problem.groups, step), blocks = shape.blocks();
     parallel_for(problem.x.n * steps * blocks, problem.multiply_adds(), [&](index_t i) {
         const index_t image = i / (steps * blocks), first = i / blocks % steps * step;
         const BandBlock block(shape, problem.y, i % blocks);
         Band<T> band(kernel, problem, shape);
-        const index_t stride = round_up(block.positions, kernel.lanes);
-        const Buffer<T> values(kernel.direct_rows * stride);
+        const RowWriter<T> writer(kernel, problem, shape, y);
         for (index_t g = first; g < std::min(problem.groups, first + step); ++g) {
-            band.load(block,
-                      x + image * problem.x.image() + g * problem.channels * problem.x.plane());
-            for (index_t part = 0; part < parts.count; ++part) {
-                const index_t filter = g * problem.filters + parts.begin(part);
-                kernel.correlate(parts.length(part), block.positions, problem.taps, band.offsets(),
-                                 weights.data() + filter * problem.taps, band.data(), values.data(),
-                                 stride);
-                rows.write(image, filter, parts.length(part), block, values.data(), stride);
-            }
+            forward_block(kernel, problem, shape, parts, block, image, g, x, weights.data(), bias,
+                          band, writer);
         }
     });
 }
@@ -135,29 +180,86 @@ struct GradCut {
 /// Filters whose dy is spread at once: their rows and the band share the cache.
 constexpr index_t kGradFilters = 32;
 
-/// dweight of one group from blocks [item, item_end) of the batch.
+/// Adds blocks [item, item_end) of the batch to the sums of one group's dweight.
 template <typename T>
-void add_blocks(const Kernels<T>& kernel, const Problem& problem, const BandShape& shape,
-                Band<T>& band, index_t item, index_t item_end, const T* dy, const T* x, T* spread,
-                T* sums) {
-    const index_t lanes = kernel.lanes;
-    for (; item < item_end; ++item) {
-        const index_t image = item / shape.blocks();
-        const BandBlock block(shape, problem.y, item % shape.blocks());
-        const index_t stride = round_up(block.positions, lanes);
-        band.load(block, x + image * problem.x.image());
-        for (index_t f = 0; f < problem.filters; f += kGradFilters) {
-            const index_t count = std::min(kGradFilters, problem.filters - f);
-            spread_rows(kernel, problem.y, block,
-                        dy + image * problem.y.image() + f * problem.y.plane(), count, stride,
-                        spread);
-            const Parts parts(count, kernel.direct_grad_rows);
+class BlockGradient {
+  public:
+    BlockGradient(const Kernels<T>& kernels, const Problem& problem, const BandShape& shape)
+        : kernels_(kernels),
+          problem_(problem),
+          shape_(shape),
+          in_place_(shape.form == BandForm::dense && shape.col_blocks == 1),
+          room_(in_place_ ? 0 : round_up(shape.positions(), kernels.lanes)),
+          band_(kernels, problem, shape),
+          scratch_(std::min(kGradFilters, problem.filters) * room_ + kPackSlack) {}
+
+    void add(index_t item, index_t item_end, const T* dy, const T* x, T* sums) {
+        for (; item < item_end; ++item) {
+            const index_t image = item / shape_.blocks();
+            const BandBlock block(shape_, problem_.y, item % shape_.blocks());
+            for (index_t c = 0; c < problem_.channels; c += shape_.channels) {
+                const index_t channels = std::min(shape_.channels, problem_.channels - c);
+                band_.load(block, x + image * problem_.x.image() + c * problem_.x.plane(),
+                           channels);
+                add_channels(block, c, channels,
+                             dy + image * problem_.y.image() + block.row * problem_.y.w + block.col,
+                             sums);
+            }
+        }
+    }
+
+  private:
+    /// Adds one block's part of the weights that belong to the channels in the band. Their sums
+    /// lie together: [channels in steps of shape.channels][filters][taps].
+    void add_channels(const BandBlock& block, index_t channel, index_t channels, const T* dy,
+                      T* sums) {
+        const index_t lanes = kernels_.lanes, taps = channels * problem_.window.taps();
+        sums += channel * problem_.window.taps() * problem_.filters * lanes;
+        for (index_t f = 0; f < problem_.filters; f += kGradFilters) {
+            const index_t count = std::min(kGradFilters, problem_.filters - f);
+            const T* rows = dy + f * problem_.y.plane();
+            index_t stride = problem_.y.plane();
+            if (!in_place_) {
+                spread(block, rows, count);
+                rows = scratch_.data();
+                stride = room_;
+            }
+            const Parts parts(count, kernels_.direct_rows);
             for (index_t part = 0; part < parts.count; ++part) {
                 const index_t row = parts.begin(part);
-                kernel.correlate_grad(parts.length(part), block.positions, problem.taps,
-                                      spread + row * stride, stride, band.offsets(), band.data(),
-                                      sums + (f + row) * problem.taps * lanes);
+                kernels_.correlate_grad(parts.length(part), block.positions, taps,
+                                        rows + row * stride, stride, band_.offsets(), band_.data(),
+                                        sums + (f + row) * taps * lanes);
             }
+        }
+    }
+
+    /// dy of one block at the positions of its band, with zeros between the rows.
+    void spread(const BandBlock& block, const T* dy, index_t filters) {
+        T* to = scratch_.data();
+        for (index_t f = 0; f < filters; ++f, dy += problem_.y.plane(), to += room_) {
+            kernels_.pad_rows(block.rows, 0, block.cols, block.pitch, dy, problem_.y.w, 1, to);
+        }
+    }
+
+    const Kernels<T>& kernels_;
+    const Problem& problem_;
+    const BandShape& shape_;
+    bool in_place_;
+    index_t room_;
+    Band<T> band_;
+    Buffer<T> scratch_;
+};
+
+/// The sums' lanes added up, and their order made that of the weights.
+template <typename T>
+void finish_sums(const Kernels<T>& kernels, const Problem& problem, const BandShape& shape,
+                 const T* sums, T* dweight) {
+    const index_t area = problem.window.taps();
+    for (index_t c = 0; c < problem.channels; c += shape.channels) {
+        const index_t taps = std::min(shape.channels, problem.channels - c) * area;
+        for (index_t f = 0; f < problem.filters; ++f, sums += taps * kernels.lanes) {
+            kernels.fold_lanes(taps, sums, dweight + f * problem.taps + c * area);
         }
     }
 }
@@ -167,24 +269,22 @@ void add_blocks(const Kernels<T>& kernel, const Problem& problem, const BandShap
 template <typename T>
 void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight) {
     const Kernels<T>& kernel = kernels<T>();
-    const index_t spread_filters = std::min(kGradFilters, problem.filters);
-    const BandShape shape(problem, spread_filters, sizeof(T));
+    const BandShape shape(problem, form_of(problem), std::min(kGradFilters, problem.filters),
+                          sizeof(T));
     const GradCut cut(problem, shape);
     const index_t group_size = problem.filters * problem.taps, size = problem.groups * group_size;
     const Buffer<T> chunks(cut.chunks > 1 ? cut.chunks * size : 0);
     parallel_for(cut.chunks * cut.group_tasks, problem.multiply_adds(), [&](index_t i) {
         const index_t chunk = i / cut.group_tasks, first = i % cut.group_tasks * cut.groups;
-        Band<T> band(kernel, problem, shape);
-        const Buffer<T> spread(spread_filters * round_up(shape.positions(), kernel.lanes));
+        BlockGradient<T> gradient(kernel, problem, shape);
         const Buffer<T> sums(group_size * kernel.lanes);
         T* to = cut.chunks > 1 ? chunks.data() + chunk * size : dweight;
         for (index_t g = first; g < std::min(problem.groups, first + cut.groups); ++g) {
             std::fill_n(sums.data(), group_size * kernel.lanes, T{0});
-            add_blocks(kernel, problem, shape, band, chunk * cut.items / cut.chunks,
-                       (chunk + 1) * cut.items / cut.chunks,
-                       dy + g * problem.filters * problem.y.plane(),
-                       x + g * problem.channels * problem.x.plane(), spread.data(), sums.data());
-            kernel.fold_lanes(group_size, sums.data(), to + g * group_size);
+            gradient.add(chunk * cut.items / cut.chunks, (chunk + 1) * cut.items / cut.chunks,
+                         dy + g * problem.filters * problem.y.plane(),
+                         x + g * problem.channels * problem.x.plane(), sums.data());
+            finish_sums(kernel, problem, shape, sums.data(), to + g * group_size);
         }
     });
     if (cut.chunks > 1) {

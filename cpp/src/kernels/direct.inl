@@ -6,15 +6,36 @@
 // registers hold beside the operands.
 inline constexpr int kDirectRows = kVectorRegisters >= 32 ? 8 : 4;
 
+// The numbers 0 to count - 1 as a pack.
+template <int... numbers>
+struct Numbers {};
+template <int count, int... numbers>
+struct UpToList : UpToList<count - 1, count - 1, numbers...> {};
+template <int... numbers>
+struct UpToList<0, numbers...> {
+    using Type = Numbers<numbers...>;
+};
+template <int count>
+using UpTo = typename UpToList<count>::Type;
+
 constexpr int direct_vectors(int rows) {
     constexpr int wide[] = {8, 8, 6, 6, 5, 4, 3, 3}, narrow[] = {8, 6, 4, 3};
     return kVectorRegisters >= 32 ? wide[rows - 1] : narrow[rows - 1];
 }
 
+// Start of the accumulators: the bias of each row, or what is in `out` where bias is null.
 template <typename T, int rows, int vectors>
-inline void correlate_tile(index_t taps, const index_t* offsets, const T* weights, const T* source,
-                           T* out, index_t out_stride) {
-    Vec<T> sum[rows][vectors] = {};
+inline void correlate_tile(index_t taps, const index_t* offsets, const T* weights, const T* bias,
+                           const T* source, T* out, index_t out_stride) {
+    Vec<T> sum[rows][vectors];
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; ++v) {
+            sum[r][v] =
+                bias != nullptr ? splat(bias[r]) : load(out + r * out_stride + v * kLanes<T>);
+        }
+    }
     for (index_t k = 0; k < taps; ++k) {
         const T* from = source + offsets[k];
         Vec<T> x[vectors];
@@ -35,55 +56,103 @@ inline void correlate_tile(index_t taps, const index_t* offsets, const T* weight
     }
 }
 
-// The tile of `vectors` or fewer vectors that ends a row.
+// A tile of `vectors` or fewer.
 template <typename T, int rows, int vectors>
-inline void correlate_end(int count, index_t taps, const index_t* offsets, const T* weights,
-                          const T* source, T* out, index_t out_stride) {
+inline void correlate_few(index_t count, index_t taps, const index_t* offsets, const T* weights,
+                          const T* bias, const T* source, T* out, index_t out_stride) {
     if constexpr (vectors > 0) {
         if (count == vectors) {
-            correlate_tile<T, rows, vectors>(taps, offsets, weights, source, out, out_stride);
+            correlate_tile<T, rows, vectors>(taps, offsets, weights, bias, source, out, out_stride);
         } else {
-            correlate_end<T, rows, vectors - 1>(count, taps, offsets, weights, source, out,
+            correlate_few<T, rows, vectors - 1>(count, taps, offsets, weights, bias, source, out,
                                                 out_stride);
         }
     }
 }
 
+// The last pixels, fewer than a tile: whole vectors go where they belong, and the rest of a vector
+// by way of a copy, so that nothing past it is touched.
+template <typename T, int rows>
+inline void correlate_end(index_t pixels, index_t taps, const index_t* offsets, const T* weights,
+                          const T* bias, const T* source, T* out, index_t out_stride) {
+    constexpr int vectors = direct_vectors(rows);
+    const index_t whole = pixels / kLanes<T>, rest = pixels % kLanes<T>;
+    correlate_few<T, rows, vectors - 1>(whole, taps, offsets, weights, bias, source, out,
+                                        out_stride);
+    if (rest == 0) return;
+    T last[rows * kLanes<T>];
+    source += whole * kLanes<T>;
+    out += whole * kLanes<T>;
+    for (int r = 0; r < rows; ++r) {
+        for (index_t i = 0; i < kLanes<T>; ++i) {
+            last[r * kLanes<T> + i] = i < rest && bias == nullptr ? out[r * out_stride + i] : T{0};
+        }
+    }
+    correlate_tile<T, rows, 1>(taps, offsets, weights, bias, source, last, kLanes<T>);
+    for (int r = 0; r < rows; ++r) {
+        copy_few(rest, last + r * kLanes<T>, out + r * out_stride);
+    }
+}
+
 template <typename T, int rows>
 void correlate_rows(index_t pixels, index_t taps, const index_t* offsets, const T* weights,
-                    const T* source, T* out, index_t out_stride) {
+                    const T* bias, const T* source, T* out, index_t out_stride) {
     constexpr int vectors = direct_vectors(rows);
     constexpr index_t width = vectors * kLanes<T>;
     index_t p = 0;
     for (; p + width <= pixels; p += width) {
-        correlate_tile<T, rows, vectors>(taps, offsets, weights, source + p, out + p, out_stride);
+        correlate_tile<T, rows, vectors>(taps, offsets, weights, bias, source + p, out + p,
+                                         out_stride);
     }
-    const int rest = static_cast<int>(ceil_div(pixels - p, kLanes<T>));
-    correlate_end<T, rows, vectors>(rest, taps, offsets, weights, source + p, out + p, out_stride);
+    correlate_end<T, rows>(pixels - p, taps, offsets, weights, bias, source + p, out + p,
+                           out_stride);
 }
 
 template <typename T>
 void correlate(index_t rows, index_t pixels, index_t taps, const index_t* offsets, const T* weights,
-               const T* source, T* out, index_t out_stride) {
-    using Rows = void (*)(index_t, index_t, const index_t*, const T*, const T*, T*, index_t);
-    if constexpr (kDirectRows == 8) {
-        constexpr Rows kernels[] = {
-            correlate_rows<T, 1>, correlate_rows<T, 2>, correlate_rows<T, 3>, correlate_rows<T, 4>,
-            correlate_rows<T, 5>, correlate_rows<T, 6>, correlate_rows<T, 7>, correlate_rows<T, 8>};
-        kernels[rows - 1](pixels, taps, offsets, weights, source, out, out_stride);
-    } else {
-        constexpr Rows kernels[] = {correlate_rows<T, 1>, correlate_rows<T, 2>,
-                                    correlate_rows<T, 3>, correlate_rows<T, 4>};
-        kernels[rows - 1](pixels, taps, offsets, weights, source, out, out_stride);
-    }
+               const T* bias, const T* source, T* out, index_t out_stride) {
+    using Rows =
+        void (*)(index_t, index_t, const index_t*, const T*, const T*, const T*, T*, index_t);
+    constexpr auto kernels = []<int... r>(Numbers<r...>) {
+        struct {
+            Rows of_rows[kDirectRows];
+        } all = {{correlate_rows<T, r + 1>...}};
+        return all;
+    }(UpTo<kDirectRows>{});
+    kernels.of_rows[rows - 1](pixels, taps, offsets, weights, bias, source, out, out_stride);
 }
 
-// The gradient of the weights, lane by lane: rows of dy times shifted rows of the image.
-inline constexpr int kDirectGradRows = kVectorRegisters >= 32 ? 5 : 4;
-
+// The gradient of the weights, lane by lane: rows of dy times shifted rows of the image. Taps that
+// go with so many rows.
 constexpr int direct_grad_taps(int rows) {
-    constexpr int wide[] = {10, 9, 6, 5, 5}, narrow[] = {10, 6, 4, 3};
+    constexpr int wide[] = {10, 9, 8, 6, 5, 4, 3, 3}, narrow[] = {10, 6, 4, 3};
     return kVectorRegisters >= 32 ? wide[rows - 1] : narrow[rows - 1];
+}
+
+// sum[r][t] += d[r] * x[t], with the smaller side held in registers.
+template <typename T, int rows, int taps, typename Row, typename Tap>
+inline void add_products(Vec<T> (&sum)[rows][taps], const Row& row, const Tap& tap) {
+    if constexpr (rows < taps) {
+        Vec<T> d[rows];
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; ++r) d[r] = row(r);
+#pragma GCC unroll 16
+        for (int t = 0; t < taps; ++t) {
+            const Vec<T> x = pinned<T>(tap(t));
+#pragma GCC unroll 8
+            for (int r = 0; r < rows; ++r) sum[r][t] += d[r] * x;
+        }
+    } else {
+        Vec<T> x[taps];
+#pragma GCC unroll 16
+        for (int t = 0; t < taps; ++t) x[t] = tap(t);
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; ++r) {
+            const Vec<T> d = pinned<T>(row(r));
+#pragma GCC unroll 16
+            for (int t = 0; t < taps; ++t) sum[r][t] += d * x[t];
+        }
+    }
 }
 
 template <typename T, int rows, int taps>
@@ -98,16 +167,20 @@ inline void correlate_grad_tile(index_t pixels, const T* dy, index_t dy_stride,
 #pragma GCC unroll 8
         for (int r = 0; r < rows; ++r) sum[r][t] = load(sums + r * sums_stride + t * kLanes<T>);
     }
-    for (index_t p = 0; p < pixels; p += kLanes<T>) {
-        Vec<T> d[rows];
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; ++r) d[r] = load(dy + r * dy_stride + p);
-#pragma GCC unroll 16
-        for (int t = 0; t < taps; ++t) {
-            const Vec<T> x = load(from[t] + p);
-#pragma GCC unroll 8
-            for (int r = 0; r < rows; ++r) sum[r][t] += d[r] * x;
+    const index_t whole = pixels / kLanes<T> * kLanes<T>;
+    for (index_t p = 0; p < whole; p += kLanes<T>) {
+        add_products<T, rows, taps>(
+            sum, [&](int r) { return load(dy + r * dy_stride + p); },
+            [&](int t) { return load(from[t] + p); });
+    }
+    if (whole < pixels) {
+        T last[rows * kLanes<T>] = {};
+        for (int r = 0; r < rows; ++r) {
+            copy_few(pixels - whole, dy + r * dy_stride + whole, last + r * kLanes<T>);
         }
+        add_products<T, rows, taps>(
+            sum, [&](int r) { return load(last + r * kLanes<T>); },
+            [&](int t) { return load(from[t] + whole); });
     }
 #pragma GCC unroll 16
     for (int t = 0; t < taps; ++t) {
@@ -116,18 +189,18 @@ inline void correlate_grad_tile(index_t pixels, const T* dy, index_t dy_stride,
     }
 }
 
-// The tile of `limit` or fewer taps.
+// A tile of `limit` or fewer taps.
 template <typename T, int rows, int limit>
-inline void correlate_grad_taps(int taps, index_t pixels, const T* dy, index_t dy_stride,
-                                const index_t* offsets, const T* source, T* sums,
-                                index_t sums_stride) {
+inline void correlate_grad_few(index_t taps, index_t pixels, const T* dy, index_t dy_stride,
+                               const index_t* offsets, const T* source, T* sums,
+                               index_t sums_stride) {
     if constexpr (limit > 0) {
         if (taps == limit) {
             correlate_grad_tile<T, rows, limit>(pixels, dy, dy_stride, offsets, source, sums,
                                                 sums_stride);
         } else {
-            correlate_grad_taps<T, rows, limit - 1>(taps, pixels, dy, dy_stride, offsets, source,
-                                                    sums, sums_stride);
+            correlate_grad_few<T, rows, limit - 1>(taps, pixels, dy, dy_stride, offsets, source,
+                                                   sums, sums_stride);
         }
     }
 }
@@ -140,9 +213,8 @@ void correlate_grad_rows(index_t pixels, index_t taps, const T* dy, index_t dy_s
     const index_t parts = ceil_div(taps, limit);
     for (index_t part = 0; part < parts; ++part) {
         const index_t tap = part * taps / parts, end = (part + 1) * taps / parts;
-        correlate_grad_taps<T, rows, limit>(static_cast<int>(end - tap), pixels, dy, dy_stride,
-                                            offsets + tap, source, sums + tap * kLanes<T>,
-                                            taps * kLanes<T>);
+        correlate_grad_few<T, rows, limit>(end - tap, pixels, dy, dy_stride, offsets + tap, source,
+                                           sums + tap * kLanes<T>, taps * kLanes<T>);
     }
 }
 
@@ -150,16 +222,13 @@ template <typename T>
 void correlate_grad(index_t rows, index_t pixels, index_t taps, const T* dy, index_t dy_stride,
                     const index_t* offsets, const T* source, T* sums) {
     using Rows = void (*)(index_t, index_t, const T*, index_t, const index_t*, const T*, T*);
-    if constexpr (kDirectGradRows == 5) {
-        constexpr Rows kernels[] = {correlate_grad_rows<T, 1>, correlate_grad_rows<T, 2>,
-                                    correlate_grad_rows<T, 3>, correlate_grad_rows<T, 4>,
-                                    correlate_grad_rows<T, 5>};
-        kernels[rows - 1](pixels, taps, dy, dy_stride, offsets, source, sums);
-    } else {
-        constexpr Rows kernels[] = {correlate_grad_rows<T, 1>, correlate_grad_rows<T, 2>,
-                                    correlate_grad_rows<T, 3>, correlate_grad_rows<T, 4>};
-        kernels[rows - 1](pixels, taps, dy, dy_stride, offsets, source, sums);
-    }
+    constexpr auto kernels = []<int... r>(Numbers<r...>) {
+        struct {
+            Rows of_rows[kDirectRows];
+        } all = {{correlate_grad_rows<T, r + 1>...}};
+        return all;
+    }(UpTo<kDirectRows>{});
+    kernels.of_rows[rows - 1](pixels, taps, dy, dy_stride, offsets, source, sums);
 }
 
 template <typename T>

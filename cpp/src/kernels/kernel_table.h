@@ -88,19 +88,19 @@ struct Kernels {
                       index_t width, const T* source, T* panel);
 
     WinogradKernels<T> winograd;
-    /// Most rows that one call of correlate takes, and that one call of correlate_grad takes.
+    /// Most rows that one call of correlate or correlate_grad takes.
     index_t direct_rows;
-    index_t direct_grad_rows;
     /// Lanes of one vector.
     index_t lanes;
 
-    /// out[r * out_stride + p] = sum over k < taps of weights[k * rows + r] * source[offsets[k] +
-    /// p] for r < rows and p < pixels, which is rounded up to whole vectors in reading and writing.
+    /// out[r * out_stride + p] = bias[r] + sum over k < taps of weights[k * rows + r] *
+    /// source[offsets[k] + p] for r < rows and p < pixels. Adds to what is in out where bias is
+    /// null. Reads the source up to a vector past the last pixel.
     void (*correlate)(index_t rows, index_t pixels, index_t taps, const index_t* offsets,
-                      const T* weights, const T* source, T* out, index_t out_stride);
+                      const T* weights, const T* bias, const T* source, T* out, index_t out_stride);
 
     /// sums[r][k][p % lanes] += dy[r * dy_stride + p] * source[offsets[k] + p] for r < rows,
-    /// k < taps and p < pixels, which is rounded up to whole vectors.
+    /// k < taps and p < pixels. Multiplies up to a vector of the source past them by zero.
     void (*correlate_grad)(index_t rows, index_t pixels, index_t taps, const T* dy,
                            index_t dy_stride, const index_t* offsets, const T* source, T* sums);
 
@@ -108,13 +108,13 @@ struct Kernels {
     void (*fold_lanes)(index_t size, const T* sums, T* to);
 
     /// Rows of `width` elements, one after the other: `before` zeros, then `count` elements of a
-    /// row of the source, every stride-th, then zeros.
+    /// row of the source, every stride-th, then zeros. Writes up to kPackSlack elements past them.
     void (*pad_rows)(index_t rows, index_t before, index_t count, index_t width, const T* from,
                      index_t from_stride, index_t stride, T* to);
 
-    /// to[r * to_stride + i] = from[r * from_stride + i] + bias for r < rows, i < count.
-    void (*store_rows)(index_t rows, index_t count, const T* from, index_t from_stride, T bias,
-                       T* to, index_t to_stride);
+    /// to[r * to_stride + i] = from[r * from_stride + i] for r < rows, i < count.
+    void (*copy_rows)(index_t rows, index_t count, const T* from, index_t from_stride, T* to,
+                      index_t to_stride);
 
     /// y[i] += x[i]
     void (*add)(index_t size, const T* x, T* y);

@@ -18,6 +18,8 @@ inline constexpr int kVectorRegisters = POCKETCNN_VECTOR_REGISTERS;
 
 #include "kernels/simd.h"
 // simd.h comes first: the others are written in its vocabulary.
+#include "kernels/rows.inl"
+// direct.inl ends its rows with rows.inl's copies.
 #include "kernels/direct.inl"
 #include "kernels/elementwise.inl"
 #include "kernels/optimizer.inl"
@@ -25,7 +27,6 @@ inline constexpr int kVectorRegisters = POCKETCNN_VECTOR_REGISTERS;
 #include "kernels/pool.inl"
 #include "kernels/product.inl"
 #include "kernels/winograd.inl"
-#include "kernels/rows.inl"
 
 template <typename T>
 constexpr Kernels<T> kKernels = {
@@ -38,13 +39,12 @@ constexpr Kernels<T> kKernels = {
     .pack_runs = pack_runs<T>,
     .winograd = kWinogradKernels<T>,
     .direct_rows = kDirectRows,
-    .direct_grad_rows = kDirectGradRows,
     .lanes = kLanes<T>,
     .correlate = correlate<T>,
     .correlate_grad = correlate_grad<T>,
     .fold_lanes = fold_lanes<T>,
     .pad_rows = pad_rows<T>,
-    .store_rows = store_rows<T>,
+    .copy_rows = copy_rows<T>,
     .add = add<T>,
     .sum = sum<T>,
     .relu = relu<T>,

@@ -10,47 +10,78 @@ inline Vec<T> load_every_second(const T* from) {
     return __builtin_shuffle(load(from), load(from + kLanes<T> - 1), mask);
 }
 
+// Copies of at most a vector: two copies of constant size that overlap.
+template <int size>
+inline bool copy_two(index_t bytes, const char* from, char* to) {
+    if (bytes < size) return false;
+    struct Part {
+        char bytes[size];
+    } first, last;
+    __builtin_memcpy(&first, from, size);
+    __builtin_memcpy(&last, from + bytes - size, size);
+    __builtin_memcpy(to, &first, size);
+    __builtin_memcpy(to + bytes - size, &last, size);
+    return true;
+}
+
+// count < kLanes.
+template <typename T>
+inline void copy_few(index_t count, const T* from, T* to) {
+    const index_t bytes = count * index_t{sizeof(T)};
+    const char* source = reinterpret_cast<const char*>(from);
+    char* target = reinterpret_cast<char*>(to);
+    if constexpr (kVectorBytes > 32) {
+        if (copy_two<32>(bytes, source, target)) return;
+    }
+    if constexpr (kVectorBytes > 16) {
+        if (copy_two<16>(bytes, source, target)) return;
+    }
+    if (copy_two<8>(bytes, source, target)) return;
+    if constexpr (sizeof(T) < 8) copy_two<4>(bytes, source, target);
+}
+
 // to[i] = from[i * stride], with a last vector that overlaps the one before it.
 template <typename T>
 inline void copy_row(index_t count, index_t stride, const T* from, T* to) {
     constexpr index_t lanes = kLanes<T>;
-    if (stride > 2 || count < lanes) {
+    if (stride > 2 || (stride == 2 && count < lanes)) {
         for (index_t i = 0; i < count; ++i) to[i] = from[i * stride];
     } else if (stride == 2) {
         for (index_t i = 0; i < count - lanes; i += lanes) {
             store(to + i, load_every_second(from + 2 * i));
         }
         store(to + count - lanes, load_every_second(from + 2 * (count - lanes)));
+    } else if (count < lanes) {
+        copy_few(count, from, to);
     } else {
         for (index_t i = 0; i < count - lanes; i += lanes) store(to + i, load(from + i));
         store(to + count - lanes, load(from + count - lanes));
     }
 }
 
+// Zeros in whole vectors: up to a vector more is written.
+template <typename T>
+inline void clear(index_t count, T* to) {
+    for (index_t i = 0; i < count; i += kLanes<T>) store(to + i, Vec<T>{});
+}
+
 template <typename T>
 void pad_rows(index_t rows, index_t before, index_t count, index_t width, const T* from,
               index_t from_stride, index_t stride, T* to) {
     for (index_t row = 0; row < rows; ++row) {
-        for (index_t i = 0; i < before; ++i) to[i] = 0;
+        clear(before, to);
         copy_row(count, stride, from, to + before);
-        for (index_t i = before + count; i < width; ++i) to[i] = 0;
+        clear(width - before - count, to + before + count);
         from += from_stride;
         to += width;
     }
 }
 
 template <typename T>
-void store_rows(index_t rows, index_t count, const T* from, index_t from_stride, T bias, T* to,
-                index_t to_stride) {
-    constexpr index_t lanes = kLanes<T>;
-    const Vec<T> b = splat(bias);
+void copy_rows(index_t rows, index_t count, const T* from, index_t from_stride, T* to,
+               index_t to_stride) {
     for (index_t row = 0; row < rows; ++row) {
-        if (count >= lanes) {
-            for (index_t i = 0; i < count - lanes; i += lanes) store(to + i, load(from + i) + b);
-            store(to + count - lanes, load(from + count - lanes) + b);
-        } else {
-            for (index_t i = 0; i < count; ++i) to[i] = from[i] + bias;
-        }
+        copy_row(count, 1, from, to);
         from += from_stride;
         to += to_stride;
     }

@@ -51,6 +51,18 @@ inline Vec<T> splat(T value) {
     return value - Vec<T>{};
 }
 
+// The value, in a register from here on: the compiler would rather load it again for every use
+// than once, where the uses are operands of instructions that can load.
+template <typename T>
+inline Vec<T> pinned(Vec<T> value) {
+#if defined(__x86_64__)
+    asm("" : "+v"(value));
+#elif defined(__aarch64__)
+    asm("" : "+w"(value));
+#endif
+    return value;
+}
+
 // Lanes of a and b in turn: the lower halves (a0 b0 a1 b1 ...) or the upper halves.
 template <typename T>
 inline Vec<T> interleave(Vec<T> a, Vec<T> b, int first) {
