@@ -178,7 +178,7 @@ inline void for_phase_runs(const LaneImages<T>& images, index_t lane, const Regi
 }
 
 template <typename T>
-inline void copy_few(index_t count, const T* from, T* to) {
+inline void copy_phase_run(index_t count, const T* from, T* to) {
     if (count == 4) {
         __builtin_memcpy(to, from, 4 * sizeof(T));
     } else if (count == 2) {
@@ -195,7 +195,7 @@ void winograd_gather(const LaneImages<const T>& images, index_t n, index_t lane,
     if (images.phases() > 1) {
         clear_positions(region.rows * region.cols, strip);
         for_phase_runs(images, lane, region, [&](index_t pixel, index_t to, index_t count) {
-            copy_few(count, image + pixel, strip + to);
+            copy_phase_run(count, image + pixel, strip + to);
         });
         return;
     }
@@ -221,7 +221,7 @@ void winograd_scatter(const LaneImages<T>& images, index_t n, index_t lane, cons
     T* image = images.data + n * images.image;
     if (images.phases() > 1) {
         for_phase_runs(images, lane, region, [&](index_t pixel, index_t from, index_t count) {
-            copy_few(count, strip + from, image + pixel);
+            copy_phase_run(count, strip + from, image + pixel);
         });
         return;
     }
