@@ -141,74 +141,16 @@ index_t average_length(const Axis& axis, index_t o, bool count_include_pad) {
     return count_include_pad ? axis.padded_length(o) : range.last - range.first;
 }
 
-/// The gradient of average pooling, row by row of dx: the shares of the output rows that see it
-/// are added, then spread over the columns. Not thread safe: it owns its scratch rows.
+/// The divisors along one axis, and some readable elements more.
 template <typename T>
-class AverageGradient {
-  public:
-    AverageGradient(const Axes& a, bool count_include_pad)
-        : axes_(a),
-          count_include_pad_(count_include_pad),
-          row_{a.x.size, a.x.kernel, a.x.stride, a.x.pad},
-          margin_(ceil_div(a.x.kernel, a.x.stride)),
-          shares_(shares_size()),
-          lengths_(a.x.out + kPackSlack) {
-        std::fill_n(shares_.data(), shares_size(), T{0});
-        std::fill_n(lengths_.data(), a.x.out + kPackSlack, T{1});
-        for (index_t ox = 0; ox < a.x.out; ++ox) {
-            lengths_[ox] = static_cast<T>(average_length(a.x, ox, count_include_pad));
-        }
-        const index_t size = margin_ + std::max(a.x.out, (a.x.size - 1 + a.x.pad) / a.x.stride + 1);
-        std::fill_n(shares_.data(), size, T{0});
+Buffer<T> average_lengths(const Axis& axis, bool count_include_pad) {
+    Buffer<T> lengths(axis.out + kPackSlack);
+    std::fill_n(lengths.data() + axis.out, kPackSlack, T{1});
+    for (index_t o = 0; o < axis.out; ++o) {
+        lengths[o] = static_cast<T>(average_length(axis, o, count_include_pad));
     }
-
-    /// From their starts on, dy_room elements may be read and dx_room written.
-    void plane(const Kernels<T>& kernel, const T* dy, index_t dy_room, T* dx, index_t dx_room) {
-        const Axis& y = axes_.y;
-        index_t first_before = -1, last_before = -1;
-        for (index_t row = 0; row < y.size; ++row) {
-            // The windows whose rows [oy * stride - pad, + kernel) hold this one.
-            const index_t at = row + y.pad;
-            const index_t first = at < y.kernel ? 0 : (at - y.kernel) / y.stride + 1;
-            const index_t last = std::min(y.out, at / y.stride + 1);
-            if (first != first_before || last != last_before) {
-                add_rows(kernel, dy, dy_room, first, last);
-                first_before = first;
-                last_before = last;
-            }
-            const bool free = (row + 1) * row_.size + kPackSlack <= dx_room;
-            kernel.spread_row(row_, free, shares_.data() + margin_, dx + row * row_.size);
-        }
-    }
-
-  private:
-    /// A margin for the windows before the first, those that could cover an element, and slack.
-    index_t shares_size() const {
-        const Axis& x = axes_.x;
-        return margin_ + std::max(x.out, (x.size + x.pad) / x.stride + 1) + kPackSlack;
-    }
-
-    void add_rows(const Kernels<T>& kernel, const T* dy, index_t dy_room, index_t first,
-                  index_t last) {
-        const index_t out = axes_.x.out;
-        T* shares = shares_.data() + margin_;
-        std::fill_n(shares, out, T{0});
-        for (index_t oy = first; oy < last; ++oy) {
-            const index_t length = average_length(axes_.y, oy, count_include_pad_);
-            const bool free = (oy + 1) * out + kPackSlack <= dy_room;
-            kernel.add_shares(out, free, dy + oy * out, static_cast<T>(length), lengths_.data(),
-                              shares);
-        }
-        // What whole vectors left behind the last window.
-        std::fill_n(shares + out, kPackSlack, T{0});
-    }
-
-    Axes axes_;
-    bool count_include_pad_;
-    SpreadRow row_;
-    index_t margin_;
-    Buffer<T> shares_, lengths_;
-};
+    return lengths;
+}
 
 }  // namespace
 
@@ -257,10 +199,10 @@ void max_pool2d_grad(ImageView<const T> dy, const index_t* argmax, ImageView<T> 
     std::atomic<bool> outside{false};
     for_planes(dx.shape, plane, [&](index_t i, index_t end) {
         for (; i < end; ++i) {
-            T* to = dx.data + i * plane;
-            std::fill_n(to, plane, T{0});
             const index_t o = i * out_plane;
-            if (!kernel.scatter_add(out_plane, dy.data + o, argmax + o, plane, to)) outside = true;
+            if (!kernel.scatter(out_plane, dy.data + o, argmax + o, plane, dx.data + i * plane)) {
+                outside = true;
+            }
         }
     });
     if (outside) {
@@ -297,11 +239,33 @@ void avg_pool2d_grad(ImageView<const T> dy, const Pool2d& pool, bool count_inclu
     const Axes a = axes(dx.shape, pool);
     const index_t plane = dx.shape.plane(), out_plane = dy.shape.plane();
     const Kernels<T>& kernel = kernels<T>();
+    const Buffer<T> row_lengths = average_lengths<T>(a.y, count_include_pad);
+    const Buffer<T> col_lengths = average_lengths<T>(a.x, count_include_pad);
+    // Windows that overlap an element, before those that could start at or before it.
+    const index_t margin = ceil_div(a.x.kernel, a.x.stride);
+    const index_t covering = std::max(a.x.out, (a.x.size + a.x.pad) / a.x.stride + 1);
     for_planes(dx.shape, plane, [&](index_t i, index_t end) {
-        AverageGradient<T> gradient(a, count_include_pad);
+        const Buffer<T> shares(margin + covering + kPackSlack);
+        std::fill_n(shares.data(), margin + covering + kPackSlack, T{0});
+        AveragePlane<T> geometry = {.rows = a.y.size,
+                                    .cols = a.x.size,
+                                    .out_rows = a.y.out,
+                                    .out_cols = a.x.out,
+                                    .taps_y = a.y.kernel,
+                                    .taps_x = a.x.kernel,
+                                    .stride_y = a.y.stride,
+                                    .stride_x = a.x.stride,
+                                    .pad_y = a.y.pad,
+                                    .pad_x = a.x.pad,
+                                    .row_lengths = row_lengths.data(),
+                                    .col_lengths = col_lengths.data(),
+                                    .shares = shares.data() + margin,
+                                    .dy_room = 0,
+                                    .dx_room = 0};
         for (; i < end; ++i) {
-            gradient.plane(kernel, dy.data + i * out_plane, dy.shape.size() - i * out_plane,
-                           dx.data + i * plane, (end - i) * plane);
+            geometry.dy_room = dy.shape.size() - i * out_plane;
+            geometry.dx_room = (end - i) * plane;
+            kernel.average_pool_grad(geometry, dy.data + i * out_plane, dx.data + i * plane);
         }
     });
 }

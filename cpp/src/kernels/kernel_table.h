@@ -32,10 +32,17 @@ struct PoolBlock {
     index_t x_room, y_room;
 };
 
-/// One image row under pooling windows: the window q starts at element q * stride - pad.
-struct SpreadRow {
-    index_t size;  ///< elements of the row
-    index_t taps, stride, pad;
+/// One plane (rows, cols) under average pooling's windows: window q along an axis starts at
+/// q * stride - pad. Sizes are checked by the caller.
+template <typename T>
+struct AveragePlane {
+    index_t rows, cols, out_rows, out_cols;
+    index_t taps_y, taps_x, stride_y, stride_x, pad_y, pad_x;
+    const T* row_lengths;  ///< [out_rows]: a window's divisor is the product of its lengths
+    const T* col_lengths;  ///< [out_cols], readable kPackSlack further
+    T* shares;             ///< scratch for the windows that could cover an element and kPackSlack
+                           ///< more; as many windows before it as overlap must be zero
+    index_t dy_room, dx_room;  ///< elements that may be read and written from their starts on
 };
 
 struct SgdStep {
@@ -129,16 +136,11 @@ struct Kernels {
     void (*max_pool)(const PoolBlock& block, const T* x, index_t place, T* y, index_t* argmax);
     /// Each window's sum divided by the divisor; step_x must be 1.
     void (*average_pool)(const PoolBlock& block, const T* x, T divisor, T* y);
-    /// out[places[i]] += values[i] in order. False, leaving the rest undone, where a place is
-    /// outside [0, room).
-    bool (*scatter_add)(index_t size, const T* values, const index_t* places, index_t room, T* out);
-    /// shares[i] += values[i] / (rows * cols[i]). Where `free`, up to kPackSlack elements past the
-    /// end are read, and written in shares.
-    void (*add_shares)(index_t size, bool free, const T* values, T rows, const T* cols, T* shares);
-    /// out[x] = the sum of shares[q] over the windows q that cover x. Shares must be readable for
-    /// all windows that could, and kPackSlack further. Where `free`, up to kPackSlack elements
-    /// past the row are written.
-    void (*spread_row)(const SpreadRow& row, bool free, const T* shares, T* out);
+    /// out, zero, then out[places[i]] += values[i] in order. False, leaving the rest undone, where
+    /// a place is outside the out_size elements.
+    bool (*scatter)(index_t size, const T* values, const index_t* places, index_t out_size, T* out);
+    /// dx[y][x] = the sum over the windows that cover it of dy / divisor.
+    void (*average_pool_grad)(const AveragePlane<T>& plane, const T* dy, T* dx);
 
     void (*sgd)(const SgdStep& step, index_t size, const T* grad, T* velocity, T* param);
     void (*adagrad)(const AdaGradStep& step, index_t size, const T* grad, T* square_sum, T* param);

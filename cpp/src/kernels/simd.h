@@ -11,6 +11,7 @@ struct Simd<float> {
     typedef float Vec __attribute__((vector_size(kVectorBytes), may_alias));
     typedef float Loose __attribute__((vector_size(kVectorBytes), may_alias, aligned(4)));
     typedef std::int32_t Whole;
+    typedef index_t Place;
     typedef Whole Mask __attribute__((vector_size(kVectorBytes)));
     static constexpr int lanes = kVectorBytes / 4;
 };
@@ -20,6 +21,7 @@ struct Simd<double> {
     typedef double Vec __attribute__((vector_size(kVectorBytes), may_alias));
     typedef double Loose __attribute__((vector_size(kVectorBytes), may_alias, aligned(8)));
     typedef std::int64_t Whole;
+    typedef index_t Place;
     typedef Whole Mask __attribute__((vector_size(kVectorBytes)));
     static constexpr int lanes = kVectorBytes / 8;
 };
