@@ -32,11 +32,27 @@ struct Strip {
         return {grid.y + row * grid.step_h, grid.x + col * grid.step_w,
                 (rows - 1) * grid.step_h + kWinogradTile, (cols - 1) * grid.step_w + kWinogradTile};
     }
+    /// About how many pixels further the input of the next strip lies.
+    index_t next(const Grid& grid, index_t width, index_t image_size) const {
+        if (col + cols < grid.cols) return cols * grid.step_w;
+        if (row + rows < grid.rows) return rows * grid.step_h * width - col * grid.step_w;
+        return image_size - row * grid.step_h * width - col * grid.step_w;
+    }
     Region output(const Grid& grid) const {
         return {grid.y + row * grid.step_h, grid.x + col * grid.step_w, rows * grid.step_h,
                 cols * grid.step_w};
     }
 };
+
+/// Elements between what is gathered now, lanes [v, v + 1) of the vectors [begin, end) of a
+/// strip, and what is next.
+template <typename T>
+index_t gathered_next(const LaneImages<T>& images, const Grid& grid, const Strip& strip,
+                      index_t lanes, index_t begin, index_t end, index_t v) {
+    const index_t plane = images.h * images.w;
+    if (v + 1 < end) return lanes * plane;
+    return strip.next(grid, images.w, images.image) - (v - begin) * lanes * plane;
+}
 
 /// Calls body(strip) for strips that make up the tiles [begin, end).
 template <typename Body>
