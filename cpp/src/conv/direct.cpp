@@ -237,8 +237,13 @@ class BlockGradient {
     /// dy of one block at the positions of its band, with zeros between the rows.
     void spread(const BandBlock& block, const T* dy, index_t filters) {
         T* to = scratch_.data();
+        // The last row ends with the last position: a whole pitch more may not be there.
+        const index_t before = (block.rows - 1) * block.pitch;
+        const index_t last = round_up(block.positions, kernels_.lanes) - before;
         for (index_t f = 0; f < filters; ++f, dy += problem_.y.plane(), to += room_) {
-            kernels_.pad_rows(block.rows, 0, block.cols, block.pitch, dy, problem_.y.w, 1, to);
+            kernels_.pad_rows(block.rows - 1, 0, block.cols, block.pitch, dy, problem_.y.w, 1, to);
+            kernels_.pad_rows(1, 0, block.cols, last, dy + (block.rows - 1) * problem_.y.w,
+                              problem_.y.w, 1, to + before);
         }
     }
 

@@ -59,12 +59,16 @@ struct WinogradKernels {
     index_t grad_rows, grad_vectors;
 
     /// strip = the region's positions of image n, lanes [lane, lane + kernels.lanes); lanes that
-    /// the images lack are zero.
+    /// the images lack are zero. What lies `ahead` elements further will be gathered next.
     void (*gather)(const LaneImages<const T>& images, index_t n, index_t lane, const Region& region,
-                   T* strip);
+                   index_t ahead, T* strip);
     /// The reverse: positions and lanes outside of the images are left out.
     void (*scatter)(const LaneImages<T>& images, index_t n, index_t lane, const Region& region,
                     const T* strip);
+
+    /// Announces a scatter of lanes [lane, lane_end).
+    void (*prefetch)(const LaneImages<T>& images, index_t n, index_t lane, index_t lane_end,
+                     const Region& region);
 
     /// The input transform of a row of tiles: tile j starts at column j * step of the strip,
     /// whose rows are `pitch` positions apart, and is tile first + j of the places. `scratch`

@@ -21,6 +21,7 @@ constexpr WinogradKernels<T> kWinogradKernels = {
     .grad_vectors = kWinogradGradVectors,
     .gather = winograd_gather<T>,
     .scatter = winograd_scatter<T>,
+    .prefetch = winograd_prefetch<T>,
     .transform = winograd_transform<T>,
     .evaluate = POCKETCNN_WINOGRAD_SIZES(winograd_evaluate),
     .collect = POCKETCNN_WINOGRAD_SIZES(winograd_collect),

@@ -68,49 +68,55 @@ struct Walk {
     }
 };
 
+// A chunk of up to kLanes pixels that may lack lanes, or lie so near the end of the images that
+// whole vectors must not be read.
+template <typename T>
+__attribute__((noinline)) void gather_part(const T* from, index_t plane_size, index_t lanes,
+                                           index_t count, Walk<T> walk) {
+    constexpr int n = kLanes<T>;
+    for (index_t i = 0; i < count; ++i) {
+        T* to = walk.next();
+        for (index_t k = 0; k < n; ++k) to[k] = k < lanes ? from[k * plane_size + i] : T{0};
+    }
+}
+
+// The pixels `ahead` elements further are those that are gathered next: the planes of 16 channels
+// are too many streams for a processor to foresee.
 template <typename T>
 inline void gather_run(const T* plane, index_t plane_size, index_t lanes, const T* end,
-                       const PixelRun& run, index_t width, index_t pitch, T* strip) {
+                       const PixelRun& run, index_t width, index_t pitch, index_t ahead, T* strip) {
     constexpr int n = kLanes<T>;
     for (index_t i = 0; i < run.count; i += n) {
         const index_t count = run.count - i < n ? run.count - i : n;
         const T* from = plane + run.pixel + i;
+        Walk<T> walk(strip, run, width, pitch, i);
+        if (lanes < n || end - (from + (n - 1) * plane_size) < n) {
+            gather_part<T>(from, plane_size, lanes, count, walk);
+            continue;
+        }
         Vec<T> square[n];
-        if (lanes >= n && end - (from + (n - 1) * plane_size) >= n) {
+        const T* lane = from;
 #pragma GCC unroll 16
-            for (int k = 0; k < n; ++k) square[k] = load(from + k * plane_size);
-        } else {
-            for (int k = 0; k < n; ++k) {
-                T part[n] = {};
-                if (k < lanes) {
-                    for (index_t c = 0; c < count; ++c) part[c] = from[k * plane_size + c];
-                }
-                square[k] = load(part);
-            }
+        for (int k = 0; k < n; ++k) {
+            square[k] = load(lane);
+            __builtin_prefetch(lane + ahead + n - 1);
+            lane += plane_size;
         }
         transpose<T>(square);
-        Walk<T> walk(strip, run, width, pitch, i);
-        if (count == n) {
 #pragma GCC unroll 16
-            for (int k = 0; k < n; ++k) store(walk.next(), square[k]);
-        } else {
-            for (int k = 0; k < count; ++k) store(walk.next(), square[k]);
+        for (int k = 0; k < n; ++k) {
+            if (k < count) store(walk.next(), square[k]);
         }
     }
 }
 
-// The first `count` lanes, count < kLanes, by copies of constant sizes.
 template <typename T>
-inline void store_part(T* to, Vec<T> value, index_t count) {
-    T part[kLanes<T>];
-    store(part, value);
-    const T* from = part;
-#pragma GCC unroll 4
-    for (int size = kLanes<T> / 2; size > 0; size /= 2) {
-        if ((count & size) == 0) continue;
-        __builtin_memcpy(to, from, size * sizeof(T));
-        to += size;
-        from += size;
+__attribute__((noinline)) void scatter_part(Walk<const T> walk, index_t count, index_t lanes, T* to,
+                                            index_t plane_size) {
+    constexpr int n = kLanes<T>;
+    for (index_t i = 0; i < count; ++i) {
+        const T* from = walk.next();
+        for (index_t k = 0; k < n && k < lanes; ++k) to[k * plane_size + i] = from[k];
     }
 }
 
@@ -121,37 +127,82 @@ inline void scatter_run(const T* strip, const PixelRun& run, index_t width, inde
     constexpr int n = kLanes<T>;
     for (index_t i = 0; i < run.count; i += n) {
         if (run.count - i < n && run.count >= n) i = run.count - n;
-        const index_t count = run.count - i < n ? run.count - i : n;
-        Vec<T> square[n] = {};
         Walk<const T> walk(strip, run, width, pitch, i);
-        if (count == n) {
-#pragma GCC unroll 16
-            for (int k = 0; k < n; ++k) square[k] = load(walk.next());
-        } else {
-            for (int k = 0; k < count; ++k) square[k] = load(walk.next());
-        }
-        transpose<T>(square);
         T* to = plane + run.pixel + i;
-        if (count == n && lanes >= n) {
+        if (lanes < n || run.count < n) {
+            const index_t count = run.count - i < n ? run.count - i : n;
+            scatter_part<T>(walk, count, lanes, to, plane_size);
+            continue;
+        }
+        Vec<T> square[n];
 #pragma GCC unroll 16
-            for (int k = 0; k < n; ++k) store(to + k * plane_size, square[k]);
-        } else {
-            for (int k = 0; k < n && k < lanes; ++k) {
-                if (count == n) {
-                    store(to + k * plane_size, square[k]);
-                } else {
-                    store_part(to + k * plane_size, square[k], count);
-                }
-            }
+        for (int k = 0; k < n; ++k) square[k] = load(walk.next());
+        transpose<T>(square);
+#pragma GCC unroll 16
+        for (int k = 0; k < n; ++k) {
+            store(to, square[k]);
+            to += plane_size;
         }
     }
 }
 
-// Calls copy(pixel offset, strip offset, count) for the phases: runs of consecutive pixels of a
-// row that are consecutive lanes of a position, `count` of them in all columns but the border's.
-template <typename T, typename Copy>
-inline void for_phase_runs(const LaneImages<T>& images, index_t lane, const Region& region,
-                           Copy copy) {
+// Copies between a row of pixels and the positions of a row of the strip: `count` pixels for each
+// column, `stride` apart, of which those outside of the image [0, width) are left out. copy(pixel,
+// lane) moves one element, copy.several<size>(pixel, lane) a run of them.
+template <int few, typename Copy>
+inline void copy_columns(index_t x, index_t stride, index_t width, index_t cols, int lanes,
+                         index_t count, const Copy& copy) {
+    const index_t size = few > 0 ? few : count;
+    index_t col = 0;
+    for (; col < cols && x + col * stride < 0; ++col) {
+        for (index_t k = 0; k < size; ++k) {
+            const index_t at = x + col * stride + k;
+            if (at >= 0 && at < width) copy(at, col * lanes + k);
+        }
+    }
+    for (; col < cols && x + col * stride + size <= width; ++col) {
+        if constexpr (few > 0) {
+            copy.template several<few>(x + col * stride, col * lanes);
+        } else {
+            for (index_t k = 0; k < size; ++k) copy(x + col * stride + k, col * lanes + k);
+        }
+    }
+    for (; col < cols && x + col * stride < width; ++col) {
+        for (index_t k = 0; k < size; ++k) {
+            const index_t at = x + col * stride + k;
+            if (at < width) copy(at, col * lanes + k);
+        }
+    }
+}
+
+template <typename T>
+struct CopyToStrip {
+    const T* row;
+    T* strip;
+
+    void operator()(index_t pixel, index_t lane) const { strip[lane] = row[pixel]; }
+    template <int size>
+    void several(index_t pixel, index_t lane) const {
+        __builtin_memcpy(strip + lane, row + pixel, size * sizeof(T));
+    }
+};
+
+template <typename T>
+struct CopyToImage {
+    T* row;
+    const T* strip;
+
+    void operator()(index_t pixel, index_t lane) const { row[pixel] = strip[lane]; }
+    template <int size>
+    void several(index_t pixel, index_t lane) const {
+        __builtin_memcpy(row + pixel, strip + lane, size * sizeof(T));
+    }
+};
+
+// Moves the phases: runs of consecutive pixels of a row are consecutive lanes of a position.
+template <typename Copy, typename T, typename Image, typename Strip>
+inline void copy_phases(const LaneImages<T>& images, index_t lane, const Region& region,
+                        Image* image, Strip* strip) {
     constexpr int n = kLanes<T>;
     const index_t stride = images.stride_w;
     const index_t last = lane + n < images.lanes() ? lane + n : images.lanes();
@@ -159,18 +210,18 @@ inline void for_phase_runs(const LaneImages<T>& images, index_t lane, const Regi
         const index_t c = begin / images.phases(), py = begin % images.phases() / stride;
         const index_t px = begin % stride;
         const index_t count = stride - px < last - begin ? stride - px : last - begin;
+        const index_t x = stride * region.x + px - images.left;
         for (index_t row = 0; row < region.rows; ++row) {
             const index_t y = images.stride_h * (region.y + row) + py - images.top;
             if (y < 0 || y >= images.h) continue;
-            const index_t pixel = (c * images.h + y) * images.w;
-            const index_t x = stride * region.x + px - images.left;
-            for (index_t col = 0; col < region.cols; ++col) {
-                const index_t at = x + col * stride;
-                const index_t skip = at < 0 ? -at : 0;
-                const index_t rest = images.w - at < count ? images.w - at : count;
-                if (skip >= rest) continue;
-                copy(pixel + at + skip, (row * region.cols + col) * n + begin - lane + skip,
-                     rest - skip);
+            const Copy copy = {image + (c * images.h + y) * images.w,
+                               strip + row * region.cols * n + begin - lane};
+            if (count == 4) {
+                copy_columns<4>(x, stride, images.w, region.cols, n, count, copy);
+            } else if (count == 2) {
+                copy_columns<2>(x, stride, images.w, region.cols, n, count, copy);
+            } else {
+                copy_columns<0>(x, stride, images.w, region.cols, n, count, copy);
             }
         }
         begin += count;
@@ -178,25 +229,12 @@ inline void for_phase_runs(const LaneImages<T>& images, index_t lane, const Regi
 }
 
 template <typename T>
-inline void copy_phase_run(index_t count, const T* from, T* to) {
-    if (count == 4) {
-        __builtin_memcpy(to, from, 4 * sizeof(T));
-    } else if (count == 2) {
-        __builtin_memcpy(to, from, 2 * sizeof(T));
-    } else {
-        for (index_t i = 0; i < count; ++i) to[i] = from[i];
-    }
-}
-
-template <typename T>
 void winograd_gather(const LaneImages<const T>& images, index_t n, index_t lane,
-                     const Region& region, T* strip) {
+                     const Region& region, index_t ahead, T* strip) {
     const T* image = images.data + n * images.image;
     if (images.phases() > 1) {
         clear_positions(region.rows * region.cols, strip);
-        for_phase_runs(images, lane, region, [&](index_t pixel, index_t to, index_t count) {
-            copy_phase_run(count, image + pixel, strip + to);
-        });
+        copy_phases<CopyToStrip<T>>(images, lane, region, image, strip);
         return;
     }
     const Inside rows = inside(region.y, region.rows, images.top, images.h);
@@ -211,7 +249,7 @@ void winograd_gather(const LaneImages<const T>& images, index_t n, index_t lane,
     const index_t plane = images.h * images.w;
     for_pixel_runs(images, region, rows, cols, [&](const PixelRun& run, index_t width) {
         gather_run(image + lane * plane, plane, images.channels - lane, images.end, run, width,
-                   region.cols, strip);
+                   region.cols, ahead, strip);
     });
 }
 
@@ -220,9 +258,7 @@ void winograd_scatter(const LaneImages<T>& images, index_t n, index_t lane, cons
                       const T* strip) {
     T* image = images.data + n * images.image;
     if (images.phases() > 1) {
-        for_phase_runs(images, lane, region, [&](index_t pixel, index_t from, index_t count) {
-            copy_phase_run(count, strip + from, image + pixel);
-        });
+        copy_phases<CopyToImage<T>>(images, lane, region, image, strip);
         return;
     }
     const Inside rows = inside(region.y, region.rows, images.top, images.h);
@@ -231,5 +267,22 @@ void winograd_scatter(const LaneImages<T>& images, index_t n, index_t lane, cons
     for_pixel_runs(images, region, rows, cols, [&](const PixelRun& run, index_t width) {
         scatter_run(strip, run, width, region.cols, images.channels - lane, image + lane * plane,
                     plane);
+    });
+}
+
+template <typename T>
+void winograd_prefetch(const LaneImages<T>& images, index_t n, index_t lane, index_t lane_end,
+                       const Region& region) {
+    if (images.phases() > 1) return;
+    constexpr index_t line = 64 / sizeof(T);
+    const index_t plane = images.h * images.w;
+    const Inside rows = inside(region.y, region.rows, images.top, images.h);
+    const Inside cols = inside(region.x, region.cols, images.left, images.w);
+    const index_t end = lane_end < images.channels ? lane_end : images.channels;
+    for_pixel_runs(images, region, rows, cols, [&](const PixelRun& run, index_t) {
+        for (index_t k = lane; k < end; ++k) {
+            T* at = images.data + n * images.image + k * plane + run.pixel;
+            for (index_t i = 0; i < run.count; i += line) __builtin_prefetch(at + i, 1);
+        }
     });
 }

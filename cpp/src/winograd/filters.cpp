@@ -90,9 +90,10 @@ Filters<T> forward_filters(const conv::Problem& problem, const T* weight) {
     const auto task = [&](index_t lane, index_t begin, index_t end, T* strip) {
         const index_t c = begin / phases, c_end = end / phases;
         const Region region = {0, c * area, 1, (c_end - c) * area};
-        if (phases == 1) return kernel.gather(lanes, 0, lane, region, strip);
+        const index_t ahead = region.cols;
+        if (phases == 1) return kernel.gather(lanes, 0, lane, region, ahead, strip);
         const Buffer<T> row(region.cols * kernel.lanes);
-        kernel.gather(lanes, 0, lane, region, row.data());
+        kernel.gather(lanes, 0, lane, region, ahead, row.data());
         std::fill_n(strip, (end - begin) * taps.count() * kernel.lanes, T{0});
         for (index_t k = begin; k < end; ++k) {
             for_phase_taps(problem.window, k % phases, [&](index_t tap, index_t source) {
@@ -113,7 +114,7 @@ Filters<T> input_grad_filters(const conv::Problem& problem, const T* weight) {
     const auto task = [&](index_t lane, index_t begin, index_t end, T* strip) {
         const Buffer<T> row(taps.count() * kernel.lanes);
         for (index_t f = begin; f < end; ++f) {
-            kernel.gather(lanes, f, lane, {0, 0, taps.h, taps.w}, row.data());
+            kernel.gather(lanes, f, lane, {0, 0, taps.h, taps.w}, problem.taps, row.data());
             for (index_t tap = 0; tap < taps.count(); ++tap) {
                 copy_vector(kernel, row.data(), tap, strip,
                             (f - begin + 1) * taps.count() - 1 - tap);
