@@ -19,6 +19,7 @@ inline constexpr int kVectorRegisters = POCKETCNN_VECTOR_REGISTERS;
 #include "kernels/simd.h"
 // simd.h comes first: the others are written in its vocabulary.
 #include "kernels/elementwise.inl"
+#include "kernels/exponential.inl"
 #include "kernels/optimizer.inl"
 #include "kernels/packing.inl"
 #include "kernels/pool.inl"
@@ -37,6 +38,14 @@ constexpr Kernels<T> kKernels = {
     .sum = sum<T>,
     .relu = relu<T>,
     .relu_grad = relu_grad<T>,
+    .sigmoid = sigmoid<T>,
+    .sigmoid_grad = sigmoid_grad<T>,
+    .tanh = tanh<T>,
+    .tanh_grad = tanh_grad<T>,
+    .exp = exp<T>,
+    .exp_minus = exp_minus<T>,
+    .largest = largest<T>,
+    .dot = dot<T>,
     .max_pool = max_pool<T>,
     .average_pool = average_pool<T>,
     .scatter = scatter<T>,
