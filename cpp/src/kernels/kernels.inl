@@ -20,6 +20,7 @@ inline constexpr int kVectorRegisters = POCKETCNN_VECTOR_REGISTERS;
 // simd.h comes first: the others are written in its vocabulary.
 #include "kernels/elementwise.inl"
 #include "kernels/exponential.inl"
+#include "kernels/few_rows.inl"
 #include "kernels/optimizer.inl"
 #include "kernels/packing.inl"
 #include "kernels/pool.inl"
@@ -38,6 +39,8 @@ constexpr Kernels<T> kKernels = {
     .sum = sum<T>,
     .relu = relu<T>,
     .relu_grad = relu_grad<T>,
+    .few_rows_dots = few_rows_dots<T>,
+    .few_rows_sums = few_rows_sums<T>,
     .sigmoid = sigmoid<T>,
     .sigmoid_grad = sigmoid_grad<T>,
     .tanh = tanh<T>,
