@@ -1,7 +1,5 @@
 #include <pocketcnn/activation.h>
 
-#include <cmath>
-
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 
@@ -10,26 +8,20 @@ namespace {
 
 constexpr index_t kGrain = 1 << 14;
 /// What an exponential costs beside a copied element.
-constexpr double kTranscendental = 16;
+constexpr double kTranscendental = 4;
 
-/// exp is taken of a negative number only, so it cannot overflow.
+/// A kernel over ranges of flat arrays.
 template <typename T>
-T sigmoid(T x) {
-    const T e = std::exp(-std::abs(x));
-    return (x < 0 ? e : T{1}) / (T{1} + e);
+void map(void (*kernel)(index_t, const T*, T*), const T* x, T* y, index_t size, double cost) {
+    parallel_ranges(size, kGrain, cost,
+                    [&](index_t begin, index_t end) { kernel(end - begin, x + begin, y + begin); });
 }
 
-template <typename T, typename F>
-void map(const T* x, T* y, index_t size, double cost, F&& f) {
-    parallel_ranges(size, kGrain, cost, [&](index_t begin, index_t end) {
-        for (index_t i = begin; i < end; ++i) y[i] = f(x[i]);
-    });
-}
-
-template <typename T, typename F>
-void map(const T* dy, const T* y, T* dx, index_t size, F&& f) {
+template <typename T>
+void map(void (*kernel)(index_t, const T*, const T*, T*), const T* dy, const T* y, T* dx,
+         index_t size) {
     parallel_ranges(size, kGrain, 1, [&](index_t begin, index_t end) {
-        for (index_t i = begin; i < end; ++i) dx[i] = dy[i] * f(y[i]);
+        kernel(end - begin, dy + begin, y + begin, dx + begin);
     });
 }
 
@@ -37,39 +29,27 @@ void map(const T* dy, const T* y, T* dx, index_t size, F&& f) {
 
 template <typename T>
 void activate(Activation f, const T* x, T* y, index_t size) {
+    const Kernels<T>& kernel = kernels<T>();
     switch (f) {
-        case Activation::relu: {
-            const Kernels<T>& kernel = kernels<T>();
-            parallel_ranges(size, kGrain, 1, [&](index_t begin, index_t end) {
-                kernel.relu(end - begin, x + begin, y + begin);
-            });
-            break;
-        }
+        case Activation::relu:
+            return map(kernel.relu, x, y, size, 1);
         case Activation::sigmoid:
-            map(x, y, size, kTranscendental, [](T v) { return sigmoid(v); });
-            break;
+            return map(kernel.sigmoid, x, y, size, kTranscendental);
         case Activation::tanh:
-            map(x, y, size, kTranscendental, [](T v) { return std::tanh(v); });
-            break;
+            return map(kernel.tanh, x, y, size, kTranscendental);
     }
 }
 
 template <typename T>
 void activate_grad(Activation f, const T* dy, const T* y, T* dx, index_t size) {
+    const Kernels<T>& kernel = kernels<T>();
     switch (f) {
-        case Activation::relu: {
-            const Kernels<T>& kernel = kernels<T>();
-            parallel_ranges(size, kGrain, 1, [&](index_t begin, index_t end) {
-                kernel.relu_grad(end - begin, dy + begin, y + begin, dx + begin);
-            });
-            break;
-        }
+        case Activation::relu:
+            return map(kernel.relu_grad, dy, y, dx, size);
         case Activation::sigmoid:
-            map(dy, y, dx, size, [](T v) { return v * (T{1} - v); });
-            break;
+            return map(kernel.sigmoid_grad, dy, y, dx, size);
         case Activation::tanh:
-            map(dy, y, dx, size, [](T v) { return T{1} - v * v; });
-            break;
+            return map(kernel.tanh_grad, dy, y, dx, size);
     }
 }
 

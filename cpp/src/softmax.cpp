@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "runtime/isa.h"
 #include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
 
@@ -12,66 +13,81 @@ namespace pocketcnn {
 namespace {
 
 /// What an exponential costs beside a copied element.
-constexpr double kTranscendental = 16;
+constexpr double kTranscendental = 4;
+/// Elements of a task; also the most columns that are taken together where the axis is not the
+/// last one: a few rows of 4 KiB of each array then stay in the first cache.
+constexpr index_t kGrain = 1 << 12;
+constexpr index_t kColumns = 1024;
 
-/// One vector along the normalised axis.
-template <typename T>
-struct Strided {
-    T* data;
-    index_t stride;
-    T& operator[](index_t i) const { return data[i * stride]; }
-};
+double size_of(const AxisShape& shape) {
+    return static_cast<double>(shape.outer * shape.inner) * static_cast<double>(shape.classes);
+}
 
-/// Runs body(offset of the first element) for every vector along the axis.
+/// Runs body(offset of the row) for every row of an array whose last axis is normalised.
 template <typename Body>
-void for_vectors(const AxisShape& shape, Body&& body) {
-    if (shape.classes == 0) return;
-    const double work = kTranscendental * static_cast<double>(shape.outer * shape.inner) *
-                        static_cast<double>(shape.classes);
-    parallel_for(shape.outer, work, [&](index_t o) {
-        for (index_t i = 0; i < shape.inner; ++i) {
-            body(o * shape.classes * shape.inner + i);
-        }
+void for_rows(const AxisShape& shape, Body&& body) {
+    const index_t grain = std::max<index_t>(1, kGrain / shape.classes);
+    parallel_ranges(shape.outer, grain, kTranscendental * static_cast<double>(shape.classes),
+                    [&](index_t row, index_t end) {
+                        for (; row < end; ++row) body(row * shape.classes);
+                    });
+}
+
+/// Runs body(offset of the first element, columns, scratch for an element and for a sum a column)
+/// for blocks of columns of an array that is normalised along an axis other than its last; elements
+/// of one column are shape.inner apart.
+template <typename T, typename Body>
+void for_columns(const AxisShape& shape, Body&& body) {
+    const index_t blocks = ceil_div(shape.inner, kColumns);
+    parallel_for(shape.outer * blocks, kTranscendental * size_of(shape), [&](index_t i) {
+        const Buffer<T> elements(kColumns);
+        const Buffer<double> sums(kColumns);
+        const index_t column = i % blocks * kColumns;
+        body(i / blocks * shape.classes * shape.inner + column,
+             std::min(kColumns, shape.inner - column), elements.data(), sums.data());
     });
 }
 
-/// The largest element (NaN where there is one, so that it spreads) and the logarithm of the sum
-/// of exponentials relative to it.
+/// y = exp(x - largest), and the largest element and the sum of y for each column. NaN spreads.
 template <typename T>
-struct LogSum {
-    T largest;
-    double log_sum;
-};
-
-template <typename T>
-LogSum<T> log_sum_exp(Strided<const T> x, index_t classes) {
-    T largest = x[0];
-    for (index_t k = 1; k < classes; ++k) {
-        if (!(x[k] <= largest) && largest == largest) largest = x[k];
+void exp_columns(const Kernels<T>& kernel, const AxisShape& shape, const T* x, index_t columns,
+                 T* y, T* largest, double* sum) {
+    std::copy_n(x, columns, largest);
+    for (index_t k = 1; k < shape.classes; ++k) {
+        const T* row = x + k * shape.inner;
+        for (index_t i = 0; i < columns; ++i) {
+            const bool keep = (row[i] <= largest[i]) | (largest[i] != largest[i]);
+            largest[i] = keep ? largest[i] : row[i];
+        }
     }
-    double sum = 0;
-    for (index_t k = 0; k < classes; ++k) sum += static_cast<double>(std::exp(x[k] - largest));
-    return {largest, std::log(sum)};
+    std::fill_n(sum, columns, 0.0);
+    for (index_t k = 0; k < shape.classes; ++k) {
+        const T* row = x + k * shape.inner;
+        T* out = y + k * shape.inner;
+        for (index_t i = 0; i < columns; ++i) out[i] = row[i] - largest[i];
+        kernel.exp(columns, out, out);
+        for (index_t i = 0; i < columns; ++i) sum[i] += static_cast<double>(out[i]);
+    }
 }
 
 /// Loss of one row and its gradient times `scale`. target(k) is class k's weight.
 template <typename T, typename Target>
-double row_cross_entropy(const T* logits, index_t classes, const Target& target, double scale,
-                         T* dlogits) {
-    const LogSum<T> sum = log_sum_exp<T>({logits, 1}, classes);
+double row_cross_entropy(const Kernels<T>& kernel, const T* logits, index_t classes,
+                         const Target& target, double scale, T* dlogits) {
+    const T largest = kernel.largest(classes, logits);
+    kernel.exp_minus(classes, logits, largest, dlogits);
+    const double sum = kernel.sum(classes, dlogits), log_sum = std::log(sum);
     double loss = 0, weight = 0;
     for (index_t k = 0; k < classes; ++k) {
-        const double log_probability = static_cast<double>(logits[k] - sum.largest) - sum.log_sum;
         const double wanted = target(k);
-        // A class that nobody wants costs nothing, even at probability zero (log 0).
-        if (wanted != 0) loss -= wanted * log_probability;
         weight += wanted;
+        // A class that nobody wants costs nothing, even at probability zero (log 0).
+        if (wanted == 0) continue;
+        loss -= wanted * (static_cast<double>(logits[k] - largest) - log_sum);
     }
+    const double share = weight / sum;
     for (index_t k = 0; k < classes; ++k) {
-        const double log_probability = static_cast<double>(logits[k] - sum.largest) - sum.log_sum;
-        dlogits[k] = static_cast<T>(
-            scale *
-            (weight * static_cast<double>(std::exp(static_cast<T>(log_probability))) - target(k)));
+        dlogits[k] = static_cast<T>(scale * (share * static_cast<double>(dlogits[k]) - target(k)));
     }
     return loss;
 }
@@ -81,18 +97,15 @@ double mean_cross_entropy(MatrixView<const T> logits, const RowTarget& row_targe
     if (logits.rows < 1 || logits.cols < 1) {
         throw std::invalid_argument("logits is empty: a mean over no rows is undefined");
     }
-    constexpr index_t grain = 32;
+    const Kernels<T>& kernel = kernels<T>();
     const double scale = 1.0 / static_cast<double>(logits.rows);
     const Buffer<double> losses(logits.rows);
-    parallel_ranges(logits.rows, grain, kTranscendental * static_cast<double>(logits.cols),
-                    [&](index_t begin, index_t end) {
-                        for (index_t row = begin; row < end; ++row) {
-                            losses[row] = row_cross_entropy(
-                                logits.data + row * logits.cols, logits.cols,
-                                [&](index_t k) { return row_target(row, k); }, scale,
-                                dlogits + row * logits.cols);
-                        }
-                    });
+    for_rows({logits.rows, logits.cols, 1}, [&](index_t at) {
+        const index_t row = at / logits.cols;
+        losses[row] = row_cross_entropy(
+            kernel, logits.data + at, logits.cols, [&](index_t k) { return row_target(row, k); },
+            scale, dlogits + at);
+    });
     double total = 0;
     for (index_t row = 0; row < logits.rows; ++row) total += losses[row];
     return total * scale;
@@ -102,46 +115,109 @@ double mean_cross_entropy(MatrixView<const T> logits, const RowTarget& row_targe
 
 template <typename T>
 void softmax(const T* x, const AxisShape& shape, T* y) {
-    for_vectors(shape, [&](index_t at) {
-        const Strided<const T> from{x + at, shape.inner};
-        const Strided<T> to{y + at, shape.inner};
-        const LogSum<T> sum = log_sum_exp(from, shape.classes);
-        const T scale = static_cast<T>(std::exp(-sum.log_sum));
-        for (index_t k = 0; k < shape.classes; ++k) to[k] = std::exp(from[k] - sum.largest) * scale;
+    const Kernels<T>& kernel = kernels<T>();
+    const index_t classes = shape.classes, inner = shape.inner;
+    if (size_of(shape) == 0) return;
+    if (inner == 1) {
+        for_rows(shape, [&](index_t at) {
+            T* out = y + at;
+            kernel.exp_minus(classes, x + at, kernel.largest(classes, x + at), out);
+            const T scale = static_cast<T>(1 / kernel.sum(classes, out));
+            for (index_t k = 0; k < classes; ++k) out[k] *= scale;
+        });
+        return;
+    }
+    for_columns<T>(shape, [&](index_t at, index_t columns, T* largest, double* sum) {
+        exp_columns(kernel, shape, x + at, columns, y + at, largest, sum);
+        T* scale = largest;
+        for (index_t i = 0; i < columns; ++i) scale[i] = static_cast<T>(1 / sum[i]);
+        for (index_t k = 0; k < classes; ++k) {
+            T* out = y + at + k * inner;
+            for (index_t i = 0; i < columns; ++i) out[i] *= scale[i];
+        }
     });
 }
 
 template <typename T>
 void log_softmax(const T* x, const AxisShape& shape, T* y) {
-    for_vectors(shape, [&](index_t at) {
-        const Strided<const T> from{x + at, shape.inner};
-        const Strided<T> to{y + at, shape.inner};
-        const LogSum<T> sum = log_sum_exp(from, shape.classes);
-        const T log_sum = static_cast<T>(sum.log_sum);
-        for (index_t k = 0; k < shape.classes; ++k) to[k] = from[k] - sum.largest - log_sum;
+    const Kernels<T>& kernel = kernels<T>();
+    const index_t classes = shape.classes, inner = shape.inner;
+    if (size_of(shape) == 0) return;
+    if (inner == 1) {
+        for_rows(shape, [&](index_t at) {
+            T* out = y + at;
+            const T largest = kernel.largest(classes, x + at);
+            kernel.exp_minus(classes, x + at, largest, out);
+            const T log_sum = static_cast<T>(std::log(kernel.sum(classes, out)));
+            for (index_t k = 0; k < classes; ++k) out[k] = x[at + k] - largest - log_sum;
+        });
+        return;
+    }
+    for_columns<T>(shape, [&](index_t at, index_t columns, T* largest, double* sum) {
+        exp_columns(kernel, shape, x + at, columns, y + at, largest, sum);
+        for (index_t i = 0; i < columns; ++i) sum[i] = std::log(sum[i]);
+        for (index_t k = 0; k < classes; ++k) {
+            const T* from = x + at + k * inner;
+            T* out = y + at + k * inner;
+            for (index_t i = 0; i < columns; ++i) {
+                out[i] = from[i] - largest[i] - static_cast<T>(sum[i]);
+            }
+        }
     });
 }
 
 template <typename T>
 void softmax_grad(const T* dy, const T* y, const AxisShape& shape, T* dx) {
-    for_vectors(shape, [&](index_t at) {
-        const Strided<const T> g{dy + at, shape.inner}, out{y + at, shape.inner};
-        const Strided<T> to{dx + at, shape.inner};
-        double dot = 0;
-        for (index_t k = 0; k < shape.classes; ++k) dot += static_cast<double>(g[k] * out[k]);
-        for (index_t k = 0; k < shape.classes; ++k) to[k] = out[k] * (g[k] - static_cast<T>(dot));
+    const Kernels<T>& kernel = kernels<T>();
+    const index_t classes = shape.classes, inner = shape.inner;
+    if (size_of(shape) == 0) return;
+    if (inner == 1) {
+        for_rows(shape, [&](index_t at) {
+            const T mean = static_cast<T>(kernel.dot(classes, dy + at, y + at));
+            for (index_t k = at; k < at + classes; ++k) dx[k] = y[k] * (dy[k] - mean);
+        });
+        return;
+    }
+    for_columns<T>(shape, [&](index_t at, index_t columns, T* mean, double* sum) {
+        std::fill_n(sum, columns, 0.0);
+        for (index_t k = 0; k < classes; ++k) {
+            const T *g = dy + at + k * inner, *out = y + at + k * inner;
+            for (index_t i = 0; i < columns; ++i) sum[i] += static_cast<double>(g[i] * out[i]);
+        }
+        for (index_t i = 0; i < columns; ++i) mean[i] = static_cast<T>(sum[i]);
+        for (index_t k = 0; k < classes; ++k) {
+            const T *g = dy + at + k * inner, *out = y + at + k * inner;
+            T* to = dx + at + k * inner;
+            for (index_t i = 0; i < columns; ++i) to[i] = out[i] * (g[i] - mean[i]);
+        }
     });
 }
 
 template <typename T>
 void log_softmax_grad(const T* dy, const T* y, const AxisShape& shape, T* dx) {
-    for_vectors(shape, [&](index_t at) {
-        const Strided<const T> g{dy + at, shape.inner}, out{y + at, shape.inner};
-        const Strided<T> to{dx + at, shape.inner};
-        double total = 0;
-        for (index_t k = 0; k < shape.classes; ++k) total += static_cast<double>(g[k]);
-        for (index_t k = 0; k < shape.classes; ++k) {
-            to[k] = g[k] - std::exp(out[k]) * static_cast<T>(total);
+    const Kernels<T>& kernel = kernels<T>();
+    const index_t classes = shape.classes, inner = shape.inner;
+    if (size_of(shape) == 0) return;
+    if (inner == 1) {
+        for_rows(shape, [&](index_t at) {
+            const T total = static_cast<T>(kernel.sum(classes, dy + at));
+            kernel.exp(classes, y + at, dx + at);
+            for (index_t k = at; k < at + classes; ++k) dx[k] = dy[k] - dx[k] * total;
+        });
+        return;
+    }
+    for_columns<T>(shape, [&](index_t at, index_t columns, T* total, double* sum) {
+        std::fill_n(sum, columns, 0.0);
+        for (index_t k = 0; k < classes; ++k) {
+            const T* g = dy + at + k * inner;
+            for (index_t i = 0; i < columns; ++i) sum[i] += static_cast<double>(g[i]);
+        }
+        for (index_t i = 0; i < columns; ++i) total[i] = static_cast<T>(sum[i]);
+        for (index_t k = 0; k < classes; ++k) {
+            const T* g = dy + at + k * inner;
+            T* to = dx + at + k * inner;
+            kernel.exp(columns, y + at + k * inner, to);
+            for (index_t i = 0; i < columns; ++i) to[i] = g[i] - to[i] * total[i];
         }
     });
 }

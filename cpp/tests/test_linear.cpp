@@ -107,6 +107,17 @@ TEST_P(LinearTest, SlicesOfTheDepth) {
     }
 }
 
+/// Few rows take a way of their own: rows of weights that a vector divides, or not, and more
+/// columns than one task has.
+TEST_P(LinearTest, FewRows) {
+    for (index_t n = 1; n <= 8; ++n) {
+        for (const index_t in : {31, 64, 1027}) {
+            check_layer<float>(n, in, 19, kEdges[n % 2]);
+            check_layer<double>(n, in, 6, kEdges[n % 2]);
+        }
+    }
+}
+
 TEST_P(LinearTest, SharedByThreads) {
     check_layer<float>(37, 1025, 65, Edge::back);
     check_layer<double>(37, 1025, 65, Edge::back);

@@ -87,6 +87,38 @@ TEST_P(DilatedMaxPool2dTest, Gradient) {
     check_gradient(test_case());
 }
 
+/// Images whose rows of windows are shorter than a vector, as long, and a little longer, with the
+/// windows that have loops of their own and others; planes too few and too many for a task.
+class MaxPoolSizesTest : public IsaTest {};
+POCKETCNN_FOR_EVERY_ISA(MaxPoolSizesTest);
+
+TEST_P(MaxPoolSizesTest, RowsAroundVectors) {
+    Random random("rows around vectors");
+    for (index_t w = 3; w <= 70; ++w) {
+        const index_t kernel_h = 1 + random.below(3), kernel_w = 1 + random.below(3);
+        const Window2d window = {
+            kernel_h,
+            kernel_w,
+            1 + random.below(3),
+            1 + random.below(3),
+            random.below(kernel_h),
+            random.below(kernel_h),
+            random.below(kernel_w),
+            random.below(kernel_w),
+        };
+        const PoolCase c = {"rows",
+                            {1 + random.below(3), 1 + random.below(4), 3 + random.below(9), w},
+                            {window, random.below(2) == 1}};
+        SCOPED_TRACE("width " + std::to_string(w));
+        for (const Edge edge : kEdges) {
+            check_forward<float>(c, Content::ties, edge);
+            check_forward<float>(c, Content::nan, edge);
+            check_forward<double>(c, Content::random, edge);
+        }
+        check_gradient(c);
+    }
+}
+
 TEST(MaxPool2d, GradientRefusesIndicesOutsideThePlane) {
     const Shape4 x = {1, 1, 4, 4}, y = {1, 1, 2, 2};
     const Guarded<float> dx(x.size());

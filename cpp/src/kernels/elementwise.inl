@@ -34,3 +34,13 @@ template <typename T>
 void relu_grad(index_t size, const T* dy, const T* y, T* dx) {
     for (index_t i = 0; i < size; ++i) dx[i] = y[i] > 0 ? dy[i] : T{0};
 }
+
+template <typename T>
+void sigmoid_grad(index_t size, const T* dy, const T* y, T* dx) {
+    for (index_t i = 0; i < size; ++i) dx[i] = dy[i] * (y[i] * (T{1} - y[i]));
+}
+
+template <typename T>
+void tanh_grad(index_t size, const T* dy, const T* y, T* dx) {
+    for (index_t i = 0; i < size; ++i) dx[i] = dy[i] * (T{1} - y[i] * y[i]);
+}

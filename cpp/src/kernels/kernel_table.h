@@ -131,6 +131,27 @@ struct Kernels {
     void (*relu)(index_t size, const T* x, T* y);
     void (*relu_grad)(index_t size, const T* dy, const T* y, T* dx);
 
+    /// y[r * y_stride + c] = bias[c] + the dot product of row r of x with row c of w, both rows
+    /// `depth` long; bias may be null.
+    void (*few_rows_dots)(index_t rows, index_t cols, index_t depth, const T* x, const T* w,
+                          const T* bias, T* y, index_t y_stride);
+    /// y[r * stride + c] = sum over k of x[r * depth + k] * w[k * stride + c], c < cols.
+    void (*few_rows_sums)(index_t rows, index_t cols, index_t depth, const T* x, const T* w,
+                          index_t stride, T* y);
+
+    void (*sigmoid)(index_t size, const T* x, T* y);
+    void (*sigmoid_grad)(index_t size, const T* dy, const T* y, T* dx);
+    void (*tanh)(index_t size, const T* x, T* y);
+    void (*tanh_grad)(index_t size, const T* dy, const T* y, T* dx);
+
+    void (*exp)(index_t size, const T* x, T* y);
+    /// y[i] = exp(x[i] - shift)
+    void (*exp_minus)(index_t size, const T* x, T shift, T* y);
+    /// The largest element, NaN where there is one; size is at least 1.
+    T (*largest)(index_t size, const T* x);
+    /// The sum of x[i] * y[i], accumulated like sum.
+    double (*dot)(index_t size, const T* x, const T* y);
+
     /// The first maximum (or first NaN) of each window and its place: x is the first window's
     /// first tap, whose own place is `place`.
     void (*max_pool)(const PoolBlock& block, const T* x, index_t place, T* y, index_t* argmax);

@@ -22,6 +22,8 @@ inline constexpr int kVectorRegisters = POCKETCNN_VECTOR_REGISTERS;
 // direct.inl ends its rows with rows.inl's copies.
 #include "kernels/direct.inl"
 #include "kernels/elementwise.inl"
+#include "kernels/exponential.inl"
+#include "kernels/few_rows.inl"
 #include "kernels/optimizer.inl"
 #include "kernels/packing.inl"
 #include "kernels/pool.inl"
@@ -49,6 +51,16 @@ constexpr Kernels<T> kKernels = {
     .sum = sum<T>,
     .relu = relu<T>,
     .relu_grad = relu_grad<T>,
+    .few_rows_dots = few_rows_dots<T>,
+    .few_rows_sums = few_rows_sums<T>,
+    .sigmoid = sigmoid<T>,
+    .sigmoid_grad = sigmoid_grad<T>,
+    .tanh = tanh<T>,
+    .tanh_grad = tanh_grad<T>,
+    .exp = exp<T>,
+    .exp_minus = exp_minus<T>,
+    .largest = largest<T>,
+    .dot = dot<T>,
     .max_pool = max_pool<T>,
     .average_pool = average_pool<T>,
     .scatter = scatter<T>,

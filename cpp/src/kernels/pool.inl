@@ -121,7 +121,7 @@ inline void for_tiles(const PoolBlock block, const Body body) {
     if constexpr (Bytes > kLeastBytes) {
         if (block.count <= lanes / 2) return for_tiles<T, Bytes / 2, Stride, Taps>(block, body);
     }
-    const index_t free = block.count == 1 ? 0 : free_rows(block, lanes);
+    const index_t free = free_rows(block, lanes);
     for (index_t row = 0; row < free; ++row) {
         for (index_t i = 0; i < block.count; i += lanes) {
             const T* x = body.x + row * block.row_step + i * block.stride;
@@ -140,6 +140,13 @@ inline void for_tiles(const PoolBlock block, const Body body) {
 /// The common strides and kernel widths have loops of their own; Taps 0 stands for any width.
 template <typename T, typename Body>
 inline void for_tiles(const PoolBlock& block, const Body& body) {
+    // Columns on an edge of the image, above all.
+    if (block.count < Pack<T, kLeastBytes>::lanes && block.count < 3) {
+        for (index_t row = 0; row < block.rows; ++row) {
+            for (index_t i = 0; i < block.count; ++i) body.window(row, i);
+        }
+        return;
+    }
     const bool adjacent = block.step_x == 1;
     if (block.stride == 2 && block.taps_x == 2 && adjacent) {
         for_tiles<T, kVectorBytes, 2, 2>(block, body);
@@ -218,7 +225,7 @@ struct MaxPoolBlock {
         P::store_places(place + first, stride, best.where, argmax + at);
     }
 
-    void window(index_t row, index_t window) const {
+    [[gnu::always_inline]] void window(index_t row, index_t window) const {
         const index_t first = row * block.row_step + window * block.stride;
         T best = x[first];
         index_t where = first;
@@ -277,7 +284,7 @@ struct AveragePoolBlock {
         P::store(y + row * block.y_step + window, sum / divisor);
     }
 
-    void window(index_t row, index_t window) const {
+    [[gnu::always_inline]] void window(index_t row, index_t window) const {
         const T* from = x + row * block.row_step + window * block.stride;
         T total = 0;
         for (index_t ky = 0; ky < block.taps_y; ++ky, from += block.step_y) {
@@ -410,25 +417,23 @@ inline void spread_row(const AveragePlane<T>& plane, bool free, const T* shares,
 
 template <typename T, int Stride, int Taps>
 void average_pool_grad(const AveragePlane<T> plane, const T* dy, T* dx) {
-    index_t first_before = -1, last_before = -1;
+    const index_t covering = (plane.cols - 1 + plane.pad_x) / plane.stride_x + 1;
+    index_t first = 0, end = 0;
     for (index_t row = 0; row < plane.rows; ++row, dx += plane.cols) {
-        // The output rows whose windows [oy * stride - pad, + taps) hold this one.
+        // The output rows [first, end) have windows [oy * stride - pad, + taps) that hold this one.
         const index_t at = row + plane.pad_y;
-        const index_t first = at < plane.taps_y ? 0 : (at - plane.taps_y) / plane.stride_y + 1;
-        const index_t end = at / plane.stride_y + 1;
-        const index_t last = end < plane.out_rows ? end : plane.out_rows;
-        if (first != first_before || last != last_before) {
-            for (index_t oy = first; oy < last; ++oy) {
+        bool changed = row == 0;
+        for (; first * plane.stride_y + plane.taps_y <= at; ++first) changed = true;
+        for (; end < plane.out_rows && end * plane.stride_y <= at; ++end) changed = true;
+        if (changed) {
+            for (index_t oy = first; oy < end; ++oy) {
                 const bool free = (oy + 1) * plane.out_cols + kPackSlack <= plane.dy_room;
                 add_shares(plane.out_cols, free, oy > first, dy + oy * plane.out_cols,
                            plane.row_lengths[oy], plane.col_lengths, plane.shares);
             }
             // What stands behind the last window: nothing, or what whole vectors left there.
-            const index_t windows = first < last ? plane.out_cols : 0;
-            const index_t covering = (plane.cols - 1 + plane.pad_x) / plane.stride_x + 1;
+            const index_t windows = first < end ? plane.out_cols : 0;
             for (index_t i = windows; i < covering; ++i) plane.shares[i] = 0;
-            first_before = first;
-            last_before = last;
         }
         const bool free = (row + 1) * plane.cols + kPackSlack <= plane.dx_room;
         prefetch<1>(dx, kReadAhead, plane.cols * index_t{sizeof(T)});
