@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pocketcnn import _core
-from pocketcnn import functional as F
 
 from benchmarks.shapes import CONVOLUTIONS, Conv
+from pocketcnn import _core
+from pocketcnn import functional as F
 
 Array: TypeAlias = NDArray[Any]
 Dtype: TypeAlias = np.dtype[Any]
@@ -60,7 +61,7 @@ def _in_layouts(call: Callable[..., Any], *arrays: Array) -> dict[str, Call]:
     bound: dict[str, Call] = {}
     for name, layout in _LAYOUTS.items():
         tensors = [torch.from_numpy(a).contiguous(memory_format=layout) for a in arrays]
-        bound[name] = lambda tensors=tensors: call(*tensors)
+        bound[name] = partial(call, *tensors)
     return bound
 
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pocketcnn as pc
 import torch
 from numpy.typing import NDArray
 
+import pocketcnn as pc
 from benchmarks.layer_cases import Case, Task, cases
 from benchmarks.machine import Machine
 from benchmarks.options import Options

@@ -13,8 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
-import pocketcnn as pc
 
+import pocketcnn as pc
 from benchmarks.options import Options
 
 _SOURCE = Path(__file__).parent.parent / "cpp" / "bench" / "fma_peak.cpp"

@@ -77,11 +77,18 @@ def _conv(
     groups: int = 1,
     algorithm: str = "auto",
 ) -> Conv:
-    pairs = map(_pair, (size, kernel, stride, padding, dilation))
-    height_width, window, step, border, spread = pairs
     return Conv(
-        *(group, batch, channels, height_width, filters),
-        *(window, step, border, spread, groups, algorithm),
+        group=group,
+        batch=batch,
+        channels=channels,
+        size=_pair(size),
+        filters=filters,
+        kernel=_pair(kernel),
+        stride=_pair(stride),
+        padding=_pair(padding),
+        dilation=_pair(dilation),
+        groups=groups,
+        algorithm=algorithm,
     )
 
 

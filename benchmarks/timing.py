@@ -69,7 +69,6 @@ def burst(function: Callable[[], object], seconds: float, wake: bool) -> list[fl
     """Time single calls until `seconds` are over, at least one; with `wake` after one more."""
     clock = time.perf_counter
     times: list[float] = []
-    gc.collect()
     gc.disable()
     try:
         if wake:
