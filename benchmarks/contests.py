@@ -102,7 +102,7 @@ def race(
             remotes[name] = stack.enter_context(Remote(peer.builder, own))
         _require_equal(ours, remotes)
         contestants: Sequence[Remote] = [ours, *remotes.values()]
-        mine, *theirs = alternate(contestants, options.seconds, options.alternations)
+        mine, *theirs = alternate(contestants, options.pace)
     return mine, dict(zip(remotes, theirs, strict=True))
 
 

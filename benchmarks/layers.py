@@ -46,7 +46,7 @@ def _race(case: Case, step: str, task: Task, options: Options) -> Race:
     for variant, peer in task.peers.items():
         _require_equal(f"{case.name} {step}, {variant}", ours, peer(), options.dtype)
     contestants = [Local(task.ours), *map(Local, task.peers.values())]
-    mine, *theirs = alternate(contestants, options.seconds, options.alternations)
+    mine, *theirs = alternate(contestants, options.pace)
     return Race(
         group=case.group,
         name=case.name,

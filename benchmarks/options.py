@@ -13,6 +13,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.timing import CLOCKS, Pace
+
 COMMANDS = {
     "layers": "every layer and pass by itself, against PyTorch",
     "networks": "whole training steps, against PyTorch, Keras and the book's NumPy",
@@ -56,9 +58,15 @@ class Options:
     isa: str | None
     seconds: float
     alternations: int
+    clock: str
     output: Path
     markdown: Path | None
     wheel: Path | None
+
+    @property
+    def pace(self) -> Pace:
+        """How races are run."""
+        return Pace(self.seconds, self.alternations, self.clock)
 
     def wants(self, *words: str) -> bool:
         """Whether ``--filter`` is found in the words, put together with spaces."""
@@ -96,6 +104,12 @@ def parse(arguments: list[str]) -> Options:
         type=_positive,
         default=15,
         help="how often each has its turn (default: 15; fewer for a quick look only)",
+    )
+    add(
+        "--clock",
+        choices=tuple(CLOCKS),
+        default="wall",
+        help="cpu: processor time, for one thread on a machine that has other work",
     )
     add(
         "--output",

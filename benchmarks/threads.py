@@ -72,7 +72,7 @@ def _add_scaling(table: Table, case: Case, step: str, task: Task, options: Optio
 
     everyone = [*contestants(1), *contestants(options.threads)]
     with torch.inference_mode():
-        times = alternate(everyone, options.seconds, options.alternations)
+        times = alternate(everyone, options.pace)
     _set_threads(options.threads)
     half = len(times) // 2
     one, many = times[:half], times[half:]
@@ -120,7 +120,7 @@ def _batch_table(title: str, make: _MakeContestants, options: Options) -> Table:
     table = Table(title, columns, rows=[])
     for batch in _BATCHES:
         print(f"  {title}: {batch}", flush=True)
-        ours, *theirs = alternate(make(batch, options), options.seconds, options.alternations)
+        ours, *theirs = alternate(make(batch, options), options.pace)
         mine, other = ours.minimum, min(time.minimum for time in theirs)
         cells: list[Cell] = []
         for seconds in (mine, other):
@@ -165,9 +165,9 @@ def _busy(options: Options) -> list[Table]:
     seconds = max(options.seconds, _BUSY_SECONDS)
     with ExitStack() as stack:
         remotes = [stack.enter_context(Remote(*arguments)) for arguments in runs.values()]
-        idle = alternate(remotes, options.seconds, options.alternations)
+        idle = alternate(remotes, options.pace)
         with _one_core_taken():
-            taken = alternate(remotes, seconds, options.alternations)
+            taken = alternate(remotes, replace(options.pace, seconds=seconds))
     return [_busy_table(title, list(runs), idle, taken)]
 
 

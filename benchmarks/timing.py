@@ -34,10 +34,32 @@ class Timing:
         return cls(min(times), statistics.median(times), statistics.fmean(times), len(times))
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How a race is run.
+
+    Attributes
+    ----------
+    seconds : float
+        To be shared by all bursts.
+    alternations : int
+        Bursts of each contestant.
+    clock : str
+        A key of `CLOCKS`.
+    """
+
+    seconds: float
+    alternations: int
+    clock: str = "wall"
+
+
+CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
+
+
 class Contestant(Protocol):
     """What can be timed: a function here or one in another process."""
 
-    def burst(self, seconds: float, wake: bool) -> list[float]:
+    def burst(self, seconds: float, wake: bool, clock: str) -> list[float]:
         """Call repeatedly, as :func:`burst` does; return each call's seconds."""
 
 
@@ -58,58 +80,56 @@ class Local:
         self.function = function
         self.prepare = prepare
 
-    def burst(self, seconds: float, wake: bool) -> list[float]:
+    def burst(self, seconds: float, wake: bool, clock: str) -> list[float]:
         """Prepare, then call repeatedly, as :func:`burst` does."""
         if self.prepare is not None:
             self.prepare()
-        return burst(self.function, seconds, wake)
+        return burst(self.function, seconds, wake, clock)
 
 
-def burst(function: Callable[[], object], seconds: float, wake: bool) -> list[float]:
+def burst(function: Callable[[], object], seconds: float, wake: bool, clock: str) -> list[float]:
     """Time single calls until `seconds` are over, at least one; with `wake` after one more."""
-    clock = time.perf_counter
+    now = CLOCKS[clock]
     times: list[float] = []
     gc.disable()
     try:
         if wake:
             function()
-        stop = clock()
+        stop = now()
         end = stop + seconds
         while not times or stop < end:
-            start = clock()
+            start = now()
             function()
-            stop = clock()
+            stop = now()
             times.append(stop - start)
     finally:
         gc.enable()
     return times
 
 
-def alternate(contestants: Sequence[Contestant], seconds: float, alternations: int) -> list[Timing]:
-    """Give each contestant its burst in turn, `alternations` times, after a warm-up.
+def alternate(contestants: Sequence[Contestant], pace: Pace) -> list[Timing]:
+    """Give each contestant its bursts in turn, after a warm-up.
 
     Parameters
     ----------
     contestants : sequence of Contestant
-    seconds : float
-        To be shared by all bursts.
-    alternations : int
+    pace : Pace
 
     Returns
     -------
     list of Timing
         In the order of the contestants, over all calls of all bursts.
     """
-    share = seconds / (alternations * len(contestants))
+    share = pace.seconds / (pace.alternations * len(contestants))
     fastest = [min(_warm_up(contestant)) for contestant in contestants]
     times: list[list[float]] = [[] for _ in contestants]
-    for _ in range(alternations):
+    for _ in range(pace.alternations):
         for contestant, least, mine in zip(contestants, fastest, times, strict=True):
             time.sleep(REST_SECONDS)
-            mine.extend(contestant.burst(share, least < _SHORT_SECONDS))
+            mine.extend(contestant.burst(share, least < _SHORT_SECONDS, pace.clock))
     return [Timing.of(mine) for mine in times]
 
 
 def _warm_up(contestant: Contestant) -> list[float]:
     time.sleep(REST_SECONDS)
-    return contestant.burst(_SHORT_SECONDS, True)
+    return contestant.burst(_SHORT_SECONDS, True, "wall")

@@ -1,7 +1,7 @@
 """A library in a process of its own, and the side that asks it for bursts.
 
 The child gets a builder and a network, then answers one line of JSON with another:
-``["burst", seconds, wake]`` with the calls' times, ``["logits"]`` with the scores,
+``["burst", seconds, wake, clock]`` with the calls' times, ``["logits"]`` with the scores,
 ``["memory"]`` with the peak of one call. `Remote` is the parent's side.
 """
 
@@ -67,9 +67,9 @@ class Remote:
             raise RuntimeError(f"{self.builder} failed:\n{written[-3000:].decode()}")
         return json.loads(answer)
 
-    def burst(self, seconds: float, wake: bool) -> list[float]:
+    def burst(self, seconds: float, wake: bool, clock: str) -> list[float]:
         """Let the child call repeatedly, as `benchmarks.timing.burst` does."""
-        times: list[float] = self.ask("burst", seconds, wake)
+        times: list[float] = self.ask("burst", seconds, wake, clock)
         return times
 
     def __enter__(self) -> Remote:
