@@ -189,7 +189,7 @@ void check_gradients(const AxisShape& shape) {
 TEST(Softmax, Gradients) {
     for_every_isa([] {
         for (const AxisShape& shape :
-             {AxisShape{1, 1, 1}, {3, 10, 1}, {2, 7, 5}, {1, 33, 4}, {40, 1000, 1}}) {
+             {AxisShape{1, 1, 1}, {3, 10, 1}, {2, 7, 5}, {1, 33, 4}, {150, 100, 1}}) {
             check_gradients<float>(shape);
             check_gradients<double>(shape);
         }
