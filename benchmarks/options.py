@@ -119,7 +119,10 @@ def parse(arguments: list[str]) -> Options:
     )
     add("--markdown", type=Path, help="put the tables into the command's place in this file")
     add("--wheel", type=Path, help="footprint: the wheel to weigh (default: build one)")
-    return Options(**vars(parser.parse_args(arguments)))
+    options = Options(**vars(parser.parse_args(arguments)))
+    if options.clock == "cpu" and options.threads > 1:
+        parser.error("--clock cpu adds the threads' times up: it needs --threads 1")
+    return options
 
 
 def restart_with_limits(options: Options) -> None:
