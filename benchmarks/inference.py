@@ -31,7 +31,6 @@ def _races(options: Options) -> Iterator[Race]:
             name = f"{title} ({batch})"
             if not options.wants(_GROUP, name):
                 continue
-            print(f"  {name}", flush=True)
             with with_weights(model, batch, options) as network:
                 ours, theirs = race("inference", network, peers, options)
             yield Race(_GROUP, name, "predict", ours, theirs, flop(network, training=False))

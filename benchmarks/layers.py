@@ -41,13 +41,11 @@ def _races(options: Options) -> Iterator[Race]:
 
 
 def _race(case: Case, step: str, task: Task, options: Options) -> Race:
-    print(f"  {case.group}: {case.name} {step}", end="", flush=True)
     ours = task.ours()
     for variant, peer in task.peers.items():
         _require_equal(f"{case.name} {step}, {variant}", ours, peer(), options.dtype)
     contestants = [Local(task.ours), *map(Local, task.peers.values())]
     mine, *theirs = alternate(contestants, options.pace)
-    print(f"  {min(time.minimum for time in theirs) / mine.minimum:.2f}", flush=True)
     return Race(
         group=case.group,
         name=case.name,

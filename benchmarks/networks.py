@@ -34,7 +34,6 @@ def _races(options: Options) -> Iterator[Race]:
         name = f"{TITLES[model]} ({count})"
         if not options.wants(_GROUP, name):
             continue
-        print(f"  {name}", flush=True)
         peers = TRAINING_PEERS | (_BOOK if with_numpy else {})
         with with_weights(model, batch, options) as network:
             ours, theirs = race("training", network, peers, options)

@@ -76,11 +76,19 @@ class Race:
         """The peers without their variants, in order."""
         return list(dict.fromkeys(key.split("/")[0] for key in self.peers))
 
+    def headline(self) -> str:
+        """The ratios alone, to be shown while others are still running."""
+        ratios = (
+            (name, self.best(name)[1].minimum / self.ours.minimum) for name in self.families()
+        )
+        return ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios)
+
 
 def race_tables(races: Iterable[Race], peak: float | None) -> list[Table]:
-    """One table a group of races; `peak` in GFLOP/s."""
+    """One table a group of races, told of as they come in; `peak` in GFLOP/s."""
     groups: dict[str, list[Race]] = {}
     for race in races:
+        print(f"  {race.group}: {race.name} {race.step}: {race.headline()}", flush=True)
         groups.setdefault(race.group, []).append(race)
     return [_race_table(group, members, peak) for group, members in groups.items()]
 

@@ -132,4 +132,4 @@ def alternate(contestants: Sequence[Contestant], pace: Pace) -> list[Timing]:
 
 def _warm_up(contestant: Contestant) -> list[float]:
     time.sleep(REST_SECONDS)
-    return contestant.burst(_SHORT_SECONDS, True, "wall")
+    return contestant.burst(_SHORT_SECONDS, False, "wall")
