@@ -3,7 +3,8 @@
 One session a question: ``lint`` (does it read well?), ``typing`` (do the annotations hold?),
 ``cpp`` (does the C++ library work by itself, on every instruction set of this machine?),
 ``tests`` (does the package work?), ``docs`` (does the documentation tell the truth?).
-Not in the default run: ``sanitize``, ``tidy``, and ``dev``, which prepares a working place.
+Not in the default run: ``sanitize``, ``tidy``, ``bench``, which measures pocketcnn beside its
+peers, and ``dev``, which prepares a working place.
 
 Test runners leave JUnit files in ``build/reports``; ``.ci/run`` counts them.
 """
@@ -162,6 +163,17 @@ def tidy(session: nox.Session) -> None:
     native(session, "cmake", "--preset", "dev", "--fresh")
     units = [n for n in cpp_sources() if n.startswith("cpp/src/") and n.endswith(".cpp")]
     session.run("clang-tidy", "--quiet", "-p", str(BUILD / "dev"), *(session.posargs or units))
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure beside PyTorch and others: ``-- layers --filter 3x3``; ``-- --help`` says all."""
+    install_wheel(session, "plot")
+    session.install("-r", str(ROOT / "benchmarks" / "requirements.txt"))
+    arguments = session.posargs or ["--help"]
+    if arguments[0] == "footprint":
+        arguments = [*arguments, "--wheel", str(wheel(session))]
+    session.run("python", "-m", "benchmarks", *arguments)
 
 
 @nox.session(default=False)

@@ -1,0 +1,151 @@
+"""The command line, and the environment that a run needs.
+
+Libraries read their limits when they are imported, so :func:`restart_with_limits` comes before
+any of them: this file imports nothing that computes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.timing import CLOCKS, Pace
+
+COMMANDS = {
+    "layers": "every layer and pass by itself, against PyTorch",
+    "networks": "whole training steps, against PyTorch, Keras and the book's NumPy",
+    "inference": "predictions, against PyTorch and ONNX Runtime",
+    "memory": "peak memory of a training step, in fresh processes",
+    "threads": "one thread against several, small and large batches, a busy machine",
+    "footprint": "size of the wheel and of what it brings, time to import",
+}
+ISAS = ("avx512", "avx2", "baseline")
+
+# What keeps each library to an instruction set. The machine's best needs nothing. ONNX Runtime
+# and TensorFlow's own kernels have no such switch.
+_LIMITS = {
+    "avx512": {"POCKETCNN_ISA": "avx512"},
+    "avx2": {
+        "POCKETCNN_ISA": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "OPENBLAS_CORETYPE": "Haswell",
+    },
+    "baseline": {
+        "POCKETCNN_ISA": "baseline",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "ATEN_CPU_CAPABILITY": "default",
+        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+        "OPENBLAS_CORETYPE": "Nehalem",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run was asked for."""
+
+    command: str
+    filter: re.Pattern[str]
+    batch: int | None
+    threads: int
+    dtype: str
+    isa: str | None
+    seconds: float
+    alternations: int
+    clock: str
+    output: Path
+    markdown: Path | None
+    wheel: Path | None
+
+    @property
+    def pace(self) -> Pace:
+        """How races are run."""
+        return Pace(self.seconds, self.alternations, self.clock)
+
+    def wants(self, *words: str) -> bool:
+        """Whether ``--filter`` is found in the words, put together with spaces."""
+        return self.filter.search(" ".join(words)) is not None
+
+
+def parse(arguments: list[str]) -> Options:
+    """Read the command line."""
+    listing = "\n".join(f"  {name:<10} {meaning}" for name, meaning in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=f"Measure pocketcnn beside its peers on this machine.\n\n{listing}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("command", choices=COMMANDS, metavar="command", help="one of the above")
+    add(
+        "--filter",
+        type=_pattern,
+        default=_pattern(""),
+        help="measure only where this regular expression is found in group, name and pass",
+    )
+    add("--batch", type=_positive, help="this batch size instead of each case's own")
+    add("--threads", type=_positive, default=2, help="of every library (default: 2)")
+    add("--dtype", choices=("float32", "float64"), default="float32")
+    add("--isa", choices=ISAS, help="hold every library that can be held to this instruction set")
+    add(
+        "--seconds",
+        type=float,
+        default=1.0,
+        help="measuring time a row, shared by all in it (default: 1; slow ones take longer)",
+    )
+    add(
+        "--alternations",
+        type=_positive,
+        default=15,
+        help="how often each has its turn (default: 15; fewer for a quick look only)",
+    )
+    add(
+        "--clock",
+        choices=tuple(CLOCKS),
+        default="wall",
+        help="cpu: processor time, for one thread on a machine that has other work",
+    )
+    add(
+        "--output",
+        type=Path,
+        default=Path("build/benchmarks"),
+        help="folder for the JSON file and the chart (default: build/benchmarks)",
+    )
+    add("--markdown", type=Path, help="put the tables into the command's place in this file")
+    add("--wheel", type=Path, help="footprint: the wheel to weigh (default: build one)")
+    options = Options(**vars(parser.parse_args(arguments)))
+    if options.clock == "cpu" and options.threads > 1:
+        parser.error("--clock cpu adds the threads' times up: it needs --threads 1")
+    return options
+
+
+def restart_with_limits(options: Options) -> None:
+    """Start this program anew where the environment does not yet hold the libraries' limits."""
+    threads = str(options.threads)
+    wanted = {
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        **(_LIMITS[options.isa] if options.isa else {}),
+    }
+    if any(os.environ.get(name) != value for name, value in wanted.items()):
+        program = [sys.executable, "-m", "benchmarks", *sys.argv[1:]]
+        os.execve(sys.executable, program, {**os.environ, **wanted})
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text, re.IGNORECASE)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not positive")
+    return value

@@ -1,0 +1,93 @@
+"""Keras on TensorFlow's CPU kernels, which take NHWC; the variants are "graph" and "XLA"."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.description import LEARNING_RATE, Array, Network, Subject
+
+
+def _convolution(settings: dict[str, Any]) -> list[Any]:
+    """Keras pads "same" or not at all; other paddings need a layer."""
+    kernel, stride, padding = (settings[key] for key in ("kernel_size", "stride", "padding"))
+    same = stride == (1, 1) and all(2 * p == k - 1 for p, k in zip(padding, kernel, strict=True))
+    before = [] if same or padding == (0, 0) else [keras.layers.ZeroPadding2D(padding)]
+    filters = settings["out_channels"]
+    how = "same" if same and padding != (0, 0) else "valid"
+    return [*before, keras.layers.Conv2D(filters, kernel, strides=stride, padding=how)]
+
+
+def _layers(kind: str, settings: dict[str, Any]) -> list[Any]:
+    if kind == "Conv2d":
+        return _convolution(settings)
+    if kind == "MaxPool2d":
+        return [keras.layers.MaxPooling2D(settings["kernel_size"], settings["stride"])]
+    if kind == "AvgPool2d":
+        return [keras.layers.AveragePooling2D(settings["kernel_size"], settings["stride"])]
+    if kind == "Linear":
+        return [keras.layers.Dense(settings["out_features"])]
+    if kind == "Dropout":
+        return [keras.layers.Dropout(settings["p"])]
+    if kind == "Flatten":
+        return [keras.layers.Flatten()]
+    return [keras.layers.Activation(kind.lower())]
+
+
+def _build(network: Network) -> tuple[Any, Any]:
+    tf.config.threading.set_intra_op_parallelism_threads(network.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(network.threads)
+    keras.backend.set_floatx(network.dtype)
+    channels, height, width = network.input_shape
+    model = keras.Sequential([keras.Input((height, width, channels))])
+    image: tuple[int, ...] | None = None  # of the images that Flatten met, if it was just now
+    for name, kind, settings in network.shapes():
+        if kind == "Flatten":
+            image = model.output_shape[1:]
+        for layer in _layers(kind, settings):
+            model.add(layer)
+        given = network.parameters(name) if kind in ("Conv2d", "Linear") else None
+        if given is not None:
+            model.layers[-1].set_weights([_kernel(given[0], kind, image), given[1]])
+        if kind == "Linear":
+            image = None
+    images = tf.constant(network.images().transpose(0, 2, 3, 1))
+    return model, images
+
+
+def _kernel(weight: Array, kind: str, image: tuple[int, ...] | None) -> Array:
+    """Bring our weights into Keras's order."""
+    if kind == "Conv2d":
+        return weight.transpose(2, 3, 1, 0)
+    if image is None:
+        return weight.T
+    height, width, channels = image
+    maps = weight.reshape(-1, channels, height, width)
+    return maps.transpose(2, 3, 1, 0).reshape(-1, len(weight))
+
+
+def training(network: Network) -> Subject:
+    """Build a compiled training step."""
+    model, images = _build(network)
+    labels = tf.constant(network.labels())
+    loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    optimizer = keras.optimizers.SGD(LEARNING_RATE)
+    optimizer.build(model.trainable_variables)
+
+    def step(x: Any, t: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = loss_of(t, model(x, training=True))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply(gradients)
+        return loss
+
+    compiled = tf.function(step, jit_compile=network.variant == "XLA")
+    return Subject(
+        lambda: float(compiled(images, labels)), lambda: np.asarray(model(images, training=False))
+    )
