@@ -43,6 +43,12 @@ inline Vec<T> splat(T value) {
     return value - Vec<T>{};
 }
 
+// Asks for the cache line, to own it: a store that misses would wait for it instead.
+template <typename T>
+inline void prefetch_for_writing(T* to) {
+    __builtin_prefetch(to, 1);
+}
+
 // The value, in a register from here on: the compiler would rather load it again for every use
 // than once, where the uses are operands of instructions that can load.
 template <typename T>
