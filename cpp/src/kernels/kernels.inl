@@ -23,8 +23,9 @@ inline constexpr int kVectorRegisters = POCKETCNN_VECTOR_REGISTERS;
 #include "kernels/direct.inl"
 #include "kernels/elementwise.inl"
 #include "kernels/optimizer.inl"
-#include "kernels/packing.inl"
 #include "kernels/product.inl"
+// packing.inl packs for the tile of product.inl.
+#include "kernels/packing.inl"
 
 template <typename T>
 constexpr Kernels<T> kKernels = {
