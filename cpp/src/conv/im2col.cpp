@@ -25,8 +25,16 @@ template <typename T>
 WeightGradCut cut_weight_grad(const Kernels<T>& kernel, const Problem& problem) {
     constexpr index_t enough_tasks = 16, smallest_chunk = 256;
     const index_t pixels = problem.pixels();
-    const index_t col_step = std::min(round_up(problem.taps, kernel.cols), 4 * kernel.cols);
-    const index_t row_step = std::min(round_up(problem.filters, kernel.rows), 32 * kernel.rows);
+    // dy is packed once a block of columns and the slab copied once a block of rows: blocks as
+    // large as the packed right operand may be.
+    const auto step = [](index_t size, index_t tile, index_t most_tiles) {
+        const index_t tiles = ceil_div(size, tile);
+        return ceil_div(tiles, ceil_div(tiles, most_tiles)) * tile;
+    };
+    const index_t right_tiles =
+        gemm::block_cols(kernel, gemm::kDepthBlock, problem.taps) / kernel.cols;
+    const index_t col_step = step(problem.taps, kernel.cols, right_tiles);
+    const index_t row_step = step(problem.filters, kernel.rows, 64);
     const Partition partition = {row_step, col_step, ceil_div(problem.filters, row_step),
                                  ceil_div(problem.taps, col_step)};
     const index_t wanted = ceil_div(enough_tasks, partition.blocks() * problem.groups);

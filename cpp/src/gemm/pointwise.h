@@ -16,40 +16,40 @@ class RightPixels {
     RightPixels(const Kernels<T>& kernels, const WindowedImages<T>& source, const T* end)
         : kernels_(kernels), source_(source), end_(end) {}
 
+    /// Channel by channel, all panels at once: long stretches of each channel are read in order.
     void pack(const Block& block, T* panels) {
         const index_t plane = source_.h * source_.w, depth = block.depth_end - block.depth;
         offsets_.resize(static_cast<std::size_t>(depth));
         for (index_t k = 0; k < depth; ++k) offsets_[static_cast<std::size_t>(k)] = k * plane;
-        const T* data = source_.data + block.depth * plane;
-        std::array<LaneRun, kPackSlack> runs;  // no tile is wider than the slack
-        for (index_t col = block.col; col < block.col_end; col += kernels_.cols) {
-            const index_t end = std::min(col + kernels_.cols, block.col_end);
-            std::size_t count = 0;
-            for (index_t p = col; p < end;) {
-                const index_t length = std::min(plane - p % plane, end - p);
-                runs[count++] = {p / plane * source_.image_stride + p % plane, p - col, length};
-                p += length;
-            }
-            pack_panel(data, depth, runs.data(), static_cast<index_t>(count), panels);
-            panels += depth * kernels_.cols;
+        runs_.clear();
+        for (index_t p = block.col, lane = 0; p < block.col_end;) {
+            const index_t in_panel = kernels_.cols - lane % kernels_.cols;
+            const index_t length = std::min({plane - p % plane, in_panel, block.col_end - p});
+            runs_.push_back({p / plane * source_.image_stride + p % plane,
+                             lane / kernels_.cols * depth * kernels_.cols + lane % kernels_.cols,
+                             length});
+            p += length;
+            lane += length;
         }
+        copy(source_.data + block.depth * plane, depth, panels);
     }
 
   private:
-    /// Whole vectors may be read past a run as long as they stay in the array; the channels for
-    /// which they would not are copied element by element.
-    void pack_panel(const T* data, index_t depth, const LaneRun* runs, index_t count, T* panel) {
-        const LaneRun& last = runs[count - 1];
+    /// Whole vectors may be read past a run as long as they stay in the array, and written past it
+    /// but in the last row of a panel, after which comes another panel. The rest is copied exactly.
+    void copy(const T* data, index_t depth, T* panels) {
+        const LaneRun& last = runs_.back();
         const index_t reach = last.source + round_up(last.count, kernels_.lanes);
-        index_t whole = depth;
+        index_t whole = depth - 1;
         while (whole > 0 && end_ - data < offsets_[static_cast<std::size_t>(whole - 1)] + reach) {
             --whole;
         }
-        kernels_.pack_runs(whole, offsets_.data(), runs, count, kernels_.cols, data, panel);
+        kernels_.pack_runs(whole, offsets_.data(), runs_.data(), static_cast<index_t>(runs_.size()),
+                           kernels_.cols, data, panels);
         for (index_t k = whole; k < depth; ++k) {
-            for (index_t r = 0; r < count; ++r) {
-                std::copy_n(data + offsets_[static_cast<std::size_t>(k)] + runs[r].source,
-                            runs[r].count, panel + k * kernels_.cols + runs[r].lane);
+            for (const LaneRun& run : runs_) {
+                std::copy_n(data + offsets_[static_cast<std::size_t>(k)] + run.source, run.count,
+                            panels + k * kernels_.cols + run.lane);
             }
         }
     }
@@ -58,6 +58,7 @@ class RightPixels {
     WindowedImages<T> source_;
     const T* end_;
     std::vector<index_t> offsets_;
+    std::vector<LaneRun> runs_;
 };
 
 /// Right operand: columns are channels, depth is pixels across images.

@@ -19,6 +19,10 @@ void pack_rows(index_t depth, index_t lanes, index_t width, const T* source, ind
     }
 }
 
+// A transpose reads more streams at once than the processor follows by itself: each is asked for so
+// many vectors ahead.
+inline constexpr int kSquaresAhead = 4;
+
 // One square of the transpose: up to kLanes columns of the source become kLanes rows of the
 // panel; columns that the source lacks are zero.
 template <typename T>
@@ -28,6 +32,7 @@ inline void transpose_square(index_t lanes, const T* source, index_t lane_stride
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes<T>; ++i) {
         square[i] = i < lanes ? load(source + i * lane_stride) : Vec<T>{};
+        __builtin_prefetch(source + i * lane_stride + kSquaresAhead * kLanes<T>);
     }
     interleave_all<T>(square);
 #pragma GCC unroll 16
@@ -41,6 +46,7 @@ inline void transpose_narrow(index_t lanes, const T* source, index_t lane_stride
 #pragma GCC unroll 16
     for (int i = 0; i < kTileRows; ++i) {
         rows[i] = i < lanes ? load(source + i * lane_stride) : Vec<T>{};
+        __builtin_prefetch(source + i * lane_stride + kSquaresAhead * kLanes<T>);
     }
     interleave_all<T>(rows);
 #pragma GCC unroll 16
