@@ -7,6 +7,7 @@
 
 #include "conv/direct.h"
 #include "conv/im2col.h"
+#include "conv/phases.h"
 #include "conv/problem.h"
 #include "conv/rotated.h"
 #include "runtime/isa.h"
@@ -51,13 +52,15 @@ void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& 
     switch (conv2d_plan(x.shape, conv, ConvPass::forward).algorithm) {
         case ConvAlgorithm::automatic:
         case ConvAlgorithm::im2col:
-            conv::im2col::forward(problem, x.data, weight, bias, y.data);
+            conv::im2col::forward(problem, x.data, weight, bias, y.data,
+                                  conv::OutputGrid(problem.y));
             break;
         case ConvAlgorithm::winograd:
             winograd::forward(problem, x.data, weight, bias, y.data);
             break;
         case ConvAlgorithm::direct:
-            conv::direct::forward(problem, x.data, weight, bias, y.data);
+            conv::direct::forward(problem, x.data, weight, bias, y.data,
+                                  conv::OutputGrid(problem.y));
             break;
     }
 }
@@ -72,7 +75,9 @@ void conv2d_input_grad(ImageView<const T> dy, const T* weight, const Conv2d& con
     } else if (conv::input_grad_is_convolution(problem.window)) {
         const Buffer<T> rotated = conv::rotate_weights(weight, problem);
         conv2d<T>(dy, rotated.data(), nullptr,
-                  conv::input_grad_convolution(problem, ConvAlgorithm::im2col), dx);
+                  conv::input_grad_convolution(problem, conv.algorithm), dx);
+    } else if (conv::phases::fits(problem)) {
+        conv::phases::input_grad(problem, conv.algorithm, dy.data, weight, dx.data);
     } else {
         conv::im2col::input_grad(problem, dy.data, weight, dx.data);
     }

@@ -52,15 +52,17 @@ index_t groups_per_task(const Problem& problem, const BandShape& shape) {
 template <typename T>
 class RowWriter {
   public:
-    RowWriter(const Kernels<T>& kernels, const Problem& problem, const BandShape& shape, T* y)
+    RowWriter(const Kernels<T>& kernels, const Problem& problem, const BandShape& shape, T* y,
+              const OutputGrid& grid)
         : kernels_(kernels),
-          shape_(problem.y),
+          grid_(grid),
           y_(y),
-          in_place_(shape.form == BandForm::dense && shape.col_blocks == 1),
+          in_place_(shape.form == BandForm::dense && shape.col_blocks == 1 &&
+                    grid.is_dense(problem.y)),
           room_(in_place_ ? 0 : shape.positions()),
           scratch_(kernels.direct_rows * room_) {}
 
-    index_t stride() const { return in_place_ ? shape_.plane() : room_; }
+    index_t stride() const { return in_place_ ? grid_.plane : room_; }
     /// Where the block's first position of this filter goes; the next filter's is stride() on.
     T* values(index_t image, index_t filter, const BandBlock& block) const {
         return in_place_ ? place(image, filter, block) : scratch_.data();
@@ -70,18 +72,18 @@ class RowWriter {
         if (in_place_) return;
         for (index_t f = 0; f < filters; ++f) {
             kernels_.copy_rows(block.rows, block.cols, scratch_.data() + f * room_, block.pitch,
-                               place(image, filter + f, block), shape_.w);
+                               place(image, filter + f, block), grid_.row, grid_.col);
         }
     }
 
   private:
     T* place(index_t image, index_t filter, const BandBlock& block) const {
-        return y_ + image * shape_.image() + filter * shape_.plane() + block.row * shape_.w +
-               block.col;
+        return y_ + image * grid_.image + filter * grid_.plane + block.row * grid_.row +
+               block.col * grid_.col;
     }
 
     const Kernels<T>& kernels_;
-    Shape4 shape_;
+    OutputGrid grid_;
     T* y_;
     bool in_place_;
     index_t room_;
@@ -142,7 +144,8 @@ bool fits(const Problem& problem) {
 }
 
 template <typename T>
-void forward(const Problem& problem, const T* x, const T* weight, const T* bias, T* y) {
+void forward(const Problem& problem, const T* x, const T* weight, const T* bias, T* y,
+             const OutputGrid& grid) {
     const Kernels<T>& kernel = kernels<T>();
     const Parts parts(problem.filters, kernel.direct_rows);
     const BandShape shape(problem, form_of(problem), ceil_div(problem.filters, parts.count),
@@ -154,7 +157,7 @@ void forward(const Problem& problem, const T* x, const T* weight, const T* bias,
         const index_t image = i / (steps * blocks), first = i / blocks % steps * step;
         const BandBlock block(shape, problem.y, i % blocks);
         Band<T> band(kernel, problem, shape);
-        const RowWriter<T> writer(kernel, problem, shape, y);
+        const RowWriter<T> writer(kernel, problem, shape, y, grid);
         for (index_t g = first; g < std::min(problem.groups, first + step); ++g) {
             forward_block(kernel, problem, shape, parts, block, image, g, x, weights.data(), bias,
                           band, writer);
@@ -300,8 +303,8 @@ void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight) {
     }
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                             \
-    template void forward(const Problem&, const T*, const T*, const T*, T*); \
+#define POCKETCNN_INSTANTIATE(T)                                                                \
+    template void forward(const Problem&, const T*, const T*, const T*, T*, const OutputGrid&); \
     template void weight_grad(const Problem&, const T*, const T*, T*);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)

@@ -12,7 +12,8 @@ bool fits(const Problem& problem);
 
 /// y = conv2d(x) + bias; bias may be null.
 template <typename T>
-void forward(const Problem& problem, const T* x, const T* weight, const T* bias, T* y);
+void forward(const Problem& problem, const T* x, const T* weight, const T* bias, T* y,
+             const OutputGrid& grid);
 
 template <typename T>
 void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight);

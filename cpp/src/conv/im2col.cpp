@@ -4,6 +4,7 @@
 
 #include "gemm/images.h"
 #include "gemm/matrix.h"
+#include "gemm/pointwise.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 
@@ -24,8 +25,16 @@ template <typename T>
 WeightGradCut cut_weight_grad(const Kernels<T>& kernel, const Problem& problem) {
     constexpr index_t enough_tasks = 16, smallest_chunk = 256;
     const index_t pixels = problem.pixels();
-    const index_t col_step = std::min(round_up(problem.taps, kernel.cols), 4 * kernel.cols);
-    const index_t row_step = std::min(round_up(problem.filters, kernel.rows), 32 * kernel.rows);
+    // dy is packed once a block of columns and the slab copied once a block of rows: blocks as
+    // large as the packed right operand may be.
+    const auto step = [](index_t size, index_t tile, index_t most_tiles) {
+        const index_t tiles = ceil_div(size, tile);
+        return ceil_div(tiles, ceil_div(tiles, most_tiles)) * tile;
+    };
+    const index_t right_tiles =
+        gemm::block_cols(kernel, gemm::kDepthBlock, problem.taps) / kernel.cols;
+    const index_t col_step = step(problem.taps, kernel.cols, right_tiles);
+    const index_t row_step = step(problem.filters, kernel.rows, 64);
     const Partition partition = {row_step, col_step, ceil_div(problem.filters, row_step),
                                  ceil_div(problem.taps, col_step)};
     const index_t wanted = ceil_div(enough_tasks, partition.blocks() * problem.groups);
@@ -49,7 +58,8 @@ void add_chunks(const Kernels<T>& kernel, const T* sums, index_t chunks, index_t
 }  // namespace
 
 template <typename T>
-void forward(const Problem& problem, const T* x, const T* weight, const T* bias, T* y) {
+void forward(const Problem& problem, const T* x, const T* weight, const T* bias, T* y,
+             const OutputGrid& grid) {
     const Kernels<T>& kernel = kernels<T>();
     const index_t pixels = problem.pixels();
     const Partition cut = gemm::partition(kernel, problem.filters, pixels, problem.taps);
@@ -60,12 +70,16 @@ void forward(const Problem& problem, const T* x, const T* weight, const T* bias,
             problem.taps);
         const double work = problem.multiply_adds() / static_cast<double>(problem.groups);
         parallel_for(cut.blocks(), work, [&](index_t i) {
-            gemm::RightWindows<T> right(kernel, problem.windows(x, group));
-            gemm::StorePixels<T> write(kernel, y + filter * problem.y.plane(), problem.y.image(),
-                                       problem.y.plane(),
-                                       bias != nullptr ? bias + filter : nullptr);
-            gemm::multiply_block(kernel, cut.block(i, problem.filters, pixels, problem.taps), left,
-                                 right, write);
+            const Block block = cut.block(i, problem.filters, pixels, problem.taps);
+            gemm::StorePixels<T, OutputGrid> write(kernel, y + filter * grid.plane, problem.y, grid,
+                                                   bias != nullptr ? bias + filter : nullptr);
+            if (problem.window.is_pointwise()) {
+                gemm::RightPixels<T> right(kernel, problem.windows(x, group), x + problem.x.size());
+                gemm::multiply_block(kernel, block, left, right, write);
+            } else {
+                gemm::RightWindows<T> right(kernel, problem.windows(x, group));
+                gemm::multiply_block(kernel, block, left, right, write);
+            }
         });
     }
 }
@@ -126,17 +140,22 @@ void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight) {
         block.depth_end = std::min(pixels, block.depth + cut.chunk_pixels);
         const gemm::LeftPixels<T> left(kernel, dy + group * problem.filters * problem.y.plane(),
                                        problem.filters, problem.y.image(), problem.y.plane());
-        gemm::RightTaps<T> right(kernel, problem.windows(x, group));
         T* to = cut.chunks > 1 ? sums.data() + chunk * size : dweight;
         gemm::StoreMatrix<T> write(kernel, to + group * group_size, problem.taps);
-        gemm::multiply_block(kernel, block, left, right, write);
+        if (problem.window.is_pointwise()) {
+            gemm::RightChannels<T> right(kernel, problem.windows(x, group));
+            gemm::multiply_block(kernel, block, left, right, write);
+        } else {
+            gemm::RightTaps<T> right(kernel, problem.windows(x, group));
+            gemm::multiply_block(kernel, block, left, right, write);
+        }
     });
     if (cut.chunks > 1) add_chunks(kernel, sums.data(), cut.chunks, size, dweight);
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                             \
-    template void forward(const Problem&, const T*, const T*, const T*, T*); \
-    template void input_grad(const Problem&, const T*, const T*, T*);        \
+#define POCKETCNN_INSTANTIATE(T)                                                                \
+    template void forward(const Problem&, const T*, const T*, const T*, T*, const OutputGrid&); \
+    template void input_grad(const Problem&, const T*, const T*, T*);                           \
     template void weight_grad(const Problem&, const T*, const T*, T*);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)

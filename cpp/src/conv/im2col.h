@@ -9,7 +9,8 @@ namespace pocketcnn::conv::im2col {
 
 /// y = conv2d(x) + bias; bias may be null.
 template <typename T>
-void forward(const Problem& problem, const T* x, const T* weight, const T* bias, T* y);
+void forward(const Problem& problem, const T* x, const T* weight, const T* bias, T* y,
+             const OutputGrid& grid);
 
 /// dx from dy, for any stride and padding.
 template <typename T>

@@ -44,4 +44,15 @@ struct Problem {
     index_t taps;      ///< of a group: channels * kh * kw, the depth of the forward sums
 };
 
+/// Where the elements of a result lie: pixel (n, f, y, x) at n * image + f * plane + y * row +
+/// x * col.
+struct OutputGrid {
+    explicit OutputGrid(const Shape4& y) : image(y.image()), plane(y.plane()), row(y.w), col(1) {}
+
+    /// Whether the pixels of a plane are consecutive.
+    bool is_dense(const Shape4& y) const { return col == 1 && row == y.w; }
+
+    index_t image, plane, row, col;
+};
+
 }  // namespace pocketcnn::conv

@@ -41,30 +41,48 @@ class LeftPixels {
 };
 
 /// Stores tiles whose rows are channels and whose columns are pixels across images, adding
-/// bias[row] where there is one.
-template <typename T>
+/// bias[row] where there is one. Grid has the strides of the result: image, plane, row, col.
+template <typename T, typename Grid>
 class StorePixels {
   public:
-    StorePixels(const Kernels<T>& kernels, T* data, index_t image_stride, index_t plane,
+    StorePixels(const Kernels<T>& kernels, T* data, const Shape4& shape, const Grid& grid,
                 const T* bias)
-        : kernels_(kernels), data_(data), image_stride_(image_stride), plane_(plane), bias_(bias) {}
+        : kernels_(kernels),
+          data_(data),
+          grid_(grid),
+          width_(grid.is_dense(shape) ? shape.plane() : shape.w),
+          height_(grid.is_dense(shape) ? 1 : shape.h),
+          bias_(bias) {}
 
     void tile(index_t row, index_t rows, index_t col, index_t cols, const T* values) const {
         const T* bias = bias_ != nullptr ? bias_ + row : nullptr;
         for (const index_t end = col + cols; col < end;) {
-            const index_t image = col / plane_, offset = col % plane_;
-            const index_t length = std::min(plane_ - offset, end - col);
-            kernels_.store_tile(rows, length, values, bias,
-                                data_ + image * image_stride_ + row * plane_ + offset, plane_);
+            const index_t line = col / width_, x = col % width_;
+            const index_t length = std::min(width_ - x, end - col);
+            T* to = data_ + line / height_ * grid_.image + row * grid_.plane +
+                    line % height_ * grid_.row + x * grid_.col;
+            if (grid_.col == 1) {
+                kernels_.store_tile(rows, length, values, bias, to, grid_.plane);
+            } else {
+                scatter(rows, length, values, bias, to);
+            }
             values += length;
             col += length;
         }
     }
 
   private:
+    void scatter(index_t rows, index_t cols, const T* values, const T* bias, T* to) const {
+        for (index_t r = 0; r < rows; ++r, values += kernels_.cols, to += grid_.plane) {
+            const T b = bias != nullptr ? bias[r] : T{0};
+            for (index_t c = 0; c < cols; ++c) to[c * grid_.col] = values[c] + b;
+        }
+    }
+
     const Kernels<T>& kernels_;
     T* data_;
-    index_t image_stride_, plane_;
+    Grid grid_;
+    index_t width_, height_;  ///< of what is consecutive: a plane where its rows are, else a row
     const T* bias_;
 };
 

@@ -41,8 +41,9 @@ inline constexpr double kLargestSlab = 1 << 20;
 template <typename T>
 class Slab {
   public:
-    explicit Slab(const WindowedImages<T>& source)
-        : source_(source),
+    Slab(const Kernels<T>& kernels, const WindowedImages<T>& source)
+        : kernels_(kernels),
+          source_(source),
           pitch_(std::min(source.window.stride_h, source.window.span_h())),
           phases_(std::min(source.window.stride_w, source.window.span_w())) {}
 
@@ -70,11 +71,12 @@ class Slab {
     void find_offsets(index_t tap);
     void gather(index_t tap, index_t tap_end, index_t pixel, index_t pixel_end);
     void copy_rows(index_t channel, const Section& section, T* to) const;
-    void copy_row(const T* row, T* to) const;
+    void copy_inside(const T* rows, index_t count, T* to) const;
     index_t in_rows(index_t out_rows) const {
         return (out_rows - 1) * pitch_ + source_.window.span_h();
     }
 
+    const Kernels<T>& kernels_;
     WindowedImages<T> source_;
     index_t pitch_;   ///< rows of the slab from one output row to the next
     index_t phases_;  ///< stride phases of a row that any tap reads
@@ -193,33 +195,36 @@ void Slab<T>::copy_rows(index_t channel, const Section& section, T* to) const {
     const T* plane =
         source_.data + section.image * source_.image_stride + channel * source_.h * source_.w;
     const index_t first = section.row * window.stride_h - window.pad_top;
-    const index_t size = phases_ * row_width_;
-    for (index_t r = 0; r < in_rows(section.rows); ++r, to += size) {
-        const index_t y = first + r / pitch_ * window.stride_h + r % pitch_;
-        if (y < 0 || y >= source_.h) {
-            std::fill_n(to, size, T{0});
-        } else {
-            copy_row(plane + y * source_.w, to);
-        }
+    const index_t size = phases_ * row_width_, rows = in_rows(section.rows);
+    // Rows of the slab follow each other in the image too, or the window steps over some.
+    const index_t group = pitch_ == window.stride_h ? rows : pitch_;
+    for (index_t r = 0; r < rows; r += group) {
+        const index_t y = first + r / pitch_ * window.stride_h;
+        const index_t count = std::min(group, rows - r);
+        const index_t begin = std::clamp<index_t>(-y, 0, count);
+        const index_t end = std::clamp<index_t>(source_.h - y, begin, count);
+        std::fill_n(to, begin * size, T{0});
+        if (begin < end)
+            copy_inside(plane + (y + begin) * source_.w, end - begin, to + begin * size);
+        std::fill_n(to + end * size, (count - end) * size, T{0});
+        to += count * size;
     }
 }
 
-/// One input row, phase by phase, with zeros where it is padding.
+/// Consecutive input rows, phase by phase, with zeros where they are padding.
 template <typename T>
-void Slab<T>::copy_row(const T* row, T* to) const {
+void Slab<T>::copy_inside(const T* rows, index_t count, T* to) const {
     const index_t stride = source_.window.stride_w;
-    for (index_t phase = 0; phase < phases_; ++phase, to += row_width_) {
-        const index_t x = first_col_ * stride - source_.window.pad_left + phase;
-        const index_t begin = std::min(row_width_, x < 0 ? ceil_div(-x, stride) : 0);
-        const index_t inside = x < source_.w ? ceil_div(source_.w - x, stride) : 0;
-        const index_t end = std::max(begin, std::min(row_width_, inside));
-        std::fill_n(to, begin, T{0});
-        if (stride == 1) {
-            std::copy_n(row + x + begin, end - begin, to + begin);
-        } else {
-            for (index_t i = begin; i < end; ++i) to[i] = row[x + i * stride];
+    const index_t rows_at_once = phases_ == 1 ? count : 1;
+    for (index_t r = 0; r < count; r += rows_at_once, rows += source_.w) {
+        for (index_t phase = 0; phase < phases_; ++phase, to += row_width_) {
+            const index_t x = first_col_ * stride - source_.window.pad_left + phase;
+            const index_t begin = std::min(row_width_, x < 0 ? ceil_div(-x, stride) : 0);
+            const index_t inside = x < source_.w ? ceil_div(source_.w - x, stride) : 0;
+            const index_t end = std::max(begin, std::min(row_width_, inside));
+            kernels_.pad_rows(rows_at_once, begin, end - begin, row_width_,
+                              rows + x + begin * stride, source_.w, stride, to);
         }
-        std::fill_n(to + end, row_width_ - end, T{0});
     }
 }
 
@@ -252,7 +257,7 @@ template <typename T>
 class RightWindows {
   public:
     RightWindows(const Kernels<T>& kernels, const WindowedImages<T>& source)
-        : kernels_(kernels), slab_(source) {}
+        : kernels_(kernels), slab_(kernels, source) {}
 
     void pack(const Block& block, T* panels) {
         slab_.load(block.depth, block.depth_end, block.col, block.col_end);
@@ -278,7 +283,7 @@ template <typename T>
 class RightTaps {
   public:
     RightTaps(const Kernels<T>& kernels, const WindowedImages<T>& source)
-        : kernels_(kernels), slab_(source) {}
+        : kernels_(kernels), slab_(kernels, source) {}
 
     void pack(const Block& block, T* panels) {
         slab_.load(block.col, block.col_end, block.depth, block.depth_end);

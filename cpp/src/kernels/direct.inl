@@ -23,6 +23,9 @@ constexpr int direct_vectors(int rows) {
     return kVectorRegisters >= 32 ? wide[rows - 1] : narrow[rows - 1];
 }
 
+// How far ahead of the tile the cache lines of the result are asked for.
+inline constexpr int kTilesAhead = 4;
+
 // Start of the accumulators: the bias of each row, or what is in `out` where bias is null.
 template <typename T, int rows, int vectors>
 inline void correlate_tile(index_t taps, const index_t* offsets, const T* weights, const T* bias,
@@ -101,6 +104,14 @@ void correlate_rows(index_t pixels, index_t taps, const index_t* offsets, const 
     constexpr index_t width = vectors * kLanes<T>;
     index_t p = 0;
     for (; p + width <= pixels; p += width) {
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 8
+            for (int v = 0; v < vectors; ++v) {
+                prefetch_for_writing(out + r * out_stride + p + kTilesAhead * width +
+                                     v * kLanes<T>);
+            }
+        }
         correlate_tile<T, rows, vectors>(taps, offsets, weights, bias, source + p, out + p,
                                          out_stride);
     }

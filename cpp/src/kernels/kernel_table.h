@@ -119,9 +119,9 @@ struct Kernels {
     void (*pad_rows)(index_t rows, index_t before, index_t count, index_t width, const T* from,
                      index_t from_stride, index_t stride, T* to);
 
-    /// to[r * to_stride + i] = from[r * from_stride + i] for r < rows, i < count.
+    /// to[r * to_stride + i * step] = from[r * from_stride + i] for r < rows, i < count.
     void (*copy_rows)(index_t rows, index_t count, const T* from, index_t from_stride, T* to,
-                      index_t to_stride);
+                      index_t to_stride, index_t step);
 
     /// y[i] += x[i]
     void (*add)(index_t size, const T* x, T* y);

@@ -25,9 +25,10 @@ inline constexpr int kVectorRegisters = POCKETCNN_VECTOR_REGISTERS;
 #include "kernels/exponential.inl"
 #include "kernels/few_rows.inl"
 #include "kernels/optimizer.inl"
+#include "kernels/product.inl"
+// packing.inl packs for the tile of product.inl.
 #include "kernels/packing.inl"
 #include "kernels/pool.inl"
-#include "kernels/product.inl"
 #include "kernels/winograd.inl"
 
 template <typename T>

@@ -19,9 +19,12 @@ void pack_rows(index_t depth, index_t lanes, index_t width, const T* source, ind
     }
 }
 
+// A transpose reads more streams at once than the processor follows by itself: each is asked for so
+// many vectors ahead.
+inline constexpr int kSquaresAhead = 4;
+
 // One square of the transpose: up to kLanes columns of the source become kLanes rows of the
-// panel; columns that the source lacks are zero. Where the panel is narrower than a vector each
-// store runs into the next row, which is written after it.
+// panel; columns that the source lacks are zero.
 template <typename T>
 inline void transpose_square(index_t lanes, const T* source, index_t lane_stride, T* panel,
                              index_t width) {
@@ -29,10 +32,25 @@ inline void transpose_square(index_t lanes, const T* source, index_t lane_stride
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes<T>; ++i) {
         square[i] = i < lanes ? load(source + i * lane_stride) : Vec<T>{};
+        __builtin_prefetch(source + i * lane_stride + kSquaresAhead * kLanes<T>);
     }
-    transpose<T>(square);
+    interleave_all<T>(square);
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes<T>; ++i) store(panel + i * width, square[i]);
+}
+
+// kLanes rows of a left panel, where that is narrower than a vector.
+template <typename T>
+inline void transpose_narrow(index_t lanes, const T* source, index_t lane_stride, T* panel) {
+    Vec<T> rows[kTileRows];
+#pragma GCC unroll 16
+    for (int i = 0; i < kTileRows; ++i) {
+        rows[i] = i < lanes ? load(source + i * lane_stride) : Vec<T>{};
+        __builtin_prefetch(source + i * lane_stride + kSquaresAhead * kLanes<T>);
+    }
+    interleave_all<T>(rows);
+#pragma GCC unroll 16
+    for (int i = 0; i < kTileRows; ++i) store(panel + i * kLanes<T>, rows[i]);
 }
 
 template <typename T>
@@ -40,6 +58,10 @@ void pack_columns(index_t depth, index_t lanes, index_t width, const T* source, 
                   T* panel) {
     const index_t whole_depth = depth / kLanes<T> * kLanes<T>;
     for (index_t k = 0; k < whole_depth; k += kLanes<T>) {
+        if (kTileRows < kLanes<T> && width == kTileRows) {
+            transpose_narrow(lanes, source + k, lane_stride, panel + k * width);
+            continue;
+        }
         for (index_t lane = 0; lane < width; lane += kLanes<T>) {
             transpose_square(lanes - lane, source + lane * lane_stride + k, lane_stride,
                              panel + k * width + lane, width);

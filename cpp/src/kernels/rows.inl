@@ -79,9 +79,13 @@ void pad_rows(index_t rows, index_t before, index_t count, index_t width, const 
 
 template <typename T>
 void copy_rows(index_t rows, index_t count, const T* from, index_t from_stride, T* to,
-               index_t to_stride) {
+               index_t to_stride, index_t step) {
     for (index_t row = 0; row < rows; ++row) {
-        copy_row(count, 1, from, to);
+        if (step == 1) {
+            copy_row(count, 1, from, to);
+        } else {
+            for (index_t i = 0; i < count; ++i) to[i * step] = from[i];
+        }
         from += from_stride;
         to += to_stride;
     }

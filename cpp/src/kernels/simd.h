@@ -53,6 +53,12 @@ inline Vec<T> splat(T value) {
     return value - Vec<T>{};
 }
 
+// Asks for the cache line, to own it: a store that misses would wait for it instead.
+template <typename T>
+inline void prefetch_for_writing(T* to) {
+    __builtin_prefetch(to, 1);
+}
+
 // The value, in a register from here on: the compiler would rather load it again for every use
 // than once, where the uses are operands of instructions that can load.
 template <typename T>
@@ -73,17 +79,18 @@ inline Vec<T> interleave(Vec<T> a, Vec<T> b, int first) {
     return __builtin_shuffle(a, b, mask);
 }
 
-// Transposes a square of kLanes vectors in place: log2(kLanes) rounds of a perfect shuffle.
-template <typename T>
-inline void transpose(Vec<T> (&rows)[kLanes<T>]) {
-    constexpr int n = kLanes<T>;
+// Interleaves n vectors in place, n a power of two: element i of the sequence that they then form
+// is lane i / n of the vector i % n before. Of kLanes vectors that is the transpose of a square.
+// log2(n) rounds of a perfect shuffle.
+template <typename T, int n>
+inline void interleave_all(Vec<T> (&rows)[n]) {
 #pragma GCC unroll 8
     for (int round = 1; round < n; round *= 2) {
         Vec<T> next[n];
 #pragma GCC unroll 16
         for (int i = 0; i < n / 2; ++i) {
             next[2 * i] = interleave<T>(rows[i], rows[i + n / 2], 0);
-            next[2 * i + 1] = interleave<T>(rows[i], rows[i + n / 2], n / 2);
+            next[2 * i + 1] = interleave<T>(rows[i], rows[i + n / 2], kLanes<T> / 2);
         }
 #pragma GCC unroll 16
         for (int i = 0; i < n; ++i) rows[i] = next[i];

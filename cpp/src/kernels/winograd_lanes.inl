@@ -102,7 +102,7 @@ inline void gather_run(const T* plane, index_t plane_size, index_t lanes, const 
             __builtin_prefetch(lane + ahead + n - 1);
             lane += plane_size;
         }
-        transpose<T>(square);
+        interleave_all<T>(square);
 #pragma GCC unroll 16
         for (int k = 0; k < n; ++k) {
             if (k < count) store(walk.next(), square[k]);
@@ -137,7 +137,7 @@ inline void scatter_run(const T* strip, const PixelRun& run, index_t width, inde
         Vec<T> square[n];
 #pragma GCC unroll 16
         for (int k = 0; k < n; ++k) square[k] = load(walk.next());
-        transpose<T>(square);
+        interleave_all<T>(square);
 #pragma GCC unroll 16
         for (int k = 0; k < n; ++k) {
             store(to, square[k]);

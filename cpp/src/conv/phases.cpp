@@ -1,0 +1,128 @@
+#include "conv/phases.h"
+
+#include <algorithm>
+
+#include "conv/direct.h"
+#include "conv/im2col.h"
+#include "runtime/parallel.h"
+
+namespace pocketcnn::conv::phases {
+namespace {
+
+/// One phase of one axis. Positions i of dx with (i + pad) % stride == phase, in order, are output
+/// pixels of a convolution of dy by the kernel's taps phase, phase + stride, ... in reverse.
+struct Axis {
+    Axis(index_t phase, index_t size, index_t out, index_t kernel, index_t stride, index_t pad)
+        : taps(phase < kernel ? ceil_div(kernel - phase, stride) : 0),
+          last_tap(phase + (taps - 1) * stride) {
+        const index_t quotient = phase < pad ? ceil_div(pad - phase, stride) : 0;
+        first = quotient * stride + phase - pad;
+        count = first < size ? ceil_div(size - first, stride) : 0;
+        before = taps - 1 - quotient;
+        after = quotient + count - out;
+    }
+    bool is_empty() const { return taps == 0 || count == 0; }
+
+    index_t taps, last_tap;
+    index_t first, count;   ///< pixels of dx
+    index_t before, after;  ///< padding of dy
+};
+
+Axis rows(const Problem& p, index_t phase) {
+    return {phase, p.x.h, p.y.h, p.window.kernel_h, p.window.stride_h, p.window.pad_top};
+}
+Axis cols(const Problem& p, index_t phase) {
+    return {phase, p.x.w, p.y.w, p.window.kernel_w, p.window.stride_w, p.window.pad_left};
+}
+
+/// Weights (groups * channels, filters, taps of the phase), in reverse.
+template <typename T>
+Buffer<T> select_weights(const Problem& problem, const Axis& y, const Axis& x, const T* weight) {
+    const Window2d& w = problem.window;
+    const index_t area = y.taps * x.taps;
+    Buffer<T> selected(problem.groups * problem.channels * problem.filters * area);
+    const double elements = static_cast<double>(problem.groups * problem.channels) *
+                            static_cast<double>(problem.filters * area);
+    parallel_for(problem.groups * problem.channels, elements, [&](index_t i) {
+        const index_t group = i / problem.channels, c = i % problem.channels;
+        T* to = selected.data() + i * problem.filters * area;
+        for (index_t f = 0; f < problem.filters; ++f) {
+            const T* from = weight + (group * problem.filters + f) * problem.taps + c * w.taps();
+            for (index_t ky = y.last_tap; ky >= 0; ky -= w.stride_h) {
+                for (index_t kx = x.last_tap; kx >= 0; kx -= w.stride_w) {
+                    *to++ = from[ky * w.kernel_w + kx];
+                }
+            }
+        }
+    });
+    return selected;
+}
+
+template <typename T>
+void run_phase(const Problem& problem, ConvAlgorithm algorithm, const Axis& y, const Axis& x,
+               const T* dy, const T* weight, T* dx) {
+    const Buffer<T> selected = select_weights(problem, y, x, weight);
+    Window2d window;
+    window.kernel_h = y.taps;
+    window.kernel_w = x.taps;
+    window.pad_top = y.before;
+    window.pad_bottom = y.after;
+    window.pad_left = x.before;
+    window.pad_right = x.after;
+    const Conv2d conv = {window, problem.x.c, problem.groups, algorithm};
+    OutputGrid grid(problem.x);
+    grid.row = problem.x.w * problem.window.stride_h;
+    grid.col = problem.window.stride_w;
+    T* to = dx + y.first * problem.x.w + x.first;
+    const Problem part(problem.y, conv);
+    const T* no_bias = nullptr;
+    if (conv2d_plan(problem.y, conv, ConvPass::forward).algorithm == ConvAlgorithm::direct) {
+        direct::forward(part, dy, selected.data(), no_bias, to, grid);
+    } else {
+        im2col::forward(part, dy, selected.data(), no_bias, to, grid);
+    }
+}
+
+}  // namespace
+
+bool fits(const Problem& problem) {
+    const Window2d& w = problem.window;
+    if (w.dilation_h != 1 || w.dilation_w != 1) return false;
+    const auto fits_axis = [](const Axis& axis) {
+        return axis.is_empty() || (axis.before >= 0 && axis.after >= 0);
+    };
+    for (index_t i = 0; i < std::min(w.stride_h, w.kernel_h); ++i) {
+        if (!fits_axis(rows(problem, i))) return false;
+    }
+    for (index_t i = 0; i < std::min(w.stride_w, w.kernel_w); ++i) {
+        if (!fits_axis(cols(problem, i))) return false;
+    }
+    return true;
+}
+
+template <typename T>
+void input_grad(const Problem& problem, ConvAlgorithm algorithm, const T* dy, const T* weight,
+                T* dx) {
+    const Window2d& w = problem.window;
+    if (w.stride_h > w.kernel_h || w.stride_w > w.kernel_w) {
+        // The windows step over some pixels, which no phase writes.
+        constexpr index_t grain = 1 << 14;
+        parallel_ranges(problem.x.size(), grain, 1,
+                        [&](index_t begin, index_t end) { std::fill(dx + begin, dx + end, T{0}); });
+    }
+    for (index_t i = 0; i < std::min(w.stride_h, w.kernel_h); ++i) {
+        const Axis y = rows(problem, i);
+        for (index_t j = 0; j < std::min(w.stride_w, w.kernel_w) && !y.is_empty(); ++j) {
+            const Axis x = cols(problem, j);
+            if (!x.is_empty()) run_phase(problem, algorithm, y, x, dy, weight, dx);
+        }
+    }
+}
+
+#define POCKETCNN_INSTANTIATE(T) \
+    template void input_grad(const Problem&, ConvAlgorithm, const T*, const T*, T*);
+POCKETCNN_INSTANTIATE(float)
+POCKETCNN_INSTANTIATE(double)
+#undef POCKETCNN_INSTANTIATE
+
+}  // namespace pocketcnn::conv::phases

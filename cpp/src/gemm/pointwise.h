@@ -1,0 +1,92 @@
+// Readers of the product for windows of one tap, stride 1 and no padding: the column matrix is the
+// image itself, with pixels flattened over the batch, so there is no slab to copy first.
+#pragma once
+
+#include <vector>
+
+#include "gemm/windows.h"
+
+namespace pocketcnn::gemm {
+
+/// Right operand: columns are pixels across images, depth is channels.
+template <typename T>
+class RightPixels {
+  public:
+    /// `end` is where the array that `source` lies in ends: nothing past it is read.
+    RightPixels(const Kernels<T>& kernels, const WindowedImages<T>& source, const T* end)
+        : kernels_(kernels), source_(source), end_(end) {}
+
+    /// Channel by channel, all panels at once: long stretches of each channel are read in order.
+    void pack(const Block& block, T* panels) {
+        const index_t plane = source_.h * source_.w, depth = block.depth_end - block.depth;
+        offsets_.resize(static_cast<std::size_t>(depth));
+        for (index_t k = 0; k < depth; ++k) offsets_[static_cast<std::size_t>(k)] = k * plane;
+        runs_.clear();
+        for (index_t p = block.col, lane = 0; p < block.col_end;) {
+            const index_t in_panel = kernels_.cols - lane % kernels_.cols;
+            const index_t length = std::min({plane - p % plane, in_panel, block.col_end - p});
+            runs_.push_back({p / plane * source_.image_stride + p % plane,
+                             lane / kernels_.cols * depth * kernels_.cols + lane % kernels_.cols,
+                             length});
+            p += length;
+            lane += length;
+        }
+        copy(source_.data + block.depth * plane, depth, panels);
+    }
+
+  private:
+    /// Whole vectors may be read past a run as long as they stay in the array, and written past it
+    /// but in the last row of a panel, after which comes another panel. The rest is copied exactly.
+    void copy(const T* data, index_t depth, T* panels) {
+        const LaneRun& last = runs_.back();
+        const index_t reach = last.source + round_up(last.count, kernels_.lanes);
+        index_t whole = depth - 1;
+        while (whole > 0 && end_ - data < offsets_[static_cast<std::size_t>(whole - 1)] + reach) {
+            --whole;
+        }
+        kernels_.pack_runs(whole, offsets_.data(), runs_.data(), static_cast<index_t>(runs_.size()),
+                           kernels_.cols, data, panels);
+        for (index_t k = whole; k < depth; ++k) {
+            for (const LaneRun& run : runs_) {
+                std::copy_n(data + offsets_[static_cast<std::size_t>(k)] + run.source, run.count,
+                            panels + k * kernels_.cols + run.lane);
+            }
+        }
+    }
+
+    const Kernels<T>& kernels_;
+    WindowedImages<T> source_;
+    const T* end_;
+    std::vector<index_t> offsets_;
+    std::vector<LaneRun> runs_;
+};
+
+/// Right operand: columns are channels, depth is pixels across images.
+template <typename T>
+class RightChannels {
+  public:
+    RightChannels(const Kernels<T>& kernels, const WindowedImages<T>& source)
+        : kernels_(kernels), source_(source) {}
+
+    void pack(const Block& block, T* panels) {
+        const index_t plane = source_.h * source_.w;
+        for (index_t col = block.col; col < block.col_end; col += kernels_.cols) {
+            const index_t lanes = std::min(kernels_.cols, block.col_end - col);
+            for (index_t p = block.depth; p < block.depth_end;) {
+                const index_t length = std::min(plane - p % plane, block.depth_end - p);
+                kernels_.pack_columns(
+                    length, lanes, kernels_.cols,
+                    source_.data + p / plane * source_.image_stride + col * plane + p % plane,
+                    plane, panels);
+                panels += length * kernels_.cols;
+                p += length;
+            }
+        }
+    }
+
+  private:
+    const Kernels<T>& kernels_;
+    WindowedImages<T> source_;
+};
+
+}  // namespace pocketcnn::gemm
