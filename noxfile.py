@@ -123,11 +123,11 @@ def typing(session: nox.Session) -> None:
 
 
 @nox.session
-def cpp(session: nox.Session) -> None:
-    """Test the C++ library in Debug and Release, on every instruction set of this machine."""
+@nox.parametrize("preset", ["dev", "release"], ids=["dev", "release"])
+def cpp(session: nox.Session, preset: str) -> None:
+    """Test the C++ library on every instruction set of this machine."""
     install_native_tools(session)
-    build_and_ctest(session, "dev")
-    build_and_ctest(session, "release")
+    build_and_ctest(session, preset)
 
 
 @nox.session

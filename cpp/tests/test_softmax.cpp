@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "compare.h"
+#include "guarded.h"
 #include "isa_test.h"
 #include "random.h"
 
@@ -194,6 +195,16 @@ TEST(Softmax, Gradients) {
             check_gradients<double>(shape);
         }
     });
+}
+
+/// No classes: there is nothing to read, and nothing to write.
+TEST(Softmax, NoClasses) {
+    const Guarded<float> x(0), y(0);
+    softmax<float>(x.data(), {3, 0, 2}, y.data());
+    log_softmax<float>(x.data(), {3, 0, 2}, y.data());
+    softmax_grad<float>(x.data(), x.data(), {3, 0, 2}, y.data());
+    log_softmax_grad<float>(x.data(), x.data(), {3, 0, 2}, y.data());
+    EXPECT_TRUE(y.untouched());
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "compare.h"
+#include "conv_cases.h"
 #include "isa_test.h"
 #include "random.h"
 #include "thread_test.h"
@@ -39,31 +40,47 @@ const T* numbers(index_t size) {
     return array->data();
 }
 
+/// All passes that the convolution's algorithm does not refuse.
+template <typename T>
+void add_convolution(const Conv2d& conv, std::string name, std::vector<Operation<T>>& all) {
+    const Shape4 x = {3, 16, 26, 23}, y = conv2d_output_shape(x, conv);
+    const index_t weights = conv.filters * x.c / conv.groups * conv.window.taps();
+    const T* data = numbers<T>(std::max(x.size(), y.size()));
+    name += ", " + std::to_string(conv.filters) + " filters, " + std::to_string(conv.groups) +
+            " groups";
+    if (plan_for(x, conv, ConvPass::forward)) {
+        all.push_back({"conv2d " + name, y.size(),
+                       [=](T* out) { conv2d<T>({data, x}, data, data, conv, {out, y}); }});
+    }
+    if (plan_for(x, conv, ConvPass::input_grad)) {
+        all.push_back({"conv2d_input_grad " + name, x.size(),
+                       [=](T* out) { conv2d_input_grad<T>({data, y}, data, conv, {out, x}); }});
+    }
+    if (plan_for(x, conv, ConvPass::weight_grad)) {
+        all.push_back({"conv2d_weight_grad " + name, weights,
+                       [=](T* out) { conv2d_weight_grad<T>({data, y}, {data, x}, conv, out); }});
+    }
+}
+
 template <typename T>
 std::vector<Operation<T>> convolutions() {
     std::vector<Operation<T>> all;
     const Window2d same = {3, 3, 1, 1, 1, 1, 1, 1}, strided = {5, 3, 2, 2, 2, 1, 1, 0};
-    for (const Conv2d& conv : {Conv2d{same, 20}, Conv2d{strided, 24, 2}, Conv2d{same, 16, 16}}) {
-        const Shape4 x = {3, 16, 26, 23}, y = conv2d_output_shape(x, conv);
-        const index_t weights = conv.filters * x.c / conv.groups * conv.window.taps();
-        const std::string name =
-            std::to_string(conv.filters) + " filters in " + std::to_string(conv.groups) + " groups";
-        const T* data = numbers<T>(std::max(x.size(), y.size()));
-        all.push_back({"conv2d, " + name, y.size(),
-                       [=](T* out) { conv2d<T>({data, x}, data, data, conv, {out, y}); }});
-        all.push_back({"conv2d_input_grad, " + name, x.size(),
-                       [=](T* out) { conv2d_input_grad<T>({data, y}, data, conv, {out, x}); }});
-        all.push_back({"conv2d_weight_grad, " + name, weights,
-                       [=](T* out) { conv2d_weight_grad<T>({data, y}, {data, x}, conv, out); }});
-        all.push_back({"conv2d_bias_grad, " + name, conv.filters, [=](T* out) {
-                           conv2d_bias_grad<T>({data, {4, conv.filters, 90, 91}}, out);
-                       }});
-        const index_t rows = y.n * y.plane(), cols = x.c * conv.window.taps();
-        all.push_back({"im2col, " + name, rows * cols,
-                       [=](T* out) { im2col<T>({data, x}, conv.window, {out, rows, cols}); }});
-        all.push_back({"col2im, " + name, x.size(),
-                       [=](T* out) { col2im<T>({data, rows, cols}, conv.window, {out, x}); }});
+    for (const NamedAlgorithm& named : kConvAlgorithms) {
+        add_convolution<T>({same, 20, 1, named.algorithm}, named.name, all);
+        add_convolution<T>({strided, 24, 2, named.algorithm}, named.name, all);
+        add_convolution<T>({same, 16, 16, named.algorithm}, named.name, all);
     }
+    const Shape4 image = {4, 16, 90, 91};
+    const T* data = numbers<T>(image.size());
+    all.push_back(
+        {"conv2d_bias_grad", 16, [=](T* out) { conv2d_bias_grad<T>({data, image}, out); }});
+    const Shape4 x = {3, 8, 26, 23};
+    const index_t rows = x.n * x.plane(), cols = x.c * same.taps();
+    all.push_back(
+        {"im2col", rows * cols, [=](T* out) { im2col<T>({data, x}, same, {out, rows, cols}); }});
+    all.push_back(
+        {"col2im", x.size(), [=](T* out) { col2im<T>({data, rows, cols}, same, {out, x}); }});
     return all;
 }
 

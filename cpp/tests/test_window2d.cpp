@@ -148,5 +148,15 @@ TEST(Conv2d, WrongShapesLeaveTheOutputAlone) {
     EXPECT_TRUE(out.untouched());
 }
 
+/// An array without elements may have any number of channels.
+TEST(Im2col, RefusesColumnsThatNoMemoryHolds) {
+    constexpr index_t many = index_t{1} << 20;
+    const Window2d window = {.kernel_h = many, .kernel_w = many, .pad_top = many, .pad_left = many};
+    const Shape4 x = {0, many << 10, 1, 1};
+    float nothing = 0;
+    EXPECT_THROW(im2col<float>({&nothing, x}, window, {&nothing, 0, 0}), std::invalid_argument);
+    EXPECT_THROW(col2im<float>({&nothing, 0, 0}, window, {&nothing, x}), std::invalid_argument);
+}
+
 }  // namespace
 }  // namespace pocketcnn::tests
