@@ -221,6 +221,7 @@ struct NamedAlgorithm {
 inline constexpr NamedAlgorithm kConvAlgorithms[] = {
     {ConvAlgorithm::automatic, "automatic"},
     {ConvAlgorithm::im2col, "im2col"},
+    {ConvAlgorithm::winograd, "winograd"},
 };
 
 /// How many times larger its errors may be than those of adding up the products one by one.
@@ -229,8 +230,22 @@ inline double error_growth(ConvAlgorithm algorithm) {
         case ConvAlgorithm::automatic:
         case ConvAlgorithm::im2col:
             break;
+        case ConvAlgorithm::winograd:
+            return 8;  // in the mean square 3.1 times were measured for 3x3
     }
     return 1;
+}
+
+/// What a tolerance is derived from where the transforms mix the results of a tile: the error of
+/// each is bounded by the largest of them.
+inline Sums mixed(Sums sums) {
+    Sum most;
+    for (const Sum& sum : sums) {
+        most.magnitude = std::max(most.magnitude, sum.magnitude);
+        most.terms = std::max(most.terms, sum.terms);
+    }
+    for (Sum& sum : sums) sum = {sum.value, most.magnitude, most.terms};
+    return sums;
 }
 
 /// True for algorithms that must compute whatever the sizes are.
@@ -262,7 +277,8 @@ void check_conv(const ConvCase& c, ConvPass pass, Compute&& compute, const ConvO
         if (!plan) continue;
         const Guarded<T> result(size, Edge::back), other(size, Edge::front);
         compute(back, conv, result.data());
-        expect_sums(result, wanted, error_growth(plan->algorithm));
+        const bool tiles = plan->algorithm == ConvAlgorithm::winograd;
+        expect_sums(result, tiles ? mixed(wanted) : wanted, error_growth(plan->algorithm));
         compute(front, conv, other.data());
         EXPECT_TRUE(other.margins_intact()) << "something beside the result was written";
         EXPECT_TRUE(same_bits(other.copy(), result.copy())) << "the result depends on alignment";
