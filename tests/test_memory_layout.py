@@ -24,6 +24,7 @@ FLOATS = [np.float16, np.float32, np.float64]
 # Functions whose tests live with the layers that own their state.
 ELSEWHERE = {
     "batch_norm", "batch_norm_backward", "local_response_norm", "local_response_norm_backward",
+    "conv2d_plan", "ConvPlan", "ConvPassPlan",  # take no arrays
     *OPTIMISER_STEPS,
 }  # fmt: skip
 

@@ -99,8 +99,8 @@ def conv2d_plan(
     weight = array("weight", np.broadcast_to(one, tuple(weight_shape)), 4)
     compute_dtypes(x, weight)
     groups = _check_convolution(x, weight, groups, algorithm)
-    _, *geometry = window(x.shape, weight.shape[2:], stride, padding, dilation)
-    passes = _core.conv2d_plan(x.shape, weight.shape, *geometry, groups, algorithm)
+    geometry = window(x.shape, weight.shape[2:], stride, padding, dilation)
+    passes = _core.conv2d_plan(x.shape, weight.shape, *geometry[1:], groups, algorithm)
     return ConvPlan(*(ConvPassPlan(name, reason) for name, reason in passes))
 
 
