@@ -17,9 +17,9 @@ POCKETCNN_FOR_EVERY_ISA(Conv2dSizesTest);
 
 template <typename T>
 void check_all_passes(const ConvCase& c) {
-    check_forward<T>(c, true, conv2d<T>);
-    check_input_grad<T>(c, conv2d_input_grad<T>);
-    check_weight_grad<T>(c, conv2d_weight_grad<T>);
+    check_forward<T>(c, true);
+    check_input_grad<T>(c);
+    check_weight_grad<T>(c);
 }
 
 /// Every image of 1..10 by 1..10 with a window whose settings depend on it.
@@ -86,8 +86,7 @@ std::string tile_name(index_t rows, index_t cols, index_t depth) {
 template <typename T>
 void check_forward_tiles() {
     for_tile_edges<T>([](index_t rows, index_t cols, index_t depth) {
-        check_forward<T>({tile_name(rows, cols, depth), {1, depth, 1, cols}, {{}, rows}}, true,
-                         conv2d<T>);
+        check_forward<T>({tile_name(rows, cols, depth), {1, depth, 1, cols}, {{}, rows}}, true);
     });
 }
 
@@ -102,8 +101,7 @@ template <typename T>
 void check_input_grad_tiles(index_t stride_h) {
     for_tile_edges<T>([&](index_t rows, index_t cols, index_t depth) {
         check_input_grad<T>(
-            {tile_name(rows, cols, depth), {1, rows, 1, cols}, {{.stride_h = stride_h}, depth}},
-            conv2d_input_grad<T>);
+            {tile_name(rows, cols, depth), {1, rows, 1, cols}, {{.stride_h = stride_h}, depth}});
     });
 }
 
@@ -121,8 +119,7 @@ TEST_P(Conv2dSizesTest, StridedInputGradientTiles) {
 template <typename T>
 void check_weight_grad_tiles() {
     for_tile_edges<T>([](index_t rows, index_t cols, index_t depth) {
-        check_weight_grad<T>({tile_name(rows, cols, depth), {1, cols, 1, depth}, {{}, rows}},
-                             conv2d_weight_grad<T>);
+        check_weight_grad<T>({tile_name(rows, cols, depth), {1, cols, 1, depth}, {{}, rows}});
     });
 }
 
