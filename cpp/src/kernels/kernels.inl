@@ -24,6 +24,7 @@ inline constexpr int kVectorRegisters = POCKETCNN_VECTOR_REGISTERS;
 #include "kernels/optimizer.inl"
 #include "kernels/packing.inl"
 #include "kernels/pool.inl"
+#include "kernels/pool_grad.inl"
 #include "kernels/product.inl"
 
 template <typename T>
