@@ -35,8 +35,10 @@ void multiply(const gemm::Operand<T>& left, const gemm::Operand<T>& right, index
     });
 }
 
-/// Up to here the weights are read in place instead of packed. At 1 row of 9216 to 4096 the
-/// packed product took 2.6 times as long, at 8 of 4320 to 100 about as long.
+/// Up to here the weights are read in place instead of packed. Milliseconds on one Zen 5 core,
+/// forward and dx, 9216 to 4096: 1 row 14.0 and 16.2 packed, 4.9 and 4.7 in place; 7 rows in place
+/// 11.7 and 11.2, 8 packed 14.0 and 16.1. 4320 to 100: 7 in place 0.072 and 0.076, 8 packed 0.085
+/// and 0.060.
 constexpr index_t kFewRows = 7;
 
 }  // namespace

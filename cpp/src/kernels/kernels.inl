@@ -29,6 +29,7 @@ inline constexpr int kVectorRegisters = POCKETCNN_VECTOR_REGISTERS;
 // packing.inl packs for the tile of product.inl.
 #include "kernels/packing.inl"
 #include "kernels/pool.inl"
+#include "kernels/pool_grad.inl"
 #include "kernels/winograd.inl"
 
 template <typename T>

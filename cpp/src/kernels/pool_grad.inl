@@ -1,0 +1,154 @@
+// Gradients of pooling, a plane at a time. Like pool.inl, which comes first, it lets whole vectors
+// run over the end of a row into the next, which is written later.
+
+template <typename T>
+bool scatter(index_t size, const T* values, const index_t* places, index_t out_size, T* out) {
+    constexpr index_t lanes = kLanes<T>, chunk = 8 * lanes;
+    index_t i = 0;
+    for (; i + chunk <= out_size; i += chunk) {
+        prefetch<1>(out + i, kReadAhead, chunk * index_t{sizeof(T)});
+        for (index_t k = 0; k < chunk; k += lanes) store(out + i + k, Vec<T>{});
+    }
+    for (; i < out_size; ++i) out[i] = 0;
+    // A block is checked as a whole, which vectorises, before it is used: its sign bits tell.
+    constexpr index_t block = 256;
+    for (index_t begin = 0; begin < size; begin += block) {
+        const index_t end = begin + block < size ? begin + block : size;
+        prefetch<0>(values + begin, kReadAhead, (end - begin) * index_t{sizeof(T)});
+        prefetch<0>(places + begin, kReadAhead, (end - begin) * index_t{sizeof(index_t)});
+        std::uint64_t signs = 0;
+        for (i = begin; i < end; ++i) {
+            const auto place = static_cast<std::uint64_t>(places[i]);
+            signs |= place | (static_cast<std::uint64_t>(out_size) - 1 - place);
+        }
+        if (signs >> 63 != 0) return false;
+        for (i = begin; i < end; ++i) out[places[i]] += values[i];
+    }
+    return true;
+}
+
+/// shares[i] (+)= values[i] / (rows * cols[i]). Where `free`, whole vectors run over the end.
+template <typename T>
+inline void add_shares(index_t size, bool free, bool accumulate, const T* values, T rows,
+                       const T* cols, T* shares) {
+    constexpr index_t lanes = kLanes<T>;
+    index_t i = 0;
+    for (; i + (free ? 1 : lanes) <= size; i += lanes) {
+        const Vec<T> share = load(values + i) / (rows * load(cols + i));
+        store(shares + i, accumulate ? load(shares + i) + share : share);
+    }
+    for (; i < size; ++i) {
+        shares[i] = (accumulate ? shares[i] : T{0}) + values[i] / (rows * cols[i]);
+    }
+}
+
+/// Stride * lanes elements of a row, from one of phase 0 on; shares stands at its window.
+template <typename T, int Bytes, int Stride, int Taps>
+inline void spread_tile(index_t taps, const T* shares, T* out) {
+    using P = Pack<T, Bytes>;
+    if constexpr (Taps != 0) taps = Taps;
+    typename P::Vec even{}, odd{};
+    if constexpr (Stride == 1) {
+        for (index_t k = 0; k < taps; ++k) even += P::load(shares - k);
+        P::store(out, even);
+    } else {
+        for (index_t phase = 0; phase < taps; phase += 2, --shares) {
+            const typename P::Vec value = P::load(shares);
+            even += value;
+            if (phase + 1 < taps) odd += value;
+        }
+        typename P::Int low, high;
+        for (int i = 0; i < P::lanes; ++i) {
+            low[i] = i / 2 + i % 2 * P::lanes;
+            high[i] = low[i] + P::lanes / 2;
+        }
+        P::store(out, __builtin_shuffle(even, odd, low));
+        P::store(out + P::lanes, __builtin_shuffle(even, odd, high));
+    }
+}
+
+/// Tiles of elements from x on; returns the first element not done. Where the row is free, tiles
+/// run over its end.
+template <typename T, int Bytes, int Stride, int Taps>
+inline index_t spread_tiles(const AveragePlane<T>& plane, bool free, index_t x, const T* shares,
+                            T* out) {
+    constexpr index_t step = Stride * Pack<T, Bytes>::lanes;
+    for (; x + (free ? step / 2 + 1 : step) <= plane.cols; x += step) {
+        spread_tile<T, Bytes, Stride, Taps>(plane.taps_x, shares + (x + plane.pad_x) / Stride,
+                                            out + x);
+    }
+    if constexpr (Bytes > kLeastBytes) {
+        return spread_tiles<T, Bytes / 2, Stride, Taps>(plane, free, x, shares, out);
+    }
+    if (free && x < plane.cols) {
+        spread_tile<T, Bytes, Stride, Taps>(plane.taps_x, shares + (x + plane.pad_x) / Stride,
+                                            out + x);
+        x += step;
+    }
+    return x;
+}
+
+/// out[x] = the sum of the shares of the windows that cover x.
+template <typename T, int Stride, int Taps>
+inline void spread_row(const AveragePlane<T>& plane, bool free, const T* shares, T* out) {
+    const index_t stride = Stride != 0 ? Stride : plane.stride_x;
+    index_t x = 0, q = plane.pad_x / stride, phase = plane.pad_x % stride;
+    const auto single = [&] {
+        T total = 0;
+        index_t window = q;
+        for (index_t k = phase; k < plane.taps_x; k += stride) total += shares[window--];
+        out[x++] = total;
+        if (++phase == stride) {
+            phase = 0;
+            ++q;
+        }
+    };
+    if constexpr (Stride != 0) {
+        if (phase != 0) single();
+        x = spread_tiles<T, kVectorBytes, Stride, Taps>(plane, free, x, shares, out);
+        q = (x + plane.pad_x) / stride;
+        phase = (x + plane.pad_x) % stride;
+    }
+    while (x < plane.cols) single();
+}
+
+template <typename T, int Stride, int Taps>
+void average_pool_grad(const AveragePlane<T> plane, const T* dy, T* dx) {
+    const index_t covering = (plane.cols - 1 + plane.pad_x) / plane.stride_x + 1;
+    index_t first = 0, end = 0;
+    for (index_t row = 0; row < plane.rows; ++row, dx += plane.cols) {
+        // The output rows [first, end) have windows [oy * stride - pad, + taps) that hold this one.
+        const index_t at = row + plane.pad_y;
+        bool changed = row == 0;
+        for (; first * plane.stride_y + plane.taps_y <= at; ++first) changed = true;
+        for (; end < plane.out_rows && end * plane.stride_y <= at; ++end) changed = true;
+        if (changed) {
+            for (index_t oy = first; oy < end; ++oy) {
+                const bool free = (oy + 1) * plane.out_cols + kPackSlack <= plane.dy_room;
+                add_shares(plane.out_cols, free, oy > first, dy + oy * plane.out_cols,
+                           plane.row_lengths[oy], plane.col_lengths, plane.shares);
+            }
+            // What stands behind the last window: nothing, or what whole vectors left there.
+            const index_t windows = first < end ? plane.out_cols : 0;
+            for (index_t i = windows; i < covering; ++i) plane.shares[i] = 0;
+        }
+        const bool free = (row + 1) * plane.cols + kPackSlack <= plane.dx_room;
+        prefetch<1>(dx, kReadAhead, plane.cols * index_t{sizeof(T)});
+        spread_row<T, Stride, Taps>(plane, free, plane.shares, dx);
+    }
+}
+
+template <typename T>
+void average_pool_grad(const AveragePlane<T>& plane, const T* dy, T* dx) {
+    if (plane.stride_x == 2 && plane.taps_x == 2) {
+        average_pool_grad<T, 2, 2>(plane, dy, dx);
+    } else if (plane.stride_x == 2 && plane.taps_x == 3) {
+        average_pool_grad<T, 2, 3>(plane, dy, dx);
+    } else if (plane.stride_x == 2) {
+        average_pool_grad<T, 2, 0>(plane, dy, dx);
+    } else if (plane.stride_x == 1) {
+        average_pool_grad<T, 1, 0>(plane, dy, dx);
+    } else {
+        average_pool_grad<T, 0, 0>(plane, dy, dx);
+    }
+}
