@@ -5,20 +5,15 @@
 #include "conv/direct.h"
 
 namespace pocketcnn {
-namespace {
 
-/// A matrix product would pack and pad more than it multiplies.
-bool has_few_channels(const conv::Problem& problem) {
-    return (problem.channels <= 3 || problem.filters <= 8) && conv::direct::fits(problem);
+    ConvPlan
+    conv2d_plan(const Shape4& x, const Conv2d& conv, ConvPass pass) {
+const conv::Problem problem(x, conv);
+if (conv.algorithm == ConvAlgorithm::im2col) return {conv.algorithm, "asked for"};
+if (conv::direct::suits(problem, pass)) {
+    return {ConvAlgorithm::direct, "few channels or filters"};
 }
-
-}  // namespace
-
-ConvPlan conv2d_plan(const Shape4& x, const Conv2d& conv, ConvPass /*pass*/) {
-    const conv::Problem problem(x, conv);
-    if (conv.algorithm == ConvAlgorithm::im2col) return {conv.algorithm, "asked for"};
-    if (has_few_channels(problem)) return {ConvAlgorithm::direct, "few channels or filters"};
-    return {ConvAlgorithm::im2col, "fits every shape"};
+return {ConvAlgorithm::im2col, "fits every shape"};
 }
 
 }  // namespace pocketcnn

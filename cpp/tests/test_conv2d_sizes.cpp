@@ -1,5 +1,5 @@
-// Convolution for all small sizes, and for sizes around the register tile and the slices of the
-// depth, which are the edges of the blocked product.
+// Convolution for all small sizes, and by the blocked product for sizes around its edges: those of
+// the register tile and of the slices of the depth.
 #include <pocketcnn/conv2d.h>
 
 #include <string>
@@ -14,6 +14,11 @@ namespace {
 
 class Conv2dSizesTest : public IsaTest {};
 POCKETCNN_FOR_EVERY_ISA(Conv2dSizesTest);
+
+ConvCase by_product(ConvCase c) {
+    c.conv.algorithm = ConvAlgorithm::im2col;
+    return c;
+}
 
 template <typename T>
 void check_all_passes(const ConvCase& c) {
@@ -86,8 +91,9 @@ std::string tile_name(index_t rows, index_t cols, index_t depth) {
 template <typename T>
 void check_forward_tiles() {
     for_tile_edges<T>([](index_t rows, index_t cols, index_t depth) {
-        check_forward<T>({tile_name(rows, cols, depth), {1, depth, 1, cols}, {{}, rows}}, true,
-                         conv2d<T>);
+        check_forward<T>(
+            by_product({tile_name(rows, cols, depth), {1, depth, 1, cols}, {{}, rows}}), true,
+            conv2d<T>);
     });
 }
 
@@ -101,9 +107,10 @@ TEST_P(Conv2dSizesTest, ForwardTiles) {
 template <typename T>
 void check_input_grad_tiles(index_t stride_h) {
     for_tile_edges<T>([&](index_t rows, index_t cols, index_t depth) {
-        check_input_grad<T>(
-            {tile_name(rows, cols, depth), {1, rows, 1, cols}, {{.stride_h = stride_h}, depth}},
-            conv2d_input_grad<T>);
+        check_input_grad<T>(by_product({tile_name(rows, cols, depth),
+                                        {1, rows, 1, cols},
+                                        {{.stride_h = stride_h}, depth}}),
+                            conv2d_input_grad<T>);
     });
 }
 
@@ -121,14 +128,34 @@ TEST_P(Conv2dSizesTest, StridedInputGradientTiles) {
 template <typename T>
 void check_weight_grad_tiles() {
     for_tile_edges<T>([](index_t rows, index_t cols, index_t depth) {
-        check_weight_grad<T>({tile_name(rows, cols, depth), {1, cols, 1, depth}, {{}, rows}},
-                             conv2d_weight_grad<T>);
+        check_weight_grad<T>(
+            by_product({tile_name(rows, cols, depth), {1, cols, 1, depth}, {{}, rows}}),
+            conv2d_weight_grad<T>);
     });
 }
 
 TEST_P(Conv2dSizesTest, WeightGradientTiles) {
     check_weight_grad_tiles<float>();
     check_weight_grad_tiles<double>();
+}
+
+/// Pointwise windows take the pixels from the images themselves.
+template <typename T>
+void check_pointwise() {
+    const index_t cols = kernels<T>().cols, rows = kernels<T>().rows;
+    for (const index_t width : {index_t{3}, cols / 2 - 1, cols, cols + 1}) {
+        for (const index_t images : {1, 3, 7}) {
+            const std::string name =
+                std::to_string(images) + " images of width " + std::to_string(width);
+            check_all_passes<T>(by_product({name, {images, 5, 3, width}, {{}, rows + 1}}));
+            check_all_passes<T>(by_product({name, {images, 6, 1, width}, {{}, 4, 2}}));
+        }
+    }
+}
+
+TEST_P(Conv2dSizesTest, Pointwise) {
+    check_pointwise<float>();
+    check_pointwise<double>();
 }
 
 /// Tiles that straddle rows and images, with kernels of several taps.
@@ -140,7 +167,7 @@ void check_straddling_tiles() {
             const Window2d window = {.kernel_h = 2, .kernel_w = 3, .pad_left = 1, .pad_right = 1};
             const std::string name =
                 std::to_string(images) + " images of width " + std::to_string(width);
-            check_all_passes<T>({name, {images, 3, 4, width}, {window, rows + 1}});
+            check_all_passes<T>(by_product({name, {images, 3, 4, width}, {window, rows + 1}}));
         }
     }
 }
