@@ -35,11 +35,6 @@ bool winograd_pays(const conv::Problem& problem, ConvPass pass) {
     return saving >= (phases > 1 && pass != ConvPass::input_grad ? 2.0 : 1.2);
 }
 
-/// A matrix product would pack and pad more than it multiplies.
-bool has_few_channels(const conv::Problem& problem) {
-    return (problem.channels <= 3 || problem.filters <= 8) && conv::direct::fits(problem);
-}
-
 }  // namespace
 
 ConvPlan conv2d_plan(const Shape4& x, const Conv2d& conv, ConvPass pass) {
@@ -58,7 +53,9 @@ ConvPlan conv2d_plan(const Shape4& x, const Conv2d& conv, ConvPass pass) {
     if (obstacle == nullptr && winograd_pays(problem, pass)) {
         return {ConvAlgorithm::winograd, "fewer multiplications"};
     }
-    if (has_few_channels(problem)) return {ConvAlgorithm::direct, "few channels or filters"};
+    if (conv::direct::suits(problem, pass)) {
+        return {ConvAlgorithm::direct, "few channels or filters"};
+    }
     return {ConvAlgorithm::im2col, "fits every shape"};
 }
 

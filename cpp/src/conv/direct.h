@@ -1,14 +1,14 @@
-// Convolution of few channels or few filters, and of groups of few: pixels in the lanes of the
-// vectors, straight from a padded copy of the image, without packing a column matrix.
+// Convolution with pixels in the lanes of the vectors, straight from a padded copy of the image,
+// without packing a column matrix: for few channels or filters, and for groups of few.
 #pragma once
 
 #include "conv/problem.h"
 
 namespace pocketcnn::conv::direct {
 
-/// Whether the padded copy of a small block of the image stays small: a window that is dilated far
-/// beyond its kernel sees too much.
-bool fits(const Problem& problem);
+/// Whether this way is the faster one for a pass, input_grad being the forward pass of another
+/// convolution. It may compute any other shape too, if slowly.
+bool suits(const Problem& problem, ConvPass pass);
 
 /// y = conv2d(x) + bias; bias may be null.
 template <typename T>

@@ -1,0 +1,122 @@
+// The direct convolution, whether or not it would be chosen: sizes around its tiles, images that
+// take several blocks, channels that take several bands, and the same bits for every team.
+#include <pocketcnn/runtime.h>
+
+#include <string>
+
+#include "conv/direct.h"
+#include "conv_cases.h"
+#include "isa_test.h"
+#include "runtime/isa.h"
+
+namespace pocketcnn::tests {
+namespace {
+
+template <typename T>
+void forward(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& conv,
+             ImageView<T> y) {
+    const conv::Problem problem(x.shape, conv);
+    conv::direct::forward(problem, x.data, weight, bias, y.data, conv::OutputGrid(y.shape));
+}
+
+template <typename T>
+void weight_grad(ImageView<const T> dy, ImageView<const T> x, const Conv2d& conv, T* dweight) {
+    conv::direct::weight_grad(conv::Problem(x.shape, conv), dy.data, x.data, dweight);
+}
+
+template <typename T>
+void check(const ConvCase& c) {
+    check_forward<T>(c, true, forward<T>);
+    check_forward<T>(c, false, forward<T>);
+    check_weight_grad<T>(c, weight_grad<T>);
+}
+
+class Conv2dDirectTest : public IsaCaseTest<ConvCase> {};
+
+TEST_P(Conv2dDirectTest, EveryCase) {
+    check<float>(test_case());
+    check<double>(test_case());
+}
+
+POCKETCNN_FOR_EVERY_ISA_AND_CASE(Conv2dDirectTest, ConvCase, kConvCases);
+
+class Conv2dDirectSizesTest : public IsaTest {};
+POCKETCNN_FOR_EVERY_ISA(Conv2dDirectSizesTest);
+
+/// Filters around the tile's rows, pixels around its vectors.
+template <typename T>
+void check_tiles() {
+    const index_t lanes = kernels<T>().lanes;
+    for (index_t filters = 1; filters <= 2 * kernels<T>().direct_rows + 1; ++filters) {
+        for (const index_t pixels : {index_t{1}, lanes - 1, lanes, lanes + 1, 3 * lanes + 2,
+                                     8 * lanes, 9 * lanes - 1, 17 * lanes + 3}) {
+            const std::string name =
+                std::to_string(filters) + " filters, " + std::to_string(pixels) + " pixels";
+            check<T>({name, {2, 1, 1, pixels + 1}, {{.kernel_w = 2}, filters}});
+            if (::testing::Test::HasFailure()) return;
+        }
+    }
+}
+
+TEST_P(Conv2dDirectSizesTest, Tiles) {
+    check_tiles<float>();
+    check_tiles<double>();
+}
+
+const ConvCase kLarge[] = {
+    {"several_blocks_of_rows",
+     {1, 2, 260, 70},
+     {{.kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1},
+      9}},
+    {"several_blocks_of_columns",
+     {1, 1, 5, 4500},
+     {{.kernel_h = 3, .kernel_w = 4, .pad_top = 1, .pad_left = 2}, 5}},
+    {"several_blocks_of_strided_columns",
+     {1, 1, 7, 9001},
+     {{.kernel_h = 2, .kernel_w = 3, .stride_h = 2, .stride_w = 2, .pad_right = 1}, 2}},
+    {"several_bands",
+     {1, 80, 40, 41},
+     {{.kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1},
+      6}},
+    {"several_bands_of_one_filter",
+     {2, 150, 30, 33},
+     {{.kernel_h = 2, .kernel_w = 2, .stride_h = 2, .stride_w = 2}, 1}},
+    {"many_filters", {2, 1, 9, 10}, {{.kernel_h = 3, .kernel_w = 3}, 70}},
+    {"many_groups", {2, 300, 5, 6}, {{.kernel_h = 3, .kernel_w = 3, .pad_left = 1}, 300, 300}},
+};
+
+TEST_P(Conv2dDirectSizesTest, LargeShapes) {
+    for (const ConvCase& c : kLarge) {
+        check<float>(c);
+        check<double>(c);
+    }
+}
+
+/// The results must not depend on the number of threads in a single bit.
+template <typename T>
+void check_threads(const ConvCase& c) {
+    SCOPED_TRACE(c.name);
+    const ConvOperands<T> o(c);
+    std::vector<T> y_of_one, dweight_of_one;
+    for (const int threads : {1, 2, 3, 8}) {
+        set_num_threads(threads);
+        const Guarded<T> y(c.y().size()), dweight(c.weights());
+        forward<T>(o.x_view(), o.weight.data(), o.bias.data(), c.conv, {y.data(), c.y()});
+        weight_grad<T>(o.dy_view(), o.x_view(), c.conv, dweight.data());
+        if (threads == 1) {
+            y_of_one = y.copy();
+            dweight_of_one = dweight.copy();
+        }
+        EXPECT_TRUE(same_bits(y_of_one, y.copy())) << threads << " threads";
+        EXPECT_TRUE(same_bits(dweight_of_one, dweight.copy())) << threads << " threads";
+    }
+}
+
+TEST(Conv2dDirectThreadsTest, SameBits) {
+    const int before = get_num_threads();
+    for (const ConvCase& c : kLarge) check_threads<float>(c);
+    set_num_threads(before);
+}
+
+}  // namespace
+}  // namespace pocketcnn::tests
