@@ -210,8 +210,19 @@ void max_pool2d_grad(ImageView<const T> dy, const index_t* argmax, ImageView<T> 
     }
 }
 
+namespace {
+
+void require_undilated(const Window2d& window) {
+    if (window.dilation_h != 1 || window.dilation_w != 1) {
+        throw std::invalid_argument("average pooling takes no dilation");
+    }
+}
+
+}  // namespace
+
 template <typename T>
 void avg_pool2d(ImageView<const T> x, const Pool2d& pool, bool count_include_pad, ImageView<T> y) {
+    require_undilated(pool.window);
     require_shape(y.shape, pool2d_output_shape(x.shape, pool), "y");
     const Axes a = axes(x.shape, pool);
     const index_t plane = x.shape.plane(), out_plane = y.shape.plane();
@@ -235,6 +246,7 @@ void avg_pool2d(ImageView<const T> x, const Pool2d& pool, bool count_include_pad
 template <typename T>
 void avg_pool2d_grad(ImageView<const T> dy, const Pool2d& pool, bool count_include_pad,
                      ImageView<T> dx) {
+    require_undilated(pool.window);
     require_shape(dy.shape, pool2d_output_shape(dx.shape, pool), "dy");
     const Axes a = axes(dx.shape, pool);
     const index_t plane = dx.shape.plane(), out_plane = dy.shape.plane();

@@ -109,5 +109,17 @@ TEST(PoolShape, WrongShapesLeaveTheOutputAlone) {
     EXPECT_TRUE(argmax.untouched());
 }
 
+TEST(AvgPool2d, RefusesDilation) {
+    const Shape4 x = {1, 1, 1, 5}, y = {1, 1, 1, 3};
+    const Pool2d pool = {{.kernel_w = 2, .dilation_w = 2}};
+    const Guarded<float> in(x.size()), out(y.size());
+    EXPECT_THROW(avg_pool2d<float>({in.data(), x}, pool, true, {out.data(), y}),
+                 std::invalid_argument);
+    EXPECT_THROW(avg_pool2d_grad<float>({out.data(), y}, pool, true, {in.data(), x}),
+                 std::invalid_argument);
+    EXPECT_TRUE(in.untouched());
+    EXPECT_TRUE(out.untouched());
+}
+
 }  // namespace
 }  // namespace pocketcnn::tests

@@ -35,16 +35,6 @@ TEST_P(Conv2dTest, WeightGradient) {
     check_weight_grad<double>(test_case());
 }
 
-/// The algorithm that fits every shape, also where another would be chosen.
-TEST_P(Conv2dTest, ByMatrixProduct) {
-    ConvCase c = test_case();
-    c.conv.algorithm = ConvAlgorithm::im2col;
-    check_forward<float>(c, true, conv2d<float>);
-    check_input_grad<float>(c, conv2d_input_grad<float>);
-    check_weight_grad<float>(c, conv2d_weight_grad<float>);
-    check_weight_grad<double>(c, conv2d_weight_grad<double>);
-}
-
 template <typename T>
 void check_bias_grad(const ConvCase& c) {
     for (const Edge edge : kEdges) {

@@ -26,8 +26,9 @@ void max_pool2d(ImageView<const T> x, const Pool2d& pool, ImageView<T> y, index_
 template <typename T>
 void max_pool2d_grad(ImageView<const T> dy, const index_t* argmax, ImageView<T> dx);
 
-/// y = the mean of each window. With count_include_pad the divisor counts padding inside the
-/// padded input, else only elements of the image.
+/// y = the mean of each window, which must not be dilated (std::invalid_argument). With
+/// count_include_pad the divisor counts padding inside the padded input, else only elements of the
+/// image.
 template <typename T>
 void avg_pool2d(ImageView<const T> x, const Pool2d& pool, bool count_include_pad, ImageView<T> y);
 

@@ -1,0 +1,120 @@
+"""Fused layers give what the layers give one by one, and a network says what it fused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pocketcnn as pc
+from pocketcnn.fusion import FusedConv, fuse
+from pocketcnn.layers import Layer
+
+# Name, settings of the convolution, of the pooling or None, input shape, batch. The batches of 9
+# and more are cut into slices that pass through the cache; the others run step by step.
+CASES: list[tuple[str, dict[str, Any], dict[str, Any] | None, tuple[int, int, int], int]] = [
+    ("book", {"kernel_size": 5}, {"kernel_size": 2}, (1, 28, 28), 20),
+    ("one image", {"kernel_size": 3, "padding": 1}, {"kernel_size": 2}, (2, 9, 11), 1),
+    ("no pooling", {"kernel_size": 3, "padding": "same"}, None, (3, 10, 9), 17),
+    ("overlap", {"kernel_size": 3}, {"kernel_size": 3, "stride": 2, "padding": 1}, (4, 13, 12), 33),
+    ("ceil", {"kernel_size": 2}, {"kernel_size": 3, "stride": 2, "ceil_mode": True}, (2, 9, 9), 10),
+    ("groups", {"kernel_size": 3, "groups": 2}, {"kernel_size": 2}, (4, 12, 12), 12),
+    ("stride", {"kernel_size": 3, "stride": 2, "dilation": 2}, None, (2, 15, 14), 9),
+    ("no bias", {"kernel_size": 3, "bias": False}, {"kernel_size": 2}, (1, 8, 8), 11),
+    ("empty", {"kernel_size": 3}, {"kernel_size": 2}, (1, 8, 8), 0),
+    ("large maps", {"kernel_size": 3, "padding": 1}, {"kernel_size": 2}, (3, 160, 160), 8),
+]
+
+
+def _layers(conv: dict[str, Any], pool: dict[str, Any] | None, channels: int) -> dict[str, Layer]:
+    layers: dict[str, Layer] = {"conv": pc.Conv2d(channels, 6, **conv), "relu": pc.ReLU()}
+    if pool is not None:
+        layers["pool"] = pc.MaxPool2d(**pool)
+    return layers
+
+
+def _assert_close(actual: Any, wanted: Any, dtype: Any, terms: int, scale: float) -> None:
+    """Sums of `terms` products of up to `scale`, added in another order: 8 u sqrt(terms) scale."""
+    bound = 8 * float(np.finfo(dtype).eps) * np.sqrt(terms) * scale
+    np.testing.assert_allclose(actual, wanted, rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", CASES, ids=[case[0] for case in CASES])
+def test_fused_layers_equal_the_layers_one_by_one(case: Any, dtype: Any) -> None:
+    _, conv_settings, pool_settings, shape, n = case
+    rng = np.random.default_rng(7)
+    layers = _layers(conv_settings, pool_settings, shape[0])
+    for layer in layers.values():
+        layer.initialize(np.random.default_rng(1), dtype=dtype)
+    shapes = [shape]
+    for layer in layers.values():
+        shapes.append(layer.output_shape(shapes[-1]))
+    stages, _ = fuse(layers, shapes[:-1])
+    assert len(stages) == 1
+    x = rng.standard_normal((n, *shape)).astype(dtype)
+    grad = rng.standard_normal((n, *shapes[-1])).astype(dtype)
+
+    fused = stages[0].forward(x, True)
+    fused_dx = stages[0].backward(grad)
+    conv = layers["conv"]
+    fused_grads = {key: array.copy() for key, array in conv.grads.items()}
+
+    wanted, flowing = x, grad
+    for layer in layers.values():
+        wanted = layer.forward(wanted, True)
+    for layer in reversed(layers.values()):
+        flowing = layer.backward(flowing)
+
+    taps = conv.params["weight"][0].size
+    _assert_close(fused, wanted, dtype, taps, 4.0)
+    _assert_close(fused_dx, flowing, dtype, 6 * taps, 6.0)
+    pixels = max(1, n * int(np.prod(layers["relu"].output_shape(shapes[1])[1:])))
+    for key, array in conv.grads.items():
+        _assert_close(fused_grads[key], array, dtype, pixels, 8.0)
+
+
+def test_bits_do_not_depend_on_threads() -> None:
+    x = np.random.default_rng(0).standard_normal((40, 1, 28, 28), dtype=np.float32)
+    t = np.arange(40) % 10
+    results = []
+    for threads in (1, 2, 3, 8):
+        net = pc.models.simple_convnet(seed=3)
+        with pc.num_threads(threads):
+            loss, grads = net.value_and_gradient(x, t)
+        results.append((loss, {key: array.tobytes() for key, array in grads.items()}))
+    assert all(result == results[0] for result in results[1:])
+
+
+def test_first_convolution_computes_no_input_gradient() -> None:
+    net = pc.models.simple_convnet()
+    stages, _ = fuse(net.layers, [net.input_shape, *net._shapes.values()])
+    first = stages[0]
+    assert isinstance(first, FusedConv)
+    y = first.forward(np.zeros((2, 1, 28, 28), np.float32), True)
+    assert first.backward(np.ones_like(y)) is None
+
+
+def test_summary_says_what_is_fused() -> None:
+    summary = pc.models.deep_convnet(seed=None).summary()
+    assert "fused with conv1" in summary
+    assert "note" in summary.splitlines()[0]
+
+
+def test_what_is_not_a_block_stays_as_it_is() -> None:
+    layers: dict[str, Layer] = {
+        "conv": pc.Conv2d(1, 2, 3),
+        "tanh": pc.Tanh(),
+        "relu": pc.ReLU(),
+        "pool": pc.MaxPool2d(2),
+    }
+    stages, notes = fuse(layers, [(1, 8, 8), (2, 6, 6), (2, 6, 6), (2, 6, 6)])
+    assert stages == tuple(layers.values())
+    assert notes == {}
+
+
+def test_backward_needs_a_forward() -> None:
+    block = FusedConv(pc.Conv2d(1, 2, 3), None, (1, 8, 8))
+    with pytest.raises(RuntimeError, match="forward"):
+        block.backward(np.ones((1, 2, 6, 6), np.float32))
