@@ -123,28 +123,11 @@ def typing(session: nox.Session) -> None:
 
 
 @nox.session
-def cpp(session: nox.Session) -> None:
-    """Test the C++ library, Debug and Release, then use it as installed."""
+@nox.parametrize("preset", ["dev", "release"], ids=["dev", "release"])
+def cpp(session: nox.Session, preset: str) -> None:
+    """Test the C++ library on every instruction set of this machine."""
     install_native_tools(session)
-    build_and_ctest(session, "dev")
-    build_and_ctest(session, "release")
-
-    prefix, example = BUILD / "prefix", BUILD / "find_package"
-    for folder in (prefix, example):
-        shutil.rmtree(folder, ignore_errors=True)
-    native(session, "cmake", "--install", str(BUILD / "release"), "--prefix", str(prefix))
-    native(
-        session,
-        *("cmake", "-S", "examples/find_package", "-B", str(example), "-G", "Ninja"),
-        *("-DCMAKE_BUILD_TYPE=Release", f"-DCMAKE_PREFIX_PATH={prefix}"),
-    )
-    native(session, "cmake", "--build", str(example))
-    report = REPORTS / "ctest-find_package.xml"
-    native(
-        session,
-        *("ctest", "--test-dir", str(example), "--output-on-failure", "--no-tests=error"),
-        *("--output-junit", str(report)),
-    )
+    build_and_ctest(session, preset)
 
 
 @nox.session

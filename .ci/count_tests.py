@@ -15,12 +15,8 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import NamedTuple
 
-# Which session leaves which reports; a session not named here leaves none.
-REPORTS_OF_SESSION = {
-    "cpp": ("ctest-dev", "ctest-release", "ctest-find_package"),
-    "tests": ("pytest",),
-    "docs": ("doctest",),
-}
+# Which session leaves which report; {} are a session's parameters. One not named leaves none.
+REPORT_OF_SESSION = {"cpp": "ctest-{preset}", "tests": "pytest", "docs": "doctest"}
 
 
 class Count(NamedTuple):
@@ -49,16 +45,15 @@ def unexplained_failures(folder: Path, counts: dict[str, Count]) -> list[str]:
     account = folder / "nox.json"
     if not account.exists():
         return ["nox itself"]
-    failed = [
-        session["name"]
-        for session in json.loads(account.read_text(encoding="utf-8"))["sessions"]
-        if session["result"] not in ("success", "skipped")
-    ]
-    return [
-        name
-        for name in failed
-        if not any(counts.get(r, Count()).failed for r in REPORTS_OF_SESSION.get(name, ()))
-    ]
+    sessions = json.loads(account.read_text(encoding="utf-8"))["sessions"]
+    names = []
+    for session in sessions:
+        if session["result"] in ("success", "skipped"):
+            continue
+        report = REPORT_OF_SESSION.get(session["name"], "").format(**session["args"])
+        if not counts.get(report, Count()).failed:
+            names.append(" ".join([session["name"], *session["args"].values()]))
+    return names
 
 
 def main(folder: Path) -> int:

@@ -120,7 +120,7 @@ def _window_calls(x: Any, kernel: Any, window: dict[str, Any], *, ceil_mode: boo
         out = _call("conv2d", {"x": x, "weight": weight, **window})
         if out is not None:
             _call("conv2d_backward", {"grad": out, "x": x, "weight": weight, **window})
-        if out is not None and col is not None:
+        if out is not None and col is not None and out.size < 100_000:
             np.testing.assert_array_equal(out[:, 0].reshape(-1), col.sum(axis=1))
     pool = {"kernel_size": kernel, **window, "ceil_mode": ceil_mode}
     pooled = _call("max_pool2d", {"x": x, **pool})

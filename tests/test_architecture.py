@@ -118,7 +118,7 @@ KERNEL_HEADERS = {
 }  # fmt: skip
 
 # Folders of cpp/src from the operations down; the public headers are for all but kernels.
-CPP_FLOORS = ["", "winograd", "gemm", "runtime", "kernels"]
+CPP_FLOORS = ["", "conv", "winograd", "gemm", "runtime", "kernels"]
 
 
 def _includes(path: Path) -> list[tuple[bool, str]]:

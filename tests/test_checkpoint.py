@@ -252,7 +252,7 @@ def test_other_files_are_not_checkpoints(tmp_path: Path) -> None:
         (tmp_path / "x.safetensors").write_bytes(content)
         with pytest.raises(ValueError, match="is not a whole"):
             read_checkpoint(tmp_path / "x.safetensors")
-    make_net().save(tmp_path / "model.safetensors")
+    pc.models.simple_convnet().save(tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match="but not a checkpoint"):
         read_checkpoint(tmp_path / "model.safetensors")
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import argparse
 import io
-import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
+
+from pocketcnn.data import mnist
 
 SOURCE = Path(__file__).resolve().parent.parent / "python"
 TRAIN, TEST = 5_000, 1_000
@@ -29,9 +30,6 @@ def main() -> None:
         "output", type=Path, nargs="?", default=SOURCE / "pocketcnn" / "data" / "digits.npz"
     )
     options = parser.parse_args()
-
-    sys.path.insert(0, str(SOURCE))
-    from pocketcnn.data import mnist
 
     (x_train, t_train), (x_test, t_test) = mnist(options.mnist)
     arrays = {

@@ -36,6 +36,8 @@ Shape4 conv2d_output_shape(const Shape4& x, const Conv2d& conv) {
                                     std::to_string(x.c) + " channels and the " +
                                     std::to_string(conv.filters) + " filters");
     }
+    validate(Shape4{conv.filters, x.c / conv.groups, conv.window.kernel_h, conv.window.kernel_w},
+             "weight");
     const Shape4 y = {x.n, conv.filters, conv.window.out_h(x.h), conv.window.out_w(x.w)};
     validate(y, "the output");
     return y;
@@ -93,6 +95,7 @@ void conv2d_weight_grad(ImageView<const T> dy, ImageView<const T> x, const Conv2
 
 template <typename T>
 void conv2d_bias_grad(ImageView<const T> dy, T* dbias) {
+    validate(dy.shape, "dy");
     const Kernels<T>& kernel = kernels<T>();
     const Shape4& shape = dy.shape;
     parallel_for(shape.c, static_cast<double>(shape.size()), [&](index_t f) {

@@ -12,6 +12,7 @@ namespace {
 Shape4 check(const Shape4& x, const Window2d& window, index_t rows, index_t cols) {
     validate(x, "x");
     validate(window, x.h, x.w);
+    validate(Shape4{1, x.c, window.kernel_h, window.kernel_w}, "a row of the column matrix");
     const Shape4 grid = {x.n, x.c * window.taps(), window.out_h(x.h), window.out_w(x.w)};
     validate(grid, "the column matrix");
     if (rows != grid.n * grid.plane() || cols != grid.c) {

@@ -25,6 +25,7 @@ struct Strided {
 /// Runs body(offset of the first element) for every vector along the axis.
 template <typename Body>
 void for_vectors(const AxisShape& shape, Body&& body) {
+    if (shape.classes == 0) return;
     const double work = kTranscendental * static_cast<double>(shape.outer * shape.inner) *
                         static_cast<double>(shape.classes);
     parallel_for(shape.outer, work, [&](index_t o) {

@@ -34,6 +34,7 @@ void check(const Axis& axis) {
             fail("padding must not be negative, got " + std::to_string(pad));
         }
     }
+    if (axis.size > kLargest) fail("the image has " + std::to_string(axis.size) + " pixels");
     const index_t padded = axis.size + axis.pad_before + axis.pad_after;
     if (axis.kernel > 1 && axis.dilation > (kLargest - 1) / (axis.kernel - 1)) {
         fail("the dilated kernel is too large");

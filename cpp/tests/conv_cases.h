@@ -1,10 +1,12 @@
-// The convolutions that the tests share, and a check of every pass for any of them. A new
-// algorithm is tested by handing the checks another function.
+// The convolutions that the tests share, and a check of every pass for any of them, with every
+// algorithm. A new algorithm is a line in kConvAlgorithms.
 #pragma once
 
 #include <pocketcnn/conv2d.h>
 
+#include <optional>
 #include <ostream>
+#include <stdexcept>
 #include <string>
 
 #include "compare.h"
@@ -210,64 +212,94 @@ struct ConvOperands {
     RandomArray<T> x, weight, bias, dy;
 };
 
-/// Runs compute(operands, result) with the arrays at either edge of their pages and compares with
-/// wanted(operands). Where the arrays lie must not show in a single bit.
-template <typename T, typename Compute, typename Wanted>
-void check_conv(const ConvCase& c, index_t size, Compute&& compute, Wanted&& wanted) {
-    std::vector<T> first;
-    for (const Edge edge : kEdges) {
-        const ConvOperands<T> operands(c, edge);
-        const Guarded<T> result(size, edge);
-        compute(operands, result.data());
-        if (edge == kEdges[0]) {
-            expect_sums(result, wanted(operands));
-            first = result.copy();
-        } else {
-            EXPECT_TRUE(result.margins_intact()) << "something beside the result was written";
-            EXPECT_TRUE(same_bits(first, result.copy())) << "the result depends on alignment";
-        }
+struct NamedAlgorithm {
+    ConvAlgorithm algorithm;
+    const char* name;
+};
+
+/// Every algorithm runs on every case that it does not refuse.
+inline constexpr NamedAlgorithm kConvAlgorithms[] = {
+    {ConvAlgorithm::automatic, "automatic"},
+    {ConvAlgorithm::im2col, "im2col"},
+    {ConvAlgorithm::direct, "direct"},
+};
+
+/// How many times larger its errors may be than those of adding up the products one by one.
+inline double error_growth(ConvAlgorithm algorithm) {
+    switch (algorithm) {
+        case ConvAlgorithm::automatic:
+        case ConvAlgorithm::im2col:
+        case ConvAlgorithm::direct:
+            break;
+    }
+    return 1;
+}
+
+/// True for algorithms that must compute whatever the sizes are.
+inline bool fits_every_shape(ConvAlgorithm algorithm) {
+    return algorithm == ConvAlgorithm::automatic || algorithm == ConvAlgorithm::im2col;
+}
+
+/// The plan for one pass, or nothing where the algorithm refuses.
+inline std::optional<ConvPlan> plan_for(const Shape4& x, const Conv2d& conv, ConvPass pass) {
+    try {
+        return conv2d_plan(x, conv, pass);
+    } catch (const std::invalid_argument& error) {
+        EXPECT_FALSE(fits_every_shape(conv.algorithm)) << error.what();
+        return std::nullopt;
     }
 }
 
-/// forward has the signature of conv2d<T>.
-template <typename T, typename Forward>
-void check_forward(const ConvCase& c, bool with_bias, Forward&& forward) {
-    SCOPED_TRACE(c.name + (sizeof(T) == sizeof(float) ? ", float" : ", double"));
+/// Runs compute(operands, conv, result) for every algorithm, with the arrays at either edge of
+/// their pages, and compares with the reference. Where the arrays lie must not show in a bit.
+template <typename T, typename Compute>
+void check_conv(const ConvCase& c, ConvPass pass, Compute&& compute, const ConvOperands<T>& front,
+                const ConvOperands<T>& back, const Sums& wanted) {
+    const auto size = static_cast<index_t>(wanted.size());
+    for (const NamedAlgorithm& named : kConvAlgorithms) {
+        SCOPED_TRACE(c.name + ", " + named.name + (sizeof(T) == 4 ? ", float" : ", double"));
+        Conv2d conv = c.conv;
+        conv.algorithm = named.algorithm;
+        const std::optional<ConvPlan> plan = plan_for(c.x, conv, pass);
+        if (!plan) continue;
+        const Guarded<T> result(size, Edge::back), other(size, Edge::front);
+        compute(back, conv, result.data());
+        expect_sums(result, wanted, error_growth(plan->algorithm));
+        compute(front, conv, other.data());
+        EXPECT_TRUE(other.margins_intact()) << "something beside the result was written";
+        EXPECT_TRUE(same_bits(other.copy(), result.copy())) << "the result depends on alignment";
+    }
+}
+
+template <typename T>
+void check_forward(const ConvCase& c, bool with_bias) {
+    const ConvOperands<T> front(c, Edge::front), back(c, Edge::back);
     const auto bias = [&](const auto& o) { return with_bias ? o.bias.data() : nullptr; };
-    check_conv<T>(
-        c, c.y().size(),
-        [&](const auto& o, T* y) {
-            forward(o.x_view(), o.weight.data(), bias(o), c.conv, ImageView<T>{y, o.y_shape});
-        },
-        [&](const auto& o) {
-            return reference::conv2d<T>(o.x.data(), c.x, o.weight.data(), bias(o), c.conv);
-        });
+    const auto compute = [&](const auto& o, const Conv2d& conv, T* y) {
+        conv2d<T>(o.x_view(), o.weight.data(), bias(o), conv, {y, o.y_shape});
+    };
+    check_conv(c, ConvPass::forward, compute, front, back,
+               reference::conv2d<T>(back.x.data(), c.x, back.weight.data(), bias(back), c.conv));
 }
 
-/// input_grad has the signature of conv2d_input_grad<T>.
-template <typename T, typename InputGrad>
-void check_input_grad(const ConvCase& c, InputGrad&& input_grad) {
-    SCOPED_TRACE(c.name + (sizeof(T) == sizeof(float) ? ", float" : ", double"));
-    check_conv<T>(
-        c, c.x.size(),
-        [&](const auto& o, T* dx) {
-            input_grad(o.dy_view(), o.weight.data(), c.conv, ImageView<T>{dx, c.x});
-        },
-        [&](const auto& o) {
-            return reference::conv2d_input_grad<T>(o.dy.data(), o.weight.data(), c.conv, c.x);
-        });
+template <typename T>
+void check_input_grad(const ConvCase& c) {
+    const ConvOperands<T> front(c, Edge::front), back(c, Edge::back);
+    const auto compute = [&](const auto& o, const Conv2d& conv, T* dx) {
+        conv2d_input_grad<T>(o.dy_view(), o.weight.data(), conv, {dx, c.x});
+    };
+    check_conv(c, ConvPass::input_grad, compute, front, back,
+               reference::conv2d_input_grad<T>(back.dy.data(), back.weight.data(), c.conv, c.x));
 }
 
-/// weight_grad has the signature of conv2d_weight_grad<T>.
-template <typename T, typename WeightGrad>
-void check_weight_grad(const ConvCase& c, WeightGrad&& weight_grad) {
-    SCOPED_TRACE(c.name + (sizeof(T) == sizeof(float) ? ", float" : ", double"));
-    check_conv<T>(
-        c, c.weights(),
-        [&](const auto& o, T* dweight) { weight_grad(o.dy_view(), o.x_view(), c.conv, dweight); },
-        [&](const auto& o) {
-            return reference::conv2d_weight_grad<T>(o.dy.data(), o.x.data(), c.x, c.conv);
-        });
+template <typename T>
+void check_weight_grad(const ConvCase& c) {
+    const ConvOperands<T> front(c, Edge::front), back(c, Edge::back);
+    const auto compute = [&](const auto& o, const Conv2d& conv, T* dweight) {
+        conv2d_weight_grad<T>(o.dy_view(), o.x_view(), conv, dweight);
+    };
+    check_conv(c, ConvPass::weight_grad, compute, front, back,
+               reference::conv2d_weight_grad<T>(back.dy.data(), back.x.data(), c.x, c.conv));
 }
 
 }  // namespace pocketcnn::tests

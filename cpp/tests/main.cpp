@@ -5,13 +5,15 @@
 
 #include "isa_test.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-// Tests ask for more memory than there is, to see std::bad_alloc; by default the sanitizer would
+// Tests ask for more memory than there is, to see std::bad_alloc; by default the sanitizers would
 // end the process instead.
-extern "C" const char* __asan_default_options() {
+#define POCKETCNN_EXPORT __attribute__((visibility("default")))
+extern "C" POCKETCNN_EXPORT const char* __asan_default_options() {
     return "allocator_may_return_null=1";
 }
-#endif
+extern "C" POCKETCNN_EXPORT const char* __tsan_default_options() {
+    return "allocator_may_return_null=1";
+}
 
 namespace {
 

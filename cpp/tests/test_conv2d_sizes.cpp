@@ -1,5 +1,5 @@
-// Convolution for all small sizes, and by the blocked product for sizes around its edges: those of
-// the register tile and of the slices of the depth.
+// Convolution for all small sizes, and for sizes around the register tile and the slices of the
+// depth, which are the edges of the blocked product.
 #include <pocketcnn/conv2d.h>
 
 #include <string>
@@ -15,16 +15,11 @@ namespace {
 class Conv2dSizesTest : public IsaTest {};
 POCKETCNN_FOR_EVERY_ISA(Conv2dSizesTest);
 
-ConvCase by_product(ConvCase c) {
-    c.conv.algorithm = ConvAlgorithm::im2col;
-    return c;
-}
-
 template <typename T>
 void check_all_passes(const ConvCase& c) {
-    check_forward<T>(c, true, conv2d<T>);
-    check_input_grad<T>(c, conv2d_input_grad<T>);
-    check_weight_grad<T>(c, conv2d_weight_grad<T>);
+    check_forward<T>(c, true);
+    check_input_grad<T>(c);
+    check_weight_grad<T>(c);
 }
 
 /// Every image of 1..10 by 1..10 with a window whose settings depend on it.
@@ -91,9 +86,7 @@ std::string tile_name(index_t rows, index_t cols, index_t depth) {
 template <typename T>
 void check_forward_tiles() {
     for_tile_edges<T>([](index_t rows, index_t cols, index_t depth) {
-        check_forward<T>(
-            by_product({tile_name(rows, cols, depth), {1, depth, 1, cols}, {{}, rows}}), true,
-            conv2d<T>);
+        check_forward<T>({tile_name(rows, cols, depth), {1, depth, 1, cols}, {{}, rows}}, true);
     });
 }
 
@@ -107,10 +100,8 @@ TEST_P(Conv2dSizesTest, ForwardTiles) {
 template <typename T>
 void check_input_grad_tiles(index_t stride_h) {
     for_tile_edges<T>([&](index_t rows, index_t cols, index_t depth) {
-        check_input_grad<T>(by_product({tile_name(rows, cols, depth),
-                                        {1, rows, 1, cols},
-                                        {{.stride_h = stride_h}, depth}}),
-                            conv2d_input_grad<T>);
+        check_input_grad<T>(
+            {tile_name(rows, cols, depth), {1, rows, 1, cols}, {{.stride_h = stride_h}, depth}});
     });
 }
 
@@ -128,9 +119,7 @@ TEST_P(Conv2dSizesTest, StridedInputGradientTiles) {
 template <typename T>
 void check_weight_grad_tiles() {
     for_tile_edges<T>([](index_t rows, index_t cols, index_t depth) {
-        check_weight_grad<T>(
-            by_product({tile_name(rows, cols, depth), {1, cols, 1, depth}, {{}, rows}}),
-            conv2d_weight_grad<T>);
+        check_weight_grad<T>({tile_name(rows, cols, depth), {1, cols, 1, depth}, {{}, rows}});
     });
 }
 
@@ -147,8 +136,8 @@ void check_pointwise() {
         for (const index_t images : {1, 3, 7}) {
             const std::string name =
                 std::to_string(images) + " images of width " + std::to_string(width);
-            check_all_passes<T>(by_product({name, {images, 5, 3, width}, {{}, rows + 1}}));
-            check_all_passes<T>(by_product({name, {images, 6, 1, width}, {{}, 4, 2}}));
+            check_all_passes<T>({name, {images, 5, 3, width}, {{}, rows + 1}});
+            check_all_passes<T>({name, {images, 6, 1, width}, {{}, 4, 2}});
         }
     }
 }
@@ -167,7 +156,7 @@ void check_straddling_tiles() {
             const Window2d window = {.kernel_h = 2, .kernel_w = 3, .pad_left = 1, .pad_right = 1};
             const std::string name =
                 std::to_string(images) + " images of width " + std::to_string(width);
-            check_all_passes<T>(by_product({name, {images, 3, 4, width}, {window, rows + 1}}));
+            check_all_passes<T>({name, {images, 3, 4, width}, {window, rows + 1}});
         }
     }
 }

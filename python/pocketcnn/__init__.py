@@ -7,7 +7,7 @@
 >>> loss = trainer.step(x[:100] / 255, t[:100])
 """
 
-from pocketcnn import data, functional, layers, losses, models, optim
+from pocketcnn import data, functional, layers, losses, models, optim, plot
 from pocketcnn.callbacks import Callback, EarlyStopping, ProgressBar
 from pocketcnn.config import (
     available_isas,
@@ -67,6 +67,7 @@ __all__ = [
     "models",
     "num_threads",
     "optim",
+    "plot",
     "set_num_threads",
     "show_config",
 ]

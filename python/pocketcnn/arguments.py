@@ -24,7 +24,6 @@ Sides: TypeAlias = tuple[int, int, int, int]
 _FLOAT16 = np.dtype(np.float16)
 _FLOAT32 = np.dtype(np.float32)
 _FLOAT64 = np.dtype(np.float64)
-_NATIVE = (_FLOAT32, _FLOAT64)
 
 # Kernel sizes, strides and padding beyond this fit no memory; their products stay in 63 bits.
 _LARGEST = 2**31
@@ -50,8 +49,12 @@ def compute_dtypes(*arrays: Array) -> tuple[np.dtype[Any], np.dtype[Any]]:
     what it is. float16 is computed in float32.
     """
     first = arrays[0].dtype
-    if first in _NATIVE and all(a.dtype == first for a in arrays):
-        return first.newbyteorder("="), first.newbyteorder("=")
+    if first is _FLOAT32 or first is _FLOAT64:
+        for a in arrays:
+            if a.dtype is not first:
+                break
+        else:
+            return first, first
     floats = [a.dtype for a in arrays if a.dtype.kind == "f"]
     result = np.result_type(*floats) if floats else _FLOAT32
     return (_FLOAT64, _FLOAT64) if result == _FLOAT64 else (_FLOAT32, result)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm  # type: ignore[import-untyped]  # it has no type hints
 
 from pocketcnn.checkpoint import network_arrays
 from pocketcnn.history import COLUMNS, Record
 
 if TYPE_CHECKING:
+    from tqdm import tqdm  # type: ignore[import-untyped]  # it has no type hints
+
     from pocketcnn.trainer import Trainer
 
 
@@ -68,6 +69,8 @@ class ProgressBar(Callback):
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Write the table's header and open the bar."""
+        from tqdm import tqdm  # here, because importing it takes longer than all of this package
+
         stream = self._stream()
         self._write(
             f"{'epoch':>5}{'loss':>10}{'accuracy':>10}"
@@ -124,7 +127,10 @@ class ProgressBar(Callback):
         return sys.stderr if self.stream is None else self.stream
 
     def _write(self, line: str) -> None:
-        tqdm.write(line, file=self._stream())
+        if self._bar is None:
+            print(line, file=self._stream(), flush=True)
+        else:
+            self._bar.write(line, file=self._stream())
 
     @staticmethod
     def _description(trainer: Trainer) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 
 import numpy as np
 
@@ -71,6 +69,10 @@ def available_isas() -> list[str]:
 
 def show_config() -> None:
     """Print what this installation is and what it runs on."""
+    # Imported here: these two would cost the package's import more than all the rest.
+    import platform
+    from importlib.metadata import version
+
     in_use, cached = _core.memory_use()
     rows = {
         "pocketcnn": version("pocketcnn"),

@@ -25,10 +25,9 @@ int affinity_cpus() {
 /// cgroup v2: "max 100000" or "quota period", in microseconds.
 double quota_v2(const std::string& folder) {
     std::ifstream file(folder + "/cpu.max");
-    std::string quota;
-    double period = 0;
-    if (!(file >> quota >> period) || quota == "max" || period <= 0) return kUnlimited;
-    return std::stod(quota) / period;
+    double quota = 0, period = 0;  // "max" is no number: the read fails
+    if (!(file >> quota >> period) || quota <= 0 || period <= 0) return kUnlimited;
+    return quota / period;
 }
 
 /// cgroup v1: quota is -1 where there is none.

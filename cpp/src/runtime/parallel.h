@@ -1,19 +1,20 @@
-// parallel_for: the only place where the library meets OpenMP's threads.
+// parallel_for and parallel_ranges: how every operation shares its work between threads.
 #pragma once
 
 #include <pocketcnn/runtime.h>
 #include <pocketcnn/types.h>
 
 #include <algorithm>
-#include <atomic>
-#include <exception>
+#include <type_traits>
+
+#include "runtime/thread_pool.h"
 
 namespace pocketcnn {
 
 /// Calls body(i) for every i in [0, count), in any order, over the team's threads. `work` is the
 /// whole loop's cost in multiply-adds or elements moved; a small loop runs serially, for waking a
-/// team costs from half a microsecond to some tens. Each task goes to whichever thread is free,
-/// so a task must not depend on which thread runs it. The first exception is rethrown.
+/// thread costs some microseconds. Each task goes to whichever thread is free, so a task must not
+/// depend on which thread runs it. The first exception is rethrown.
 template <typename Body>
 void parallel_for(index_t count, double work, Body&& body) {
     constexpr double small_work = 1 << 17;
@@ -23,19 +24,9 @@ void parallel_for(index_t count, double work, Body&& body) {
         for (index_t i = 0; i < count; ++i) body(i);
         return;
     }
-    std::atomic<index_t> next{0};
-    std::exception_ptr error;
-#pragma omp parallel num_threads(threads)
-    {
-        try {
-            for (index_t i = next++; i < count; i = next++) body(i);
-        } catch (...) {
-            next = count;
-#pragma omp critical(pocketcnn_parallel_for)
-            if (!error) error = std::current_exception();
-        }
-    }
-    if (error) std::rethrow_exception(error);
+    using Function = std::remove_reference_t<Body>;
+    const auto call = [](void* context, index_t i) { (*static_cast<Function*>(context))(i); };
+    run_loop({call, const_cast<void*>(static_cast<const void*>(&body)), count}, threads);
 }
 
 /// Calls body(begin, end) for consecutive ranges of [0, size), cut at multiples of `grain`

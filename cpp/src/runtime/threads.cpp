@@ -1,7 +1,6 @@
 // How many threads a large operation may use.
 #include <omp.h>
 #include <pocketcnn/runtime.h>
-#include <pthread.h>
 
 #include <algorithm>
 #include <atomic>
@@ -10,6 +9,7 @@
 #include <string>
 
 #include "runtime/cpu_limits.h"
+#include "runtime/thread_pool.h"
 
 namespace pocketcnn {
 namespace {
@@ -17,7 +17,6 @@ namespace {
 constexpr int kMaxThreads = 1024;
 
 std::atomic<int> requested_threads{0};
-std::atomic<bool> forked{false};
 
 int default_threads() {
     const char* variable = std::getenv("OMP_NUM_THREADS");
@@ -33,10 +32,7 @@ struct Defaults {
 };
 
 const Defaults& defaults() {
-    static const Defaults values = [] {
-        pthread_atfork(nullptr, nullptr, [] { forked = true; });
-        return Defaults{};
-    }();
+    static const Defaults values;
     return values;
 }
 
@@ -46,7 +42,7 @@ const Defaults& defaults() {
 }  // namespace
 
 int get_num_threads() {
-    if (forked || omp_in_parallel() != 0) return 1;
+    if (is_forked_child() || inside_loop() || omp_in_parallel() != 0) return 1;
     const int requested = requested_threads;
     const int threads = requested > 0 ? requested : defaults().threads;
     const int limit = omp_get_max_threads();

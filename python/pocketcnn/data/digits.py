@@ -8,7 +8,7 @@ says so too. The images and labels are unchanged. `tools/make_digits.py` rebuild
 
 from __future__ import annotations
 
-from importlib import resources
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +32,7 @@ def digits() -> tuple[Split, Split]:
     >>> x_train.shape, t_train[:8].tolist()
     ((5000, 1, 28, 28), [5, 0, 4, 1, 9, 2, 1, 3])
     """
-    with (
-        resources.files("pocketcnn.data").joinpath("digits.npz").open("rb") as file,
-        np.load(file, allow_pickle=False) as arrays,
-    ):
+    with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as arrays:
         x_train, x_test = (arrays[f"x_{name}"][:, np.newaxis] for name in ("train", "test"))
         t_train, t_test = (arrays[f"t_{name}"].astype(np.int64) for name in ("train", "test"))
     return (x_train, t_train), (x_test, t_test)

@@ -1,0 +1,177 @@
+#include "runtime/thread_pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+namespace pocketcnn {
+namespace {
+
+/// How long an idle helper looks for work before it sleeps: longer than what Python does between
+/// two operations of a training step, too short to disturb anybody.
+constexpr auto kSpin = std::chrono::microseconds(100);
+
+thread_local bool in_loop = false;
+std::atomic<bool> forked{false};
+
+void relax() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+/// One loop under way. Threads take iterations until none is left.
+class Job {
+  public:
+    Job(const Loop& loop, int helpers) : loop_(loop), places_(helpers) {}
+
+    /// A helper's part; at most as many helpers as the job has places for take one.
+    void help() {
+        if (places_.fetch_sub(1) > 0) work();
+    }
+
+    void work() {
+        in_loop = true;
+        try {
+            for (index_t i = next_++; i < loop_.count; i = next_++) loop_.body(loop_.context, i);
+        } catch (...) {
+            next_ = loop_.count;
+            const std::lock_guard lock(error_mutex_);
+            if (!error_) error_ = std::current_exception();
+        }
+        in_loop = false;
+    }
+
+    void rethrow() const {
+        if (error_) std::rethrow_exception(error_);
+    }
+
+  private:
+    Loop loop_;
+    std::atomic<index_t> next_{0};
+    std::atomic<int> places_;
+    std::mutex error_mutex_;
+    std::exception_ptr error_;
+};
+
+/// Helpers that live as long as the process. One job at a time.
+class Pool {
+  public:
+    /// False, with nothing done, while another thread's job is under way.
+    bool try_run(Job& job, int helpers) {
+        const std::unique_lock lock(mutex_, std::try_to_lock);
+        if (!lock) return false;
+        while (started_ < helpers && start_helper()) ++started_;
+        job_ = &job;
+        ++announced_;
+        if (sleeping_ > 0) announced_.notify_all();
+        job.work();
+        job_ = nullptr;
+        wait_for_helpers();
+        return true;
+    }
+
+  private:
+    bool start_helper() {
+        // Signals belong to the program's own threads.
+        sigset_t all, before;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        bool started = true;
+        try {
+            std::thread([this] { helper(); }).detach();
+        } catch (const std::system_error&) {
+            started = false;  // no more threads to be had: the caller works alone
+        }
+        pthread_sigmask(SIG_SETMASK, &before, nullptr);
+        return started;
+    }
+
+    [[noreturn]] void helper() {
+        std::uint64_t seen = announced_ - 1;
+        for (;;) {
+            wait_for_news(seen);
+            seen = announced_;
+            ++inside_;  // from here on the job's owner waits for us
+            if (Job* job = job_) job->help();
+            --inside_;
+        }
+    }
+
+    void wait_for_news(std::uint64_t seen) {
+        const auto end = std::chrono::steady_clock::now() + kSpin;
+        do {
+            for (int i = 0; i < 64; ++i) {
+                if (announced_ != seen) return;
+                relax();
+            }
+        } while (std::chrono::steady_clock::now() < end);
+        ++sleeping_;
+        announced_.wait(seen);
+        --sleeping_;
+    }
+
+    /// Helpers inside are at work on their last task, or about to see that there is none. After
+    /// a while we give way, for one of them may be waiting for this very core.
+    void wait_for_helpers() {
+        for (int spins = 0; inside_ > 0; ++spins) {
+            if (spins < 10000) {
+                relax();
+            } else {
+                sched_yield();
+            }
+        }
+    }
+
+    std::mutex mutex_;
+    int started_ = 0;
+    // All sequentially consistent: a helper announces itself in inside_ before it looks at job_,
+    // and the owner clears job_ before it looks at inside_, so one of them sees the other.
+    std::atomic<Job*> job_{nullptr};
+    std::atomic<std::uint64_t> announced_{1};
+    std::atomic<int> inside_{0};
+    std::atomic<int> sleeping_{0};
+};
+
+/// Never destroyed: helpers use it until the process ends.
+Pool& pool() {
+    static Pool* const instance = [] {
+        pthread_atfork(nullptr, nullptr, [] { forked = true; });
+        return new Pool;
+    }();
+    return *instance;
+}
+
+/// While the library loads, so that every later fork is noticed.
+[[maybe_unused]] Pool& created_at_load = pool();
+
+}  // namespace
+
+void run_loop(const Loop& loop, int threads) {
+    Job job(loop, threads - 1);
+    const bool alone = threads <= 1 || in_loop || forked;
+    if (alone || !pool().try_run(job, threads - 1)) {
+        const bool outer = in_loop;
+        job.work();
+        in_loop = outer;
+    }
+    job.rethrow();
+}
+
+bool inside_loop() {
+    return in_loop;
+}
+
+bool is_forked_child() {
+    return forked;
+}
+
+}  // namespace pocketcnn

@@ -1,0 +1,18 @@
+// Prints what the library chose for this process, or the error in choosing: what environment
+// variables and CPU masks change has to be seen in a process of its own.
+#include <pocketcnn/runtime.h>
+
+#include <exception>
+#include <iostream>
+#include <string_view>
+
+int main() {
+    try {
+        const std::string_view isa = pocketcnn::isa();
+        std::cout << "isa " << isa << ", threads " << pocketcnn::get_num_threads() << '\n';
+    } catch (const std::exception& error) {
+        std::cout << error.what() << '\n';
+        return 1;
+    }
+    return 0;
+}

@@ -1,0 +1,243 @@
+// The same bits for every number of threads, and from every calling thread.
+#include <pocketcnn/activation.h>
+#include <pocketcnn/conv2d.h>
+#include <pocketcnn/im2col.h>
+#include <pocketcnn/linear.h>
+#include <pocketcnn/optimizer.h>
+#include <pocketcnn/pool2d.h>
+#include <pocketcnn/softmax.h>
+
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "compare.h"
+#include "conv_cases.h"
+#include "isa_test.h"
+#include "random.h"
+#include "thread_test.h"
+
+namespace pocketcnn::tests {
+namespace {
+
+/// An operation that writes its result into an array of `size` numbers, large enough that threads
+/// share it.
+template <typename T>
+struct Operation {
+    std::string name;
+    index_t size;
+    std::function<void(T*)> run;
+};
+
+template <typename T>
+const T* numbers(index_t size) {
+    static const RandomArray<T>* array = [] {
+        Random random("numbers");
+        return new RandomArray<T>(random, 1 << 20);
+    }();
+    EXPECT_LE(size, array->size());
+    return array->data();
+}
+
+/// All passes that the convolution's algorithm does not refuse.
+template <typename T>
+void add_convolution(const Conv2d& conv, std::string name, std::vector<Operation<T>>& all) {
+    const Shape4 x = {3, 16, 26, 23}, y = conv2d_output_shape(x, conv);
+    const index_t weights = conv.filters * x.c / conv.groups * conv.window.taps();
+    const T* data = numbers<T>(std::max(x.size(), y.size()));
+    name += ", " + std::to_string(conv.filters) + " filters, " + std::to_string(conv.groups) +
+            " groups";
+    if (plan_for(x, conv, ConvPass::forward)) {
+        all.push_back({"conv2d " + name, y.size(),
+                       [=](T* out) { conv2d<T>({data, x}, data, data, conv, {out, y}); }});
+    }
+    if (plan_for(x, conv, ConvPass::input_grad)) {
+        all.push_back({"conv2d_input_grad " + name, x.size(),
+                       [=](T* out) { conv2d_input_grad<T>({data, y}, data, conv, {out, x}); }});
+    }
+    if (plan_for(x, conv, ConvPass::weight_grad)) {
+        all.push_back({"conv2d_weight_grad " + name, weights,
+                       [=](T* out) { conv2d_weight_grad<T>({data, y}, {data, x}, conv, out); }});
+    }
+}
+
+template <typename T>
+std::vector<Operation<T>> convolutions() {
+    std::vector<Operation<T>> all;
+    const Window2d same = {3, 3, 1, 1, 1, 1, 1, 1}, strided = {5, 3, 2, 2, 2, 1, 1, 0};
+    for (const NamedAlgorithm& named : kConvAlgorithms) {
+        add_convolution<T>({same, 20, 1, named.algorithm}, named.name, all);
+        add_convolution<T>({strided, 24, 2, named.algorithm}, named.name, all);
+        add_convolution<T>({same, 16, 16, named.algorithm}, named.name, all);
+    }
+    const Shape4 image = {4, 16, 90, 91};
+    const T* data = numbers<T>(image.size());
+    all.push_back(
+        {"conv2d_bias_grad", 16, [=](T* out) { conv2d_bias_grad<T>({data, image}, out); }});
+    const Shape4 x = {3, 8, 26, 23};
+    const index_t rows = x.n * x.plane(), cols = x.c * same.taps();
+    all.push_back(
+        {"im2col", rows * cols, [=](T* out) { im2col<T>({data, x}, same, {out, rows, cols}); }});
+    all.push_back(
+        {"col2im", x.size(), [=](T* out) { col2im<T>({data, rows, cols}, same, {out, x}); }});
+    return all;
+}
+
+template <typename T>
+std::vector<Operation<T>> poolings() {
+    const Shape4 x = {5, 12, 43, 47};
+    const Pool2d pool = {{3, 3, 2, 2, 1, 0, 1, 1}, true};
+    const Shape4 y = pool2d_output_shape(x, pool);
+    const T* data = numbers<T>(x.size());
+    return {
+        {"max_pool2d", y.size() + y.size(),
+         [=](T* out) {
+             std::vector<index_t> argmax(y.size());
+             max_pool2d<T>({data, x}, pool, {out, y}, argmax.data());
+             std::copy(argmax.begin(), argmax.end(), out + y.size());
+         }},
+        {"max_pool2d_grad", x.size(),
+         [=](T* out) {
+             std::vector<index_t> argmax(y.size());
+             for (index_t i = 0; i < y.size(); ++i) argmax[i] = i * i % x.plane();
+             max_pool2d_grad<T>({data, y}, argmax.data(), {out, x});
+         }},
+        {"avg_pool2d", y.size(), [=](T* out) { avg_pool2d<T>({data, x}, pool, false, {out, y}); }},
+        {"avg_pool2d_grad", x.size(),
+         [=](T* out) { avg_pool2d_grad<T>({data, y}, pool, true, {out, x}); }},
+    };
+}
+
+template <typename T>
+std::vector<Operation<T>> layers() {
+    const index_t n = 70, in = 600, out = 130;
+    const T* data = numbers<T>(n * in);
+    const T* weight = numbers<T>(out * in) + 77;
+    return {
+        {"linear", n * out,
+         [=](T* y) { linear<T>({data, n, in}, {weight, out, in}, data, {y, n, out}); }},
+        {"linear_input_grad", n * in,
+         [=](T* dx) { linear_input_grad<T>({data, n, out}, {weight, out, in}, {dx, n, in}); }},
+        {"linear_weight_grad", out * in,
+         [=](T* dw) { linear_weight_grad<T>({data, n, out}, {weight, n, in}, {dw, out, in}); }},
+        {"linear_bias_grad", 5000,
+         [=](T* dbias) { linear_bias_grad<T>({data, 100, 5000}, dbias); }},
+        {"softmax", 300 * 100, [=](T* y) { softmax(data, {30, 100, 10}, y); }},
+        {"log_softmax", 300 * 100, [=](T* y) { log_softmax(data, {300, 100, 1}, y); }},
+        {"softmax_grad", 300 * 100, [=](T* y) { softmax_grad(data, weight, {30, 100, 10}, y); }},
+        {"log_softmax_grad", 300 * 100,
+         [=](T* y) { log_softmax_grad(data, weight, {300, 100, 1}, y); }},
+        {"cross_entropy", 300 * 100 + 1,
+         [=](T* y) {
+             const double loss = cross_entropy<T>({data, 300, 100}, weight, 0.1, y);
+             y[300 * 100] = static_cast<T>(loss);
+         }},
+    };
+}
+
+template <typename T>
+std::vector<Operation<T>> elementwise() {
+    const index_t size = 200003;
+    const T* data = numbers<T>(size);
+    std::vector<Operation<T>> all;
+    for (const Activation f : {Activation::relu, Activation::sigmoid, Activation::tanh}) {
+        const std::string number = std::to_string(static_cast<int>(f));
+        all.push_back({"activate " + number, size, [=](T* y) { activate(f, data, y, size); }});
+        all.push_back({"activate_grad " + number, size,
+                       [=](T* dx) { activate_grad(f, data, data + 9, dx, size); }});
+    }
+    // The moments stand behind the parameters.
+    const auto optimizer = [&](const char* name, auto step) {
+        all.push_back({name, 3 * size, [=](T* state) {
+                           std::fill_n(state, 3 * size, T{1});
+                           step(data, state + size, state + 2 * size, state);
+                       }});
+    };
+    optimizer("sgd", [=](const T* grad, T* first, T*, T* param) {
+        sgd_update({0.1, 0.9, 0.01, true}, grad, first, param, size);
+    });
+    optimizer("adagrad", [=](const T* grad, T* first, T*, T* param) {
+        adagrad_update({}, grad, first, param, size);
+    });
+    optimizer("rmsprop", [=](const T* grad, T* first, T*, T* param) {
+        rmsprop_update({}, grad, first, param, size);
+    });
+    optimizer("adam", [=](const T* grad, T* first, T* second, T* param) {
+        adam_update({}, grad, first, second, param, size);
+    });
+    return all;
+}
+
+template <typename T>
+std::vector<T> result(const Operation<T>& operation) {
+    std::vector<T> out(operation.size);
+    operation.run(out.data());
+    return out;
+}
+
+class SameBitsTest : public IsaTest {
+  protected:
+    ~SameBitsTest() override { set_num_threads(before_); }
+
+    template <typename T>
+    void check(const std::vector<Operation<T>>& operations) {
+        for (const Operation<T>& operation : operations) {
+            set_num_threads(1);
+            const std::vector<T> serial = result(operation);
+            for (const int threads : {2, 3, 8}) {
+                set_num_threads(threads);
+                EXPECT_TRUE(same_bits(result(operation), serial))
+                    << operation.name << " with " << threads << " threads";
+            }
+        }
+    }
+
+  private:
+    int before_ = get_num_threads();
+};
+POCKETCNN_FOR_EVERY_ISA(SameBitsTest);
+
+TEST_P(SameBitsTest, Convolutions) {
+    check(convolutions<float>());
+    check(convolutions<double>());
+}
+
+TEST_P(SameBitsTest, Poolings) {
+    check(poolings<float>());
+    check(poolings<double>());
+}
+
+TEST_P(SameBitsTest, Layers) {
+    check(layers<float>());
+    check(layers<double>());
+}
+
+TEST_P(SameBitsTest, Elementwise) {
+    check(elementwise<float>());
+    check(elementwise<double>());
+}
+
+class CallersTest : public ThreadTest {};
+
+TEST_F(CallersTest, ManyCallersAtOnceGetTheSameBits) {
+    set_num_threads(2);
+    const std::vector<Operation<float>> operations = convolutions<float>();
+    std::vector<std::vector<float>> wanted;
+    for (const auto& operation : operations) wanted.push_back(result(operation));
+    constexpr int callers = 4;
+    int wrong[callers] = {};
+    std::vector<std::thread> threads;
+    for (int caller = 0; caller < callers; ++caller) {
+        threads.emplace_back([&, caller] {
+            for (std::size_t i = 0; i < operations.size(); ++i) {
+                wrong[caller] += !same_bits(result(operations[i]), wanted[i]);
+            }
+        });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const int count : wrong) EXPECT_EQ(count, 0);
+}
+
+}  // namespace
+}  // namespace pocketcnn::tests
