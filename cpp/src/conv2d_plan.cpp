@@ -47,6 +47,10 @@ ConvPlan conv2d_plan(const Shape4& x, const Conv2d& conv, ConvPass pass) {
             if (obstacle != nullptr) throw std::invalid_argument(obstacle);
             return {conv.algorithm, "asked for"};
         case ConvAlgorithm::direct:
+            if (!conv::direct::fits(problem)) {
+                throw std::invalid_argument("the window is dilated too far for direct convolution");
+            }
+            return {conv.algorithm, "asked for"};
         case ConvAlgorithm::automatic:
             break;
     }

@@ -222,6 +222,7 @@ inline constexpr NamedAlgorithm kConvAlgorithms[] = {
     {ConvAlgorithm::automatic, "automatic"},
     {ConvAlgorithm::im2col, "im2col"},
     {ConvAlgorithm::winograd, "winograd"},
+    {ConvAlgorithm::direct, "direct"},
 };
 
 /// What the sums may be off by, for each way of adding them up. Winograd's transforms mix the

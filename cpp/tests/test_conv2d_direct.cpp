@@ -1,10 +1,9 @@
-// The direct convolution, whether or not it would be chosen: sizes around its tiles, images that
-// take several blocks, channels that take several bands, and the same bits for every team.
+// The direct convolution: sizes around its tiles, images that take several blocks, channels that
+// take several bands, and the same bits for every team. test_conv2d.cpp has the other cases.
 #include <pocketcnn/runtime.h>
 
 #include <string>
 
-#include "conv/direct.h"
 #include "conv_cases.h"
 #include "isa_test.h"
 #include "runtime/isa.h"
@@ -13,32 +12,12 @@ namespace pocketcnn::tests {
 namespace {
 
 template <typename T>
-void forward(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& conv,
-             ImageView<T> y) {
-    const conv::Problem problem(x.shape, conv);
-    conv::direct::forward(problem, x.data, weight, bias, y.data, conv::OutputGrid(y.shape));
-}
-
-template <typename T>
-void weight_grad(ImageView<const T> dy, ImageView<const T> x, const Conv2d& conv, T* dweight) {
-    conv::direct::weight_grad(conv::Problem(x.shape, conv), dy.data, x.data, dweight);
-}
-
-template <typename T>
 void check(const ConvCase& c) {
-    check_forward<T>(c, true, forward<T>);
-    check_forward<T>(c, false, forward<T>);
-    check_weight_grad<T>(c, weight_grad<T>);
+    check_forward<T>(c, true);
+    check_forward<T>(c, false);
+    check_input_grad<T>(c);
+    check_weight_grad<T>(c);
 }
-
-class Conv2dDirectTest : public IsaCaseTest<ConvCase> {};
-
-TEST_P(Conv2dDirectTest, EveryCase) {
-    check<float>(test_case());
-    check<double>(test_case());
-}
-
-POCKETCNN_FOR_EVERY_ISA_AND_CASE(Conv2dDirectTest, ConvCase, kConvCases);
 
 class Conv2dDirectSizesTest : public IsaTest {};
 POCKETCNN_FOR_EVERY_ISA(Conv2dDirectSizesTest);
@@ -97,12 +76,14 @@ template <typename T>
 void check_threads(const ConvCase& c) {
     SCOPED_TRACE(c.name);
     const ConvOperands<T> o(c);
+    Conv2d conv = c.conv;
+    conv.algorithm = ConvAlgorithm::direct;
     std::vector<T> y_of_one, dweight_of_one;
     for (const int threads : {1, 2, 3, 8}) {
         set_num_threads(threads);
         const Guarded<T> y(c.y().size()), dweight(c.weights());
-        forward<T>(o.x_view(), o.weight.data(), o.bias.data(), c.conv, {y.data(), c.y()});
-        weight_grad<T>(o.dy_view(), o.x_view(), c.conv, dweight.data());
+        conv2d<T>(o.x_view(), o.weight.data(), o.bias.data(), conv, {y.data(), c.y()});
+        conv2d_weight_grad<T>(o.dy_view(), o.x_view(), conv, dweight.data());
         if (threads == 1) {
             y_of_one = y.copy();
             dweight_of_one = dweight.copy();

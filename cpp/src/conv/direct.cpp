@@ -134,16 +134,18 @@ void forward_block(const Kernels<T>& kernel, const Problem& problem, const BandS
 
 }  // namespace
 
-bool suits(const Problem& problem, ConvPass pass) {
-    const BandShape shape(problem, form_of(problem), 1, sizeof(float));
-    // A window that is dilated far beyond its kernel sees more than it multiplies.
+bool fits(const Problem& problem) {
     constexpr double largest_band = 1 << 20;
-    if (static_cast<double>(shape.channels) * static_cast<double>(shape.planes()) *
-            static_cast<double>(shape.band_rows(shape.rows)) *
-            static_cast<double>(shape.pitch(shape.cols)) >
-        largest_band) {
-        return false;
-    }
+    const BandShape shape(problem, form_of(problem), 1, sizeof(float));
+    return static_cast<double>(shape.channels) * static_cast<double>(shape.planes()) *
+               static_cast<double>(shape.band_rows(shape.rows)) *
+               static_cast<double>(shape.pitch(shape.cols)) <=
+           largest_band;
+}
+
+bool suits(const Problem& problem, ConvPass pass) {
+    if (!fits(problem)) return false;
+    const BandShape shape(problem, form_of(problem), 1, sizeof(float));
     // Measured beside the matrix product on 3x3 to 7x7 windows, 1 to 512 channels and filters. The
     // gradient of the weights: 1.5 times as fast at 3500 weights, equal at 10000, where a vector of
     // sums a weight outgrows the cache. Forward: 1.2 to 2 times as fast up to 1000 taps, unless the

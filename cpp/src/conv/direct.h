@@ -6,8 +6,12 @@
 
 namespace pocketcnn::conv::direct {
 
+/// Whether the copy of a block of the image stays small: not where a window is dilated far beyond
+/// its kernel.
+bool fits(const Problem& problem);
+
 /// Whether this way is the faster one for a pass, input_grad being the forward pass of another
-/// convolution. It may compute any other shape too, if slowly.
+/// convolution.
 bool suits(const Problem& problem, ConvPass pass);
 
 /// y = conv2d(x) + bias; bias may be null.
