@@ -112,7 +112,14 @@ def _input_grad(grad: Array, weight: Array, x_shape: tuple[int, ...], shape: Con
     (top, left) = shape.padding
     sides = (top, top, left, left)
     return _core.conv2d_input_grad(
-        *(grad, weight, x_shape, shape.stride, sides, shape.dilation, shape.groups)
+        grad,
+        weight,
+        x_shape,
+        shape.stride,
+        sides,
+        shape.dilation,
+        shape.groups,
+        shape.algorithm,
     )
 
 
