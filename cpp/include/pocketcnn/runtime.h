@@ -10,7 +10,7 @@ namespace pocketcnn {
 /// Threads that a large operation uses, from the calling thread, now: set_num_threads() if it
 /// was called, else OMP_NUM_THREADS, else the smaller of the affinity mask and the cgroup's CPU
 /// quota; never more than an OpenMP limit that was lowered since the library was loaded. In a
-/// forked child always 1, because OpenMP's thread pool does not survive a fork.
+/// forked child always 1, which has none of its parent's threads.
 int get_num_threads();
 
 /// Throws std::invalid_argument unless 1 <= threads <= 1024.
