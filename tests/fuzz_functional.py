@@ -150,17 +150,19 @@ def main(examples: int, start: int) -> None:
     def fuzz_values(call: tuple[str, dict[str, Any]]) -> None:
         _call(*call)
 
-    # Windows that ran over the end of a buffer once, or took memory without bound.
+    # Windows that ran over the end of a buffer once, or took memory or time without bound.
     far, small = 2**31, np.ones((1, 1, 4, 3))
     skip_all = {"stride": (far - 1, far), "padding": "same", "dilation": (far - 1, far)}
     skip_rows = {"stride": 3, "padding": "same", "dilation": (far - 1, far)}
     wide = {"stride": 1, "padding": 20000, "dilation": 20000}
+    leap = {"stride": (far, 1), "padding": "same", "dilation": 1}
 
     @seed(start)
     @fuzzing
     @example(small, (5, 5), skip_all, False)
     @example(small, (5, 5), skip_rows, False)
     @example(small, (3, 3), wide, False)
+    @example(small, (9, 1), leap, True)
     @given(images(), st.tuples(sizes, sizes), windows(), st.booleans())
     def fuzz_windows(x: Any, kernel: Any, window: dict[str, Any], ceil_mode: bool) -> None:
         _window_calls(x, kernel, window, ceil_mode=ceil_mode)

@@ -122,10 +122,13 @@ inline void for_tiles(const PoolBlock block, const Body body) {
         if (block.count <= lanes / 2) return for_tiles<T, Bytes / 2, Stride, Taps>(block, body);
     }
     const index_t free = free_rows(block, lanes);
+    // Where windows overlap, each row brings `stride` new rows of taps; a wide stride skips some.
+    const index_t taps = block.taps_y * block.step_y;
+    const index_t ahead = taps < block.row_step ? taps : block.row_step;
     for (index_t row = 0; row < free; ++row) {
         for (index_t i = 0; i < block.count; i += lanes) {
             const T* x = body.x + row * block.row_step + i * block.stride;
-            for (index_t k = 0; k < block.row_step; k += block.step_y) {
+            for (index_t k = 0; k < ahead; k += block.step_y) {
                 prefetch<0>(x + k, kReadAhead, Stride == 1 ? Bytes : 2 * Bytes);
             }
             body.prefetch_results(row * block.y_step + i, lanes);
