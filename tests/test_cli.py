@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,10 +41,10 @@ def run(*arguments: str) -> int:
     return cli.main(arguments)
 
 
-def run_in_process(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+def run_in_process(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
     """As a user does; with all of the digits."""
     command = [sys.executable, "-m", "pocketcnn", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **settings)  # type: ignore[call-overload]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **settings)
 
 
 def assert_same_bits(one: Path, other: Path) -> None:

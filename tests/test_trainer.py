@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -222,10 +223,10 @@ def test_evaluate_agrees_with_the_network() -> None:
     ],
 )
 def test_bad_arguments_of_fit(
-    arguments: tuple[np.ndarray, np.ndarray], settings: dict[str, object], message: str
+    arguments: tuple[np.ndarray, np.ndarray], settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        Trainer(make_net(), pc.optim.SGD(0.1)).fit(*arguments, **settings)  # type: ignore[arg-type]
+        Trainer(make_net(), pc.optim.SGD(0.1)).fit(*arguments, **settings)
 
 
 def test_bad_arguments_of_the_trainer() -> None:
@@ -307,13 +308,15 @@ def test_history_json_is_strict(tmp_path) -> None:
         ({"monitor": "loss", "patience": 1, "min_delta": 0.1}, 3),
     ],
 )
-def test_early_stopping_counts(settings: dict[str, object], epochs: int) -> None:
+def test_early_stopping_counts(settings: dict[str, Any], epochs: int) -> None:
     records = [*make_history(), *make_history()[2:]]
     trainer = Trainer(make_net(), pc.optim.SGD(0.1))
-    stopping = EarlyStopping(**settings)  # type: ignore[arg-type]
+    stopping = EarlyStopping(**settings)
     stopping.on_fit_begin(trainer)
     for number, record in enumerate(records, start=1):
-        stopping.on_epoch_end(trainer, Record(**{**record, "epoch": number}))  # type: ignore[typeddict-item]
+        numbered = record.copy()
+        numbered["epoch"] = number
+        stopping.on_epoch_end(trainer, numbered)
         assert trainer.stop == (number == epochs)
         if trainer.stop:
             break
