@@ -18,7 +18,7 @@ FLOORS: list[set[str]] = [
     {"cli", "commands", "__main__"},
     {"sklearn", "onnx", "plot", "distributed"},
     {"scratch"},
-    {"trainer", "callbacks", "checkpoint", "history"},
+    {"trainer", "callbacks", "schedules", "checkpoint", "history"},
     {"models"},
     {"net", "fusion", "chain", "serialization", "summary", "gradient_check"},
     {"layers", "losses", "optim", "data", "init"},

@@ -7,7 +7,7 @@
 >>> loss = trainer.step(x[:100] / 255, t[:100])
 """
 
-from pocketcnn import data, functional, layers, losses, models, optim, plot
+from pocketcnn import data, functional, layers, losses, models, optim, plot, schedules
 from pocketcnn.callbacks import Callback, EarlyStopping, ProgressBar
 from pocketcnn.config import (
     available_isas,
@@ -68,6 +68,7 @@ __all__ = [
     "num_threads",
     "optim",
     "plot",
+    "schedules",
     "set_num_threads",
     "show_config",
 ]

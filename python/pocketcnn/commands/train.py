@@ -14,6 +14,7 @@ from typing import Any
 from pocketcnn import __version__, models, optim, plot
 from pocketcnn.callbacks import Callback, EarlyStopping, ProgressBar, format_seconds
 from pocketcnn.commands.inputs import Dataset, load_dataset, read_run, scale
+from pocketcnn.commands.recipe import make_augment, make_schedule
 from pocketcnn.history import History
 from pocketcnn.net import ConvNet
 from pocketcnn.trainer import Trainer
@@ -53,13 +54,18 @@ class Options:
     optimizer: str = "adam"
     lr: float | None = None
     momentum: float | None = None
+    nesterov: bool = False
     weight_decay: float | None = None
+    schedule: str = "constant"
+    warmup: float | None = None
     label_smoothing: float = 0.0
+    augment: str | None = None
     patience: int | None = None
     seed: int = 0
     size: int | None = None
     channels: int | None = None
     holdout: float = 0.1
+    validate: bool = False
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -72,6 +78,7 @@ def train(arguments: argparse.Namespace) -> None:
         channels=options.channels,
         share=options.holdout,
         seed=options.seed,
+        validate=options.validate,
     )
     net, optimizer = _make_net(options, dataset), _make_optimizer(options)
     folder = _make_folder(folder, options, dataset, resume)
@@ -81,8 +88,9 @@ def train(arguments: argparse.Namespace) -> None:
         quiet,
         f"\n{options.model} on {dataset.name}: {len(dataset.x_train):,} training and "
         f"{len(dataset.x_test):,} {dataset.test} images, {len(dataset.classes)} classes\n"
-        f"{type(optimizer).__name__}, learning rate {optimizer.lr:g}, "
-        f"batches of {options.batch_size}, seed {options.seed}\n",
+        f"{type(optimizer).__name__}, learning rate {optimizer.lr:g} ({options.schedule}), "
+        f"batches of {options.batch_size}, seed {options.seed}"
+        f"{'' if options.augment is None else f', augmented: {options.augment}'}\n",
     )
     start = time.perf_counter()
     trainer = _fit(net, optimizer, options, dataset, folder, resume, quiet)
@@ -108,16 +116,20 @@ def _fit(
     resume: bool,
     quiet: bool,
 ) -> Trainer:
+    # The bar is last, so that the others have the same place in the checkpoint of a quiet run.
     callbacks: list[Callback] = [] if quiet else [ProgressBar()]
     if options.patience is not None:
-        # First, so that its state has the same place in the checkpoint of a quiet run.
         callbacks.insert(0, EarlyStopping(patience=options.patience, restore_best=True))
+    schedule = make_schedule(options.schedule, options.warmup)
+    if schedule is not None:
+        callbacks.insert(0, schedule)
     trainer = Trainer(
         net,
         optimizer,
         batch_size=options.batch_size,
         seed=options.seed,
         label_smoothing=options.label_smoothing,
+        augment=make_augment(options.augment),
     )
     try:
         trainer.fit(
@@ -174,7 +186,8 @@ def _make_optimizer(options: Options) -> optim.Optimizer:
         settings["weight_decay"] = options.weight_decay
     if kind is optim.SGD:
         settings["momentum"] = 0.9 if options.momentum is None else options.momentum
-    elif options.momentum is not None:
+        settings["nesterov"] = options.nesterov
+    elif options.momentum is not None or options.nesterov:
         raise ValueError(f"momentum belongs to sgd: {options.optimizer} has none")
     return kind(**settings)
 
