@@ -70,13 +70,12 @@ def test_flip() -> None:
 def test_cutout(size: int) -> None:
     x = images() + 1
     out = Cutout(size)(x, np.random.default_rng(5))
-    rng = np.random.default_rng(5)
-    centres = rng.integers(0, 9, 20), rng.integers(0, 7, 20)
+    centres = np.random.default_rng(5).integers(0, (9, 7), (20, 2))
     for n, (image, changed) in enumerate(zip(x, out, strict=True)):
         for row, column in np.ndindex(9, 7):
             gone = all(
-                0 <= place - int(centre[n]) + size // 2 < size
-                for place, centre in zip((row, column), centres, strict=True)
+                0 <= place - centre + size // 2 < size
+                for place, centre in zip((row, column), centres[n].tolist(), strict=True)
             )
             wanted = np.zeros(3) if gone else image[:, row, column]
             np.testing.assert_array_equal(changed[:, row, column], wanted)

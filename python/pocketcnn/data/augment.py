@@ -129,10 +129,9 @@ class Cutout:
         """Cut a square out of every image of x (N, C, H, W)."""
         x = arguments.array("x", x, 4)
         count, _, height, width = x.shape
-        tops = rng.integers(0, height, count) - self.size // 2
-        lefts = rng.integers(0, width, count) - self.size // 2
+        corners = rng.integers(0, (height, width), (count, 2)) - self.size // 2
         out = np.array(x, order="C")
-        for image, (top, left) in enumerate(zip(tops.tolist(), lefts.tolist(), strict=True)):
+        for image, (top, left) in enumerate(corners.tolist()):
             rows = slice(max(top, 0), top + self.size)
             out[image, :, rows, max(left, 0) : left + self.size] = 0
         return out
