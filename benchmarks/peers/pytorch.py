@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from benchmarks.description import LEARNING_RATE, Array, Network, Subject
@@ -65,6 +69,26 @@ def training(network: Network) -> Subject:
         return float(loss.detach())
 
     return Subject(step, lambda: _logits(model, images))
+
+
+def learner(
+    network: Network, layout: str, weight_decay: float
+) -> tuple[Callable[[Array, NDArray[np.int64], float], float], Callable[[Array], Array]]:
+    """Build an eager AdamW step (x, t, rate) -> loss, and what gives the scores of images."""
+    model, _ = _build(replace(network, variant=layout))
+    memory = {"memory_format": torch.channels_last} if layout == "NHWC" else {}
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=weight_decay)
+
+    def step(x: Array, t: NDArray[np.int64], rate: float) -> float:
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.zero_grad(set_to_none=True)
+        scores = model(torch.from_numpy(x).contiguous(**memory))
+        loss = nn.functional.cross_entropy(scores, torch.from_numpy(t))
+        loss.backward()
+        optimizer.step()
+        return float(loss.detach())
+
+    return step, lambda x: _logits(model, torch.from_numpy(x).contiguous(**memory))
 
 
 def inference(network: Network) -> Subject:

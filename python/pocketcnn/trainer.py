@@ -296,7 +296,7 @@ class Trainer:
         }
 
     def _generators(self) -> dict[str, np.random.Generator]:
-        """Return all that is drawn from; no layer's name has a dot."""
+        """Return all that is drawn from: our own generators and the layers'."""
         own = {"trainer.order": self.rng, "trainer.augment": self._augment_rng}
         return own | self.net.generators
 
