@@ -20,14 +20,17 @@ from pocketcnn.config import (
 from pocketcnn.history import History
 from pocketcnn.layers import (
     AvgPool2d,
+    BatchNorm2d,
     Conv2d,
     Dropout,
     Flatten,
     GlobalAvgPool2d,
     Layer,
     Linear,
+    LocalResponseNorm,
     MaxPool2d,
     ReLU,
+    Residual,
     Sigmoid,
     Softmax,
     Tanh,
@@ -39,6 +42,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AvgPool2d",
+    "BatchNorm2d",
     "Callback",
     "Conv2d",
     "ConvNet",
@@ -49,9 +53,11 @@ __all__ = [
     "History",
     "Layer",
     "Linear",
+    "LocalResponseNorm",
     "MaxPool2d",
     "ProgressBar",
     "ReLU",
+    "Residual",
     "Sigmoid",
     "Softmax",
     "Tanh",

@@ -23,7 +23,9 @@ MODELS: dict[str, Callable[..., ConvNet]] = {
     "simple_convnet": models.simple_convnet,
     "lenet5": models.lenet5,
     "deep_convnet": models.deep_convnet,
+    "alexnet": models.alexnet,
     "vgg16": models.vgg16,
+    "resnet18": models.resnet18,
 }
 
 OPTIMIZERS: dict[str, type[optim.Optimizer]] = {
@@ -37,10 +39,17 @@ OPTIMIZERS: dict[str, type[optim.Optimizer]] = {
 # The learning rates when none is given. Adam's were compared by training on the built-in digits
 # and measuring on MNIST's training images from the 5,001st on, which are not among them:
 # simple_convnet at 0.001, 0.002, 0.003, 0.005 with three seeds (96.2, 96.4, 96.5, 96.6%; the
-# lower of the last two was taken), lenet5 and deep_convnet at 0.001 and 0.003. The one for vgg16
-# is customary, not measured.
+# lower of the last two was taken), lenet5 and deep_convnet at 0.001 and 0.003. Those for the large
+# networks are customary, not measured.
 RATES = {"sgd": 0.05, "adagrad": 0.01, "rmsprop": 0.001}
-ADAM_RATES = {"simple_convnet": 0.003, "lenet5": 0.003, "deep_convnet": 0.001, "vgg16": 0.0001}
+ADAM_RATES = {
+    "simple_convnet": 0.003,
+    "lenet5": 0.003,
+    "deep_convnet": 0.001,
+    "alexnet": 0.0001,
+    "vgg16": 0.0001,
+    "resnet18": 0.001,
+}
 
 
 @dataclass
