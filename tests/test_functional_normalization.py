@@ -157,7 +157,13 @@ def test_empty_batch_leaves_the_running_means() -> None:
 
 
 # The parameters of PyTorch, of the paper (its alpha times the size), and some that amplify.
-SETTINGS = [(1e-4, 0.75, 1.0), (5e-4, 0.75, 2.0), (3.0, 0.75, 0.5), (2.0, 0.6, 1.0), (1.0, 3.0, 2.0)]
+SETTINGS = [
+    (1e-4, 0.75, 1.0),
+    (5e-4, 0.75, 2.0),
+    (3.0, 0.75, 0.5),
+    (2.0, 0.6, 1.0),
+    (1.0, 3.0, 2.0),
+]
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

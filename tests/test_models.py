@@ -9,6 +9,7 @@ from pocketcnn import load
 from pocketcnn.layers import Conv2d, Dropout
 from pocketcnn.models import (
     alexnet,
+    compact_resnet,
     deep_convnet,
     lenet5,
     resnet18,
@@ -29,6 +30,9 @@ MODELS = [
     (alexnet, 62_378_344, 1_135_256_096, {"norm1": (96, 55, 55), "pool5": (256, 6, 6)}),
     # 11.7 million and 1.8 billion: the table of the paper, and of those who carry its weights.
     (resnet18, 11_689_512, 1_814_073_344, {"pool": (64, 56, 56), "layer4_1": (512, 7, 7)}),
+    # Conv 864 + 27,648 + 138,240, blocks 18 * (32**2 + 96**2 + 160**2), batch norm
+    # 6 * (32 + 96 + 160), linear 1,610.
+    (compact_resnet, 815_210, 39_519_808, {"block1": (32, 16, 16), "pool3": (160, 4, 4)}),
     # 138 million: table 2 of the paper. 15.5 billion multiply-adds is the figure usually quoted.
     (vgg16, 138_357_544, 15_470_264_320, {"pool1": (64, 112, 112), "pool5": (512, 7, 7)}),
 ]
@@ -59,7 +63,9 @@ def test_small_models_run(model):
     assert all(np.isfinite(grad).all() and grad.any() for grad in grads.values())
 
 
-@pytest.mark.parametrize("model", [simple_convnet, lenet5, deep_convnet, alexnet, vgg16, resnet18])
+@pytest.mark.parametrize(
+    "model", [simple_convnet, lenet5, deep_convnet, alexnet, vgg16, resnet18, compact_resnet]
+)
 def test_classes_and_images_of_other_sizes(model):
     net = model(7, input_shape=(2, 84, 76), seed=None)
     assert net.input_shape == (2, 84, 76)
@@ -115,6 +121,20 @@ def test_models_that_are_only_looked_at_draw_no_weights():
     net.summary()
     repr(net)
     assert not any("params" in vars(layer) for layer in net.layers.values())
+
+
+def test_compact_resnet_learns_colours_whatever_their_scale():
+    """The first normalisation undoes a change of the pixels' scale, up to its epsilon of 1e-5."""
+    rng = np.random.default_rng(0)
+    t = np.arange(32) % 2
+    x = rng.random((32, 3, 16, 16)) + t.reshape(-1, 1, 1, 1) * [[[0.5]], [[0]], [[-0.5]]]
+    losses = []
+    for scale in (1, 255):
+        net = compact_resnet(2, input_shape=(3, 16, 16))
+        trainer = Trainer(net, SGD(0.05, 0.9))
+        losses.append([trainer.step(scale * x, t) for _ in range(6)])
+    assert losses[0][-1] < 0.1 * losses[0][0]
+    np.testing.assert_allclose(losses[0][0], losses[1][0], rtol=0.01)
 
 
 def test_vgg16_is_thirteen_equal_convolutions():

@@ -231,6 +231,38 @@ def resnet18(
     return ConvNet(layers, input_shape, seed=seed)
 
 
+def compact_resnet(
+    num_classes: int = 10, *, input_shape: Shape = (3, 32, 32), seed: int | None = 0
+) -> ConvNet:
+    """Nine convolutions 3x3 with batch normalisation and three residual blocks, for small images.
+
+    Our own, for training in minutes on a CPU: 0.8 million parameters and 40 million
+    multiply-adds a picture of 32x32. It is shallow and wide for its work, after the networks of
+    Page ("How to Train Your ResNet", 2018), because such networks learn most in few epochs; max
+    pooling halves the maps, because a 3x3 convolution of stride 1 is cheap and one of stride 2
+    is not; and it pools before it normalises, which quarters the work of everything after. The
+    residual block is that of He et al. (see `pocketcnn.Residual`) with its last ReLU inside the
+    branch. The images need no scaling: the first normalisation undoes any.
+    """
+    layers: NamedLayers = []
+    channels = input_shape[0]
+    for stage, width in enumerate((32, 96, 160), start=1):
+        layers += [
+            (f"conv{stage}", Conv2d(channels, width, kernel_size=3, padding=1, bias=False)),
+            (f"pool{stage}", MaxPool2d(2)),
+            (f"bn{stage}", BatchNorm2d(width)),
+            (f"relu{stage}", ReLU()),
+            (f"block{stage}", Residual([*_normalised(1, width), *_normalised(2, width)])),
+        ]
+        channels = width
+    layers += [
+        ("pool", GlobalAvgPool2d()),
+        ("flatten", Flatten()),
+        ("fc", Linear(channels, num_classes)),
+    ]
+    return ConvNet(layers, input_shape, seed=seed)
+
+
 def _basic_block(channels: int, width: int, stride: int) -> Residual:
     """Two convolutions 3x3; a 1x1 around them where the number or the size of maps changes."""
     same = stride == 1 and channels == width
@@ -249,6 +281,15 @@ def _basic_block(channels: int, width: int, stride: int) -> Residual:
             ("bn", BatchNorm2d(width)),
         ],
     )
+
+
+def _normalised(place: int, width: int) -> NamedLayers:
+    """A 3x3 convolution that keeps the shape, batch normalisation, ReLU."""
+    return [
+        (f"conv{place}", Conv2d(width, width, kernel_size=3, padding=1, bias=False)),
+        (f"bn{place}", BatchNorm2d(width)),
+        (f"relu{place}", ReLU()),
+    ]
 
 
 def _stages(

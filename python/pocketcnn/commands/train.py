@@ -26,6 +26,7 @@ MODELS: dict[str, Callable[..., ConvNet]] = {
     "alexnet": models.alexnet,
     "vgg16": models.vgg16,
     "resnet18": models.resnet18,
+    "compact_resnet": models.compact_resnet,
 }
 
 OPTIMIZERS: dict[str, type[optim.Optimizer]] = {
@@ -49,6 +50,7 @@ ADAM_RATES = {
     "alexnet": 0.0001,
     "vgg16": 0.0001,
     "resnet18": 0.001,
+    "compact_resnet": 0.001,
 }
 
 
