@@ -91,6 +91,7 @@ RANKS: dict[str, tuple[str, ...]] = {
     "max_pool2d_backward": ("grad", "argmax"), "avg_pool2d": ("x",),
     "avg_pool2d_backward": ("grad",), "linear": ("x", "weight", "bias"),
     "linear_backward": ("grad", "x", "weight"), "cross_entropy_labels": ("logits",),
+    "local_response_norm": ("x",), "local_response_norm_backward": ("grad",),
 }  # fmt: skip
 
 
@@ -189,6 +190,34 @@ def _bad_shapes() -> list[Bad]:
         *[Bad("softmax", {"axis": a}, ValueError, "axis") for a in (2, -3, HUGE, BEYOND)],
         *[Bad("log_softmax", {"axis": a}, TypeError, "axis") for a in (1.0, "1", None)],
         Bad("softmax_backward", {"axis": 2}, ValueError, "axis"),
+        # Normalisation.
+        Bad("batch_norm", {"x": np.ones(3, f32)}, ValueError, "x"),
+        *[
+            Bad("batch_norm", {name: np.ones(shape, f32)}, ValueError, name)
+            for name in ("gamma", "beta", "running_mean", "running_var")
+            for shape in (3, 5, (4, 1), ())
+        ],
+        Bad("batch_norm", {"x": np.ones((1, 4, 1, 1), f32)}, ValueError, "x"),
+        Bad("batch_norm", {"training": False}, ValueError, "running_mean"),
+        Bad("batch_norm", {"running_mean": [0.0] * 4}, TypeError, "running_mean"),
+        Bad("batch_norm", {"running_var": np.ones(4, int)}, TypeError, "running_var"),
+        *[Bad("batch_norm", {"momentum": m}, ValueError, "momentum") for m in (-0.1, 1.1, np.nan)],
+        *[Bad("batch_norm", {"momentum": m}, TypeError, "momentum") for m in ("0.1", None, 1j)],
+        Bad("batch_norm_backward", {"grad": np.ones((2, 4, 6, 6), f32)}, ValueError, "grad"),
+        Bad("local_response_norm_backward", {"grad": np.ones((2, 4, 6, 6))}, ValueError, "grad"),
+        *[
+            Bad("local_response_norm", {"size": s}, error, "size")
+            for s, error in [(0, ValueError), (-1, ValueError), (BEYOND, ValueError),
+                             (3.0, TypeError), (None, TypeError), ((3, 3), TypeError)]
+        ],
+        *[
+            Bad(operation, {name: value}, error, name)
+            for operation, names in [("batch_norm", ("eps",)),
+                                     ("local_response_norm", ("alpha", "beta", "k"))]
+            for name in names
+            for value, error in [(-0.1, ValueError), (np.inf, ValueError), (np.nan, ValueError),
+                                 ("1", TypeError), (None, TypeError), (1j, TypeError)]
+        ],
         # Probabilities.
         *[Bad("dropout", {"p": p}, ValueError, "p") for p in (-0.1, 1.1, float("nan"), np.inf)],
         *[Bad("dropout", {"p": p}, TypeError, "p") for p in ("0.5", None, 1j)],

@@ -26,12 +26,14 @@ class Operation:
     """A function of F with a maker of valid arguments.
 
     ``make(rng, large)`` returns float64 arrays by name; large ones are big enough to be cut
-    over several threads. ``arrays`` names those that carry the dtype of the computation.
+    over several threads. ``arrays`` names those that carry the dtype of the computation. ``run``
+    stands for the function where its arguments or results are more than arrays and settings.
     """
 
     name: str
     make: Maker
     arrays: tuple[str, ...]
+    run: Callable[..., Any] | None = None
 
     def arguments(
         self, dtype: npt.DTypeLike = np.float32, *, seed: int = 0, large: bool = False
@@ -43,7 +45,7 @@ class Operation:
 
     def __call__(self, arguments: Arguments) -> tuple[npt.NDArray[Any], ...]:
         """Run it; the results as a tuple of arrays, whatever the function returns."""
-        result = getattr(F, self.name)(**arguments)
+        result = (self.run or getattr(F, self.name))(**arguments)
         results = result if isinstance(result, tuple) else (result,)
         return tuple(np.asarray(r) for r in results if r is not None)
 
@@ -184,7 +186,68 @@ def _dropout(rng: np.random.Generator, large: bool) -> Arguments:
     return {"x": _images(rng, large), "p": 0.4, "rng": np.random.default_rng(7)}
 
 
-OPERATIONS: dict[str, Operation] = {
+def _batch_norm(rng: np.random.Generator, large: bool) -> Arguments:
+    x = _images(rng, large)
+    gamma, beta = rng.normal(size=(2, x.shape[1]))
+    return {"x": x, "gamma": gamma, "beta": beta, "training": True}
+
+
+def _run_batch_norm(**arguments: Any) -> Any:
+    return F.batch_norm(**{"running_mean": None, "running_var": None, **arguments})
+
+
+def _run_batch_norm_backward(grad: Any, **arguments: Any) -> Any:
+    return F.batch_norm_backward(grad, _run_batch_norm(**arguments)[1])
+
+
+def _response_norm(rng: np.random.Generator, large: bool) -> Arguments:
+    return {"x": _images(rng, large), "size": 3, "alpha": 0.5, "beta": 0.6, "k": 1.5}
+
+
+def _run_response_norm_backward(grad: Any, **arguments: Any) -> Any:
+    return F.local_response_norm_backward(grad, F.local_response_norm(**arguments)[1])
+
+
+def _with_grad(make: Maker) -> Maker:
+    def arguments(rng: np.random.Generator, large: bool) -> Arguments:
+        made = make(rng, large)
+        return {"grad": rng.normal(size=made["x"].shape), **made}
+
+    return arguments
+
+
+NORMALISATIONS = {
+    operation.name: operation
+    for operation in [
+        Operation(
+            "batch_norm",
+            _batch_norm,
+            ("x", "gamma", "beta"),
+            lambda **arguments: _run_batch_norm(**arguments)[0],
+        ),
+        Operation(
+            "batch_norm_backward",
+            _with_grad(_batch_norm),
+            ("grad", "x", "gamma", "beta"),
+            _run_batch_norm_backward,
+        ),
+        Operation(
+            "local_response_norm",
+            _response_norm,
+            ("x",),
+            lambda **arguments: F.local_response_norm(**arguments)[0],
+        ),
+        Operation(
+            "local_response_norm_backward",
+            _with_grad(_response_norm),
+            ("grad", "x"),
+            _run_response_norm_backward,
+        ),
+    ]
+}
+"""Functions that hand a cache on to their gradient; here each call makes its own."""
+
+OPERATIONS: dict[str, Operation] = NORMALISATIONS | {
     identifier: Operation(name, make, arrays)
     for identifier, name, make, arrays in [
         ("im2col", "im2col", _im2col, ("x",)),

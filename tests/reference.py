@@ -300,6 +300,39 @@ def linear_backward(
     return grad @ _double(weight), grad.T @ _double(x), grad.sum(axis=0)
 
 
+def batch_norm(
+    x: npt.ArrayLike,
+    gamma: npt.ArrayLike,
+    beta: npt.ArrayLike,
+    mean: npt.ArrayLike,
+    var: npt.ArrayLike,
+    eps: float,
+) -> Array:
+    x, gamma, beta, mean, var = map(_double, (x, gamma, beta, mean, var))
+    out = np.zeros(x.shape)
+    for c in range(x.shape[1]):
+        out[:, c] = (x[:, c] - mean[c]) / np.sqrt(var[c] + eps) * gamma[c] + beta[c]
+    return out
+
+
+def response_scale(x: npt.ArrayLike, size: int, alpha: float, k: float) -> Array:
+    """What ``local_response_norm`` raises to -beta."""
+    x = _double(x)
+    channels = x.shape[1]
+    scale = np.full(x.shape, k)
+    for c in range(channels):
+        for other in range(c - size // 2, c + (size - 1) // 2 + 1):
+            if 0 <= other < channels:
+                scale[:, c] += alpha / size * x[:, other] ** 2
+    return scale
+
+
+def local_response_norm(
+    x: npt.ArrayLike, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Array:
+    return _double(x) * response_scale(x, size, alpha, k) ** -beta
+
+
 def relu(x: npt.ArrayLike) -> Array:
     x = _double(x)
     return np.where(x <= 0, 0.0, x)  # NaN passes through

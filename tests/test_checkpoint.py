@@ -6,12 +6,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import pocketcnn as pc
-from pocketcnn import serialization
+from pocketcnn import schedules, serialization
 from pocketcnn.callbacks import Callback, EarlyStopping
 from pocketcnn.checkpoint import network_arrays, read_checkpoint, write_checkpoint
 from pocketcnn.history import History, Record
@@ -67,7 +68,7 @@ def make_data(count: int = 60) -> tuple[np.ndarray, np.ndarray]:
     return rng.random((count, 1, 6, 6), dtype=np.float32), rng.integers(0, 3, count)
 
 
-def make_trainer(optimizer: str = "adam", **settings: int) -> Trainer:
+def make_trainer(optimizer: str = "adam", **settings: Any) -> Trainer:
     return Trainer(make_net(), OPTIMIZERS[optimizer](), **{"batch_size": 16, **settings})
 
 
@@ -112,6 +113,40 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, optimizer: st
     again = make_trainer(optimizer)
     assert again.fit(x, t, epochs=6, checkpoint=path, resume=True) == history
     assert_same_bits(again.net, whole.net)
+
+
+@pytest.mark.parametrize("stop_at", [1, 4])
+@pytest.mark.parametrize("kind", [schedules.Cosine, schedules.OneCycle, schedules.Steps])
+def test_schedule_and_augmentation_survive_an_interruption(
+    tmp_path: Path, kind: type[schedules.Schedule], stop_at: int
+) -> None:
+    augment = pc.data.Compose(pc.data.RandomCrop(1), pc.data.RandomAffine(), pc.data.Cutout(2))
+
+    def run(path: Path | None, *callbacks: Callback) -> Trainer:
+        trainer = make_trainer("momentum", augment=augment)
+        trainer.fit(
+            *make_data(),
+            epochs=5,
+            callbacks=[kind(), *callbacks],
+            checkpoint=path,
+            resume=path is not None,
+        )
+        return trainer
+
+    class Interrupt(Callback):
+        def on_epoch_begin(self, trainer: Trainer) -> None:
+            if trainer.epoch > stop_at:
+                raise KeyboardInterrupt
+
+    whole = run(None)
+    path = tmp_path / "run.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        run(path, Interrupt())
+    resumed = run(path)
+    assert_same_bits(resumed.net, whole.net)
+    assert without_times(resumed.history) == without_times(whole.history)
+    assert resumed.optimizer.lr == whole.optimizer.lr == 0.05
+    assert whole.history.column("learning_rate") != [0.05] * 5
 
 
 @pytest.mark.parametrize("stop_at", [1, 3, 4])
@@ -228,6 +263,10 @@ def test_without_resume_a_checkpoint_is_begun_anew(tmp_path: Path) -> None:
         (lambda: make_trainer("sgd"), "has optimizer 'Adam', but this run has 'SGD'"),
         (lambda: make_trainer(batch_size=10), "has batch_size 16, but this run has 10"),
         (lambda: make_trainer(seed=1), "has seed 0, but this run has 1"),
+        (
+            lambda: make_trainer(augment=pc.data.RandomCrop(2)),
+            "has augment 'None', but this run has 'RandomCrop\\(padding=2, reflect=False\\)'",
+        ),
         (
             lambda: Trainer(
                 pc.ConvNet([("flatten", pc.Flatten()), ("fc", pc.Linear(36, 3))], (1, 6, 6)),

@@ -126,6 +126,40 @@ def test_resume_equals_an_uninterrupted_run(capsys: pytest.CaptureFixture[str]) 
     assert "not the folder of a run" in capsys.readouterr().err
 
 
+def test_schedule_and_augmentation_resume_to_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = (
+        *("--epochs", "3", "--optimizer", "sgd", "--nesterov", "--schedule", "one_cycle"),
+        *("--warmup", "0.5", "--augment", "shift:1,affine,cutout:4"),
+    )
+    assert run("train", "--out", "whole", *options) == 0
+    assert "learning rate 0.05 (one_cycle)" in capsys.readouterr().out
+
+    def interrupt(_self: object, trainer: pc.Trainer, _record: object) -> None:
+        if trainer.epoch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pc.ProgressBar, "on_epoch_end", interrupt)
+        assert run("train", "--out", "parts", *options) == 130
+    assert run("train", "--resume", "parts", "--quiet") == 0
+    assert_same_bits(Path("whole"), Path("parts"))
+    rates = History.from_json("parts/history.json").column("learning_rate")
+    assert rates == pytest.approx([0.005, 0.035, 0.1 / 3])
+
+
+def test_choosing_settings_leaves_the_test_images_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = ("--epochs", "1", "--validate", "--holdout", "0.2")
+    assert run("train", *options) == 0
+    assert "240 training and 60 validation images" in capsys.readouterr().out
+    write_folder(Path("photos"))  # without test images of its own
+    assert run("train", "--data", "photos", *options) == 0
+    assert "16 training and 4 validation images" in capsys.readouterr().out
+
+
 def test_training_without_matplotlib(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -232,6 +266,7 @@ def test_bench(capsys: pytest.CaptureFixture[str]) -> None:
         ("train", "--lr", "-1"),
         ("train", "--model", "gpt"),
         ("train", "--label-smoothing", "1"),
+        ("train", "--schedule", "sine"),
         ("train", "surplus"),
         ("predict",),
         ("predict", "model"),
@@ -258,6 +293,11 @@ def test_help_is_0(command: str, capsys: pytest.CaptureFixture[str]) -> None:
         (("train", "--data", "nowhere"), "neither digits, mnist nor a folder"),
         (("train", "--model", "vgg16"), "vgg16 does not take images (1, 28, 28): layer"),
         (("train", "--momentum", "0.5"), "momentum belongs to sgd"),
+        (("train", "--nesterov"), "momentum belongs to sgd"),
+        (("train", "--warmup", "0.5"), "warmup belongs to cosine and one_cycle: constant has none"),
+        (("train", "--augment", "flip,blur"), "augment has 'blur': wanted some of crop, shift"),
+        (("train", "--augment", "crop:x"), "augment has 'crop:x': 'x' is no number"),
+        (("train", "--augment", "flip:2"), "p is 2.0"),
         (("train", "--lr", "1e30", "--optimizer", "sgd"), "smaller learning rate"),
         (("predict", "nowhere", "digits:0"), "there is no model 'nowhere'"),
         (("predict", "m.safetensors", "digits:80"), "wanted a number from 0 to 79"),

@@ -161,6 +161,34 @@ def test_cross_entropy(kind: str, smoothing: float) -> None:
     _assert_gradient(analytic, _numeric(forward, np.ones(()), logits))
 
 
+@pytest.mark.parametrize("rectify", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("shape", [(5, 3), (3, 2, 4, 3), (2, 2, 8, 9)], ids=str)
+def test_batch_norm(shape: tuple[int, ...], training: bool, rectify: bool) -> None:
+    rng = np.random.default_rng(10)
+    x, (gamma, beta) = rng.normal(size=shape), rng.normal(size=(2, shape[1]))
+    running = rng.normal(size=shape[1]), rng.uniform(0.5, 2, size=shape[1])
+
+    def forward() -> Array:
+        kept = [a.copy() for a in running]
+        return F.batch_norm(x, gamma, beta, *kept, training, rectify=rectify)[0]
+
+    grad = rng.normal(size=shape)
+    cache = F.batch_norm(x, gamma, beta, *running, training, momentum=0, rectify=rectify)[1]
+    for a, variable in zip(F.batch_norm_backward(grad, cache), (x, gamma, beta), strict=True):
+        _assert_gradient(a, _numeric(forward, grad, variable))
+
+
+@pytest.mark.parametrize(("size", "beta"), [(1, 0.75), (2, 0.75), (5, 0.6), (4, 2.0), (30, 0.75)])
+def test_local_response_norm(size: int, beta: float) -> None:
+    rng = np.random.default_rng(11)
+    x, grad = rng.normal(size=(2, 2, 6, 3, 3))
+    _, cache = F.local_response_norm(x, size, 0.8, beta, 1.5)
+    analytic = F.local_response_norm_backward(grad, cache)
+    numeric = _numeric(lambda: F.local_response_norm(x, size, 0.8, beta, 1.5)[0], grad, x)
+    _assert_gradient(analytic, numeric)
+
+
 @pytest.mark.parametrize("p", [0.0, 0.3])
 def test_dropout_scales_its_gradient_like_its_output(p: float) -> None:
     """The layer multiplies both by the mask, so the mask must hold the scale."""

@@ -12,18 +12,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pocketcnn.chain import every_layer
 from pocketcnn.gradient_check import central_differences
 from pocketcnn.layers import (
     LAYERS,
     AvgPool2d,
+    BatchNorm2d,
     Conv2d,
     Dropout,
     Flatten,
     GlobalAvgPool2d,
     Layer,
     Linear,
+    LocalResponseNorm,
     MaxPool2d,
     ReLU,
+    Residual,
     Sigmoid,
     Softmax,
     Tanh,
@@ -79,6 +83,25 @@ CASES = [
     Case(AvgPool2d(3, stride=2, padding=1, count_include_pad=False), (3, 6, 5), (3, 3, 3)),
     Case(AvgPool2d(2, ceil_mode=True), (3, 5, 5), (3, 3, 3)),
     Case(GlobalAvgPool2d(), (3, 4, 5), (3, 1, 1)),
+    Case(BatchNorm2d(3), (3, 4, 5), (3, 4, 5)),
+    Case(BatchNorm2d(2, eps=0.1, momentum=0.5), (2, 1, 1), (2, 1, 1)),
+    Case(LocalResponseNorm(3, alpha=0.5), (4, 3, 5), (4, 3, 5)),
+    Case(LocalResponseNorm(4, alpha=2.0, beta=0.6, k=2.0), (3, 4, 5), (3, 4, 5)),
+    Case(Residual([Conv2d(2, 2, 3, padding=1), Tanh()]), (2, 4, 5), (2, 4, 5)),
+    Case(
+        Residual(
+            [
+                ("conv1", Conv2d(2, 3, 3, stride=2, padding=1, bias=False)),
+                ("bn1", BatchNorm2d(3)),
+                ("tanh", Tanh()),
+                ("dropout", Dropout(0.3)),
+                ("inner", Residual([("bn", BatchNorm2d(3))])),
+            ],
+            shortcut=[("conv", Conv2d(2, 3, 1, stride=2)), ("bn", BatchNorm2d(3))],
+        ),
+        (2, 4, 5),
+        (3, 2, 3),
+    ),
     Case(Dropout(0.4), (3, 4, 5), (3, 4, 5)),
     Case(Dropout(0), (6,), (6,)),
     Case(ReLU(), (3, 4, 5), (3, 4, 5)),
@@ -112,14 +135,18 @@ def test_shapes(case, training):
     assert {key: array.shape for key, array in layer.grads.items()} == layer.param_shapes
 
 
+def generators(layer):
+    return [inner.rng for _, inner in every_layer({"": layer}) if inner.rng is not None]
+
+
 def test_gradients_are_the_central_differences(case):
     layer, x = case.fresh(), case.batch()
     weights = np.random.default_rng(SEED + 1).standard_normal((len(x), *case.output_shape))
-    state = None if layer.rng is None else layer.rng.bit_generator.state
+    states = [rng.bit_generator.state for rng in generators(layer)]
 
     def loss():
-        if layer.rng is not None:
-            layer.rng.bit_generator.state = state  # the same mask each time
+        for rng, state in zip(generators(layer), states, strict=True):
+            rng.bit_generator.state = state  # the same mask each time
         return float((weights * layer.forward(x, training=True)).sum())
 
     numerical = central_differences(loss, {"x": x, **layer.params}, step=1e-4)
@@ -169,8 +196,9 @@ def test_parameters_keep_their_identity_and_are_used_as_they_are_now(case):
     layer.backward(np.ones_like(out))
     assert layer.params is params
     assert all(layer.params[key] is array for key, array in arrays.items())
-    assert layer.weight is arrays["weight"]
-    assert layer.bias is arrays.get("bias")
+    if not layer.children:
+        assert layer.weight is arrays["weight"]
+        assert layer.bias is arrays.get("bias")
     assert layer.grads.keys() == params.keys()
 
 
@@ -212,14 +240,19 @@ def test_copy_is_independent(case):
     for array in layer.params.values():
         array[...] = 0
     twin = twin.astype(np.float32)
-    if layer.rng is None:
+    if not generators(layer):
         np.testing.assert_array_equal(twin.forward(x, training=True), expected)
 
 
-def test_only_dropout_heeds_training(case):
+def test_only_dropout_and_batch_norm_heed_training(case):
     x = case.batch()
     same = np.array_equal(case.fresh().forward(x, training=True), case.fresh().forward(x))
-    assert same is not (isinstance(case.layer, Dropout) and case.layer.p > 0)
+    heedful = [
+        layer
+        for _, layer in every_layer({"": case.layer})
+        if isinstance(layer, BatchNorm2d) or (isinstance(layer, Dropout) and layer.p > 0)
+    ]
+    assert same is not bool(heedful)
 
 
 def test_seed_repeats_to_the_bit(case):

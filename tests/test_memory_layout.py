@@ -23,7 +23,6 @@ FLOATS = [np.float16, np.float32, np.float64]
 
 # Functions whose tests live with the layers that own their state.
 ELSEWHERE = {
-    "batch_norm", "batch_norm_backward", "local_response_norm", "local_response_norm_backward",
     "conv2d_plan", "ConvPlan", "ConvPassPlan",  # take no arrays
     *OPTIMISER_STEPS,
 }  # fmt: skip
@@ -190,8 +189,11 @@ def test_a_float_dtype_comes_back(operation: Operation, dtype: npt.DTypeLike) ->
     assert _float_results(results) == {np.dtype(dtype)}
 
 
-# Functions of two arrays or more, whose dtypes can differ.
-MIXED = {name: o for name, o in OPERATIONS.items() if len(o.arrays) > 1}
+# Functions of two arrays or more, whose dtypes can differ. The gradient of batch normalisation
+# takes the mean and the variance as the forward pass rounded them, whatever its own dtype.
+MIXED = {
+    name: o for name, o in OPERATIONS.items() if len(o.arrays) > 1 and name != "batch_norm_backward"
+}
 
 INTEGERS = [np.bool_, np.int8, np.uint8, np.int16, np.uint16, np.int32, np.int64, np.uint64]
 

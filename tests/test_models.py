@@ -5,8 +5,19 @@ import math
 import numpy as np
 import pytest
 
+from pocketcnn import load
 from pocketcnn.layers import Conv2d, Dropout
-from pocketcnn.models import deep_convnet, lenet5, simple_convnet, vgg16
+from pocketcnn.models import (
+    alexnet,
+    compact_resnet,
+    deep_convnet,
+    lenet5,
+    resnet18,
+    simple_convnet,
+    vgg16,
+)
+from pocketcnn.optim import SGD
+from pocketcnn.trainer import Trainer
 
 # Name, function, parameters, multiply-adds for one image, shapes on the way.
 MODELS = [
@@ -15,6 +26,13 @@ MODELS = [
     # The sum for C5 as 120 full connections, as textbooks give it; 416,520 likewise.
     (lenet5, 61_706, 416_520, {"conv1": (6, 28, 28), "pool2": (16, 5, 5), "fc2": (84,)}),
     (deep_convnet, 123_552, 8_772_340, {"conv2_2": (32, 16, 16), "pool3": (64, 4, 4)}),
+    # 62.4 million in one tower, as commonly counted (the paper's two have 61 million).
+    (alexnet, 62_378_344, 1_135_256_096, {"norm1": (96, 55, 55), "pool5": (256, 6, 6)}),
+    # 11.7 million and 1.8 billion: the table of the paper, and of those who carry its weights.
+    (resnet18, 11_689_512, 1_814_073_344, {"pool": (64, 56, 56), "layer4_1": (512, 7, 7)}),
+    # Conv 864 + 27,648 + 138,240, blocks 18 * (32**2 + 96**2 + 160**2), batch norm
+    # 6 * (32 + 96 + 160), linear 1,610.
+    (compact_resnet, 815_210, 39_519_808, {"block1": (32, 16, 16), "pool3": (160, 4, 4)}),
     # 138 million: table 2 of the paper. 15.5 billion multiply-adds is the figure usually quoted.
     (vgg16, 138_357_544, 15_470_264_320, {"pool1": (64, 112, 112), "pool5": (512, 7, 7)}),
 ]
@@ -45,11 +63,57 @@ def test_small_models_run(model):
     assert all(np.isfinite(grad).all() and grad.any() for grad in grads.values())
 
 
-@pytest.mark.parametrize("model", [simple_convnet, lenet5, deep_convnet, vgg16])
+@pytest.mark.parametrize(
+    "model", [simple_convnet, lenet5, deep_convnet, alexnet, vgg16, resnet18, compact_resnet]
+)
 def test_classes_and_images_of_other_sizes(model):
-    net = model(7, input_shape=(2, 44, 36), seed=None)
-    assert net.input_shape == (2, 44, 36)
+    net = model(7, input_shape=(2, 84, 76), seed=None)
+    assert net.input_shape == (2, 84, 76)
     assert net.output_shape == (7,)
+
+
+def test_lenet5_of_the_paper_and_of_today():
+    """The paper's 32x32 images need no border, and no form changes the number of weights."""
+    forms = [
+        lenet5(input_shape=(1, 32, 32), activation="tanh", seed=None),
+        lenet5(activation="relu", pooling="max", seed=None),
+    ]
+    for net in forms:
+        assert net.layers["conv1"].output_shape(net.input_shape) == (6, 28, 28)
+        shapes = [s for layer in net.layers.values() for s in layer.param_shapes.values()]
+        assert sum(map(math.prod, shapes)) == 61_706
+    kinds = [type(layer).__name__ for layer in forms[1].layers.values()]
+    assert kinds.count("ReLU") == 4
+    assert kinds.count("MaxPool2d") == 2
+    with pytest.raises(ValueError, match="activation is 'gelu', but must be one of sigmoid"):
+        lenet5(activation="gelu")
+    with pytest.raises(ValueError, match="pooling is 'min'"):
+        lenet5(pooling="min")
+
+
+def test_alexnet_in_two_groups_has_the_papers_weights():
+    net = alexnet(groups=2, seed=None)
+    shapes = [shape for layer in net.layers.values() for shape in layer.param_shapes.values()]
+    assert sum(map(math.prod, shapes)) == 60_965_224
+    assert net.layers["conv2"].param_shapes["weight"] == (256, 48, 5, 5)
+    assert net.layers["conv3"].param_shapes["weight"] == (384, 256, 3, 3)
+
+
+def test_resnet18_learns_and_is_saved_and_copied(tmp_path):
+    net = resnet18(4, input_shape=(1, 32, 32), seed=1)
+    rng = np.random.default_rng(0)
+    x, t = rng.random((4, 1, 32, 32), dtype=np.float32), np.arange(4)
+    trainer = Trainer(net, SGD(0.05))
+    losses = [trainer.step(x, t) for _ in range(4)]
+    assert losses[-1] < losses[0]
+    assert any(buffer.any() for name, buffer in net.buffers.items() if "running_mean" in name)
+    net.save(tmp_path / "net.safetensors")
+    again, twin = load(tmp_path / "net.safetensors"), net.astype(np.float32)
+    for copy in (again, twin):
+        np.testing.assert_array_equal(copy.predict(x), net.predict(x))
+        assert copy.params.keys() == net.params.keys()
+    assert "layer2_0.shortcut.conv.weight" in net.params
+    assert "layer2_0.body.conv1" in net.summary()
 
 
 def test_models_that_are_only_looked_at_draw_no_weights():
@@ -57,6 +121,20 @@ def test_models_that_are_only_looked_at_draw_no_weights():
     net.summary()
     repr(net)
     assert not any("params" in vars(layer) for layer in net.layers.values())
+
+
+def test_compact_resnet_learns_colours_whatever_their_scale():
+    """The first normalisation undoes a change of the pixels' scale, up to its epsilon of 1e-5."""
+    rng = np.random.default_rng(0)
+    t = np.arange(32) % 2
+    x = rng.random((32, 3, 16, 16)) + t.reshape(-1, 1, 1, 1) * [[[0.5]], [[0]], [[-0.5]]]
+    losses = []
+    for scale in (1, 255):
+        net = compact_resnet(2, input_shape=(3, 16, 16))
+        trainer = Trainer(net, SGD(0.05, 0.9))
+        losses.append([trainer.step(scale * x, t) for _ in range(6)])
+    assert losses[0][-1] < 0.1 * losses[0][0]
+    np.testing.assert_allclose(losses[0][0], losses[1][0], rtol=0.01)
 
 
 def test_vgg16_is_thirteen_equal_convolutions():

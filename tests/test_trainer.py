@@ -370,7 +370,7 @@ def test_progress_is_a_line_an_epoch_where_there_is_no_terminal() -> None:
     lines = stream.getvalue().splitlines()
     assert len(lines) == 4
     assert lines[0].split() == [
-        *("epoch", "loss", "accuracy", "val", "loss", "val", "accuracy", "images/s", "time")
+        *("epoch", "loss", "accuracy", "val", "loss", "val", "accuracy", "rate", "images/s", "time")
     ]
     assert [line.split()[0] for line in lines[1:]] == ["1", "2", "3"]
     assert len({len(line) for line in lines}) == 1

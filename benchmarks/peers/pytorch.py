@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from benchmarks.description import LEARNING_RATE, Array, Network, Subject
@@ -13,7 +17,7 @@ from benchmarks.description import LEARNING_RATE, Array, Network, Subject
 def _layer(kind: str, settings: dict[str, Any]) -> Any:
     if kind == "Conv2d":
         names = ("in_channels", "out_channels", "kernel_size", "stride", "padding")
-        return nn.Conv2d(*(settings[key] for key in names))
+        return nn.Conv2d(*(settings[key] for key in names), bias=settings["bias"])
     if kind in ("MaxPool2d", "AvgPool2d"):
         window = (settings[key] for key in ("kernel_size", "stride", "padding"))
         return getattr(nn, kind)(*window)
@@ -21,22 +25,48 @@ def _layer(kind: str, settings: dict[str, Any]) -> Any:
         return nn.Linear(settings["in_features"], settings["out_features"])
     if kind == "Dropout":
         return nn.Dropout(settings["p"])
+    if kind == "BatchNorm2d":
+        return nn.BatchNorm2d(settings["num_features"])
+    if kind == "GlobalAvgPool2d":
+        return nn.AdaptiveAvgPool2d(1)
     return {"ReLU": nn.ReLU, "Sigmoid": nn.Sigmoid, "Tanh": nn.Tanh, "Flatten": nn.Flatten}[kind]()
+
+
+class _Residual(nn.Module):  # type: ignore[misc]  # torch is not installed where types are checked
+    def __init__(self, body: Any, shortcut: Any) -> None:
+        super().__init__()
+        self.body, self.shortcut = body, shortcut
+
+    def forward(self, x: Any) -> Any:
+        return self.body(x) + self.shortcut(x)
+
+
+def _chain(network: Network, layers: Iterable[tuple[str, str, dict[str, Any]]]) -> Any:
+    """Layers in a row, with the weights that the network was given."""
+    chain = nn.Sequential()
+    for name, kind, settings in layers:
+        if kind == "Residual":
+            body, shortcut = (
+                _chain(network, network.branch(name, settings, key)) for key in ("body", "shortcut")
+            )
+            chain.append(_Residual(body, shortcut))
+            continue
+        layer = _layer(kind, settings)
+        if kind in ("Conv2d", "Linear"):
+            with torch.no_grad():
+                for own, given in zip(
+                    layer.parameters(), network.parameters(name) or (), strict=False
+                ):
+                    own.copy_(torch.from_numpy(given))
+        chain.append(layer)
+    return chain
 
 
 def _build(network: Network) -> tuple[Any, Any]:
     """Model and images, in the layout of the variant."""
     torch.set_num_threads(network.threads)
     torch.set_default_dtype(getattr(torch, network.dtype))
-    model = nn.Sequential()
-    for name, kind, settings in network.shapes():
-        layer = _layer(kind, settings)
-        given = network.parameters(name) if kind in ("Conv2d", "Linear") else None
-        if given is not None:
-            with torch.no_grad():
-                layer.weight.copy_(torch.from_numpy(given[0]))
-                layer.bias.copy_(torch.from_numpy(given[1]))
-        model.append(layer)
+    model = _chain(network, network.shapes())
     layout = torch.channels_last if network.variant == "NHWC" else torch.contiguous_format
     images = torch.from_numpy(network.images()).contiguous(memory_format=layout)
     return model.to(memory_format=layout), images
@@ -65,6 +95,26 @@ def training(network: Network) -> Subject:
         return float(loss.detach())
 
     return Subject(step, lambda: _logits(model, images))
+
+
+def learner(
+    network: Network, layout: str, weight_decay: float
+) -> tuple[Callable[[Array, NDArray[np.int64], float], float], Callable[[Array], Array]]:
+    """Build an eager AdamW step (x, t, rate) -> loss, and what gives the scores of images."""
+    model, _ = _build(replace(network, variant=layout))
+    memory = {"memory_format": torch.channels_last} if layout == "NHWC" else {}
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=weight_decay)
+
+    def step(x: Array, t: NDArray[np.int64], rate: float) -> float:
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.zero_grad(set_to_none=True)
+        scores = model(torch.from_numpy(x).contiguous(**memory))
+        loss = nn.functional.cross_entropy(scores, torch.from_numpy(t))
+        loss.backward()
+        optimizer.step()
+        return float(loss.detach())
+
+    return step, lambda x: _logits(model, torch.from_numpy(x).contiguous(**memory))
 
 
 def inference(network: Network) -> Subject:

@@ -8,6 +8,7 @@ PYBIND11_MODULE(_core, module) {
     register_conv_block(module);
     register_im2col(module);
     register_linear(module);
+    register_normalization(module);
     register_optimizer(module);
     register_pool2d(module);
     register_runtime(module);

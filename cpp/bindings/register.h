@@ -10,6 +10,7 @@ void register_conv2d(pybind11::module_& module);
 void register_conv_block(pybind11::module_& module);
 void register_im2col(pybind11::module_& module);
 void register_linear(pybind11::module_& module);
+void register_normalization(pybind11::module_& module);
 void register_optimizer(pybind11::module_& module);
 void register_pool2d(pybind11::module_& module);
 void register_runtime(pybind11::module_& module);

@@ -7,7 +7,7 @@
 >>> loss = trainer.step(x[:100] / 255, t[:100])
 """
 
-from pocketcnn import data, functional, layers, losses, models, optim, plot
+from pocketcnn import data, functional, layers, losses, models, optim, plot, schedules
 from pocketcnn.callbacks import Callback, EarlyStopping, ProgressBar
 from pocketcnn.config import (
     available_isas,
@@ -20,14 +20,17 @@ from pocketcnn.config import (
 from pocketcnn.history import History
 from pocketcnn.layers import (
     AvgPool2d,
+    BatchNorm2d,
     Conv2d,
     Dropout,
     Flatten,
     GlobalAvgPool2d,
     Layer,
     Linear,
+    LocalResponseNorm,
     MaxPool2d,
     ReLU,
+    Residual,
     Sigmoid,
     Softmax,
     Tanh,
@@ -39,6 +42,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AvgPool2d",
+    "BatchNorm2d",
     "Callback",
     "Conv2d",
     "ConvNet",
@@ -49,9 +53,11 @@ __all__ = [
     "History",
     "Layer",
     "Linear",
+    "LocalResponseNorm",
     "MaxPool2d",
     "ProgressBar",
     "ReLU",
+    "Residual",
     "Sigmoid",
     "Softmax",
     "Tanh",
@@ -68,6 +74,7 @@ __all__ = [
     "num_threads",
     "optim",
     "plot",
+    "schedules",
     "set_num_threads",
     "show_config",
 ]

@@ -130,6 +130,35 @@ def log_softmax_backward(grad: NDArray[_T], out: NDArray[_T], axis: int) -> NDAr
 def cross_entropy(
     logits: NDArray[_T], target: NDArray[Any], label_smoothing: float
 ) -> tuple[float, NDArray[_T]]: ...
+def batch_norm_train(
+    x: NDArray[_T], gamma: NDArray[_T], beta: NDArray[_T], eps: float, rectify: bool
+) -> tuple[NDArray[_T], NDArray[np.float64], NDArray[np.float64]]: ...
+def batch_norm_infer(
+    x: NDArray[_T],
+    gamma: NDArray[_T],
+    beta: NDArray[_T],
+    mean: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    eps: float,
+    rectify: bool,
+) -> NDArray[_T]: ...
+def batch_norm_backward(
+    grad: NDArray[_T],
+    x: NDArray[_T],
+    gamma: NDArray[_T],
+    beta: NDArray[_T],
+    mean: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    eps: float,
+    rectify: bool,
+    training: bool,
+) -> tuple[NDArray[_T], NDArray[_T], NDArray[_T]]: ...
+def local_response_norm(
+    x: NDArray[_T], size: int, alpha: float, beta: float, k: float
+) -> NDArray[_T]: ...
+def local_response_norm_backward(
+    grad: NDArray[_T], x: NDArray[_T], size: int, alpha: float, beta: float, k: float
+) -> NDArray[_T]: ...
 def sgd_update(
     param: NDArray[_T],
     grad: NDArray[_T],

@@ -83,7 +83,8 @@ def integer(name: str, value: SupportsIndex, least: int | None = None) -> int:
     return number
 
 
-def _size(name: str, value: SupportsIndex, least: int) -> int:
+def extent(name: str, value: SupportsIndex, least: int = 1) -> int:
+    """Return `value` as an int, at least `least` and small enough to be computed with."""
     number = integer(name, value, least)
     if number > _LARGEST:
         raise ValueError(f"{name} is {value!r}, more than the {_LARGEST} that any image has")
@@ -103,12 +104,12 @@ def pair(name: str, value: IntOrPair, least: int = 1) -> Pair:
     ((2, 2), (2, 1))
     """
     if not _is_sequence(value):
-        number = _size(name, cast(SupportsIndex, value), least)
+        number = extent(name, cast(SupportsIndex, value), least)
         return number, number
     values = tuple(value)
     if len(values) != 2:
         raise ValueError(f"{name} is {value!r}, but must be an int or (h, w)")
-    return _size(name, values[0], least), _size(name, values[1], least)
+    return extent(name, values[0], least), extent(name, values[1], least)
 
 
 def padding_sides(value: Padding) -> Sides | None:
@@ -248,3 +249,8 @@ def number(name: str, value: float, low: float, high: float) -> float:
     if not low <= as_float <= high:
         raise ValueError(f"{name} is {value!r}, but must lie in {low:g} to {high:g}")
     return as_float
+
+
+def non_negative(name: str, value: float) -> float:
+    """Return `value` as a finite float, at least 0."""
+    return number(name, value, 0, float(np.finfo(np.float64).max))

@@ -74,7 +74,7 @@ class ProgressBar(Callback):
         stream = self._stream()
         self._write(
             f"{'epoch':>5}{'loss':>10}{'accuracy':>10}"
-            f"{'val loss':>11}{'val accuracy':>14}{'images/s':>11}{'time':>9}"
+            f"{'val loss':>11}{'val accuracy':>14}{'rate':>9}{'images/s':>11}{'time':>9}"
         )
         if stream.isatty():
             done = trainer.epoch
@@ -114,7 +114,8 @@ class ProgressBar(Callback):
             f"{record['epoch']:>5}{record['loss']:>10.4f}{record['accuracy']:>10.2%}"
             f"{'-' if val_loss is None else format(val_loss, '.4f'):>11}"
             f"{'-' if val_accuracy is None else format(val_accuracy, '.2%'):>14}"
-            f"{record['images_per_second']:>11,.0f}{format_seconds(record['seconds']):>9}"
+            f"{record['learning_rate']:>9.2g}{record['images_per_second']:>11,.0f}"
+            f"{format_seconds(record['seconds']):>9}"
         )
 
     def on_fit_end(self, trainer: Trainer) -> None:

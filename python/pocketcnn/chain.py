@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from pocketcnn.init import Scheme
-from pocketcnn.layers import Layer, Shape, WeightLayer
+from pocketcnn.layers.base import Layer, Shape, WeightLayer
 
 
 def named_layers(layers: Sequence[tuple[str, Layer]]) -> dict[str, Layer]:
@@ -38,7 +38,15 @@ def compute_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     return checked
 
 
-def output_shapes(layers: dict[str, Layer], input_shape: Shape) -> dict[str, Shape]:
+def every_layer(layers: Mapping[str, Layer]) -> Iterator[tuple[str, Layer]]:
+    """All layers by name, each followed by those inside it: "block", "block.body.conv1", ..."""
+    for name, layer in layers.items():
+        yield name, layer
+        for inner, child in every_layer(layer.children):
+            yield f"{name}.{inner}", child
+
+
+def output_shapes(layers: Mapping[str, Layer], input_shape: Shape) -> dict[str, Shape]:
     """Shape of each layer's output; an error names the layer that cannot take its input."""
     shapes: dict[str, Shape] = {}
     shape = input_shape
@@ -50,18 +58,24 @@ def output_shapes(layers: dict[str, Layer], input_shape: Shape) -> dict[str, Sha
     return shapes
 
 
-def auto_schemes(chain: Sequence[Layer]) -> list[Scheme]:
+def auto_schemes(chain: Sequence[Layer], last: Scheme = "xavier") -> list[Scheme]:
     """Say for each layer what ``init="auto"`` means, from the activation that follows it.
 
-    The last weights, which make the scores, are followed by none: Xavier. Weights with other
-    weights next, and no known activation between, are treated as before a ReLU: He.
+    The last weights of a network, which make the scores, are followed by none: Xavier. Weights
+    with other weights next, and no known activation between, are treated as before a ReLU: He.
+
+    Parameters
+    ----------
+    chain : sequence of Layer
+    last : {"he", "xavier"}
+        For weights with neither weights nor an activation after them in the chain.
     """
     schemes: list[Scheme] = []
-    scheme: Scheme = "xavier"
+    scheme = last
     for layer in reversed(chain):
         schemes.append(scheme)
         if layer.preferred_init is not None:
             scheme = layer.preferred_init
-        elif isinstance(layer, WeightLayer):
+        elif isinstance(layer, WeightLayer) or layer.children:
             scheme = "he"
     return schemes[::-1]

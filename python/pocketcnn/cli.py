@@ -15,6 +15,7 @@ from typing import NoReturn, TypeAlias
 
 from pocketcnn import __version__
 from pocketcnn.commands import bench, tools, train
+from pocketcnn.commands.recipe import AUGMENTATIONS, SCHEDULES
 from pocketcnn.commands.train import ADAM_RATES, MODELS, OPTIMIZERS, RATES, Options
 from pocketcnn.config import set_num_threads
 
@@ -147,6 +148,13 @@ def _add_train(commands: Subparsers) -> argparse.ArgumentParser:
         help="share of the images to validate on when a folder has no test images of its own "
         f"({default.holdout})",
     )
+    what.add_argument(
+        "--validate",
+        action="store_const",
+        const=True,
+        help="measure on images held out of the training images, not on the test images: for "
+        "choosing settings",
+    )
     how = parser.add_argument_group("training")
     how.add_argument(
         "--epochs",
@@ -174,10 +182,30 @@ def _add_train(commands: Subparsers) -> argparse.ArgumentParser:
         help="of sgd: share of the last step that is kept (0.9)",
     )
     how.add_argument(
+        "--nesterov", action="store_const", const=True, help="of sgd: Nesterov's momentum"
+    )
+    how.add_argument(
         "--weight-decay",
         type=_not_negative,
         metavar="X",
         help="pull of the weights to zero (0; adamw 0.01)",
+    )
+    how.add_argument(
+        "--schedule",
+        choices=SCHEDULES,
+        help=f"how the learning rate runs from its highest to zero ({default.schedule})",
+    )
+    how.add_argument(
+        "--warmup",
+        type=_share,
+        metavar="SHARE",
+        help="share of the run in which the rate rises (cosine 0, one_cycle 0.25)",
+    )
+    how.add_argument(
+        "--augment",
+        metavar="WORD[:N],...",
+        help="random changes to the training images, in this order; words, some with a number: "
+        f"{', '.join(AUGMENTATIONS)}",
     )
     how.add_argument(
         "--label-smoothing", type=_share, metavar="SHARE", help="share of a label given to all (0)"

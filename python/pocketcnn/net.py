@@ -15,11 +15,11 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from pocketcnn import losses, serialization
 from pocketcnn.arguments import integer
-from pocketcnn.chain import auto_schemes, compute_dtype, named_layers, output_shapes
+from pocketcnn.chain import auto_schemes, compute_dtype, every_layer, named_layers, output_shapes
 from pocketcnn.fusion import fuse
 from pocketcnn.gradient_check import central_differences
 from pocketcnn.layers import Array, Layer, Shape, Softmax, WeightLayer
-from pocketcnn.summary import Row, format_table
+from pocketcnn.summary import Row, format_table, layer_rows
 
 # Blocks of up to 32 MiB are recycled by the C library's allocator; larger ones come as fresh
 # pages each time, and touching those costs more than small layers do.
@@ -124,7 +124,8 @@ class ConvNet:
     @property
     def generators(self) -> dict[str, np.random.Generator]:
         """The random generators that layers draw from in training, by the layer's name."""
-        return {name: layer.rng for name, layer in self.layers.items() if layer.rng is not None}
+        layers = every_layer(self.layers)
+        return {name: layer.rng for name, layer in layers if layer.rng is not None}
 
     # Inference
 
@@ -320,11 +321,8 @@ class ConvNet:
         rows = [Row("input", f"{self.dtype}", self.input_shape)]
         shape = self.input_shape
         for name, layer in self.layers.items():
-            parameters = sum(map(math.prod, layer.param_shapes.values()))
-            work = layer.multiply_adds(shape)
+            rows += layer_rows(name, layer, shape, self._fusion_notes)
             shape = self._shapes[name]
-            note = self._fusion_notes.get(name, "")
-            rows.append(Row(name, repr(layer), shape, parameters, work, note))
         return format_table(rows)
 
     def save(self, path: str | PathLike[str]) -> None:

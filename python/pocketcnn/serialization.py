@@ -18,7 +18,8 @@ from safetensors.numpy import save_file
 
 from pocketcnn.arguments import integer
 from pocketcnn.chain import named_layers, output_shapes
-from pocketcnn.layers import LAYERS, Array, Layer, Shape
+from pocketcnn.layers import Array, Layer, Shape
+from pocketcnn.layers.registry import build_layer, describe_layer
 
 FORMAT = "pocketcnn"
 FORMAT_VERSION = 1
@@ -76,10 +77,7 @@ def describe(layers: Mapping[str, Layer], input_shape: Shape, dtype: np.dtype[An
         {
             "input_shape": input_shape,
             "dtype": dtype.name,
-            "layers": [
-                {"name": name, "kind": _kind(layer), "config": layer.config()}
-                for name, layer in layers.items()
-            ],
+            "layers": [describe_layer(name, layer) for name, layer in layers.items()],
         }
     )
 
@@ -93,7 +91,7 @@ def build(architecture: str) -> Model:
         If the text does not describe a chain of layers of this version.
     """
     content = json.loads(architecture)
-    layers = [(entry["name"], _build_layer(entry)) for entry in content["layers"]]
+    layers = [(entry["name"], build_layer(entry)) for entry in content["layers"]]
     input_shape = tuple(integer("input_shape", size, 1) for size in content["input_shape"])
     output_shapes(named_layers(layers), input_shape)
     if content["dtype"] not in ("float32", "float64"):  # np.dtype reads much more than names
@@ -167,25 +165,6 @@ def _check_version(path: str | os.PathLike[str], version: str) -> None:
         )
 
 
-def _kind(layer: Layer) -> str:
-    kind = type(layer).__name__
-    if LAYERS.get(kind) is not type(layer):
-        raise ValueError(
-            f"layer class {kind} is not in pocketcnn.layers.LAYERS, where loading looks for it"
-        )
-    return kind
-
-
-def _build_layer(entry: Mapping[str, Any]) -> Layer:
-    kind = entry["kind"]
-    if kind not in LAYERS:
-        raise ValueError(f"layer {entry['name']!r} is of the unknown kind {kind!r}")
-    try:
-        return LAYERS[kind](**entry["config"])
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"layer {entry['name']!r}: {error}") from error
-
-
 def _give_weights(model: Model, tensors: dict[str, Array]) -> None:
     """Move the tensors into the layers, if they are what the layers need, all and no more."""
     shapes = {
@@ -204,5 +183,5 @@ def _give_weights(model: Model, tensors: dict[str, Array]) -> None:
                 f"tensor {name} is {came.dtype} {came.shape}, but must be {model.dtype} {shape}"
             )
     for name, layer in model.layers:
-        layer.dtype = model.dtype
+        layer.convert(model.dtype)
         layer.set_state({key: tensors[f"{name}.{key}"] for key in layer.state_shapes()})

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pocketcnn.layers.base import Shape
+from pocketcnn.layers.base import Layer, Shape
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,32 @@ class Row:
     parameters: int = 0
     multiply_adds: int = 0
     note: str = ""
+
+
+def layer_rows(
+    name: str, layer: Layer, input_shape: Shape, notes: Mapping[str, str]
+) -> Iterator[Row]:
+    """The row of a layer, or, for one made of layers, its row and those of the layers inside.
+
+    Parameters
+    ----------
+    name : str
+        The layer's, which those inside begin theirs with.
+    layer : Layer
+    input_shape : tuple of int
+        Without the batch axis.
+    notes : mapping of str to str
+        By the layer's name.
+    """
+    shape, note = layer.output_shape(input_shape), notes.get(name, "")
+    if layer.children:
+        yield Row(name, type(layer).__name__, shape, note=note)
+        for inner, its_input in layer.child_inputs(input_shape).items():
+            yield from layer_rows(f"{name}.{inner}", layer.children[inner], its_input, notes)
+    else:
+        parameters = sum(map(math.prod, layer.param_shapes.values()))
+        work = layer.multiply_adds(input_shape)
+        yield Row(name, repr(layer), shape, parameters, work, note)
 
 
 def format_table(rows: Sequence[Row]) -> str:

@@ -23,6 +23,7 @@ from pocketcnn.checkpoint import (
     split_state,
     write_checkpoint,
 )
+from pocketcnn.data import Augment
 from pocketcnn.history import History, Record
 from pocketcnn.layers import Softmax
 from pocketcnn.losses import count_correct, cross_entropy
@@ -48,6 +49,10 @@ class Trainer:
         whatever the number of threads.
     label_smoothing : float, default 0
         Share of each label that is spread over all classes; in the validation loss too.
+    augment : callable (x, rng) -> x, optional
+        Changes each training batch (N, C, H, W) before it is used, such as
+        `pocketcnn.data.RandomCrop(2)`. It gets a generator of its own, made from `seed`, and an
+        array that it may write into.
 
     Attributes
     ----------
@@ -82,11 +87,14 @@ class Trainer:
         batch_size: int = 100,
         seed: int = 0,
         label_smoothing: float = 0.0,
+        augment: Augment | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: wanted at least 1")
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"label_smoothing is {label_smoothing}: wanted 0 to less than 1")
+        if augment is not None and not callable(augment):
+            raise TypeError(f"augment is {augment!r}: wanted a callable (x, rng) -> x")
         if isinstance(list(net.layers.values())[-1], Softmax):
             raise ValueError("the last layer is Softmax, but the loss contains it: leave it out")
         self.net = net
@@ -94,7 +102,9 @@ class Trainer:
         self.batch_size = batch_size
         self.seed = seed
         self.label_smoothing = label_smoothing
+        self.augment = augment
         self.rng = np.random.default_rng(seed)
+        self._augment_rng = np.random.default_rng(seed).spawn(1)[0]
         self.epoch = 0
         self.epochs = 0
         self.samples = 0
@@ -247,7 +257,10 @@ class Trainer:
             size = len(chosen)
             # mode="clip" lets take write straight into the buffer; no index is out of range.
             np.take(x, chosen, axis=0, out=x_batch[:size], mode="clip")
-            self.step(x_batch[:size], t[chosen])
+            images = x_batch[:size]
+            if self.augment is not None:
+                images = self.augment(images, self._augment_rng)
+            self.step(images, t[chosen])
             for callback in callbacks:
                 callback.on_batch_end(self, size)
         loss, accuracy, speed = self.running()
@@ -277,8 +290,15 @@ class Trainer:
             "batch_size": self.batch_size,
             "seed": self.seed,
             "label_smoothing": self.label_smoothing,
+            # A function has a name; the augmentations of `pocketcnn.data` say what they are.
+            "augment": getattr(self.augment, "__name__", repr(self.augment)),
             "samples": self.samples,
         }
+
+    def _generators(self) -> dict[str, np.random.Generator]:
+        """Return all that is drawn from: our own generators and the layers'."""
+        own = {"trainer.order": self.rng, "trainer.augment": self._augment_rng}
+        return own | self.net.generators
 
     def _save(self, path: str | os.PathLike[str], callbacks: Sequence[Callback]) -> None:
         arrays = {f"net/{name}": array for name, array in network_arrays(self.net).items()}
@@ -289,7 +309,6 @@ class Trainer:
             parts, state = split_state(f"callback/{position}", callback.state_dict())
             arrays.update(parts)
             states.append(state)
-        generators = {"order": self.rng, **self.net.generators}
         values = {
             "identity": self._identity(),
             "epoch": self.epoch,
@@ -297,7 +316,9 @@ class Trainer:
             "history": list(self.history),
             "optimizer": optimizer,
             "callbacks": states,
-            "generators": {name: rng.bit_generator.state for name, rng in generators.items()},
+            "generators": {
+                name: rng.bit_generator.state for name, rng in self._generators().items()
+            },
         }
         write_checkpoint(path, arrays, values)
 
@@ -305,9 +326,10 @@ class Trainer:
         """Take over the state in a checkpoint; return the callbacks' states."""
         arrays, values = read_checkpoint(path)
         for name, mine in self._identity().items():
-            if values["identity"][name] != mine:
+            given = values["identity"].get(name)
+            if given != mine:
                 raise ValueError(
-                    f"checkpoint {os.fspath(path)!r} has {name} {values['identity'][name]!r}, "
+                    f"checkpoint {os.fspath(path)!r} has {name} {given!r}, "
                     f"but this run has {mine!r}"
                 )
         stored = {name.removeprefix("net/"): a for name, a in arrays.items() if name[:4] == "net/"}
@@ -319,7 +341,7 @@ class Trainer:
         self.optimizer.load_state_dict(join_state("optimizer", arrays, values["optimizer"]))
         for name, array in own.items():
             array[...] = stored[name]
-        generators = {"order": self.rng, **self.net.generators}
+        generators = self._generators()
         for name, state in values["generators"].items():
             generators[name].bit_generator.state = state
         self.history = History(values["history"])

@@ -20,6 +20,8 @@ struct Exponential<float> {
     /// Added to a small number, it leaves the nearest whole number in the last bits.
     static constexpr float round = 0x1.8p23F;
     static constexpr int mantissa_bits = 23, bias = 127;
+    /// The bits of sqrt(1/2).
+    static constexpr std::int32_t root_half = 0x3f3504f3;
     /// From here on the hyperbolic tangent rounds to one.
     static constexpr float tanh_is_one = 10;
 };
@@ -41,6 +43,7 @@ struct Exponential<double> {
     static constexpr double least = -746, most = 710;
     static constexpr double round = 0x1.8p52;
     static constexpr int mantissa_bits = 52, bias = 1023;
+    static constexpr std::int64_t root_half = 0x3fe6a09e667f3bcd;
     static constexpr double tanh_is_one = 20;
 };
 

@@ -45,6 +45,39 @@ struct AveragePlane {
     index_t dy_room, dx_room;  ///< elements that may be read and written from their starts on
 };
 
+/// A mean, and the sum of the squared deviations from it.
+struct Moments {
+    double mean, squares;
+};
+
+struct TwoSums {
+    double first, second;
+};
+
+/// y = (x - mean) * scale + shift, and zero where that is negative if `rectify`.
+template <typename T>
+struct ChannelNorm {
+    T mean, scale, shift;
+    bool rectify;
+};
+
+/// dx = dy * dy' + x * (x' - mean) + constant, where dy' is the gradient, zero where the output was
+/// rectified, and x' the input.
+template <typename T>
+struct ChannelGrad {
+    T dy, x, constant;
+};
+
+/// Local response normalisation of some consecutive pixels of all channels, which lie `plane`
+/// apart: s = k + share * sum of x^2 over a window of channels, those from `before` ahead of a
+/// channel to `after` behind it.
+template <typename T>
+struct ResponseStrip {
+    index_t channels, plane, pixels;
+    index_t before, after;
+    T k, share, beta;
+};
+
 struct SgdStep {
     double lr, momentum, weight_decay;
     bool nesterov;
@@ -162,6 +195,20 @@ struct Kernels {
     bool (*scatter)(index_t size, const T* values, const index_t* places, index_t out_size, T* out);
     /// dx[y][x] = the sum over the windows that cover it of dy / divisor.
     void (*average_pool_grad)(const AveragePlane<T>& plane, const T* dy, T* dx);
+
+    /// size is at least 1.
+    Moments (*moments)(index_t size, const T* x);
+    void (*normalize)(const ChannelNorm<T>& norm, index_t size, const T* x, T* y);
+    /// Sums of dy and of dy * (x - mean); dy counts as zero where the output was rectified.
+    TwoSums (*normalize_sums)(const ChannelNorm<T>& norm, index_t size, const T* dy, const T* x);
+    void (*normalize_grad)(const ChannelNorm<T>& norm, const ChannelGrad<T>& grad, index_t size,
+                           const T* dy, const T* x, T* dx);
+    /// y = x * s^-beta
+    void (*response_norm)(const ResponseStrip<T>& strip, const T* x, T* y);
+    /// `recent` is scratch for as many rows of pixels, each rounded up to whole vectors, as the
+    /// window has channels.
+    void (*response_norm_grad)(const ResponseStrip<T>& strip, const T* dy, const T* x, T* recent,
+                               T* dx);
 
     void (*sgd)(const SgdStep& step, index_t size, const T* grad, T* velocity, T* param);
     void (*adagrad)(const AdaGradStep& step, index_t size, const T* grad, T* square_sum, T* param);

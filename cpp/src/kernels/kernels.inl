@@ -4,6 +4,7 @@
 // shared between instruction sets could be replaced by the linker with another set's copy.
 
 #include <cstdint>
+#include <limits>
 
 #include "kernels/kernel_table.h"
 
@@ -25,6 +26,8 @@ inline constexpr int kVectorRegisters = POCKETCNN_VECTOR_REGISTERS;
 #include "kernels/exponential.inl"
 #include "kernels/few_rows.inl"
 #include "kernels/optimizer.inl"
+// normalization.inl takes rows.inl's copies, the exponential and the optimisers' square root.
+#include "kernels/normalization.inl"
 #include "kernels/product.inl"
 // packing.inl packs for the tile of product.inl.
 #include "kernels/packing.inl"
@@ -67,6 +70,12 @@ constexpr Kernels<T> kKernels = {
     .average_pool = average_pool<T>,
     .scatter = scatter<T>,
     .average_pool_grad = average_pool_grad<T>,
+    .moments = moments<T>,
+    .normalize = normalize<T>,
+    .normalize_sums = normalize_sums<T>,
+    .normalize_grad = normalize_grad<T>,
+    .response_norm = response_norm<T>,
+    .response_norm_grad = response_norm_grad<T>,
     .sgd = sgd<T>,
     .adagrad = adagrad<T>,
     .rmsprop = rmsprop<T>,

@@ -39,7 +39,13 @@ class Dataset:
 
 
 def load_dataset(
-    name: str, *, size: int | None, channels: int | None, share: float, seed: int
+    name: str,
+    *,
+    size: int | None,
+    channels: int | None,
+    share: float,
+    seed: int,
+    validate: bool = False,
 ) -> Dataset:
     """Load `digits`, `mnist` or a folder.
 
@@ -51,10 +57,20 @@ def load_dataset(
     size, channels : int or None
         For image files: see `pocketcnn.data.image_folder`; channels is 3 when not given.
     share : float
-        Which share of the images is held out when the folder has no test images of its own.
+        Which share of the images is held out when the folder has no test images of its own, or
+        when `validate` says so.
     seed : int
         Decides which ones.
+    validate : bool, default False
+        Leave the test images alone: hold out some of the training images instead.
     """
+    dataset = _load(name, size, channels, share, seed)
+    if not validate or dataset.test == "validation":
+        return dataset
+    return _hold_out(dataset.name, dataset.x_train, dataset.t_train, dataset.classes, share, seed)
+
+
+def _load(name: str, size: int | None, channels: int | None, share: float, seed: int) -> Dataset:
     ten = [str(digit) for digit in range(10)]
     if name in ("digits", "mnist"):
         train, test = data.digits() if name == "digits" else data.mnist()

@@ -14,6 +14,7 @@ from typing import Any
 from pocketcnn import __version__, models, optim, plot
 from pocketcnn.callbacks import Callback, EarlyStopping, ProgressBar, format_seconds
 from pocketcnn.commands.inputs import Dataset, load_dataset, read_run, scale
+from pocketcnn.commands.recipe import make_augment, make_schedule
 from pocketcnn.history import History
 from pocketcnn.net import ConvNet
 from pocketcnn.trainer import Trainer
@@ -22,7 +23,10 @@ MODELS: dict[str, Callable[..., ConvNet]] = {
     "simple_convnet": models.simple_convnet,
     "lenet5": models.lenet5,
     "deep_convnet": models.deep_convnet,
+    "alexnet": models.alexnet,
     "vgg16": models.vgg16,
+    "resnet18": models.resnet18,
+    "compact_resnet": models.compact_resnet,
 }
 
 OPTIMIZERS: dict[str, type[optim.Optimizer]] = {
@@ -36,10 +40,18 @@ OPTIMIZERS: dict[str, type[optim.Optimizer]] = {
 # The learning rates when none is given. Adam's were compared by training on the built-in digits
 # and measuring on MNIST's training images from the 5,001st on, which are not among them:
 # simple_convnet at 0.001, 0.002, 0.003, 0.005 with three seeds (96.2, 96.4, 96.5, 96.6%; the
-# lower of the last two was taken), lenet5 and deep_convnet at 0.001 and 0.003. The one for vgg16
-# is customary, not measured.
+# lower of the last two was taken), lenet5 and deep_convnet at 0.001 and 0.003. Those for the large
+# networks are customary, not measured.
 RATES = {"sgd": 0.05, "adagrad": 0.01, "rmsprop": 0.001}
-ADAM_RATES = {"simple_convnet": 0.003, "lenet5": 0.003, "deep_convnet": 0.001, "vgg16": 0.0001}
+ADAM_RATES = {
+    "simple_convnet": 0.003,
+    "lenet5": 0.003,
+    "deep_convnet": 0.001,
+    "alexnet": 0.0001,
+    "vgg16": 0.0001,
+    "resnet18": 0.001,
+    "compact_resnet": 0.001,
+}
 
 
 @dataclass
@@ -53,13 +65,18 @@ class Options:
     optimizer: str = "adam"
     lr: float | None = None
     momentum: float | None = None
+    nesterov: bool = False
     weight_decay: float | None = None
+    schedule: str = "constant"
+    warmup: float | None = None
     label_smoothing: float = 0.0
+    augment: str | None = None
     patience: int | None = None
     seed: int = 0
     size: int | None = None
     channels: int | None = None
     holdout: float = 0.1
+    validate: bool = False
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -72,6 +89,7 @@ def train(arguments: argparse.Namespace) -> None:
         channels=options.channels,
         share=options.holdout,
         seed=options.seed,
+        validate=options.validate,
     )
     net, optimizer = _make_net(options, dataset), _make_optimizer(options)
     folder = _make_folder(folder, options, dataset, resume)
@@ -81,8 +99,9 @@ def train(arguments: argparse.Namespace) -> None:
         quiet,
         f"\n{options.model} on {dataset.name}: {len(dataset.x_train):,} training and "
         f"{len(dataset.x_test):,} {dataset.test} images, {len(dataset.classes)} classes\n"
-        f"{type(optimizer).__name__}, learning rate {optimizer.lr:g}, "
-        f"batches of {options.batch_size}, seed {options.seed}\n",
+        f"{type(optimizer).__name__}, learning rate {optimizer.lr:g} ({options.schedule}), "
+        f"batches of {options.batch_size}, seed {options.seed}"
+        f"{'' if options.augment is None else f', augmented: {options.augment}'}\n",
     )
     start = time.perf_counter()
     trainer = _fit(net, optimizer, options, dataset, folder, resume, quiet)
@@ -108,16 +127,20 @@ def _fit(
     resume: bool,
     quiet: bool,
 ) -> Trainer:
+    # The bar is last, so that the others have the same place in the checkpoint of a quiet run.
     callbacks: list[Callback] = [] if quiet else [ProgressBar()]
     if options.patience is not None:
-        # First, so that its state has the same place in the checkpoint of a quiet run.
         callbacks.insert(0, EarlyStopping(patience=options.patience, restore_best=True))
+    schedule = make_schedule(options.schedule, options.warmup)
+    if schedule is not None:
+        callbacks.insert(0, schedule)
     trainer = Trainer(
         net,
         optimizer,
         batch_size=options.batch_size,
         seed=options.seed,
         label_smoothing=options.label_smoothing,
+        augment=make_augment(options.augment),
     )
     try:
         trainer.fit(
@@ -174,7 +197,8 @@ def _make_optimizer(options: Options) -> optim.Optimizer:
         settings["weight_decay"] = options.weight_decay
     if kind is optim.SGD:
         settings["momentum"] = 0.9 if options.momentum is None else options.momentum
-    elif options.momentum is not None:
+        settings["nesterov"] = options.nesterov
+    elif options.momentum is not None or options.nesterov:
         raise ValueError(f"momentum belongs to sgd: {options.optimizer} has none")
     return kind(**settings)
 

@@ -1,10 +1,21 @@
-"""Data sets as NumPy arrays: images `uint8 (N, C, H, W)`, labels `int64 (N,)`.
+"""Data sets as NumPy arrays: images `uint8 (N, C, H, W)`, labels `int64 (N,)`; augmentation.
 
 Nothing here scales or shuffles: divide the images by 255 to train on them.
 """
 
+from pocketcnn.data.augment import Augment, Compose, Cutout, RandomAffine, RandomCrop, RandomFlip
 from pocketcnn.data.digits import digits
 from pocketcnn.data.image_folder import image_folder
 from pocketcnn.data.mnist import mnist
 
-__all__ = ["digits", "image_folder", "mnist"]
+__all__ = [
+    "Augment",
+    "Compose",
+    "Cutout",
+    "RandomAffine",
+    "RandomCrop",
+    "RandomFlip",
+    "digits",
+    "image_folder",
+    "mnist",
+]

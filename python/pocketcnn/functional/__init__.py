@@ -42,6 +42,12 @@ from pocketcnn.functional.dense import (
 from pocketcnn.functional.loss import (
     cross_entropy,
 )
+from pocketcnn.functional.normalization import (
+    batch_norm,
+    batch_norm_backward,
+    local_response_norm,
+    local_response_norm_backward,
+)
 from pocketcnn.functional.pooling import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -65,6 +71,8 @@ __all__ = [
     "adam_update",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "batch_norm",
+    "batch_norm_backward",
     "col2im",
     "conv2d",
     "conv2d_backward",
@@ -74,6 +82,8 @@ __all__ = [
     "im2col",
     "linear",
     "linear_backward",
+    "local_response_norm",
+    "local_response_norm_backward",
     "log_softmax",
     "log_softmax_backward",
     "max_pool2d",

@@ -3,50 +3,56 @@
 from pocketcnn.arguments import Array
 from pocketcnn.layers.avg_pool import AvgPool2d
 from pocketcnn.layers.base import Layer, Shape, WeightLayer
+from pocketcnn.layers.batch_norm import BatchNorm2d
 from pocketcnn.layers.conv import Conv2d
 from pocketcnn.layers.dropout import Dropout
 from pocketcnn.layers.flatten import Flatten
 from pocketcnn.layers.global_avg_pool import GlobalAvgPool2d
 from pocketcnn.layers.linear import Linear
+from pocketcnn.layers.local_response_norm import LocalResponseNorm
 from pocketcnn.layers.max_pool import MaxPool2d
+from pocketcnn.layers.registry import LAYERS
 from pocketcnn.layers.relu import ReLU
+from pocketcnn.layers.residual import Residual
 from pocketcnn.layers.sigmoid import Sigmoid
 from pocketcnn.layers.softmax import Softmax
 from pocketcnn.layers.tanh import Tanh
 
-LAYERS: dict[str, type[Layer]] = {
-    cls.__name__: cls
+LAYERS.update(
+    (cls.__name__, cls)
     for cls in (
         AvgPool2d,
+        BatchNorm2d,
         Conv2d,
         Dropout,
         Flatten,
         GlobalAvgPool2d,
         Linear,
+        LocalResponseNorm,
         MaxPool2d,
         ReLU,
+        Residual,
         Sigmoid,
         Softmax,
         Tanh,
     )
-}
-"""Every layer class by its name, as model files write it.
-
-A network with a layer class of your own can be saved and loaded once the class is in here.
-"""
+)
 
 __all__ = [
     "LAYERS",
     "Array",
     "AvgPool2d",
+    "BatchNorm2d",
     "Conv2d",
     "Dropout",
     "Flatten",
     "GlobalAvgPool2d",
     "Layer",
     "Linear",
+    "LocalResponseNorm",
     "MaxPool2d",
     "ReLU",
+    "Residual",
     "Shape",
     "Sigmoid",
     "Softmax",

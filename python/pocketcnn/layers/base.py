@@ -40,6 +40,8 @@ class Layer(ABC):
         Of the parameters that are yet to be drawn.
     rng : numpy.random.Generator or None
         What the layer draws from in training, if it does.
+    children : dict of str to Layer
+        The layers that this one is made of, if it is, by names with a dot: "body.conv1".
     preferred_init : {"he", "xavier"} or None
         What suits the weights of the layer before this one; None where this layer is not an
         activation function.
@@ -50,6 +52,7 @@ class Layer(ABC):
     def __init__(self) -> None:
         self.param_shapes: dict[str, Shape] = {}
         self.buffers: dict[str, Array] = {}
+        self.children: dict[str, Layer] = {}
         self.dtype: np.dtype[Any] = np.dtype(np.float32)
         self.rng: np.random.Generator | None = None
         self._saved: Any = None
@@ -97,6 +100,10 @@ class Layer(ABC):
         """Multiplications, each with its addition, that the weights need for one input."""
         return 0
 
+    def child_inputs(self, input_shape: Shape) -> dict[str, Shape]:
+        """Shape of the input of each of `children` for an input of `input_shape`."""
+        return {}
+
     @cached_property
     def params(self) -> dict[str, Array]:
         """The arrays that training changes; drawn when first looked at."""
@@ -135,9 +142,13 @@ class Layer(ABC):
         self.clear()
 
     def convert(self, dtype: DTypeLike) -> None:
-        """Give the parameters, drawn or yet to be drawn, another dtype."""
+        """Give the parameters, drawn or yet to be drawn, and the buffers another dtype."""
         self.dtype = np.dtype(dtype)
-        if any(array.dtype != self.dtype for array in self.__dict__.get("params", {}).values()):
+        kept = {**self.__dict__.get("params", {}), **self.buffers}
+        if all(array.dtype == self.dtype for array in kept.values()):
+            return
+        self.buffers = {key: array.astype(dtype) for key, array in self.buffers.items()}
+        if "params" in self.__dict__:
             self.set_state({key: array.astype(dtype) for key, array in self.state().items()})
 
     def astype(self, dtype: DTypeLike) -> Layer:

@@ -1,0 +1,196 @@
+// The work is cut by channels: what a thread has summed over, it finds in its cache when it
+// normalises. A channel's sums go over blocks that depend on the shape alone.
+#include <pocketcnn/batch_norm.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "runtime/isa.h"
+#include "runtime/memory_pool.h"
+#include "runtime/parallel.h"
+
+namespace pocketcnn {
+namespace {
+
+/// Elements of a block: two arrays of them stay in the first cache, and a sum of so few in single
+/// precision loses little.
+constexpr index_t kBlock = 1 << 12;
+/// Planes below this size are gathered from several images into one block.
+constexpr index_t kSmallPlane = 64;
+/// What an element costs beside one that is copied: it is read twice.
+constexpr double kCost = 3;
+
+/// One channel of a batch: `n` planes.
+struct Channel {
+    const ChannelShape& shape;
+    index_t index;
+
+    index_t offset(index_t image) const { return (image * shape.channels + index) * shape.plane; }
+    bool gathers() const { return shape.plane < kSmallPlane; }
+
+    /// Calls body(image, at, size) for consecutive blocks: `size` elements from element `at` of the
+    /// image's plane on; with small planes they run on through the next images.
+    template <typename Body>
+    void for_blocks(Body&& body) const {
+        if (gathers()) {
+            const index_t images = kBlock / shape.plane;
+            for (index_t i = 0; i < shape.n; i += images) {
+                body(i, index_t{0}, std::min(images, shape.n - i) * shape.plane);
+            }
+            return;
+        }
+        for (index_t i = 0; i < shape.n; ++i) {
+            for (index_t at = 0; at < shape.plane; at += kBlock) {
+                body(i, at, std::min(kBlock, shape.plane - at));
+            }
+        }
+    }
+
+    /// The elements of a block, copied to `scratch` where they lie apart.
+    template <typename T>
+    const T* block(const T* x, index_t image, index_t at, index_t size, T* scratch) const {
+        if (!gathers()) return x + offset(image) + at;
+        for (T* to = scratch; to != scratch + size; to += shape.plane) {
+            std::copy_n(x + offset(image++), shape.plane, to);
+        }
+        return scratch;
+    }
+};
+
+/// Runs body(channel) for every channel, where there is anything in them.
+template <typename Body>
+void for_channels(const ChannelShape& shape, Body&& body) {
+    if (shape.count() == 0) return;
+    parallel_for(shape.channels, kCost * static_cast<double>(shape.size()),
+                 [&](index_t c) { body(Channel{shape, c}); });
+}
+
+/// Mean and squared deviations of the union of two sets: Chan, Golub, LeVeque, "Algorithms for
+/// Computing the Sample Variance", 1983, equation 2.1.
+void join(const Moments& other, double other_count, Moments& all, double& count) {
+    const double both = count + other_count, apart = other.mean - all.mean;
+    all.mean += apart * other_count / both;
+    all.squares += other.squares + apart * apart * count * other_count / both;
+    count = both;
+}
+
+template <typename T>
+Moments channel_moments(const Kernels<T>& kernel, const Channel& channel, const T* x) {
+    const Buffer<T> scratch(kBlock);
+    Moments all = {0, 0};
+    double count = 0;
+    channel.for_blocks([&](index_t image, index_t at, index_t size) {
+        const T* block = channel.block(x, image, at, size, scratch.data());
+        join(kernel.moments(size, block), static_cast<double>(size), all, count);
+    });
+    return all;
+}
+
+/// The statistics and settings of one channel, for the kernels. The mean is rounded to T, and what
+/// that loses goes into the shift: x - mean is then exact for x near the mean, however far
+/// they are from zero.
+template <typename T>
+ChannelNorm<T> channel_norm(const BatchNorm<T>& norm, const ChannelStatistics& statistics,
+                            index_t c) {
+    const double scale =
+        static_cast<double>(norm.gamma[c]) / std::sqrt(statistics.variance[c] + norm.eps);
+    const T mean = static_cast<T>(statistics.mean[c]);
+    const double lost = statistics.mean[c] - static_cast<double>(mean);
+    const double shift = static_cast<double>(norm.beta[c]) - lost * scale;
+    return {mean, static_cast<T>(scale), static_cast<T>(shift), norm.rectify};
+}
+
+template <typename T>
+void normalize_channel(const Kernels<T>& kernel, const Channel& channel, const ChannelNorm<T>& norm,
+                       const T* x, T* y) {
+    for (index_t i = 0; i < channel.shape.n; ++i) {
+        const index_t at = channel.offset(i);
+        kernel.normalize(norm, channel.shape.plane, x + at, y + at);
+    }
+}
+
+/// Sums over a channel of dy and of dy (x - mean), with the kernels' rounded mean.
+template <typename T>
+TwoSums channel_sums(const Kernels<T>& kernel, const Channel& channel, const ChannelNorm<T>& norm,
+                     const T* dy, const T* x) {
+    const Buffer<T> dy_scratch(kBlock), x_scratch(kBlock);
+    TwoSums total = {0, 0};
+    channel.for_blocks([&](index_t image, index_t at, index_t size) {
+        const TwoSums sums =
+            kernel.normalize_sums(norm, size, channel.block(dy, image, at, size, dy_scratch.data()),
+                                  channel.block(x, image, at, size, x_scratch.data()));
+        total.first += sums.first;
+        total.second += sums.second;
+    });
+    return total;
+}
+
+}  // namespace
+
+template <typename T>
+void batch_norm_train(const T* x, const ChannelShape& shape, const BatchNorm<T>& norm, double* mean,
+                      double* variance, T* y) {
+    const Kernels<T>& kernel = kernels<T>();
+    std::fill_n(mean, shape.channels, 0.0);
+    std::fill_n(variance, shape.channels, 0.0);
+    for_channels(shape, [&](const Channel& channel) {
+        const Moments moments = channel_moments(kernel, channel, x);
+        const index_t c = channel.index;
+        mean[c] = moments.mean;
+        variance[c] = moments.squares / static_cast<double>(shape.count());
+        normalize_channel(kernel, channel, channel_norm(norm, {mean, variance}, c), x, y);
+    });
+}
+
+template <typename T>
+void batch_norm_infer(const T* x, const ChannelShape& shape, const BatchNorm<T>& norm,
+                      const ChannelStatistics& statistics, T* y) {
+    const Kernels<T>& kernel = kernels<T>();
+    for_channels(shape, [&](const Channel& channel) {
+        normalize_channel(kernel, channel, channel_norm(norm, statistics, channel.index), x, y);
+    });
+}
+
+/// With xhat = (x - mean) r, r = 1 / sqrt(variance + eps): dbeta = sum dy, dgamma = sum dy xhat, and
+/// dx = gamma r (dy - dbeta / count - xhat dgamma / count), the last two terms in training only.
+template <typename T>
+void batch_norm_grad(const T* dy, const T* x, const ChannelShape& shape, const BatchNorm<T>& norm,
+                     const ChannelStatistics& statistics, bool training, T* dx, T* dgamma,
+                     T* dbeta) {
+    const Kernels<T>& kernel = kernels<T>();
+    std::fill_n(dgamma, shape.channels, T{0});
+    std::fill_n(dbeta, shape.channels, T{0});
+    for_channels(shape, [&](const Channel& channel) {
+        const index_t c = channel.index;
+        const ChannelNorm<T> how = channel_norm(norm, statistics, c);
+        const double lost = statistics.mean[c] - static_cast<double>(how.mean);
+        const double inverse = 1 / std::sqrt(statistics.variance[c] + norm.eps);
+        const TwoSums sums = channel_sums(kernel, channel, how, dy, x);
+        const double product = (sums.second - lost * sums.first) * inverse;
+        dgamma[c] = static_cast<T>(product);
+        dbeta[c] = static_cast<T>(sums.first);
+
+        const double scale = static_cast<double>(norm.gamma[c]) * inverse;
+        const double share = training ? scale / static_cast<double>(shape.count()) : 0;
+        const double slope = -share * product * inverse;
+        const ChannelGrad<T> grad = {static_cast<T>(scale), static_cast<T>(slope),
+                                     static_cast<T>(-share * sums.first - slope * lost)};
+        for (index_t i = 0; i < shape.n; ++i) {
+            const index_t at = channel.offset(i);
+            kernel.normalize_grad(how, grad, shape.plane, dy + at, x + at, dx + at);
+        }
+    });
+}
+
+#define POCKETCNN_INSTANTIATE(T)                                                               \
+    template void batch_norm_train(const T*, const ChannelShape&, const BatchNorm<T>&,         \
+                                   double*, double*, T*);                              \
+    template void batch_norm_infer(const T*, const ChannelShape&, const BatchNorm<T>&,         \
+                                   const ChannelStatistics&, T*);                              \
+    template void batch_norm_grad(const T*, const T*, const ChannelShape&, const BatchNorm<T>&, \
+                                  const ChannelStatistics&, bool, T*, T*, T*);
+POCKETCNN_INSTANTIATE(float)
+POCKETCNN_INSTANTIATE(double)
+#undef POCKETCNN_INSTANTIATE
+
+}  // namespace pocketcnn

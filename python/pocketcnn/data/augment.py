@@ -1,0 +1,247 @@
+"""Random changes to training images that leave their classes what they are.
+
+Each is a small object, called with a batch and a generator: `(x, rng) -> x_changed`, a new array
+of the same shape and dtype; `Trainer(..., augment=...)` takes one, or any function like it. Every
+image of the batch draws for itself, and the draws do not depend on the pixels, so that a seed
+gives the same images wherever it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketcnn import arguments
+
+Array: TypeAlias = NDArray[Any]
+Augment: TypeAlias = Callable[[Array, np.random.Generator], Array]
+
+
+class Compose:
+    """One augmentation after the other.
+
+    Parameters
+    ----------
+    *steps : callables (x, rng) -> x
+        The first is applied first.
+
+    Examples
+    --------
+    >>> augment = Compose(RandomCrop(2), RandomFlip())
+    >>> augment
+    Compose(RandomCrop(padding=2, reflect=False), RandomFlip(p=0.5))
+    >>> augment(np.ones((8, 3, 32, 32)), np.random.default_rng(0)).shape
+    (8, 3, 32, 32)
+    """
+
+    def __init__(self, *steps: Augment) -> None:
+        self.steps = steps
+
+    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+        """Apply all steps to x (N, C, H, W)."""
+        for step in self.steps:
+            x = step(x, rng)
+        return x
+
+    def __repr__(self) -> str:
+        return f"Compose({', '.join(map(repr, self.steps))})"
+
+
+@dataclass(frozen=True)
+class RandomCrop:
+    """Cut an image of the old size out of the padded one: a shift by whole pixels.
+
+    Parameters
+    ----------
+    padding : int, default 4
+        How many pixels are added on each side, and how far an image moves at most.
+    reflect : bool, default False
+        What is added: the image mirrored at its edge, or zeros.
+    """
+
+    padding: int = 4
+    reflect: bool = False
+
+    def __post_init__(self) -> None:
+        arguments.integer("padding", self.padding, 0)
+
+    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+        """Shift every image of x (N, C, H, W) by its own two draws."""
+        x = arguments.array("x", x, 4)
+        count, _, height, width = x.shape
+        pad = self.padding
+        shifts = rng.integers(0, 2 * pad + 1, size=(2, count))
+        sides = ((0, 0), (0, 0), (pad, pad), (pad, pad))
+        padded = np.pad(x, sides, mode="reflect" if self.reflect else "constant")
+        out = np.empty(x.shape, x.dtype)
+        for image, (top, left) in enumerate(shifts.T.tolist()):
+            out[image] = padded[image, :, top : top + height, left : left + width]
+        return out
+
+
+@dataclass(frozen=True)
+class RandomFlip:
+    """Mirror some images, left to right.
+
+    Parameters
+    ----------
+    p : float, default 0.5
+        Probability that an image is mirrored.
+    """
+
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        arguments.number("p", self.p, 0.0, 1.0)
+
+    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+        """Mirror images of x (N, C, H, W)."""
+        x = arguments.array("x", x, 4)
+        chosen = rng.random(len(x)) < self.p
+        out = np.array(x, order="C")
+        out[chosen] = x[chosen, :, :, ::-1]
+        return out
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """Set a square at a random place to zero.
+
+    DeVries, Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017
+    (arXiv:1708.04552): the centre is any pixel, so that a part of the square may lie outside.
+
+    Parameters
+    ----------
+    size : int, default 8
+        Length of the square's side.
+    """
+
+    size: int = 8
+
+    def __post_init__(self) -> None:
+        arguments.integer("size", self.size, 1)
+
+    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+        """Cut a square out of every image of x (N, C, H, W)."""
+        x = arguments.array("x", x, 4)
+        count, _, height, width = x.shape
+        corners = rng.integers(0, (height, width), (count, 2)) - self.size // 2
+        out = np.array(x, order="C")
+        for image, (top, left) in enumerate(corners.tolist()):
+            rows = slice(max(top, 0), top + self.size)
+            out[image, :, rows, max(left, 0) : left + self.size] = 0
+        return out
+
+
+@dataclass(frozen=True)
+class RandomAffine:
+    """Turn, scale, shear and shift about the centre, with bilinear interpolation.
+
+    An output pixel is the mean of the four pixels about the place that it comes from, weighted by
+    their nearness; outside the image is zero. Each parameter is drawn uniformly.
+
+    Parameters
+    ----------
+    degrees : float, default 10
+        The largest angle, either way.
+    scale : float, default 0.1
+        Sizes are drawn between `1 - scale` and `1 + scale`, for both axes the same.
+    shear : float, default 0.1
+        The largest slant: pixels to the side for each pixel down.
+    shift : float, default 2
+        The largest shift along each axis, in pixels, not rounded.
+    """
+
+    degrees: float = 10.0
+    scale: float = 0.1
+    shear: float = 0.1
+    shift: float = 2.0
+
+    def __post_init__(self) -> None:
+        arguments.number("degrees", self.degrees, 0.0, 180.0)
+        arguments.number("scale", self.scale, 0.0, 0.9)
+        arguments.number("shear", self.shear, 0.0, 10.0)
+        arguments.number("shift", self.shift, 0.0, 1e6)
+
+    def __call__(self, x: Array, rng: np.random.Generator) -> Array:
+        """Transform every image of x (N, C, H, W); integers are rounded to the nearest."""
+        x = arguments.array("x", x, 4)
+        matrices, shifts = self.draw(len(x), rng)
+        return _resample(x, matrices, shifts)
+
+    def draw(self, count: int, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Draw where output pixels come from: `source = matrix @ (row, column) + shift`.
+
+        Parameters
+        ----------
+        count : int
+            How many images.
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        matrices : ndarray of float64 (count, 2, 2)
+        shifts : ndarray of float64 (count, 2)
+            Both in coordinates from the image's centre.
+        """
+        draws = rng.uniform(-1.0, 1.0, size=(5, count))
+        angle = np.radians(self.degrees) * draws[0]
+        size = 1.0 + self.scale * draws[1]
+        slant = self.shear * draws[2]
+        cos, sin = np.cos(angle) / size, np.sin(angle) / size
+        # The rotation times the shear [[1, 0], [slant, 1]].
+        rows = [[cos - slant * sin, -sin], [sin + slant * cos, cos]]
+        return np.moveaxis(np.array(rows), 2, 0), self.shift * draws[3:].T
+
+
+def _resample(x: Array, matrices: Array, shifts: Array) -> Array:
+    """Read x (N, C, H, W) at transformed places."""
+    count, channels, height, width = x.shape
+    dtype = np.result_type(x, np.float32)
+    rows, columns = _places(matrices, shifts, (height, width))
+    top, down = _split(rows, height)
+    left, right = _split(columns, width)
+    # A border of one zero pixel: whatever lies further out is read there.
+    stride = width + 2
+    plane = (height + 2) * stride
+    padded = np.zeros((count, channels, height + 2, stride), dtype)
+    padded[:, :, 1:-1, 1:-1] = x
+    images = np.arange(0, padded.size, channels * plane)
+    corner = images[:, np.newaxis, np.newaxis] + top * stride + left
+    weights = {
+        0: (1 - down) * (1 - right),
+        1: (1 - down) * right,
+        stride: down * (1 - right),
+        stride + 1: down * right,
+    }
+    out = np.empty(x.shape, dtype)
+    for channel in range(channels):
+        # The same indices into the pixels that lie a plane, a row or a column further on.
+        pixels = padded.reshape(-1)[channel * plane :]
+        out[:, channel] = sum(
+            weight * pixels[offset:].take(corner) for offset, weight in weights.items()
+        )
+    if x.dtype.kind in "iub":
+        np.rint(out, out=out)
+    return out.astype(x.dtype, copy=False)
+
+
+def _places(matrices: Array, shifts: Array, size: tuple[int, int]) -> Iterator[Array]:
+    """Row, then column, that each output pixel (N, H, W) comes from."""
+    rows, columns = (np.arange(n, dtype=np.float32) - np.float32(0.5 * (n - 1)) for n in size)
+    for axis in (0, 1):
+        down, across = matrices[:, axis, :, np.newaxis].astype(np.float32).transpose(1, 0, 2)
+        start = shifts[:, axis] + 0.5 * (size[axis] - 1)
+        along = across * columns + start.astype(np.float32)[:, np.newaxis]
+        yield (down * rows)[:, :, np.newaxis] + along[:, np.newaxis]
+
+
+def _split(place: Array, size: int) -> tuple[Array, Array]:
+    """The pixel before each place, counted in the image with its border, and how far beyond."""
+    inside = np.clip(place + np.float32(1), 0, size + 1)
+    before = np.minimum(inside.astype(np.intp), size)
+    return before, inside - before.astype(np.float32)

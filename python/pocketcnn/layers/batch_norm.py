@@ -1,0 +1,119 @@
+"""BatchNorm2d: feature maps of mean zero and variance one, scaled and shifted."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from pocketcnn.arguments import Array, integer, non_negative, number
+from pocketcnn.functional import batch_norm, batch_norm_backward
+from pocketcnn.init import Scheme
+from pocketcnn.layers.base import Layer, Shape, check_image_shape
+
+
+class BatchNorm2d(Layer):
+    """``(x - mean) / sqrt(var + eps) * weight + bias``, channel by channel.
+
+    In training by the batch's mean and variance, of which running means are kept; in inference
+    by these. Ioffe, Szegedy, "Batch Normalization: Accelerating Deep Network Training by
+    Reducing Internal Covariate Shift", ICML 2015.
+
+    Parameters
+    ----------
+    num_features : int
+        Channels.
+    eps : float
+        Added to the variance, at least 0.
+    momentum : float
+        Weight of a batch in the running means, 0 to 1.
+
+    Attributes
+    ----------
+    weight, bias : ndarray, (num_features,)
+        At first ones and zeros.
+    running_mean, running_var : ndarray, (num_features,)
+        At first zeros and ones; in `buffers`. A forward in training changes them in place.
+
+    Examples
+    --------
+    >>> x = np.arange(8, dtype=np.float32).reshape(2, 1, 2, 2)
+    >>> y = BatchNorm2d(1).forward(x, training=True)
+    >>> bool(abs(y.mean()) < 1e-6 and abs(y.std() - 1) < 1e-5)
+    True
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.num_features = integer("num_features", num_features, 1)
+        self.eps = non_negative("eps", eps)
+        self.momentum = number("momentum", momentum, 0, 1)
+        self.param_shapes = {"weight": (self.num_features,), "bias": (self.num_features,)}
+        self.buffers = self._first_buffers()
+
+    @property
+    def weight(self) -> Array:
+        """The array ``params["weight"]``."""
+        return self.params["weight"]
+
+    @property
+    def bias(self) -> Array:
+        """The array ``params["bias"]``."""
+        return self.params["bias"]
+
+    @property
+    def running_mean(self) -> Array:
+        """The array ``buffers["running_mean"]``."""
+        return self.buffers["running_mean"]
+
+    @property
+    def running_var(self) -> Array:
+        """The array ``buffers["running_var"]``."""
+        return self.buffers["running_var"]
+
+    def draw_params(self, rng: np.random.Generator, auto: Scheme) -> dict[str, Array]:
+        """Ones and zeros: nothing is drawn."""
+        return {
+            "weight": np.ones(self.num_features, self.dtype),
+            "bias": np.zeros(self.num_features, self.dtype),
+        }
+
+    def initialize(
+        self, rng: np.random.Generator, *, auto: Scheme = "he", dtype: DTypeLike = np.float32
+    ) -> None:
+        """Start anew, the running means too."""
+        super().initialize(rng, auto=auto, dtype=dtype)
+        self.buffers = self._first_buffers()
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Normalise x (N, num_features, H, W)."""
+        out, self._saved = batch_norm(
+            x,
+            self.weight,
+            self.bias,
+            self.running_mean,
+            self.running_var,
+            training,
+            self.momentum,
+            self.eps,
+        )
+        return out
+
+    def backward(self, grad: Array) -> Array:
+        """Subtract from the gradient what would change the batch's mean and variance."""
+        dx, self.grads["weight"], self.grads["bias"] = batch_norm_backward(grad, self._recall())
+        return dx
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """As the input's."""
+        check_image_shape(self, input_shape)
+        if input_shape[0] != self.num_features:
+            raise ValueError(
+                f"{self!r} takes {self.num_features} channels, but gets {input_shape[0]}"
+            )
+        return input_shape
+
+    def _first_buffers(self) -> dict[str, Array]:
+        return {
+            "running_mean": np.zeros(self.num_features, self.dtype),
+            "running_var": np.ones(self.num_features, self.dtype),
+        }

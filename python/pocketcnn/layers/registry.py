@@ -1,0 +1,47 @@
+"""Layer classes by name, and layers as text that JSON can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pocketcnn.layers.base import Layer
+
+LAYERS: dict[str, type[Layer]] = {}
+"""Every layer class by its name, as model files write it.
+
+A network with a layer class of your own can be saved and loaded once the class is in here.
+"""
+
+
+def describe_layer(name: str, layer: Layer) -> dict[str, Any]:
+    """Name, class and settings of a layer, without its weights.
+
+    Raises
+    ------
+    ValueError
+        If `build_layer` would not find the class.
+    """
+    kind = type(layer).__name__
+    if LAYERS.get(kind) is not type(layer):
+        raise ValueError(
+            f"layer class {kind} is not in pocketcnn.layers.LAYERS, where loading looks for it"
+        )
+    return {"name": name, "kind": kind, "config": layer.config()}
+
+
+def build_layer(entry: Mapping[str, Any]) -> Layer:
+    """Make the layer that `describe_layer` described.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError
+        If the entry describes no layer; the message names it.
+    """
+    kind = entry["kind"]
+    if kind not in LAYERS:
+        raise ValueError(f"layer {entry['name']!r} is of the unknown kind {kind!r}")
+    try:
+        return LAYERS[kind](**entry["config"])
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"layer {entry['name']!r}: {error}") from error

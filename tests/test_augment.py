@@ -1,0 +1,194 @@
+"""Augmentation against loops over single pixels that draw the same numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pocketcnn as pc
+from pocketcnn.data import Augment, Compose, Cutout, RandomAffine, RandomCrop, RandomFlip
+
+ALL: list[Augment] = [
+    RandomCrop(2),
+    RandomCrop(3, reflect=True),
+    RandomFlip(),
+    Cutout(3),
+    Cutout(4),
+    RandomAffine(),
+    RandomAffine(degrees=180.0, scale=0.5, shear=0.5, shift=9.0),
+    Compose(RandomCrop(1), RandomFlip(0.9), Cutout(2)),
+]
+
+
+def images(dtype: Any = np.float32, shape: tuple[int, ...] = (20, 3, 9, 7)) -> np.ndarray:
+    return (np.random.default_rng(1).random(shape) * 255).astype(dtype)
+
+
+def pixel(image: np.ndarray, row: int, column: int) -> Any:
+    """All channels at a place; zero outside."""
+    height, width = image.shape[1:]
+    inside = 0 <= row < height and 0 <= column < width
+    return image[:, row, column] if inside else np.zeros_like(image[:, 0, 0])
+
+
+def mirrored(place: int, size: int) -> int:
+    """A place beyond the edge, seen in a mirror that stands on the last pixel."""
+    if place < 0:
+        return -place
+    return 2 * (size - 1) - place if place >= size else place
+
+
+@pytest.mark.parametrize("reflect", [False, True])
+def test_crop(reflect: bool) -> None:
+    x = images()
+    out = RandomCrop(3, reflect=reflect)(x, np.random.default_rng(5))
+    shifts = np.random.default_rng(5).integers(0, 7, size=(2, 20)) - 3
+    for n, (image, changed) in enumerate(zip(x, out, strict=True)):
+        for row, column in np.ndindex(9, 7):
+            place = row + shifts[0, n], column + shifts[1, n]
+            if reflect:
+                place = mirrored(place[0], 9), mirrored(place[1], 7)
+            np.testing.assert_array_equal(changed[:, row, column], pixel(image, *place))
+    assert len(np.unique(shifts)) == 7
+
+
+def test_flip() -> None:
+    x = images()
+    out = RandomFlip(0.3)(x, np.random.default_rng(5))
+    turned = np.random.default_rng(5).random(20) < 0.3
+    assert 0 < turned.sum() < 20
+    for image, changed, turn in zip(x, out, turned, strict=True):
+        for column in range(7):
+            source = 6 - column if turn else column
+            np.testing.assert_array_equal(changed[:, :, column], image[:, :, source])
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 30])
+def test_cutout(size: int) -> None:
+    x = images() + 1
+    out = Cutout(size)(x, np.random.default_rng(5))
+    centres = np.random.default_rng(5).integers(0, (9, 7), (20, 2))
+    for n, (image, changed) in enumerate(zip(x, out, strict=True)):
+        for row, column in np.ndindex(9, 7):
+            gone = all(
+                0 <= place - centre + size // 2 < size
+                for place, centre in zip((row, column), centres[n].tolist(), strict=True)
+            )
+            wanted = np.zeros(3) if gone else image[:, row, column]
+            np.testing.assert_array_equal(changed[:, row, column], wanted)
+
+
+@pytest.mark.parametrize("augment", [ALL[5], ALL[6]])
+def test_affine(augment: RandomAffine) -> None:
+    x = images()
+    out = augment(x, np.random.default_rng(5))
+    matrices, shifts = augment.draw(20, np.random.default_rng(5))
+    centre = np.array([4.0, 3.0])
+    for n, (image, changed) in enumerate(zip(x, out, strict=True)):
+        for row, column in np.ndindex(9, 7):
+            place = matrices[n] @ (np.array([row, column]) - centre) + shifts[n] + centre
+            top, left = math.floor(place[0]), math.floor(place[1])
+            down, right = place[0] - top, place[1] - left
+            wanted = (1 - down) * (1 - right) * pixel(image, top, left)
+            wanted = wanted + (1 - down) * right * pixel(image, top, left + 1)
+            wanted = wanted + down * (1 - right) * pixel(image, top + 1, left)
+            wanted = wanted + down * right * pixel(image, top + 1, left + 1)
+            # Places of up to 20 in float32, six operations each half an epsilon of 2**-23; the
+            # pixels are up to 255 apart along both axes.
+            np.testing.assert_allclose(
+                changed[:, row, column], wanted, rtol=0, atol=6 * 20 * 2.0**-24 * 2 * 255
+            )
+
+
+def test_affine_is_turn_scale_and_shear() -> None:
+    """The matrix leads from the output back: its inverse is what was drawn."""
+    matrices, _ = RandomAffine(degrees=30.0, scale=0.2, shear=0.3).draw(9, np.random.default_rng(2))
+    draws = np.random.default_rng(2).uniform(-1, 1, size=(5, 9))
+    for n in range(9):
+        angle, size = math.radians(30 * draws[0, n]), 1 + 0.2 * draws[1, n]
+        turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+        slant = np.array([[1.0, 0.0], [0.3 * draws[2, n], 1.0]])
+        np.testing.assert_allclose(matrices[n], turn @ slant / size, rtol=0, atol=1e-15)
+
+
+def test_affine_that_draws_nothing_is_the_identity() -> None:
+    still = RandomAffine(degrees=0.0, scale=0.0, shear=0.0, shift=0.0)
+    for dtype in (np.float32, np.float64, np.uint8):
+        x = images(dtype)
+        np.testing.assert_array_equal(still(x, np.random.default_rng(0)), x)
+
+
+@pytest.mark.parametrize("augment", ALL, ids=repr)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+def test_shape_dtype_and_input_stay(augment: Augment, dtype: type) -> None:
+    x = images(dtype)
+    before = x.copy()
+    x.flags.writeable = False
+    out = augment(x, np.random.default_rng(0))
+    assert (out.shape, out.dtype, out.flags.c_contiguous) == (x.shape, x.dtype, True)
+    np.testing.assert_array_equal(x, before)
+    assert not np.array_equal(out, x)
+    strided = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, 3)), 3, 1)
+    again = augment(strided, np.random.default_rng(0))
+    np.testing.assert_array_equal(again, out)
+    assert again.flags.c_contiguous
+
+
+@pytest.mark.parametrize("augment", ALL, ids=repr)
+def test_a_batch_of_none_stays_empty(augment: Augment) -> None:
+    assert augment(np.zeros((0, 1, 8, 8)), np.random.default_rng(0)).shape == (0, 1, 8, 8)
+
+
+def test_compose_is_one_after_the_other() -> None:
+    x = images()
+    rng = np.random.default_rng(3)
+    wanted = Cutout(2)(RandomFlip()(x, rng), rng)
+    both = Compose(RandomFlip(), Cutout(2))
+    np.testing.assert_array_equal(both(x, np.random.default_rng(3)), wanted)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: RandomCrop(-1), ValueError, "padding is -1"),
+        (lambda: RandomCrop(1.5), TypeError, "padding is 1.5"),  # type: ignore[arg-type]
+        (lambda: RandomFlip(1.5), ValueError, "p is 1.5"),
+        (lambda: Cutout(0), ValueError, "size is 0"),
+        (lambda: RandomAffine(degrees=200.0), ValueError, "degrees is 200"),
+        (lambda: RandomAffine(scale=1.0), ValueError, "scale is 1.0"),
+        (lambda: RandomAffine(shift=math.nan), ValueError, "shift is nan"),
+        (lambda: RandomFlip()(np.zeros((3, 4, 4)), np.random.default_rng(0)), ValueError, "x has"),
+    ],
+)
+def test_bad_arguments(make: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_the_trainer_augments_training_batches_only() -> None:
+    seen = []
+
+    def double(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        seen.append(rng.random())
+        return 2 * x
+
+    rng = np.random.default_rng(0)
+    x, t = rng.random((25, 1, 2, 2), dtype=np.float32), rng.integers(0, 2, 25)
+
+    def train(images: np.ndarray, augment: Augment | None) -> pc.Trainer:
+        layers = [("flatten", pc.Flatten()), ("fc", pc.Linear(4, 2))]
+        net = pc.ConvNet(layers, input_shape=(1, 2, 2))
+        trainer = pc.Trainer(net, pc.optim.SGD(0.1), batch_size=10, augment=augment)
+        trainer.fit(images, t, epochs=2, validation=(x, t))
+        return trainer
+
+    doubled, augmented = train(2 * x, None), train(x, double)
+    assert len(set(seen)) == 6
+    for name, array in augmented.net.params.items():
+        np.testing.assert_array_equal(array, doubled.net.params[name])
+    assert doubled.history[-1]["val_loss"] == augmented.history[-1]["val_loss"]
+    with pytest.raises(TypeError, match="augment is 3"):
+        train(x, 3)  # type: ignore[arg-type]
