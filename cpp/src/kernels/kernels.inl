@@ -26,7 +26,8 @@ inline constexpr int kVectorRegisters = POCKETCNN_VECTOR_REGISTERS;
 #include "kernels/few_rows.inl"
 #include "kernels/optimizer.inl"
 #include "kernels/product.inl"
-// packing.inl packs for the tile of product.inl.
+// indirect.inl and packing.inl follow the tile of product.inl.
+#include "kernels/indirect.inl"
 #include "kernels/packing.inl"
 #include "kernels/pool.inl"
 #include "kernels/pool_grad.inl"
@@ -38,6 +39,10 @@ constexpr Kernels<T> kKernels = {
     .cols = kTileVectors * kLanes<T>,
     .multiply = multiply<T>,
     .store_tile = store_tile<T>,
+    .indirect = {{kIndirectRows[0], multiply_indirect<T, 1>},
+                 {kIndirectRows[1], multiply_indirect<T, 2>},
+                 {kIndirectRows[2], multiply_indirect<T, 3>}},
+    .store_transposed = store_transposed<T>,
     .pack_rows = pack_rows<T>,
     .pack_columns = pack_columns<T>,
     .pack_runs = pack_runs<T>,
