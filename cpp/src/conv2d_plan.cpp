@@ -7,6 +7,7 @@
 
 #include "conv/direct.h"
 #include "conv/problem.h"
+#include "winograd/dilated.h"
 #include "winograd/geometry.h"
 #include "winograd/winograd.h"
 
@@ -21,7 +22,9 @@ namespace {
 ///    input_grad, for which im2col has to add overlapping columns;
 ///  - 512x4x4 to 512 of one image, one tile: 0.9, 1.9, 0.2, for the transform of the weights is
 ///    most of the work; from 4 tiles on (weight_grad: 16) 1.0 to 2.4.
-bool winograd_pays(const conv::Problem& problem, ConvPass pass) {
+///  - dilated, of which the images' phases are convolved: see below.
+bool winograd_pays(const conv::Problem& dilated, ConvPass pass) {
+    const conv::Problem problem = winograd::undilated(dilated);
     const Window2d& w = problem.window;
     const index_t phases = w.stride_h * w.stride_w;
     if (std::min(problem.channels * phases, problem.filters) < 12) return false;
@@ -30,8 +33,8 @@ bool winograd_pays(const conv::Problem& problem, ConvPass pass) {
     if (grid.tiles() < (pass == ConvPass::weight_grad ? 16 : 4)) return false;
     // Multiplications of a direct sum over those of the tiles, with their ragged edges.
     const double saving =
-        problem.multiply_adds() / (static_cast<double>(grid.tiles()) * kWinogradPoints * phases *
-                                   problem.channels * problem.filters);
+        dilated.multiply_adds() / (static_cast<double>(grid.tiles()) * kWinogradPoints * phases *
+                                   problem.channels * problem.filters * problem.groups);
     return saving >= (phases > 1 && pass != ConvPass::input_grad ? 2.0 : 1.2);
 }
 

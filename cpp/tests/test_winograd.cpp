@@ -51,6 +51,19 @@ TEST_P(WinogradTest, EveryKernelAndRaggedTiles) {
     }
 }
 
+TEST_P(WinogradTest, GroupsAndDilations) {
+    for (index_t dilation = 1; dilation <= 4; ++dilation) {
+        for (index_t padding = 0; padding <= 5; ++padding) {
+            const index_t other = 1 + (dilation + padding) % 3;
+            const Window2d window = {3,       2,           1, 1,        padding, padding / 2,
+                                     padding, padding + 1, dilation, other};
+            const std::string name =
+                "dilation " + std::to_string(dilation) + ", padding " + std::to_string(padding);
+            check_all({name, {2, 6, 11 + padding, 13}, {window, 9, 3}});
+        }
+    }
+}
+
 TEST_P(WinogradTest, SmallImages) {
     for (index_t h = 1; h <= 10; ++h) {
         for (index_t w = 1; w <= 10; ++w) {
@@ -97,7 +110,10 @@ TEST_P(WinogradTest, SameBitsForAnyNumberOfThreads) {
     const int before = get_num_threads();
     const ConvCase cases[] = {{"private", {4, 20, 29, 31}, {padded(3, 3, 1, 1), 40}},
                               {"shared", {8, 300, 13, 13}, {padded(3, 3, 1, 1), 70}},
-                              {"strided", {3, 3, 79, 83}, {padded(11, 11, 4, 2), 24}}};
+                              {"strided", {3, 3, 79, 83}, {padded(11, 11, 4, 2), 24}},
+                              {"groups, dilated",
+                               {4, 40, 29, 31},
+                               {{3, 3, 1, 1, 1, 2, 3, 4, 3, 2}, 40, 2}}};
     for (ConvCase c : cases) {
         SCOPED_TRACE(c.name);
         c.conv.algorithm = ConvAlgorithm::winograd;
@@ -127,7 +143,7 @@ TEST(WinogradPlan, RefusesWhatItCannotCompute) {
                               {padded(3, 1, 1, 0), 4, 1, ConvAlgorithm::winograd},
                               {padded(6, 6, 1, 0), 4, 1, ConvAlgorithm::winograd},
                               {padded(3, 3, 3, 0), 4, 1, ConvAlgorithm::winograd},
-                              {padded(3, 3, 1, 0), 4, 2, ConvAlgorithm::winograd}};
+                              {{3, 3, 2, 2, 0, 0, 0, 0, 2, 1}, 4, 1, ConvAlgorithm::winograd}};
     for (const Conv2d& conv : refused) {
         for (const ConvPass pass :
              {ConvPass::forward, ConvPass::input_grad, ConvPass::weight_grad}) {

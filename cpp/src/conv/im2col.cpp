@@ -1,8 +1,10 @@
 #include "conv/im2col.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "gemm/images.h"
+#include "gemm/indirect.h"
 #include "gemm/matrix.h"
 #include "gemm/pointwise.h"
 #include "runtime/isa.h"
@@ -12,35 +14,174 @@ namespace pocketcnn::conv::im2col {
 namespace {
 
 using gemm::Block;
+using gemm::Panels;
 using gemm::Partition;
 
-/// How the gradient of the weights is cut: over the result, and where that gives too few tasks
-/// also over the pixels, each chunk with a sum of its own.
-struct WeightGradCut {
-    Partition partition;
-    index_t chunks, chunk_pixels;
+/// Tasks that are enough to share between threads.
+constexpr index_t kEnoughTasks = 16;
+/// Elements of a slab that leave room in a common L2 cache for a panel and the sums.
+constexpr index_t kSlabSize = 1 << 15;
+
+/// Input elements that one output pixel adds to a slab of one channel, but for the rim.
+index_t slab_share(const Window2d& window) {
+    return std::min(window.stride_h, window.span_h()) * window.stride_w;
+}
+
+/// Channels whose taps make a slice of the depth.
+index_t slice_channels(const Problem& problem) {
+    const index_t most = std::max<index_t>(1, gemm::kDepthBlock / problem.window.taps());
+    return ceil_div(problem.channels, ceil_div(problem.channels, most));
+}
+
+/// How the forward pass is cut: pixels into blocks, and where these are few the filters too.
+struct ForwardCut {
+    ForwardCut(const Problem& problem, const Panels& panels) {
+        constexpr index_t fewest = 48, most = 256;
+        const index_t share = slice_channels(problem) * slab_share(problem.window);
+        const index_t enough = ceil_div(problem.pixels(), ceil_div(kEnoughTasks, problem.groups));
+        const index_t wanted = std::max(fewest, std::min({most, kSlabSize / share, enough}));
+        pixel_blocks = ceil_div(problem.pixels(), wanted);
+        pixels = pixel_blocks > 0 ? round_up(ceil_div(problem.pixels(), pixel_blocks),
+                                             kIndirectRowsMultiple)
+                                  : 0;
+        pixel_blocks = pixels > 0 ? ceil_div(problem.pixels(), pixels) : 0;
+        const index_t parts =
+            ceil_div(kEnoughTasks, std::max<index_t>(1, pixel_blocks * problem.groups));
+        panels_per_task = ceil_div(panels.count(), std::min(parts, panels.count()));
+        panel_blocks = ceil_div(panels.count(), panels_per_task);
+    }
+    index_t tasks() const { return pixel_blocks * panel_blocks; }
+
+    index_t pixels, pixel_blocks;
+    index_t panels_per_task, panel_blocks;
 };
 
+/// The weights of each group as right operands: columns are filters, depth is taps.
 template <typename T>
-WeightGradCut cut_weight_grad(const Kernels<T>& kernel, const Problem& problem) {
-    constexpr index_t enough_tasks = 16, smallest_chunk = 256;
+std::vector<gemm::PackedPanels<T>> pack_weights(const Kernels<T>& kernel, const Problem& problem,
+                                                const Panels& panels, const T* weight) {
+    std::vector<gemm::PackedPanels<T>> packed;
+    for (index_t group = 0; group < problem.groups; ++group) {
+        packed.emplace_back(panels, problem.taps);
+    }
+    const double elements = static_cast<double>(problem.groups * problem.filters) *
+                            static_cast<double>(problem.taps);
+    parallel_for(problem.groups * panels.count(), elements, [&](index_t i) {
+        const index_t group = i / panels.count(), panel = i % panels.count();
+        const index_t filter = group * problem.filters + panels.begin(panel);
+        kernel.pack_columns(problem.taps, panels.length(panel), panels.width(panel),
+                            weight + filter * problem.taps, problem.taps,
+                            packed[static_cast<std::size_t>(group)].data(panel));
+    });
+    return packed;
+}
+
+/// y of one group for pixels [pixel, pixel_end) and panels of filters.
+template <typename T, typename Write>
+void forward_block(const Kernels<T>& kernel, const Problem& problem,
+                   const gemm::WindowedImages<T>& x, const gemm::PackedPanels<T>& weights,
+                   index_t pixel, index_t pixel_end, index_t panel, index_t panel_end,
+                   const Write& write) {
+    const Panels& panels = weights.panels();
+    const index_t area = problem.window.taps(), step = slice_channels(problem) * area;
+    gemm::IndirectSums<T> sums(kernel, panels, panel, panel_end, pixel_end - pixel);
+    gemm::Slab<T> slab(kernel, x);
+    for (index_t tap = 0; tap < problem.taps; tap += step) {
+        const index_t tap_end = std::min(problem.taps, tap + step);
+        slab.load(tap, tap_end, pixel, pixel_end);
+        sums.add(tap_end - tap, slab.data(), slab.pixel_offsets(), 0, pixel_end - pixel,
+                 slab.tap_offsets(), weights, tap, tap > 0);
+    }
+    for (index_t p = panel; p < panel_end; ++p) {
+        write.transposed(panels.begin(p), panels.length(p), pixel, pixel_end - pixel, sums.data(p),
+                         panels.width(p));
+    }
+}
+
+/// The forward pass of a 1x1 window whose pixels are the image's own: they stay in the lanes, and
+/// y is written without a transpose.
+template <typename T>
+void forward_pointwise(const Problem& problem, const T* x, const T* weight, const T* bias, T* y,
+                       const OutputGrid& grid) {
+    const Kernels<T>& kernel = kernels<T>();
     const index_t pixels = problem.pixels();
-    // dy is packed once a block of columns and the slab copied once a block of rows: blocks as
-    // large as the packed right operand may be.
-    const auto step = [](index_t size, index_t tile, index_t most_tiles) {
-        const index_t tiles = ceil_div(size, tile);
-        return ceil_div(tiles, ceil_div(tiles, most_tiles)) * tile;
+    const Partition cut = gemm::partition(kernel, problem.filters, pixels, problem.taps);
+    for (index_t group = 0; group < problem.groups; ++group) {
+        const index_t filter = group * problem.filters;
+        const gemm::PackedLeft<T> left(
+            kernel, {weight + filter * problem.taps, problem.filters, problem.taps, 1},
+            problem.taps);
+        const double work = problem.multiply_adds() / static_cast<double>(problem.groups);
+        parallel_for(cut.blocks(), work, [&](index_t i) {
+            const Block block = cut.block(i, problem.filters, pixels, problem.taps);
+            gemm::StorePixels<T, OutputGrid> write(kernel, y + filter * grid.plane, problem.y, grid,
+                                                   bias != nullptr ? bias + filter : nullptr);
+            gemm::RightPixels<T> right(kernel, problem.windows(x, group), x + problem.x.size());
+            gemm::multiply_block(kernel, block, left, right, write);
+        });
+    }
+}
+
+/// How the gradient of the weights is cut: channels into parts whose taps are worth a copy of dy,
+/// and where that gives too few tasks the pixels into chunks, each with a sum of its own.
+struct WeightGradCut {
+    explicit WeightGradCut(const Problem& problem) {
+        constexpr index_t worth_taps = 288, smallest_chunk = 1024;
+        const index_t area = problem.window.taps();
+        const index_t most_parts = std::min(kEnoughTasks, ceil_div(problem.taps, worth_taps));
+        channels = ceil_div(problem.channels, std::min(most_parts, problem.channels));
+        parts = ceil_div(problem.channels, channels);
+        const index_t wanted = ceil_div(kEnoughTasks, parts * problem.groups);
+        chunks = std::clamp(problem.pixels() / smallest_chunk, index_t{1}, wanted);
+        chunk_pixels = ceil_div(problem.pixels(), chunks);
+        slice = gemm::depth_slice(chunk_pixels);
+        const index_t room = kSlabSize / (slice * slab_share(problem.window));
+        slab_channels = std::clamp<index_t>(room, ceil_div(kIndirectRowsMultiple, area), channels);
+        slab_channels = ceil_div(channels, ceil_div(channels, slab_channels));
+    }
+
+    index_t channels, parts;       ///< of a group, for each task
+    index_t chunks, chunk_pixels;  ///< pixels of each task
+    index_t slice;                 ///< pixels that are packed at once
+    index_t slab_channels;         ///< channels whose slab is loaded at once
+};
+
+/// The gradient of the weights of some channels of one group, from a chunk of the pixels.
+template <typename T>
+void weight_grad_block(const Kernels<T>& kernel, const Problem& problem, const WeightGradCut& cut,
+                       const gemm::ChannelImages<T>& dy, const gemm::WindowedImages<T>& x,
+                       index_t channel, index_t pixel, T* dweight) {
+    const index_t area = problem.window.taps();
+    const index_t channel_end = std::min(problem.channels, channel + cut.channels);
+    const index_t pixel_end = std::min(problem.pixels(), pixel + cut.chunk_pixels);
+    const index_t room = round_up(cut.slab_channels * area, kIndirectRowsMultiple);
+    const Panels panels(kernel, problem.filters);
+    const gemm::PackedPanels<T> gradient(panels, cut.slice);
+    gemm::IndirectSums<T> sums(kernel, panels, 0, panels.count(),
+                               ceil_div(channel_end - channel, cut.slab_channels) * room);
+    gemm::Slab<T> slab(kernel, x);
+    const auto for_slabs = [&](auto&& body) {
+        index_t row = 0;
+        for (index_t c = channel; c < channel_end; c += cut.slab_channels, row += room) {
+            body(c * area, std::min(channel_end, c + cut.slab_channels) * area, row);
+        }
     };
-    const index_t right_tiles =
-        gemm::block_cols(kernel, gemm::kDepthBlock, problem.taps) / kernel.cols;
-    const index_t col_step = step(problem.taps, kernel.cols, right_tiles);
-    const index_t row_step = step(problem.filters, kernel.rows, 64);
-    const Partition partition = {row_step, col_step, ceil_div(problem.filters, row_step),
-                                 ceil_div(problem.taps, col_step)};
-    const index_t wanted = ceil_div(enough_tasks, partition.blocks() * problem.groups);
-    const index_t chunks =
-        std::clamp(ceil_div(pixels, smallest_chunk), index_t{1}, std::max(index_t{1}, wanted));
-    return {partition, chunks, ceil_div(pixels, chunks)};
+    for (index_t p = pixel; p < pixel_end; p += cut.slice) {
+        const index_t p_end = std::min(pixel_end, p + cut.slice);
+        gemm::pack_pixels(kernel, dy, p, p_end, gradient);
+        for_slabs([&](index_t tap, index_t tap_end, index_t row) {
+            slab.load(tap, tap_end, p, p_end);
+            sums.add(p_end - p, slab.data(), slab.tap_offsets(), row, tap_end - tap,
+                     slab.pixel_offsets(), gradient, 0, p > pixel);
+        });
+    }
+    for_slabs([&](index_t tap, index_t tap_end, index_t row) {
+        for (index_t p = 0; p < panels.count(); ++p) {
+            kernel.store_transposed(tap_end - tap, panels.length(p),
+                                    sums.data(p) + row * panels.width(p), panels.width(p), nullptr,
+                                    dweight + panels.begin(p) * problem.taps + tap, problem.taps);
+        }
+    });
 }
 
 /// to = the sum of the chunks' results, in the order of the chunks.
@@ -60,28 +201,26 @@ void add_chunks(const Kernels<T>& kernel, const T* sums, index_t chunks, index_t
 template <typename T>
 void forward(const Problem& problem, const T* x, const T* weight, const T* bias, T* y,
              const OutputGrid& grid) {
-    const Kernels<T>& kernel = kernels<T>();
-    const index_t pixels = problem.pixels();
-    const Partition cut = gemm::partition(kernel, problem.filters, pixels, problem.taps);
-    for (index_t group = 0; group < problem.groups; ++group) {
-        const index_t filter = group * problem.filters;
-        const gemm::PackedLeft<T> left(
-            kernel, {weight + filter * problem.taps, problem.filters, problem.taps, 1},
-            problem.taps);
-        const double work = problem.multiply_adds() / static_cast<double>(problem.groups);
-        parallel_for(cut.blocks(), work, [&](index_t i) {
-            const Block block = cut.block(i, problem.filters, pixels, problem.taps);
-            gemm::StorePixels<T, OutputGrid> write(kernel, y + filter * grid.plane, problem.y, grid,
-                                                   bias != nullptr ? bias + filter : nullptr);
-            if (problem.window.is_pointwise()) {
-                gemm::RightPixels<T> right(kernel, problem.windows(x, group), x + problem.x.size());
-                gemm::multiply_block(kernel, block, left, right, write);
-            } else {
-                gemm::RightWindows<T> right(kernel, problem.windows(x, group));
-                gemm::multiply_block(kernel, block, left, right, write);
-            }
-        });
+    if (problem.window.is_pointwise()) {
+        forward_pointwise(problem, x, weight, bias, y, grid);
+        return;
     }
+    const Kernels<T>& kernel = kernels<T>();
+    const Panels panels(kernel, problem.filters);
+    const ForwardCut cut(problem, panels);
+    const auto weights = pack_weights(kernel, problem, panels, weight);
+    parallel_for(problem.groups * cut.tasks(), problem.multiply_adds(), [&](index_t i) {
+        const index_t group = i / cut.tasks(), filter = group * problem.filters;
+        const index_t pixel = i % cut.tasks() / cut.panel_blocks * cut.pixels;
+        const index_t panel = i % cut.panel_blocks * cut.panels_per_task;
+        const gemm::StorePixels<T, OutputGrid> write(kernel, y + filter * grid.plane, problem.y,
+                                                     grid,
+                                                     bias != nullptr ? bias + filter : nullptr);
+        forward_block(kernel, problem, problem.windows(x, group),
+                      weights[static_cast<std::size_t>(group)], pixel,
+                      std::min(problem.pixels(), pixel + cut.pixels), panel,
+                      std::min(panels.count(), panel + cut.panels_per_task), write);
+    });
 }
 
 /// The product transpose(weight) * dy, whose rows are the columns of im2col, added back to the
@@ -89,10 +228,9 @@ void forward(const Problem& problem, const T* x, const T* weight, const T* bias,
 template <typename T>
 void input_grad(const Problem& problem, const T* dy, const T* weight, T* dx) {
     const Kernels<T>& kernel = kernels<T>();
-    constexpr index_t enough_tasks = 16;
     const index_t parts =
         std::min(problem.channels,
-                 ceil_div(enough_tasks, std::max<index_t>(1, problem.x.n * problem.groups)));
+                 ceil_div(kEnoughTasks, std::max<index_t>(1, problem.x.n * problem.groups)));
     const index_t step = ceil_div(problem.channels, parts);
     const index_t area = problem.window.taps();
     const index_t col_step = gemm::block_cols(kernel, problem.filters, problem.y.plane());
@@ -130,25 +268,18 @@ void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight) {
         std::fill_n(dweight, size, T{0});
         return;
     }
-    const WeightGradCut cut = cut_weight_grad(kernel, problem);
+    const WeightGradCut cut(problem);
     const Buffer<T> sums(cut.chunks > 1 ? cut.chunks * size : 0);
-    const index_t blocks = cut.partition.blocks();
-    parallel_for(cut.chunks * problem.groups * blocks, problem.multiply_adds(), [&](index_t i) {
-        const index_t chunk = i / (problem.groups * blocks), group = i / blocks % problem.groups;
-        Block block = cut.partition.block(i % blocks, problem.filters, problem.taps, pixels);
-        block.depth = chunk * cut.chunk_pixels;
-        block.depth_end = std::min(pixels, block.depth + cut.chunk_pixels);
-        const gemm::LeftPixels<T> left(kernel, dy + group * problem.filters * problem.y.plane(),
-                                       problem.filters, problem.y.image(), problem.y.plane());
+    parallel_for(cut.chunks * problem.groups * cut.parts, problem.multiply_adds(), [&](index_t i) {
+        const index_t chunk = i / (problem.groups * cut.parts);
+        const index_t group = i / cut.parts % problem.groups;
         T* to = cut.chunks > 1 ? sums.data() + chunk * size : dweight;
-        gemm::StoreMatrix<T> write(kernel, to + group * group_size, problem.taps);
-        if (problem.window.is_pointwise()) {
-            gemm::RightChannels<T> right(kernel, problem.windows(x, group));
-            gemm::multiply_block(kernel, block, left, right, write);
-        } else {
-            gemm::RightTaps<T> right(kernel, problem.windows(x, group));
-            gemm::multiply_block(kernel, block, left, right, write);
-        }
+        const index_t filter = group * problem.filters;
+        weight_grad_block<T>(kernel, problem, cut,
+                             {dy + filter * problem.y.plane(), problem.filters, problem.y.image(),
+                              problem.y.plane()},
+                             problem.windows(x, group), i % cut.parts * cut.channels,
+                             chunk * cut.chunk_pixels, to + group * group_size);
     });
     if (cut.chunks > 1) add_chunks(kernel, sums.data(), cut.chunks, size, dweight);
 }

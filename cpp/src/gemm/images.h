@@ -4,43 +4,36 @@
 
 #include <pocketcnn/window2d.h>
 
-#include "gemm/gemm.h"
+#include "gemm/indirect.h"
 
 namespace pocketcnn::gemm {
 
-/// Left operand: rows are channels, depth is pixels across images.
+/// Channels of a batch of images.
 template <typename T>
-class LeftPixels {
-  public:
-    LeftPixels(const Kernels<T>& kernels, const T* data, index_t channels, index_t image_stride,
-               index_t plane)
-        : kernels_(kernels),
-          data_(data),
-          channels_(channels),
-          image_stride_(image_stride),
-          plane_(plane) {}
-
-    const T* panel(index_t row, index_t depth, index_t depth_end, T* scratch) const {
-        T* to = scratch;
-        for (index_t pixel = depth; pixel < depth_end;) {
-            const index_t image = pixel / plane_, offset = pixel % plane_;
-            const index_t length = std::min(plane_ - offset, depth_end - pixel);
-            kernels_.pack_columns(length, std::min(kernels_.rows, channels_ - row), kernels_.rows,
-                                  data_ + image * image_stride_ + row * plane_ + offset, plane_,
-                                  to);
-            to += length * kernels_.rows;
-            pixel += length;
-        }
-        return scratch;
-    }
-
-  private:
-    const Kernels<T>& kernels_;
-    const T* data_;
-    index_t channels_, image_stride_, plane_;
+struct ChannelImages {
+    const T* data;
+    index_t channels, image_stride, plane;
 };
 
-/// Stores tiles whose rows are channels and whose columns are pixels across images, adding
+/// Packs pixels [pixel, pixel_end) across images as depth, channels as columns.
+template <typename T>
+void pack_pixels(const Kernels<T>& kernels, const ChannelImages<T>& images, index_t pixel,
+                 index_t pixel_end, const PackedPanels<T>& packed) {
+    const Panels& panels = packed.panels();
+    for (index_t first = pixel; pixel < pixel_end;) {
+        const index_t offset = pixel % images.plane;
+        const index_t length = std::min(images.plane - offset, pixel_end - pixel);
+        const T* from = images.data + pixel / images.plane * images.image_stride + offset;
+        for (index_t p = 0; p < panels.count(); ++p) {
+            kernels.pack_columns(length, panels.length(p), panels.width(p),
+                                 from + panels.begin(p) * images.plane, images.plane,
+                                 packed.data(p, pixel - first));
+        }
+        pixel += length;
+    }
+}
+
+/// Stores results whose rows are channels and whose columns are pixels across images, adding
 /// bias[row] where there is one. Grid has the strides of the result: image, plane, row, col.
 template <typename T, typename Grid>
 class StorePixels {
@@ -54,28 +47,51 @@ class StorePixels {
           height_(grid.is_dense(shape) ? 1 : shape.h),
           bias_(bias) {}
 
+    /// values[row][col], rows kernels.cols apart.
     void tile(index_t row, index_t rows, index_t col, index_t cols, const T* values) const {
-        const T* bias = bias_ != nullptr ? bias_ + row : nullptr;
-        for (const index_t end = col + cols; col < end;) {
-            const index_t line = col / width_, x = col % width_;
-            const index_t length = std::min(width_ - x, end - col);
-            T* to = data_ + line / height_ * grid_.image + row * grid_.plane +
-                    line % height_ * grid_.row + x * grid_.col;
+        for_runs(row, col, cols, [&](T* to, const T* bias, index_t first, index_t length) {
             if (grid_.col == 1) {
-                kernels_.store_tile(rows, length, values, bias, to, grid_.plane);
+                kernels_.store_tile(rows, length, values + first, bias, to, grid_.plane);
             } else {
-                scatter(rows, length, values, bias, to);
+                scatter(rows, length, values + first, kernels_.cols, 1, bias, to);
             }
-            values += length;
-            col += length;
-        }
+        });
+    }
+
+    /// values[col][row], columns `stride` apart.
+    void transposed(index_t row, index_t rows, index_t col, index_t cols, const T* values,
+                    index_t stride) const {
+        for_runs(row, col, cols, [&](T* to, const T* bias, index_t first, index_t length) {
+            if (grid_.col == 1) {
+                kernels_.store_transposed(length, rows, values + first * stride, stride, bias, to,
+                                          grid_.plane);
+            } else {
+                scatter(rows, length, values + first * stride, 1, stride, bias, to);
+            }
+        });
     }
 
   private:
-    void scatter(index_t rows, index_t cols, const T* values, const T* bias, T* to) const {
-        for (index_t r = 0; r < rows; ++r, values += kernels_.cols, to += grid_.plane) {
+    /// Calls body(where to, bias, first column, columns) for each stretch of columns that are
+    /// equally far apart in the result.
+    template <typename Body>
+    void for_runs(index_t row, index_t col, index_t cols, Body&& body) const {
+        const T* bias = bias_ != nullptr ? bias_ + row : nullptr;
+        for (index_t first = 0; first < cols;) {
+            const index_t line = (col + first) / width_, x = (col + first) % width_;
+            const index_t length = std::min(width_ - x, cols - first);
+            body(data_ + line / height_ * grid_.image + row * grid_.plane +
+                     line % height_ * grid_.row + x * grid_.col,
+                 bias, first, length);
+            first += length;
+        }
+    }
+
+    void scatter(index_t rows, index_t cols, const T* values, index_t row_stride,
+                 index_t col_stride, const T* bias, T* to) const {
+        for (index_t r = 0; r < rows; ++r, values += row_stride, to += grid_.plane) {
             const T b = bias != nullptr ? bias[r] : T{0};
-            for (index_t c = 0; c < cols; ++c) to[c * grid_.col] = values[c] + b;
+            for (index_t c = 0; c < cols; ++c) to[c * grid_.col] = values[c * col_stride] + b;
         }
     }
 

@@ -61,32 +61,4 @@ class RightPixels {
     std::vector<LaneRun> runs_;
 };
 
-/// Right operand: columns are channels, depth is pixels across images.
-template <typename T>
-class RightChannels {
-  public:
-    RightChannels(const Kernels<T>& kernels, const WindowedImages<T>& source)
-        : kernels_(kernels), source_(source) {}
-
-    void pack(const Block& block, T* panels) {
-        const index_t plane = source_.h * source_.w;
-        for (index_t col = block.col; col < block.col_end; col += kernels_.cols) {
-            const index_t lanes = std::min(kernels_.cols, block.col_end - col);
-            for (index_t p = block.depth; p < block.depth_end;) {
-                const index_t length = std::min(plane - p % plane, block.depth_end - p);
-                kernels_.pack_columns(
-                    length, lanes, kernels_.cols,
-                    source_.data + p / plane * source_.image_stride + col * plane + p % plane,
-                    plane, panels);
-                panels += length * kernels_.cols;
-                p += length;
-            }
-        }
-    }
-
-  private:
-    const Kernels<T>& kernels_;
-    WindowedImages<T> source_;
-};
-
 }  // namespace pocketcnn::gemm

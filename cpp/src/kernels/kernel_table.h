@@ -78,6 +78,20 @@ struct ResponseStrip {
     T k, share, beta;
 };
 
+/// The tile of the indirect product for right panels of a certain width.
+template <typename T>
+struct IndirectTile {
+    /// Rows of the tile: a divisor of kIndirectRowsMultiple.
+    index_t rows;
+    /// tile[rows][cols] (+)= sum over k < depth of left[row_offsets[i] + depth_offsets[k]] *
+    /// right[k][cols] for rows i. Asks for what follows the right panel, but reads none of it.
+    void (*multiply)(index_t depth, const T* left, const index_t* row_offsets,
+                     const index_t* depth_offsets, const T* right, T* tile, bool accumulate);
+};
+inline constexpr index_t kIndirectRowsMultiple = 24;
+/// The widest right panel, in vectors.
+inline constexpr index_t kIndirectVectors = 3;
+
 struct SgdStep {
     double lr, momentum, weight_decay;
     bool nesterov;
@@ -111,6 +125,14 @@ struct Kernels {
     /// Rows of the tile are `cols` of the table apart.
     void (*store_tile)(index_t rows, index_t cols, const T* tile, const T* bias, T* out,
                        index_t out_stride);
+
+    /// Tiles of the indirect product by the vectors of their right panel, less one.
+    IndirectTile<T> indirect[kIndirectVectors];
+
+    /// out[c * out_stride + r] = tile[r * tile_stride + c] + bias[c] for r < rows, c < cols; bias
+    /// may be null. Reads whole vectors of the tile's rows.
+    void (*store_transposed)(index_t rows, index_t cols, const T* tile, index_t tile_stride,
+                             const T* bias, T* out, index_t out_stride);
 
     /// panel[k][lane] = source[k * depth_stride + lane], lane < lanes <= width; the other lanes
     /// of the panel are zero.

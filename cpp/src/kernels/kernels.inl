@@ -29,7 +29,8 @@ inline constexpr int kVectorRegisters = POCKETCNN_VECTOR_REGISTERS;
 // normalization.inl takes rows.inl's copies, the exponential and the optimisers' square root.
 #include "kernels/normalization.inl"
 #include "kernels/product.inl"
-// packing.inl packs for the tile of product.inl.
+// indirect.inl and packing.inl follow the tile of product.inl.
+#include "kernels/indirect.inl"
 #include "kernels/packing.inl"
 #include "kernels/pool.inl"
 #include "kernels/pool_grad.inl"
@@ -41,6 +42,10 @@ constexpr Kernels<T> kKernels = {
     .cols = kTileVectors * kLanes<T>,
     .multiply = multiply<T>,
     .store_tile = store_tile<T>,
+    .indirect = {{kIndirectRows[0], multiply_indirect<T, 1>},
+                 {kIndirectRows[1], multiply_indirect<T, 2>},
+                 {kIndirectRows[2], multiply_indirect<T, 3>}},
+    .store_transposed = store_transposed<T>,
     .pack_rows = pack_rows<T>,
     .pack_columns = pack_columns<T>,
     .pack_runs = pack_runs<T>,

@@ -25,14 +25,14 @@ struct Taps {
     index_t step_w() const { return kWinogradTile + 1 - w; }
 };
 
-/// x as the lanes that a convolution of stride 1 sees.
+/// One group's channels of x as the lanes that a convolution of stride 1 sees.
 template <typename T>
-LaneImages<T> phases_of_input(const conv::Problem& problem, T* data) {
+LaneImages<T> phases_of_input(const conv::Problem& problem, T* data, index_t group) {
     const Window2d& w = problem.window;
-    return {.data = data,
+    return {.data = data + group * problem.channels * problem.x.plane(),
             .end = data + problem.x.size(),
             .image = problem.x.image(),
-            .channels = problem.x.c,
+            .channels = problem.channels,
             .h = problem.x.h,
             .w = problem.x.w,
             .stride_h = w.stride_h,
@@ -41,14 +41,15 @@ LaneImages<T> phases_of_input(const conv::Problem& problem, T* data) {
             .left = w.pad_left};
 }
 
-/// y, or its gradient, that starts `before_h` rows and `before_w` columns late.
+/// One group's part of y, or of its gradient, that starts `before_h` rows and `before_w` columns
+/// late.
 template <typename T>
-LaneImages<T> lanes_of_output(const conv::Problem& problem, T* data, index_t before_h = 0,
-                              index_t before_w = 0) {
-    return {.data = data,
+LaneImages<T> lanes_of_output(const conv::Problem& problem, T* data, index_t group,
+                              index_t before_h = 0, index_t before_w = 0) {
+    return {.data = data + group * problem.filters * problem.y.plane(),
             .end = data + problem.y.size(),
             .image = problem.y.image(),
-            .channels = problem.y.c,
+            .channels = problem.filters,
             .h = problem.y.h,
             .w = problem.y.w,
             .top = before_h,

@@ -12,6 +12,7 @@
 // threads work on one S and share V and D.
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
+#include "winograd/dilated.h"
 #include "winograd/filters.h"
 #include "winograd/winograd.h"
 
@@ -34,11 +35,11 @@ constexpr index_t kDepth = 256;
 template <typename T>
 class WeightGrad {
   public:
-    WeightGrad(const conv::Problem& problem, const T* dy, const T* x)
+    WeightGrad(const conv::Problem& problem, const T* dy, const T* x, index_t group)
         : kernel_(kernels<T>().winograd),
           problem_(problem),
-          x_(phases_of_input(problem, x)),
-          dy_(lanes_of_output(problem, dy)),
+          x_(phases_of_input(problem, x, group)),
+          dy_(lanes_of_output(problem, dy, group)),
           grid_(output_grid(problem)),
           panels_(dy_.lanes(), kernel_.lanes, kernel_.grad_vectors),
           depth_vectors_(ceil_div(x_.lanes(), kernel_.lanes)),
@@ -219,7 +220,17 @@ class WeightGrad {
 
 template <typename T>
 void weight_grad(const conv::Problem& problem, const T* dy, const T* x, T* dweight) {
-    WeightGrad<T>(problem, dy, x).run(dweight);
+    const Window2d& w = problem.window;
+    if (is_dilated(w)) {
+        const conv::Problem part = undilated(problem);
+        const Buffer<T> gradient = split_images(problem.y, part.y, w, 0, 0, dy);
+        weight_grad(part, gradient.data(),
+                    split_images(problem.x, part.x, w, w.pad_top % w.dilation_h, w.pad_left % w.dilation_w, x).data(), dweight);
+        return;
+    }
+    for (index_t group = 0; group < problem.groups; ++group) {
+        WeightGrad<T>(problem, dy, x, group).run(dweight + group * problem.filters * problem.taps);
+    }
 }
 
 template void weight_grad(const conv::Problem&, const float*, const float*, float*);

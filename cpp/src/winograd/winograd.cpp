@@ -1,14 +1,16 @@
 #include "winograd/winograd.h"
 
 #include "winograd/convolve.h"
+#include "winograd/dilated.h"
 
 namespace pocketcnn::winograd {
 
 const char* obstacle(const Conv2d& conv) {
     const Window2d& w = conv.window;
     const Taps taps(w);
-    if (conv.groups != 1) return "algorithm winograd takes one group only";
-    if (w.dilation_h != 1 || w.dilation_w != 1) return "algorithm winograd takes no dilation";
+    if (is_dilated(w) && (w.stride_h > 1 || w.stride_w > 1)) {
+        return "algorithm winograd takes no dilation together with a stride";
+    }
     if (std::min(taps.h, taps.w) < kWinogradLeastTaps ||
         std::max(taps.h, taps.w) > kWinogradMostTaps) {
         return "algorithm winograd takes kernels that are 2 to 5 strides long (rounded up)";
@@ -18,21 +20,45 @@ const char* obstacle(const Conv2d& conv) {
 
 template <typename T>
 void forward(const conv::Problem& problem, const T* x, const T* weight, const T* bias, T* y) {
-    const Filters<T> filters = forward_filters(problem, weight);
-    convolve<T>({phases_of_input(problem, x), lanes_of_output(problem, y), output_grid(problem),
-                 Taps(problem.window)},
-                filters, bias);
+    const Window2d& w = problem.window;
+    if (is_dilated(w)) {
+        const conv::Problem part = undilated(problem);
+        const Buffer<T> result(part.y.size());
+        forward(part, split_images(problem.x, part.x, w, w.pad_top % w.dilation_h, w.pad_left % w.dilation_w, x).data(), weight,
+                bias, result.data());
+        merge_images(problem.y, part.y, w, 0, 0, result.data(), y);
+        return;
+    }
+    for (index_t group = 0; group < problem.groups; ++group) {
+        const index_t filter = group * problem.filters;
+        const Filters<T> filters = forward_filters(problem, weight + filter * problem.taps);
+        convolve<T>({phases_of_input(problem, x, group), lanes_of_output(problem, y, group),
+                     output_grid(problem), Taps(problem.window)},
+                    filters, bias != nullptr ? bias + filter : nullptr);
+    }
 }
 
 /// dx[(c, phase)][Y] = sum over f and taps a of dy[f][Y - a] * weight[f][(c, phase)][a]: a
 /// convolution of dy, which starts taps - 1 positions late, with the taps in reverse.
 template <typename T>
 void input_grad(const conv::Problem& problem, const T* dy, const T* weight, T* dx) {
-    const Taps taps(problem.window);
-    const Filters<T> filters = input_grad_filters(problem, weight);
-    convolve<T>({lanes_of_output(problem, dy, taps.h - 1, taps.w - 1), phases_of_input(problem, dx),
-                 input_grid(problem), taps},
-                filters, nullptr);
+    const Window2d& w = problem.window;
+    if (is_dilated(w)) {
+        const conv::Problem part = undilated(problem);
+        const Buffer<T> result(part.x.size());
+        input_grad(part, split_images(problem.y, part.y, w, 0, 0, dy).data(), weight,
+                   result.data());
+        merge_images(problem.x, part.x, w, w.pad_top % w.dilation_h, w.pad_left % w.dilation_w, result.data(), dx);
+        return;
+    }
+    const Taps taps(w);
+    for (index_t group = 0; group < problem.groups; ++group) {
+        const Filters<T> filters =
+            input_grad_filters(problem, weight + group * problem.filters * problem.taps);
+        convolve<T>({lanes_of_output(problem, dy, group, taps.h - 1, taps.w - 1),
+                     phases_of_input(problem, dx, group), input_grid(problem), taps},
+                    filters, nullptr);
+    }
 }
 
 #define POCKETCNN_INSTANTIATE(T)                                                   \

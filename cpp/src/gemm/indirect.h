@@ -1,0 +1,114 @@
+// The indirect product: the left operand is read where it lies, through offsets of its rows and of
+// its depth; the right operand is packed once, in panels that all blocks share.
+//
+//     for each slice of the depth                      (kDepthBlock: a panel stays in L2)
+//         for each panel of columns
+//             for each tile of rows                    (the rows' elements stay in L1)
+//                 kernels.indirect[].multiply
+//     write the sums, transposed
+//
+// Where a window slides over an image, the rows are output pixels and the depth is taps, or the
+// other way round, and what is packed is the smaller operand: the weights, or the gradient.
+#pragma once
+
+#include <algorithm>
+
+#include "gemm/gemm.h"
+#include "gemm/matrix.h"
+#include "runtime/parallel.h"
+
+namespace pocketcnn::gemm {
+
+/// Columns cut into panels of 2 or 3 vectors, or one of a single vector where there is no more.
+class Panels {
+  public:
+    template <typename T>
+    Panels(const Kernels<T>& kernels, index_t cols)
+        : lanes_(kernels.lanes), cols_(cols), vectors_(ceil_div(cols, lanes_)) {
+        const index_t rest = vectors_ % kIndirectVectors;
+        wide_ = vectors_ / kIndirectVectors - (rest == 1 && vectors_ > 1 ? 1 : 0);
+        count_ = wide_ + ceil_div(vectors_ - wide_ * kIndirectVectors, 2);
+    }
+
+    index_t count() const { return count_; }
+    /// First column of a panel, or past the last one's.
+    index_t begin(index_t panel) const { return first_vector(panel) * lanes_; }
+    index_t vectors(index_t panel) const { return first_vector(panel + 1) - first_vector(panel); }
+    index_t width(index_t panel) const { return vectors(panel) * lanes_; }
+    /// Columns of a panel that are not padding.
+    index_t length(index_t panel) const { return std::min(width(panel), cols_ - begin(panel)); }
+    index_t padded_cols() const { return vectors_ * lanes_; }
+
+  private:
+    index_t first_vector(index_t panel) const {
+        const index_t narrow = std::max<index_t>(0, panel - wide_);
+        return std::min(vectors_, std::min(panel, wide_) * kIndirectVectors + narrow * 2);
+    }
+
+    index_t lanes_, cols_, vectors_;
+    index_t wide_, count_;
+};
+
+/// A right operand in panels: element (k, c) of panel p at data(p)[k * width(p) + c - begin(p)].
+template <typename T>
+class PackedPanels {
+  public:
+    PackedPanels(const Panels& panels, index_t depth)
+        : panels_(panels), depth_(depth), data_(panels.padded_cols() * depth + kPackSlack) {}
+
+    T* data(index_t panel) const { return data_.data() + panels_.begin(panel) * depth_; }
+    /// From depth k on.
+    T* data(index_t panel, index_t k) const { return data(panel) + k * panels_.width(panel); }
+    const Panels& panels() const { return panels_; }
+
+  private:
+    Panels panels_;
+    index_t depth_;
+    Buffer<T> data_;
+};
+
+/// Sums of a block: rows x panels [panel, panel_end), each panel's [rows][width] by itself.
+template <typename T>
+class IndirectSums {
+  public:
+    IndirectSums(const Kernels<T>& kernels, const Panels& panels, index_t panel, index_t panel_end,
+                 index_t rows)
+        : kernels_(kernels),
+          panels_(panels),
+          panel_(panel),
+          panel_end_(panel_end),
+          rows_(rows),
+          room_(round_up(rows, kIndirectRowsMultiple)),
+          data_((panels.begin(panel_end) - panels.begin(panel)) * room_ + kPackSlack) {}
+
+    index_t panel() const { return panel_; }
+    index_t panel_end() const { return panel_end_; }
+    index_t rows() const { return rows_; }
+    T* data(index_t panel) const {
+        return data_.data() + (panels_.begin(panel) - panels_.begin(panel_)) * room_;
+    }
+
+    /// Adds a slice of the depth that starts at k of the packed operand; row_offsets has
+    /// kIndirectRowsMultiple valid elements more than `count`, the rows from `row` on.
+    void add(index_t depth, const T* left, const index_t* row_offsets, index_t row, index_t count,
+             const index_t* depth_offsets, const PackedPanels<T>& right, index_t k,
+             bool accumulate) const {
+        for (index_t p = panel_; p < panel_end_; ++p) {
+            const IndirectTile<T>& tile = kernels_.indirect[panels_.vectors(p) - 1];
+            const index_t width = panels_.width(p);
+            for (index_t r = 0; r < count; r += tile.rows) {
+                tile.multiply(depth, left, row_offsets + r, depth_offsets, right.data(p, k),
+                              data(p) + (row + r) * width, accumulate);
+            }
+        }
+    }
+
+  private:
+    const Kernels<T>& kernels_;
+    const Panels& panels_;
+    index_t panel_, panel_end_;
+    index_t rows_, room_;
+    Buffer<T> data_;
+};
+
+}  // namespace pocketcnn::gemm
