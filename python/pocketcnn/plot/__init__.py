@@ -1,0 +1,14 @@
+"""Pictures of networks and of their training. matplotlib is imported only when one is drawn.
+
+Figures are made without pyplot: nothing global changes, no window opens, and no display is
+needed. Show one in a notebook by returning it, or write it with `figure.savefig(path)`.
+Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/) and matplotlib's colour
+maps that colour-blind readers can tell apart. What a picture shows is computed in
+:mod:`pocketcnn.inspection`, without matplotlib.
+"""
+
+from pocketcnn.plot.maps import feature_maps
+from pocketcnn.plot.training import curves
+from pocketcnn.plot.weights import filters
+
+__all__ = ["curves", "feature_maps", "filters"]
