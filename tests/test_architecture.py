@@ -19,7 +19,7 @@ FLOORS: list[set[str]] = [
     {"sklearn", "onnx", "plot", "distributed"},
     {"scratch"},
     {"trainer", "callbacks", "checkpoint", "history"},
-    {"models"},
+    {"models", "inspection"},
     {"net", "fusion", "chain", "serialization", "summary", "gradient_check"},
     {"layers", "losses", "optim", "data", "init"},
     {"functional", "config"},

@@ -7,7 +7,7 @@
 >>> loss = trainer.step(x[:100] / 255, t[:100])
 """
 
-from pocketcnn import data, functional, layers, losses, models, optim, plot
+from pocketcnn import data, functional, inspection, layers, losses, models, optim, plot
 from pocketcnn.callbacks import Callback, EarlyStopping, ProgressBar
 from pocketcnn.config import (
     available_isas,
@@ -60,6 +60,7 @@ __all__ = [
     "data",
     "functional",
     "get_num_threads",
+    "inspection",
     "isa",
     "layers",
     "load",
