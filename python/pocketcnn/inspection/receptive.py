@@ -141,20 +141,6 @@ def _span(fields: list[ReceptiveField]) -> ReceptiveField:
 
 
 def branches_of(layer: Layer) -> list[list[Layer]]:
-    """The chains whose outputs a residual layer adds; none for any other layer."""
-    body = getattr(layer, "body", None)
-    if body is None:
-        return []
-    return [_layers(body), _layers(getattr(layer, "shortcut", None))]
-
-
-def _layers(branch: object) -> list[Layer]:
-    """The layers of a branch: a layer, a mapping or pairs by name, or None for the identity."""
-    if branch is None:
-        return []
-    if isinstance(branch, Layer):
-        return [branch]
-    if isinstance(branch, Mapping):
-        return list(branch.values())
-    assert isinstance(branch, Iterable)
-    return [part if isinstance(part, Layer) else part[1] for part in branch]
+    """The chains whose outputs a residual layer adds, its body first; none for other layers."""
+    branches = [getattr(layer, name, None) for name in ("body", "shortcut")]
+    return [list(branch.values()) for branch in branches if isinstance(branch, Mapping)]

@@ -7,8 +7,23 @@ maps that colour-blind readers can tell apart. What a picture shows is computed 
 :mod:`pocketcnn.inspection`, without matplotlib.
 """
 
+from pocketcnn.plot.attribution import grad_cam, saliency
+from pocketcnn.plot.diagram import architecture
 from pocketcnn.plot.maps import feature_maps
-from pocketcnn.plot.training import curves
+from pocketcnn.plot.mistakes import confusion_matrix, misclassified
+from pocketcnn.plot.patches import top_patches
+from pocketcnn.plot.training import compare, curves
 from pocketcnn.plot.weights import filters
 
-__all__ = ["curves", "feature_maps", "filters"]
+__all__ = [
+    "architecture",
+    "compare",
+    "confusion_matrix",
+    "curves",
+    "feature_maps",
+    "filters",
+    "grad_cam",
+    "misclassified",
+    "saliency",
+    "top_patches",
+]

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from pocketcnn.net import ConvNet
 
-BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
+BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+SKY, PURPLE, GREY = "#56B4E9", "#CC79A7", "#666666"
 
 Picture: TypeAlias = NDArray[np.float64]
 """(H, W) grey or (H, W, 3) colour, from 0 to 1."""
@@ -51,13 +52,6 @@ def tile(pictures: Array, columns: int, background: float) -> Array:
         top, left = index // columns * (height + 1), index % columns * (width + 1)
         canvas[top : top + height, left : left + width] = picture
     return canvas
-
-
-def label_row(ax: Axes, label: str) -> None:
-    """Write a label to the left of the first axes of a row."""
-    ax.text(
-        -0.15, 0.5, label, transform=ax.transAxes, ha="right", va="center", fontsize=9, color=GREY
-    )
 
 
 def describe(shape: Sequence[int]) -> str:
