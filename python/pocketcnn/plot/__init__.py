@@ -7,7 +7,7 @@ maps that colour-blind readers can tell apart. What a picture shows is computed 
 :mod:`pocketcnn.inspection`, without matplotlib.
 """
 
-from pocketcnn.plot.attribution import grad_cam, saliency
+from pocketcnn.plot.attribution import explain, grad_cam, saliency
 from pocketcnn.plot.diagram import architecture
 from pocketcnn.plot.maps import feature_maps
 from pocketcnn.plot.mistakes import confusion_matrix, misclassified
@@ -20,6 +20,7 @@ __all__ = [
     "compare",
     "confusion_matrix",
     "curves",
+    "explain",
     "feature_maps",
     "filters",
     "grad_cam",

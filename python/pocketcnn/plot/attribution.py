@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pocketcnn import arguments, inspection
 from pocketcnn import functional as F
-from pocketcnn import inspection
 from pocketcnn.arguments import Array
 from pocketcnn.plot.canvas import (
+    Picture,
     as_picture,
     class_names_of,
     draw_picture,
@@ -112,12 +113,57 @@ def grad_cam(
     layer = inspection.cam_layer(net) if layer is None else layer
     values = inspection.grad_cam(net, x, target, layer=layer)[0]
     ax = _beside_image(x, axes)
-    picture = as_picture(x[0], pixel_range(x))
-    draw_picture(ax, picture if picture.ndim == 2 else picture.mean(axis=2))
-    height, width = x.shape[2:]
-    over = (-0.5, width - 0.5, height - 0.5, -0.5)
-    _draw_heat(ax, values, alpha=0.6, interpolation="bilinear", extent=over)
+    _draw_over(ax, as_picture(x[0], pixel_range(x)), values)
     return _finish(ax, axes, f"Grad-CAM of {layer} for {_tell(net, x, target, class_names)}")
+
+
+def explain(
+    net: ConvNet,
+    x: ArrayLike,
+    *,
+    target: int | None = None,
+    layer: str | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Figure:
+    """Draw images beside their saliency and their Grad-CAM, a row an image.
+
+    Parameters
+    ----------
+    net : ConvNet
+        A classifier.
+    x : array_like (N, C, H, W)
+        The images, scaled as the network was trained.
+    target : int, optional
+        The class, of all images; by default for each the one with the largest score.
+    layer, class_names
+        As in `grad_cam`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    TypeError, ValueError, ImportError
+        As `grad_cam`.
+    """
+    images = arguments.array("x", x, 4)
+    layer = inspection.cam_layer(net) if layer is None else layer
+    gradients = inspection.saliency(net, images, target)
+    regions = inspection.grad_cam(net, images, target, layer=layer)
+    figure = new_figure(6.6, 2.25 * len(images) + 0.45)
+    figure.suptitle("Where the score comes from: dark little, bright most", fontsize=12)
+    axes = figure.subplots(len(images), 3, squeeze=False)
+    for row, image in enumerate(images):
+        picture = as_picture(image, pixel_range(images))
+        draw_picture(axes[row, 0], picture)
+        _draw_heat(axes[row, 1], gradients[row])
+        _draw_over(axes[row, 2], picture, regions[row])
+        told = _tell(net, images[row : row + 1], target, class_names)
+        axes[row, 0].set_title(told, fontsize=10)
+    axes[0, 1].set_title("saliency", fontsize=10)
+    axes[0, 2].set_title(f"Grad-CAM of {layer}", fontsize=10)
+    return figure
 
 
 def _beside_image(x: Array, axes: Axes | None) -> Axes:
@@ -136,6 +182,14 @@ def _draw_heat(ax: Axes, values: Array, **settings: Any) -> None:
     settings = {"interpolation": "nearest", **settings}
     ax.imshow(values, cmap="viridis", vmin=0, vmax=largest, **settings)
     ax.set_axis_off()
+
+
+def _draw_over(ax: Axes, picture: Picture, values: Array) -> None:
+    """Draw a map of any resolution over a grey copy of the picture."""
+    draw_picture(ax, picture if picture.ndim == 2 else picture.mean(axis=2))
+    height, width = picture.shape[:2]
+    over = (-0.5, width - 0.5, height - 0.5, -0.5)
+    _draw_heat(ax, values, alpha=0.6, interpolation="bilinear", extent=over)
 
 
 def _finish(ax: Axes, given: Axes | None, title: str) -> Figure:

@@ -68,28 +68,29 @@ def architecture(net: ConvNet, *, axes: Axes | None = None) -> Figure:
         matplotlib is not installed.
     """
     parts = _parts(net)
-    rows = math.ceil(len(parts) / _ROW)
-    columns = math.ceil(len(parts) / rows)
-    row_height = _FACE * (1 + _OBLIQUE) + _LINE * (max(len(part.text) for part in parts) + 2)
-    if axes is None:
-        axes = new_figure(_PITCH * columns + 0.3, row_height * rows + 0.5).subplots()
     boxes = _boxes([part.shape for part in parts])
-    for index, (part, box) in enumerate(zip(parts, boxes, strict=True)):
-        left, bottom = index % columns * _PITCH, -(index // columns) * row_height
-        _draw_box(axes, left, bottom, box, part)
-        if index + 1 < len(parts) and (index + 1) % columns:
-            _draw_arrow(axes, left, bottom, box)
-    shapes = [s for layer in net.layers.values() for s in layer.param_shapes.values()]
-    parameters = sum(map(math.prod, shapes))
+    columns = math.ceil(len(parts) / math.ceil(len(parts) / _ROW))
+    lines = [slice(start, start + columns) for start in range(0, len(parts), columns)]
+    above = [max(box.height + box.depth for box in boxes[line]) + 0.35 for line in lines]
+    below = [max(len(part.text) for part in parts[line]) * _LINE + 0.1 for line in lines]
+    height = sum(above) + sum(below)
+    if axes is None:
+        axes = new_figure(_PITCH * columns + 0.3, height + 0.4).subplots()
+    ground = 0.0
+    for line, up, down in zip(lines, above, below, strict=True):
+        ground -= up
+        for column, (part, box) in enumerate(zip(parts[line], boxes[line], strict=True)):
+            _draw_box(axes, column * _PITCH, ground, box, part)
+            if part is not parts[-1]:
+                _draw_arrow(axes, column * _PITCH, ground, box)
+        ground -= down
+    shapes = [shape for layer in net.layers.values() for shape in layer.param_shapes.values()]
     axes.set_title(
-        f"{describe(net.input_shape)} to {describe(net.output_shape)}, {parameters:,} parameters",
+        f"{describe(net.input_shape)} to {describe(net.output_shape)}: "
+        f"{sum(map(math.prod, shapes)):,} parameters",
         fontsize=12,
     )
-    axes.set(
-        xlim=(-0.25, columns * _PITCH - 0.2),
-        ylim=(0.1 - rows * row_height + _FACE * (1 + _OBLIQUE), _FACE * (1 + _OBLIQUE) + 0.15),
-        aspect="equal",
-    )
+    axes.set(xlim=(-0.25, columns * _PITCH + 0.05), ylim=(ground, 0), aspect="equal")
     axes.set_axis_off()
     return root(axes)
 
