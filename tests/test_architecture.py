@@ -19,7 +19,7 @@ FLOORS: list[set[str]] = [
     {"sklearn", "onnx", "plot", "distributed"},
     {"scratch"},
     {"trainer", "callbacks", "schedules", "checkpoint", "history"},
-    {"models"},
+    {"models", "inspection"},
     {"net", "fusion", "serialization", "summary", "gradient_check"},
     {"layers", "chain", "losses", "optim", "data", "init"},
     {"functional", "config"},

@@ -139,7 +139,7 @@ def test_feature_maps(tmp_path: Path) -> None:
     winner = names[int(net.predict(image[np.newaxis]).argmax())]
     assert f"predicted {winner}" in texts(figure)
     assert "conv\n4 × 6 × 6" in texts(figure)
-    assert sum(len(ax.images) for ax in figure.axes) == 1 + 4 + 4
+    assert sum(len(ax.images) for ax in figure.axes) == 1 + 4 + 4 + 1
     maps = net.activations(image[np.newaxis])["conv"][0]
     drawn = [np.asarray(ax.images[0].get_array()) for ax in figure.axes if ax.images]
     np.testing.assert_allclose(drawn[1], maps[0])

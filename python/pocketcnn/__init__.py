@@ -7,7 +7,17 @@
 >>> loss = trainer.step(x[:100] / 255, t[:100])
 """
 
-from pocketcnn import data, functional, layers, losses, models, optim, plot, schedules
+from pocketcnn import (
+    data,
+    functional,
+    inspection,
+    layers,
+    losses,
+    models,
+    optim,
+    plot,
+    schedules,
+)
 from pocketcnn.callbacks import Callback, EarlyStopping, ProgressBar
 from pocketcnn.config import (
     available_isas,
@@ -66,6 +76,7 @@ __all__ = [
     "data",
     "functional",
     "get_num_threads",
+    "inspection",
     "isa",
     "layers",
     "load",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from pocketcnn import __version__
-from pocketcnn.commands import bench, tools, train
+from pocketcnn.commands import bench, pictures, tools, train
 from pocketcnn.commands.recipe import AUGMENTATIONS, SCHEDULES
 from pocketcnn.commands.train import ADAM_RATES, MODELS, OPTIMIZERS, RATES, Options
 from pocketcnn.config import set_num_threads
@@ -33,6 +33,7 @@ examples:
   pocketcnn train --resume runs/simple_convnet-digits-1 --epochs 40
   pocketcnn predict runs/simple_convnet-digits-1 digits:0 my-digit.png
   pocketcnn features runs/simple_convnet-digits-1 digits:0
+  pocketcnn saliency runs/simple_convnet-digits-1 digits:0 digits:1
 """
 
 
@@ -103,6 +104,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     _add_evaluate(commands)
     _add_filters(commands)
     _add_features(commands)
+    _add_patches(commands)
+    _add_saliency(commands)
     _add_info(commands)
     _add_bench(commands)
     arguments = parser.parse_args(argv)
@@ -247,12 +250,7 @@ def _check_train(parser: argparse.ArgumentParser, arguments: argparse.Namespace)
 def _add_predict(commands: Subparsers) -> None:
     parser = _add(commands, "predict", tools.predict, "tell the class of images")
     _add_model(parser)
-    parser.add_argument(
-        "images",
-        nargs="+",
-        metavar="IMAGE",
-        help="image files, .npy arrays, or digits:N for one of the built-in test digits",
-    )
+    _add_images(parser)
     parser.add_argument("--top", type=_positive, default=1, metavar="K", help="classes told (1)")
     _add_invert(parser)
 
@@ -260,13 +258,17 @@ def _add_predict(commands: Subparsers) -> None:
 def _add_evaluate(commands: Subparsers) -> None:
     parser = _add(commands, "evaluate", tools.evaluate, "measure accuracy on a data set")
     _add_model(parser)
+    _add_data(parser)
     parser.add_argument(
-        "--data", metavar="digits|mnist|FOLDER", help="as in train (what it was trained on)"
+        "--pictures",
+        action="store_true",
+        help="draw the confusion matrix and the misclassified images (confusion.png and "
+        "misclassified.png beside the model)",
     )
 
 
 def _add_filters(commands: Subparsers) -> None:
-    parser = _add(commands, "filters", tools.filters, "draw the filters of a convolution")
+    parser = _add(commands, "filters", pictures.filters, "draw the filters of a convolution")
     _add_model(parser)
     parser.add_argument("--layer", metavar="NAME", help="which layer (the first convolution)")
     parser.add_argument(
@@ -276,7 +278,7 @@ def _add_filters(commands: Subparsers) -> None:
 
 
 def _add_features(commands: Subparsers) -> None:
-    parser = _add(commands, "features", tools.features, "draw what each layer makes of an image")
+    parser = _add(commands, "features", pictures.features, "draw what each layer makes of an image")
     _add_model(parser)
     parser.add_argument("image", metavar="IMAGE", help="an image file, .npy array, or digits:N")
     parser.add_argument("--layers", metavar="NAME,NAME", help="which layers (all with maps)")
@@ -285,9 +287,43 @@ def _add_features(commands: Subparsers) -> None:
     _add_out(parser, "features.png")
 
 
+def _add_patches(commands: Subparsers) -> None:
+    about = "draw the patches of test images that excite filters most"
+    parser = _add(commands, "patches", pictures.patches, about)
+    _add_model(parser)
+    parser.add_argument(
+        "--layer", metavar="NAME", help="which layer (the activation of the first convolution)"
+    )
+    _add_data(parser)
+    _add_out(parser, "patches-<layer>.png")
+
+
+def _add_saliency(commands: Subparsers) -> None:
+    about = "draw which pixels and regions of images speak for their class"
+    parser = _add(commands, "saliency", pictures.saliency, about)
+    _add_model(parser)
+    _add_images(parser)
+    parser.add_argument(
+        "--class",
+        dest="target",
+        metavar="NAME",
+        help="the class that is asked about (for each image the most probable)",
+    )
+    parser.add_argument(
+        "--layer",
+        metavar="NAME",
+        help="whose maps Grad-CAM weighs (the last that does not shrink them)",
+    )
+    _add_invert(parser)
+    _add_out(parser, "saliency.png")
+
+
 def _add_info(commands: Subparsers) -> None:
     parser = _add(commands, "info", tools.info, "show this installation, or a model")
     parser.add_argument("model", nargs="?", metavar="MODEL", help="a model file or a run's folder")
+    parser.add_argument(
+        "--picture", type=Path, metavar="FILE", help="draw the model's architecture (not drawn)"
+    )
 
 
 def _add_bench(commands: Subparsers) -> None:
@@ -302,6 +338,21 @@ def _add_bench(commands: Subparsers) -> None:
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a .safetensors file or a run's folder")
+
+
+def _add_images(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="image files, .npy arrays, or digits:N for one of the built-in test digits",
+    )
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", metavar="digits|mnist|FOLDER", help="as in train (what it was trained on)"
+    )
 
 
 def _add_invert(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pocketcnn.layers.base import Layer, Shape
@@ -81,16 +81,23 @@ def format_table(rows: Sequence[Row]) -> str:
     total = ("total", "", "", f"{parameters:,}", f"{multiply_adds:,}", "")
 
     columns = 6 if any(row.note for row in rows) else 5
-    lines = [line[:columns] for line in (head, *body, total)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    rule = "-" * (sum(widths) + 2 * (columns - 1))
-    text = [_set_line(line, widths) for line in lines]
-    return "\n".join([text[0], rule, *text[1:-1], rule, text[-1]])
+    lines = align_columns(
+        head[:columns], [line[:columns] for line in (*body, total)], numbers=(3, 4)
+    )
+    return "\n".join([*lines[:-1], lines[1], lines[-1]])
 
 
-def _set_line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    numbers = (3, 4)  # these columns end at the right
-    return "  ".join(
-        cell.rjust(width) if column in numbers else cell.ljust(width)
-        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ).rstrip()
+def align_columns(
+    head: Sequence[str], body: Sequence[Sequence[str]], *, numbers: Container[int]
+) -> list[str]:
+    """Set a table in lines: the head, a rule, the body; columns in `numbers` end at the right."""
+    widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        return "  ".join(
+            cell.rjust(width) if column in numbers else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ).rstrip()
+
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    return [line(head), rule, *map(line, body)]

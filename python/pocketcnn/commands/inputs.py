@@ -157,6 +157,32 @@ def load_model(path: str) -> Model:
     return Model(net, file, classes, run)
 
 
+def load_test_set(model: Model, name: str | None) -> Dataset:
+    """Load the data set `name`, or the one that a model was trained on, fit for the model.
+
+    Raises
+    ------
+    ValueError
+        It has another number of classes than the model tells apart.
+    """
+    options = model.run.get("options", {})
+    name = name or options.get("data", "digits")
+    channels, height, width = model.net.input_shape
+    dataset = load_dataset(
+        name,
+        size=height if height == width else None,
+        channels=channels,
+        share=options.get("holdout", 0.1),
+        seed=options.get("seed", 0),
+    )
+    if len(dataset.classes) != len(model.classes):
+        raise ValueError(
+            f"data {name} has {len(dataset.classes)} classes, but {model.path} tells "
+            f"{len(model.classes)} apart"
+        )
+    return dataset
+
+
 def read_run(folder: Path) -> dict[str, Any]:
     """Read `run.json` of a run folder; empty when there is none."""
     file = folder / "run.json"

@@ -1,22 +1,17 @@
-"""`pocketcnn predict`, `evaluate`, `filters`, `features`, `info`: what a trained model is for."""
+"""`pocketcnn predict`, `evaluate`, `info`: what a trained model is for."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pocketcnn import functional as F
 from pocketcnn import plot
-from pocketcnn.commands.inputs import Labels, Model, load_dataset, load_model, read_inputs, scale
-from pocketcnn.commands.train import first_convolution
+from pocketcnn.commands.inputs import Labels, load_model, load_test_set, read_inputs, scale
+from pocketcnn.commands.pictures import save_picture
 from pocketcnn.config import show_config
 from pocketcnn.losses import count_correct, cross_entropy
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def predict(arguments: argparse.Namespace) -> None:
@@ -34,31 +29,23 @@ def predict(arguments: argparse.Namespace) -> None:
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
-    """Print accuracy and loss on a data set, and where the model errs."""
+    """Print accuracy and loss on a data set, and where the model errs; maybe draw it."""
     model = load_model(arguments.model)
-    options = model.run.get("options", {})
-    name = arguments.data or options.get("data", "digits")
-    channels, height, width = model.net.input_shape
-    size = height if height == width else None
-    dataset = load_dataset(
-        name,
-        size=size,
-        channels=channels,
-        share=options.get("holdout", 0.1),
-        seed=options.get("seed", 0),
-    )
-    if len(dataset.classes) != len(model.classes):
-        raise ValueError(
-            f"data {name} has {len(dataset.classes)} classes, but {model.path} tells "
-            f"{len(model.classes)} apart"
-        )
+    dataset = load_test_set(model, arguments.data)
     t = dataset.t_test
-    logits = model.net.predict(scale(dataset.x_test))
+    x = scale(dataset.x_test)
+    logits = model.net.predict(x)
     loss, _ = cross_entropy(logits, t)
     hits = count_correct(logits, t)
     print(f"{model.path} on the {len(t):,} {dataset.test} images of {dataset.name}")
     print(f"accuracy {hits / len(t):.2%} ({hits:,} of {len(t):,}), loss {loss:.4f}\n")
     print(_class_table(logits.argmax(axis=1), t, dataset.classes))
+    if arguments.pictures:
+        names = dataset.classes
+        matrix = plot.confusion_matrix(logits, t, class_names=names)
+        save_picture(matrix, model.path.with_name("confusion.png"))
+        errors = plot.misclassified(x, logits, t, class_names=names)
+        save_picture(errors, model.path.with_name("misclassified.png"))
 
 
 def _class_table(guesses: Labels, t: Labels, classes: list[str]) -> str:
@@ -82,34 +69,11 @@ def _class_table(guesses: Labels, t: Labels, classes: list[str]) -> str:
     return "\n".join(lines)
 
 
-def filters(arguments: argparse.Namespace) -> None:
-    """Draw the filters of a convolution."""
-    model = load_model(arguments.model)
-    name = f"{arguments.layer}.weight" if arguments.layer else first_convolution(model.net)
-    layers = [key.removesuffix(".weight") for key, a in model.net.params.items() if a.ndim == 4]
-    if name is None or name.removesuffix(".weight") not in layers:
-        found = ", ".join(layers) or "none"
-        raise ValueError(f"layer {arguments.layer!r} has no filters; those that do: {found}")
-    figure = plot.filters(model.net.params[name], channel=arguments.channel)
-    _save(figure, arguments.out or _beside(model, f"filters-{name.removesuffix('.weight')}.png"))
-
-
-def features(arguments: argparse.Namespace) -> None:
-    """Draw what each layer makes of an image."""
-    model = load_model(arguments.model)
-    x, _ = read_inputs([arguments.image], model.net, invert=arguments.invert)
-    if len(x) != 1:
-        raise ValueError(f"{arguments.image} holds {len(x)} images: wanted one")
-    layers = arguments.layers.split(",") if arguments.layers else None
-    figure = plot.feature_maps(
-        model.net, x, layers=layers, maps=arguments.maps, class_names=model.classes
-    )
-    _save(figure, arguments.out or _beside(model, "features.png"))
-
-
 def info(arguments: argparse.Namespace) -> None:
     """Print what this installation uses, or what a model is."""
     if arguments.model is None:
+        if arguments.picture:
+            raise ValueError("a picture needs a model to draw")
         show_config()
         return
     model = load_model(arguments.model)
@@ -125,12 +89,5 @@ def info(arguments: argparse.Namespace) -> None:
             f"result: accuracy {result['accuracy']:.2%}, loss {result['loss']:.4f} "
             f"after {result['epochs']} epochs"
         )
-
-
-def _beside(model: Model, name: str) -> Path:
-    return model.path.with_name(name)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path)
-    print(path)
+    if arguments.picture:
+        save_picture(plot.architecture(model.net), arguments.picture)

@@ -1,0 +1,140 @@
+"""Which pixels and which regions of an image speak for a class: gradients of its score."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pocketcnn.arguments import Array
+from pocketcnn.inspection.probe import Probe, check_layer, checked_classes
+from pocketcnn.net import ConvNet
+
+
+def input_gradient(net: ConvNet, x: ArrayLike, classes: ArrayLike | None = None) -> Array:
+    """Differentiate a class's score by the pixels of an image, in inference mode.
+
+    Parameters
+    ----------
+    net : ConvNet
+        A classifier. The score is what stands before softmax.
+    x : array_like (N, *input_shape)
+    classes : int or array_like of int (N,), optional
+        The class of every image, or of each; by default the one with the largest score.
+
+    Returns
+    -------
+    ndarray (N, *input_shape), of the network's dtype
+
+    Raises
+    ------
+    TypeError, ValueError
+        `x` does not fit the network, or there is no such class.
+
+    Examples
+    --------
+    >>> import pocketcnn as pc
+    >>> layers = [("flatten", pc.Flatten()), ("fc", pc.Linear(4, 3))]
+    >>> net = pc.ConvNet(layers, input_shape=(1, 2, 2))
+    >>> gradient = input_gradient(net, np.ones((1, 1, 2, 2)), classes=2)
+    >>> np.array_equal(gradient.ravel(), net.params["fc.weight"][2])
+    True
+    """
+    _, gradient = _differentiate(net, x, classes, None)
+    return gradient
+
+
+def saliency(net: ConvNet, x: ArrayLike, classes: ArrayLike | None = None) -> Array:
+    """How much each pixel moves a class's score: its gradient's largest magnitude in a channel.
+
+    Simonyan, Vedaldi, Zisserman, "Deep Inside Convolutional Networks: Visualising Image
+    Classification Models and Saliency Maps", ICLR workshop 2014, section 3.
+
+    Parameters
+    ----------
+    net, x, classes
+        As in `input_gradient`.
+
+    Returns
+    -------
+    ndarray (N, H, W), of the network's dtype
+        Not negative.
+    """
+    largest: Array = np.abs(input_gradient(net, x, classes)).max(axis=1)
+    return largest
+
+
+def grad_cam(
+    net: ConvNet, x: ArrayLike, classes: ArrayLike | None = None, *, layer: str | None = None
+) -> Array:
+    """Map the regions whose features speak for a class (gradient-weighted class activation).
+
+    ``relu(sum over k of a[k] * A[k])`` with the maps A of a layer and, for each, the mean
+    a[k] of d score / d A[k] over the map. Selvaraju et al., "Grad-CAM: Visual Explanations
+    from Deep Networks via Gradient-based Localization", ICCV 2017, equations 1 and 2.
+
+    Parameters
+    ----------
+    net, x, classes
+        As in `input_gradient`.
+    layer : str, optional
+        Whose maps are weighed; by default `cam_layer(net)`.
+
+    Returns
+    -------
+    ndarray (N, h, w), of the network's dtype
+        At the resolution of the layer's maps; not negative.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `input_gradient`; or the layer has no maps.
+    """
+    if layer is None:
+        layer = cam_layer(net)
+    check_layer(net.layers, layer)
+    maps, gradient = _differentiate(net, x, classes, layer)
+    if maps.ndim != 4:
+        raise ValueError(f"layer {layer!r} has no maps: its output has shape {maps.shape[1:]}")
+    weights = gradient.mean(axis=(2, 3))
+    activation: Array = np.einsum("nk,nkhw->nhw", weights, maps)
+    return np.maximum(activation, 0)
+
+
+def cam_layer(net: ConvNet) -> str:
+    """Name the layer that Grad-CAM looks at by default.
+
+    It is the last that has maps of more than one pixel and does not shrink them: in most
+    networks the activation of the last convolution, or the last residual block.
+
+    Raises
+    ------
+    ValueError
+        The network has no layer with maps.
+    """
+    found = shrinking = None
+    shape = net.input_shape
+    for name, layer in net.layers.items():
+        before, shape = shape, layer.output_shape(shape)
+        if len(shape) == 3 and max(shape[1:]) > 1:
+            if shape[1:] == before[1:]:
+                found = name
+            else:
+                shrinking = name
+    chosen = found or shrinking
+    if chosen is None:
+        raise ValueError("net has no layer whose output is a set of maps")
+    return chosen
+
+
+def _differentiate(
+    net: ConvNet, x: ArrayLike, classes: ArrayLike | None, layer: str | None
+) -> tuple[Array, Array]:
+    """A layer's output (None: the input) and the gradient of the classes' scores by it."""
+    probe = Probe(net)
+    batch = probe.input(x)
+    outputs = probe.outputs(batch)
+    scores = next(reversed(outputs.values()))
+    chosen = checked_classes(classes, scores)
+    grad = np.zeros_like(scores)
+    grad[np.arange(len(scores)), chosen] = 1
+    return batch if layer is None else outputs[layer], probe.gradient(grad, layer)

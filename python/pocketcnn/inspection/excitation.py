@@ -1,0 +1,158 @@
+"""What excites a filter most: the places in a data set where its feature map is largest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pocketcnn import arguments
+from pocketcnn.arguments import Array
+from pocketcnn.inspection.probe import Probe
+from pocketcnn.inspection.receptive import ReceptiveField, receptive_field
+from pocketcnn.net import ConvNet
+
+
+@dataclass(frozen=True)
+class TopPatches:
+    """Where in a data set the channels of a layer are most active, the largest first.
+
+    Attributes
+    ----------
+    layer : str
+    channels : ndarray of int64 (K,)
+        Which channels of the layer.
+    images : ndarray of int64 (K, count)
+        For each channel, indices of images; no image twice.
+    positions : ndarray of int64 (K, count, 2)
+        Row and column of the largest activation on the layer's map; 0 where it has none.
+    values : ndarray (K, count)
+        The activations there.
+    field : ReceptiveField
+        Of the layer.
+    """
+
+    layer: str
+    channels: NDArray[np.int64]
+    images: NDArray[np.int64]
+    positions: NDArray[np.int64]
+    values: Array
+    field: ReceptiveField
+
+    def cut(self, x: ArrayLike) -> NDArray[np.float64]:
+        """Cut the pixels that the activations see out of the images.
+
+        Parameters
+        ----------
+        x : array_like (N, C, H, W)
+            The images that were searched, maybe before they were normalised.
+
+        Returns
+        -------
+        ndarray of float64 (K, count, C, h, w)
+            NaN where a field reaches over the edge of the image. Along an axis where the field
+            is larger than the image, the whole of the image.
+        """
+        images = arguments.array("x", x, 4)
+        size = [min(self.field.size[axis], images.shape[2 + axis]) for axis in (0, 1)]
+        patches = np.full((*self.images.shape, images.shape[1], *size), np.nan)
+        for place in np.ndindex(self.images.shape):
+            row, column = self.positions[place]
+            top, left, _, _ = self.field.box(int(row), int(column))
+            corner = [
+                0 if self.field.size[axis] > images.shape[2 + axis] else (top, left)[axis]
+                for axis in (0, 1)
+            ]
+            _cut_one(images[self.images[place]], corner, patches[place])
+        return patches
+
+
+def top_patches(
+    net: ConvNet,
+    x: ArrayLike,
+    layer: str,
+    *,
+    channels: Sequence[int] | None = None,
+    count: int = 9,
+    batch_size: int = 32,
+) -> TopPatches:
+    """Find the patches of a data set that excite the channels of a layer most.
+
+    Of every image only the place with its largest activation counts, so that the patches show
+    different things (Zeiler, Fergus, "Visualizing and Understanding Convolutional Networks",
+    ECCV 2014, figure 2).
+
+    Parameters
+    ----------
+    net : ConvNet
+    x : array_like (N, *input_shape)
+        The images to search.
+    layer : str
+        Any layer; the units of one without maps see the whole image.
+    channels : sequence of int, optional
+        Which channels of its output; by default all.
+    count : int, default 9
+        How many patches a channel, at most one an image.
+    batch_size : int, default 32
+        How many images pass through the network at a time; no result depends on it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `x` does not fit the network; there is no such layer or channel.
+
+    Examples
+    --------
+    >>> import pocketcnn as pc
+    >>> net = pc.models.simple_convnet()
+    >>> (x, _), _ = pc.data.digits()
+    >>> top = top_patches(net, x[:50] / 255, "relu1", count=2)
+    >>> top.images.shape, top.field.size
+    ((30, 2), (5, 5))
+    """
+    probe = Probe(net, until=layer)
+    field = receptive_field(net, layer)
+    images = probe.input(x)
+    count = min(arguments.integer("count", count, 1), len(images))
+    step = arguments.integer("batch_size", batch_size, 1)
+    peaks, places = [], []
+    width = 1
+    for start in range(0, len(images), step):
+        out = probe.output(images[start : start + step])
+        width = out.shape[3] if out.ndim == 4 else 1
+        maps = out.reshape(*out.shape[:2], -1)
+        places.append(maps.argmax(axis=2))
+        peaks.append(np.take_along_axis(maps, places[-1][:, :, np.newaxis], axis=2)[:, :, 0])
+    value, place = np.concatenate(peaks), np.concatenate(places)
+    chosen = _check_channels(channels, value.shape[1])
+    value, place = value[:, chosen].T, place[:, chosen].T
+    best = np.argsort(-value, axis=1, kind="stable")[:, :count]
+    place = np.take_along_axis(place, best, axis=1)
+    return TopPatches(
+        layer=layer,
+        channels=chosen,
+        images=best.astype(np.int64),
+        positions=np.stack(np.divmod(place, width), axis=2).astype(np.int64),
+        values=np.take_along_axis(value, best, axis=1),
+        field=field,
+    )
+
+
+def _check_channels(channels: Sequence[int] | None, count: int) -> NDArray[np.int64]:
+    chosen = range(count) if channels is None else channels
+    checked = [arguments.integer("channels", channel, 0) for channel in chosen]
+    if not checked or max(checked) >= count:
+        raise ValueError(f"channels are {checked}: wanted some of 0 to {count - 1}")
+    return np.array(checked, dtype=np.int64)
+
+
+def _cut_one(image: Array, corner: Sequence[int], patch: NDArray[np.float64]) -> None:
+    """Copy into `patch` (C, h, w) what lies at `corner` of the image, as far as it reaches."""
+    inside, target = [slice(None)], [slice(None)]
+    for begin, length, limit in zip(corner, patch.shape[1:], image.shape[1:], strict=True):
+        first, last = max(begin, 0), min(begin + length, limit)
+        inside.append(slice(first, max(first, last)))
+        target.append(slice(first - begin, max(first, last) - begin))
+    patch[tuple(target)] = image[tuple(inside)]

@@ -1,0 +1,108 @@
+"""Probe: a copy of a network's layers, to send images and gradients through at will.
+
+A network runs its layers fused, and leaves out the gradient of its input. The copy has neither
+habit, and whatever its layers remember is not the network's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pocketcnn import arguments
+from pocketcnn.arguments import Array
+from pocketcnn.layers import Layer, Softmax
+from pocketcnn.net import ConvNet
+
+
+class Probe:
+    """The layers of a network in inference mode, each run by itself.
+
+    A Softmax at the end is left out: a class's score is the number before it.
+
+    Parameters
+    ----------
+    net : ConvNet
+        Its parameters are copied.
+    until : str, optional
+        The last layer that is wanted; all when not given.
+
+    Raises
+    ------
+    ValueError
+        `until` is not a layer of the network.
+    """
+
+    def __init__(self, net: ConvNet, until: str | None = None) -> None:
+        check_layer(net.layers, until)
+        self._input_shape, self._dtype = net.input_shape, net.dtype
+        self._layers: dict[str, Layer] = {}
+        for name, layer in net.layers.items():
+            self._layers[name] = layer.astype(net.dtype)
+            if name == until:
+                return
+        if isinstance(self._layers[name], Softmax):
+            del self._layers[name]
+
+    def input(self, x: ArrayLike) -> Array:
+        """Check images (N, *input_shape), and return them in the network's dtype."""
+        batch = arguments.array("x", x)
+        if batch.ndim == 0 or batch.shape[1:] != self._input_shape or len(batch) == 0:
+            wanted = ", ".join(map(str, ("N", *self._input_shape)))
+            raise ValueError(
+                f"x has shape {batch.shape}, but the network takes ({wanted}), at least one image"
+            )
+        return batch.astype(self._dtype, copy=False)
+
+    def outputs(self, x: Array) -> dict[str, Array]:
+        """Every layer's output, by its name; the layers remember what `gradient` needs."""
+        outputs = {}
+        for name, layer in self._layers.items():
+            outputs[name] = x = layer.forward(x)
+        return outputs
+
+    def output(self, x: Array) -> Array:
+        """The last layer's output; nothing is remembered."""
+        for layer in self._layers.values():
+            x = layer.forward(x)
+            layer.clear()
+        return x
+
+    def gradient(self, grad: Array, layer: str | None = None) -> Array:
+        """Carry a gradient from the scores down to the output of `layer`, or to the input."""
+        for name in reversed(self._layers):
+            if name == layer:
+                break
+            below = self._layers[name].backward(grad)
+            assert below is not None  # the layers are copies: none was told to leave it out
+            grad = below
+        return grad
+
+
+def check_layer(layers: Mapping[str, Layer], name: str | None) -> None:
+    """Raise ValueError where `name` is given, but is not the name of a layer."""
+    if name is not None and name not in layers:
+        raise ValueError(f"layer is {name!r}: wanted one of {', '.join(layers)}")
+
+
+def checked_classes(classes: ArrayLike | None, scores: Array) -> Array:
+    """One class a row of scores (N, K): those given, or else the ones with the largest score."""
+    if scores.ndim != 2:
+        raise ValueError(f"the network gives {scores.shape[1:]} an image: wanted a score a class")
+    if classes is None:
+        winners: Array = scores.argmax(axis=1)
+        return winners
+    chosen = np.asarray(classes)
+    count = scores.shape[1]
+    if chosen.dtype.kind not in "ui":
+        raise TypeError(f"classes has dtype {chosen.dtype}: wanted integers")
+    if chosen.ndim > 1 or chosen.size not in (1, len(scores)):
+        raise ValueError(
+            f"classes has shape {chosen.shape}: wanted one class, or one for each of the "
+            f"{len(scores)} images"
+        )
+    if chosen.min() < 0 or chosen.max() >= count:
+        raise ValueError(f"classes go from {chosen.min()} to {chosen.max()}: there are {count}")
+    return np.broadcast_to(chosen, len(scores))

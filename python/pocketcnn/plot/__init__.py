@@ -1,0 +1,30 @@
+"""Pictures of networks and of their training. matplotlib is imported only when one is drawn.
+
+Figures are made without pyplot: nothing global changes, no window opens, and no display is
+needed. Show one in a notebook by returning it, or write it with `figure.savefig(path)`.
+Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/) and matplotlib's colour
+maps that colour-blind readers can tell apart. What a picture shows is computed in
+:mod:`pocketcnn.inspection`, without matplotlib.
+"""
+
+from pocketcnn.plot.attribution import explain, grad_cam, saliency
+from pocketcnn.plot.diagram import architecture
+from pocketcnn.plot.maps import feature_maps
+from pocketcnn.plot.mistakes import confusion_matrix, misclassified
+from pocketcnn.plot.patches import top_patches
+from pocketcnn.plot.training import compare, curves
+from pocketcnn.plot.weights import filters
+
+__all__ = [
+    "architecture",
+    "compare",
+    "confusion_matrix",
+    "curves",
+    "explain",
+    "feature_maps",
+    "filters",
+    "grad_cam",
+    "misclassified",
+    "saliency",
+    "top_patches",
+]

@@ -1,0 +1,111 @@
+"""What all pictures share: figures without pyplot, colours, images made ready to be drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pocketcnn import arguments
+from pocketcnn.arguments import Array, Pair
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+    from pocketcnn.net import ConvNet
+
+BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+SKY, PURPLE, GREY = "#56B4E9", "#CC79A7", "#666666"
+
+Picture: TypeAlias = NDArray[np.float64]
+"""(H, W) grey or (H, W, 3) colour, from 0 to 1."""
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Make a figure of so many inches that pyplot does not know of."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("pictures need matplotlib: pip install 'pocketcnn[plot]'") from error
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def root(ax: Axes) -> Figure:
+    """Return the figure that the axes belong to, at any depth of subfigures."""
+    figure: Figure | SubFigure = ax.figure
+    return figure.figure
+
+
+def tile(pictures: Array, columns: int, background: float) -> Array:
+    """Lay pictures (N, H, W, depth) out in rows, one pixel apart."""
+    count, height, width, depth = pictures.shape
+    rows = math.ceil(count / columns)
+    canvas = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, depth), background)
+    for index, picture in enumerate(pictures):
+        top, left = index // columns * (height + 1), index % columns * (width + 1)
+        canvas[top : top + height, left : left + width] = picture
+    return canvas
+
+
+def describe(shape: Sequence[int]) -> str:
+    """Write a shape as people do: 3 × 32 × 32."""
+    return " × ".join(map(str, shape))
+
+
+def one_image(net: ConvNet, image: ArrayLike) -> Array:
+    """Return `image`, (C, H, W) or (1, C, H, W), as a batch of one that the network takes."""
+    x = arguments.array("image", image)
+    x = x[np.newaxis] if x.ndim == len(net.input_shape) else x
+    if x.shape != (1, *net.input_shape):
+        raise ValueError(f"image has shape {x.shape[1:]}, but the network takes {net.input_shape}")
+    return x
+
+
+def pixel_range(x: Array) -> tuple[float, float]:
+    """Numbers that stand for black and for white in the images `x`.
+
+    0 and 255 for integers, 0 and 1 for numbers that lie between these, and else, for images
+    that were normalised, the least and the largest number that occurs.
+    """
+    if x.dtype.kind in "ui":
+        return 0.0, 255.0
+    low, high = (float(x.min()), float(x.max())) if x.size else (0.0, 1.0)
+    return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
+
+
+def as_picture(image: Array, pixels: tuple[float, float]) -> Picture:
+    """Make an image (C, H, W) drawable: three or four channels in colour, others as their mean."""
+    low, high = pixels
+    scaled = np.clip((image.astype(np.float64) - low) / ((high - low) or 1.0), 0, 1)
+    if len(image) in (3, 4):
+        return np.ascontiguousarray(scaled[:3].transpose(1, 2, 0))
+    grey: Picture = scaled.mean(axis=0)
+    return grey
+
+
+def draw_picture(ax: Axes, picture: Picture, **settings: Any) -> None:
+    """Draw a grey or colour picture, black 0 and white 1, without the axes' frame."""
+    ax.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest", **settings)
+    ax.set_axis_off()
+
+
+def class_names_of(count: int, class_names: Sequence[str] | None) -> list[str]:
+    """Names of `count` classes: their numbers where none are given."""
+    if class_names is None:
+        return [str(k) for k in range(count)]
+    if len(class_names) != count:
+        raise ValueError(f"class_names has {len(class_names)} names, but there are {count} classes")
+    return list(class_names)
+
+
+def grid_shape(count: int, columns: int) -> Pair:
+    """Rows and columns of a grid of `count` places, `columns` wide at most."""
+    columns = min(count, columns)
+    return math.ceil(count / columns), columns

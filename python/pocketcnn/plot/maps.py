@@ -1,0 +1,157 @@
+"""What the layers of a network make of one image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pocketcnn import functional as F
+from pocketcnn.arguments import Array
+from pocketcnn.layers import Flatten
+from pocketcnn.plot.canvas import (
+    BLUE,
+    GREY,
+    as_picture,
+    class_names_of,
+    describe,
+    draw_picture,
+    new_figure,
+    one_image,
+    pixel_range,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+    from pocketcnn.net import ConvNet
+
+
+def feature_maps(
+    net: ConvNet,
+    image: ArrayLike,
+    *,
+    layers: Sequence[str] | None = None,
+    maps: int = 10,
+    class_names: Sequence[str] | None = None,
+) -> Figure:
+    """Draw what the layers of a network make of one image, a row a layer.
+
+    Each row has a scale of its own: from dark to bright where nothing is negative, else from
+    blue over white (zero) to red. Beside the image are the most probable classes.
+
+    Parameters
+    ----------
+    net : ConvNet
+        The network.
+    image : array_like (C, H, W), or (1, C, H, W)
+        As the network was trained: scaled the same way.
+    layers : sequence of str, optional
+        Which layers; by default all but Flatten, which changes nothing that could be seen. The
+        numbers of a layer without maps are a band.
+    maps : int, default 10
+        How many maps of a layer are drawn at most, the first ones.
+    class_names : sequence of str, optional
+        What to call the classes in the title, instead of their numbers.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        `image` does not fit the network, or there is no such layer.
+    ImportError
+        matplotlib is not installed.
+    """
+    x = one_image(net, image)
+    outputs = {name: out[0].astype(np.float64) for name, out in net.activations(x).items()}
+    if layers is None:
+        layers = [name for name, layer in net.layers.items() if not isinstance(layer, Flatten)]
+    for name in layers:
+        if name not in outputs or outputs[name].ndim not in (1, 3):
+            raise ValueError(f"layers has {name!r}: wanted some of {', '.join(outputs)}")
+    probability = F.softmax(net.predict(x).astype(np.float64))[0]
+    winner = int(probability.argmax())
+    names = class_names_of(len(probability), class_names)
+
+    heights = [1.0, *(0.4 if _is_band(outputs[name]) else 1.0 for name in layers)]
+    figure = new_figure(0.95 * maps + 1.9, sum(heights) + 0.9)
+    figure.suptitle(f"Feature maps: predicted {names[winner]}, {probability[winner]:.2%}")
+    grid = figure.add_gridspec(len(layers) + 1, maps, height_ratios=heights)
+    _draw_input(figure.add_subplot(grid[0, 0]), x)
+    if maps > 3:
+        _draw_probabilities(
+            figure.add_subplot(grid[0, 3 : max(4, maps // 2 + 2)]), probability, names
+        )
+    for row, name in enumerate(layers, start=1):
+        out = outputs[name]
+        if _is_band(out):
+            axes = [figure.add_subplot(grid[row, :])]
+            _draw_maps(axes, out.reshape(1, 1, -1))
+        else:
+            axes = [figure.add_subplot(grid[row, column]) for column in range(min(maps, len(out)))]
+            _draw_maps(axes, out[:maps])
+        _label_row(axes[0], f"{name}\n{describe(out.shape)}")
+    return figure
+
+
+def _is_band(out: Array) -> bool:
+    """Whether a layer's output is a row of numbers rather than a set of maps."""
+    return out.ndim == 1 or out.shape[1:] == (1, 1)
+
+
+def _draw_input(ax: Axes, x: Array) -> None:
+    draw_picture(ax, as_picture(x[0], pixel_range(x)))
+    _label_row(ax, f"input\n{describe(x.shape[1:])}")
+
+
+def _draw_probabilities(
+    ax: Axes, probability: NDArray[np.float64], names: Sequence[str], most: int = 4
+) -> None:
+    chosen = np.argsort(-probability, kind="stable")[:most]
+    places = range(len(chosen))
+    bars = ax.barh(places, probability[chosen], color=[BLUE] + [GREY] * (len(chosen) - 1))
+    shares = [f"{p:.2%}" for p in probability[chosen]]
+    texts: list[Text] = [*ax.bar_label(bars, shares, padding=4, fontsize=8)]
+    for place, k in zip(places, chosen, strict=True):
+        texts.append(ax.text(-0.02, place, names[k], ha="right", va="center", fontsize=9))
+    for text in texts:
+        # Out of the layout, which would make room for it by narrowing the maps below.
+        text.set_in_layout(False)
+    ax.invert_yaxis()
+    ax.set_xlim(0, 1)
+    ax.set_axis_off()
+
+
+def _draw_maps(axes: Sequence[Axes], maps: Array) -> None:
+    """Draw maps (K, H, W) on one scale; maps of one row as a band across the axes."""
+    low, high = float(maps.min()), float(maps.max())
+    colours = "viridis"
+    if low < 0:
+        colours, high = "RdBu_r", max(-low, high)
+        low = -high
+    aspect: Literal["auto", "equal"] = "auto" if maps.shape[1] == 1 else "equal"
+    for ax, plane in zip(axes, maps, strict=True):
+        ax.imshow(plane, cmap=colours, vmin=low, vmax=high, interpolation="nearest", aspect=aspect)
+        ax.set_axis_off()
+
+
+def _label_row(ax: Axes, label: str) -> None:
+    """Write a label to the left of the first axes of a row."""
+    ax.annotate(
+        label,
+        (0, 0.5),
+        (-8, 0),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha="right",
+        va="center",
+        fontsize=9,
+        color=GREY,
+    )

@@ -1,0 +1,104 @@
+"""What excites the filters of a layer most."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pocketcnn import arguments, inspection
+from pocketcnn.plot.canvas import (
+    as_picture,
+    draw_picture,
+    grid_shape,
+    new_figure,
+    pixel_range,
+    root,
+    tile,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from pocketcnn.net import ConvNet
+
+_OUTSIDE, _LINE = 0.8, 0.5  # greys of what lies outside of an image, of lines between patches
+_GAPS = {"wspace": 0.08, "hspace": 0.04}
+
+
+def top_patches(
+    net: ConvNet,
+    x: ArrayLike,
+    layer: str,
+    *,
+    channels: Sequence[int] | None = None,
+    count: int = 9,
+    axes: Sequence[Axes] | None = None,
+) -> Figure:
+    """Draw the patches of a data set that excite the channels of a layer most.
+
+    Each channel has a mosaic, the strongest patch first, as large as the layer's receptive field;
+    what of it lies outside of the image is grey.
+
+    Parameters
+    ----------
+    net : ConvNet
+    x : array_like (N, C, H, W)
+        The images to search, scaled as the network was trained.
+    layer : str
+        Any layer; best the activation behind a convolution.
+    channels : sequence of int, optional
+        Which channels; by default the first twelve.
+    count : int, default 9
+        How many patches a channel, at most one an image.
+    axes : sequence of matplotlib Axes, optional
+        Where to draw, one a channel; a new figure when not given.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure the axes belong to.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `x` does not fit the network; there is no such layer or channel; `axes` are too few.
+    ImportError
+        matplotlib is not installed.
+
+    See Also
+    --------
+    pocketcnn.inspection.top_patches : The places themselves.
+    """
+    images = arguments.array("x", x, 4)
+    top = inspection.top_patches(net, images, layer, channels=channels, count=count)
+    shown = len(top.channels) if channels is not None else min(len(top.channels), 12)
+    if axes is None:
+        rows, columns = grid_shape(shown, 4)
+        figure = new_figure(2.0 * columns + 0.3, 2.2 * rows + 0.5)
+        axes = list(figure.subplots(rows, columns, squeeze=False, gridspec_kw=_GAPS).ravel())
+        height, width = top.field.size
+        figure.suptitle(f"What excites {layer} most: patches of {height} × {width}", fontsize=12)
+    if len(axes) < shown:
+        raise ValueError(f"axes are {len(axes)}, but there are {shown} channels to draw")
+    for ax in axes:
+        ax.set_axis_off()
+    patches = top.cut(images)
+    for ax, channel, mine in zip(axes, top.channels[:shown], patches, strict=False):
+        draw_picture(ax, _mosaic(mine, pixel_range(images)))
+        ax.set_title(f"channel {channel}", fontsize=9)
+    return root(axes[0])
+
+
+def _mosaic(patches: NDArray[np.float64], pixels: tuple[float, float]) -> NDArray[np.float64]:
+    pictures = np.stack([as_picture(patch, pixels) for patch in patches])
+    pictures = np.where(np.isnan(pictures), _OUTSIDE, pictures)
+    grey = pictures.ndim == 3
+    canvas = tile(
+        pictures[..., np.newaxis] if grey else pictures, math.ceil(math.sqrt(len(patches))), _LINE
+    )
+    return canvas[:, :, 0] if grey else canvas

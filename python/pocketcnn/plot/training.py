@@ -1,0 +1,185 @@
+"""Curves of loss and accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from pocketcnn.history import Record
+from pocketcnn.plot.canvas import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    new_figure,
+    root,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_CYCLE = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
+_DASHES = ("-", "--", ":")
+
+
+def curves(history: Iterable[Record], axes: Sequence[Axes] | None = None) -> Figure:
+    """Draw loss and accuracy over the epochs, of training and of validation.
+
+    Parameters
+    ----------
+    history : History or iterable of records
+        As `Trainer.fit` returns; at least one epoch.
+    axes : two matplotlib Axes, optional
+        Where to draw the loss and the accuracy; a new figure when not given.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure the axes belong to.
+
+    Raises
+    ------
+    ValueError
+        There is no epoch in `history`, or `axes` are not two.
+    ImportError
+        matplotlib is not installed.
+    """
+    records = list(history)
+    if not records:
+        raise ValueError("history is empty: wanted at least one epoch")
+    left, right = _two_axes(axes)
+    epochs = [record["epoch"] for record in records]
+    _draw_pair(
+        left, epochs, [r["loss"] for r in records], [r["val_loss"] for r in records], best=min
+    )
+    _draw_pair(
+        right,
+        epochs,
+        [100 * r["accuracy"] for r in records],
+        [None if r["val_accuracy"] is None else 100 * r["val_accuracy"] for r in records],
+        best=max,
+        unit=" %",
+    )
+    left.set(title="Loss", xlabel="epoch", ylabel="mean cross-entropy", ylim=(0, None))
+    right.set(title="Accuracy", xlabel="epoch", ylabel="correct, %")
+    return root(left)
+
+
+def compare(
+    histories: Mapping[str, Iterable[Record]],
+    *,
+    over: Literal["epochs", "seconds"] = "epochs",
+    axes: Sequence[Axes] | None = None,
+) -> Figure:
+    """Draw loss and accuracy of several runs on top of each other.
+
+    Parameters
+    ----------
+    histories : mapping of str to History
+        What to call each run, and its records; at least one epoch each. Where a run was
+        validated, the accuracy is the validation's.
+    over : {"epochs", "seconds"}
+        What the curves go by; seconds are those of training, without validation.
+    axes : two matplotlib Axes, optional
+        Where to draw the training loss and the accuracy; a new figure when not given.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure the axes belong to.
+
+    Raises
+    ------
+    ValueError
+        No history, one without an epoch, or `axes` are not two.
+    ImportError
+        matplotlib is not installed.
+    """
+    runs = {name: list(history) for name, history in histories.items()}
+    empty = [name for name, records in runs.items() if not records]
+    if not runs or empty:
+        raise ValueError(f"histories has runs without an epoch: {empty or 'no run at all'}")
+    if over not in ("epochs", "seconds"):
+        raise ValueError(f"over is {over!r}: wanted 'epochs' or 'seconds'")
+    left, right = _two_axes(axes)
+    for index, (name, records) in enumerate(runs.items()):
+        places = np.array([record["epoch"] for record in records], dtype=float)
+        if over == "seconds":
+            places = np.cumsum([record["seconds"] for record in records])
+        style: dict[str, Any] = {
+            "color": _CYCLE[index % len(_CYCLE)],
+            "linestyle": _DASHES[index // len(_CYCLE) % len(_DASHES)],
+            "marker": "o" if len(records) <= 30 else None,
+            "markersize": 3.5,
+        }
+        left.plot(places, [record["loss"] for record in records], label=name, **style)
+        accuracy = [
+            100 * (r["accuracy"] if r["val_accuracy"] is None else r["val_accuracy"])
+            for r in records
+        ]
+        right.plot(places, accuracy, label=f"{name}: best {max(accuracy):.4g} %", **style)
+    label = "epoch" if over == "epochs" else "seconds of training"
+    left.set(title="Training loss", xlabel=label, ylabel="mean cross-entropy", ylim=(0, None))
+    right.set(title="Accuracy", xlabel=label, ylabel="correct, %")
+    for ax in (left, right):
+        _dress(ax, whole_numbers=over == "epochs")
+    return root(left)
+
+
+def _two_axes(axes: Sequence[Axes] | None) -> Sequence[Axes]:
+    if axes is None:
+        return list(new_figure(9.0, 3.8).subplots(1, 2))
+    if len(axes) != 2:
+        raise ValueError(f"axes are {len(axes)}: wanted two, for the loss and the accuracy")
+    return axes
+
+
+def _dress(ax: Axes, *, whole_numbers: bool) -> None:
+    """Add grid and legend."""
+    from matplotlib.ticker import MaxNLocator
+
+    if whole_numbers:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.grid(color="#dddddd", linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False)
+
+
+def _draw_pair(
+    ax: Axes,
+    epochs: Sequence[int],
+    training: Sequence[float],
+    validation: Sequence[float | None],
+    best: Any,
+    unit: str = "",
+) -> None:
+    marker = "o" if len(epochs) <= 30 else None
+    ax.plot(epochs, training, color=BLUE, marker=marker, markersize=3.5, label="training")
+    measured = [(e, v) for e, v in zip(epochs, validation, strict=True) if v is not None]
+    if measured:
+        ax.plot(
+            *zip(*measured, strict=True),
+            color=VERMILION,
+            marker=marker and "s",
+            markersize=3.5,
+            linestyle="--",
+            label="validation",
+        )
+        epoch, value = best(measured, key=lambda pair: pair[1])
+        ax.plot(
+            epoch,
+            value,
+            marker="o",
+            markersize=10,
+            markerfacecolor="none",
+            markeredgecolor=VERMILION,
+            linestyle="none",
+            label=f"best: {value:.4g}{unit} (epoch {epoch})",
+        )
+    _dress(ax, whole_numbers=True)
