@@ -91,9 +91,10 @@ class Momentum(_Optimizer):
 
     def _step(self, key: str, param: Array, grad: Array) -> None:
         self.v, v = _state(self.v, key, param)
-        # With the learning rate inside the velocity, as the book has it, the step itself is 1.
+        # The book's velocity has the learning rate inside, so that the step itself is 1.
+        scaled = np.multiply(grad, -self.lr, out=np.empty_like(grad))
         F.sgd_update(
-            *(param, -self.lr * grad, v),
+            *(param, scaled, v),
             lr=-1,
             momentum=self.momentum,
             nesterov=self._nesterov,
