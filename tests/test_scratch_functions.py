@@ -15,6 +15,11 @@ RNG = np.random.default_rng(71)
 X = RNG.standard_normal((4, 5))
 
 
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(71)
+
+
 @pytest.mark.parametrize("name", ["sigmoid", "relu", "softmax"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
 def test_activations_keep_the_dtype(name: str, dtype: Any) -> None:
@@ -97,8 +102,8 @@ def test_numerical_gradient_puts_the_value_back_when_f_fails() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8])
-def test_column_matrices(dtype: Any) -> None:
-    x = (10 * np.abs(RNG.standard_normal((2, 3, 6, 7)))).astype(dtype)
+def test_column_matrices(dtype: Any, rng: np.random.Generator) -> None:
+    x = (10 * np.abs(rng.standard_normal((2, 3, 6, 7)))).astype(dtype)
     col = scratch.im2col(x, 3, 2, stride=2, pad=1)
     assert col.dtype == (dtype if dtype != np.uint8 else np.float64)
     assert np.array_equal(col, reference.im2col(x, (3, 2), 2, 1))
@@ -113,8 +118,8 @@ def test_output_size_is_not_rounded() -> None:
 
 
 @pytest.mark.parametrize("points", [1, 5, 11, 40])
-def test_smooth_curve(points: int) -> None:
-    y = RNG.standard_normal(points)
+def test_smooth_curve(points: int, rng: np.random.Generator) -> None:
+    y = rng.standard_normal(points)
     smooth = scratch.smooth_curve(list(y))
     assert smooth.shape == y.shape
     weights = np.kaiser(11, 2)

@@ -17,6 +17,12 @@ W, B = RNG.standard_normal((4, 2, 3, 3)), RNG.standard_normal(4)
 AFFINE_W, AFFINE_B = RNG.standard_normal((6, 5)), RNG.standard_normal(5)
 GAMMA, BETA = RNG.standard_normal(12), RNG.standard_normal(12)
 
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(72)
+
+
 # A layer, the shape of its input, and what it computes from the input.
 CASES: dict[str, tuple[Callable[[], Any], tuple[int, ...], Callable[[Any], Any]]] = {
     "Relu": (scratch.Relu, (3, 4), reference.relu),
@@ -77,13 +83,13 @@ each_case = pytest.mark.parametrize("name", CASES)
 
 
 @each_case
-def test_output_and_gradient_of_the_input(name: str) -> None:
+def test_output_and_gradient_of_the_input(name: str, rng: np.random.Generator) -> None:
     make, shape, compute = CASES[name]
-    x = RNG.standard_normal(shape)
+    x = rng.standard_normal(shape)
     layer, kept = make(), x.copy()
     out = layer.forward(x)
     np.testing.assert_allclose(out, compute(x), rtol=1e-12, atol=1e-12)
-    dout = RNG.standard_normal(out.shape)
+    dout = rng.standard_normal(out.shape)
     kept_dout = dout.copy()
     dx = layer.backward(dout)
     places = list(np.ndindex(x.shape))
@@ -95,13 +101,13 @@ def test_output_and_gradient_of_the_input(name: str) -> None:
 
 
 @each_case
-def test_a_layer_of_float32_stays_float32(name: str) -> None:
+def test_a_layer_of_float32_stays_float32(name: str, rng: np.random.Generator) -> None:
     make, shape, _ = CASES[name]
     layer = make()
     for attribute in ("W", "b", "gamma", "beta"):
         if hasattr(layer, attribute):
             setattr(layer, attribute, np.float32(getattr(layer, attribute)))
-    x = RNG.standard_normal(shape).astype(np.float32)
+    x = rng.standard_normal(shape).astype(np.float32)
     out = layer.forward(x)
     assert out.dtype == np.float32
     assert layer.backward(out).dtype == np.float32
@@ -127,30 +133,35 @@ def test_backward_needs_a_forward(name: str) -> None:
     ],
 )
 def test_gradients_of_parameters(
-    make: Callable[[], Any], names: tuple[str, str], shape: tuple[int, ...]
+    make: Callable[[], Any],
+    names: tuple[str, str],
+    shape: tuple[int, ...],
+    rng: np.random.Generator,
 ) -> None:
-    layer, x = make(), RNG.standard_normal(shape)
-    dout = RNG.standard_normal(layer.forward(x).shape)
+    layer, x = make(), rng.standard_normal(shape)
+    dout = rng.standard_normal(layer.forward(x).shape)
     layer.backward(dout)
     gradients = {name: getattr(layer, f"d{name}") for name in names}
     for name, gradient in gradients.items():
         variable = getattr(layer, name)
         assert gradient.shape == variable.shape
         slopes = reference_scratch.central_differences(
-            lambda: float(np.sum(layer.forward(x) * dout)), variable, list(np.ndindex(variable.shape))
+            lambda: float(np.sum(layer.forward(x) * dout)),
+            variable,
+            list(np.ndindex(variable.shape)),
         )
         np.testing.assert_allclose(gradient.ravel(), slopes, rtol=1e-6, atol=1e-7)
 
 
-def test_float32_images_and_float64_weights_make_float64() -> None:
-    x = RNG.standard_normal((2, 2, 5, 5)).astype(np.float32)
+def test_float32_images_and_float64_weights_make_float64(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((2, 2, 5, 5)).astype(np.float32)
     assert scratch.Convolution(W, B).forward(x).dtype == np.float64
 
 
-def test_what_convolution_keeps() -> None:
+def test_what_convolution_keeps(rng: np.random.Generator) -> None:
     layer = scratch.Convolution(W, B, stride=2, pad=1)
     assert layer.x is layer.col is layer.col_W is layer.dW is layer.db is None
-    x = RNG.standard_normal((2, 2, 5, 6))
+    x = rng.standard_normal((2, 2, 5, 6))
     layer.forward(x)
     assert layer.x is x
     assert layer.W is W
@@ -160,8 +171,8 @@ def test_what_convolution_keeps() -> None:
     assert layer.dW.shape == W.shape
 
 
-def test_what_relu_and_pooling_keep() -> None:
-    x = RNG.standard_normal((2, 3, 5, 7))
+def test_what_relu_and_pooling_keep(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((2, 3, 5, 7))
     relu, pooling = scratch.Relu(), scratch.Pooling(3, 2, stride=2, pad=1)
     assert relu.mask is None
     assert pooling.arg_max is None
@@ -179,8 +190,8 @@ def test_what_relu_and_pooling_keep() -> None:
     assert pooling.arg_max.tolist() == expected
 
 
-def test_softmax_with_loss() -> None:
-    x, labels = RNG.standard_normal((4, 5)), np.array([1, 4, 0, 2])
+def test_softmax_with_loss(rng: np.random.Generator) -> None:
+    x, labels = rng.standard_normal((4, 5)), np.array([1, 4, 0, 2])
     for t in (labels, np.eye(5)[labels], labels[:, None]):
         layer = scratch.SoftmaxWithLoss()
         loss = layer.forward(x, t)
@@ -190,8 +201,8 @@ def test_softmax_with_loss() -> None:
         np.testing.assert_allclose(layer.backward(), (y - np.eye(5)[labels]) / 4, atol=1e-15)
 
 
-def test_dropout_draws_from_numpys_global_generator() -> None:
-    x, layer = RNG.standard_normal((30, 20)), scratch.Dropout(0.3)
+def test_dropout_draws_from_numpys_global_generator(rng: np.random.Generator) -> None:
+    x, layer = rng.standard_normal((30, 20)), scratch.Dropout(0.3)
     np.random.seed(5)
     kept = np.random.rand(30, 20) > 0.3
     np.random.seed(5)
@@ -201,11 +212,13 @@ def test_dropout_draws_from_numpys_global_generator() -> None:
     np.testing.assert_allclose(layer.forward(x, train_flg=False), 0.7 * x)
 
 
-def test_batch_normalization_outside_training_uses_the_running_averages() -> None:
+def test_batch_normalization_outside_training_uses_the_running_averages(
+    rng: np.random.Generator,
+) -> None:
     layer = scratch.BatchNormalization(GAMMA, BETA)
     mean, variance = np.zeros(12), np.zeros(12)
     for _ in range(3):
-        x = RNG.standard_normal((6, 12))
+        x = rng.standard_normal((6, 12))
         layer.forward(x)
         mean, variance = 0.9 * mean + 0.1 * x.mean(axis=0), 0.9 * variance + 0.1 * x.var(axis=0)
     np.testing.assert_allclose(layer.running_mean, mean, rtol=1e-12)
