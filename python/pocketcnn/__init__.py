@@ -7,6 +7,9 @@
 >>> loss = trainer.step(x[:100] / 255, t[:100])
 """
 
+from importlib import import_module
+from types import ModuleType
+
 from pocketcnn import (
     data,
     functional,
@@ -89,3 +92,10 @@ __all__ = [
     "set_num_threads",
     "show_config",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import `pocketcnn.scratch` when it is first asked for: most programs never do."""
+    if name == "scratch":
+        return import_module("pocketcnn.scratch")
+    raise AttributeError(f"module 'pocketcnn' has no attribute {name!r}")

@@ -1,0 +1,175 @@
+"""The optimisers of chapter 6: the book's ``common.optimizer``.
+
+Each updates arrays in place and rebinds plain numbers, as the book's do. State is kept a
+parameter, under its name.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, MutableMapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from pocketcnn import functional as F
+from pocketcnn.arguments import Array
+
+# The scripts count on np coming along with "from common.optimizer import *".
+__all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "RMSprop", "np"]
+
+# What the book adds to the roots it divides by.
+_EPS = 1e-7
+
+State: TypeAlias = dict[str, Array] | None
+"""An array for each parameter; None before the first update."""
+
+
+class _Optimizer(ABC):
+    def update(self, params: MutableMapping[str, Any], grads: Mapping[str, Any]) -> None:
+        """Take one step.
+
+        Parameters
+        ----------
+        params : dict
+            Arrays, which are changed in place, or plain numbers, which are replaced.
+        grads : mapping
+            The gradient of each; further entries are ignored.
+        """
+        for key, value in params.items():
+            param = _updatable(value)
+            grad = np.ascontiguousarray(grads[key], param.dtype).reshape(np.shape(grads[key]))
+            self._step(key, param, grad)
+            if isinstance(value, np.ndarray):
+                if param is not value:
+                    value[...] = param
+            else:
+                params[key] = param[()]
+
+    @abstractmethod
+    def _step(self, key: str, param: Array, grad: Array) -> None:
+        """Change param, C-contiguous and of one dtype with grad, in place."""
+
+
+def _updatable(value: Any) -> Array:
+    """`value` itself where it is an array that can be updated in place, else a copy that is."""
+    if (
+        isinstance(value, np.ndarray)
+        and value.dtype in (np.float32, np.float64)
+        and value.flags.carray
+    ):
+        return value
+    return np.array(value, np.float64, order="C")
+
+
+def _state(store: State, key: str, like: Array) -> tuple[dict[str, Array], Array]:
+    """Return the store, made where there was none, and its array for a parameter."""
+    store = {} if store is None else store
+    return store, store.setdefault(key, np.zeros_like(like))
+
+
+class SGD(_Optimizer):
+    """``param -= lr * grad``."""
+
+    def __init__(self, lr: float = 0.01) -> None:
+        self.lr = lr
+
+    def _step(self, key: str, param: Array, grad: Array) -> None:
+        F.sgd_update(param, grad, None, lr=self.lr, momentum=0, nesterov=False, weight_decay=0)
+
+
+class Momentum(_Optimizer):
+    """``v = momentum * v - lr * grad; param += v``."""
+
+    _nesterov = False
+
+    def __init__(self, lr: float = 0.01, momentum: float = 0.9) -> None:
+        self.lr = lr
+        self.momentum = momentum
+        self.v: State = None
+
+    def _step(self, key: str, param: Array, grad: Array) -> None:
+        self.v, v = _state(self.v, key, param)
+        # The book's velocity has the learning rate inside, so that the step itself is 1.
+        scaled = np.multiply(grad, -self.lr, out=np.empty_like(grad))
+        F.sgd_update(
+            *(param, scaled, v),
+            lr=-1,
+            momentum=self.momentum,
+            nesterov=self._nesterov,
+            weight_decay=0,
+        )
+
+
+class Nesterov(Momentum):
+    """``v = momentum * v - lr * grad; param += momentum * v - lr * grad``.
+
+    Bengio, Boulanger-Lewandowski, Pascanu, "Advances in Optimizing Recurrent Networks" (2013),
+    equation 7.
+    """
+
+    _nesterov = True
+
+
+class AdaGrad(_Optimizer):
+    """``h += grad ** 2; param -= lr * grad / (sqrt(h) + 1e-7)``."""
+
+    def __init__(self, lr: float = 0.01) -> None:
+        self.lr = lr
+        self.h: State = None
+
+    def _step(self, key: str, param: Array, grad: Array) -> None:
+        self.h, h = _state(self.h, key, param)
+        F.adagrad_update(param, grad, h, lr=self.lr, eps=_EPS, weight_decay=0)
+
+
+class RMSprop(_Optimizer):
+    """AdaGrad with ``h = decay_rate * h + (1 - decay_rate) * grad ** 2``."""
+
+    def __init__(self, lr: float = 0.01, decay_rate: float = 0.99) -> None:
+        self.lr = lr
+        self.decay_rate = decay_rate
+        self.h: State = None
+
+    def _step(self, key: str, param: Array, grad: Array) -> None:
+        self.h, h = _state(self.h, key, param)
+        rate = self.decay_rate
+        F.rmsprop_update(param, grad, h, lr=self.lr, alpha=rate, eps=_EPS, weight_decay=0)
+
+
+class Adam(_Optimizer):
+    """Kingma, Ba, "Adam" (2015), in the form at the end of its section 2.
+
+    There the corrections of the averages m and v are part of the learning rate:
+    ``lr * sqrt(1 - beta2 ** iter) / (1 - beta1 ** iter) * m / (sqrt(v) + 1e-7)``.
+    """
+
+    def __init__(self, lr: float = 0.001, beta1: float = 0.9, beta2: float = 0.999) -> None:
+        self.lr = lr
+        self.beta1 = beta1
+        self.beta2 = beta2
+        self.iter = 0
+        self.m: State = None
+        self.v: State = None
+
+    def update(self, params: MutableMapping[str, Any], grads: Mapping[str, Any]) -> None:
+        """Take one step; see `SGD.update`."""
+        self.iter += 1
+        super().update(params, grads)
+
+    def _step(self, key: str, param: Array, grad: Array) -> None:
+        self.m, m = _state(self.m, key, param)
+        self.v, v = _state(self.v, key, param)
+        # The usual form adds eps to the corrected root, this one to the root before.
+        eps = _EPS / math.sqrt(1 - self.beta2**self.iter)
+        F.adam_update(
+            *(param, grad, m, v),
+            lr=self.lr,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            eps=eps,
+            weight_decay=0,
+            decoupled=False,
+            step=self.iter,
+        )
