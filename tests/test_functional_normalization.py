@@ -232,9 +232,9 @@ def test_a_gradient_needs_its_own_cache() -> None:
     x = np.ones((2, 3, 2, 2))
     _, batch = F.batch_norm(x, np.ones(3), np.ones(3), None, None, True)
     _, response = F.local_response_norm(x, 3)
-    with pytest.raises(TypeError, match="cache is .* must be the BatchNormCache"):
+    with pytest.raises(TypeError, match=r"cache is .* must be the BatchNormCache"):
         F.batch_norm_backward(x, response)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="cache is .* must be the ResponseNormCache"):
+    with pytest.raises(TypeError, match=r"cache is .* must be the ResponseNormCache"):
         F.local_response_norm_backward(x, (batch,))  # type: ignore[arg-type]
 
 
