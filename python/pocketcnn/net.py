@@ -269,8 +269,7 @@ class ConvNet:
     ) -> gradient_check.GradientCheck:
         """Compare `gradient` with central differences, and print a table, a row a parameter.
 
-        Both in float64 on a copy, with the same Dropout masks. Right gradients agree to about
-        1e-5. See `pocketcnn.gradient_check.check_gradients`.
+        Both in float64 on a copy, with the same Dropout masks: right ones agree to about 1e-5.
 
         Parameters
         ----------
