@@ -242,6 +242,23 @@ def test_pictures_of_a_model(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("model")
+def test_a_look_inside(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("saliency", "m.safetensors", "digits:3", "digits:4") == 0
+    assert run("saliency", "m.safetensors", "digits:3", "--class", "8", "--layer", "pool1") == 0
+    assert run("patches", "m.safetensors") == 0
+    assert run("patches", "m.safetensors", "--layer", "pool1", "--out", "patches.svg") == 0
+    assert run("info", "m.safetensors", "--picture", "net.png") == 0
+    assert run("evaluate", "m.safetensors", "--pictures") == 0
+    out = capsys.readouterr().out
+    for name in (
+        *("saliency.png", "patches-relu1.png", "patches.svg"),
+        *("net.png", "confusion.png", "misclassified.png"),
+    ):
+        assert Path(name).stat().st_size > 1000
+        assert name in out.split()
+
+
+@pytest.mark.usefixtures("model")
 def test_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("info") == 0
     assert capsys.readouterr().out.strip()
@@ -280,7 +297,10 @@ def test_wrong_usage_is_2(arguments: tuple[str, ...], capsys: pytest.CaptureFixt
     assert re.fullmatch(r"pocketcnn.*: .* \(see pocketcnn.* --help\)\n", err)
 
 
-@pytest.mark.parametrize("command", ["", "train", "predict", "evaluate", "filters", "features"])
+@pytest.mark.parametrize(
+    "command",
+    ["", "train", "predict", "evaluate", "filters", "features", "patches", "saliency", "info"],
+)
 def test_help_is_0(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*command.split(), "--help") == 0
     assert "usage: pocketcnn" in capsys.readouterr().out
@@ -306,6 +326,10 @@ def test_help_is_0(command: str, capsys: pytest.CaptureFixture[str]) -> None:
         (("predict", "text.npy", "digits:0"), "text.npy"),
         (("predict", "m.safetensors", "text.npy"), "text.npy is not an array file"),
         (("evaluate", "m.safetensors", "--data", "."), "has no subfolders"),
+        (("saliency", "m.safetensors", "digits:0", "--class", "cat"), "class 'cat' is not one"),
+        (("saliency", "m.safetensors", "digits:0", "--layer", "fc1"), "layer 'fc1' has no maps"),
+        (("patches", "m.safetensors", "--layer", "conv9"), "layer is 'conv9': wanted one of"),
+        (("info", "--picture", "net.png"), "a picture needs a model"),
     ],
 )
 def test_a_failure_is_1_and_one_line(

@@ -84,6 +84,29 @@ def test_curves_need_an_epoch() -> None:
         plot.curves(History())
 
 
+def test_compared_curves() -> None:
+    histories = {"one": make_history(3), "other": make_history(5, validation=False)}
+    figure = plot.compare(histories)
+    loss, accuracy = figure.axes
+    assert [ax.get_title() for ax in figure.axes] == ["Training loss", "Accuracy"]
+    assert [line.get_label() for line in loss.get_lines()] == ["one", "other"]
+    np.testing.assert_allclose(loss.get_lines()[1].get_ydata(), 1 / np.arange(1, 6))
+    np.testing.assert_allclose(accuracy.get_lines()[0].get_ydata(), 50)
+    assert accuracy.get_lines()[1].get_label() == "other: best 90 %"
+    assert loss.get_lines()[0].get_color() != loss.get_lines()[1].get_color()
+    over_time = plot.compare(histories, over="seconds").axes[0]
+    np.testing.assert_allclose(over_time.get_lines()[1].get_xdata(), [1, 2, 3, 4, 5])
+    assert over_time.get_xlabel() == "seconds of training"
+
+
+def test_compared_curves_errors() -> None:
+    for histories in ({}, {"one": History()}):
+        with pytest.raises(ValueError, match="histories has runs without an epoch"):
+            plot.compare(histories)
+    with pytest.raises(ValueError, match="over is 'hours'"):
+        plot.compare({"one": make_history()}, over="hours")  # type: ignore[arg-type]
+
+
 def test_filters_share_one_scale_around_zero() -> None:
     before = np.random.default_rng(0).standard_normal((30, 1, 5, 5))
     figure = plot.filters(before, before * 2)
@@ -149,8 +172,10 @@ def test_feature_maps(tmp_path: Path) -> None:
 def test_feature_maps_of_chosen_layers() -> None:
     figure = plot.feature_maps(make_net(), np.zeros((1, 3, 8, 8)), layers=["relu"], maps=2)
     assert sum(len(ax.images) for ax in figure.axes) == 1 + 2
-    with pytest.raises(ValueError, match="layers has 'fc'"):
-        plot.feature_maps(make_net(), np.zeros((3, 8, 8)), layers=["fc"])
+    band = plot.feature_maps(make_net(), np.zeros((3, 8, 8)), layers=["fc"]).axes[-1]
+    assert band.images[0].get_size() == (1, 5)
+    with pytest.raises(ValueError, match="layers has 'fc9': wanted some of conv, relu"):
+        plot.feature_maps(make_net(), np.zeros((3, 8, 8)), layers=["fc9"])
     with pytest.raises(ValueError, match="image has shape"):
         plot.feature_maps(make_net(), np.zeros((3, 9, 9)))
 

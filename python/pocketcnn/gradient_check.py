@@ -138,13 +138,16 @@ def check_gradients(
     net: ConvNet,
     x: ArrayLike,
     t: ArrayLike,
-    *,
     label_smoothing: float,
     entries: int,
     seed: int,
     step: float,
 ) -> GradientCheck:
-    """Compare a copy of the network in float64 with itself: see `ConvNet.check_gradients`."""
+    """Compare a network's gradient with central differences; see `ConvNet.check_gradients`.
+
+    Two losses are computed for each element that is compared. The copy that they are computed on
+    has small random numbers where a whole parameter of the network is zero.
+    """
     entries = integer("entries", entries, 1)
     rng = np.random.default_rng(seed)
     twin = net.astype(np.float64)

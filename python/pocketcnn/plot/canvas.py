@@ -43,11 +43,12 @@ def root(ax: Axes) -> Figure:
     return figure.figure
 
 
-def tile(pictures: Array, columns: int, background: float) -> Array:
+def tile(pictures: Array, columns: int, background: float | Array) -> Array:
     """Lay pictures (N, H, W, depth) out in rows, one pixel apart."""
     count, height, width, depth = pictures.shape
     rows = math.ceil(count / columns)
-    canvas = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, depth), background)
+    canvas = np.empty((rows * (height + 1) - 1, columns * (width + 1) - 1, depth))
+    canvas[...] = background
     for index, picture in enumerate(pictures):
         top, left = index // columns * (height + 1), index % columns * (width + 1)
         canvas[top : top + height, left : left + width] = picture

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from pocketcnn import arguments, inspection
+from pocketcnn.arguments import Array
 from pocketcnn.plot.canvas import (
     as_picture,
     draw_picture,
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
     from pocketcnn.net import ConvNet
 
-_OUTSIDE, _LINE = 0.8, 0.5  # greys of what lies outside of an image, of lines between patches
+# What lies outside of an image, and the lines between patches: in colours that the images lack.
+_PALE_BLUE, _BLUE = np.array([0.75, 0.87, 0.96]), np.array([0.0, 0.45, 0.7])
+_PALE_GREY, _GREY = np.full(3, 0.8), np.full(3, 0.5)
 _GAPS = {"wspace": 0.08, "hspace": 0.04}
 
 
@@ -42,7 +45,7 @@ def top_patches(
     """Draw the patches of a data set that excite the channels of a layer most.
 
     Each channel has a mosaic, the strongest patch first, as large as the layer's receptive field;
-    what of it lies outside of the image is grey.
+    what of it lies outside of the image is pale.
 
     Parameters
     ----------
@@ -94,11 +97,14 @@ def top_patches(
     return root(axes[0])
 
 
-def _mosaic(patches: NDArray[np.float64], pixels: tuple[float, float]) -> NDArray[np.float64]:
+def _mosaic(patches: Array, pixels: tuple[float, float]) -> Array:
+    """Lay patches (K, C, h, w), NaN outside of their image, out in a square."""
     pictures = np.stack([as_picture(patch, pixels) for patch in patches])
-    pictures = np.where(np.isnan(pictures), _OUTSIDE, pictures)
     grey = pictures.ndim == 3
-    canvas = tile(
-        pictures[..., np.newaxis] if grey else pictures, math.ceil(math.sqrt(len(patches))), _LINE
-    )
-    return canvas[:, :, 0] if grey else canvas
+    if grey:
+        pictures = np.repeat(pictures[..., np.newaxis], 3, axis=3)
+    outside, line = (_PALE_BLUE, _BLUE) if grey else (_PALE_GREY, _GREY)
+    pictures = np.where(np.isnan(pictures), outside, pictures)
+    enlarge = max(1, 40 // pictures.shape[1])  # so that the lines between small patches are thin
+    pictures = pictures.repeat(enlarge, axis=1).repeat(enlarge, axis=2)
+    return tile(pictures, math.ceil(math.sqrt(len(patches))), line)
