@@ -92,11 +92,11 @@ def flop(network: Network, training: bool) -> float:
 
 
 def race(
-    step: str, network: Network, peers: Mapping[str, Peer], options: Options
+    builder: str, network: Network, peers: Mapping[str, Peer], options: Options
 ) -> tuple[Timing, dict[str, Timing]]:
-    """Time ours and the peers, each in a process of its own, turn by turn."""
+    """Time ours, as `builder` makes it, and the peers, each in a process of its own, by turns."""
     with ExitStack() as stack:
-        ours = stack.enter_context(Remote(f"{OURS}.{step}", network))
+        ours = stack.enter_context(Remote(builder, network))
         remotes: dict[str, Remote] = {}
         for name, peer in peers.items():
             own = replace(network, variant=peer.variant, dtype=peer.dtype or network.dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmarks.contests import TITLES, Peer, flop, race, with_weights
+from benchmarks.contests import OURS, TITLES, Peer, flop, race, with_weights
 from benchmarks.machine import Machine
 from benchmarks.options import Options
 from benchmarks.report import Race, Table, race_tables
@@ -32,5 +32,5 @@ def _races(options: Options) -> Iterator[Race]:
             if not options.wants(_GROUP, name):
                 continue
             with with_weights(model, batch, options) as network:
-                ours, theirs = race("inference", network, peers, options)
+                ours, theirs = race(f"{OURS}.inference", network, peers, options)
             yield Race(_GROUP, name, "predict", ours, theirs, flop(network, training=False))

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from benchmarks.contests import TITLES, TRAINING_PEERS, Peer, flop, race, with_weights
+from benchmarks.contests import OURS, TITLES, TRAINING_PEERS, Peer, flop, race, with_weights
 from benchmarks.machine import Machine
 from benchmarks.options import Options
 from benchmarks.report import Race, Table, race_tables
 
 _GROUP = "training steps"
-_BOOK = {
-    "NumPy float32/": Peer("numpy_book.training", dtype="float32"),
-    "NumPy float64/": Peer("numpy_book.training", dtype="float64"),
-}
+_SCRATCH_GROUP = "training steps through the book's interface, float64"
+_NUMPY_FLOAT64 = {"NumPy float64/": Peer("numpy_book.training", dtype="float64")}
+_NUMPY = {"NumPy float32/": Peer("numpy_book.training", dtype="float32"), **_NUMPY_FLOAT64}
+# The book's networks through the book's interface, in the book's float64.
+_SCRATCH = (("simple_convnet", 100), ("deep_convnet", 100))
 
 _PYTORCH = {name: peer for name, peer in TRAINING_PEERS.items() if name.startswith("PyTorch")}
 # Models with their batch sizes and peers: VGG-16 takes NumPy most of a minute.
 _NETWORKS = (
-    ("simple_convnet", 100, TRAINING_PEERS | _BOOK),
-    ("lenet5", 100, TRAINING_PEERS | _BOOK),
-    ("deep_convnet", 100, TRAINING_PEERS | _BOOK),
+    ("simple_convnet", 100, TRAINING_PEERS | _NUMPY),
+    ("lenet5", 100, TRAINING_PEERS | _NUMPY),
+    ("deep_convnet", 100, TRAINING_PEERS | _NUMPY),
     ("vgg16", 4, TRAINING_PEERS),
     ("compact_resnet", 128, _PYTORCH),
 )
@@ -28,7 +30,8 @@ _NETWORKS = (
 
 def run(options: Options, machine: Machine) -> list[Table]:
     """Measure the training steps that ``--filter`` leaves."""
-    return race_tables(_races(options), machine.peak(options.dtype))
+    tables = race_tables(_races(options), machine.peak(options.dtype))
+    return tables + race_tables(_scratch_races(options), machine.peak("float64"))
 
 
 def _races(options: Options) -> Iterator[Race]:
@@ -38,5 +41,17 @@ def _races(options: Options) -> Iterator[Race]:
         if not options.wants(_GROUP, name):
             continue
         with with_weights(model, batch, options) as network:
-            ours, theirs = race("training", network, peers, options)
+            ours, theirs = race(f"{OURS}.training", network, peers, options)
         yield Race(_GROUP, name, "step", ours, theirs, flop(network, training=True))
+
+
+def _scratch_races(options: Options) -> Iterator[Race]:
+    for model, batch in _SCRATCH:
+        count = options.batch or batch
+        name = f"scratch, {TITLES[model]} ({count})"
+        if not options.wants(_SCRATCH_GROUP, name):
+            continue
+        double = replace(options, dtype="float64")
+        with with_weights(model, batch, double) as network:
+            ours, theirs = race("scratch.training", network, _NUMPY_FLOAT64, double)
+        yield Race(_SCRATCH_GROUP, name, "step", ours, theirs, flop(network, training=True))

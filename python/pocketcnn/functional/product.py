@@ -36,7 +36,7 @@ def matmul(
     Examples
     --------
     >>> matmul([[1.0, 2.0]], [[3.0, 4.0]], transpose_b=True)
-    array([[11.]], dtype=float32)
+    array([[11.]])
     """
     if transpose_a and transpose_b:
         raise ValueError("transpose_a and transpose_b are both True, but only one may be")
