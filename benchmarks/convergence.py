@@ -150,8 +150,9 @@ def _table(learners: list[Learner]) -> Table:
     apart = [abs(a - b) for a, b in zip(ours.losses, theirs.losses, strict=True)]
     note = (
         f"Training time until an epoch ends with {_GOAL:.0%} of the test images right: "
-        f"{times}. Largest difference of the two losses in the first 20 updates: {max(apart[:20]):.1e}; later rounding is amplified, as "
-        "it is between two runs of one library on two machines."
+        f"{times}. Largest difference of the two losses in the first 20 updates: "
+        f"{max(apart[:20]):.1e}; later rounding is amplified, as it is between two runs of one "
+        "library on two machines."
     )
     data: list[dict[str, object]] = [
         {
@@ -182,7 +183,6 @@ def _draw(learners: list[Learner], machine: Machine, path: Path) -> None:
         right.plot(one.seconds, [100 * share for share in one.accuracies], **style)
     left.set(title="Loss", xlabel="update", ylabel="mean cross-entropy of 50 batches")
     right.set(title="Test accuracy", xlabel="training time, s", ylabel="correct, %")
-    right.set_ylim(bottom=97)
     right.axhline(100 * _GOAL, color="#666666", linewidth=0.8)
     for axes in (left, right):
         axes.grid(color="#dddddd", linewidth=0.6)
