@@ -10,20 +10,17 @@ from benchmarks.options import Options
 from benchmarks.report import Race, Table, race_tables
 
 _GROUP = "training steps"
+# Models with their batch sizes, and whether NumPy takes part: VGG-16 takes it most of a minute.
+_NETWORKS = (
+    ("simple_convnet", 100, True),
+    ("lenet5", 100, True),
+    ("deep_convnet", 100, True),
+    ("vgg16", 4, False),
+)
 _BOOK = {
     "NumPy float32/": Peer("numpy_book.training", dtype="float32"),
     "NumPy float64/": Peer("numpy_book.training", dtype="float64"),
 }
-
-_PYTORCH = {name: peer for name, peer in TRAINING_PEERS.items() if name.startswith("PyTorch")}
-# Models with their batch sizes and peers: VGG-16 takes NumPy most of a minute.
-_NETWORKS = (
-    ("simple_convnet", 100, TRAINING_PEERS | _BOOK),
-    ("lenet5", 100, TRAINING_PEERS | _BOOK),
-    ("deep_convnet", 100, TRAINING_PEERS | _BOOK),
-    ("vgg16", 4, TRAINING_PEERS),
-    ("compact_resnet", 128, _PYTORCH),
-)
 
 
 def run(options: Options, machine: Machine) -> list[Table]:
@@ -32,11 +29,12 @@ def run(options: Options, machine: Machine) -> list[Table]:
 
 
 def _races(options: Options) -> Iterator[Race]:
-    for model, batch, peers in _NETWORKS:
+    for model, batch, with_numpy in _NETWORKS:
         count = options.batch or batch
         name = f"{TITLES[model]} ({count})"
         if not options.wants(_GROUP, name):
             continue
+        peers = TRAINING_PEERS | (_BOOK if with_numpy else {})
         with with_weights(model, batch, options) as network:
             ours, theirs = race("training", network, peers, options)
         yield Race(_GROUP, name, "step", ours, theirs, flop(network, training=True))
