@@ -22,6 +22,7 @@ TITLES = {
     "lenet5": "LeNet-5",
     "deep_convnet": "DeepConvNet",
     "vgg16": "VGG-16",
+    "compact_resnet": "compact ResNet",
 }
 OURS = "pocket"
 # Above the rounding of a deep network in float32, below any difference in what is computed.

@@ -16,6 +16,7 @@ _NETWORKS = (
     ("lenet5", 100, True),
     ("deep_convnet", 100, True),
     ("vgg16", 4, False),
+    ("compact_resnet", 128, False),
 )
 _BOOK = {
     "NumPy float32/": Peer("numpy_book.training", dtype="float32"),
