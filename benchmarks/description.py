@@ -61,36 +61,25 @@ class Network:
         """The same random labels for everybody."""
         return np.random.default_rng(1).integers(0, self.classes, self.batch)
 
-    def parameters(self, layer: str) -> tuple[Array, ...] | None:
-        """Weight and, where the layer has one, bias; None where nothing is given."""
+    def parameters(self, layer: str) -> tuple[Array, Array] | None:
+        """Weight and bias of a layer, where they are given."""
         if self.weights is None:
             return None
-        files = (Path(self.weights) / f"{layer}.{key}.npy" for key in ("weight", "bias"))
-        return tuple(np.load(file) for file in files if file.exists())
+        folder = Path(self.weights)
+        weight, bias = (np.load(folder / f"{layer}.{key}.npy") for key in ("weight", "bias"))
+        return weight, bias
 
     def shapes(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """The layers, their settings with every window as a pair."""
         for name, kind, settings in self.layers:
-            yield name, kind, with_pairs(settings)
-
-    def branch(
-        self, name: str, settings: dict[str, Any], key: str
-    ) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """The layers of "body" or "shortcut" in the settings of the `Residual` of that name."""
-        for inner in settings[key] or ():
-            yield f"{name}.{key}.{inner['name']}", inner["kind"], with_pairs(inner["config"])
-
-
-def with_pairs(settings: dict[str, Any]) -> dict[str, Any]:
-    """A layer's settings with every window as a pair."""
-    pairs = {
-        key: (value, value) if isinstance(value, int) else tuple(value)
-        for key, value in settings.items()
-        if key in ("kernel_size", "stride", "padding", "dilation") and value is not None
-    }
-    if "kernel_size" in pairs:
-        pairs.setdefault("stride", pairs["kernel_size"])
-    return {**settings, **pairs}
+            pairs = {
+                key: (value, value) if isinstance(value, int) else tuple(value)
+                for key, value in settings.items()
+                if key in ("kernel_size", "stride", "padding", "dilation") and value is not None
+            }
+            if "kernel_size" in pairs:
+                pairs.setdefault("stride", pairs["kernel_size"])
+            yield name, kind, {**settings, **pairs}
 
 
 @dataclass(frozen=True)

@@ -12,21 +12,18 @@ from benchmarks.report import Race, Table, race_tables
 
 _GROUP = "training steps"
 _SCRATCH_GROUP = "training steps through the book's interface, float64"
+# Models with their batch sizes, and whether NumPy takes part: VGG-16 takes it most of a minute.
+_NETWORKS = (
+    ("simple_convnet", 100, True),
+    ("lenet5", 100, True),
+    ("deep_convnet", 100, True),
+    ("vgg16", 4, False),
+    ("compact_resnet", 128, False),
+)
 _NUMPY_FLOAT64 = {"NumPy float64/": Peer("numpy_book.training", dtype="float64")}
 _NUMPY = {"NumPy float32/": Peer("numpy_book.training", dtype="float32"), **_NUMPY_FLOAT64}
 # The book's networks through the book's interface, in the book's float64.
 _SCRATCH = (("simple_convnet", 100), ("deep_convnet", 100))
-
-_PYTORCH = {name: peer for name, peer in TRAINING_PEERS.items() if name.startswith("PyTorch")}
-# Models with their batch sizes and peers: VGG-16 takes NumPy most of a minute.
-_NETWORKS = (
-    ("simple_convnet", 100, TRAINING_PEERS | _NUMPY),
-    ("lenet5", 100, TRAINING_PEERS | _NUMPY),
-    ("deep_convnet", 100, TRAINING_PEERS | _NUMPY),
-    ("vgg16", 4, TRAINING_PEERS),
-    ("compact_resnet", 128, _PYTORCH),
-)
-
 
 def run(options: Options, machine: Machine) -> list[Table]:
     """Measure the training steps that ``--filter`` leaves."""
@@ -35,11 +32,12 @@ def run(options: Options, machine: Machine) -> list[Table]:
 
 
 def _races(options: Options) -> Iterator[Race]:
-    for model, batch, peers in _NETWORKS:
+    for model, batch, with_numpy in _NETWORKS:
         count = options.batch or batch
         name = f"{TITLES[model]} ({count})"
         if not options.wants(_GROUP, name):
             continue
+        peers = TRAINING_PEERS | (_NUMPY if with_numpy else {})
         with with_weights(model, batch, options) as network:
             ours, theirs = race(f"{OURS}.training", network, peers, options)
         yield Race(_GROUP, name, "step", ours, theirs, flop(network, training=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from benchmarks.description import LEARNING_RATE, Array, Network, Subject
 def _layer(kind: str, settings: dict[str, Any]) -> Any:
     if kind == "Conv2d":
         names = ("in_channels", "out_channels", "kernel_size", "stride", "padding")
-        return nn.Conv2d(*(settings[key] for key in names), bias=settings["bias"])
+        return nn.Conv2d(*(settings[key] for key in names))
     if kind in ("MaxPool2d", "AvgPool2d"):
         window = (settings[key] for key in ("kernel_size", "stride", "padding"))
         return getattr(nn, kind)(*window)
@@ -25,48 +25,22 @@ def _layer(kind: str, settings: dict[str, Any]) -> Any:
         return nn.Linear(settings["in_features"], settings["out_features"])
     if kind == "Dropout":
         return nn.Dropout(settings["p"])
-    if kind == "BatchNorm2d":
-        return nn.BatchNorm2d(settings["num_features"])
-    if kind == "GlobalAvgPool2d":
-        return nn.AdaptiveAvgPool2d(1)
     return {"ReLU": nn.ReLU, "Sigmoid": nn.Sigmoid, "Tanh": nn.Tanh, "Flatten": nn.Flatten}[kind]()
-
-
-class _Residual(nn.Module):  # type: ignore[misc]  # torch is not installed where types are checked
-    def __init__(self, body: Any, shortcut: Any) -> None:
-        super().__init__()
-        self.body, self.shortcut = body, shortcut
-
-    def forward(self, x: Any) -> Any:
-        return self.body(x) + self.shortcut(x)
-
-
-def _chain(network: Network, layers: Iterable[tuple[str, str, dict[str, Any]]]) -> Any:
-    """Layers in a row, with the weights that the network was given."""
-    chain = nn.Sequential()
-    for name, kind, settings in layers:
-        if kind == "Residual":
-            body, shortcut = (
-                _chain(network, network.branch(name, settings, key)) for key in ("body", "shortcut")
-            )
-            chain.append(_Residual(body, shortcut))
-            continue
-        layer = _layer(kind, settings)
-        if kind in ("Conv2d", "Linear"):
-            with torch.no_grad():
-                for own, given in zip(
-                    layer.parameters(), network.parameters(name) or (), strict=False
-                ):
-                    own.copy_(torch.from_numpy(given))
-        chain.append(layer)
-    return chain
 
 
 def _build(network: Network) -> tuple[Any, Any]:
     """Model and images, in the layout of the variant."""
     torch.set_num_threads(network.threads)
     torch.set_default_dtype(getattr(torch, network.dtype))
-    model = _chain(network, network.shapes())
+    model = nn.Sequential()
+    for name, kind, settings in network.shapes():
+        layer = _layer(kind, settings)
+        given = network.parameters(name) if kind in ("Conv2d", "Linear") else None
+        if given is not None:
+            with torch.no_grad():
+                layer.weight.copy_(torch.from_numpy(given[0]))
+                layer.bias.copy_(torch.from_numpy(given[1]))
+        model.append(layer)
     layout = torch.channels_last if network.variant == "NHWC" else torch.contiguous_format
     images = torch.from_numpy(network.images()).contiguous(memory_format=layout)
     return model.to(memory_format=layout), images
