@@ -21,7 +21,9 @@ TITLES = {
     "simple_convnet": "SimpleConvNet",
     "lenet5": "LeNet-5",
     "deep_convnet": "DeepConvNet",
+    "alexnet": "AlexNet",
     "vgg16": "VGG-16",
+    "resnet18": "ResNet-18",
 }
 OURS = "pocket"
 # Above the rounding of a deep network in float32, below any difference in what is computed.

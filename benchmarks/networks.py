@@ -10,12 +10,14 @@ from benchmarks.options import Options
 from benchmarks.report import Race, Table, race_tables
 
 _GROUP = "training steps"
-# Models with their batch sizes, and whether NumPy takes part: VGG-16 takes it most of a minute.
+# Models with their batch sizes, and whether NumPy takes part: the large ones take it too long.
 _NETWORKS = (
     ("simple_convnet", 100, True),
     ("lenet5", 100, True),
     ("deep_convnet", 100, True),
+    ("alexnet", 32, False),
     ("vgg16", 4, False),
+    ("resnet18", 8, False),
 )
 _BOOK = {
     "NumPy float32/": Peer("numpy_book.training", dtype="float32"),

@@ -157,7 +157,13 @@ def test_empty_batch_leaves_the_running_means() -> None:
 
 
 # The parameters of PyTorch, of the paper (its alpha times the size), and some that amplify.
-SETTINGS = [(1e-4, 0.75, 1.0), (5e-4, 0.75, 2.0), (3.0, 0.75, 0.5), (2.0, 0.6, 1.0), (1.0, 3.0, 2.0)]
+SETTINGS = [
+    (1e-4, 0.75, 1.0),
+    (5e-4, 0.75, 2.0),
+    (3.0, 0.75, 0.5),
+    (2.0, 0.6, 1.0),
+    (1.0, 3.0, 2.0),
+]
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -226,9 +232,9 @@ def test_a_gradient_needs_its_own_cache() -> None:
     x = np.ones((2, 3, 2, 2))
     _, batch = F.batch_norm(x, np.ones(3), np.ones(3), None, None, True)
     _, response = F.local_response_norm(x, 3)
-    with pytest.raises(TypeError, match="cache is .* must be the BatchNormCache"):
+    with pytest.raises(TypeError, match=r"cache is .* must be the BatchNormCache"):
         F.batch_norm_backward(x, response)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="cache is .* must be the ResponseNormCache"):
+    with pytest.raises(TypeError, match=r"cache is .* must be the ResponseNormCache"):
         F.local_response_norm_backward(x, (batch,))  # type: ignore[arg-type]
 
 

@@ -192,9 +192,7 @@ def test_a_float_dtype_comes_back(operation: Operation, dtype: npt.DTypeLike) ->
 # Functions of two arrays or more, whose dtypes can differ. The gradient of batch normalisation
 # takes the mean and the variance as the forward pass rounded them, whatever its own dtype.
 MIXED = {
-    name: o
-    for name, o in OPERATIONS.items()
-    if len(o.arrays) > 1 and name != "batch_norm_backward"
+    name: o for name, o in OPERATIONS.items() if len(o.arrays) > 1 and name != "batch_norm_backward"
 }
 
 INTEGERS = [np.bool_, np.int8, np.uint8, np.int16, np.uint16, np.int32, np.int64, np.uint64]

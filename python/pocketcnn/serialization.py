@@ -77,9 +77,7 @@ def describe(layers: Mapping[str, Layer], input_shape: Shape, dtype: np.dtype[An
         {
             "input_shape": input_shape,
             "dtype": dtype.name,
-            "layers": [
-                describe_layer(name, layer) for name, layer in layers.items()
-            ],
+            "layers": [describe_layer(name, layer) for name, layer in layers.items()],
         }
     )
 

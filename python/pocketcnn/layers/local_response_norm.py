@@ -26,9 +26,7 @@ class LocalResponseNorm(Layer):
     (96, 55, 55)
     """
 
-    def __init__(
-        self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-    ) -> None:
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         super().__init__()
         self.size = extent("size", size)
         self.alpha = non_negative("alpha", alpha)
