@@ -21,7 +21,9 @@ TITLES = {
     "simple_convnet": "SimpleConvNet",
     "lenet5": "LeNet-5",
     "deep_convnet": "DeepConvNet",
+    "alexnet": "AlexNet",
     "vgg16": "VGG-16",
+    "resnet18": "ResNet-18",
     "compact_resnet": "compact ResNet",
 }
 OURS = "pocket"

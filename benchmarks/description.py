@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,25 +61,43 @@ class Network:
         """The same random labels for everybody."""
         return np.random.default_rng(1).integers(0, self.classes, self.batch)
 
-    def parameters(self, layer: str) -> tuple[Array, Array] | None:
-        """Weight and bias of a layer, where they are given."""
+    def parameters(self, layer: str) -> list[Array]:
+        """Weight and bias, if it has one, of a layer; nothing where they are not given."""
         if self.weights is None:
-            return None
-        folder = Path(self.weights)
-        weight, bias = (np.load(folder / f"{layer}.{key}.npy") for key in ("weight", "bias"))
-        return weight, bias
+            return []
+        files = (Path(self.weights) / f"{layer}.{key}.npy" for key in ("weight", "bias"))
+        return [np.load(file) for file in files if file.exists()]
 
     def shapes(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """The layers, their settings with every window as a pair."""
-        for name, kind, settings in self.layers:
-            pairs = {
-                key: (value, value) if isinstance(value, int) else tuple(value)
-                for key, value in settings.items()
-                if key in ("kernel_size", "stride", "padding", "dilation") and value is not None
-            }
-            if "kernel_size" in pairs:
-                pairs.setdefault("stride", pairs["kernel_size"])
-            yield name, kind, {**settings, **pairs}
+        yield from with_pairs(self.layers)
+
+
+def with_pairs(
+    layers: Iterable[tuple[str, str, dict[str, Any]]],
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """The layers, their settings with every window as a pair."""
+    for name, kind, settings in layers:
+        pairs = {
+            key: (value, value) if isinstance(value, int) else tuple(value)
+            for key, value in settings.items()
+            if key in ("kernel_size", "stride", "padding", "dilation") and value is not None
+        }
+        if "kernel_size" in pairs:
+            pairs.setdefault("stride", pairs["kernel_size"])
+        yield name, kind, {**settings, **pairs}
+
+
+def inside(
+    name: str, settings: dict[str, Any], branch: str
+) -> list[tuple[str, str, dict[str, Any]]]:
+    """The layers of one branch of a Residual, as `with_pairs` gives layers."""
+    layers = settings[branch] or []
+    return list(
+        with_pairs(
+            (f"{name}.{branch}.{each['name']}", each["kind"], each["config"]) for each in layers
+        )
+    )
 
 
 @dataclass(frozen=True)

@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from benchmarks.case import Array, Call, Case, Dtype, Task, draw, in_layouts
+from benchmarks.normalisation_cases import normalisations
 from benchmarks.shapes import CONVOLUTIONS, Conv
 from pocketcnn import _core
 from pocketcnn import functional as F
 
-Array: TypeAlias = NDArray[Any]
-Dtype: TypeAlias = np.dtype[Any]
-Call: TypeAlias = Callable[[], object]
-
 aten = torch.ops.aten
-_LAYOUTS = {"NCHW": torch.contiguous_format, "NHWC": torch.channels_last}
-
-
-@dataclass(frozen=True)
-class Task:
-    """One pass: our call, and PyTorch's by the layout of its images."""
-
-    ours: Call
-    peers: Mapping[str, Call]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A layer of certain sizes; `make` draws the arrays and gives a task for each step."""
-
-    group: str
-    name: str
-    steps: tuple[str, ...]
-    make: Callable[[Dtype], dict[str, Task]]
-    flop: float = 0.0
 
 
 def cases(batch: int | None) -> Iterator[Case]:
@@ -49,37 +25,25 @@ def cases(batch: int | None) -> Iterator[Case]:
     yield from _pools(batch)
     yield from _linears(batch)
     yield from _activations(batch)
+    yield from normalisations(batch)
     yield from _losses(batch)
-
-
-def _draw(dtype: Dtype, *shape: int) -> Array:
-    return np.random.default_rng(0).standard_normal(shape, np.float32).astype(dtype)
-
-
-def _in_layouts(call: Callable[..., Any], *arrays: Array) -> dict[str, Call]:
-    """Bind the call to the arrays as tensors, once in each memory layout."""
-    bound: dict[str, Call] = {}
-    for name, layout in _LAYOUTS.items():
-        tensors = [torch.from_numpy(a).contiguous(memory_format=layout) for a in arrays]
-        bound[name] = partial(call, *tensors)
-    return bound
 
 
 def convolution(shape: Conv) -> Case:
     """Forward, and the gradients of input and of weights (with the bias's)."""
 
     def make(dtype: Dtype) -> dict[str, Task]:
-        x = _draw(dtype, shape.batch, shape.channels, *shape.size)
-        weight = _draw(dtype, shape.filters, shape.channels // shape.groups, *shape.kernel)
-        bias = _draw(dtype, shape.filters)
-        grad = _draw(dtype, shape.batch, shape.filters, *shape.output_size)
+        x = draw(dtype, shape.batch, shape.channels, *shape.size)
+        weight = draw(dtype, shape.filters, shape.channels // shape.groups, *shape.kernel)
+        bias = draw(dtype, shape.filters)
+        grad = draw(dtype, shape.batch, shape.filters, *shape.output_size)
         window = (shape.stride, shape.padding, shape.dilation)
         ours = (*window, shape.groups)
         theirs = ([shape.filters], *window, False, [0, 0], shape.groups)
         tensor = torch.from_numpy(bias)
 
         def backward(*wanted: bool) -> dict[str, Call]:
-            return _in_layouts(
+            return in_layouts(
                 lambda g, x, w: [
                     part
                     for part in aten.convolution_backward(g, x, w, *theirs, wanted)
@@ -91,7 +55,7 @@ def convolution(shape: Conv) -> Case:
         return {
             "fwd": Task(
                 lambda: F.conv2d(x, weight, bias, *ours, algorithm=shape.algorithm),
-                _in_layouts(lambda x, w: torch.conv2d(x, w, tensor, *ours), x, weight),
+                in_layouts(lambda x, w: torch.conv2d(x, w, tensor, *ours), x, weight),
             ),
             "dx": Task(
                 lambda: _input_grad(grad, weight, x.shape, shape), backward(True, False, False)
@@ -159,18 +123,18 @@ def _max_pool(
     kernel, stride, padding = window
 
     def make(dtype: Dtype) -> dict[str, Task]:
-        x = _draw(dtype, *shape)
+        x = draw(dtype, *shape)
         out, argmax = F.max_pool2d(x, *window)
-        grad = _draw(dtype, *out.shape)
+        grad = draw(dtype, *out.shape)
         sizes = ([kernel, kernel], [stride, stride], [padding, padding], [1, 1], False)
         return {
             "fwd": Task(
                 lambda: F.max_pool2d(x, *window),
-                _in_layouts(lambda x: aten.max_pool2d_with_indices(x, *sizes), x),
+                in_layouts(lambda x: aten.max_pool2d_with_indices(x, *sizes), x),
             ),
             "bwd": Task(
                 lambda: F.max_pool2d_backward(grad, argmax, shape),
-                _in_layouts(
+                in_layouts(
                     lambda g, x, i: aten.max_pool2d_with_indices_backward(g, x, *sizes, i),
                     *(grad, x, argmax),
                 ),
@@ -186,17 +150,17 @@ def _avg_pool(
     kernel, stride, padding = window
 
     def make(dtype: Dtype) -> dict[str, Task]:
-        x = _draw(dtype, *shape)
-        grad = _draw(dtype, *F.avg_pool2d(x, *window).shape)
+        x = draw(dtype, *shape)
+        grad = draw(dtype, *F.avg_pool2d(x, *window).shape)
         sizes = ([kernel, kernel], [stride, stride], [padding, padding], False, True, None)
         return {
             "fwd": Task(
                 lambda: F.avg_pool2d(x, *window),
-                _in_layouts(lambda x: aten.avg_pool2d(x, *sizes), x),
+                in_layouts(lambda x: aten.avg_pool2d(x, *sizes), x),
             ),
             "bwd": Task(
                 lambda: F.avg_pool2d_backward(grad, shape, *window),
-                _in_layouts(lambda g, x: aten.avg_pool2d_backward(g, x, *sizes), grad, x),
+                in_layouts(lambda g, x: aten.avg_pool2d_backward(g, x, *sizes), grad, x),
             ),
         }
 
@@ -228,8 +192,8 @@ def _linears(batch: int | None) -> Iterator[Case]:
 
 def _linear_forward(inputs: int, outputs: int, batch: int) -> Callable[[Dtype], dict[str, Task]]:
     def make(dtype: Dtype) -> dict[str, Task]:
-        x, weight = _draw(dtype, batch, inputs), _draw(dtype, outputs, inputs)
-        bias = _draw(dtype, outputs)
+        x, weight = draw(dtype, batch, inputs), draw(dtype, outputs, inputs)
+        bias = draw(dtype, outputs)
         tensors = [torch.from_numpy(array) for array in (x, weight, bias)]
         return {
             "fwd": Task(
@@ -243,8 +207,8 @@ def _linear_forward(inputs: int, outputs: int, batch: int) -> Callable[[Dtype], 
 
 def _linear_backward(inputs: int, outputs: int, batch: int) -> Callable[[Dtype], dict[str, Task]]:
     def make(dtype: Dtype) -> dict[str, Task]:
-        x, weight = _draw(dtype, batch, inputs), _draw(dtype, outputs, inputs)
-        grad = _draw(dtype, batch, outputs)
+        x, weight = draw(dtype, batch, inputs), draw(dtype, outputs, inputs)
+        grad = draw(dtype, batch, outputs)
         x_, weight_, grad_ = (torch.from_numpy(array) for array in (x, weight, grad))
         return {
             "bwd": Task(
@@ -297,7 +261,7 @@ def _activations(batch: int | None) -> Iterator[Case]:
 
 def _activation(kind: str, shape: tuple[int, ...]) -> Callable[[Dtype], dict[str, Task]]:
     def make(dtype: Dtype) -> dict[str, Task]:
-        x, grad = _draw(dtype, *shape), _draw(dtype, *shape)
+        x, grad = draw(dtype, *shape), draw(dtype, *shape)
         mine, theirs = _FORWARD[kind]
         mine_back, theirs_back = _BACKWARD[kind]
         out = mine(x)
@@ -319,7 +283,7 @@ def _losses(batch: int | None) -> Iterator[Case]:
 
 def _cross_entropy(samples: int, classes: int) -> Callable[[Dtype], dict[str, Task]]:
     def make(dtype: Dtype) -> dict[str, Task]:
-        logits = _draw(dtype, samples, classes)
+        logits = draw(dtype, samples, classes)
         target = np.random.default_rng(1).integers(0, classes, samples)
         logits_, target_ = torch.from_numpy(logits).requires_grad_(), torch.from_numpy(target)
 

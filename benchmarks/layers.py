@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 import pocketcnn as pc
-from benchmarks.layer_cases import Case, Task, cases
+from benchmarks.case import Case, Task
+from benchmarks.layer_cases import cases
 from benchmarks.machine import Machine
 from benchmarks.options import Options
 from benchmarks.report import Race, Table, race_tables

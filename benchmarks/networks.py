@@ -12,18 +12,21 @@ from benchmarks.report import Race, Table, race_tables
 
 _GROUP = "training steps"
 _SCRATCH_GROUP = "training steps through the book's interface, float64"
-# Models with their batch sizes, and whether NumPy takes part: VGG-16 takes it most of a minute.
+# Models with their batch sizes, and whether NumPy takes part: the large ones take it too long.
 _NETWORKS = (
     ("simple_convnet", 100, True),
     ("lenet5", 100, True),
     ("deep_convnet", 100, True),
+    ("alexnet", 32, False),
     ("vgg16", 4, False),
+    ("resnet18", 8, False),
     ("compact_resnet", 128, False),
 )
 _NUMPY_FLOAT64 = {"NumPy float64/": Peer("numpy_book.training", dtype="float64")}
 _NUMPY = {"NumPy float32/": Peer("numpy_book.training", dtype="float32"), **_NUMPY_FLOAT64}
 # The book's networks through the book's interface, in the book's float64.
 _SCRATCH = (("simple_convnet", 100), ("deep_convnet", 100))
+
 
 def run(options: Options, machine: Machine) -> list[Table]:
     """Measure the training steps that ``--filter`` leaves."""

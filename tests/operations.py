@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -43,9 +43,14 @@ class Operation:
             arguments[name] = arguments[name].astype(dtype)
         return arguments
 
+    @property
+    def function(self) -> Callable[..., Any]:
+        """What takes the arguments."""
+        return self.run or cast(Callable[..., Any], getattr(F, self.name))
+
     def __call__(self, arguments: Arguments) -> tuple[npt.NDArray[Any], ...]:
         """Run it; the results as a tuple of arrays, whatever the function returns."""
-        result = (self.run or getattr(F, self.name))(**arguments)
+        result = self.function(**arguments)
         results = result if isinstance(result, tuple) else (result,)
         return tuple(np.asarray(r) for r in results if r is not None)
 

@@ -22,7 +22,7 @@ TESTS = Path(__file__).parent
 @pytest.mark.parametrize("bad", ROWS, ids=str)
 def test_wrong_call(bad: Bad) -> None:
     arguments = bad.arguments()
-    function = getattr(F, OPERATIONS[bad.operation].name)
+    function = OPERATIONS[bad.operation].function
     with pytest.raises(bad.error) as caught:
         function(**arguments)
     message = str(caught.value)

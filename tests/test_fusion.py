@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import pocketcnn as pc
-from pocketcnn.fusion import FusedConv, fuse
+from pocketcnn.fusion import FusedConv, NormalizedConv, fuse
 from pocketcnn.layers import Layer
 
 # Name, settings of the convolution, of the pooling or None, input shape, batch. The batches of 9
@@ -73,6 +73,105 @@ def test_fused_layers_equal_the_layers_one_by_one(case: Any, dtype: Any) -> None
     pixels = max(1, n * int(np.prod(layers["relu"].output_shape(shapes[1])[1:])))
     for key, array in conv.grads.items():
         _assert_close(fused_grads[key], array, dtype, pixels, 8.0)
+
+
+# Name, what follows the convolution, the shape of the input, the batch.
+NORMALIZED: list[tuple[str, list[Layer], tuple[int, int, int], int]] = [
+    ("norm", [pc.BatchNorm2d(6)], (3, 9, 10), 4),
+    ("rectified", [pc.BatchNorm2d(6), pc.ReLU()], (3, 9, 10), 20),
+    ("pooled", [pc.BatchNorm2d(6), pc.ReLU(), pc.MaxPool2d(2)], (3, 9, 10), 20),
+]
+
+
+def _normalized(following: list[Layer], dtype: Any) -> dict[str, Layer]:
+    """A chain with random parameters and running means."""
+    layers = {"conv": pc.Conv2d(3, 6, 3, padding=1)} | {
+        f"layer{i}": layer.astype(dtype) for i, layer in enumerate(following)
+    }
+    rng = np.random.default_rng(5)
+    for layer in layers.values():
+        layer.initialize(rng, dtype=dtype)
+        for array in layer.state().values():
+            array[...] = rng.uniform(0.5, 1.5, array.shape)
+    return layers
+
+
+def _run_layers(layers: dict[str, Layer], x: Any, grad: Any, *, training: bool) -> list[Any]:
+    """Output, gradient of the input, and all other gradients and buffers."""
+    for layer in layers.values():
+        x = layer.forward(x, training)
+    for layer in reversed(layers.values()):
+        grad = layer.backward(grad)
+    kept = [
+        a for layer in layers.values() for a in (*layer.grads.values(), *layer.buffers.values())
+    ]
+    return [x, grad, *kept]
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", NORMALIZED, ids=[case[0] for case in NORMALIZED])
+def test_normalized_convolution_equals_its_layers(case: Any, dtype: Any, training: bool) -> None:
+    _, following, shape, n = case
+    layers, twin = _normalized(following, dtype), _normalized(following, dtype)
+    shapes = [shape]
+    for layer in layers.values():
+        shapes.append(layer.output_shape(shapes[-1]))
+    stages, notes = fuse(layers, shapes[:-1])
+    assert [type(stage) for stage in stages] == [NormalizedConv]
+    assert len(notes) == len(following)
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal((n, *shape)).astype(dtype)
+    grad = rng.standard_normal((n, *shapes[-1])).astype(dtype)
+    out = stages[0].forward(x, training)
+    results = [out, stages[0].backward(grad)]
+    for layer in layers.values():
+        results += [*layer.grads.values(), *layer.buffers.values()]
+    for actual, wanted in zip(results, _run_layers(twin, x, grad, training=training), strict=True):
+        scale = float(np.abs(wanted).max())
+        _assert_close(actual, wanted, dtype, 27, scale)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("rectified", [False, True])
+def test_fused_residual_equals_its_layers(rectified: bool, training: bool) -> None:
+    def make() -> dict[str, Layer]:
+        body: list[Layer] = [pc.Conv2d(3, 6, 3, padding=1, stride=2), pc.BatchNorm2d(6), pc.ReLU()]
+        body += [pc.Conv2d(6, 6, 3, padding=1), pc.ReLU(), pc.Dropout(0.4)]
+        around = [pc.Conv2d(3, 6, 1, stride=2), pc.BatchNorm2d(6)]
+        layers: dict[str, Layer] = {"block": pc.Residual(body, around)}
+        if rectified:
+            layers["relu"] = pc.ReLU()
+        for layer in layers.values():
+            layer.initialize(np.random.default_rng(3), dtype=np.float64)
+        return layers
+
+    layers, twin = make(), make()
+    stages, notes = fuse(layers, [(3, 8, 8), (6, 4, 4)])
+    assert len(stages) == 1
+    assert notes["block.body.1"] == "fused with body.0"
+    rng = np.random.default_rng(8)
+    x, grad = rng.standard_normal((5, 3, 8, 8)), rng.standard_normal((5, 6, 4, 4))
+    out = stages[0].forward(x, training)
+    results = [out, stages[0].backward(grad)]
+    for layer in layers.values():
+        results += [*layer.grads.values(), *layer.buffers.values()]
+    for actual, wanted in zip(results, _run_layers(twin, x, grad, training=training), strict=True):
+        np.testing.assert_allclose(actual, wanted, rtol=1e-11, atol=1e-11)
+
+
+def test_fused_normalisation_follows_parameters_that_change_in_place() -> None:
+    layers = [("conv", pc.Conv2d(1, 4, 3)), ("norm", pc.BatchNorm2d(4)), ("relu", pc.ReLU())]
+    net = pc.ConvNet([*layers, ("flat", pc.Flatten()), ("fc", pc.Linear(144, 3))], (1, 8, 8))
+    x = np.random.default_rng(1).standard_normal((6, 1, 8, 8), dtype=np.float32)
+    rng = np.random.default_rng(2)
+    for name, array in {**net.params, **net.buffers}.items():
+        before = net.predict(x)
+        array += rng.uniform(0.5, 1, array.shape).astype(np.float32)
+        after = net.predict(x)
+        assert not np.array_equal(after, before), name
+        np.testing.assert_allclose(after, list(net.activations(x).values())[-1], rtol=1e-4)
+    assert "fused with conv" in net.summary()
 
 
 def test_bits_do_not_depend_on_threads() -> None:

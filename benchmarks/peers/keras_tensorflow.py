@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -11,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.description import LEARNING_RATE, Array, Network, Subject
+from benchmarks.description import LEARNING_RATE, Array, Network, Subject, inside
 
 
 def _convolution(settings: dict[str, Any]) -> list[Any]:
@@ -19,25 +20,79 @@ def _convolution(settings: dict[str, Any]) -> list[Any]:
     kernel, stride, padding = (settings[key] for key in ("kernel_size", "stride", "padding"))
     same = stride == (1, 1) and all(2 * p == k - 1 for p, k in zip(padding, kernel, strict=True))
     before = [] if same or padding == (0, 0) else [keras.layers.ZeroPadding2D(padding)]
-    filters = settings["out_channels"]
-    how = "same" if same and padding != (0, 0) else "valid"
-    return [*before, keras.layers.Conv2D(filters, kernel, strides=stride, padding=how)]
+    convolution = keras.layers.Conv2D(
+        settings["out_channels"],
+        kernel,
+        strides=stride,
+        padding="same" if same and padding != (0, 0) else "valid",
+        groups=settings["groups"],
+        use_bias=settings["bias"],
+    )
+    return [*before, convolution]
+
+
+def _max_pooling(settings: dict[str, Any]) -> list[Any]:
+    """A border of zeros never wins after a ReLU."""
+    border = settings["padding"]
+    before = [] if border == (0, 0) else [keras.layers.ZeroPadding2D(border)]
+    return [*before, keras.layers.MaxPooling2D(settings["kernel_size"], settings["stride"])]
+
+
+class _ResponseNorm(keras.layers.Layer):  # type: ignore[misc]
+    """Over an odd number of channels; TensorFlow does not divide alpha by it."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        super().__init__()
+        size, beta = settings["size"], settings["beta"]
+        self.settings = (size // 2, settings["k"], settings["alpha"] / size, beta)
+
+    def call(self, x: Any) -> Any:
+        return tf.nn.local_response_normalization(x, *self.settings)
 
 
 def _layers(kind: str, settings: dict[str, Any]) -> list[Any]:
     if kind == "Conv2d":
         return _convolution(settings)
     if kind == "MaxPool2d":
-        return [keras.layers.MaxPooling2D(settings["kernel_size"], settings["stride"])]
+        return _max_pooling(settings)
     if kind == "AvgPool2d":
         return [keras.layers.AveragePooling2D(settings["kernel_size"], settings["stride"])]
+    if kind == "GlobalAvgPool2d":
+        return [keras.layers.GlobalAveragePooling2D(keepdims=True)]
     if kind == "Linear":
-        return [keras.layers.Dense(settings["out_features"])]
+        return [keras.layers.Dense(settings["out_features"], use_bias=settings["bias"])]
     if kind == "Dropout":
         return [keras.layers.Dropout(settings["p"])]
+    if kind == "BatchNorm2d":
+        momentum, eps = 1 - settings["momentum"], settings["eps"]
+        return [keras.layers.BatchNormalization(momentum=momentum, epsilon=eps)]
+    if kind == "LocalResponseNorm":
+        return [_ResponseNorm(settings)]
     if kind == "Flatten":
         return [keras.layers.Flatten()]
     return [keras.layers.Activation(kind.lower())]
+
+
+def _chain(network: Network, x: Any, layers: Iterable[tuple[str, str, dict[str, Any]]]) -> Any:
+    """Pass a symbolic tensor through layers, which get their weights once they have shapes."""
+    image: tuple[int, ...] | None = None  # of the images that Flatten met, if it was just now
+    for name, kind, settings in layers:
+        if kind == "Residual":
+            branches = (inside(name, settings, branch) for branch in ("body", "shortcut"))
+            x = keras.layers.Add()([_chain(network, x, branch) for branch in branches])
+            continue
+        if kind == "Flatten":
+            image = x.shape[1:]
+        for layer in _layers(kind, settings):
+            x = layer(x)
+        given = network.parameters(name)
+        if kind == "BatchNorm2d":
+            layer.set_weights([*given, *layer.get_weights()[len(given) :]])
+        elif given:
+            layer.set_weights([_kernel(given[0], kind, image), *given[1:]])
+        if kind == "Linear":
+            image = None
+    return x
 
 
 def _build(network: Network) -> tuple[Any, Any]:
@@ -45,18 +100,8 @@ def _build(network: Network) -> tuple[Any, Any]:
     tf.config.threading.set_inter_op_parallelism_threads(network.threads)
     keras.backend.set_floatx(network.dtype)
     channels, height, width = network.input_shape
-    model = keras.Sequential([keras.Input((height, width, channels))])
-    image: tuple[int, ...] | None = None  # of the images that Flatten met, if it was just now
-    for name, kind, settings in network.shapes():
-        if kind == "Flatten":
-            image = model.output_shape[1:]
-        for layer in _layers(kind, settings):
-            model.add(layer)
-        given = network.parameters(name) if kind in ("Conv2d", "Linear") else None
-        if given is not None:
-            model.layers[-1].set_weights([_kernel(given[0], kind, image), given[1]])
-        if kind == "Linear":
-            image = None
+    first = keras.Input((height, width, channels))
+    model = keras.Model(first, _chain(network, first, network.shapes()))
     images = tf.constant(network.images().transpose(0, 2, 3, 1))
     return model, images
 

@@ -165,9 +165,8 @@ class _Flatten:
 
 
 def _layer(network: Network, name: str, kind: str, settings: dict[str, Any]) -> _Layer:
-    given = network.parameters(name) if kind in ("Conv2d", "Linear") else None
-    if given is not None:
-        weight, bias = (array.astype(network.dtype) for array in given)
+    if kind in ("Conv2d", "Linear"):
+        weight, bias = (array.astype(network.dtype) for array in network.parameters(name))
         if kind == "Linear":
             return _Affine(weight, bias)
         return _Convolution(settings, weight, bias)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -11,36 +11,58 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from benchmarks.description import LEARNING_RATE, Array, Network, Subject
+from benchmarks.description import LEARNING_RATE, Array, Network, Subject, inside
+
+
+class _Residual(nn.Module):
+    """Ours as PyTorch would have it; an empty shortcut passes the input on."""
+
+    def __init__(self, network: Network, name: str, settings: dict[str, Any]) -> None:
+        super().__init__()
+        self.body, self.shortcut = (
+            _sequence(network, inside(name, settings, branch)) for branch in ("body", "shortcut")
+        )
+
+    def forward(self, x: Any) -> Any:
+        return self.body(x) + self.shortcut(x)
 
 
 def _layer(kind: str, settings: dict[str, Any]) -> Any:
     if kind == "Conv2d":
-        names = ("in_channels", "out_channels", "kernel_size", "stride", "padding")
-        return nn.Conv2d(*(settings[key] for key in names))
+        names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation")
+        window = (settings[key] for key in names)
+        return nn.Conv2d(*window, groups=settings["groups"], bias=settings["bias"])
     if kind in ("MaxPool2d", "AvgPool2d"):
         window = (settings[key] for key in ("kernel_size", "stride", "padding"))
         return getattr(nn, kind)(*window)
     if kind == "Linear":
         return nn.Linear(settings["in_features"], settings["out_features"])
-    if kind == "Dropout":
-        return nn.Dropout(settings["p"])
+    if kind in ("BatchNorm2d", "LocalResponseNorm", "Dropout"):
+        return getattr(nn, kind)(**settings)
+    if kind == "GlobalAvgPool2d":
+        return nn.AdaptiveAvgPool2d(1)
     return {"ReLU": nn.ReLU, "Sigmoid": nn.Sigmoid, "Tanh": nn.Tanh, "Flatten": nn.Flatten}[kind]()
+
+
+def _sequence(network: Network, layers: Iterable[tuple[str, str, dict[str, Any]]]) -> Any:
+    model = nn.Sequential()
+    for name, kind, settings in layers:
+        if kind == "Residual":
+            model.append(_Residual(network, name, settings))
+            continue
+        layer = _layer(kind, settings)
+        with torch.no_grad():
+            for tensor, given in zip(layer.parameters(), network.parameters(name), strict=False):
+                tensor.copy_(torch.from_numpy(given))
+        model.append(layer)
+    return model
 
 
 def _build(network: Network) -> tuple[Any, Any]:
     """Model and images, in the layout of the variant."""
     torch.set_num_threads(network.threads)
     torch.set_default_dtype(getattr(torch, network.dtype))
-    model = nn.Sequential()
-    for name, kind, settings in network.shapes():
-        layer = _layer(kind, settings)
-        given = network.parameters(name) if kind in ("Conv2d", "Linear") else None
-        if given is not None:
-            with torch.no_grad():
-                layer.weight.copy_(torch.from_numpy(given[0]))
-                layer.bias.copy_(torch.from_numpy(given[1]))
-        model.append(layer)
+    model = _sequence(network, network.shapes())
     layout = torch.channels_last if network.variant == "NHWC" else torch.contiguous_format
     images = torch.from_numpy(network.images()).contiguous(memory_format=layout)
     return model.to(memory_format=layout), images

@@ -30,12 +30,28 @@ void define(py::module_& module, const std::string& name, Activation f) {
                py::arg("grad").noconvert(), py::arg("out").noconvert());
 }
 
+template <typename T>
+void define_add(py::module_& module) {
+    module.def(
+        "add",
+        [](const Array<T>& a, const Array<T>& b, bool rectify) {
+            require_size(b, a.size(), "b");
+            Array<T> y = new_array_like(a);
+            T* out = y.mutable_data();
+            const py::gil_scoped_release release;
+            add(a.data(), b.data(), rectify, out, a.size());
+            return y;
+        },
+        py::arg("a").noconvert(), py::arg("b").noconvert(), py::arg("rectify"));
+}
+
 }  // namespace
 
 void register_activation(py::module_& module) {
     POCKETCNN_FOR_TYPES(define, module, "relu", Activation::relu);
     POCKETCNN_FOR_TYPES(define, module, "sigmoid", Activation::sigmoid);
     POCKETCNN_FOR_TYPES(define, module, "tanh", Activation::tanh);
+    POCKETCNN_FOR_TYPES(define_add, module);
 }
 
 }  // namespace pocketcnn::bindings

@@ -13,6 +13,9 @@ namespace {
 
 using ConvArguments = std::tuple<Pair, Padding, Pair, index_t>;  ///< stride to groups
 using PoolArguments = std::tuple<Pair, Pair, Padding, bool>;     ///< kernel to ceil mode
+/// gamma, beta, mean, variance, eps, and whether a ReLU follows
+template <typename T>
+using NormArguments = std::tuple<Array<T>, Array<T>, Array<double>, Array<double>, double, bool>;
 
 template <typename T>
 ConvBlock conv_block_of(const Array<T>& weight, const ConvArguments& conv,
@@ -28,12 +31,26 @@ ConvBlock conv_block_of(const Array<T>& weight, const ConvArguments& conv,
 }
 
 template <typename T>
+std::optional<KnownNorm<T>> known_norm(const std::optional<NormArguments<T>>& arguments,
+                                       index_t channels) {
+    if (!arguments) return {};
+    const auto& [gamma, beta, mean, variance, eps, rectify] = *arguments;
+    require_size(gamma, channels, "gamma");
+    require_size(beta, channels, "beta");
+    require_size(mean, channels, "mean");
+    require_size(variance, channels, "variance");
+    return KnownNorm<T>{{gamma.data(), beta.data(), eps, rectify}, {mean.data(), variance.data()}};
+}
+
+template <typename T>
 void define(py::module_& module) {
     module.def(
         "conv_block",
         [](const Array<T>& x, const Array<T>& weight, const std::optional<Array<T>>& bias,
-           const ConvArguments& conv, const std::optional<PoolArguments>& pool) {
+           const ConvArguments& conv, const std::optional<PoolArguments>& pool,
+           const std::optional<NormArguments<T>>& norm) {
             const ConvBlock block = conv_block_of(weight, conv, pool);
+            const std::optional<KnownNorm<T>> known = known_norm<T>(norm, block.conv.filters);
             if (bias) require_size(*bias, block.conv.filters, "bias");
             const Shape4 shape = conv_block_output_shape(shape4(x), block);
             Array<T> y = new_image<T>(shape);
@@ -44,12 +61,12 @@ void define(py::module_& module) {
             {
                 const py::gil_scoped_release release;
                 conv_block<T>(image(x), weight.data(), bias ? bias->data() : nullptr, block, out,
-                              places);
+                              places, known ? &*known : nullptr);
             }
             return py::make_tuple(y, argmax);
         },
         py::arg("x").noconvert(), py::arg("weight").noconvert(), py::arg("bias").noconvert(),
-        py::arg("conv"), py::arg("pool"));
+        py::arg("conv"), py::arg("pool"), py::arg("norm"));
     module.def(
         "conv_block_backward",
         [](const Array<T>& grad, const Array<T>& y, const std::optional<Array<index_t>>& argmax,

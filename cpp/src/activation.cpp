@@ -53,6 +53,16 @@ void activate_grad(Activation f, const T* dy, const T* y, T* dx, index_t size) {
     }
 }
 
+template <typename T>
+void add(const T* a, const T* b, bool rectify, T* y, index_t size) {
+    const Kernels<T>& kernel = kernels<T>();
+    parallel_ranges(size, kGrain, 1, [&](index_t begin, index_t end) {
+        kernel.add_two(end - begin, a + begin, b + begin, rectify, y + begin);
+    });
+}
+
+template void add(const float*, const float*, bool, float*, index_t);
+template void add(const double*, const double*, bool, double*, index_t);
 template void activate(Activation, const float*, float*, index_t);
 template void activate(Activation, const double*, double*, index_t);
 template void activate_grad(Activation, const float*, const float*, float*, index_t);

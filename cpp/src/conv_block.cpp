@@ -112,7 +112,7 @@ Shape4 conv_block_output_shape(const Shape4& x, const ConvBlock& block) {
 
 template <typename T>
 void conv_block(ImageView<const T> x, const T* weight, const T* bias, const ConvBlock& block,
-                ImageView<T> y, index_t* argmax) {
+                ImageView<T> y, index_t* argmax, const KnownNorm<T>* norm) {
     if (y.shape != conv_block_output_shape(x.shape, block)) {
         throw std::invalid_argument("y does not have the shape that the block gives");
     }
@@ -126,7 +126,12 @@ void conv_block(ImageView<const T> x, const T* weight, const T* bias, const Conv
         const Buffer<T> between(block.pool ? shape.size() : 0);
         const ImageView<T> to = block.pool ? ImageView<T>{between.data(), shape} : out;
         conv2d<T>(images(x, begin, end), weight, bias, block.conv, to);
-        activate(Activation::relu, to.data, to.data, shape.size());
+        if (norm != nullptr) {
+            batch_norm_infer<T>(to.data, {shape.n, shape.c, shape.plane()}, norm->norm,
+                                norm->statistics, to.data);
+        } else {
+            activate(Activation::relu, to.data, to.data, shape.size());
+        }
         if (block.pool) {
             max_pool2d<T>(constant(to), *block.pool, out, argmax + begin * out.shape.image());
         }
@@ -171,7 +176,7 @@ void conv_block_grad(ImageView<const T> dy, const T* y, const index_t* argmax, I
 
 #define POCKETCNN_INSTANTIATE(T)                                                       \
     template void conv_block(ImageView<const T>, const T*, const T*, const ConvBlock&, \
-                             ImageView<T>, index_t*);                                  \
+                             ImageView<T>, index_t*, const KnownNorm<T>*);             \
     template void conv_block_grad(ImageView<const T>, const T*, const index_t*,        \
                                   ImageView<const T>, const T*, const ConvBlock&,      \
                                   const ConvBlockGrads<T>&);

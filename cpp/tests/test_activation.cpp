@@ -166,6 +166,20 @@ TEST_P(ActivationTest, Extremes) {
     check_extremes<double>();
 }
 
+TEST_P(ActivationTest, AddsAndRectifies) {
+    Random random("add");
+    for (const index_t size : {0, 1, 17, 65}) {
+        const RandomArray<float> a(random, size), b(random, size);
+        const Guarded<float> sum(size), rectified(size), wanted(size);
+        add(a.data(), b.data(), false, sum.data(), size);
+        add(a.data(), b.data(), true, rectified.data(), size);
+        for (index_t i = 0; i < size; ++i) EXPECT_EQ(sum[i], a[i] + b[i]);
+        activate(Activation::relu, sum.data(), wanted.data(), size);
+        EXPECT_TRUE(same_bits(rectified.copy(), wanted.copy()));
+        EXPECT_TRUE(rectified.margins_intact());
+    }
+}
+
 TEST_P(ActivationTest, RectifiedZeroHasNoGradient) {
     const float dy[] = {5, 5, 5, 5};
     const float y[] = {0, -0.0F, 1, std::numeric_limits<float>::denorm_min()};

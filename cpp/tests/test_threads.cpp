@@ -1,8 +1,10 @@
 // The same bits for every number of threads, and from every calling thread.
 #include <pocketcnn/activation.h>
+#include <pocketcnn/batch_norm.h>
 #include <pocketcnn/conv2d.h>
 #include <pocketcnn/im2col.h>
 #include <pocketcnn/linear.h>
+#include <pocketcnn/local_response_norm.h>
 #include <pocketcnn/optimizer.h>
 #include <pocketcnn/pool2d.h>
 #include <pocketcnn/softmax.h>
@@ -137,6 +139,35 @@ std::vector<Operation<T>> layers() {
 }
 
 template <typename T>
+std::vector<Operation<T>> normalisations() {
+    const ChannelShape shape = {6, 20, 3001};
+    const Shape4 image = {6, 20, 30, 31};
+    const T *x = numbers<T>(shape.size()), *gamma = x + 5, *beta = x + 50;
+    const BatchNorm<T> norm = {gamma, beta, 1e-5, true};
+    static const std::vector<double> mean(20, 0.1), variance(20, 0.3);
+    return {
+        {"batch_norm_train", shape.size() + 40,
+         [=](T* y) {
+             double sums[40];
+             batch_norm_train(x, shape, norm, sums, sums + 20, y);
+             std::copy_n(sums, 40, y + shape.size());
+         }},
+        {"batch_norm_grad", shape.size() + 40,
+         [=](T* dx) {
+             T* dgamma = dx + shape.size();
+             batch_norm_grad(x + 3, x, shape, norm, {mean.data(), variance.data()}, true, dx,
+                             dgamma, dgamma + 20);
+         }},
+        {"local_response_norm", image.size(),
+         [=](T* y) { local_response_norm<T>({x, image}, {}, {y, image}); }},
+        {"local_response_norm_grad", image.size(),
+         [=](T* dx) {
+             local_response_norm_grad<T>({x + 3, image}, {x, image}, {}, {dx, image});
+         }},
+    };
+}
+
+template <typename T>
 std::vector<Operation<T>> elementwise() {
     const index_t size = 200003;
     const T* data = numbers<T>(size);
@@ -147,6 +178,7 @@ std::vector<Operation<T>> elementwise() {
         all.push_back({"activate_grad " + number, size,
                        [=](T* dx) { activate_grad(f, data, data + 9, dx, size); }});
     }
+    all.push_back({"add", size, [=](T* y) { add(data, data + 9, true, y, size); }});
     // The moments stand behind the parameters.
     const auto optimizer = [&](const char* name, auto step) {
         all.push_back({name, 3 * size, [=](T* state) {
@@ -211,6 +243,11 @@ TEST_P(SameBitsTest, Poolings) {
 TEST_P(SameBitsTest, Layers) {
     check(layers<float>());
     check(layers<double>());
+}
+
+TEST_P(SameBitsTest, Normalisations) {
+    check(normalisations<float>());
+    check(normalisations<double>());
 }
 
 TEST_P(SameBitsTest, Elementwise) {

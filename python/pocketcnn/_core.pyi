@@ -55,6 +55,8 @@ def conv_block(
     bias: NDArray[_T] | None,
     conv: tuple[_Pair, _Sides, _Pair, int],
     pool: tuple[_Pair, _Pair, _Sides, bool] | None,
+    norm: tuple[NDArray[_T], NDArray[_T], NDArray[np.float64], NDArray[np.float64], float, bool]
+    | None,
 ) -> tuple[NDArray[_T], NDArray[np.int64] | None]: ...
 def conv_block_backward(
     grad: NDArray[_T],
@@ -159,6 +161,7 @@ def local_response_norm(
 def local_response_norm_backward(
     grad: NDArray[_T], x: NDArray[_T], size: int, alpha: float, beta: float, k: float
 ) -> NDArray[_T]: ...
+def add(a: NDArray[_T], b: NDArray[_T], rectify: bool) -> NDArray[_T]: ...
 def sgd_update(
     param: NDArray[_T],
     grad: NDArray[_T],

@@ -1,23 +1,28 @@
 """Layers of a network that run as one: decided once, when the network is built.
 
-Fusion changes how a chain is computed, not what: a Conv2d, the ReLU after it and, where one
+Fusion changes how a chain is computed, not what. A Conv2d, the ReLU after it and, where one
 follows, the MaxPool2d pass a few images at a time through all their steps, so that the feature
-maps between them stay in cache. The layers keep their parameters and gradients, and used alone
-they are what they always were.
+maps between them stay in cache; so do, in inference, a Conv2d and the BatchNorm2d after it. A
+Residual's branches are chains of their own. The layers keep their parameters, which are read
+anew at every call, and their gradients; used alone they are what they always were.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from pocketcnn.functional import relu_backward
 from pocketcnn.functional.block import (
+    ConvGeometry,
+    PoolGeometry,
+    add,
     conv_block,
     conv_block_backward,
     conv_geometry,
     pool_geometry,
 )
-from pocketcnn.layers import Array, Conv2d, Layer, MaxPool2d, ReLU, Shape
+from pocketcnn.layers import Array, BatchNorm2d, Conv2d, Layer, MaxPool2d, ReLU, Residual, Shape
 
 
 class Stage(Protocol):
@@ -45,27 +50,13 @@ class FusedConv:
 
     def __init__(self, conv: Conv2d, pool: MaxPool2d | None, input_shape: Shape) -> None:
         self._conv = conv
-        self._conv_geometry, maps = conv_geometry(
-            input_shape,
-            conv.param_shapes["weight"],
-            conv.stride,
-            conv.padding,
-            conv.dilation,
-            conv.groups,
-        )
-        self._pool_geometry = (
-            None
-            if pool is None
-            else pool_geometry(maps, pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode)
-        )
+        self._geometry = _geometries(conv, pool, input_shape)
         self._saved: tuple[Array, Array, Array | None] | None = None
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute the block's output for x (N, C, H, W)."""
         params = self._conv.params
-        y, argmax = conv_block(
-            x, params["weight"], params.get("bias"), self._conv_geometry, self._pool_geometry
-        )
+        y, argmax = conv_block(x, params["weight"], params.get("bias"), *self._geometry)
         self._saved = x, y, argmax
         return y
 
@@ -75,15 +66,9 @@ class FusedConv:
             raise RuntimeError("backward needs a forward before it")
         x, y, argmax = self._saved
         conv = self._conv
+        conv.forget_grads()
         dx, dweight, dbias = conv_block_backward(
-            grad,
-            y,
-            argmax,
-            x,
-            conv.params["weight"],
-            self._conv_geometry,
-            self._pool_geometry,
-            conv.needs_input_grad,
+            grad, y, argmax, x, conv.params["weight"], *self._geometry, conv.needs_input_grad
         )
         conv.store_grads(dweight, dbias)
         return dx
@@ -91,6 +76,122 @@ class FusedConv:
     def clear(self) -> None:
         """Let go of the input and the output."""
         self._saved = None
+
+
+class NormalizedConv:
+    """Conv2d, BatchNorm2d and, where they follow, ReLU and MaxPool2d as one stage.
+
+    In inference all of them are one operation. In training the batch's mean is known only when
+    all images are through the convolution; then normalisation and ReLU are one operation.
+
+    Parameters
+    ----------
+    conv, norm, pool : Conv2d, BatchNorm2d, MaxPool2d or None
+    rectify : bool
+        Whether there is a ReLU.
+    input_shape : (C, H, W)
+    """
+
+    def __init__(
+        self,
+        conv: Conv2d,
+        norm: BatchNorm2d,
+        pool: MaxPool2d | None,
+        *,
+        rectify: bool,
+        input_shape: Shape,
+    ) -> None:
+        self._conv, self._norm, self._pool = conv, norm, pool
+        self._rectify = rectify
+        self._geometry = _geometries(conv, pool, input_shape)
+        self._input: Array | None = None
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Compute the block's output for x (N, C, H, W)."""
+        self.clear()
+        if training:
+            return self._step_by_step(x, training)
+        self._input = x
+        params = self._conv.params
+        known = self._norm.known(rectify=self._rectify)
+        y, _ = conv_block(x, params["weight"], params.get("bias"), *self._geometry, known)
+        return y
+
+    def backward(self, grad: Array) -> Array | None:
+        """Go back layer by layer; what inference did not keep is computed again."""
+        if self._input is not None:
+            self._step_by_step(self._input, training=False)
+            self._input = None
+        if self._pool is not None:
+            grad = self._pool.backward(grad)
+            self._pool.clear()
+        grad = self._norm.backward(grad)
+        self._norm.clear()
+        return self._conv.backward(grad)
+
+    def clear(self) -> None:
+        """Let go of everything that the layers keep."""
+        self._input = None
+        for layer in (self._conv, self._norm, self._pool):
+            if layer is not None:
+                layer.clear()
+
+    def _step_by_step(self, x: Array, training: bool) -> Array:
+        maps = self._conv.forward(x, training)
+        y = self._norm.normalize(maps, training, rectify=self._rectify)
+        return y if self._pool is None else self._pool.forward(y, training)
+
+
+class FusedResidual:
+    """Residual and, where one follows, the ReLU, whose zeros are made while adding.
+
+    Parameters
+    ----------
+    body, shortcut : tuple of Stage
+        The branches, each a chain in stages; an empty one passes its input on.
+    rectify : bool
+        Whether there is a ReLU.
+    """
+
+    def __init__(
+        self, body: tuple[Stage, ...], shortcut: tuple[Stage, ...], *, rectify: bool
+    ) -> None:
+        self._body, self._shortcut = body, shortcut
+        self._rectify = rectify
+        self._output: Array | None = None
+
+    def forward(self, x: Array, training: bool = False) -> Array:
+        """Run both branches on x and add."""
+        through, around = x, x
+        for stage in self._body:
+            through = stage.forward(through, training)
+        for stage in self._shortcut:
+            around = stage.forward(around, training)
+        self._output = add(through, around, rectify=self._rectify)
+        return self._output
+
+    def backward(self, grad: Array) -> Array | None:
+        """Go back through both branches and add."""
+        if self._output is None:
+            raise RuntimeError("backward needs a forward before it")
+        if self._rectify:
+            grad = relu_backward(grad, self._output)
+        return add(_flow_back(self._body, grad), _flow_back(self._shortcut, grad))
+
+    def clear(self) -> None:
+        """Let go of everything that the branches keep."""
+        self._output = None
+        for stage in (*self._body, *self._shortcut):
+            stage.clear()
+
+
+def _flow_back(stages: tuple[Stage, ...], grad: Array) -> Array:
+    for stage in reversed(stages):
+        flowing = stage.backward(grad)
+        stage.clear()  # its memory serves the stages before
+        assert flowing is not None  # only a network's first layer needs no gradient of its input
+        grad = flowing
+    return grad
 
 
 def fuse(
@@ -115,22 +216,66 @@ def fuse(
     notes: dict[str, str] = {}
     at = 0
     while at < len(chain):
-        length = _fused_length(chain[at : at + 3])
-        conv = chain[at]
-        if length > 1 and isinstance(conv, Conv2d):
-            pool = chain[at + 2] if length == 3 else None
-            assert pool is None or isinstance(pool, MaxPool2d)
-            stages.append(FusedConv(conv, pool, shapes[at]))
-            notes.update(dict.fromkeys(names[at + 1 : at + length], f"fused with {names[at]}"))
-        else:
-            stages.append(conv)
-        at += length
+        made = _first_stage(names[at], chain[at:], shapes[at])
+        stages.append(made.stage)
+        for name in names[at + 1 : at + made.length]:
+            notes[name] = f"fused with {names[at]}"
+        notes.update(made.notes)
+        at += made.length
     return tuple(stages), notes
 
 
-def _fused_length(chain: Sequence[Layer]) -> int:
-    """How many of these layers, from the first on, make one stage."""
-    kinds = [type(layer) for layer in chain]
-    if kinds == [Conv2d, ReLU, MaxPool2d]:
-        return 3
-    return 2 if kinds[:2] == [Conv2d, ReLU] else 1
+class _Made(NamedTuple):
+    """A stage, the number of layers that it stands for, and what to note of layers inside."""
+
+    stage: Stage
+    length: int
+    notes: Mapping[str, str] = {}
+
+
+def _first_stage(name: str, chain: Sequence[Layer], shape: Shape) -> _Made:
+    """The stage that the chain, whose first layer has a name and an input shape, begins with."""
+    first = chain[0]
+    if type(first) is Residual:
+        return _residual(name, first, chain[1:], shape)
+    if type(first) is not Conv2d:
+        return _Made(first, 1)
+    norm = chain[1] if len(chain) > 1 and type(chain[1]) is BatchNorm2d else None
+    rest = chain[1:] if norm is None else chain[2:]
+    rectify = bool(rest) and type(rest[0]) is ReLU
+    pool = rest[1] if rectify and len(rest) > 1 and type(rest[1]) is MaxPool2d else None
+    assert pool is None or isinstance(pool, MaxPool2d)
+    length = 1 + (norm is not None) + rectify + (pool is not None)
+    if isinstance(norm, BatchNorm2d):
+        return _Made(NormalizedConv(first, norm, pool, rectify=rectify, input_shape=shape), length)
+    return _Made(FusedConv(first, pool, shape) if rectify else first, length)
+
+
+def _residual(name: str, block: Residual, rest: Sequence[Layer], shape: Shape) -> _Made:
+    inputs = block.child_inputs(shape)
+    branches, notes = [], {}
+    for prefix, layers in (("body", block.body), ("shortcut", block.shortcut)):
+        named = {f"{prefix}.{key}": layer for key, layer in layers.items()}
+        stages, inside = fuse(named, [inputs[key] for key in named])
+        branches.append(stages)
+        notes.update({f"{name}.{key}": note for key, note in inside.items()})
+    rectify = bool(rest) and type(rest[0]) is ReLU
+    return _Made(FusedResidual(*branches, rectify=rectify), 1 + rectify, notes)
+
+
+def _geometries(
+    conv: Conv2d, pool: MaxPool2d | None, input_shape: Shape
+) -> tuple[ConvGeometry, PoolGeometry | None]:
+    geometry, maps = conv_geometry(
+        input_shape,
+        conv.param_shapes["weight"],
+        conv.stride,
+        conv.padding,
+        conv.dilation,
+        conv.groups,
+    )
+    if pool is None:
+        return geometry, None
+    return geometry, pool_geometry(
+        maps, pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode
+    )

@@ -40,7 +40,7 @@ template <typename T>
 void batch_norm_train(const T* x, const ChannelShape& shape, const BatchNorm<T>& norm, double* mean,
                       double* variance, T* y);
 
-/// The same with the statistics that are given.
+/// The same with the statistics that are given; y may be x.
 template <typename T>
 void batch_norm_infer(const T* x, const ChannelShape& shape, const BatchNorm<T>& norm,
                       const ChannelStatistics& statistics, T* y);

@@ -1,9 +1,10 @@
 // Convolution, ReLU and, where wanted, max pooling in one operation: what most layers of most
-// networks do. A few images at a time pass through all steps while they are in cache, so the
+// networks do; in inference also with batch normalisation after the convolution. A few images at a time pass through all steps while they are in cache, so the
 // feature maps between the steps never travel through memory. Same values as the steps one by
 // one; gradients of weights are added in another order.
 #pragma once
 
+#include <pocketcnn/batch_norm.h>
 #include <pocketcnn/conv2d.h>
 #include <pocketcnn/pool2d.h>
 
@@ -19,11 +20,19 @@ struct ConvBlock {
 /// Throws std::invalid_argument where the sizes do not fit.
 Shape4 conv_block_output_shape(const Shape4& x, const ConvBlock& block);
 
+/// Batch normalisation by statistics that are known.
+template <typename T>
+struct KnownNorm {
+    BatchNorm<T> norm;
+    ChannelStatistics statistics;
+};
+
 /// y = max_pool2d(relu(conv2d(x) + bias)); bias may be null. argmax is null without pooling, else
-/// as in max_pool2d. Overwrites both.
+/// as in max_pool2d. Overwrites both. Where `norm` is given, it takes the place of the ReLU, which
+/// it may include.
 template <typename T>
 void conv_block(ImageView<const T> x, const T* weight, const T* bias, const ConvBlock& block,
-                ImageView<T> y, index_t* argmax);
+                ImageView<T> y, index_t* argmax, const KnownNorm<T>* norm = nullptr);
 
 /// Where the gradients go; dx may be null. All are overwritten.
 template <typename T>

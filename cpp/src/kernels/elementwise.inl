@@ -6,6 +6,18 @@ void add(index_t size, const T* x, T* y) {
     for (index_t i = 0; i < size; ++i) y[i] += x[i];
 }
 
+template <typename T>
+void add_two(index_t size, const T* a, const T* b, bool rectify, T* y) {
+    if (!rectify) {
+        for (index_t i = 0; i < size; ++i) y[i] = a[i] + b[i];
+        return;
+    }
+    for (index_t i = 0; i < size; ++i) {
+        const T sum = a[i] + b[i];
+        y[i] = sum <= 0 ? T{0} : sum;
+    }
+}
+
 // Four vectors of partial sums hide the latency of the addition and shorten each chain, which
 // also keeps the rounding error small; they are joined in double.
 template <typename T>

@@ -180,6 +180,8 @@ struct Kernels {
 
     /// y[i] += x[i]
     void (*add)(index_t size, const T* x, T* y);
+    /// y[i] = a[i] + b[i], and zero where that is negative if `rectify`.
+    void (*add_two)(index_t size, const T* a, const T* b, bool rectify, T* y);
     /// The sum of x, in a fixed order, accumulated in lanes.
     double (*sum)(index_t size, const T* x);
 

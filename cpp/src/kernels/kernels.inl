@@ -58,6 +58,7 @@ constexpr Kernels<T> kKernels = {
     .pad_rows = pad_rows<T>,
     .copy_rows = copy_rows<T>,
     .add = add<T>,
+    .add_two = add_two<T>,
     .sum = sum<T>,
     .relu = relu<T>,
     .relu_grad = relu_grad<T>,

@@ -1,8 +1,10 @@
-"""Convolution, ReLU and max pooling in one native call, for :mod:`pocketcnn.fusion`."""
+"""Several steps in one native call, for :mod:`pocketcnn.fusion`."""
 
 from __future__ import annotations
 
 from typing import TypeAlias
+
+import numpy as np
 
 from pocketcnn import _core
 from pocketcnn.arguments import (
@@ -14,9 +16,13 @@ from pocketcnn.arguments import (
     compute_dtypes,
     contiguous,
     output_size,
+    require_shape,
+    restore,
     window,
 )
 
+KnownNorm: TypeAlias = tuple[Array, Array, Array, Array, float, bool]
+"""gamma, beta, mean, variance, eps, and whether a ReLU follows."""
 ConvGeometry: TypeAlias = tuple[Pair, Sides, Pair, int]
 PoolGeometry: TypeAlias = tuple[Pair, Pair, Sides, bool]
 
@@ -54,10 +60,12 @@ def conv_block(
     bias: Array | None,
     conv: ConvGeometry,
     pool: PoolGeometry | None,
+    norm: KnownNorm | None = None,
 ) -> tuple[Array, Array | None]:
     """Compute ``max_pool2d(relu(conv2d(x)))``, or without `pool` ``relu(conv2d(x))``.
 
-    Arrays are as :class:`pocketcnn.layers.Conv2d` has them, all of one dtype.
+    Arrays are as :class:`pocketcnn.layers.Conv2d` has them, all of one dtype. Where `norm` is
+    given, its batch normalisation takes the place of the ReLU.
 
     Returns
     -------
@@ -65,7 +73,12 @@ def conv_block(
     argmax : ndarray of int64 (N, FN, OH, OW) or None
     """
     dtype, _ = compute_dtypes(x)
-    return _core.conv_block(contiguous(x, dtype), weight, bias, conv, pool)
+    if norm is not None:
+        gamma, beta, mean, variance, *rest = norm
+        float64 = np.dtype(np.float64)
+        mean, variance = contiguous(mean, float64), contiguous(variance, float64)
+        norm = (gamma, beta, mean, variance, *rest)
+    return _core.conv_block(contiguous(x, dtype), weight, bias, conv, pool, norm)
 
 
 def conv_block_backward(
@@ -88,3 +101,10 @@ def conv_block_backward(
     dtype = y.dtype
     grad, x = contiguous(grad, dtype), contiguous(x, dtype)
     return _core.conv_block_backward(grad, y, argmax, x, weight, conv, pool, input_grad)
+
+
+def add(a: Array, b: Array, *, rectify: bool = False) -> Array:
+    """Compute ``a + b``, or ``relu(a + b)``, for arrays of one shape."""
+    require_shape("b", b, a.shape)
+    compute, result = compute_dtypes(a, b)
+    return restore(_core.add(contiguous(a, compute), contiguous(b, compute), rectify), result)

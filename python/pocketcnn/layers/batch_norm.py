@@ -7,6 +7,7 @@ from numpy.typing import DTypeLike
 
 from pocketcnn.arguments import Array, integer, non_negative, number
 from pocketcnn.functional import batch_norm, batch_norm_backward
+from pocketcnn.functional.block import KnownNorm
 from pocketcnn.init import Scheme
 from pocketcnn.layers.base import Layer, Shape, check_image_shape
 
@@ -86,6 +87,10 @@ class BatchNorm2d(Layer):
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Normalise x (N, num_features, H, W)."""
+        return self.normalize(x, training, rectify=False)
+
+    def normalize(self, x: Array, training: bool, *, rectify: bool) -> Array:
+        """Do as `forward`, and zero what is negative then if a ReLU follows; `backward` knows."""
         out, self._saved = batch_norm(
             x,
             self.weight,
@@ -95,8 +100,14 @@ class BatchNorm2d(Layer):
             training,
             self.momentum,
             self.eps,
+            rectify=rectify,
         )
         return out
+
+    def known(self, *, rectify: bool) -> KnownNorm:
+        """What normalises in inference, for one operation with the convolution before."""
+        mean, variance = self.running_mean, self.running_var
+        return self.weight, self.bias, mean, variance, self.eps, rectify
 
     def backward(self, grad: Array) -> Array:
         """Subtract from the gradient what would change the batch's mean and variance."""

@@ -90,9 +90,11 @@ class Conv2d(WeightLayer):
 
     def backward(self, grad: Array) -> Array | None:
         """Correlate the gradient with the input for the weight, with the weight for the input."""
+        x = self._recall()
+        self.forget_grads()
         dx, dweight, dbias = conv2d_backward(
             grad,
-            self._recall(),
+            x,
             self.params["weight"],
             self.stride,
             self.padding,

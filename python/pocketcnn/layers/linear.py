@@ -47,9 +47,9 @@ class Linear(WeightLayer):
 
     def backward(self, grad: Array) -> Array | None:
         """``dx = grad @ weight``, ``dweight = grad.T @ x``, ``dbias = sum of grad's rows``."""
-        dx, dweight, dbias = linear_backward(
-            grad, self._recall(), self.params["weight"], self.needs_input_grad
-        )
+        x = self._recall()
+        self.forget_grads()
+        dx, dweight, dbias = linear_backward(grad, x, self.params["weight"], self.needs_input_grad)
         self.store_grads(dweight, dbias)
         return dx
 

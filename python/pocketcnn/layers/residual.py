@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 
 from pocketcnn.arguments import Array
 from pocketcnn.chain import auto_schemes, named_layers, output_shapes
+from pocketcnn.functional.block import add
 from pocketcnn.init import Scheme
 from pocketcnn.layers.base import Layer, Shape
 from pocketcnn.layers.registry import build_layer, describe_layer
@@ -83,19 +84,20 @@ class Residual(Layer):
             for layer in branch.values():
                 out = layer.forward(out, training)
             ends.append(out)
-        return np.add(*ends)
+        return add(*ends)
 
     def backward(self, grad: Array) -> Array:
         """Carry the gradient back through both branches, and add what arrives."""
         self._recall()
         ends = []
         for branch in (self.body, self.shortcut):
-            flowing: Array | None = grad
+            flowing = grad
             for layer in reversed(branch.values()):
-                assert flowing is not None
-                flowing = layer.backward(flowing)
+                dx = layer.backward(flowing)
+                assert dx is not None  # only a network's first layer may leave it out
+                flowing = dx
             ends.append(flowing)
-        return np.add(*ends)
+        return add(*ends)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Of the body's output, which must be that of the shortcut's."""

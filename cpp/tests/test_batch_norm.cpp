@@ -1,0 +1,196 @@
+// Batch normalisation and its gradient against the definition, in double.
+#include <pocketcnn/batch_norm.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "compare.h"
+#include "isa_test.h"
+#include "random.h"
+
+namespace pocketcnn::tests {
+namespace {
+
+struct NormCase {
+    std::string name;
+    ChannelShape shape;
+    /// Of the input, whose deviations are about one.
+    double mean = 0;
+};
+
+/// Planes that are gathered, that are not, and that take several blocks; ragged for any vector.
+const NormCase kNormCases[] = {
+    {"OnePixel", {7, 3, 1}, 0},         {"Gathered", {11, 2, 9}, 2},
+    {"ManyGathered", {2100, 1, 2}, -1}, {"AlmostGathered", {3, 2, 63}, 0},
+    {"Plane", {3, 5, 64}, 0},           {"Ragged", {2, 3, 77}, 1},
+    {"Blocks", {2, 2, 4099}, 0},        {"FarAway", {3, 2, 200}, 1e4},
+    {"Single", {1, 1, 2}, 0},           {"Empty", {0, 3, 5}, 0},
+};
+
+class BatchNormTest : public IsaCaseTest<NormCase> {};
+POCKETCNN_FOR_EVERY_ISA_AND_CASE(BatchNormTest, NormCase, kNormCases);
+
+/// Everything that one batch takes and gives, between guard pages.
+template <typename T>
+struct Batch {
+    Batch(const NormCase& c, Edge edge)
+        : shape(c.shape),
+          x(shape.size(), edge),
+          dy(shape.size(), edge),
+          gamma(shape.channels, edge),
+          beta(shape.channels, edge),
+          mean(shape.channels, edge),
+          variance(shape.channels, edge),
+          y(shape.size(), edge),
+          dx(shape.size(), edge),
+          dgamma(shape.channels, edge),
+          dbeta(shape.channels, edge) {
+        Random random(c.name);
+        random.fill(x, c.mean - 2, c.mean + 2);
+        random.fill(dy);
+        random.fill_away_from_zero(gamma);
+        random.fill(beta);
+        x.freeze();
+        dy.freeze();
+        gamma.freeze();
+        beta.freeze();
+    }
+
+    BatchNorm<T> norm(bool rectify) const { return {gamma.data(), beta.data(), eps, rectify}; }
+    ChannelStatistics statistics() const { return {mean.data(), variance.data()}; }
+
+    /// Calls body(c, i) for the elements i of channel c.
+    template <typename Body>
+    void for_elements(Body&& body) const {
+        for (index_t i = 0; i < shape.size(); ++i) body(i / shape.plane % shape.channels, i);
+    }
+    double xhat(index_t c, index_t i) const {
+        return (double(x[i]) - mean[c]) / std::sqrt(variance[c] + eps);
+    }
+    /// dy, or nothing where the output was rectified.
+    double passed(bool rectify, index_t i) const {
+        return rectify && !(y[i] > 0) ? 0 : double(dy[i]);
+    }
+
+    static constexpr double eps = 1e-3;
+    ChannelShape shape;
+    Guarded<T> x, dy, gamma, beta;
+    Guarded<double> mean, variance;
+    Guarded<T> y, dx, dgamma, dbeta;
+};
+
+/// Roundings of a result of order one. Means are kept in double: what that loses is beside a
+/// rounding of float nothing.
+template <typename T>
+double allowed(const NormCase& c) {
+    const double lost = std::abs(c.mean) * std::numeric_limits<double>::epsilon();
+    return 16 * (std::numeric_limits<T>::epsilon() + lost);
+}
+
+template <typename T>
+void expect_statistics(const Batch<T>& batch, const NormCase& c) {
+    const index_t channels = batch.shape.channels;
+    const auto count = static_cast<long double>(batch.shape.count());
+    std::vector<long double> mean(channels), variance(channels);
+    batch.for_elements([&](index_t k, index_t i) { mean[k] += batch.x[i] / count; });
+    batch.for_elements([&](index_t k, index_t i) {
+        variance[k] += (batch.x[i] - mean[k]) * (batch.x[i] - mean[k]) / count;
+    });
+    for (index_t k = 0; k < channels; ++k) {
+        expect_near(batch.mean[k], double(mean[k]), allowed<T>(c));
+        expect_near(batch.variance[k], double(variance[k]), 4 * allowed<T>(c));
+    }
+}
+
+template <typename T>
+void expect_output(const Batch<T>& batch, const NormCase& c, bool rectify) {
+    batch.for_elements([&](index_t k, index_t i) {
+        const double wanted = batch.xhat(k, i) * double(batch.gamma[k]) + double(batch.beta[k]);
+        expect_near(batch.y[i], rectify ? std::max(wanted, 0.0) : wanted, 4 * allowed<T>(c));
+    });
+    EXPECT_TRUE(batch.y.margins_intact());
+}
+
+template <typename T>
+void expect_gradients(const Batch<T>& batch, const NormCase& c, bool rectify, bool training) {
+    const index_t channels = batch.shape.channels;
+    Sums dgamma(channels), dbeta(channels);
+    batch.for_elements([&](index_t k, index_t i) {
+        dgamma[k].add(batch.passed(rectify, i) * batch.xhat(k, i));
+        dbeta[k].add(batch.passed(rectify, i));
+    });
+    const double growth = 16 * allowed<T>(c) / std::numeric_limits<T>::epsilon();
+    expect_sums(batch.dgamma, dgamma, growth);
+    expect_sums(batch.dbeta, dbeta);
+    const double count = training ? double(batch.shape.count()) : INFINITY;
+    batch.for_elements([&](index_t k, index_t i) {
+        const double scale = double(batch.gamma[k]) / std::sqrt(batch.variance[k] + batch.eps);
+        const double wanted = batch.passed(rectify, i) - dbeta[k].value / count -
+                              batch.xhat(k, i) * dgamma[k].value / count;
+        expect_near(batch.dx[i], scale * wanted, 4 * std::abs(scale) * allowed<T>(c));
+    });
+    EXPECT_TRUE(batch.dx.margins_intact());
+}
+
+template <typename T>
+void check(const NormCase& c, Edge edge, bool rectify, bool training) {
+    const Batch<T> batch(c, edge);
+    const BatchNorm<T> norm = batch.norm(rectify);
+    if (training) {
+        batch_norm_train(batch.x.data(), c.shape, norm, batch.mean.data(), batch.variance.data(),
+                         batch.y.data());
+        if (c.shape.count() > 0) expect_statistics(batch, c);
+    } else {
+        for (index_t k = 0; k < c.shape.channels; ++k) {
+            batch.mean[k] = c.mean + 0.25 * double(k);
+            batch.variance[k] = 1 + 0.5 * double(k);
+        }
+        batch_norm_infer(batch.x.data(), c.shape, norm, batch.statistics(), batch.y.data());
+    }
+    expect_output(batch, c, rectify);
+    batch_norm_grad(batch.dy.data(), batch.x.data(), c.shape, norm, batch.statistics(), training,
+                    batch.dx.data(), batch.dgamma.data(), batch.dbeta.data());
+    expect_gradients(batch, c, rectify, training);
+}
+
+TEST_P(BatchNormTest, OutputStatisticsAndGradients) {
+    for (const Edge edge : kEdges) {
+        for (const bool rectify : {false, true}) {
+            for (const bool training : {false, true}) {
+                check<float>(test_case(), edge, rectify, training);
+                check<double>(test_case(), edge, rectify, training);
+            }
+        }
+    }
+}
+
+TEST_P(BatchNormTest, InferenceInPlace) {
+    const Batch<float> batch(test_case(), Edge::back);
+    std::fill(batch.mean.begin(), batch.mean.end(), test_case().mean);
+    std::fill(batch.variance.begin(), batch.variance.end(), 2.0);
+    std::copy(batch.x.begin(), batch.x.end(), batch.dx.begin());
+    const ChannelShape& shape = test_case().shape;
+    batch_norm_infer(batch.x.data(), shape, batch.norm(true), batch.statistics(), batch.y.data());
+    batch_norm_infer(batch.dx.data(), shape, batch.norm(true), batch.statistics(),
+                     batch.dx.data());
+    EXPECT_TRUE(same_bits(batch.dx.copy(), batch.y.copy()));
+}
+
+TEST(BatchNorm, NanSpoilsItsChannelOnly) {
+    for_every_isa([] {
+        const ChannelShape shape = {2, 2, 70};
+        std::vector<float> x(shape.size(), 1), y(shape.size());
+        x[70 + 3] = std::numeric_limits<float>::quiet_NaN();
+        const float gamma[] = {1, 1}, beta[] = {0, 0};
+        double mean[2], variance[2];
+        batch_norm_train<float>(x.data(), shape, {gamma, beta, 1e-5, true}, mean, variance,
+                                y.data());
+        for (index_t i = 0; i < shape.size(); ++i) {
+            EXPECT_EQ(std::isnan(y[i]), i / shape.plane % 2 == 1) << i;
+        }
+    });
+}
+
+}  // namespace
+}  // namespace pocketcnn::tests
