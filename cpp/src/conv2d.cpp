@@ -9,7 +9,6 @@
 #include "conv/im2col.h"
 #include "conv/phases.h"
 #include "conv/problem.h"
-#include "conv/rotated.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 #include "winograd/winograd.h"
@@ -72,10 +71,6 @@ void conv2d_input_grad(ImageView<const T> dy, const T* weight, const Conv2d& con
     require_shape(dy.shape, problem.y, "dy");
     if (conv2d_plan(dx.shape, conv, ConvPass::input_grad).algorithm == ConvAlgorithm::winograd) {
         winograd::input_grad(problem, dy.data, weight, dx.data);
-    } else if (conv::input_grad_is_convolution(problem.window)) {
-        const Buffer<T> rotated = conv::rotate_weights(weight, problem);
-        conv2d<T>(dy, rotated.data(), nullptr,
-                  conv::input_grad_convolution(problem, conv.algorithm), dx);
     } else if (conv::phases::fits(problem)) {
         conv::phases::input_grad(problem, conv.algorithm, dy.data, weight, dx.data);
     } else {

@@ -56,24 +56,16 @@ struct ForwardCut {
     index_t panels_per_task, panel_blocks;
 };
 
-/// The weights of each group as right operands: columns are filters, depth is taps.
 template <typename T>
-std::vector<gemm::PackedPanels<T>> pack_weights(const Kernels<T>& kernel, const Problem& problem,
-                                                const Panels& panels, const T* weight) {
-    std::vector<gemm::PackedPanels<T>> packed;
-    for (index_t group = 0; group < problem.groups; ++group) {
-        packed.emplace_back(panels, problem.taps);
-    }
-    const double elements = static_cast<double>(problem.groups * problem.filters) *
-                            static_cast<double>(problem.taps);
-    parallel_for(problem.groups * panels.count(), elements, [&](index_t i) {
-        const index_t group = i / panels.count(), panel = i % panels.count();
-        const index_t filter = group * problem.filters + panels.begin(panel);
-        kernel.pack_columns(problem.taps, panels.length(panel), panels.width(panel),
-                            weight + filter * problem.taps, problem.taps,
-                            packed[static_cast<std::size_t>(group)].data(panel));
-    });
-    return packed;
+std::vector<gemm::PackedPanels<T>> pack_weights(const Problem& problem, const T* weight) {
+    const Kernels<T>& kernel = kernels<T>();
+    return gemm::pack_groups<T>(
+        {kernel, problem.filters}, problem.groups, problem.taps,
+        [&](index_t group, index_t filter, index_t filters, index_t width, T* panel) {
+            kernel.pack_columns(problem.taps, filters, width,
+                                weight + (group * problem.filters + filter) * problem.taps,
+                                problem.taps, panel);
+        });
 }
 
 /// y of one group for pixels [pixel, pixel_end) and panels of filters.
@@ -203,12 +195,17 @@ void forward(const Problem& problem, const T* x, const T* weight, const T* bias,
              const OutputGrid& grid) {
     if (problem.window.is_pointwise()) {
         forward_pointwise(problem, x, weight, bias, y, grid);
-        return;
+    } else {
+        forward(problem, x, pack_weights(problem, weight), bias, y, grid);
     }
+}
+
+template <typename T>
+void forward(const Problem& problem, const T* x, const std::vector<gemm::PackedPanels<T>>& weights,
+             const T* bias, T* y, const OutputGrid& grid) {
     const Kernels<T>& kernel = kernels<T>();
     const Panels panels(kernel, problem.filters);
     const ForwardCut cut(problem, panels);
-    const auto weights = pack_weights(kernel, problem, panels, weight);
     parallel_for(problem.groups * cut.tasks(), problem.multiply_adds(), [&](index_t i) {
         const index_t group = i / cut.tasks(), filter = group * problem.filters;
         const index_t pixel = i % cut.tasks() / cut.panel_blocks * cut.pixels;
@@ -287,6 +284,8 @@ void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight) {
 #define POCKETCNN_INSTANTIATE(T)                                                                \
     template void forward(const Problem&, const T*, const T*, const T*, T*, const OutputGrid&); \
     template void input_grad(const Problem&, const T*, const T*, T*);                           \
+    template void forward(const Problem&, const T*, const std::vector<gemm::PackedPanels<T>>&,  \
+                          const T*, T*, const OutputGrid&);                                     \
     template void weight_grad(const Problem&, const T*, const T*, T*);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)

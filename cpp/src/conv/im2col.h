@@ -3,7 +3,10 @@
 // work is cut; gemm/ does the rest.
 #pragma once
 
+#include <vector>
+
 #include "conv/problem.h"
+#include "gemm/indirect.h"
 
 namespace pocketcnn::conv::im2col {
 
@@ -11,6 +14,11 @@ namespace pocketcnn::conv::im2col {
 template <typename T>
 void forward(const Problem& problem, const T* x, const T* weight, const T* bias, T* y,
              const OutputGrid& grid);
+
+/// The same from weights that are packed: for each group, columns are filters and depth is taps.
+template <typename T>
+void forward(const Problem& problem, const T* x, const std::vector<gemm::PackedPanels<T>>& weights,
+             const T* bias, T* y, const OutputGrid& grid);
 
 /// dx from dy, for any stride and padding.
 template <typename T>

@@ -4,21 +4,24 @@
 
 #include "conv/direct.h"
 #include "conv/im2col.h"
+#include "runtime/isa.h"
 #include "runtime/parallel.h"
 
 namespace pocketcnn::conv::phases {
 namespace {
 
 /// One phase of one axis. Positions i of dx with (i + pad) % stride == phase, in order, are output
-/// pixels of a convolution of dy by the kernel's taps phase, phase + stride, ... in reverse.
+/// pixels of a convolution of dy by the kernel's taps phase, phase + stride, ... in reverse. Where
+/// there is a dilation the stride is 1 and the only phase 0.
 struct Axis {
-    Axis(index_t phase, index_t size, index_t out, index_t kernel, index_t stride, index_t pad)
+    Axis(index_t phase, index_t size, index_t out, index_t kernel, index_t stride, index_t dilation,
+         index_t pad)
         : taps(phase < kernel ? ceil_div(kernel - phase, stride) : 0),
           last_tap(phase + (taps - 1) * stride) {
         const index_t quotient = phase < pad ? ceil_div(pad - phase, stride) : 0;
         first = quotient * stride + phase - pad;
         count = first < size ? ceil_div(size - first, stride) : 0;
-        before = taps - 1 - quotient;
+        before = (taps - 1) * dilation - quotient;
         after = quotient + count - out;
     }
     bool is_empty() const { return taps == 0 || count == 0; }
@@ -29,10 +32,10 @@ struct Axis {
 };
 
 Axis rows(const Problem& p, index_t phase) {
-    return {phase, p.x.h, p.y.h, p.window.kernel_h, p.window.stride_h, p.window.pad_top};
+    return {phase, p.x.h, p.y.h, p.window.kernel_h, p.window.stride_h, p.window.dilation_h, p.window.pad_top};
 }
 Axis cols(const Problem& p, index_t phase) {
-    return {phase, p.x.w, p.y.w, p.window.kernel_w, p.window.stride_w, p.window.pad_left};
+    return {phase, p.x.w, p.y.w, p.window.kernel_w, p.window.stride_w, p.window.dilation_w, p.window.pad_left};
 }
 
 /// Weights (groups * channels, filters, taps of the phase), in reverse.
@@ -58,10 +61,31 @@ Buffer<T> select_weights(const Problem& problem, const Axis& y, const Axis& x, c
     return selected;
 }
 
+/// The same as a packed right operand: columns are channels, depth is (filter, tap of the phase).
+template <typename T>
+std::vector<gemm::PackedPanels<T>> pack_weights(const Problem& problem, const Axis& y,
+                                                const Axis& x, const T* weight) {
+    const Window2d& w = problem.window;
+    const Kernels<T>& kernel = kernels<T>();
+    return gemm::pack_groups<T>(
+        {kernel, problem.channels}, problem.groups, problem.filters * y.taps * x.taps,
+        [&](index_t group, index_t channel, index_t channels, index_t width, T* panel) {
+            const T* from = weight + group * problem.filters * problem.taps + channel * w.taps();
+            for (index_t f = 0; f < problem.filters; ++f, from += problem.taps) {
+                for (index_t ky = y.last_tap; ky >= 0; ky -= w.stride_h) {
+                    for (index_t kx = x.last_tap; kx >= 0; kx -= w.stride_w, panel += width) {
+                        const T* tap = from + ky * w.kernel_w + kx;
+                        for (index_t c = 0; c < channels; ++c) panel[c] = tap[c * w.taps()];
+                        std::fill(panel + channels, panel + width, T{0});
+                    }
+                }
+            }
+        });
+}
+
 template <typename T>
 void run_phase(const Problem& problem, ConvAlgorithm algorithm, const Axis& y, const Axis& x,
                const T* dy, const T* weight, T* dx) {
-    const Buffer<T> selected = select_weights(problem, y, x, weight);
     Window2d window;
     window.kernel_h = y.taps;
     window.kernel_w = x.taps;
@@ -69,6 +93,8 @@ void run_phase(const Problem& problem, ConvAlgorithm algorithm, const Axis& y, c
     window.pad_bottom = y.after;
     window.pad_left = x.before;
     window.pad_right = x.after;
+    window.dilation_h = problem.window.dilation_h;
+    window.dilation_w = problem.window.dilation_w;
     const Conv2d conv = {window, problem.x.c, problem.groups, algorithm};
     OutputGrid grid(problem.x);
     grid.row = problem.x.w * problem.window.stride_h;
@@ -77,9 +103,13 @@ void run_phase(const Problem& problem, ConvAlgorithm algorithm, const Axis& y, c
     const Problem part(problem.y, conv);
     const T* no_bias = nullptr;
     if (conv2d_plan(problem.y, conv, ConvPass::forward).algorithm == ConvAlgorithm::direct) {
+        const Buffer<T> selected = select_weights(problem, y, x, weight);
         direct::forward(part, dy, selected.data(), no_bias, to, grid);
-    } else {
+    } else if (window.is_pointwise()) {
+        const Buffer<T> selected = select_weights(problem, y, x, weight);
         im2col::forward(part, dy, selected.data(), no_bias, to, grid);
+    } else {
+        im2col::forward(part, dy, pack_weights(problem, y, x, weight), no_bias, to, grid);
     }
 }
 
@@ -87,7 +117,8 @@ void run_phase(const Problem& problem, ConvAlgorithm algorithm, const Axis& y, c
 
 bool fits(const Problem& problem) {
     const Window2d& w = problem.window;
-    if (w.dilation_h != 1 || w.dilation_w != 1) return false;
+    const bool is_strided = w.stride_h > 1 || w.stride_w > 1;
+    if (is_strided && (w.dilation_h > 1 || w.dilation_w > 1)) return false;
     const auto fits_axis = [](const Axis& axis) {
         return axis.is_empty() || (axis.before >= 0 && axis.after >= 0);
     };

@@ -53,7 +53,7 @@ class StorePixels {
             if (grid_.col == 1) {
                 kernels_.store_tile(rows, length, values + first, bias, to, grid_.plane);
             } else {
-                scatter(rows, length, values + first, kernels_.cols, 1, bias, to);
+                scatter(rows, length, values + first, bias, to);
             }
         });
     }
@@ -66,7 +66,7 @@ class StorePixels {
                 kernels_.store_transposed(length, rows, values + first * stride, stride, bias, to,
                                           grid_.plane);
             } else {
-                scatter(rows, length, values + first * stride, 1, stride, bias, to);
+                spread(rows, length, values + first * stride, stride, bias, to);
             }
         });
     }
@@ -87,11 +87,27 @@ class StorePixels {
         }
     }
 
-    void scatter(index_t rows, index_t cols, const T* values, index_t row_stride,
-                 index_t col_stride, const T* bias, T* to) const {
-        for (index_t r = 0; r < rows; ++r, values += row_stride, to += grid_.plane) {
+    void scatter(index_t rows, index_t cols, const T* values, const T* bias, T* to) const {
+        for (index_t r = 0; r < rows; ++r, values += kernels_.cols, to += grid_.plane) {
             const T b = bias != nullptr ? bias[r] : T{0};
-            for (index_t c = 0; c < cols; ++c) to[c * grid_.col] = values[c * col_stride] + b;
+            for (index_t c = 0; c < cols; ++c) to[c * grid_.col] = values[c] + b;
+        }
+    }
+
+    /// values[col][row] by parts that are transposed first.
+    void spread(index_t rows, index_t cols, const T* values, index_t stride, const T* bias,
+                T* to) const {
+        constexpr index_t part = 32;
+        T lines[part * part];
+        for (index_t r = 0; r < rows; r += part) {
+            for (index_t c = 0; c < cols; c += part) {
+                const index_t row_count = std::min(part, rows - r);
+                const index_t col_count = std::min(part, cols - c);
+                kernels_.store_transposed(col_count, row_count, values + c * stride + r, stride,
+                                          bias != nullptr ? bias + r : nullptr, lines, part);
+                kernels_.copy_rows(row_count, col_count, lines, part,
+                                   to + r * grid_.plane + c * grid_.col, grid_.plane, grid_.col);
+            }
         }
     }
 

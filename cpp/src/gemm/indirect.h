@@ -12,6 +12,7 @@
 #pragma once
 
 #include <algorithm>
+#include <vector>
 
 #include "gemm/gemm.h"
 #include "gemm/matrix.h"
@@ -66,6 +67,22 @@ class PackedPanels {
     index_t depth_;
     Buffer<T> data_;
 };
+
+/// The right operand of each group: pack(group, first column, columns, width, panel) fills a panel.
+template <typename T, typename Pack>
+std::vector<PackedPanels<T>> pack_groups(const Panels& panels, index_t groups, index_t depth,
+                                         Pack&& pack) {
+    std::vector<PackedPanels<T>> packed;
+    for (index_t group = 0; group < groups; ++group) packed.emplace_back(panels, depth);
+    const double elements =
+        static_cast<double>(groups * panels.padded_cols()) * static_cast<double>(depth);
+    parallel_for(groups * panels.count(), elements, [&](index_t i) {
+        const index_t group = i / panels.count(), p = i % panels.count();
+        pack(group, panels.begin(p), panels.length(p), panels.width(p),
+             packed[static_cast<std::size_t>(group)].data(p));
+    });
+    return packed;
+}
 
 /// Sums of a block: rows x panels [panel, panel_end), each panel's [rows][width] by itself.
 template <typename T>

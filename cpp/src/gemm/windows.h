@@ -160,25 +160,27 @@ void Slab<T>::lay_out(index_t pixel, index_t pixel_end) {
 template <typename T>
 void Slab<T>::find_tap_offsets(index_t tap, index_t tap_end) {
     const Window2d& window = source_.window;
-    const index_t first_channel = tap / window.taps();
-    for (; tap < tap_end; ++tap) {
-        const index_t channel = tap / window.taps() - first_channel;
-        const index_t y = tap % window.taps() / window.kernel_w * window.dilation_h;
-        const index_t x = tap % window.kernel_w * window.dilation_w;
-        tap_offsets_.push_back(channel * channel_size_ + y * row_width_ + x);
+    index_t kx = tap % window.kernel_w, ky = tap / window.kernel_w % window.kernel_h;
+    for (index_t channel = 0; tap < tap_end; ++tap) {
+        tap_offsets_.push_back(channel * channel_size_ + ky * window.dilation_h * row_width_ +
+                               kx * window.dilation_w);
+        if (++kx < window.kernel_w) continue;
+        kx = 0;
+        if (++ky < window.kernel_h) continue;
+        ky = 0;
+        ++channel;
     }
 }
 
 template <typename T>
 void Slab<T>::find_pixel_offsets(index_t pixel, index_t pixel_end) {
-    const index_t plane = source_.oh * source_.ow;
+    index_t col = pixel % source_.ow;
     for (const Section& section : sections_) {
-        const index_t first = section.image * plane;
-        const index_t end = std::min(pixel_end, first + plane);
-        for (; pixel < end; ++pixel) {
-            const index_t row = section.base + ((pixel - first) / source_.ow - section.row) * pitch_;
-            const index_t col = (pixel - first) % source_.ow - first_col_;
-            pixel_offsets_.push_back(row * row_width_ + col * source_.window.stride_w);
+        for (index_t row = 0; row < section.rows; ++row, col = 0) {
+            const index_t first = (section.base + row * pitch_) * row_width_;
+            for (; col < source_.ow && pixel < pixel_end; ++col, ++pixel) {
+                pixel_offsets_.push_back(first + (col - first_col_) * source_.window.stride_w);
+            }
         }
     }
 }
