@@ -158,6 +158,10 @@ def test_choosing_settings_leaves_the_test_images_alone(
     write_folder(Path("photos"))  # without test images of its own
     assert run("train", "--data", "photos", *options) == 0
     assert "16 training and 4 validation images" in capsys.readouterr().out
+    assert run("train", *options, "--limit", "100") == 0
+    assert "100 training and 60 validation images" in capsys.readouterr().out
+    assert run("train", "--epochs", "1", "--limit", "999") == 0
+    assert "300 training and 80 test images" in capsys.readouterr().out
 
 
 def test_training_without_matplotlib(

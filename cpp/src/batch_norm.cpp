@@ -16,7 +16,7 @@ namespace {
 /// precision loses little.
 constexpr index_t kBlock = 1 << 12;
 /// Planes below this size are gathered from several images into one block.
-constexpr index_t kSmallPlane = 64;
+constexpr index_t kSmallPlane = 512;
 /// What an element costs beside one that is copied: it is read twice.
 constexpr double kCost = 3;
 

@@ -158,6 +158,12 @@ def _add_train(commands: Subparsers) -> argparse.ArgumentParser:
         help="measure on images held out of the training images, not on the test images: for "
         "choosing settings",
     )
+    what.add_argument(
+        "--limit",
+        type=_positive,
+        metavar="N",
+        help="train on N of the images only, for a quick look",
+    )
     how = parser.add_argument_group("training")
     how.add_argument(
         "--epochs",

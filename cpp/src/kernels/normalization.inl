@@ -1,6 +1,21 @@
 // Batch normalisation of one channel, and local response normalisation of a strip of pixels.
 
-// first and second += what terms(read, i, first, second) adds, in lanes; joined in double.
+// The lanes of a few vectors together, in a fixed order: in pairs, the last ones in double.
+template <typename T, int n>
+inline double total(const Vec<T> (&parts)[n]) {
+    Vec<T> joined = parts[0] + parts[1];
+#pragma GCC unroll 4
+    for (int i = 2; i < n; i += 2) joined += parts[i] + parts[i + 1];
+    double even = 0, odd = 0;
+#pragma GCC unroll 8
+    for (int lane = 0; lane < kLanes<T>; lane += 2) {
+        even += static_cast<double>(joined[lane]);
+        odd += static_cast<double>(joined[lane + 1]);
+    }
+    return even + odd;
+}
+
+// The sums of what terms(read, i, first, second) adds to first and second, in lanes.
 template <typename T, typename Terms>
 inline TwoSums two_sums(index_t size, const Terms& terms) {
     constexpr int chains = 4;
@@ -15,20 +30,10 @@ inline TwoSums two_sums(index_t size, const Terms& terms) {
         }
     }
     for (; i + kLanes<T> <= size; i += kLanes<T>) terms(read_vector, i, first[0], second[0]);
-    TwoSums total = {};
-    for (; i < size; ++i) {
-        T a = 0, b = 0;
-        terms(read_element, i, a, b);
-        total.first += static_cast<double>(a);
-        total.second += static_cast<double>(b);
-    }
-    for (int c = 0; c < chains; ++c) {
-        for (int lane = 0; lane < kLanes<T>; ++lane) {
-            total.first += static_cast<double>(first[c][lane]);
-            total.second += static_cast<double>(second[c][lane]);
-        }
-    }
-    return total;
+    T first_rest = 0, second_rest = 0;
+    for (; i < size; ++i) terms(read_element, i, first_rest, second_rest);
+    return {total<T>(first) + static_cast<double>(first_rest),
+            total<T>(second) + static_cast<double>(second_rest)};
 }
 
 // Twice over elements that are in the first cache by then: deviations from a mean that is nearly

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ def load_dataset(
     share: float,
     seed: int,
     validate: bool = False,
+    limit: int | None = None,
 ) -> Dataset:
     """Load `digits`, `mnist` or a folder.
 
@@ -63,11 +64,17 @@ def load_dataset(
         Decides which ones.
     validate : bool, default False
         Leave the test images alone: hold out some of the training images instead.
+    limit : int, optional
+        Keep no more training images than this, drawn at random.
     """
     dataset = _load(name, size, channels, share, seed)
-    if not validate or dataset.test == "validation":
+    if validate and dataset.test == "test":
+        x, t = dataset.x_train, dataset.t_train
+        dataset = _hold_out(dataset.name, x, t, dataset.classes, share, seed)
+    if limit is None or limit >= len(dataset.x_train):
         return dataset
-    return _hold_out(dataset.name, dataset.x_train, dataset.t_train, dataset.classes, share, seed)
+    kept = np.sort(np.random.default_rng(seed).permutation(len(dataset.x_train))[:limit])
+    return replace(dataset, x_train=dataset.x_train[kept], t_train=dataset.t_train[kept])
 
 
 def _load(name: str, size: int | None, channels: int | None, share: float, seed: int) -> Dataset:

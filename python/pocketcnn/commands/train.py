@@ -77,6 +77,7 @@ class Options:
     channels: int | None = None
     holdout: float = 0.1
     validate: bool = False
+    limit: int | None = None
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -90,6 +91,7 @@ def train(arguments: argparse.Namespace) -> None:
         share=options.holdout,
         seed=options.seed,
         validate=options.validate,
+        limit=options.limit,
     )
     net, optimizer = _make_net(options, dataset), _make_optimizer(options)
     folder = _make_folder(folder, options, dataset, resume)
