@@ -104,8 +104,7 @@ void define_local_response_norm(py::module_& module) {
             local_response_norm<T>(image(x), {size, alpha, beta, k}, out);
             return y;
         },
-        py::arg("x").noconvert(), py::arg("size"), py::arg("alpha"), py::arg("beta"),
-        py::arg("k"));
+        py::arg("x").noconvert(), py::arg("size"), py::arg("alpha"), py::arg("beta"), py::arg("k"));
     module.def(
         "local_response_norm_backward",
         [](const Array<T>& grad, const Array<T>& x, index_t size, double alpha, double beta,

@@ -151,8 +151,9 @@ void batch_norm_infer(const T* x, const ChannelShape& shape, const BatchNorm<T>&
     });
 }
 
-/// With xhat = (x - mean) r, r = 1 / sqrt(variance + eps): dbeta = sum dy, dgamma = sum dy xhat, and
-/// dx = gamma r (dy - dbeta / count - xhat dgamma / count), the last two terms in training only.
+/// With xhat = (x - mean) r, r = 1 / sqrt(variance + eps): dbeta = sum dy, dgamma = sum dy xhat,
+/// and dx = gamma r (dy - dbeta / count - xhat dgamma / count), the last two terms in training
+/// only.
 template <typename T>
 void batch_norm_grad(const T* dy, const T* x, const ChannelShape& shape, const BatchNorm<T>& norm,
                      const ChannelStatistics& statistics, bool training, T* dx, T* dgamma,
@@ -182,11 +183,11 @@ void batch_norm_grad(const T* dy, const T* x, const ChannelShape& shape, const B
     });
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                                               \
-    template void batch_norm_train(const T*, const ChannelShape&, const BatchNorm<T>&,         \
-                                   double*, double*, T*);                              \
-    template void batch_norm_infer(const T*, const ChannelShape&, const BatchNorm<T>&,         \
-                                   const ChannelStatistics&, T*);                              \
+#define POCKETCNN_INSTANTIATE(T)                                                                \
+    template void batch_norm_train(const T*, const ChannelShape&, const BatchNorm<T>&, double*, \
+                                   double*, T*);                                                \
+    template void batch_norm_infer(const T*, const ChannelShape&, const BatchNorm<T>&,          \
+                                   const ChannelStatistics&, T*);                               \
     template void batch_norm_grad(const T*, const T*, const ChannelShape&, const BatchNorm<T>&, \
                                   const ChannelStatistics&, bool, T*, T*, T*);
 POCKETCNN_INSTANTIATE(float)

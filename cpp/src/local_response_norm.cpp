@@ -67,10 +67,9 @@ void local_response_norm_grad(ImageView<const T> dy, ImageView<const T> x,
     });
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                                            \
-    template void local_response_norm(ImageView<const T>, const LocalResponseNorm&,         \
-                                      ImageView<T>);                                        \
-    template void local_response_norm_grad(ImageView<const T>, ImageView<const T>,          \
+#define POCKETCNN_INSTANTIATE(T)                                                                   \
+    template void local_response_norm(ImageView<const T>, const LocalResponseNorm&, ImageView<T>); \
+    template void local_response_norm_grad(ImageView<const T>, ImageView<const T>,                 \
                                            const LocalResponseNorm&, ImageView<T>);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)

@@ -172,8 +172,7 @@ TEST_P(BatchNormTest, InferenceInPlace) {
     std::copy(batch.x.begin(), batch.x.end(), batch.dx.begin());
     const ChannelShape& shape = test_case().shape;
     batch_norm_infer(batch.x.data(), shape, batch.norm(true), batch.statistics(), batch.y.data());
-    batch_norm_infer(batch.dx.data(), shape, batch.norm(true), batch.statistics(),
-                     batch.dx.data());
+    batch_norm_infer(batch.dx.data(), shape, batch.norm(true), batch.statistics(), batch.dx.data());
     EXPECT_TRUE(same_bits(batch.dx.copy(), batch.y.copy()));
 }
 

@@ -86,8 +86,8 @@ void check(const ResponseCase& c, Edge edge) {
     }
     const double share = 2 * c.norm.alpha / double(c.norm.size) * c.norm.beta;
     for_neighbours(c, [&](index_t i, index_t j) {
-        const double term = share * double(dy[i]) * double(x[i]) * double(x[j]) *
-                            std::pow(s[i], -c.norm.beta - 1);
+        const double term =
+            share * double(dy[i]) * double(x[i]) * double(x[j]) * std::pow(s[i], -c.norm.beta - 1);
         wanted[j] -= term;
         magnitude[j] += std::abs(term);
     });

@@ -161,9 +161,7 @@ std::vector<Operation<T>> normalisations() {
         {"local_response_norm", image.size(),
          [=](T* y) { local_response_norm<T>({x, image}, {}, {y, image}); }},
         {"local_response_norm_grad", image.size(),
-         [=](T* dx) {
-             local_response_norm_grad<T>({x + 3, image}, {x, image}, {}, {dx, image});
-         }},
+         [=](T* dx) { local_response_norm_grad<T>({x + 3, image}, {x, image}, {}, {dx, image}); }},
     };
 }
 
