@@ -78,6 +78,11 @@ class ConvNet:
         self.dtype = compute_dtype(dtype)
         self._shapes = output_shapes(self.layers, self.input_shape)
         self._chain = tuple(self.layers.values())
+        self._param_names = tuple(
+            (f"{name}.{key}", layer, key)
+            for name, layer in self.layers.items()
+            for key in layer.param_shapes
+        )
         inputs = (self.input_shape, *self._shapes.values())
         self._stages, self._fusion_notes = fuse(self.layers, inputs)
         if seed is None:
@@ -97,20 +102,12 @@ class ConvNet:
 
         Change them in place: ``net.params["conv1.bias"][...] = 0``.
         """
-        return {
-            f"{name}.{key}": array
-            for name, layer in self.layers.items()
-            for key, array in layer.params.items()
-        }
+        return {name: layer.params[key] for name, layer, key in self._param_names}
 
     @property
     def grads(self) -> dict[str, Array]:
         """The derivatives that the last gradient left, with the keys of `params`."""
-        return {
-            f"{name}.{key}": array
-            for name, layer in self.layers.items()
-            for key, array in layer.grads.items()
-        }
+        return {name: layer.grads[key] for name, layer, key in self._param_names}
 
     @property
     def buffers(self) -> dict[str, Array]:
