@@ -66,6 +66,8 @@ def conv_block_backward(
     conv: tuple[_Pair, _Sides, _Pair, int],
     pool: tuple[_Pair, _Pair, _Sides, bool] | None,
     input_grad: bool,
+    dx_before_relu: bool,
+    dy_before_relu: bool,
 ) -> tuple[NDArray[_T] | None, NDArray[_T], NDArray[_T]]: ...
 def im2col(
     x: NDArray[_T], kernel_size: _Pair, stride: _Pair, padding: _Sides, dilation: _Pair

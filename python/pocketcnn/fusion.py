@@ -9,6 +9,7 @@ they are what they always were.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Protocol
 
 from pocketcnn.functional.block import (
@@ -59,6 +60,14 @@ class FusedConv:
             else pool_geometry(maps, pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode)
         )
         self._saved: tuple[Array, Array, Array | None] | None = None
+        self._dx_before_relu = self._dy_before_relu = False
+
+    def follow(self, block: FusedConv) -> None:
+        """Do in `backward` the part of the ReLU of the block before this one.
+
+        It then costs no pass over memory: dx is still in cache, and so is x, its ReLU's result.
+        """
+        self._dx_before_relu = block._dy_before_relu = True
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute the block's output for x (N, C, H, W)."""
@@ -84,6 +93,8 @@ class FusedConv:
             self._conv_geometry,
             self._pool_geometry,
             conv.needs_input_grad,
+            dx_before_relu=self._dx_before_relu,
+            dy_before_relu=self._dy_before_relu,
         )
         conv.store_grads(dweight, dbias)
         return dx
@@ -125,6 +136,9 @@ def fuse(
         else:
             stages.append(conv)
         at += length
+    for before, stage in pairwise(stages):
+        if isinstance(before, FusedConv) and isinstance(stage, FusedConv):
+            stage.follow(before)
     return tuple(stages), notes
 
 
