@@ -71,8 +71,11 @@ void define(py::module_& module) {
         "conv_block_backward",
         [](const Array<T>& grad, const Array<T>& y, const std::optional<Array<index_t>>& argmax,
            const Array<T>& x, const Array<T>& weight, const ConvArguments& conv,
-           const std::optional<PoolArguments>& pool, bool input_grad) {
-            const ConvBlock block = conv_block_of(weight, conv, pool);
+           const std::optional<PoolArguments>& pool, bool input_grad, bool dx_before_relu,
+           bool dy_before_relu) {
+            ConvBlock block = conv_block_of(weight, conv, pool);
+            block.dx_before_relu = dx_before_relu;
+            block.dy_before_relu = dy_before_relu;
             require_size(y, grad.size(), "y");
             if (pool.has_value() != argmax.has_value()) throw py::value_error("argmax is missing");
             if (argmax) require_size(*argmax, grad.size(), "argmax");
@@ -91,7 +94,7 @@ void define(py::module_& module) {
         },
         py::arg("grad").noconvert(), py::arg("y").noconvert(), py::arg("argmax").noconvert(),
         py::arg("x").noconvert(), py::arg("weight").noconvert(), py::arg("conv"), py::arg("pool"),
-        py::arg("input_grad"));
+        py::arg("input_grad"), py::arg("dx_before_relu"), py::arg("dy_before_relu"));
 }
 
 }  // namespace

@@ -23,35 +23,26 @@ void define(py::module_& module) {
         },
         py::arg("x").noconvert(), py::arg("weight").noconvert(), py::arg("bias").noconvert());
     module.def(
-        "linear_input_grad",
-        [](const Array<T>& grad, const Array<T>& weight) {
-            Array<T> dx = new_array<T>({matrix(grad).rows, matrix(weight).cols});
-            const MatrixView<T> out = mutable_matrix(dx);
-            const py::gil_scoped_release release;
-            linear_input_grad<T>(matrix(grad), matrix(weight), out);
-            return dx;
-        },
-        py::arg("grad").noconvert(), py::arg("weight").noconvert());
-    module.def(
-        "linear_weight_grad",
-        [](const Array<T>& grad, const Array<T>& x) {
+        "linear_backward",
+        [](const Array<T>& grad, const Array<T>& x, const Array<T>& weight, bool input_grad) {
+            std::optional<Array<T>> dx;
+            if (input_grad) dx = new_array<T>({matrix(grad).rows, matrix(weight).cols});
             Array<T> dweight = new_array<T>({matrix(grad).cols, matrix(x).cols});
-            const MatrixView<T> out = mutable_matrix(dweight);
-            const py::gil_scoped_release release;
-            linear_weight_grad<T>(matrix(grad), matrix(x), out);
-            return dweight;
-        },
-        py::arg("grad").noconvert(), py::arg("x").noconvert());
-    module.def(
-        "linear_bias_grad",
-        [](const Array<T>& grad) {
             Array<T> dbias = new_array<T>({matrix(grad).cols});
-            T* out = dbias.mutable_data();
-            const py::gil_scoped_release release;
-            linear_bias_grad<T>(matrix(grad), out);
-            return dbias;
+            MatrixView<T> to_x;
+            if (dx) to_x = mutable_matrix(*dx);
+            const MatrixView<T> to_weight = mutable_matrix(dweight);
+            T* to_bias = dbias.mutable_data();
+            {
+                const py::gil_scoped_release release;
+                if (input_grad) linear_input_grad<T>(matrix(grad), matrix(weight), to_x);
+                linear_weight_grad<T>(matrix(grad), matrix(x), to_weight);
+                linear_bias_grad<T>(matrix(grad), to_bias);
+            }
+            return py::make_tuple(dx, dweight, dbias);
         },
-        py::arg("grad").noconvert());
+        py::arg("grad").noconvert(), py::arg("x").noconvert(), py::arg("weight").noconvert(),
+        py::arg("input_grad"));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "conv/direct.h"
 #include "conv/problem.h"
+#include "runtime/isa.h"
 #include "winograd/dilated.h"
 #include "winograd/geometry.h"
 #include "winograd/winograd.h"
@@ -17,7 +18,8 @@ namespace {
 /// Whether tiles of six points are faster than a direct sum. Measured against im2col on one core
 /// with AVX-512 and AVX2, as ratios of forward, input_grad and weight_grad:
 ///  - 3x3: 16x28x28 to 16 filters 2.9, 3.0, 3.4; 64 to 64 2.4, 3.0, 2.3; 5x5: 2.4 to 3.0;
-///  - with 8 channels or filters 1.0 to 2.0, below the algorithms for few channels;
+///  - with 8 channels or filters 1.0 to 2.0, below the algorithms for few channels where a vector
+///    has 16 lanes; with 8 lanes, 1.0 to 1.5 times as fast as those from 6 channels on, 0.6 at 4;
 ///  - 3x3 stride 2, that saves a third of the multiplications: 0.74 to 1.0, but 1.2 to 1.5 for
 ///    input_grad, for which im2col has to add overlapping columns;
 ///  - 512x4x4 to 512 of one image, one tile: 0.9, 1.9, 0.2, for the transform of the weights is
@@ -27,7 +29,8 @@ bool winograd_pays(const conv::Problem& dilated, ConvPass pass) {
     const conv::Problem problem = winograd::undilated(dilated);
     const Window2d& w = problem.window;
     const index_t phases = w.stride_h * w.stride_w;
-    if (std::min(problem.channels * phases, problem.filters) < 12) return false;
+    const index_t least = std::max<index_t>(6, kernels<float>().winograd.lanes * 3 / 4);
+    if (std::min(problem.channels * phases, problem.filters) < least) return false;
     const winograd::Grid grid = pass == ConvPass::input_grad ? winograd::input_grid(problem)
                                                              : winograd::output_grid(problem);
     if (grid.tiles() < (pass == ConvPass::weight_grad ? 16 : 4)) return false;

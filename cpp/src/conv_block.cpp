@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "conv/problem.h"
+#include "conv/sparse_grad.h"
 #include "runtime/isa.h"
 #include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
@@ -13,8 +15,8 @@ namespace {
 
 /// Feature maps that are to stay in cache between the steps: half of a common L2 cache.
 constexpr index_t kCacheBytes = 512 * 1024;
-/// Slices that the batch is cut into at least, for as many threads to share; where there are not
-/// as many images, or one image's maps overflow the cache, the steps run one by one.
+/// The batch is cut into as many slices, or a multiple, which threads share evenly; where there
+/// are not as many images, or one image's maps overflow the cache, the steps run one by one.
 constexpr index_t kSlices = 8;
 
 /// The batch as slices of images that pass through the block together.
@@ -23,8 +25,8 @@ class Slices {
     Slices(const Shape4& x, const Shape4& maps, index_t element_size) : images_(x.n) {
         const index_t fit = kCacheBytes / std::max<index_t>(1, maps.image() * element_size);
         const bool whole = fit < 1 || images_ < kSlices;
-        const index_t most = whole ? images_ : std::min(fit, images_ / kSlices);
-        count_ = whole ? std::min<index_t>(1, images_) : ceil_div(images_, most);
+        count_ = whole ? std::min<index_t>(1, images_)
+                       : std::min(images_, round_up(ceil_div(images_, fit), kSlices));
     }
 
     index_t count() const { return count_; }
@@ -63,6 +65,15 @@ double multiply_adds(const Shape4& x, const Shape4& maps, const Conv2d& conv) {
            static_cast<double>(conv.window.taps());
 }
 
+/// Whether the gradient of the weights is faster from the gradients of the pooled values, each of
+/// which belongs to one result of the convolution, than from those of all results.
+bool is_sparse(const Shape4& x, const ConvBlock& block) {
+    return block.pool && block.conv.algorithm == ConvAlgorithm::automatic &&
+           conv2d_plan(x, block.conv, ConvPass::weight_grad).algorithm != ConvAlgorithm::winograd &&
+           conv::sparse_grad_suits(conv::Problem(x, block.conv),
+                                   conv_block_output_shape(x, block).plane());
+}
+
 /// Everything that the backward pass of one slice reads.
 template <typename T>
 struct Backward {
@@ -71,37 +82,62 @@ struct Backward {
     const T* weight;
     const ConvBlock& block;
     Shape4 maps;
+    bool sparse;
 
     void slice(index_t begin, index_t end, const ConvBlockGrads<T>& grads) const {
-        const ImageView<const T> part = images(dy, begin, end), in = images(x, begin, end);
-        const Buffer<T> passed(part.shape.size());
-        activate_grad(Activation::relu, part.data, images(y, begin, end).data, passed.data(),
-                      part.shape.size());
-        const ImageView<const T> pooled = {passed.data(), part.shape};
+        const ImageView<const T> in = images(x, begin, end);
+        ImageView<const T> pooled = images(dy, begin, end);
+        const Shape4& small = pooled.shape;
+        const Buffer<T> passed(block.dy_before_relu ? 0 : small.size());
+        if (!block.dy_before_relu) {
+            activate_grad(Activation::relu, pooled.data, images(y, begin, end).data, passed.data(),
+                          small.size());
+            pooled.data = passed.data();
+        }
         conv2d_bias_grad<T>(pooled, grads.dbias);
+        const index_t* places = argmax + begin * small.image();
+        if (sparse) {
+            conv::sparse_weight_grad(conv::Problem(in.shape, block.conv), small.plane(),
+                                     pooled.data, places, in.data, grads.dweight);
+        }
         if (!block.pool) {
             convolution(pooled, in, grads);
-            return;
+        } else if (!sparse || grads.dx != nullptr) {
+            Shape4 shape = maps;
+            shape.n = end - begin;
+            const Buffer<T> spread(shape.size());
+            max_pool2d_grad<T>(pooled, places, {spread.data(), shape});
+            convolution({spread.data(), shape}, in, grads);
         }
-        Shape4 shape = maps;
-        shape.n = end - begin;
-        const Buffer<T> spread(shape.size());
-        max_pool2d_grad<T>(pooled, argmax + begin * part.shape.image(), {spread.data(), shape});
-        convolution({spread.data(), shape}, in, grads);
     }
 
   private:
     void convolution(ImageView<const T> dmaps, ImageView<const T> in,
                      const ConvBlockGrads<T>& grads) const {
-        conv2d_weight_grad<T>(dmaps, in, block.conv, grads.dweight);
+        if (!sparse) conv2d_weight_grad<T>(dmaps, in, block.conv, grads.dweight);
         if (grads.dx != nullptr) {
             conv2d_input_grad<T>(dmaps, weight, block.conv, {grads.dx, in.shape});
+            if (block.dx_before_relu) {
+                activate_grad(Activation::relu, grads.dx, in.data, grads.dx, in.shape.size());
+            }
         }
     }
 };
 
 /// Sums of slices are kept apart in groups whose number depends on nothing but the batch.
 constexpr index_t kSums = 16;
+
+/// Adds the other sums to the first, each of `size` elements.
+template <typename T>
+void add_up(index_t count, index_t size, T* sums) {
+    constexpr index_t grain = 4096;
+    const Kernels<T>& kernel = kernels<T>();
+    parallel_ranges(size, grain, static_cast<double>(count), [&](index_t begin, index_t end) {
+        for (index_t i = 1; i < count; ++i) {
+            kernel.add(end - begin, sums + i * size + begin, sums + begin);
+        }
+    });
+}
 
 }  // namespace
 
@@ -129,11 +165,14 @@ void conv_block(ImageView<const T> x, const T* weight, const T* bias, const Conv
         if (norm != nullptr) {
             batch_norm_infer<T>(to.data, {shape.n, shape.c, shape.plane()}, norm->norm,
                                 norm->statistics, to.data);
-        } else {
-            activate(Activation::relu, to.data, to.data, shape.size());
         }
         if (block.pool) {
             max_pool2d<T>(constant(to), *block.pool, out, argmax + begin * out.shape.image());
+        }
+        if (norm == nullptr) {
+            // The largest is the same before and after; its place is not where none is above zero,
+            // but then it has no gradient.
+            activate(Activation::relu, out.data, out.data, out.shape.size());
         }
     });
 }
@@ -146,7 +185,8 @@ void conv_block_grad(ImageView<const T> dy, const T* y, const index_t* argmax, I
     }
     const Shape4 maps = conv2d_output_shape(x.shape, block.conv);
     const Slices slices(x.shape, maps, sizeof(T));
-    const Backward<T> backward = {dy, {y, dy.shape}, x, argmax, weight, block, maps};
+    const Backward<T> backward = {dy,     {y, dy.shape}, x,    argmax,
+                                  weight, block,         maps, is_sparse(x.shape, block)};
     if (slices.count() <= 1) {
         backward.slice(0, x.shape.n, grads);
         return;
@@ -169,7 +209,7 @@ void conv_block_grad(ImageView<const T> dy, const T* y, const index_t* argmax, I
             kernel.add(size, one.data(), sum);
         }
     });
-    for (index_t i = 1; i < count; ++i) kernel.add(size, sums.data() + i * size, sums.data());
+    add_up(count, size, sums.data());
     std::copy_n(sums.data(), weights, grads.dweight);
     std::copy_n(sums.data() + weights, block.conv.filters, grads.dbias);
 }

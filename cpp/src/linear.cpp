@@ -35,29 +35,113 @@ void multiply(const gemm::Operand<T>& left, const gemm::Operand<T>& right, index
     });
 }
 
-/// Up to here the weights are read in place instead of packed. Milliseconds on one Zen 5 core,
-/// forward and dx, 9216 to 4096: 1 row 14.0 and 16.2 packed, 4.9 and 4.7 in place; 7 rows in place
-/// 11.7 and 11.2, 8 packed 14.0 and 16.1. 4320 to 100: 7 in place 0.072 and 0.076, 8 packed 0.085
-/// and 0.060.
+/// Up to here the gradients read their operands in place instead of packed. Milliseconds of dx on
+/// one Zen 5 core, 9216 to 4096: 1 row 16.2 packed, 4.7 in place; 7 rows in place 11.2, 8 packed
+/// 16.1. 4320 to 100: 7 in place 0.076, 8 packed 0.060.
 constexpr index_t kFewRows = 7;
+
+/// How y is cut into dot products. The slices of the depth depend on nothing but the depth, and
+/// their sums are added in order, so that a row's result depends on no other row.
+class DotCut {
+  public:
+    DotCut(index_t rows, index_t cols, index_t depth)
+        : rows_(rows),
+          cols_(cols),
+          depth_(depth),
+          slices_(std::max<index_t>(1, ceil_div(depth, kMostDepth))),
+          slice_(round_up(ceil_div(depth, slices_), kLine)),
+          row_blocks_(ceil_div(rows, kRows)) {
+        const index_t wide = row_blocks_ * ceil_div(cols, kWide);
+        shares_slices_ = slices_ > 1 && wide < kEnough;
+        col_step_ = wide * (shares_slices_ ? slices_ : 1) < kEnough ? kNarrow : kWide;
+        col_blocks_ = ceil_div(cols, col_step_);
+    }
+
+    index_t slices() const { return slices_; }
+    index_t blocks() const { return row_blocks_ * col_blocks_; }
+    /// Whether the slices of a block are tasks of their own, because there are too few blocks.
+    bool shares_slices() const { return shares_slices_; }
+
+    struct Part {
+        index_t row, rows, col, cols, depth, length;
+    };
+    Part part(index_t block, index_t slice) const {
+        const index_t row = block / col_blocks_ * kRows, col = block % col_blocks_ * col_step_;
+        const index_t depth = std::min(depth_, slice * slice_);
+        return {row,   std::min(kRows, rows_ - row),    col, std::min(col_step_, cols_ - col),
+                depth, std::min(slice_, depth_ - depth)};
+    }
+
+  private:
+    /// 45 rows of 640 weights, that stay in the level-2 cache while the rows of x go past; 15 and
+    /// 45 are multiples of the kernels' 3 and 5 columns.
+    static constexpr index_t kMostDepth = 640, kWide = 45, kNarrow = 15, kRows = 120;
+    static constexpr index_t kLine = 64, kEnough = 8;
+
+    index_t rows_, cols_, depth_, slices_, slice_, row_blocks_;
+    bool shares_slices_;
+    index_t col_step_, col_blocks_;
+};
+
+/// y = bias in every row, or zero.
+template <typename T>
+void start_rows(const T* bias, index_t rows, index_t cols, T* y, index_t stride) {
+    for (index_t r = 0; r < rows; ++r, y += stride) {
+        if (bias != nullptr) {
+            std::copy_n(bias, cols, y);
+        } else {
+            std::fill_n(y, cols, T{0});
+        }
+    }
+}
+
+/// y += x * transpose(weight) for one part; y has `cols` columns.
+template <typename T>
+void add_dots(const DotCut::Part& part, const MatrixView<const T>& x,
+              const MatrixView<const T>& weight, T* y, index_t cols) {
+    kernels<T>().dots({part.rows, part.cols, part.length, x.cols, weight.cols, cols},
+                      x.data + part.row * x.cols + part.depth,
+                      weight.data + part.col * weight.cols + part.depth,
+                      y + part.row * cols + part.col);
+}
 
 }  // namespace
 
 template <typename T>
 void linear(MatrixView<const T> x, MatrixView<const T> weight, const T* bias, MatrixView<T> y) {
     require(x.cols == weight.cols && y.rows == x.rows && y.cols == weight.rows);
-    if (x.rows <= kFewRows) {
-        constexpr index_t grain = 16;
-        const Kernels<T>& kernel = kernels<T>();
-        parallel_ranges(
-            y.cols, grain, product_work(x.rows, 1, x.cols), [&](index_t c, index_t end) {
-                kernel.few_rows_dots(x.rows, end - c, x.cols, x.data, weight.data + c * x.cols,
-                                     bias != nullptr ? bias + c : nullptr, y.data + c, y.cols);
-            });
+    const DotCut cut(y.rows, y.cols, x.cols);
+    const double work = product_work(y.rows, y.cols, x.cols);
+    if (!cut.shares_slices()) {
+        parallel_for(cut.blocks(), work, [&](index_t block) {
+            const DotCut::Part whole = cut.part(block, 0);
+            start_rows(bias != nullptr ? bias + whole.col : nullptr, whole.rows, whole.cols,
+                       y.data + whole.row * y.cols + whole.col, y.cols);
+            for (index_t slice = 0; slice < cut.slices(); ++slice) {
+                add_dots<T>(cut.part(block, slice), x, weight, y.data, y.cols);
+            }
+        });
         return;
     }
-    multiply<T>({x.data, x.rows, x.cols, 1}, {weight.data, weight.rows, weight.cols, 1}, x.cols,
-                bias, y.data);
+    const Kernels<T>& kernel = kernels<T>();
+    const index_t size = y.rows * y.cols;
+    const Buffer<T> sums(cut.slices() * size);
+    parallel_for(cut.blocks() * cut.slices(), work, [&](index_t i) {
+        const index_t slice = i % cut.slices();
+        const DotCut::Part part = cut.part(i / cut.slices(), slice);
+        T* to = sums.data() + slice * size;
+        start_rows<T>(nullptr, part.rows, part.cols, to + part.row * y.cols + part.col, y.cols);
+        add_dots<T>(part, x, weight, to, y.cols);
+    });
+    constexpr index_t grain = 16;
+    const double row_work = static_cast<double>(cut.slices() * y.cols);
+    parallel_ranges(y.rows, grain, row_work, [&](index_t row, index_t end) {
+        const index_t first = row * y.cols, count = (end - row) * y.cols;
+        start_rows(bias, end - row, y.cols, y.data + first, y.cols);
+        for (index_t slice = 0; slice < cut.slices(); ++slice) {
+            kernel.add(count, sums.data() + slice * size + first, y.data + first);
+        }
+    });
 }
 
 template <typename T>
@@ -81,6 +165,20 @@ void linear_input_grad(MatrixView<const T> dy, MatrixView<const T> weight, Matri
 template <typename T>
 void linear_weight_grad(MatrixView<const T> dy, MatrixView<const T> x, MatrixView<T> dweight) {
     require(dy.rows == x.rows && dweight.rows == dy.cols && dweight.cols == x.cols);
+    if (dy.rows <= kFewRows) {
+        constexpr index_t grain = 8;
+        const Kernels<T>& kernel = kernels<T>();
+        const Buffer<T> columns(dy.rows * dy.cols);
+        for (index_t i = 0; i < dy.rows * dy.cols; ++i) {
+            columns[i % dy.cols * dy.rows + i / dy.cols] = dy.data[i];
+        }
+        parallel_ranges(
+            dweight.rows, grain, product_work(1, x.cols, x.rows), [&](index_t row, index_t end) {
+                kernel.few_rows_sums(end - row, x.cols, x.rows, columns.data() + row * dy.rows,
+                                     x.data, x.cols, dweight.data + row * x.cols);
+            });
+        return;
+    }
     multiply<T>({dy.data, dy.cols, 1, dy.cols}, {x.data, x.cols, 1, x.cols}, x.rows, nullptr,
                 dweight.data);
 }

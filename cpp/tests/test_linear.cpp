@@ -107,6 +107,31 @@ TEST_P(LinearTest, SlicesOfTheDepth) {
     }
 }
 
+/// y is cut into blocks of rows and columns, and where these are few its depth into tasks too.
+TEST_P(LinearTest, BlocksOfDotProducts) {
+    for (const index_t depth : {640, 641, 1500}) {
+        check_layer<float>(6, depth, 13, Edge::back);
+        check_layer<double>(7, depth, 16, Edge::front);
+    }
+    check_layer<float>(121, 700, 46, Edge::back);
+    check_layer<float>(3, 700, 400, Edge::back);
+    check_layer<double>(250, 9, 10, Edge::back);
+}
+
+/// A row's result does not depend on the other rows.
+TEST_P(LinearTest, BatchesHaveTheBitsOfSingleRows) {
+    constexpr index_t n = 130, in = 1300, out = 21;
+    Random random("rows");
+    const RandomArray<float> x(random, n * in), weight(random, out * in), bias(random, out);
+    const Guarded<float> all(n * out), one(out);
+    linear<float>({x.data(), n, in}, {weight.data(), out, in}, bias.data(), {all.data(), n, out});
+    for (index_t row = 0; row < n; ++row) {
+        linear<float>({x.data() + row * in, 1, in}, {weight.data(), out, in}, bias.data(),
+                      {one.data(), 1, out});
+        for (index_t col = 0; col < out; ++col) ASSERT_EQ(one[col], all[row * out + col]);
+    }
+}
+
 /// Few rows take a way of their own: rows of weights that a vector divides, or not, and more
 /// columns than one task has.
 TEST_P(LinearTest, FewRows) {

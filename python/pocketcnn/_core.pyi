@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -67,6 +68,8 @@ def conv_block_backward(
     conv: tuple[_Pair, _Sides, _Pair, int],
     pool: tuple[_Pair, _Pair, _Sides, bool] | None,
     input_grad: bool,
+    dx_before_relu: bool,
+    dy_before_relu: bool,
 ) -> tuple[NDArray[_T] | None, NDArray[_T], NDArray[_T]]: ...
 def im2col(
     x: NDArray[_T], kernel_size: _Pair, stride: _Pair, padding: _Sides, dilation: _Pair
@@ -116,9 +119,9 @@ def pool2d_output_shape(
     ceil_mode: bool,
 ) -> _Sides: ...
 def linear(x: NDArray[_T], weight: NDArray[_T], bias: NDArray[_T] | None) -> NDArray[_T]: ...
-def linear_input_grad(grad: NDArray[_T], weight: NDArray[_T]) -> NDArray[_T]: ...
-def linear_weight_grad(grad: NDArray[_T], x: NDArray[_T]) -> NDArray[_T]: ...
-def linear_bias_grad(grad: NDArray[_T]) -> NDArray[_T]: ...
+def linear_backward(
+    grad: NDArray[_T], x: NDArray[_T], weight: NDArray[_T], input_grad: bool
+) -> tuple[NDArray[_T] | None, NDArray[_T], NDArray[_T]]: ...
 def relu(x: NDArray[_T]) -> NDArray[_T]: ...
 def relu_backward(grad: NDArray[_T], out: NDArray[_T]) -> NDArray[_T]: ...
 def sigmoid(x: NDArray[_T]) -> NDArray[_T]: ...
@@ -163,36 +166,35 @@ def local_response_norm_backward(
 ) -> NDArray[_T]: ...
 def add(a: NDArray[_T], b: NDArray[_T], rectify: bool) -> NDArray[_T]: ...
 def sgd_update(
-    param: NDArray[_T],
-    grad: NDArray[_T],
-    velocity: NDArray[_T] | None,
+    params: Sequence[NDArray[_T]],
+    grads: Sequence[NDArray[_T]],
+    states: Sequence[Sequence[NDArray[_T]]],
     lr: float,
     momentum: float,
     weight_decay: float,
     nesterov: bool,
 ) -> None: ...
 def adagrad_update(
-    param: NDArray[_T],
-    grad: NDArray[_T],
-    square_sum: NDArray[_T],
+    params: Sequence[NDArray[_T]],
+    grads: Sequence[NDArray[_T]],
+    states: Sequence[Sequence[NDArray[_T]]],
     lr: float,
     eps: float,
     weight_decay: float,
 ) -> None: ...
 def rmsprop_update(
-    param: NDArray[_T],
-    grad: NDArray[_T],
-    square_average: NDArray[_T],
+    params: Sequence[NDArray[_T]],
+    grads: Sequence[NDArray[_T]],
+    states: Sequence[Sequence[NDArray[_T]]],
     lr: float,
     alpha: float,
     eps: float,
     weight_decay: float,
 ) -> None: ...
 def adam_update(
-    param: NDArray[_T],
-    grad: NDArray[_T],
-    m: NDArray[_T],
-    v: NDArray[_T],
+    params: Sequence[NDArray[_T]],
+    grads: Sequence[NDArray[_T]],
+    states: Sequence[Sequence[NDArray[_T]]],
     lr: float,
     beta1: float,
     beta2: float,

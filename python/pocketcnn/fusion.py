@@ -10,6 +10,7 @@ anew at every call, and their gradients; used alone they are what they always we
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 from pocketcnn.functional import relu_backward
@@ -52,6 +53,14 @@ class FusedConv:
         self._conv = conv
         self._geometry = _geometries(conv, pool, input_shape)
         self._saved: tuple[Array, Array, Array | None] | None = None
+        self._dx_before_relu = self._dy_before_relu = False
+
+    def follow(self, block: FusedConv) -> None:
+        """Do in `backward` the part of the ReLU of the block before this one.
+
+        It then costs no pass over memory: dx is still in cache, and so is x, its ReLU's result.
+        """
+        self._dx_before_relu = block._dy_before_relu = True
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute the block's output for x (N, C, H, W)."""
@@ -68,7 +77,15 @@ class FusedConv:
         conv = self._conv
         conv.forget_grads()
         dx, dweight, dbias = conv_block_backward(
-            grad, y, argmax, x, conv.params["weight"], *self._geometry, conv.needs_input_grad
+            grad,
+            y,
+            argmax,
+            x,
+            conv.params["weight"],
+            *self._geometry,
+            conv.needs_input_grad,
+            dx_before_relu=self._dx_before_relu,
+            dy_before_relu=self._dy_before_relu,
         )
         conv.store_grads(dweight, dbias)
         return dx
@@ -222,6 +239,9 @@ def fuse(
             notes[name] = f"fused with {names[at]}"
         notes.update(made.notes)
         at += made.length
+    for before, stage in pairwise(stages):
+        if isinstance(before, FusedConv) and isinstance(stage, FusedConv):
+            stage.follow(before)
     return tuple(stages), notes
 
 

@@ -1,7 +1,7 @@
 """Optimisers: small classes that change parameter arrays in place.
 
-The arithmetic of a step is one native call an array (`functional.*_update`); what is here is
-the hyper-parameters, the state of each parameter, and their way in and out of a checkpoint.
+The arithmetic of a step is one native call (`functional.*_update`); what is here is the
+hyper-parameters, the state of each parameter, and their way in and out of a checkpoint.
 The definitions are PyTorch's; where they differ from the paper, the class says so.
 """
 
@@ -68,18 +68,20 @@ class Optimizer(ABC):
             odd = sorted(set(params) ^ set(grads))
             raise ValueError(f"params and grads must have the same keys; only one has {odd}")
         self.steps += 1
+        slots = [self._arrays_of(slot, params) for slot in self.slots]
+        self._update(list(params.values()), [grads[name] for name in params], slots)
+
+    def _arrays_of(self, slot: str, params: Mapping[str, Array]) -> list[Array]:
+        """The state arrays of one slot in the order of `params`, made where they are missing."""
+        arrays = self.state.setdefault(slot, {})
         for name, param in params.items():
-            slots = []
-            for slot in self.slots:
-                arrays = self.state.setdefault(slot, {})
-                if name not in arrays:
-                    arrays[name] = np.zeros_like(param, order="C")
-                slots.append(arrays[name])
-            self._update_one(param, grads[name], slots)
+            if name not in arrays:
+                arrays[name] = np.zeros_like(param, order="C")
+        return [arrays[name] for name in params]
 
     @abstractmethod
-    def _update_one(self, param: Array, grad: Array, slots: list[Array]) -> None:
-        """Change `param` and its `slots` (in the order of `self.slots`) in place."""
+    def _update(self, params: list[Array], grads: list[Array], slots: list[list[Array]]) -> None:
+        """Change `params` and their `slots` (in the order of `self.slots`) in place."""
 
     def state_dict(self) -> dict[str, object]:
         """Return everything a later run needs to continue to the same bits.
@@ -171,10 +173,10 @@ class SGD(Optimizer):
         """The velocity, unless the momentum is zero."""
         return ("velocity",) if self.momentum else ()
 
-    def _update_one(self, param: Array, grad: Array, slots: list[Array]) -> None:
+    def _update(self, params: list[Array], grads: list[Array], slots: list[list[Array]]) -> None:
         F.sgd_update(
-            param,
-            grad,
+            params,
+            grads,
             slots[0] if self.momentum else None,
             lr=self.lr,
             momentum=self.momentum,
@@ -209,9 +211,9 @@ class AdaGrad(Optimizer):
         """The sum of the squared gradients."""
         return ("square_sum",)
 
-    def _update_one(self, param: Array, grad: Array, slots: list[Array]) -> None:
+    def _update(self, params: list[Array], grads: list[Array], slots: list[list[Array]]) -> None:
         F.adagrad_update(
-            param, grad, slots[0], lr=self.lr, eps=self.eps, weight_decay=self.weight_decay
+            params, grads, slots[0], lr=self.lr, eps=self.eps, weight_decay=self.weight_decay
         )
 
 
@@ -252,10 +254,10 @@ class RMSprop(Optimizer):
         """The moving average of the squared gradients."""
         return ("square_average",)
 
-    def _update_one(self, param: Array, grad: Array, slots: list[Array]) -> None:
+    def _update(self, params: list[Array], grads: list[Array], slots: list[list[Array]]) -> None:
         F.rmsprop_update(
-            param,
-            grad,
+            params,
+            grads,
             slots[0],
             lr=self.lr,
             alpha=self.alpha,
@@ -305,10 +307,10 @@ class Adam(Optimizer):
         """The moving averages of the gradients and of their squares."""
         return ("m", "v")
 
-    def _update_one(self, param: Array, grad: Array, slots: list[Array]) -> None:
+    def _update(self, params: list[Array], grads: list[Array], slots: list[list[Array]]) -> None:
         F.adam_update(
-            param,
-            grad,
+            params,
+            grads,
             slots[0],
             slots[1],
             lr=self.lr,

@@ -16,6 +16,11 @@ namespace pocketcnn {
 struct ConvBlock {
     Conv2d conv;
     std::optional<Pool2d> pool;
+    /// Whether x came out of a ReLU and dx is to be the gradient of what went in, and whether dy is
+    /// already the gradient of what went into this block's ReLU. Between two blocks either both
+    /// hold or neither: the second does the ReLU's part while dx is in cache.
+    bool dx_before_relu = false;
+    bool dy_before_relu = false;
 };
 
 /// Throws std::invalid_argument where the sizes do not fit.
@@ -29,8 +34,8 @@ struct KnownNorm {
 };
 
 /// y = max_pool2d(relu(conv2d(x) + bias)); bias may be null. argmax is null without pooling, else
-/// as in max_pool2d. Overwrites both. Where `norm` is given, it takes the place of the ReLU, which
-/// it may include.
+/// as in max_pool2d of what comes before the ReLU. Overwrites both. Where `norm` is given, it takes
+/// the place of the ReLU, which it may include.
 template <typename T>
 void conv_block(ImageView<const T> x, const T* weight, const T* bias, const ConvBlock& block,
                 ImageView<T> y, index_t* argmax, const KnownNorm<T>* norm = nullptr);

@@ -92,6 +92,15 @@ inline constexpr index_t kIndirectRowsMultiple = 24;
 /// The widest right panel, in vectors.
 inline constexpr index_t kIndirectVectors = 3;
 
+/// Rows of x and of w, `depth` elements each, whose dot products form a block of y.
+struct DotBlock {
+    index_t rows, cols, depth;
+    index_t x_stride, w_stride, y_stride;
+};
+
+/// Columns that the row of a patch has in sums of sparse_grad.
+inline constexpr index_t kPatchCols = 8;
+
 struct SgdStep {
     double lr, momentum, weight_decay;
     bool nesterov;
@@ -166,6 +175,11 @@ struct Kernels {
     void (*correlate_grad)(index_t rows, index_t pixels, index_t taps, const T* dy,
                            index_t dy_stride, const index_t* offsets, const T* source, T* sums);
 
+    /// sums[r][j] += sum over i < count of values[i] * source[places[i] + offsets[r] + j] for
+    /// r < rows and j < kPatchCols.
+    void (*sparse_grad)(index_t count, const T* values, const index_t* places, index_t rows,
+                        const index_t* offsets, const T* source, T* sums);
+
     /// to[i] = the sum of the lanes of sums[i], i < size.
     void (*fold_lanes)(index_t size, const T* sums, T* to);
 
@@ -188,10 +202,8 @@ struct Kernels {
     void (*relu)(index_t size, const T* x, T* y);
     void (*relu_grad)(index_t size, const T* dy, const T* y, T* dx);
 
-    /// y[r * y_stride + c] = bias[c] + the dot product of row r of x with row c of w, both rows
-    /// `depth` long; bias may be null.
-    void (*few_rows_dots)(index_t rows, index_t cols, index_t depth, const T* x, const T* w,
-                          const T* bias, T* y, index_t y_stride);
+    /// y[r][c] += the dot product of row r of x with row c of w.
+    void (*dots)(const DotBlock& block, const T* x, const T* w, T* y);
     /// y[r * stride + c] = sum over k of x[r * depth + k] * w[k * stride + c], c < cols.
     void (*few_rows_sums)(index_t rows, index_t cols, index_t depth, const T* x, const T* w,
                           index_t stride, T* y);

@@ -34,6 +34,9 @@ inline constexpr int kVectorRegisters = POCKETCNN_VECTOR_REGISTERS;
 #include "kernels/packing.inl"
 #include "kernels/pool.inl"
 #include "kernels/pool_grad.inl"
+// dots.inl and sparse_grad.inl use the narrow vectors of pool.inl.
+#include "kernels/dots.inl"
+#include "kernels/sparse_grad.inl"
 #include "kernels/winograd.inl"
 
 template <typename T>
@@ -54,6 +57,7 @@ constexpr Kernels<T> kKernels = {
     .lanes = kLanes<T>,
     .correlate = correlate<T>,
     .correlate_grad = correlate_grad<T>,
+    .sparse_grad = sparse_grad<T>,
     .fold_lanes = fold_lanes<T>,
     .pad_rows = pad_rows<T>,
     .copy_rows = copy_rows<T>,
@@ -62,7 +66,7 @@ constexpr Kernels<T> kKernels = {
     .sum = sum<T>,
     .relu = relu<T>,
     .relu_grad = relu_grad<T>,
-    .few_rows_dots = few_rows_dots<T>,
+    .dots = dots<T>,
     .few_rows_sums = few_rows_sums<T>,
     .sigmoid = sigmoid<T>,
     .sigmoid_grad = sigmoid_grad<T>,

@@ -90,8 +90,18 @@ def conv_block_backward(
     conv: ConvGeometry,
     pool: PoolGeometry | None,
     input_grad: bool,
+    *,
+    dx_before_relu: bool = False,
+    dy_before_relu: bool = False,
 ) -> tuple[Array | None, Array, Array]:
     """Gradients of :func:`conv_block` from what it took and returned.
+
+    Parameters
+    ----------
+    dx_before_relu : bool
+        x came out of a ReLU, and dx is to be the gradient of what went in.
+    dy_before_relu : bool
+        `grad` is already the gradient of what went into the block's own ReLU.
 
     Returns
     -------
@@ -100,7 +110,9 @@ def conv_block_backward(
     """
     dtype = y.dtype
     grad, x = contiguous(grad, dtype), contiguous(x, dtype)
-    return _core.conv_block_backward(grad, y, argmax, x, weight, conv, pool, input_grad)
+    return _core.conv_block_backward(
+        grad, y, argmax, x, weight, conv, pool, input_grad, dx_before_relu, dy_before_relu
+    )
 
 
 def add(a: Array, b: Array, *, rectify: bool = False) -> Array:

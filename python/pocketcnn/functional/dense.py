@@ -76,9 +76,9 @@ def linear_backward(
     _check_features(x, weight)
     require_shape("grad", grad, (x.shape[0], weight.shape[0]))
     compute, result = compute_dtypes(grad, x, weight)
-    grad, x = contiguous(grad, compute), contiguous(x, compute)
-    dx = None
-    if input_grad:
-        dx = restore(_core.linear_input_grad(grad, contiguous(weight, compute)), result)
-    dweight, dbias = _core.linear_weight_grad(grad, x), _core.linear_bias_grad(grad)
+    dx, dweight, dbias = _core.linear_backward(
+        contiguous(grad, compute), contiguous(x, compute), contiguous(weight, compute), input_grad
+    )
+    if dx is not None:
+        dx = restore(dx, result)
     return dx, restore(dweight, result), restore(dbias, result)

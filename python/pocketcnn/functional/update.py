@@ -1,9 +1,13 @@
-"""One step of each optimiser, in place."""
+"""One step of each optimiser, in place.
+
+Wherever one of these functions takes an array it takes a list of them too: the arrays of many
+parameters, each at the same place of every list, which are updated in one native call.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -14,36 +18,57 @@ from pocketcnn.arguments import (
     number,
 )
 
+Arrays: TypeAlias = Array | Sequence[Array]
+
 
 def _update(
     function: Callable[..., None],
-    arrays: dict[str, Array | None],
+    arrays: dict[str, Arrays],
     settings: dict[str, float],
     *options: Any,
 ) -> None:
-    """Check that the arrays can be updated in place together, then do it."""
-    param = arrays["param"]
-    for name, a in arrays.items():
-        if a is None:
-            continue
-        if not isinstance(a, np.ndarray) or a.dtype not in (np.float32, np.float64):
-            raise TypeError(f"{name} must be an array of float32 or float64")
-        if not isinstance(param, np.ndarray) or a.dtype != param.dtype:
-            raise TypeError(f"{name} has dtype {a.dtype}, but param another")
-        if a.shape != param.shape:
-            raise ValueError(f"{name} has shape {a.shape}, but param has {param.shape}")
-        if not a.flags.c_contiguous or not a.flags.aligned:
-            raise ValueError(f"{name} must be C-contiguous to be updated in place")
-        if not a.flags.writeable and name != "grad":
-            raise ValueError(f"{name} is read-only, but is updated in place")
+    """Update arrays in place together; they are param, grad, and what is kept of a parameter."""
     numbers = [number(name, value, -np.inf, np.inf) for name, value in settings.items()]
-    function(*arrays.values(), *numbers, *options)
+    many = isinstance(arrays["param"], (list, tuple))
+    lists = {name: list(a) if many else [cast(Array, a)] for name, a in arrays.items()}
+    params, grads, *states = lists.values()
+    try:
+        # Refuses, before it changes anything, what it cannot update.
+        function(params, grads, states, *numbers, *options)
+    except (TypeError, ValueError):
+        _check_lists(lists)
+        # What is left are parameters of different dtypes.
+        for param, grad, *state in zip(params, grads, *states, strict=True):
+            function([param], [grad], [[a] for a in state], *numbers, *options)
+
+
+def _check_lists(lists: dict[str, list[Array]]) -> None:
+    """Raise the error that says which array cannot be updated in place, and why."""
+    for name, arrays in lists.items():
+        for a in arrays:
+            if not isinstance(a, np.ndarray) or a.dtype not in (np.float32, np.float64):
+                raise TypeError(f"{name} must be an array of float32 or float64")
+        if len(arrays) != len(lists["param"]):
+            raise ValueError(f"{name} has {len(arrays)} arrays, but param {len(lists['param'])}")
+        for a, param in zip(arrays, lists["param"], strict=True):
+            _check_alike(name, a, param)
+
+
+def _check_alike(name: str, a: Array, param: Array) -> None:
+    if a.dtype != param.dtype:
+        raise TypeError(f"{name} has dtype {a.dtype}, but param another")
+    if a.shape != param.shape:
+        raise ValueError(f"{name} has shape {a.shape}, but param has {param.shape}")
+    if not a.flags.c_contiguous or not a.flags.aligned:
+        raise ValueError(f"{name} must be C-contiguous to be updated in place")
+    if not a.flags.writeable and name != "grad":
+        raise ValueError(f"{name} is read-only, but is updated in place")
 
 
 def sgd_update(
-    param: Array,
-    grad: Array,
-    velocity: Array | None,
+    param: Arrays,
+    grad: Arrays,
+    velocity: Arrays | None,
     *,
     lr: float,
     momentum: float,
@@ -59,26 +84,28 @@ def sgd_update(
     settings = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
     if velocity is None and momentum:
         raise ValueError(f"velocity is None, but momentum is {momentum!r}")
-    arrays = {"param": param, "grad": grad, "velocity": velocity}
+    arrays = {"param": param, "grad": grad}
+    if velocity is not None:
+        arrays["velocity"] = velocity
     _update(_core.sgd_update, arrays, settings, bool(nesterov))
 
 
 def adagrad_update(
-    param: Array, grad: Array, square_sum: Array, *, lr: float, eps: float, weight_decay: float
+    param: Arrays, grad: Arrays, square_sum: Arrays, *, lr: float, eps: float, weight_decay: float
 ) -> None:
     """One step of AdaGrad (Duchi et al., 2011), in place; see :func:`sgd_update` for g.
 
     ``square_sum += g ** 2; param -= lr * g / (sqrt(square_sum) + eps)``.
     """
-    arrays: dict[str, Array | None] = {"param": param, "grad": grad, "square_sum": square_sum}
+    arrays = {"param": param, "grad": grad, "square_sum": square_sum}
     settings = {"lr": lr, "eps": eps, "weight_decay": weight_decay}
     _update(_core.adagrad_update, arrays, settings)
 
 
 def rmsprop_update(
-    param: Array,
-    grad: Array,
-    square_average: Array,
+    param: Arrays,
+    grad: Arrays,
+    square_average: Arrays,
     *,
     lr: float,
     alpha: float,
@@ -90,20 +117,16 @@ def rmsprop_update(
     ``square_average = alpha * square_average + (1 - alpha) * g ** 2`` and
     ``param -= lr * g / (sqrt(square_average) + eps)``.
     """
-    arrays: dict[str, Array | None] = {
-        "param": param,
-        "grad": grad,
-        "square_average": square_average,
-    }
+    arrays = {"param": param, "grad": grad, "square_average": square_average}
     settings = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay}
     _update(_core.rmsprop_update, arrays, settings)
 
 
 def adam_update(
-    param: Array,
-    grad: Array,
-    m: Array,
-    v: Array,
+    param: Arrays,
+    grad: Arrays,
+    m: Arrays,
+    v: Arrays,
     *,
     lr: float,
     beta1: float,
@@ -118,6 +141,6 @@ def adam_update(
     With decoupled weight decay it is AdamW (Loshchilov and Hutter, 2019): param shrinks by
     ``lr * weight_decay`` of itself, and g = grad; else see :func:`sgd_update` for g.
     """
-    arrays: dict[str, Array | None] = {"param": param, "grad": grad, "m": m, "v": v}
+    arrays = {"param": param, "grad": grad, "m": m, "v": v}
     settings = {"lr": lr, "beta1": beta1, "beta2": beta2, "eps": eps, "weight_decay": weight_decay}
     _update(_core.adam_update, arrays, settings, bool(decoupled), integer("step", step, 1))

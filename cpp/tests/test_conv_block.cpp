@@ -1,0 +1,185 @@
+// Convolution, pooling and ReLU as one operation against the naive steps: batches that are cut
+// into slices and batches that are not, gradients of all results and of the pooled ones alone.
+#include <pocketcnn/conv_block.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "compare.h"
+#include "isa_test.h"
+#include "random.h"
+#include "thread_test.h"
+
+namespace pocketcnn::tests {
+namespace {
+
+struct BlockCase {
+    std::string name;
+    Shape4 x;
+    ConvBlock block;
+
+    Shape4 maps() const { return reference::conv2d_shape(x, block.conv); }
+    Shape4 y() const { return block.pool ? reference::pool2d_shape(maps(), *block.pool) : maps(); }
+    index_t weights() const {
+        return block.conv.filters * (x.c / block.conv.groups) * block.conv.window.taps();
+    }
+};
+
+constexpr Window2d kPool2 = {.kernel_h = 2, .kernel_w = 2, .stride_h = 2, .stride_w = 2};
+constexpr Window2d kPool3 = {.kernel_h = 3, .kernel_w = 3, .stride_h = 2, .stride_w = 2};
+constexpr Window2d kConv3 = {
+    .kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1};
+constexpr Window2d kConv5 = {.kernel_h = 5, .kernel_w = 5};
+constexpr Window2d kUneven = {.kernel_h = 2,
+                              .kernel_w = 8,
+                              .stride_h = 2,
+                              .pad_top = 1,
+                              .pad_left = 3,
+                              .pad_right = 2,
+                              .dilation_h = 3};
+
+const BlockCase kBlockCases[] = {
+    {"book", {20, 1, 28, 28}, {{kConv5, 7}, Pool2d{kPool2}}},
+    {"few_images", {3, 1, 14, 15}, {{kConv5, 4}, Pool2d{kPool2}}},
+    {"several_channels", {9, 3, 12, 11}, {{kConv5, 6}, Pool2d{kPool2}}},
+    {"padded", {17, 2, 10, 9}, {{kConv3, 5}, Pool2d{kPool2, true}}},
+    {"overlapping_windows", {8, 2, 13, 12}, {{kConv5, 3}, Pool2d{kPool3}}},
+    {"uneven_window", {9, 2, 21, 24}, {{kUneven, 3}, Pool2d{kPool2}}},
+    {"window_too_wide", {9, 1, 9, 24}, {{{.kernel_h = 2, .kernel_w = 9}, 3}, Pool2d{kPool2}}},
+    {"groups", {9, 4, 12, 12}, {{kConv5, 6, 2}, Pool2d{kPool2}}},
+    {"large_pool",
+     {8, 1, 17, 17},
+     {{kConv3, 3}, Pool2d{{.kernel_h = 4, .kernel_w = 4, .stride_h = 4, .stride_w = 4}}}},
+    {"no_pooling", {11, 2, 9, 10}, {{kConv3, 5}, {}}},
+    {"matrix_product", {10, 16, 9, 8}, {{kConv3, 18, 1, ConvAlgorithm::im2col}, Pool2d{kPool2}}},
+    {"one_image", {1, 1, 8, 8}, {{kConv3, 2}, Pool2d{kPool2}}},
+    {"empty_batch", {0, 1, 8, 8}, {{kConv3, 2}, Pool2d{kPool2}}},
+};
+
+/// The operands of one case and what the library makes of them.
+template <typename T>
+struct Result {
+    explicit Result(const BlockCase& c)
+        : random(c.name),
+          x(random, c.x.size()),
+          weight(random, c.weights()),
+          bias(random, c.block.conv.filters),
+          dy(random, c.y().size()),
+          y(c.y().size()),
+          argmax(c.block.pool ? c.y().size() : 0),
+          dx(c.x.size()),
+          dweight(c.weights()),
+          dbias(c.block.conv.filters) {
+        conv_block<T>({x.data(), c.x}, weight.data(), bias.data(), c.block, {y.data(), c.y()},
+                      c.block.pool ? argmax.data() : nullptr);
+        conv_block_grad<T>({dy.data(), c.y()}, y.data(), argmax.data(), {x.data(), c.x},
+                           weight.data(), c.block, {dx.data(), dweight.data(), dbias.data()});
+    }
+
+    Random random;
+    RandomArray<T> x, weight, bias, dy;
+    Guarded<T> y;
+    Guarded<index_t> argmax;
+    Guarded<T> dx, dweight, dbias;
+};
+
+/// Every pooled value is the largest of its window, and stands where argmax says.
+template <typename T>
+void check_pooled(const BlockCase& c, const Sums& maps, const Result<T>& result) {
+    std::vector<Sum> largest(c.y().size());
+    std::vector<double> allowed(c.y().size(), 0);
+    std::vector<bool> seen(c.y().size(), false);
+    reference::for_pooled(c.maps(), *c.block.pool, [&](index_t i, index_t place, index_t k) {
+        if (!seen[k] || maps[i].value > largest[k].value) largest[k] = maps[i];
+        allowed[k] = std::max(allowed[k], tolerance<T>(maps[i]));
+        seen[k] = true;
+        if (result.argmax[k] == place && result.y[k] > 0) {
+            EXPECT_NEAR(result.y[k], maps[i].value, tolerance<T>(maps[i]));
+        }
+    });
+    for (index_t k = 0; k < c.y().size(); ++k) {
+        ASSERT_NEAR(result.y[k], std::max(0.0, largest[k].value), allowed[k]) << "element " << k;
+    }
+}
+
+/// dy on its way to the results of the convolution.
+template <typename T>
+std::vector<T> gradient_of_maps(const BlockCase& c, const Result<T>& result) {
+    std::vector<T> dmaps(c.maps().size(), T{0});
+    for (index_t k = 0; k < c.y().size(); ++k) {
+        const index_t plane = k / c.y().plane();
+        const index_t i = c.block.pool ? plane * c.maps().plane() + result.argmax[k] : k;
+        if (result.y[k] > 0) dmaps[i] += result.dy[k];
+    }
+    return dmaps;
+}
+
+template <typename T>
+void check(const BlockCase& c) {
+    SCOPED_TRACE(sizeof(T) == sizeof(float) ? "float" : "double");
+    ASSERT_EQ(conv_block_output_shape(c.x, c.block), c.y());
+    const Result<T> result(c);
+    Sums maps = reference::conv2d(result.x.data(), c.x, result.weight.data(), result.bias.data(),
+                                  c.block.conv);
+    if (c.block.pool) {
+        check_pooled(c, maps, result);
+    } else {
+        for (Sum& sum : maps) sum.value = std::max(0.0, sum.value);
+        expect_sums(result.y, maps);
+    }
+    EXPECT_TRUE(result.y.margins_intact() && result.argmax.margins_intact());
+
+    const std::vector<T> dmaps = gradient_of_maps(c, result);
+    expect_sums(result.dweight,
+                reference::conv2d_weight_grad(dmaps.data(), result.x.data(), c.x, c.block.conv));
+    expect_sums(result.dbias, reference::conv2d_bias_grad(dmaps.data(), c.maps()));
+    expect_sums(result.dx, reference::conv2d_input_grad(dmaps.data(), result.weight.data(),
+                                                        c.block.conv, c.x));
+}
+
+class ConvBlockTest : public IsaCaseTest<BlockCase> {};
+POCKETCNN_FOR_EVERY_ISA_AND_CASE(ConvBlockTest, BlockCase, kBlockCases);
+
+TEST_P(ConvBlockTest, ForwardAndGradients) {
+    check<float>(test_case());
+    check<double>(test_case());
+}
+
+class ConvBlockThreadsTest : public ThreadTest {};
+
+TEST_F(ConvBlockThreadsTest, SameBitsForAnyTeam) {
+    const BlockCase c = {"threads", {40, 1, 28, 28}, {{kConv5, 7}, Pool2d{kPool2}}};
+    set_num_threads(1);
+    const Result<float> alone(c);
+    for (const int threads : {2, 3, 8}) {
+        set_num_threads(threads);
+        const Result<float> team(c);
+        EXPECT_TRUE(same_bits(team.y.copy(), alone.y.copy()));
+        EXPECT_TRUE(same_bits(team.dx.copy(), alone.dx.copy()));
+        EXPECT_TRUE(same_bits(team.dweight.copy(), alone.dweight.copy()));
+        EXPECT_TRUE(same_bits(team.dbias.copy(), alone.dbias.copy()));
+    }
+}
+
+TEST(ConvBlock, RefusesWhatDoesNotFit) {
+    const BlockCase c = {"refused", {2, 1, 28, 28}, {{kConv5, 3}, Pool2d{kPool2}}};
+    Result<float> result(c);
+    Shape4 wrong = c.y();
+    ++wrong.h;
+    EXPECT_THROW(conv_block<float>({result.x.data(), c.x}, result.weight.data(), nullptr, c.block,
+                                   {result.y.data(), wrong}, result.argmax.data()),
+                 std::invalid_argument);
+    for (const index_t place : {index_t{-1}, c.maps().plane()}) {
+        result.argmax[0] = place;
+        EXPECT_THROW(
+            conv_block_grad<float>({result.dy.data(), c.y()}, result.y.data(), result.argmax.data(),
+                                   {result.x.data(), c.x}, result.weight.data(), c.block,
+                                   {nullptr, result.dweight.data(), result.dbias.data()}),
+            std::invalid_argument);
+    }
+}
+
+}  // namespace
+}  // namespace pocketcnn::tests
