@@ -36,9 +36,9 @@ index_t slice_channels(const Problem& problem) {
 /// How the forward pass is cut: pixels into blocks, and where these are few the filters too.
 struct ForwardCut {
     ForwardCut(const Problem& problem, const Panels& panels) {
-        constexpr index_t fewest = 48, most = 256;
+        constexpr index_t fewest = 48, most = 256, enough_blocks = 8;
         const index_t share = slice_channels(problem) * slab_share(problem.window);
-        const index_t enough = ceil_div(problem.pixels(), ceil_div(kEnoughTasks, problem.groups));
+        const index_t enough = ceil_div(problem.pixels(), ceil_div(enough_blocks, problem.groups));
         const index_t wanted = std::max(fewest, std::min({most, kSlabSize / share, enough}));
         pixel_blocks = ceil_div(problem.pixels(), wanted);
         pixels = pixel_blocks > 0 ? round_up(ceil_div(problem.pixels(), pixel_blocks),
@@ -46,7 +46,7 @@ struct ForwardCut {
                                   : 0;
         pixel_blocks = pixels > 0 ? ceil_div(problem.pixels(), pixels) : 0;
         const index_t parts =
-            ceil_div(kEnoughTasks, std::max<index_t>(1, pixel_blocks * problem.groups));
+            ceil_div(enough_blocks, std::max<index_t>(1, pixel_blocks * problem.groups));
         panels_per_task = ceil_div(panels.count(), std::min(parts, panels.count()));
         panel_blocks = ceil_div(panels.count(), panels_per_task);
     }
