@@ -174,6 +174,37 @@ def test_fused_normalisation_follows_parameters_that_change_in_place() -> None:
     assert "fused with conv" in net.summary()
 
 
+@pytest.mark.parametrize("n", [3, 17])
+def test_blocks_behind_blocks_give_the_gradients_of_the_layers(n: int) -> None:
+    layers: dict[str, Layer] = {
+        "conv1": pc.Conv2d(2, 6, 3, padding=1),
+        "relu1": pc.ReLU(),
+        "conv2": pc.Conv2d(6, 7, 3),
+        "relu2": pc.ReLU(),
+        "pool2": pc.MaxPool2d(2),
+        "conv3": pc.Conv2d(7, 3, 3),
+        "relu3": pc.ReLU(),
+    }
+    net = pc.ConvNet([*layers.items(), ("flat", pc.Flatten())], (2, 12, 12), dtype=np.float64)
+    rng = np.random.default_rng(n)
+    x = rng.standard_normal((n, 2, 12, 12))
+    grad = rng.standard_normal((n, *net.output_shape))
+    net.forward(x, True)
+    net.backward(grad)
+    fused = {name: array.copy() for name, array in net.grads.items()}
+
+    flowing: Any = x
+    for layer in net.layers.values():
+        flowing = layer.forward(flowing, True)
+    flowing = grad
+    for layer in reversed(net.layers.values()):
+        flowing = layer.backward(flowing)
+    for name, array in net.grads.items():
+        # Sums of at most n * 144 products, all layers' together, of numbers around 1.
+        np.testing.assert_allclose(fused[name], array, rtol=0, atol=1e-12 * n * 144, err_msg=name)
+        assert np.abs(array).max() > 1e-3
+
+
 def test_bits_do_not_depend_on_threads() -> None:
     x = np.random.default_rng(0).standard_normal((40, 1, 28, 28), dtype=np.float32)
     t = np.arange(40) % 10

@@ -175,6 +175,31 @@ def test_read_only_arrays_are_refused_where_written(name: str) -> None:
             _native(name)(**arguments, **GOOD[name][1])
 
 
+@pytest.mark.parametrize("second", [np.float32, np.float64])
+@pytest.mark.parametrize("name", GOOD)
+def test_lists_are_updated_as_their_arrays_one_by_one(name: str, second: npt.DTypeLike) -> None:
+    sets = [_arguments(name), {k: a.astype(second) for k, a in _arguments(name).items()}]
+    alone = [{k: a.copy() for k, a in arguments.items()} for arguments in sets]
+    for arguments in alone:
+        _native(name)(**arguments, **GOOD[name][1])
+    _native(name)(**{k: [arguments[k] for arguments in sets] for k in sets[0]}, **GOOD[name][1])
+    for together, wanted in zip(sets, alone, strict=True):
+        for key, array in together.items():
+            np.testing.assert_array_equal(array, wanted[key])
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_bad_array_in_a_list_leaves_all_as_they_are(name: str) -> None:
+    for which in _arguments(name):
+        good, bad = _arguments(name), _arguments(name)
+        bad[which] = bad[which][..., :-1].copy()
+        before = {k: a.copy() for k, a in good.items()}
+        with pytest.raises(ValueError, match=r"shape"):
+            _native(name)(**{k: [good[k], bad[k]] for k in good}, **GOOD[name][1])
+        for key, array in good.items():
+            np.testing.assert_array_equal(array, before[key])
+
+
 def test_momentum_needs_a_velocity() -> None:
     param, grad = np.ones(3, np.float32), np.ones(3, np.float32)
     with pytest.raises((ValueError, TypeError), match="velocity"):
