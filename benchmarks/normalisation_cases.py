@@ -48,7 +48,7 @@ def _batch_norm(shape: tuple[int, ...]) -> Callable[[Dtype], dict[str, Task]]:
 
 
 def _response_norm(shape: tuple[int, ...]) -> Callable[[Dtype], dict[str, Task]]:
-    settings = {"size": 5, "alpha": 5e-4, "beta": 0.75, "k": 2.0}
+    settings: dict[str, Any] = {"size": 5, "alpha": 5e-4, "beta": 0.75, "k": 2.0}
 
     def make(dtype: Dtype) -> dict[str, Task]:
         return _tasks(

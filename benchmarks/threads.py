@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 import pocketcnn as pc
+from benchmarks.case import Case, Task
 from benchmarks.contests import OURS, describe
-from benchmarks.layer_cases import Case, Task, convolution
+from benchmarks.layer_cases import convolution
 from benchmarks.machine import Machine
 from benchmarks.options import Options
 from benchmarks.peers import pocket, pytorch

@@ -7,7 +7,7 @@ network can be looked at without the memory that it needs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeVar
 
 from pocketcnn.chain import named_layers, output_shapes
@@ -86,8 +86,10 @@ def lenet5(
         How to subsample. ``activation="relu", pooling="max"`` is the network as one would
         build it now.
     """
-    act = _choice("activation", activation, {"sigmoid": Sigmoid, "tanh": Tanh, "relu": ReLU})
-    pool = _choice("pooling", pooling, {"average": AvgPool2d, "max": MaxPool2d})
+    activations: dict[str, Callable[[], Layer]] = {"sigmoid": Sigmoid, "tanh": Tanh, "relu": ReLU}
+    pools: dict[str, Callable[[int], Layer]] = {"average": AvgPool2d, "max": MaxPool2d}
+    act = _choice("activation", activation, activations)
+    pool = _choice("pooling", pooling, pools)
     border = 0 if tuple(input_shape[1:]) == (32, 32) else 2
     body: NamedLayers = [
         ("conv1", Conv2d(input_shape[0], 6, kernel_size=5, padding=border)),

@@ -74,10 +74,9 @@ def conv_block(
     """
     dtype, _ = compute_dtypes(x)
     if norm is not None:
-        gamma, beta, mean, variance, *rest = norm
-        float64 = np.dtype(np.float64)
-        mean, variance = contiguous(mean, float64), contiguous(variance, float64)
-        norm = (gamma, beta, mean, variance, *rest)
+        gamma, beta, mean, variance, eps, rectify = norm
+        mean, variance = (contiguous(a, np.dtype(np.float64)) for a in (mean, variance))
+        norm = gamma, beta, mean, variance, eps, rectify
     return _core.conv_block(contiguous(x, dtype), weight, bias, conv, pool, norm)
 
 

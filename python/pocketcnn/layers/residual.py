@@ -71,7 +71,7 @@ class Residual(Layer):
         return self._collect(lambda layer: layer.params)
 
     @property
-    def grads(self) -> dict[str, Array]:  # type: ignore[override]
+    def grads(self) -> dict[str, Array]:
         """What the last `backward` left in the layers inside, in a new dict."""
         return self._collect(lambda layer: layer.grads)
 
@@ -114,7 +114,7 @@ class Residual(Layer):
 
     def child_inputs(self, input_shape: Shape) -> dict[str, Shape]:
         """Shape of the input of each layer inside."""
-        inputs = {}
+        inputs: dict[str, Shape] = {}
         for name, branch in (("body", self.body), ("shortcut", self.shortcut)):
             shapes = [input_shape, *output_shapes(branch, input_shape).values()]
             inputs.update(zip((f"{name}.{key}" for key in branch), shapes, strict=False))
