@@ -23,12 +23,10 @@ struct Window2d {
     constexpr index_t out_w(index_t w) const {
         return (w + pad_left + pad_right - span_w()) / stride_w + 1;
     }
-    constexpr bool is_padded() const {
-        return pad_top != 0 || pad_bottom != 0 || pad_left != 0 || pad_right != 0;
-    }
     /// True where every output pixel is one input pixel: the window is a 1x1 copy.
     constexpr bool is_pointwise() const {
-        return taps() == 1 && stride_h == 1 && stride_w == 1 && !is_padded();
+        return taps() == 1 && stride_h == 1 && stride_w == 1 && pad_top == 0 && pad_bottom == 0 &&
+               pad_left == 0 && pad_right == 0;
     }
 };
 

@@ -41,9 +41,9 @@ struct ForwardCut {
         const index_t enough = ceil_div(problem.pixels(), ceil_div(enough_blocks, problem.groups));
         const index_t wanted = std::max(fewest, std::min({most, kSlabSize / share, enough}));
         pixel_blocks = ceil_div(problem.pixels(), wanted);
-        pixels = pixel_blocks > 0 ? round_up(ceil_div(problem.pixels(), pixel_blocks),
-                                             kIndirectRowsMultiple)
-                                  : 0;
+        pixels = pixel_blocks > 0
+                     ? round_up(ceil_div(problem.pixels(), pixel_blocks), kIndirectRowsMultiple)
+                     : 0;
         pixel_blocks = pixels > 0 ? ceil_div(problem.pixels(), pixels) : 0;
         const index_t parts =
             ceil_div(enough_blocks, std::max<index_t>(1, pixel_blocks * problem.groups));
@@ -211,7 +211,7 @@ void forward(const Problem& problem, const T* x, const T* weight, const T* bias,
              const OutputGrid& grid) {
     if (problem.window.is_pointwise()) {
         forward_pointwise(problem, x, weight, bias, y, grid);
-    } else if (problem.window.taps() == 1 && !problem.window.is_padded()) {
+    } else if (problem.window.taps() == 1 && !gemm::is_padded(problem.window)) {
         const Shape4 met = {problem.x.n, problem.x.c, problem.y.h, problem.y.w};
         forward_pointwise(Problem(met, {{}, problem.y.c, problem.groups}),
                           met_pixels(problem, x).data(), weight, bias, y, grid);

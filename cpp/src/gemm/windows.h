@@ -33,6 +33,10 @@ struct WindowedImages {
 /// its kernel would need more, most of it never read.
 inline constexpr double kLargestSlab = 1 << 20;
 
+inline bool is_padded(const Window2d& w) {
+    return w.pad_top != 0 || w.pad_bottom != 0 || w.pad_left != 0 || w.pad_right != 0;
+}
+
 /// Whether images without padding are copied too, or read where they are. Tiles whose rows are
 /// pixels would find the channels of an image on as many pages, and those of some sizes in the same
 /// sets of the cache; tiles whose rows are taps read each of their rows in order.
@@ -49,7 +53,7 @@ class Slab {
          SlabReading reading = SlabReading::copied)
         : kernels_(kernels),
           source_(source),
-          in_place_(reading == SlabReading::in_place_if_whole && !source.window.is_padded()),
+          in_place_(reading == SlabReading::in_place_if_whole && !is_padded(source.window)),
           pitch_(in_place_ ? source.window.stride_h
                            : std::min(source.window.stride_h, source.window.span_h())),
           step_(source.window.span_w() == 1 && !in_place_ ? 1 : source.window.stride_w) {}
