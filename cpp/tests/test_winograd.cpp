@@ -55,8 +55,8 @@ TEST_P(WinogradTest, GroupsAndDilations) {
     for (index_t dilation = 1; dilation <= 4; ++dilation) {
         for (index_t padding = 0; padding <= 5; ++padding) {
             const index_t other = 1 + (dilation + padding) % 3;
-            const Window2d window = {3,       2,           1, 1,        padding, padding / 2,
-                                     padding, padding + 1, dilation, other};
+            const Window2d window = {3,           2,       1,           1,        padding,
+                                     padding / 2, padding, padding + 1, dilation, other};
             const std::string name =
                 "dilation " + std::to_string(dilation) + ", padding " + std::to_string(padding);
             check_all({name, {2, 6, 11 + padding, 13}, {window, 9, 3}});
@@ -108,12 +108,11 @@ TEST_P(WinogradTest, BlocksAndStrips) {
 
 TEST_P(WinogradTest, SameBitsForAnyNumberOfThreads) {
     const int before = get_num_threads();
-    const ConvCase cases[] = {{"private", {4, 20, 29, 31}, {padded(3, 3, 1, 1), 40}},
-                              {"shared", {8, 300, 13, 13}, {padded(3, 3, 1, 1), 70}},
-                              {"strided", {3, 3, 79, 83}, {padded(11, 11, 4, 2), 24}},
-                              {"groups, dilated",
-                               {4, 40, 29, 31},
-                               {{3, 3, 1, 1, 1, 2, 3, 4, 3, 2}, 40, 2}}};
+    const ConvCase cases[] = {
+        {"private", {4, 20, 29, 31}, {padded(3, 3, 1, 1), 40}},
+        {"shared", {8, 300, 13, 13}, {padded(3, 3, 1, 1), 70}},
+        {"strided", {3, 3, 79, 83}, {padded(11, 11, 4, 2), 24}},
+        {"groups, dilated", {4, 40, 29, 31}, {{3, 3, 1, 1, 1, 2, 3, 4, 3, 2}, 40, 2}}};
     for (ConvCase c : cases) {
         SCOPED_TRACE(c.name);
         c.conv.algorithm = ConvAlgorithm::winograd;

@@ -41,9 +41,9 @@ struct ForwardCut {
         const index_t enough = ceil_div(problem.pixels(), ceil_div(enough_blocks, problem.groups));
         const index_t wanted = std::max(fewest, std::min({most, kSlabSize / share, enough}));
         pixel_blocks = ceil_div(problem.pixels(), wanted);
-        pixels = pixel_blocks > 0 ? round_up(ceil_div(problem.pixels(), pixel_blocks),
-                                             kIndirectRowsMultiple)
-                                  : 0;
+        pixels = pixel_blocks > 0
+                     ? round_up(ceil_div(problem.pixels(), pixel_blocks), kIndirectRowsMultiple)
+                     : 0;
         pixel_blocks = pixels > 0 ? ceil_div(problem.pixels(), pixels) : 0;
         const index_t parts =
             ceil_div(enough_blocks, std::max<index_t>(1, pixel_blocks * problem.groups));
@@ -114,6 +114,22 @@ void forward_pointwise(const Problem& problem, const T* x, const T* weight, cons
     }
 }
 
+/// The pixels that a window of one tap without padding meets, as images of the result's size.
+template <typename T>
+Buffer<T> met_pixels(const Problem& problem, const T* x) {
+    const Window2d& w = problem.window;
+    Buffer<T> met(problem.x.n * problem.x.c * problem.y.plane());
+    const double elements = static_cast<double>(problem.x.n * problem.x.c * problem.y.plane());
+    parallel_for(problem.x.n * problem.x.c, elements, [&](index_t i) {
+        T* to = met.data() + i * problem.y.plane();
+        for (index_t row = 0; row < problem.y.h; ++row) {
+            const T* from = x + (i * problem.x.h + row * w.stride_h) * problem.x.w;
+            for (index_t col = 0; col < problem.y.w; ++col) *to++ = from[col * w.stride_w];
+        }
+    });
+    return met;
+}
+
 /// How the gradient of the weights is cut: channels into parts whose taps are worth a copy of dy,
 /// and where that gives too few tasks the pixels into chunks, each with a sum of its own.
 struct WeightGradCut {
@@ -151,7 +167,7 @@ void weight_grad_block(const Kernels<T>& kernel, const Problem& problem, const W
     const gemm::PackedPanels<T> gradient(panels, cut.slice);
     gemm::IndirectSums<T> sums(kernel, panels, 0, panels.count(),
                                ceil_div(channel_end - channel, cut.slab_channels) * room);
-    gemm::Slab<T> slab(kernel, x);
+    gemm::Slab<T> slab(kernel, x, gemm::SlabReading::in_place_if_whole);
     const auto for_slabs = [&](auto&& body) {
         index_t row = 0;
         for (index_t c = channel; c < channel_end; c += cut.slab_channels, row += room) {
@@ -195,6 +211,10 @@ void forward(const Problem& problem, const T* x, const T* weight, const T* bias,
              const OutputGrid& grid) {
     if (problem.window.is_pointwise()) {
         forward_pointwise(problem, x, weight, bias, y, grid);
+    } else if (problem.window.taps() == 1 && !gemm::is_padded(problem.window)) {
+        const Shape4 met = {problem.x.n, problem.x.c, problem.y.h, problem.y.w};
+        forward_pointwise(Problem(met, {{}, problem.y.c, problem.groups}),
+                          met_pixels(problem, x).data(), weight, bias, y, grid);
     } else {
         forward(problem, x, pack_weights(problem, weight), bias, y, grid);
     }

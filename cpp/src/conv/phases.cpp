@@ -32,10 +32,18 @@ struct Axis {
 };
 
 Axis rows(const Problem& p, index_t phase) {
-    return {phase, p.x.h, p.y.h, p.window.kernel_h, p.window.stride_h, p.window.dilation_h, p.window.pad_top};
+    return {
+        phase,           p.x.h, p.y.h, p.window.kernel_h, p.window.stride_h, p.window.dilation_h,
+        p.window.pad_top};
 }
 Axis cols(const Problem& p, index_t phase) {
-    return {phase, p.x.w, p.y.w, p.window.kernel_w, p.window.stride_w, p.window.dilation_w, p.window.pad_left};
+    return {phase,
+            p.x.w,
+            p.y.w,
+            p.window.kernel_w,
+            p.window.stride_w,
+            p.window.dilation_w,
+            p.window.pad_left};
 }
 
 /// Weights (groups * channels, filters, taps of the phase), in reverse.

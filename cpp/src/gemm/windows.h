@@ -33,6 +33,15 @@ struct WindowedImages {
 /// its kernel would need more, most of it never read.
 inline constexpr double kLargestSlab = 1 << 20;
 
+inline bool is_padded(const Window2d& w) {
+    return w.pad_top != 0 || w.pad_bottom != 0 || w.pad_left != 0 || w.pad_right != 0;
+}
+
+/// Whether images without padding are copied too, or read where they are. Tiles whose rows are
+/// pixels would find the channels of an image on as many pages, and those of some sizes in the same
+/// sets of the cache; tiles whose rows are taps read each of their rows in order.
+enum class SlabReading { copied, in_place_if_whole };
+
 /// The input that output pixels [pixel, pixel_end) see through taps [tap, tap_end).
 ///
 /// Where the slab would be too large, the block's part of the column matrix takes its place: one
@@ -40,15 +49,19 @@ inline constexpr double kLargestSlab = 1 << 20;
 template <typename T>
 class Slab {
   public:
-    Slab(const Kernels<T>& kernels, const WindowedImages<T>& source)
+    Slab(const Kernels<T>& kernels, const WindowedImages<T>& source,
+         SlabReading reading = SlabReading::copied)
         : kernels_(kernels),
           source_(source),
-          pitch_(std::min(source.window.stride_h, source.window.span_h())) {}
+          in_place_(reading == SlabReading::in_place_if_whole && !is_padded(source.window)),
+          pitch_(in_place_ ? source.window.stride_h
+                           : std::min(source.window.stride_h, source.window.span_h())),
+          step_(source.window.span_w() == 1 && !in_place_ ? 1 : source.window.stride_w) {}
 
     /// Loads and finds the offsets; kIndirectRowsMultiple valid ones follow the last of each kind.
     void load(index_t tap, index_t tap_end, index_t pixel, index_t pixel_end);
 
-    const T* data() const { return data_.data(); }
+    const T* data() const { return in_place_ ? source_.data : data_.data(); }
     const index_t* pixel_offsets() const { return pixel_offsets_.data(); }
     const index_t* tap_offsets() const { return tap_offsets_.data(); }
 
@@ -60,7 +73,9 @@ class Slab {
         index_t base;       ///< its first row in a channel of the slab
     };
 
+    void cut_sections(index_t pixel, index_t pixel_end);
     void lay_out(index_t pixel, index_t pixel_end);
+    void lay_over_images(index_t channel);
     bool fits(index_t channels) const;
     void reserve(index_t size);
     void find_tap_offsets(index_t tap, index_t tap_end);
@@ -74,7 +89,9 @@ class Slab {
 
     const Kernels<T>& kernels_;
     WindowedImages<T> source_;
+    bool in_place_;
     index_t pitch_;  ///< rows of the slab from one output row to the next
+    index_t step_;   ///< elements of the slab from one output column to the next
     std::vector<Section> sections_;
     index_t first_col_ = 0;     ///< first output column of every row
     index_t row_width_ = 0;     ///< elements of a row
@@ -94,10 +111,14 @@ template <typename T>
 void Slab<T>::load(index_t tap, index_t tap_end, index_t pixel, index_t pixel_end) {
     const index_t channel = tap / source_.window.taps();
     const index_t channel_end = ceil_div(tap_end, source_.window.taps());
-    lay_out(pixel, pixel_end);
     tap_offsets_.clear();
     pixel_offsets_.clear();
-    if (fits(channel_end - channel)) {
+    cut_sections(pixel, pixel_end);
+    if (in_place_) {
+        lay_over_images(channel);
+        find_tap_offsets(tap, tap_end);
+        find_pixel_offsets(pixel, pixel_end);
+    } else if (lay_out(pixel, pixel_end); fits(channel_end - channel)) {
         find_tap_offsets(tap, tap_end);
         find_pixel_offsets(pixel, pixel_end);
         reserve((channel_end - channel) * channel_size_);
@@ -129,32 +150,47 @@ void Slab<T>::reserve(index_t size) {
     }
 }
 
-/// Cuts the pixels into sections. Where all of them lie in one output row, only its columns are
-/// kept: an image may be wider than any block.
 template <typename T>
-void Slab<T>::lay_out(index_t pixel, index_t pixel_end) {
-    const Window2d& window = source_.window;
+void Slab<T>::cut_sections(index_t pixel, index_t pixel_end) {
     const index_t plane = source_.oh * source_.ow;
-    const bool one_row = pixel / source_.ow == (pixel_end - 1) / source_.ow;
-    first_col_ = one_row ? pixel % source_.ow : 0;
-    const index_t cols = one_row ? pixel_end - pixel : source_.ow;
-    row_width_ = (cols - 1) * window.stride_w + window.span_w();
-
     sections_.clear();
-    channel_rows_ = 0;
     while (pixel < pixel_end) {
         const index_t image = pixel / plane;
         const index_t last = std::min(pixel_end, (image + 1) * plane) - 1;
         const index_t row = pixel % plane / source_.ow, last_row = last % plane / source_.ow;
-        const index_t rows = last_row - row + 1;
-        sections_.push_back({image, row, rows, channel_rows_});
-        channel_rows_ += in_rows(rows);
+        sections_.push_back({image, row, last_row - row + 1, 0});
         pixel = last + 1;
+    }
+}
+
+/// Places the sections one after the other. Where all pixels lie in one output row, only its
+/// columns are kept: an image may be wider than any block.
+template <typename T>
+void Slab<T>::lay_out(index_t pixel, index_t pixel_end) {
+    const bool one_row = pixel / source_.ow == (pixel_end - 1) / source_.ow;
+    first_col_ = one_row ? pixel % source_.ow : 0;
+    const index_t cols = one_row ? pixel_end - pixel : source_.ow;
+    row_width_ = (cols - 1) * step_ + source_.window.span_w();
+    channel_rows_ = 0;
+    for (Section& section : sections_) {
+        section.base = channel_rows_;
+        channel_rows_ += in_rows(section.rows);
     }
     // Channels a multiple of 1 KiB apart would share a few sets of the cache.
     constexpr index_t line = 64 / sizeof(T), crowded = 1024 / sizeof(T);
     channel_size_ = channel_rows_ * row_width_;
     if (round_up(channel_size_, line) % crowded == 0) channel_size_ += line;
+}
+
+/// Places the sections where the images have them, as seen from `channel` of the first image.
+template <typename T>
+void Slab<T>::lay_over_images(index_t channel) {
+    row_width_ = source_.w;
+    channel_size_ = source_.h * source_.w;
+    for (Section& section : sections_) {
+        section.base = section.image * (source_.image_stride / source_.w) + channel * source_.h +
+                       section.row * source_.window.stride_h;
+    }
 }
 
 template <typename T>
@@ -179,7 +215,7 @@ void Slab<T>::find_pixel_offsets(index_t pixel, index_t pixel_end) {
         for (index_t row = 0; row < section.rows; ++row, col = 0) {
             const index_t first = (section.base + row * pitch_) * row_width_;
             for (; col < source_.ow && pixel < pixel_end; ++col, ++pixel) {
-                pixel_offsets_.push_back(first + (col - first_col_) * source_.window.stride_w);
+                pixel_offsets_.push_back(first + (col - first_col_) * step_);
             }
         }
     }
@@ -235,9 +271,12 @@ void Slab<T>::copy_rows(index_t channel, const Section& section, T* to) const {
 template <typename T>
 void Slab<T>::copy_inside(const T* rows, index_t count, T* to) const {
     const index_t x = first_col_ * source_.window.stride_w - source_.window.pad_left;
-    const index_t begin = std::clamp<index_t>(-x, 0, row_width_);
-    const index_t end = std::clamp<index_t>(source_.w - x, begin, row_width_);
-    kernels_.pad_rows(count, begin, end - begin, row_width_, rows + x + begin, source_.w, 1, to);
+    const index_t stride = source_.window.stride_w / step_;
+    const index_t begin = std::min(row_width_, x < 0 ? ceil_div(-x, stride) : 0);
+    const index_t inside = x < source_.w ? ceil_div(source_.w - x, stride) : 0;
+    const index_t end = std::clamp(inside, begin, row_width_);
+    kernels_.pad_rows(count, begin, end - begin, row_width_, rows + x + begin * stride, source_.w,
+                      stride, to);
 }
 
 }  // namespace pocketcnn::gemm

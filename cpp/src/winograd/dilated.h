@@ -65,8 +65,8 @@ struct SplitColumns {
     SplitColumns(index_t width, index_t split_width, index_t dilation, index_t phase, index_t left)
         : begin(phase < left ? ceil_div(left - phase, dilation) : 0),
           first(begin * dilation + phase - left),
-          end(first < width ? std::min(split_width, begin + ceil_div(width - first, dilation)) : 0) {
-    }
+          end(first < width ? std::min(split_width, begin + ceil_div(width - first, dilation))
+                            : 0) {}
     index_t begin, first, end;
 };
 

@@ -225,7 +225,10 @@ void weight_grad(const conv::Problem& problem, const T* dy, const T* x, T* dweig
         const conv::Problem part = undilated(problem);
         const Buffer<T> gradient = split_images(problem.y, part.y, w, 0, 0, dy);
         weight_grad(part, gradient.data(),
-                    split_images(problem.x, part.x, w, w.pad_top % w.dilation_h, w.pad_left % w.dilation_w, x).data(), dweight);
+                    split_images(problem.x, part.x, w, w.pad_top % w.dilation_h,
+                                 w.pad_left % w.dilation_w, x)
+                        .data(),
+                    dweight);
         return;
     }
     for (index_t group = 0; group < problem.groups; ++group) {

@@ -24,8 +24,11 @@ void forward(const conv::Problem& problem, const T* x, const T* weight, const T*
     if (is_dilated(w)) {
         const conv::Problem part = undilated(problem);
         const Buffer<T> result(part.y.size());
-        forward(part, split_images(problem.x, part.x, w, w.pad_top % w.dilation_h, w.pad_left % w.dilation_w, x).data(), weight,
-                bias, result.data());
+        forward(part,
+                split_images(problem.x, part.x, w, w.pad_top % w.dilation_h,
+                             w.pad_left % w.dilation_w, x)
+                    .data(),
+                weight, bias, result.data());
         merge_images(problem.y, part.y, w, 0, 0, result.data(), y);
         return;
     }
@@ -48,7 +51,8 @@ void input_grad(const conv::Problem& problem, const T* dy, const T* weight, T* d
         const Buffer<T> result(part.x.size());
         input_grad(part, split_images(problem.y, part.y, w, 0, 0, dy).data(), weight,
                    result.data());
-        merge_images(problem.x, part.x, w, w.pad_top % w.dilation_h, w.pad_left % w.dilation_w, result.data(), dx);
+        merge_images(problem.x, part.x, w, w.pad_top % w.dilation_h, w.pad_left % w.dilation_w,
+                     result.data(), dx);
         return;
     }
     const Taps taps(w);
