@@ -4,6 +4,7 @@
 // shared between instruction sets could be replaced by the linker with another set's copy.
 
 #include <cstdint>
+#include <limits>
 
 #include "kernels/kernel_table.h"
 
@@ -19,8 +20,10 @@ inline constexpr int kVectorRegisters = POCKETCNN_VECTOR_REGISTERS;
 #include "kernels/simd.h"
 // simd.h comes first: the others are written in its vocabulary.
 #include "kernels/rows.inl"
-// direct.inl ends its rows with rows.inl's copies.
+// direct.inl and depthwise.inl end their rows with rows.inl's copies.
 #include "kernels/direct.inl"
+// depthwise.inl chooses its loops with direct.inl's numbers.
+#include "kernels/depthwise.inl"
 #include "kernels/elementwise.inl"
 #include "kernels/exponential.inl"
 #include "kernels/few_rows.inl"
@@ -29,6 +32,7 @@ inline constexpr int kVectorRegisters = POCKETCNN_VECTOR_REGISTERS;
 // packing.inl packs for the tile of product.inl.
 #include "kernels/packing.inl"
 #include "kernels/pool.inl"
+#include "kernels/pool_columns.inl"
 #include "kernels/pool_grad.inl"
 #include "kernels/winograd.inl"
 
@@ -46,6 +50,11 @@ constexpr Kernels<T> kKernels = {
     .lanes = kLanes<T>,
     .correlate = correlate<T>,
     .correlate_grad = correlate_grad<T>,
+    .depthwise = depthwise<T>,
+    .depthwise_grad = depthwise_grad<T>,
+    .copy_plane = copy_plane<T>,
+    .split_plane = split_plane<T>,
+    .spread_plane = spread_plane<T>,
     .fold_lanes = fold_lanes<T>,
     .pad_rows = pad_rows<T>,
     .copy_rows = copy_rows<T>,
@@ -63,6 +72,9 @@ constexpr Kernels<T> kKernels = {
     .exp_minus = exp_minus<T>,
     .largest = largest<T>,
     .dot = dot<T>,
+    .scale = scale<T>,
+    .subtract = subtract<T>,
+    .scale_centred = scale_centred<T>,
     .max_pool = max_pool<T>,
     .average_pool = average_pool<T>,
     .scatter = scatter<T>,
