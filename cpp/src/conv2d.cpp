@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "conv/depthwise.h"
 #include "conv/direct.h"
 #include "conv/im2col.h"
 #include "conv/phases.h"
@@ -69,8 +70,12 @@ void conv2d_input_grad(ImageView<const T> dy, const T* weight, const Conv2d& con
                        ImageView<T> dx) {
     const Problem problem(dx.shape, conv);
     require_shape(dy.shape, problem.y, "dy");
-    if (conv2d_plan(dx.shape, conv, ConvPass::input_grad).algorithm == ConvAlgorithm::winograd) {
+    const ConvAlgorithm algorithm = conv2d_plan(dx.shape, conv, ConvPass::input_grad).algorithm;
+    if (algorithm == ConvAlgorithm::winograd) {
         winograd::input_grad(problem, dy.data, weight, dx.data);
+    } else if (algorithm == ConvAlgorithm::direct &&
+               conv::depthwise::fits(problem, ConvPass::input_grad)) {
+        conv::depthwise::input_grad(problem, dy.data, weight, dx.data);
     } else if (conv::phases::fits(problem)) {
         conv::phases::input_grad(problem, conv.algorithm, dy.data, weight, dx.data);
     } else {

@@ -10,7 +10,10 @@
 namespace pocketcnn {
 namespace {
 
-void require(bool fits) {
+template <typename... Views>
+void require(bool fits, const Views&... views) {
+    const bool negative = ((views.rows < 0 || views.cols < 0) || ...);
+    if (negative) throw std::invalid_argument("a matrix has a negative size");
     if (!fits) throw std::invalid_argument("the sizes of x, weight and y do not fit each other");
 }
 
@@ -109,7 +112,7 @@ void add_dots(const DotCut::Part& part, const MatrixView<const T>& x,
 
 template <typename T>
 void linear(MatrixView<const T> x, MatrixView<const T> weight, const T* bias, MatrixView<T> y) {
-    require(x.cols == weight.cols && y.rows == x.rows && y.cols == weight.rows);
+    require(x.cols == weight.cols && y.rows == x.rows && y.cols == weight.rows, x, weight);
     const DotCut cut(y.rows, y.cols, x.cols);
     const double work = product_work(y.rows, y.cols, x.cols);
     if (!cut.shares_slices()) {
@@ -146,7 +149,7 @@ void linear(MatrixView<const T> x, MatrixView<const T> weight, const T* bias, Ma
 
 template <typename T>
 void linear_input_grad(MatrixView<const T> dy, MatrixView<const T> weight, MatrixView<T> dx) {
-    require(dy.cols == weight.rows && dx.rows == dy.rows && dx.cols == weight.cols);
+    require(dy.cols == weight.rows && dx.rows == dy.rows && dx.cols == weight.cols, dy, weight);
     if (dy.rows <= kFewRows) {
         // 4 KiB of a row of weights at a time, in which their rows follow each other.
         constexpr index_t grain = 1024;
@@ -164,7 +167,7 @@ void linear_input_grad(MatrixView<const T> dy, MatrixView<const T> weight, Matri
 
 template <typename T>
 void linear_weight_grad(MatrixView<const T> dy, MatrixView<const T> x, MatrixView<T> dweight) {
-    require(dy.rows == x.rows && dweight.rows == dy.cols && dweight.cols == x.cols);
+    require(dy.rows == x.rows && dweight.rows == dy.cols && dweight.cols == x.cols, dy, x);
     if (dy.rows <= kFewRows) {
         constexpr index_t grain = 8;
         const Kernels<T>& kernel = kernels<T>();
@@ -185,6 +188,7 @@ void linear_weight_grad(MatrixView<const T> dy, MatrixView<const T> x, MatrixVie
 
 template <typename T>
 void linear_bias_grad(MatrixView<const T> dy, T* dbias) {
+    require(true, dy);
     constexpr index_t grain = 1024;
     const Kernels<T>& kernel = kernels<T>();
     parallel_ranges(dy.cols, grain, static_cast<double>(dy.rows), [&](index_t col, index_t end) {

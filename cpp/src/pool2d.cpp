@@ -5,6 +5,7 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "runtime/isa.h"
 #include "runtime/memory_pool.h"
@@ -100,30 +101,34 @@ struct Inside {
     }
 };
 
-/// Calls body(oy, ox, block, place of its first tap) for blocks of windows that cover one plane:
-/// of x_room elements from its start on can be read, of y_room results written. Whole vectors may
-/// run over the end of a row, so rows come in order, and last the columns on the image's edges.
-template <typename Body>
-void for_blocks(const Axes& a, index_t x_room, index_t y_room, Body&& body) {
+/// Windows of a plane, first of all (oy, ox), that lie inside the image or are clipped alike.
+struct PlacedBlock {
+    index_t oy, ox;
+    index_t place;  ///< of the first tap
+    PoolBlock windows;
+};
+
+/// Blocks that cover a plane. Whole vectors may run over the end of a row, so rows come in order,
+/// and last the columns on the image's edges.
+std::vector<PlacedBlock> blocks_of(const Axes& a) {
     const Axis &y = a.y, &x = a.x;
     const Inside whole_rows(y), whole_cols(x);
+    std::vector<PlacedBlock> blocks;
     const auto block = [&](index_t oy, index_t rows, index_t ox, index_t count) {
         if (rows < 1 || count < 1) return;
         const Axis::Range ys = y.inside(oy), xs = x.inside(ox);
-        const index_t place = ys.first * x.size + xs.first, o = oy * x.out + ox;
-        body(oy, ox,
-             PoolBlock{.rows = rows,
-                       .count = count,
-                       .row_step = y.stride * x.size,
-                       .stride = x.stride,
-                       .taps_y = ceil_div(ys.last - ys.first, y.dilation),
-                       .taps_x = ceil_div(xs.last - xs.first, x.dilation),
-                       .step_y = y.dilation * x.size,
-                       .step_x = x.dilation,
-                       .y_step = x.out,
-                       .x_room = x_room - place,
-                       .y_room = y_room - o},
-             place);
+        blocks.push_back({oy, ox, ys.first * x.size + xs.first,
+                          PoolBlock{.rows = rows,
+                                    .count = count,
+                                    .row_step = y.stride * x.size,
+                                    .stride = x.stride,
+                                    .taps_y = ceil_div(ys.last - ys.first, y.dilation),
+                                    .taps_x = ceil_div(xs.last - xs.first, x.dilation),
+                                    .step_y = y.dilation * x.size,
+                                    .step_x = x.dilation,
+                                    .y_step = x.out,
+                                    .x_room = 0,
+                                    .y_room = 0}});
     };
     const auto rows_of_blocks = [&](index_t ox, index_t count) {
         for (index_t oy = 0; oy < whole_rows.first; ++oy) block(oy, 1, ox, count);
@@ -133,6 +138,25 @@ void for_blocks(const Axes& a, index_t x_room, index_t y_room, Body&& body) {
     rows_of_blocks(whole_cols.first, whole_cols.last - whole_cols.first);
     for (index_t ox = 0; ox < whole_cols.first; ++ox) rows_of_blocks(ox, 1);
     for (index_t ox = whole_cols.last; ox < x.out; ++ox) rows_of_blocks(ox, 1);
+    return blocks;
+}
+
+/// Calls body(block, its windows, offset of the first tap in x, of the first window in y) for every
+/// block of every plane; the windows know how much can be read and written from there on.
+template <typename Body>
+void for_blocks(const Shape4& x, const Shape4& y, const Pool2d& pool,
+                const std::vector<PlacedBlock>& blocks, Body&& body) {
+    for_planes(x, y.plane() * pool.window.taps(), [&](index_t i, index_t end) {
+        for (; i < end; ++i) {
+            for (const PlacedBlock& placed : blocks) {
+                const index_t o = placed.oy * y.w + placed.ox;
+                PoolBlock windows = placed.windows;
+                windows.x_room = x.size() - i * x.plane() - placed.place;
+                windows.y_room = (end - i) * y.plane() - o;
+                body(placed, windows, i * x.plane() + placed.place, i * y.plane() + o);
+            }
+        }
+    });
 }
 
 /// How many elements the average of a window at o is taken over, along one axis.
@@ -171,21 +195,11 @@ Shape4 pool2d_output_shape(const Shape4& x, const Pool2d& pool) {
 template <typename T>
 void max_pool2d(ImageView<const T> x, const Pool2d& pool, ImageView<T> y, index_t* argmax) {
     require_shape(y.shape, pool2d_output_shape(x.shape, pool), "y");
-    const Axes a = axes(x.shape, pool);
-    const index_t plane = x.shape.plane(), out_plane = y.shape.plane();
     const Kernels<T>& kernel = kernels<T>();
-    for_planes(x.shape, out_plane * pool.window.taps(), [&](index_t i, index_t end) {
-        for (; i < end; ++i) {
-            const T* from = x.data + i * plane;
-            T* out = y.data + i * out_plane;
-            index_t* places = argmax + i * out_plane;
-            for_blocks(a, x.shape.size() - i * plane, (end - i) * out_plane,
-                       [&](index_t oy, index_t ox, const PoolBlock& block, index_t place) {
-                           const index_t o = oy * a.x.out + ox;
-                           kernel.max_pool(block, from + place, place, out + o, places + o);
-                       });
-        }
-    });
+    for_blocks(x.shape, y.shape, pool, blocks_of(axes(x.shape, pool)),
+               [&](const PlacedBlock& block, const PoolBlock& windows, index_t from, index_t to) {
+                   kernel.max_pool(windows, x.data + from, block.place, y.data + to, argmax + to);
+               });
 }
 
 template <typename T>
@@ -225,22 +239,14 @@ void avg_pool2d(ImageView<const T> x, const Pool2d& pool, bool count_include_pad
     require_undilated(pool.window);
     require_shape(y.shape, pool2d_output_shape(x.shape, pool), "y");
     const Axes a = axes(x.shape, pool);
-    const index_t plane = x.shape.plane(), out_plane = y.shape.plane();
     const Kernels<T>& kernel = kernels<T>();
-    for_planes(x.shape, out_plane * pool.window.taps(), [&](index_t i, index_t end) {
-        for (; i < end; ++i) {
-            const T* from = x.data + i * plane;
-            T* out = y.data + i * out_plane;
-            for_blocks(a, x.shape.size() - i * plane, (end - i) * out_plane,
-                       [&](index_t oy, index_t ox, const PoolBlock& block, index_t place) {
-                           // Windows of a block are clipped alike: one divisor serves them all.
-                           const index_t length = average_length(a.y, oy, count_include_pad) *
-                                                  average_length(a.x, ox, count_include_pad);
-                           kernel.average_pool(block, from + place, static_cast<T>(length),
-                                               out + oy * a.x.out + ox);
-                       });
-        }
-    });
+    for_blocks(x.shape, y.shape, pool, blocks_of(a),
+               [&](const PlacedBlock& block, const PoolBlock& windows, index_t from, index_t to) {
+                   // Windows of a block are clipped alike: one divisor serves them all.
+                   const index_t length = average_length(a.y, block.oy, count_include_pad) *
+                                          average_length(a.x, block.ox, count_include_pad);
+                   kernel.average_pool(windows, x.data + from, static_cast<T>(length), y.data + to);
+               });
 }
 
 template <typename T>

@@ -75,8 +75,8 @@ template <typename T, typename Target>
 double row_cross_entropy(const Kernels<T>& kernel, const T* logits, index_t classes,
                          const Target& target, double scale, T* dlogits) {
     const T largest = kernel.largest(classes, logits);
-    kernel.exp_minus(classes, logits, largest, dlogits);
-    const double sum = kernel.sum(classes, dlogits), log_sum = std::log(sum);
+    const double sum = kernel.exp_minus(classes, logits, largest, dlogits);
+    const double log_sum = std::log(sum);
     double loss = 0, weight = 0;
     for (index_t k = 0; k < classes; ++k) {
         const double wanted = target(k);
@@ -121,9 +121,9 @@ void softmax(const T* x, const AxisShape& shape, T* y) {
     if (inner == 1) {
         for_rows(shape, [&](index_t at) {
             T* out = y + at;
-            kernel.exp_minus(classes, x + at, kernel.largest(classes, x + at), out);
-            const T scale = static_cast<T>(1 / kernel.sum(classes, out));
-            for (index_t k = 0; k < classes; ++k) out[k] *= scale;
+            const double sum =
+                kernel.exp_minus(classes, x + at, kernel.largest(classes, x + at), out);
+            kernel.scale(classes, out, static_cast<T>(1 / sum), out);
         });
         return;
     }
@@ -147,9 +147,8 @@ void log_softmax(const T* x, const AxisShape& shape, T* y) {
         for_rows(shape, [&](index_t at) {
             T* out = y + at;
             const T largest = kernel.largest(classes, x + at);
-            kernel.exp_minus(classes, x + at, largest, out);
-            const T log_sum = static_cast<T>(std::log(kernel.sum(classes, out)));
-            for (index_t k = 0; k < classes; ++k) out[k] = x[at + k] - largest - log_sum;
+            const double sum = kernel.exp_minus(classes, x + at, largest, out);
+            kernel.subtract(classes, x + at, largest, static_cast<T>(std::log(sum)), out);
         });
         return;
     }
@@ -174,7 +173,7 @@ void softmax_grad(const T* dy, const T* y, const AxisShape& shape, T* dx) {
     if (inner == 1) {
         for_rows(shape, [&](index_t at) {
             const T mean = static_cast<T>(kernel.dot(classes, dy + at, y + at));
-            for (index_t k = at; k < at + classes; ++k) dx[k] = y[k] * (dy[k] - mean);
+            kernel.scale_centred(classes, dy + at, y + at, mean, dx + at);
         });
         return;
     }

@@ -161,5 +161,20 @@ TEST(Linear, SizesThatDoNotFit) {
     EXPECT_TRUE(out.untouched());
 }
 
+TEST(Linear, NegativeSizes) {
+    const Guarded<float> a(12), out(16);
+    EXPECT_THROW(linear<float>({a.data(), 3, -4}, {a.data(), 2, -4}, nullptr, {out.data(), 3, 2}),
+                 std::invalid_argument);
+    EXPECT_THROW(linear<float>({a.data(), -3, 4}, {a.data(), 2, 4}, nullptr, {out.data(), -3, 2}),
+                 std::invalid_argument);
+    EXPECT_THROW(linear_input_grad<float>({a.data(), -3, 4}, {a.data(), 4, 3}, {out.data(), -3, 3}),
+                 std::invalid_argument);
+    EXPECT_THROW(
+        linear_weight_grad<float>({a.data(), 3, -4}, {a.data(), 3, 4}, {out.data(), -4, 4}),
+        std::invalid_argument);
+    EXPECT_THROW(linear_bias_grad<float>({a.data(), 3, -4}, out.data()), std::invalid_argument);
+    EXPECT_TRUE(out.untouched());
+}
+
 }  // namespace
 }  // namespace pocketcnn::tests

@@ -18,22 +18,30 @@ void add_two(index_t size, const T* a, const T* b, bool rectify, T* y) {
     }
 }
 
-// Four vectors of partial sums hide the latency of the addition and shorten each chain, which
-// also keeps the rounding error small; they are joined in double.
-template <typename T>
-double sum(index_t size, const T* x) {
+// The sum of vector(i) or, for the last few elements, element(i). Four vectors of partial sums hide
+// the latency of the addition and shorten each chain, which also keeps the rounding error small;
+// their lanes are joined in double.
+template <typename T, typename Vector, typename Element>
+inline double sum_of(index_t size, const Vector& vector, const Element& element) {
     constexpr int chains = 4;
     Vec<T> partial[chains] = {};
     index_t i = 0;
     for (; i + chains * kLanes<T> <= size; i += chains * kLanes<T>) {
-        for (int c = 0; c < chains; ++c) partial[c] += load(x + i + c * kLanes<T>);
+        for (int c = 0; c < chains; ++c) partial[c] += vector(i + c * kLanes<T>);
     }
+    for (; i + kLanes<T> <= size; i += kLanes<T>) partial[0] += vector(i);
     double total = 0;
-    for (; i < size; ++i) total += static_cast<double>(x[i]);
-    for (int c = 0; c < chains; ++c) {
-        for (int lane = 0; lane < kLanes<T>; ++lane) total += static_cast<double>(partial[c][lane]);
-    }
+    for (; i < size; ++i) total += element(i);
+    const Vec<T> all = (partial[0] + partial[1]) + (partial[2] + partial[3]);
+    for (int lane = 0; lane < kLanes<T>; ++lane) total += static_cast<double>(all[lane]);
     return total;
+}
+
+template <typename T>
+double sum(index_t size, const T* x) {
+    return sum_of<T>(
+        size, [&](index_t i) { return load(x + i); },
+        [&](index_t i) { return static_cast<double>(x[i]); });
 }
 
 // Written so that NaN stays NaN.
@@ -42,9 +50,14 @@ void relu(index_t size, const T* x, T* y) {
     for (index_t i = 0; i < size; ++i) y[i] = x[i] <= 0 ? T{0} : x[i];
 }
 
+// In vectors by hand: the compiler would load dy by masks, which is slow on some processors.
 template <typename T>
 void relu_grad(index_t size, const T* dy, const T* y, T* dx) {
-    for (index_t i = 0; i < size; ++i) dx[i] = y[i] > 0 ? dy[i] : T{0};
+    index_t i = 0;
+    for (; i + kLanes<T> <= size; i += kLanes<T>) {
+        store(dx + i, load(y + i) > T{0} ? load(dy + i) : Vec<T>{});
+    }
+    for (; i < size; ++i) dx[i] = y[i] > 0 ? dy[i] : T{0};
 }
 
 template <typename T>

@@ -94,14 +94,15 @@ inline Vec<T> exponential(Vec<T> x) {
     x = x < E::least ? splat(E::least) : x;
     x = x > E::most ? splat(E::most) : x;
     const Rounded<T> n(x * static_cast<T>(kLog2E));
-    const Rounded<T> half(n.value * T{0.5});
+    const IntVec<T> half = n.integer >> 1;
     const Vec<T> e = reduced_expm1<T>(x, n.value) + T{1};
-    return e * power_of_two<T>(half.integer) * power_of_two<T>(n.integer - half.integer);
+    return e * power_of_two<T>(half) * power_of_two<T>(n.integer - half);
 }
 
 template <typename T>
 inline Vec<T> magnitude(Vec<T> x) {
-    return x < T{0} ? -x : x;
+    constexpr Whole<T> sign = std::numeric_limits<Whole<T>>::min();
+    return reinterpret_cast<Vec<T>>(reinterpret_cast<IntVec<T>>(x) & ~sign);
 }
 
 /// a / (sum + rest), where `rest` is what the sum lost in rounding: the quotient is
@@ -118,8 +119,7 @@ inline Vec<T> divide(Vec<T> a, Vec<T> sum, Vec<T> rest) {
 template <typename T>
 inline Vec<T> sigmoid(Vec<T> x) {
     const Vec<T> e = exponential<T>(-magnitude<T>(x));
-    const Vec<T> sum = e + T{1};
-    return divide<T>(x < T{0} ? e : splat(T{1}), sum, e - (sum - T{1}));
+    return (x < T{0} ? e : splat(T{1})) / (e + T{1});
 }
 
 /// With m = exp(2|x|) - 1, tanh |x| = m / (m + 2). m is exact to a rounding or two even near zero:
@@ -148,9 +148,9 @@ inline void map_vectors(index_t size, const T* x, T* y, const F& f) {
     for (; i + kLanes<T> <= size; i += kLanes<T>) store(y + i, f(load(x + i)));
     if (i < size) {
         T rest[kLanes<T>] = {};
-        for (index_t k = i; k < size; ++k) rest[k - i] = x[k];
+        copy_few(size - i, x + i, rest);
         store(rest, f(load(rest)));
-        for (index_t k = i; k < size; ++k) y[k] = rest[k - i];
+        copy_few(size - i, rest, y + i);
     }
 }
 
@@ -169,48 +169,91 @@ void exp(index_t size, const T* x, T* y) {
     map_vectors(size, x, y, [](Vec<T> v) { return exponential<T>(v); });
 }
 
+// The sums of up to so many vectors stay vectors; longer ones are joined in double.
+inline constexpr index_t kSumVectors = 64;
+
 template <typename T>
-void exp_minus(index_t size, const T* x, T shift, T* y) {
-    map_vectors(size, x, y, [shift](Vec<T> v) { return exponential<T>(v - shift); });
+double exp_minus(index_t size, const T* x, T shift, T* y) {
+    double total = 0;
+    for (index_t i = 0; i < size; i += kSumVectors * kLanes<T>) {
+        const index_t most = kSumVectors * kLanes<T>, left = size - i < most ? size - i : most;
+        const index_t whole = left / kLanes<T> * kLanes<T>;
+        Vec<T> sum{};
+        const auto f = [&](Vec<T> v) { return exponential<T>(v - shift); };
+        for (index_t k = i; k < i + whole; k += kLanes<T>) {
+            const Vec<T> e = f(load(x + k));
+            store(y + k, e);
+            sum += e;
+        }
+        if (whole < left) {
+            T rest[kLanes<T>] = {};
+            copy_few(left - whole, x + i + whole, rest);
+            const Vec<T> e = first_lanes<T>(left - whole, f(load(rest)));
+            store(rest, e);
+            copy_few(left - whole, rest, y + i + whole);
+            sum += e;
+        }
+        total += static_cast<double>(sum_of_lanes<T, kVectorBytes>(sum));
+    }
+    return total;
 }
 
-// Written so that NaN wins: a vector keeps the NaN it has, and takes what is not below.
+// The larger of each pair of lanes, or the NaN.
+template <typename V>
+inline V larger(V a, V b) {
+    return (b <= a) | (a != a) ? a : b;
+}
+
+template <typename T, int Bytes>
+inline T largest_of_lanes(typename Pack<T, Bytes>::Vec value) {
+    if constexpr (Bytes > kLeastBytes) {
+        using Half = typename Pack<T, Bytes / 2>::Vec;
+        const auto* halves = reinterpret_cast<const Half*>(&value);
+        return largest_of_lanes<T, Bytes / 2>(larger(halves[0], halves[1]));
+    } else {
+        T best = value[0];
+        for (int i = 1; i < Pack<T, Bytes>::lanes; ++i) {
+            best = (value[i] <= best) | (best != best) ? best : value[i];
+        }
+        return best;
+    }
+}
+
 template <typename T>
 T largest(index_t size, const T* x) {
-    T best = x[0];
-    index_t i = 0;
-    if (size >= kLanes<T>) {
-        Vec<T> most = load(x);
-        for (i = kLanes<T>; i + kLanes<T> <= size; i += kLanes<T>) {
-            const Vec<T> value = load(x + i);
-            most = (value <= most) | (most != most) ? most : value;
-        }
-        best = most[0];
-        for (int lane = 1; lane < kLanes<T>; ++lane) {
-            if (!(most[lane] <= best) && best == best) best = most[lane];
-        }
+    if (size < kLanes<T>) {
+        T best = x[0];
+        for (index_t i = 1; i < size; ++i) best = (x[i] <= best) | (best != best) ? best : x[i];
+        return best;
     }
-    for (; i < size; ++i) {
-        if (!(x[i] <= best) && best == best) best = x[i];
+    Vec<T> most = load(x);
+    for (index_t i = kLanes<T>; i + kLanes<T> <= size; i += kLanes<T>) {
+        most = larger(most, load(x + i));
     }
-    return best;
+    return largest_of_lanes<T, kVectorBytes>(larger(most, load(x + size - kLanes<T>)));
 }
 
 template <typename T>
 double dot(index_t size, const T* x, const T* y) {
-    constexpr int chains = 4;
-    Vec<T> partial[chains] = {};
-    index_t i = 0;
-    for (; i + chains * kLanes<T> <= size; i += chains * kLanes<T>) {
-        for (int c = 0; c < chains; ++c) {
-            const index_t at = i + c * kLanes<T>;
-            partial[c] += load(x + at) * load(y + at);
-        }
-    }
-    double total = 0;
-    for (; i < size; ++i) total += static_cast<double>(x[i]) * static_cast<double>(y[i]);
-    for (int c = 0; c < chains; ++c) {
-        for (int lane = 0; lane < kLanes<T>; ++lane) total += static_cast<double>(partial[c][lane]);
-    }
-    return total;
+    return sum_of<T>(
+        size, [&](index_t i) { return load(x + i) * load(y + i); },
+        [&](index_t i) { return static_cast<double>(x[i]) * static_cast<double>(y[i]); });
+}
+
+// y[i] = x[i] * factor
+template <typename T>
+void scale(index_t size, const T* x, T factor, T* y) {
+    for (index_t i = 0; i < size; ++i) y[i] = x[i] * factor;
+}
+
+// y[i] = x[i] - first - second
+template <typename T>
+void subtract(index_t size, const T* x, T first, T second, T* y) {
+    for (index_t i = 0; i < size; ++i) y[i] = x[i] - first - second;
+}
+
+// dx[i] = y[i] * (dy[i] - mean)
+template <typename T>
+void scale_centred(index_t size, const T* dy, const T* y, T mean, T* dx) {
+    for (index_t i = 0; i < size; ++i) dx[i] = y[i] * (dy[i] - mean);
 }

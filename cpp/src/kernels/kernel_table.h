@@ -101,6 +101,33 @@ struct DotBlock {
 /// Columns that the row of a patch has in sums of sparse_grad.
 inline constexpr index_t kPatchCols = 8;
 
+/// Rows of a depthwise convolution of one plane: row r of the output is the sum over the taps
+/// (ky, kx) of weight[ky * weight_step + kx] times the elements from
+/// source[(r * stride_y + ky) * pitch + offsets[kx]] on. What is read past a row's last element
+/// does not show.
+struct DepthwiseRows {
+    index_t rows, cols;
+    index_t taps_y, taps_x, stride_y;  ///< as has_depthwise says; taps_x may be any
+    index_t pitch;
+    const index_t* offsets;  ///< [taps_x]
+    index_t weight_step;
+    index_t step;  ///< from a row of the output to the next
+    index_t room;  ///< elements of the output that may be written from its start on, in order
+};
+
+/// Whether the kernels have loops for so many rows of taps and this stride between rows.
+inline constexpr index_t kDepthwiseTaps = 7;
+constexpr bool has_depthwise(index_t taps_y, index_t stride_y) {
+    return taps_y <= kDepthwiseTaps &&
+           (stride_y == 1 || (stride_y == 2 && taps_y % 2 == 1 && taps_y > 1));
+}
+
+/// Rows of `count` elements, `step` apart, of which `room` elements may be read from the first on,
+/// and where they go: rows `to_step` apart, zeros behind them up to a vector or two.
+struct RowCopy {
+    index_t rows, count, step, room, to_step;
+};
+
 struct SgdStep {
     double lr, momentum, weight_decay;
     bool nesterov;
@@ -180,6 +207,19 @@ struct Kernels {
     void (*sparse_grad)(index_t count, const T* values, const index_t* places, index_t rows,
                         const index_t* offsets, const T* source, T* sums);
 
+    /// Each row of y is start + the sum over its taps. Rows are written in order, and vectors run
+    /// over their ends where there is room.
+    void (*depthwise)(const DepthwiseRows& rows, const T* weight, T start, const T* source, T* y);
+    /// sums[kx][ky][lane] += the sum over the rows of dy times what tap (ky, kx) sees. Rows of dy
+    /// end with zeros up to a whole vector.
+    void (*depthwise_grad)(const DepthwiseRows& rows, const T* dy, const T* source, T* sums);
+    /// Element i of a row goes to place i.
+    void (*copy_plane)(const RowCopy& copy, const T* from, T* to);
+    /// Elements 2 i go to even[i], elements 2 i + 1 to odd[i].
+    void (*split_plane)(const RowCopy& copy, const T* from, T* even, T* odd);
+    /// Element i goes to place 2 i, between zeros.
+    void (*spread_plane)(const RowCopy& copy, const T* from, T* to);
+
     /// to[i] = the sum of the lanes of sums[i], i < size.
     void (*fold_lanes)(index_t size, const T* sums, T* to);
 
@@ -214,12 +254,18 @@ struct Kernels {
     void (*tanh_grad)(index_t size, const T* dy, const T* y, T* dx);
 
     void (*exp)(index_t size, const T* x, T* y);
-    /// y[i] = exp(x[i] - shift)
-    void (*exp_minus)(index_t size, const T* x, T shift, T* y);
+    /// y[i] = exp(x[i] - shift); gives the sum of y.
+    double (*exp_minus)(index_t size, const T* x, T shift, T* y);
     /// The largest element, NaN where there is one; size is at least 1.
     T (*largest)(index_t size, const T* x);
     /// The sum of x[i] * y[i], accumulated like sum.
     double (*dot)(index_t size, const T* x, const T* y);
+    /// y[i] = x[i] * factor
+    void (*scale)(index_t size, const T* x, T factor, T* y);
+    /// y[i] = x[i] - first - second
+    void (*subtract)(index_t size, const T* x, T first, T second, T* y);
+    /// dx[i] = y[i] * (dy[i] - mean)
+    void (*scale_centred)(index_t size, const T* dy, const T* y, T mean, T* dx);
 
     /// The first maximum (or first NaN) of each window and its place: x is the first window's
     /// first tap, whose own place is `place`.

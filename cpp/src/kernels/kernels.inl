@@ -20,8 +20,10 @@ inline constexpr int kVectorRegisters = POCKETCNN_VECTOR_REGISTERS;
 #include "kernels/simd.h"
 // simd.h comes first: the others are written in its vocabulary.
 #include "kernels/rows.inl"
-// direct.inl ends its rows with rows.inl's copies.
+// direct.inl and depthwise.inl end their rows with rows.inl's copies.
 #include "kernels/direct.inl"
+// depthwise.inl chooses its loops with direct.inl's numbers.
+#include "kernels/depthwise.inl"
 #include "kernels/elementwise.inl"
 #include "kernels/exponential.inl"
 #include "kernels/few_rows.inl"
@@ -33,6 +35,7 @@ inline constexpr int kVectorRegisters = POCKETCNN_VECTOR_REGISTERS;
 #include "kernels/indirect.inl"
 #include "kernels/packing.inl"
 #include "kernels/pool.inl"
+#include "kernels/pool_columns.inl"
 #include "kernels/pool_grad.inl"
 // dots.inl and sparse_grad.inl use the narrow vectors of pool.inl.
 #include "kernels/dots.inl"
@@ -58,6 +61,11 @@ constexpr Kernels<T> kKernels = {
     .correlate = correlate<T>,
     .correlate_grad = correlate_grad<T>,
     .sparse_grad = sparse_grad<T>,
+    .depthwise = depthwise<T>,
+    .depthwise_grad = depthwise_grad<T>,
+    .copy_plane = copy_plane<T>,
+    .split_plane = split_plane<T>,
+    .spread_plane = spread_plane<T>,
     .fold_lanes = fold_lanes<T>,
     .pad_rows = pad_rows<T>,
     .copy_rows = copy_rows<T>,
@@ -76,6 +84,9 @@ constexpr Kernels<T> kKernels = {
     .exp_minus = exp_minus<T>,
     .largest = largest<T>,
     .dot = dot<T>,
+    .scale = scale<T>,
+    .subtract = subtract<T>,
+    .scale_centred = scale_centred<T>,
     .max_pool = max_pool<T>,
     .average_pool = average_pool<T>,
     .scatter = scatter<T>,

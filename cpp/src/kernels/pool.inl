@@ -3,45 +3,27 @@
 // over the end of a row into the next one, whose results are written later, and only the last rows
 // of an array are done with care.
 
-/// Always index_t; in a vector's type GCC wants a name that depends on the template.
-template <typename T>
-using Place = typename Simd<T>::Place;
-
-// A vector of any width up to the instruction set's: output rows are often shorter than a vector.
+/// to[i] = first + i * step + offset[i]
 template <typename T, int Bytes>
-struct Pack {
-    typedef T Vec __attribute__((vector_size(Bytes), may_alias));
-    typedef T Loose __attribute__((vector_size(Bytes), may_alias, aligned(sizeof(T))));
-    typedef Whole<T> Int __attribute__((vector_size(Bytes)));
-    typedef Whole<T> HalfInt __attribute__((vector_size(Bytes / 2), may_alias));
-    typedef Place<T> Long __attribute__((vector_size(Bytes)));
-    typedef Place<T> LooseLong __attribute__((vector_size(Bytes), may_alias, aligned(8)));
-    static constexpr int lanes = Bytes / int{sizeof(T)};
-
-    static Vec load(const T* from) { return *reinterpret_cast<const Loose*>(from); }
-    static void store(T* to, Vec value) { *reinterpret_cast<Loose*>(to) = value; }
-    /// to[i] = first + i * step + offset[i]
-    static void store_places(index_t first, index_t step, Int offset, index_t* to) {
-        constexpr int longs = Bytes / 8;
-        Long base;
-        for (int i = 0; i < longs; ++i) base[i] = i;
-        base = base * step + first;
-        if constexpr (longs == lanes) {
-            store_long(to, base + __builtin_convertvector(offset, Long));
-        } else {
-            const auto* halves = reinterpret_cast<const HalfInt*>(&offset);
-            store_long(to, base + __builtin_convertvector(halves[0], Long));
-            store_long(to + longs, base + longs * step + __builtin_convertvector(halves[1], Long));
-        }
+inline void store_places(index_t first, index_t step, typename Pack<T, Bytes>::Int offset,
+                         index_t* to) {
+    using P = Pack<T, Bytes>;
+    using Long = typename P::Long;
+    constexpr int longs = Bytes / 8;
+    const auto store_long = [](index_t* at, Long value) {
+        *reinterpret_cast<typename P::LooseLong*>(at) = value;
+    };
+    Long base;
+    for (int i = 0; i < longs; ++i) base[i] = i;
+    base = base * step + first;
+    if constexpr (longs == P::lanes) {
+        store_long(to, base + __builtin_convertvector(offset, Long));
+    } else {
+        const auto* halves = reinterpret_cast<const typename P::HalfInt*>(&offset);
+        store_long(to, base + __builtin_convertvector(halves[0], Long));
+        store_long(to + longs, base + longs * step + __builtin_convertvector(halves[1], Long));
     }
-    static void store_long(index_t* to, Long value) { *reinterpret_cast<LooseLong*>(to) = value; }
-    /// first, first + step, first + 2 step ...
-    static Int sequence(int first, int step) {
-        Int result;
-        for (int i = 0; i < lanes; ++i) result[i] = first + i * step;
-        return result;
-    }
-};
+}
 
 /// How far ahead of its use memory is asked for, in bytes: pooling moves several streams at once,
 /// which the hardware's prefetcher follows badly. Found by trial on 16x64x112x112, 2x2: without,
@@ -59,8 +41,12 @@ template <int Write>
     }
 }
 
-/// Narrowest vector in use.
-inline constexpr int kLeastBytes = 16;
+/// The even or the odd elements of two vectors.
+template <typename T, int Bytes>
+inline typename Pack<T, Bytes>::Vec every_second(typename Pack<T, Bytes>::Vec low,
+                                                 typename Pack<T, Bytes>::Vec high, int first) {
+    return __builtin_shuffle(low, high, Pack<T, Bytes>::sequence(first, 2));
+}
 
 /// One tap of consecutive windows. Stride 0 stands for any. With stride 2 the first tap of a row
 /// takes the even elements from its place on, the others the odd ones from one place before: so
@@ -71,10 +57,8 @@ inline typename Pack<T, Bytes>::Vec load_tap(const T* tap, index_t stride, bool 
     if constexpr (Stride == 1) {
         return P::load(tap);
     } else if constexpr (Stride == 2) {
-        if (first) {
-            return __builtin_shuffle(P::load(tap), P::load(tap + P::lanes), P::sequence(0, 2));
-        }
-        return __builtin_shuffle(P::load(tap - 1), P::load(tap - 1 + P::lanes), P::sequence(1, 2));
+        if (!first) --tap;
+        return every_second<T, Bytes>(P::load(tap), P::load(tap + P::lanes), first ? 0 : 1);
     } else {
         typename P::Vec value;
         for (int i = 0; i < P::lanes; ++i) value[i] = tap[i * stride];
@@ -89,6 +73,9 @@ inline index_t free_rows(const PoolBlock& block, index_t lanes) {
     const index_t x_room = block.x_room - (count * block.stride + taps);
     const index_t y_room = block.y_room - count;
     if (x_room < 0 || y_room < 0) return 0;
+    // Mostly all, and divisions take long.
+    const index_t last = block.rows - 1;
+    if (last * block.row_step <= x_room && last * block.y_step <= y_room) return block.rows;
     const index_t x_rows = x_room / block.row_step + 1, y_rows = y_room / block.y_step + 1;
     const index_t rows = x_rows < y_rows ? x_rows : y_rows;
     return rows < block.rows ? rows : block.rows;
@@ -225,7 +212,7 @@ struct MaxPoolBlock {
         const index_t at = row * block.y_step + window;
         P::store(y + at, best.value);
         const index_t stride = Stride != 0 ? Stride : block.stride;
-        P::store_places(place + first, stride, best.where, argmax + at);
+        store_places<T, Bytes>(place + first, stride, best.where, argmax + at);
     }
 
     [[gnu::always_inline]] void window(index_t row, index_t window) const {
@@ -247,20 +234,8 @@ struct MaxPoolBlock {
     }
 };
 
-template <typename T>
-void max_pool(const PoolBlock& block, const T* x, index_t place, T* y, index_t* argmax) {
-    const MaxPoolBlock<T> body = {block, x, place, y, argmax};
-    // Offsets inside a window are kept in lanes as wide as T.
-    constexpr index_t most = index_t{1} << (8 * sizeof(T) - 2);
-    if (block.taps_y < most / block.step_y && block.taps_x < most / block.step_x) {
-        for_tiles<T>(block, body);
-        return;
-    }
-    for (index_t row = 0; row < block.rows; ++row) {
-        for (index_t i = 0; i < block.count; ++i) body.window(row, i);
-    }
-}
-
+// Every way of averaging adds the taps of a column first and then the columns from left to right,
+// so that all give the same bits.
 template <typename T>
 struct AveragePoolBlock {
     PoolBlock block;
@@ -272,17 +247,37 @@ struct AveragePoolBlock {
         prefetch<1>(y + at, kWriteAhead, size * index_t{sizeof(T)});
     }
 
+    template <int Bytes>
+    [[gnu::always_inline]] typename Pack<T, Bytes>::Vec column_sums(const T* from) const {
+        return tap_sums<Bytes, 1>(from, false);
+    }
+    /// One tap of consecutive windows, added up over the rows.
+    template <int Bytes, int Stride>
+    [[gnu::always_inline]] typename Pack<T, Bytes>::Vec tap_sums(const T* from, bool first) const {
+        auto sum = load_tap<T, Bytes, Stride>(from, block.stride, first);
+        for (index_t ky = 1; ky < block.taps_y; ++ky) {
+            sum += load_tap<T, Bytes, Stride>(from + ky * block.step_y, block.stride, first);
+        }
+        return sum;
+    }
+
     template <int Bytes, int Stride, int Taps>
     [[gnu::always_inline]] void tile(index_t row, index_t window) const {
         using P = Pack<T, Bytes>;
-        const index_t taps = Taps != 0 ? Taps : block.taps_x;
         const T* from = x + row * block.row_step + window * block.stride;
-        typename P::Vec sum{};
-        for (index_t ky = 0; ky < block.taps_y; ++ky, from += block.step_y) {
-#pragma GCC unroll 4
-            for (index_t kx = 0; kx < taps; ++kx) {
-                sum += load_tap<T, Bytes, Stride>(from + kx, block.stride, kx == 0);
+        typename P::Vec sum;
+        if constexpr (Stride == 2 && Taps != 0) {
+            const auto low = column_sums<Bytes>(from), high = column_sums<Bytes>(from + P::lanes);
+            sum = every_second<T, Bytes>(low, high, 0) + every_second<T, Bytes>(low, high, 1);
+            if constexpr (Taps == 3) {
+                sum += every_second<T, Bytes>(column_sums<Bytes>(from + 1),
+                                              column_sums<Bytes>(from + 1 + P::lanes), 1);
             }
+        } else {
+            sum = tap_sums<Bytes, Stride>(from, true);
+            const index_t taps = Taps != 0 ? Taps : block.taps_x;
+#pragma GCC unroll 4
+            for (index_t kx = 1; kx < taps; ++kx) sum += tap_sums<Bytes, Stride>(from + kx, false);
         }
         P::store(y + row * block.y_step + window, sum / divisor);
     }
@@ -290,19 +285,11 @@ struct AveragePoolBlock {
     [[gnu::always_inline]] void window(index_t row, index_t window) const {
         const T* from = x + row * block.row_step + window * block.stride;
         T total = 0;
-        for (index_t ky = 0; ky < block.taps_y; ++ky, from += block.step_y) {
-            for (index_t kx = 0; kx < block.taps_x; ++kx) total += from[kx];
+        for (index_t kx = 0; kx < block.taps_x; ++kx) {
+            T column = from[kx];
+            for (index_t ky = 1; ky < block.taps_y; ++ky) column += from[ky * block.step_y + kx];
+            total = kx == 0 ? column : total + column;
         }
         y[row * block.y_step + window] = total / divisor;
     }
 };
-
-template <typename T>
-void average_pool(const PoolBlock& block, const T* x, T divisor, T* y) {
-    // One window as wide as the image, as in global pooling: a single run of elements.
-    if (block.rows == 1 && block.count == 1 && block.taps_x == block.step_y) {
-        y[0] = static_cast<T>(sum(block.taps_y * block.taps_x, x) / static_cast<double>(divisor));
-    } else {
-        for_tiles<T>(block, AveragePoolBlock<T>{block, x, divisor, y});
-    }
-}

@@ -132,6 +132,10 @@ void average_pool_grad(const AveragePlane<T> plane, const T* dy, T* dx) {
             const index_t windows = first < end ? plane.out_cols : 0;
             for (index_t i = windows; i < covering; ++i) plane.shares[i] = 0;
         }
+        if (!changed) {
+            copy_row(plane.cols, 1, dx - plane.cols, dx);
+            continue;
+        }
         const bool free = (row + 1) * plane.cols + kPackSlack <= plane.dx_room;
         prefetch<1>(dx, kReadAhead, plane.cols * index_t{sizeof(T)});
         spread_row<T, Stride, Taps>(plane, free, plane.shares, dx);

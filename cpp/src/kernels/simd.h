@@ -96,3 +96,53 @@ inline void interleave_all(Vec<T> (&rows)[n]) {
         for (int i = 0; i < n; ++i) rows[i] = next[i];
     }
 }
+
+/// Always index_t; in a vector's type GCC wants a name that depends on the template.
+template <typename T>
+using Place = typename Simd<T>::Place;
+
+/// Narrowest vector in use.
+inline constexpr int kLeastBytes = 16;
+
+// A vector of any width up to the instruction set's: rows of images are often shorter than it.
+template <typename T, int Bytes>
+struct Pack {
+    typedef T Vec __attribute__((vector_size(Bytes), may_alias));
+    typedef T Loose __attribute__((vector_size(Bytes), may_alias, aligned(sizeof(T))));
+    typedef Whole<T> Int __attribute__((vector_size(Bytes)));
+    typedef Whole<T> LooseInt __attribute__((vector_size(Bytes), may_alias, aligned(sizeof(T))));
+    typedef Whole<T> HalfInt __attribute__((vector_size(Bytes / 2), may_alias));
+    typedef Place<T> Long __attribute__((vector_size(Bytes)));
+    typedef Place<T> LooseLong __attribute__((vector_size(Bytes), may_alias, aligned(8)));
+    static constexpr int lanes = Bytes / int{sizeof(T)};
+
+    static Vec load(const T* from) { return *reinterpret_cast<const Loose*>(from); }
+    static void store(T* to, Vec value) { *reinterpret_cast<Loose*>(to) = value; }
+    static Int load_whole(const Whole<T>* from) { return *reinterpret_cast<const LooseInt*>(from); }
+    static void store_whole(Whole<T>* to, Int value) { *reinterpret_cast<LooseInt*>(to) = value; }
+    static Vec splat(T value) { return value - Vec{}; }
+    /// first, first + step, first + 2 step ...
+    static Int sequence(int first, int step) {
+        Int result;
+        for (int i = 0; i < lanes; ++i) result[i] = first + i * step;
+        return result;
+    }
+};
+
+/// The sum of the lanes, halves onto halves.
+template <typename T, int Bytes>
+inline T sum_of_lanes(typename Pack<T, Bytes>::Vec value) {
+    if constexpr (Bytes == 2 * sizeof(T)) {
+        return value[0] + value[1];
+    } else {
+        using Half = typename Pack<T, Bytes / 2>::Vec;
+        const auto* halves = reinterpret_cast<const Half*>(&value);
+        return sum_of_lanes<T, Bytes / 2>(halves[0] + halves[1]);
+    }
+}
+
+/// The value's first `count` lanes, and zeros.
+template <typename T>
+inline Vec<T> first_lanes(index_t count, Vec<T> value) {
+    return Pack<T, kVectorBytes>::sequence(0, 1) < static_cast<Whole<T>>(count) ? value : Vec<T>{};
+}

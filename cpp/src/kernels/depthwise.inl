@@ -1,0 +1,249 @@
+// Convolution of a plane by one kernel. The lanes are pixels of a row; a tile is several rows of
+// them, so that a vector of the image, once loaded, serves every row of the kernel that sees it,
+// and so does a weight for every row of the tile.
+
+// Most rows of a tile. 7 divides the feature maps of the usual networks, and with as many taps the
+// accumulators, the weights and the image fill 15 registers.
+inline constexpr int kDepthwiseRows = 7;
+
+// Calls f<row of the output, tap> for all pairs that row i of the source belongs to.
+template <int Rows, int Taps, int Stride, typename F>
+[[gnu::always_inline]] inline void for_taps(int i, const F& f) {
+#pragma GCC unroll 8
+    for (int tap = 0; tap < Taps; ++tap) {
+        const int at = i - tap;
+        if (at >= 0 && at % Stride == 0 && at / Stride < Rows) f(at / Stride, tap);
+    }
+}
+
+// The first `count` elements of each row of a tile of vectors.
+template <typename T>
+[[gnu::noinline]] void copy_short_rows(int rows, index_t count, const T* tile, T* to,
+                                       index_t step) {
+    for (int r = 0; r < rows; ++r) {
+        for (index_t i = 0; i < count; ++i) to[r * step + i] = tile[r * kLanes<T> + i];
+    }
+}
+
+template <typename T, int Bytes, int Taps, int Stride, int Rows>
+inline void depthwise_tile(const DepthwiseRows& w, bool free, const T* weight, T start,
+                           const T* source, T* y) {
+    using P = Pack<T, Bytes>;
+    typename P::Vec sum[Rows];
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r) sum[r] = P::splat(start);
+    for (index_t kx = 0; kx < w.taps_x; ++kx) {
+        typename P::Vec k[Taps];
+#pragma GCC unroll 8
+        for (int t = 0; t < Taps; ++t) k[t] = P::splat(weight[t * w.weight_step + kx]);
+        const T* from = source + w.offsets[kx];
+#pragma GCC unroll 32
+        for (int i = 0; i < (Rows - 1) * Stride + Taps; ++i) {
+            const typename P::Vec x = P::load(from);
+            for_taps<Rows, Taps, Stride>(i, [&](int r, int t) { sum[r] += k[t] * x; });
+            from += w.pitch;
+        }
+    }
+    if (free) {
+#pragma GCC unroll 8
+        for (int r = 0; r < Rows; ++r) {
+            prefetch_for_writing(y + (r + Rows) * w.step);
+            P::store(y + r * w.step, sum[r]);
+        }
+    } else {
+        T tile[Rows * kLanes<T>];
+#pragma GCC unroll 8
+        for (int r = 0; r < Rows; ++r) P::store(tile + r * kLanes<T>, sum[r]);
+        copy_short_rows(Rows, w.cols, tile, y, w.step);
+    }
+}
+
+// Rows [row, row + Rows): the last vector of a long row overlaps the one before it, that of a
+// short one runs over its end.
+template <typename T, int Bytes, int Taps, int Stride, int Rows>
+void depthwise_tiles(const DepthwiseRows w, index_t row, const T* weight, T start, const T* source,
+                     T* y) {
+    constexpr index_t lanes = Pack<T, Bytes>::lanes;
+    source += row * Stride * w.pitch;
+    y += row * w.step;
+    const bool free = w.cols >= lanes || (row + Rows - 1) * w.step + lanes <= w.room;
+    for (index_t col = 0; col < w.cols; col += lanes) {
+        if (col > 0 && col + lanes > w.cols) col = w.cols - lanes;
+        depthwise_tile<T, Bytes, Taps, Stride, Rows>(w, free, weight, start, source + col, y + col);
+    }
+}
+
+template <typename T, int Bytes, int Taps, int Stride>
+void depthwise_rows(const DepthwiseRows& w, const T* weight, T start, const T* source, T* y) {
+    constexpr int most = kDepthwiseRows, few = 3;
+    index_t row = 0;
+    const auto tiles = [&]<int rows>(index_t at, Numbers<rows>) {
+        depthwise_tiles<T, Bytes, Taps, Stride, rows>(w, at, weight, start, source, y);
+        row = at + rows;
+    };
+    while (row + most <= w.rows) tiles(row, Numbers<most>{});
+    // The last tile overlaps the one before it.
+    if (w.rows >= most && row + few < w.rows) tiles(w.rows - most, Numbers<most>{});
+    while (w.rows >= few && row < w.rows) {
+        tiles(row + few <= w.rows ? row : w.rows - few, Numbers<few>{});
+    }
+    while (row < w.rows) tiles(row, Numbers<1>{});
+}
+
+// sums[kx][tap] of all rows; dy is followed by zeros up to a whole vector.
+template <typename T, int Taps, int Stride, int Rows>
+inline void depthwise_grad_tiles(const DepthwiseRows& w, const T* dy, const T* source,
+                                 Vec<T> (&sum)[Taps]) {
+    for (index_t col = 0; col < w.cols; col += kLanes<T>) {
+        Vec<T> d[Rows];
+#pragma GCC unroll 8
+        for (int r = 0; r < Rows; ++r) d[r] = load(dy + r * w.step + col);
+        const T* from = source + col;
+#pragma GCC unroll 32
+        for (int i = 0; i < (Rows - 1) * Stride + Taps; ++i) {
+            const Vec<T> x = load(from);
+            for_taps<Rows, Taps, Stride>(i, [&](int r, int t) { sum[t] += d[r] * x; });
+            from += w.pitch;
+        }
+    }
+}
+
+template <typename T, int Taps, int Stride>
+void depthwise_grad_rows(const DepthwiseRows& w, const T* dy, const T* source, T* sums) {
+    constexpr int most = kDepthwiseRows, few = 3;
+    for (index_t kx = 0; kx < w.taps_x; ++kx, sums += Taps * kLanes<T>) {
+        Vec<T> sum[Taps];
+#pragma GCC unroll 8
+        for (int t = 0; t < Taps; ++t) sum[t] = load(sums + t * kLanes<T>);
+        index_t row = 0;
+        const auto tiles = [&]<int rows>(Numbers<rows>) {
+            depthwise_grad_tiles<T, Taps, Stride, rows>(
+                w, dy + row * w.step, source + row * Stride * w.pitch + w.offsets[kx], sum);
+            row += rows;
+        };
+        while (row + most <= w.rows) tiles(Numbers<most>{});
+        while (row + few <= w.rows) tiles(Numbers<few>{});
+        while (row < w.rows) tiles(Numbers<1>{});
+#pragma GCC unroll 8
+        for (int t = 0; t < Taps; ++t) store(sums + t * kLanes<T>, sum[t]);
+    }
+}
+
+// Calls f with the kernel's rows and the stride as constants.
+template <typename F>
+inline void for_depthwise(const DepthwiseRows& w, const F& f) {
+    const auto choose = [&]<int taps>(Numbers<taps>) {
+        if (w.taps_y != taps) return;
+        if constexpr (has_depthwise(taps, 2)) {
+            if (w.stride_y == 2) return f(Numbers<taps, 2>{});
+        }
+        f(Numbers<taps, 1>{});
+    };
+    [&]<int... i>(Numbers<i...>) { (choose(Numbers<i + 1>{}), ...); }(UpTo<kDepthwiseTaps>{});
+}
+
+// Rows that fill less than half of a vector take narrower ones.
+template <typename T, int Bytes>
+void depthwise_in(const DepthwiseRows& w, const T* weight, T start, const T* source, T* y) {
+    if constexpr (Bytes > kLeastBytes) {
+        if (w.cols <= Pack<T, Bytes>::lanes / 2) {
+            return depthwise_in<T, Bytes / 2>(w, weight, start, source, y);
+        }
+    }
+    for_depthwise(w, [&]<int taps, int stride>(Numbers<taps, stride>) {
+        depthwise_rows<T, Bytes, taps, stride>(w, weight, start, source, y);
+    });
+}
+
+template <typename T>
+void depthwise(const DepthwiseRows& w, const T* weight, T start, const T* source, T* y) {
+    depthwise_in<T, kVectorBytes>(w, weight, start, source, y);
+}
+
+template <typename T>
+void depthwise_grad(const DepthwiseRows& w, const T* dy, const T* source, T* sums) {
+    for_depthwise(w, [&]<int taps, int stride>(Numbers<taps, stride>) {
+        depthwise_grad_rows<T, taps, stride>(w, dy, source, sums);
+    });
+}
+
+// Calls vector(from, row, i) for the vectors of each row, each `taken` elements of the source from
+// the i-th on, and single(from, row, end of the last vector) for rows whose last vector would read
+// too far.
+template <typename T, typename Vector, typename Single>
+inline void for_row_vectors(const RowCopy& copy, index_t taken, const T* from, const Vector& vector,
+                            const Single& single) {
+    const index_t reach = (copy.count + taken - 1) / taken * taken;
+    for (index_t row = 0; row < copy.rows; ++row, from += copy.step) {
+        const index_t to = row * copy.to_step;
+        if (row * copy.step + reach <= copy.room) {
+            for (index_t i = 0; i < copy.count; i += taken) {
+                __builtin_prefetch(from + i + kAheadBytes / sizeof(T));
+                vector(from + i, to, i);
+            }
+        } else {
+            single(from, to, reach);
+        }
+    }
+}
+
+template <typename T>
+void copy_plane(const RowCopy& copy, const T* from, T* to) {
+    constexpr index_t lanes = kLanes<T>;
+    for_row_vectors<T>(
+        copy, lanes, from,
+        [&](const T* x, index_t row, index_t i) {
+            const Vec<T> value = load(x);
+            const index_t left = copy.count - i;
+            store(to + row + i, left < lanes ? first_lanes<T>(left, value) : value);
+        },
+        [&](const T* x, index_t row, index_t reach) {
+            for (index_t i = 0; i < reach; ++i) to[row + i] = i < copy.count ? x[i] : T{0};
+        });
+}
+
+template <typename T>
+void split_plane(const RowCopy& copy, const T* from, T* even, T* odd) {
+    constexpr index_t lanes = kLanes<T>;
+    using P = Pack<T, kVectorBytes>;
+    for_row_vectors<T>(
+        copy, 2 * lanes, from,
+        [&](const T* x, index_t row, index_t i) {
+            const Vec<T> a = load(x), b = load(x + lanes);
+            Vec<T> evens = __builtin_shuffle(a, b, P::sequence(0, 2));
+            Vec<T> odds = __builtin_shuffle(a, b, P::sequence(1, 2));
+            const index_t left = copy.count - i;
+            if (left < 2 * lanes) {
+                evens = first_lanes<T>((left + 1) / 2, evens);
+                odds = first_lanes<T>(left / 2, odds);
+            }
+            store(even + row + i / 2, evens);
+            store(odd + row + i / 2, odds);
+        },
+        [&](const T* x, index_t row, index_t reach) {
+            for (index_t i = 0; i < reach; i += 2) {
+                even[row + i / 2] = i < copy.count ? x[i] : T{0};
+            }
+            for (index_t i = 1; i < reach; i += 2) {
+                odd[row + i / 2] = i < copy.count ? x[i] : T{0};
+            }
+        });
+}
+
+template <typename T>
+void spread_plane(const RowCopy& copy, const T* from, T* to) {
+    constexpr index_t lanes = kLanes<T>;
+    for_row_vectors<T>(
+        copy, lanes, from,
+        [&](const T* x, index_t row, index_t i) {
+            const Vec<T> value = first_lanes<T>(copy.count - i, load(x));
+            store(to + row + 2 * i, interleave<T>(value, Vec<T>{}, 0));
+            store(to + row + 2 * i + lanes, interleave<T>(value, Vec<T>{}, lanes / 2));
+        },
+        [&](const T* x, index_t row, index_t reach) {
+            for (index_t i = 0; i < reach; ++i) {
+                to[row + 2 * i] = i < copy.count ? x[i] : T{0};
+                to[row + 2 * i + 1] = 0;
+            }
+        });
+}

@@ -1,0 +1,208 @@
+// Pooling of windows that are large or far apart, column by column: first the taps of each column,
+// columns in the lanes, then the columns of each window. And pooling's entries, which choose.
+
+/// Columns that are taken together.
+inline constexpr index_t kPoolColumns = 512;
+
+/// Whether a window has enough taps for two steps; its columns must be adjacent and must fit.
+inline bool is_large(const PoolBlock& block) {
+    constexpr index_t enough = 16;
+    return block.step_x == 1 && block.taps_y > 1 && block.taps_x <= kPoolColumns / 2 &&
+           (block.taps_y * block.taps_x >= enough || block.stride > 2);
+}
+
+/// Calls f<Bytes>(first column) for vectors that cover `count` columns, the last of them
+/// overlapping, and single(column) where there are fewer than in any vector.
+template <typename T, int Bytes, typename F, typename Single>
+[[gnu::always_inline]] inline void for_columns(index_t count, const F& f, const Single& single) {
+    constexpr index_t lanes = Pack<T, Bytes>::lanes;
+    if (count >= lanes) {
+        for (index_t i = 0; i + lanes <= count; i += lanes) f.template operator()<Bytes>(i);
+        if (count % lanes != 0) f.template operator()<Bytes>(count - lanes);
+    } else if constexpr (Bytes > kLeastBytes) {
+        for_columns<T, Bytes / 2>(count, f, single);
+    } else {
+        for (index_t i = 0; i < count; ++i) single(i);
+    }
+}
+
+/// Calls body(row, first window, windows, columns) for parts of rows whose columns fit together.
+template <typename Body>
+inline void for_parts(const PoolBlock& block, const Body& body) {
+    const index_t most = (kPoolColumns - block.taps_x) / block.stride + 1;
+    for (index_t row = 0; row < block.rows; ++row) {
+        for (index_t first = 0; first < block.count; first += most) {
+            const index_t left = block.count - first, windows = left < most ? left : most;
+            body(row, first, windows, (windows - 1) * block.stride + block.taps_x);
+        }
+    }
+}
+
+template <typename T>
+[[gnu::noinline]] void average_pool_by_columns(const PoolBlock block, const T* x, T divisor, T* y) {
+    T sums[kPoolColumns];
+    for_parts(block, [&](index_t row, index_t first, index_t windows, index_t columns) {
+        const T* from = x + row * block.row_step + first * block.stride;
+        for_columns<T, kVectorBytes>(
+            columns,
+            [&]<int Bytes>(index_t i) {
+                using P = Pack<T, Bytes>;
+                prefetch<0>(from + i, kReadAhead, Bytes);
+                auto sum = P::load(from + i);
+                for (index_t k = 1; k < block.taps_y; ++k) {
+                    prefetch<0>(from + i + k * block.step_y, kReadAhead, Bytes);
+                    sum += P::load(from + i + k * block.step_y);
+                }
+                P::store(sums + i, sum);
+            },
+            [&](index_t i) {
+                sums[i] = from[i];
+                for (index_t k = 1; k < block.taps_y; ++k) sums[i] += from[i + k * block.step_y];
+            });
+        T* to = y + row * block.y_step + first;
+        const auto single = [&](index_t i) {
+            T total = sums[i * block.stride];
+            for (index_t k = 1; k < block.taps_x; ++k) total += sums[i * block.stride + k];
+            to[i] = total / divisor;
+        };
+        if (block.stride > 1) {
+            for (index_t i = 0; i < windows; ++i) single(i);
+            return;
+        }
+        for_columns<T, kVectorBytes>(
+            windows,
+            [&]<int Bytes>(index_t i) {
+                using P = Pack<T, Bytes>;
+                auto total = P::load(sums + i);
+                for (index_t k = 1; k < block.taps_x; ++k) total += P::load(sums + i + k);
+                P::store(to + i, total / divisor);
+            },
+            single);
+    });
+}
+
+/// The first maximum of each column and its offset from the column's first tap.
+template <typename T>
+inline void column_maxima(const PoolBlock& block, index_t columns, const T* from, T* values,
+                          Whole<T>* places) {
+    const index_t last = (block.taps_y - 1) * block.step_y;
+    for_columns<T, kVectorBytes>(
+        columns,
+        [&]<int Bytes>(index_t i) {
+            using P = Pack<T, Bytes>;
+            const auto tap = [&](index_t offset) -> Maxima<T, Bytes> {
+                return {P::load(from + i + offset),
+                        typename P::Int{} + static_cast<Whole<T>>(offset)};
+            };
+            Maxima<T, Bytes> best = tap(last);
+            for (index_t k = last - block.step_y; k >= 0; k -= block.step_y) best.take(tap(k));
+            P::store(values + i, best.value);
+            P::store_whole(places + i, best.where);
+        },
+        [&](index_t i) {
+            values[i] = from[i];
+            places[i] = 0;
+            for (index_t k = block.step_y; k <= last; k += block.step_y) {
+                if (!(from[i + k] <= values[i]) && values[i] == values[i]) {
+                    values[i] = from[i + k];
+                    places[i] = static_cast<Whole<T>>(k);
+                }
+            }
+        });
+}
+
+template <typename T>
+[[gnu::noinline]] void max_pool_by_columns(const PoolBlock block, const T* x, index_t place, T* y,
+                                           index_t* argmax) {
+    T values[kPoolColumns];
+    Whole<T> places[kPoolColumns];
+    for_parts(block, [&](index_t row, index_t first, index_t windows, index_t columns) {
+        const index_t start = row * block.row_step + first * block.stride;
+        column_maxima<T>(block, columns, x + start, values, places);
+        const index_t at = row * block.y_step + first;
+        const auto single = [&](index_t i) {
+            T best = values[i];
+            Whole<T> where = places[i];
+            for (index_t k = 1; k < block.taps_x; ++k) {
+                const T value = values[i + k];
+                const Whole<T> other = places[i + k] + static_cast<Whole<T>>(k);
+                const bool is_nan = value != value, best_is_nan = best != best;
+                const bool alike = (value == best) | (is_nan & best_is_nan);
+                const bool better =
+                    (value > best) | (is_nan & !best_is_nan) | (alike & (other < where));
+                best = better ? value : best;
+                where = better ? other : where;
+            }
+            y[at + i] = best;
+            argmax[at + i] = place + start + i + where;
+        };
+        for_columns<T, kVectorBytes>(
+            windows,
+            [&]<int Bytes>(index_t i) {
+                using P = Pack<T, Bytes>;
+                auto best = P::load(values + i);
+                auto where = P::load_whole(places + i);
+                for (index_t k = 1; k < block.taps_x; ++k) {
+                    const auto value = P::load(values + i + k);
+                    const auto other = P::load_whole(places + i + k) + static_cast<Whole<T>>(k);
+                    const auto is_nan = value != value, best_is_nan = best != best;
+                    const auto alike = (value == best) | (is_nan & best_is_nan);
+                    const auto better =
+                        (value > best) | (is_nan & ~best_is_nan) | (alike & (other < where));
+                    best = better ? value : best;
+                    where = better ? other : where;
+                }
+                P::store(y + at + i, best);
+                store_places<T, Bytes>(place + start + i, 1, where, argmax + at + i);
+            },
+            single);
+    });
+}
+
+template <typename T>
+void max_pool(const PoolBlock& block, const T* x, index_t place, T* y, index_t* argmax) {
+    const MaxPoolBlock<T> body = {block, x, place, y, argmax};
+    // Offsets inside a window are kept in lanes as wide as T.
+    constexpr index_t most = index_t{1} << (8 * sizeof(T) - 2);
+    if (block.taps_y < most / block.step_y && block.taps_x < most / block.step_x) {
+        // Far windows one by one, with a branch for each tap, would be slower than gathered tiles.
+        if (block.stride == 1 && is_large(block)) {
+            max_pool_by_columns(block, x, place, y, argmax);
+        } else {
+            for_tiles<T>(block, body);
+        }
+        return;
+    }
+    for (index_t row = 0; row < block.rows; ++row) {
+        for (index_t i = 0; i < block.count; ++i) body.window(row, i);
+    }
+}
+
+/// The sum of elements that follow each other, few enough for sums of T.
+template <typename T>
+inline T sum_few(index_t size, const T* x) {
+    T total = 0;
+    index_t i = 0;
+    if (size >= kLanes<T>) {
+        Vec<T> lanes = load(x);
+        for (i = kLanes<T>; i + kLanes<T> <= size; i += kLanes<T>) lanes += load(x + i);
+        total = sum_of_lanes<T, kVectorBytes>(lanes);
+    }
+    for (; i < size; ++i) total += x[i];
+    return total;
+}
+
+template <typename T>
+void average_pool(const PoolBlock& block, const T* x, T divisor, T* y) {
+    constexpr index_t few = 256;
+    const index_t taps = block.taps_y * block.taps_x;
+    if (block.rows == 1 && block.count == 1 && block.taps_x == block.step_y) {
+        // One window as wide as the image, as in global pooling: a single run of elements.
+        y[0] = taps <= few ? sum_few(taps, x) / divisor
+                           : static_cast<T>(sum(taps, x) / static_cast<double>(divisor));
+    } else if (is_large(block)) {
+        average_pool_by_columns(block, x, divisor, y);
+    } else {
+        for_tiles<T>(block, AveragePoolBlock<T>{block, x, divisor, y});
+    }
+}

@@ -1,0 +1,110 @@
+// The depthwise convolution: rows around the tiles' heights and the vectors' widths, every kernel
+// height and stride that has a loop, images that take several bands, and the same bits for every
+// team. test_conv2d.cpp has the other cases.
+#include <pocketcnn/runtime.h>
+
+#include <string>
+
+#include "conv/depthwise.h"
+#include "conv_cases.h"
+#include "isa_test.h"
+#include "runtime/isa.h"
+
+namespace pocketcnn::tests {
+namespace {
+
+/// A kernel of kh x kw over planes of h x w, padded by half of its size.
+ConvCase depthwise_case(index_t n, index_t groups, index_t h, index_t w, index_t kh, index_t kw,
+                        index_t stride_h, index_t stride_w, index_t filters = 1) {
+    const std::string name = std::to_string(groups) + " planes " + std::to_string(h) + "x" +
+                             std::to_string(w) + ", " + std::to_string(kh) + "x" +
+                             std::to_string(kw) + "/" + std::to_string(stride_h) + "x" +
+                             std::to_string(stride_w);
+    return {name,
+            {n, groups, h, w},
+            {{.kernel_h = kh,
+              .kernel_w = kw,
+              .stride_h = stride_h,
+              .stride_w = stride_w,
+              .pad_top = kh / 2,
+              .pad_bottom = kh / 2,
+              .pad_left = kw / 2,
+              .pad_right = kw / 2},
+             groups * filters,
+             groups}};
+}
+
+template <typename T>
+void check(const ConvCase& c) {
+    check_forward<T>(c, true);
+    check_input_grad<T>(c);
+    check_weight_grad<T>(c);
+}
+
+class Conv2dDepthwiseTest : public IsaTest {};
+POCKETCNN_FOR_EVERY_ISA(Conv2dDepthwiseTest);
+
+TEST_P(Conv2dDepthwiseTest, SizesAroundTheTiles) {
+    const index_t lanes = kernels<float>().lanes;
+    for (const index_t w : {index_t{1}, lanes / 2, lanes - 1, lanes, lanes + 1, 2 * lanes + 3}) {
+        for (const index_t h : {1, 2, 3, 5, 7, 8, 13, 17}) {
+            check<float>(depthwise_case(2, 17, h, w, 3, 3, 1, 1));
+            check<float>(depthwise_case(1, 16, h, w, 3, 3, 2, 2));
+            check<double>(depthwise_case(1, 16, h, w, 5, 3, 2, 1));
+            if (::testing::Test::HasFailure()) return;
+        }
+    }
+}
+
+TEST_P(Conv2dDepthwiseTest, KernelHeights) {
+    for (index_t kh = 1; kh <= 8; ++kh) {
+        for (const index_t stride : {1, 2, 3}) {
+            const ConvCase c = depthwise_case(2, 16, 15, 10, kh, 3, stride, 2);
+            EXPECT_EQ(conv::depthwise::fits(conv::Problem(c.x, c.conv), ConvPass::forward),
+                      has_depthwise(kh, stride));
+            check<float>(c);
+            check<double>(c);
+        }
+    }
+}
+
+const ConvCase kBanded[] = {
+    depthwise_case(1, 16, 131, 90, 3, 3, 1, 1),
+    depthwise_case(1, 16, 131, 91, 5, 5, 2, 2),
+    depthwise_case(2, 17, 40, 31, 3, 3, 1, 1, 2),
+    depthwise_case(1, 1, 61, 150, 5, 5, 1, 1, 3),
+};
+
+TEST_P(Conv2dDepthwiseTest, SeveralBands) {
+    for (const ConvCase& c : kBanded) {
+        check<float>(c);
+        check<double>(c);
+    }
+}
+
+/// The results must not depend on the number of threads in a single bit.
+TEST(Conv2dDepthwiseThreadsTest, SameBits) {
+    const int before = get_num_threads();
+    for (const ConvCase& c : kBanded) {
+        SCOPED_TRACE(c.name);
+        const ConvOperands<float> o(c);
+        std::vector<float> of_one;
+        for (const int threads : {1, 2, 3, 8}) {
+            set_num_threads(threads);
+            const Guarded<float> y(c.y().size()), dx(c.x.size()), dweight(c.weights());
+            conv2d<float>(o.x_view(), o.weight.data(), o.bias.data(), c.conv, {y.data(), c.y()});
+            conv2d_input_grad<float>(o.dy_view(), o.weight.data(), c.conv, {dx.data(), c.x});
+            conv2d_weight_grad<float>(o.dy_view(), o.x_view(), c.conv, dweight.data());
+            std::vector<float> all = y.copy();
+            for (const auto& part : {dx.copy(), dweight.copy()}) {
+                all.insert(all.end(), part.begin(), part.end());
+            }
+            if (threads == 1) of_one = all;
+            EXPECT_TRUE(same_bits(of_one, all)) << threads << " threads";
+        }
+    }
+    set_num_threads(before);
+}
+
+}  // namespace
+}  // namespace pocketcnn::tests
