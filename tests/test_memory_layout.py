@@ -247,6 +247,8 @@ def test_an_integer_array_leaves_the_float_dtype_alone(operation: Operation) -> 
             assert _float_results(operation(arguments)) == {np.dtype(dtype)}
 
 
+PER_CHANNEL = ("weight", "bias", "gamma", "beta")  # arguments without a batch axis
+
 BATCHED = [
     name
     for name in OPERATIONS
@@ -262,7 +264,7 @@ def test_an_empty_batch_gives_empty_results_and_zero_gradients(
     operation = OPERATIONS[name]
     arguments = operation.arguments(dtype)
     for key, value in arguments.items():
-        if isinstance(value, np.ndarray) and key not in ("weight", "bias"):
+        if isinstance(value, np.ndarray) and key not in PER_CHANNEL:
             arguments[key] = value[:0]
     if "input_shape" in arguments:
         arguments["input_shape"] = (0, *arguments["input_shape"][1:])
