@@ -130,9 +130,9 @@ def conv2d(
         Each of as many equal parts of the channels meets its own part of the filters.
     algorithm : {"auto", "im2col", "winograd"}
         How it is computed. "im2col" sums the products directly, for every convolution, and rounds
-        least. "winograd" needs fewer multiplications: for one group without dilation, and kernels
-        two to five strides long; its errors are a few times larger, and a value that is not
-        finite spoils the results around it too. "auto" takes the faster; :func:`conv2d_plan`
+        least. "winograd" needs fewer multiplications: for a stride or a dilation but not both, and
+        kernels two to five strides long; its errors are a few times larger, and a value that is
+        not finite spoils the results around it too. "auto" takes the faster; :func:`conv2d_plan`
         tells which.
 
     Returns
