@@ -43,6 +43,26 @@ void define(py::module_& module) {
         },
         py::arg("grad").noconvert(), py::arg("x").noconvert(), py::arg("weight").noconvert(),
         py::arg("input_grad"));
+    // The three products of a linear layer, by themselves.
+    module.def(
+        "matmul",
+        [](const Array<T>& a, const Array<T>& b, bool transpose_a, bool transpose_b) {
+            const MatrixView<const T> left = matrix(a), right = matrix(b);
+            Array<T> y = new_array<T>(
+                {transpose_a ? left.cols : left.rows, transpose_b ? right.rows : right.cols});
+            const MatrixView<T> out = mutable_matrix(y);
+            const py::gil_scoped_release release;
+            if (transpose_a) {
+                linear_weight_grad<T>(left, right, out);
+            } else if (transpose_b) {
+                linear<T>(left, right, nullptr, out);
+            } else {
+                linear_input_grad<T>(left, right, out);
+            }
+            return y;
+        },
+        py::arg("a").noconvert(), py::arg("b").noconvert(), py::arg("transpose_a"),
+        py::arg("transpose_b"));
 }
 
 }  // namespace

@@ -45,9 +45,5 @@ def matmul(
         sides = f"a{'.T' * transpose_a} @ b{'.T' * transpose_b}"
         raise ValueError(f"a has shape {a.shape} and b {b.shape}, which do not fit {sides}")
     compute, result = compute_dtypes(a, b)
-    a, b = contiguous(a, compute), contiguous(b, compute)
-    if transpose_a:
-        return restore(_core.linear_weight_grad(a, b), result)
-    if transpose_b:
-        return restore(_core.linear(a, b, None), result)
-    return restore(_core.linear_input_grad(a, b), result)
+    product = _core.matmul(contiguous(a, compute), contiguous(b, compute), transpose_a, transpose_b)
+    return restore(product, result)
