@@ -1,15 +1,16 @@
-"""Layers of a network that run as one: decided once, when the network is built.
+"""How a network's layers are computed, some of them as one: decided once, when it is built.
 
 Fusion changes how a chain is computed, not what. A Conv2d, the ReLU after it and, where one
 follows, the MaxPool2d pass a few images at a time through all their steps, so that the feature
 maps between them stay in cache; so do, in inference, a Conv2d and the BatchNorm2d after it. A
-Residual's branches are chains of their own. The layers keep their parameters, which are read
+Residual's branches are chains of their own. A large Linear can hand its weight's gradient to an
+optimiser piece by piece. The layers keep their parameters, which are read
 anew at every call, and their gradients; used alone they are what they always were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple, Protocol
 
@@ -23,7 +24,25 @@ from pocketcnn.functional.block import (
     conv_geometry,
     pool_geometry,
 )
-from pocketcnn.layers import Array, BatchNorm2d, Conv2d, Layer, MaxPool2d, ReLU, Residual, Shape
+from pocketcnn.layers import (
+    Array,
+    BatchNorm2d,
+    Conv2d,
+    Layer,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Residual,
+    Shape,
+)
+
+Update = Callable[[Mapping[str, Array], Mapping[str, Array], slice], None]
+"""What takes parameters and the gradient of some of their rows, as `Optimizer.apply` does."""
+
+# Bytes of a weight from which on its gradient is used in pieces, and of such a piece: less would
+# pack the layer's input more often than it saves.
+_LARGE_WEIGHT = 2**25
+_PIECE = 2**24
 
 
 class Stage(Protocol):
@@ -202,6 +221,37 @@ class FusedResidual:
             stage.clear()
 
 
+class LargeLinear:
+    """Linear whose weight's gradient need not exist as a whole.
+
+    Parameters
+    ----------
+    name : str
+        The layer's, which those of its parameters begin with.
+    linear : Linear
+    """
+
+    def __init__(self, name: str, linear: Linear) -> None:
+        self._name, self._linear = name, linear
+        self.forward, self.backward, self.clear = linear.forward, linear.backward, linear.clear
+
+    def backward_and_update(self, grad: Array, update: Update) -> Array | None:
+        """Return dx; `update` uses the gradients up, to the same bits as after `backward`."""
+        params = self._linear.params
+
+        def use(key: str, gradient: Array, rows: slice = slice(None)) -> None:
+            name = f"{self._name}.{key}"
+            update({name: params[key]}, {name: gradient}, rows)
+
+        row_bytes = params["weight"][0].nbytes
+        dx, dbias = self._linear.backward_in_pieces(
+            grad, max(1, _PIECE // row_bytes), lambda rows, piece: use("weight", piece, rows)
+        )
+        if self._linear.use_bias:
+            use("bias", dbias)
+        return dx
+
+
 def _flow_back(stages: tuple[Stage, ...], grad: Array) -> Array:
     for stage in reversed(stages):
         flowing = stage.backward(grad)
@@ -258,6 +308,8 @@ def _first_stage(name: str, chain: Sequence[Layer], shape: Shape) -> _Made:
     first = chain[0]
     if type(first) is Residual:
         return _residual(name, first, chain[1:], shape)
+    if type(first) is Linear and _weight_bytes(first) >= _LARGE_WEIGHT:
+        return _Made(LargeLinear(name, first), 1, {name: "updated in backward"})
     if type(first) is not Conv2d:
         return _Made(first, 1)
     norm = chain[1] if len(chain) > 1 and type(chain[1]) is BatchNorm2d else None
@@ -269,6 +321,10 @@ def _first_stage(name: str, chain: Sequence[Layer], shape: Shape) -> _Made:
     if isinstance(norm, BatchNorm2d):
         return _Made(NormalizedConv(first, norm, pool, rectify=rectify, input_shape=shape), length)
     return _Made(FusedConv(first, pool, shape) if rectify else first, length)
+
+
+def _weight_bytes(linear: Linear) -> int:
+    return linear.in_features * linear.out_features * linear.dtype.itemsize
 
 
 def _residual(name: str, block: Residual, rest: Sequence[Layer], shape: Shape) -> _Made:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from pocketcnn import gradient_check, losses, serialization
 from pocketcnn.arguments import integer
 from pocketcnn.chain import auto_schemes, compute_dtype, every_layer, named_layers, output_shapes
-from pocketcnn.fusion import fuse
+from pocketcnn.fusion import LargeLinear, Update, fuse
 from pocketcnn.layers import Array, Layer, Shape, Softmax, WeightLayer
 from pocketcnn.summary import Row, format_table, layer_rows
 
@@ -304,18 +304,24 @@ class ConvNet:
             out = stage.forward(out, training)
         return out
 
-    def backward(self, grad: Array) -> None:
+    def backward(self, grad: Array, update: Update | None = None) -> None:
         """Carry a gradient from the scores down to the first parameters, filling `grads`.
 
         Parameters
         ----------
         grad : ndarray, (N, K)
             d loss / d logits for the last `forward`, which is forgotten on the way.
+        update : callable (params, grads, rows), optional
+            Such as `Optimizer.apply`: uses up the gradients of layers that `summary` calls
+            "updated in backward", by some rows at a time.
         """
         flowing: Array | None = grad
         for stage in reversed(self._stages):
             if flowing is not None:  # else no layer from here down has parameters
-                flowing = stage.backward(flowing)
+                if update is not None and isinstance(stage, LargeLinear):
+                    flowing = stage.backward_and_update(flowing, update)
+                else:
+                    flowing = stage.backward(flowing)
             stage.clear()  # its memory serves the layers below
 
     def _forward_loss(

@@ -64,12 +64,41 @@ class Optimizer(ABC):
         ValueError
             The keys differ, or a gradient or the state kept for a parameter has another shape.
         """
+        self.begin()
+        self.apply(params, grads)
+
+    def begin(self) -> None:
+        """Count a step, whose changes `apply` makes, all at once or parameter by parameter."""
+        self.steps += 1
+
+    def apply(
+        self, params: Mapping[str, Array], grads: Mapping[str, Array], rows: slice = slice(None)
+    ) -> None:
+        """Make the current step's change to some parameters, or to some rows of them.
+
+        Parameters
+        ----------
+        params : mapping of str to ndarray
+            As in `update`.
+        grads : mapping of str to ndarray
+            The gradient, with the keys and dtypes of `params` and the shapes of their `rows`.
+        rows : slice
+            Along the first axis.
+
+        Raises
+        ------
+        ValueError
+            As in `update`.
+        """
         if params.keys() != grads.keys():
             odd = sorted(set(params) ^ set(grads))
             raise ValueError(f"params and grads must have the same keys; only one has {odd}")
-        self.steps += 1
         slots = [self._arrays_of(slot, params) for slot in self.slots]
-        self._update(list(params.values()), [grads[name] for name in params], slots)
+        arrays = list(params.values())
+        if rows != slice(None):
+            arrays = [array[rows] for array in arrays]
+            slots = [[array[rows] for array in slot] for slot in slots]
+        self._update(arrays, [grads[name] for name in params], slots)
 
     def _arrays_of(self, slot: str, params: Mapping[str, Array]) -> list[Array]:
         """The state arrays of one slot in the order of `params`, made where they are missing."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +119,9 @@ class Trainer:
     def step(self, x_batch: ArrayLike, t_batch: ArrayLike) -> float:
         """Make one update: forward, backward, optimiser.
 
+        The gradients of layers that `net.summary()` calls "updated in backward" are used while
+        they are made; in `net.grads` they read as zero afterwards.
+
         Parameters
         ----------
         x_batch : array_like (N, C, H, W)
@@ -135,8 +138,7 @@ class Trainer:
         net = self.net
         logits = net.forward(x, training=True)
         self.loss, grad = cross_entropy(logits, t, label_smoothing=self.label_smoothing)
-        net.backward(grad)
-        self.optimizer.update(net.params, net.grads)
+        self._update(grad)
         self._seen += len(x)
         self._hits += count_correct(logits, t)
         self._loss_sum += self.loss * len(x)
@@ -213,6 +215,27 @@ class Trainer:
             for callback in callbacks:
                 callback.on_fit_end(self)
         return self.history
+
+    def _update(self, grad: Array) -> None:
+        """Go back from the scores, and make the optimiser's step."""
+        net, optimizer = self.net, self.optimizer
+        if getattr(type(optimizer), "update", None) is not Optimizer.update:
+            # Somebody's own `update` gets everything at once.
+            net.backward(grad)
+            optimizer.update(net.params, net.grads)
+            return
+        updated: set[str] = set()
+
+        def apply(params: Mapping[str, Array], grads: Mapping[str, Array], rows: slice) -> None:
+            updated.update(params)
+            optimizer.apply(params, grads, rows)
+
+        optimizer.begin()
+        net.backward(grad, apply)
+        params, grads = net.params, net.grads
+        for name in updated:
+            del params[name], grads[name]
+        optimizer.apply(params, grads)
 
     def running(self) -> tuple[float, float, float]:
         """Return the current epoch's mean loss, accuracy and images a second so far."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pocketcnn.arguments import Array, integer
 from pocketcnn.functional import linear, linear_backward
+from pocketcnn.functional.product import matmul
 from pocketcnn.init import Init, fans
 from pocketcnn.layers.base import Shape, WeightLayer
 
@@ -52,6 +55,21 @@ class Linear(WeightLayer):
         dx, dweight, dbias = linear_backward(grad, x, self.params["weight"], self.needs_input_grad)
         self.store_grads(dweight, dbias)
         return dx
+
+    def backward_in_pieces(
+        self, grad: Array, rows: int, use: Callable[[slice, Array], None]
+    ) -> tuple[Array | None, Array]:
+        """Return dx and dbias; hand dweight to `use` by some rows at a time, and keep nothing.
+
+        dx is there before the first piece, so `use` may change the weight.
+        """
+        x = self._recall()
+        self.forget_grads()
+        dx = matmul(grad, self.params["weight"]) if self.needs_input_grad else None
+        for start in range(0, self.out_features, rows):
+            piece = slice(start, min(start + rows, self.out_features))
+            use(piece, matmul(grad[:, piece], x, transpose_a=True))
+        return dx, grad.sum(axis=0)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(in_features,) to (out_features,)."""
