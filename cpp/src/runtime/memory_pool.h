@@ -1,5 +1,6 @@
 // A pool of 64-byte aligned blocks that are reused from step to step: freshly mapped pages cost
-// more than a small convolution. The pool never holds more than the most that was in use at once.
+// more than a small convolution. The pool holds little more than the most that was in use
+// at once.
 #pragma once
 
 #include <pocketcnn/types.h>
