@@ -60,11 +60,15 @@ inline void collect_line(const Vec<T> (&v)[6], Vec<T> (&y)[count]) {
     y[count - 1] += v[5];
 }
 
+// The kernels below copy the distance of the points, which the compiler would else read again after
+// every store, for vectors may alias anything.
+
 // Neighbouring tiles share columns: the vertical transform is made once a column.
 template <typename T>
 void winograd_transform(index_t tiles, index_t step, index_t pitch, const T* strip, T* scratch,
                         index_t first, const TilePlaces& places, T* points) {
     constexpr int lanes = kLanes<T>;
+    const index_t point = places.point;
     const index_t cols = (tiles - 1) * step + 6;
     for (index_t col = 0; col < cols; ++col) {
         Vec<T> d[6], t[6];
@@ -84,7 +88,10 @@ void winograd_transform(index_t tiles, index_t step, index_t pitch, const T* str
             for (int k = 0; k < 6; ++k) d[k] = load(from + (k * 6 + i) * lanes);
             transform_line<T>(d, t);
 #pragma GCC unroll 6
-            for (int k = 0; k < 6; ++k) store(to + (i * 6 + k) * places.point, t[k]);
+            for (int k = 0; k < 6; ++k) {
+                store(to, t[k]);
+                to += point;
+            }
         }
     }
 }
@@ -93,6 +100,7 @@ template <typename T, int height, int width>
 void winograd_evaluate(index_t tiles, index_t step, index_t pitch, const T* strip, index_t first,
                        const TilePlaces& places, T* points) {
     constexpr int lanes = kLanes<T>;
+    const index_t point = places.point;
     for (index_t j = 0; j < tiles; ++j) {
         const T* from = strip + j * step * lanes;
         T* to = points + places.offset(first + j);
@@ -111,7 +119,10 @@ void winograd_evaluate(index_t tiles, index_t step, index_t pitch, const T* stri
             Vec<T> u[6];
             evaluate_line<T, width>(half[i], u);
 #pragma GCC unroll 6
-            for (int k = 0; k < 6; ++k) store(to + (i * 6 + k) * places.point, u[k]);
+            for (int k = 0; k < 6; ++k) {
+                store(to, u[k]);
+                to += point;
+            }
         }
     }
 }
@@ -120,6 +131,7 @@ template <typename T, int height, int width>
 void winograd_collect(index_t tiles, index_t step, index_t pitch, const T* points, index_t first,
                       const TilePlaces& places, const T* bias, T* strip) {
     constexpr int lanes = kLanes<T>;
+    const index_t point = places.point;
     const Vec<T> b = bias != nullptr ? load(bias) : Vec<T>{};
     for (index_t j = 0; j < tiles; ++j) {
         const T* from = points + places.offset(first + j);
@@ -129,7 +141,7 @@ void winograd_collect(index_t tiles, index_t step, index_t pitch, const T* point
         for (int k = 0; k < 6; ++k) {
             Vec<T> v[6], y[height];
 #pragma GCC unroll 6
-            for (int i = 0; i < 6; ++i) v[i] = load(from + (i * 6 + k) * places.point);
+            for (int i = 0; i < 6; ++i) v[i] = load(from + (i * 6 + k) * point);
             collect_line<T, height>(v, y);
 #pragma GCC unroll 6
             for (int i = 0; i < height; ++i) half[i][k] = y[i];

@@ -5,9 +5,10 @@
 //         for each point                            M = V * filters        M [point][tile][lanes]
 //         for each strip                            M -> collect + bias -> result
 //
-// Where a block's V fits the L2 cache, a task is a block. Where channels are too many for that, V
-// of a larger block is made by all threads together and shared by them in the L3 cache: there a
-// task is a panel of filters for a part of the tiles, so that the filters are read once a block.
+// Where a block's V fits the L2 cache, a task is a block. Where channels are too many for that, all
+// threads together take a much larger block through the steps one by one, V and M lying in the L3
+// cache or in memory, and a task of the products is a point: V and the filters at one point fit the
+// L2 cache again, so all of V, M and the filters pass through it once a block.
 #include "winograd/convolve.h"
 
 #include <vector>
@@ -18,16 +19,20 @@
 namespace pocketcnn::winograd {
 namespace {
 
-// The sizes were found by trying halves and doubles on layers of 16 to 512 channels, on a core with
-// 1 MB of L2 and a share of 32 MB of L3.
+// The sizes were found by trying halves and doubles on layers of 16 to 512 channels, on cores with
+// 1 MB of L2 and a share of 32 MB of L3, and with 2 MB and a slow L3.
 
 /// Panels of product rows whose products M with one panel of filters are held at once: 56 tiles by
 /// 32 filters are 258 KB.
 constexpr index_t kTilePanels = 4;
 /// Bytes of V that a task may keep to itself.
 constexpr index_t kPrivateBytes = index_t{2} << 20;
-/// Bytes of V that threads share. Four times as much took 1.7 times as long.
-constexpr index_t kSharedBytes = index_t{4} << 20;
+/// Bytes of V and M of a block that goes point by point. With a third of it 512x14x14 to 512 took
+/// 1.35 times as long, for every block reads all filters; with more, nothing was gained.
+constexpr index_t kSharedBytes = index_t{48} << 20;
+/// Panels of filters of a task at one point: 256 filters of 384 channels are 393 KB, and stay in
+/// the L2 cache together with as much of V.
+constexpr index_t kPointPanels = 8;
 
 template <typename T>
 class Convolver {
@@ -55,11 +60,15 @@ class Convolver {
             });
             return;
         }
-        const index_t block =
-            rows * std::clamp(kSharedBytes / panel_bytes, index_t{1}, ceil_div(tiles, rows));
+        // Blocks of one size, lest the last be small.
+        const index_t tile_bytes =
+            kWinogradPoints * (panel_size() / rows + filters_.panels.lanes()) * index_t{sizeof(T)};
+        const index_t blocks = ceil_div(tiles, std::max(rows, kSharedBytes / tile_bytes));
+        const index_t block = ceil_div(tiles, blocks);
         const Buffer<T> points(kWinogradPoints * point_stride(block));
+        const Buffer<T> sums(kWinogradPoints * point_sums_stride(ceil_div(block, rows)));
         for (index_t begin = 0; begin < tiles; begin += block) {
-            shared_block(begin, std::min(tiles, begin + block), points.data());
+            shared_block(begin, std::min(tiles, begin + block), points.data(), sums.data());
         }
     }
 
@@ -86,7 +95,7 @@ class Convolver {
         }
     }
 
-    void shared_block(index_t begin, index_t end, T* points) const {
+    void shared_block(index_t begin, index_t end, T* points, T* sums) const {
         const index_t stride = point_stride(end - begin), rows = kernel_.rows;
         constexpr index_t vectors = 4;  // of the depth a task: an eighth of a megabyte to write
         const index_t parts = ceil_div(end - begin, rows);
@@ -98,13 +107,52 @@ class Convolver {
             transform(first, std::min(end, first + rows), begin, vector,
                       std::min(depth_vectors_, vector + vectors), stride, points);
         });
-        const index_t step = rows * kTilePanels, blocks = ceil_div(end - begin, step);
-        parallel_for(filters_.panels.count() * blocks, share, [&](index_t i) {
-            const index_t first = begin + i % blocks * step;
-            const Buffer<T> sums(sums_size());
-            const index_t last = std::min(end, first + step);
-            finish(first, last, strips_of(first, last), i / blocks, stride,
-                   points + i % blocks * kTilePanels * panel_size(), sums.data());
+        const index_t panels = filters_.panels.count(), groups = ceil_div(panels, kPointPanels);
+        parallel_for(kWinogradPoints * groups, share, [&](index_t i) {
+            const index_t point = i / groups, panel = i % groups * kPointPanels;
+            multiply_point(point, panel, std::min(panels, panel + kPointPanels), parts,
+                           points + point * stride, sums + point * point_sums_stride(parts));
+        });
+        const index_t step = rows * kTilePanels;
+        parallel_for(panels * ceil_div(end - begin, step), share, [&](index_t i) {
+            const index_t first = begin + i / panels * step;
+            collect_panel(first, std::min(end, first + step), begin, i % panels, parts, sums);
+        });
+    }
+
+    index_t point_sums_stride(index_t tile_panels) const {
+        return tile_panels * kernel_.rows * filters_.panels.lanes() + kernel_.lanes;
+    }
+
+    /// M of panels [panel, panel_end) at one point: [panel][tile][lanes].
+    void multiply_point(index_t point, index_t panel, index_t panel_end, index_t tile_panels,
+                        const T* left, T* sums) const {
+        const index_t rows = kernel_.rows;
+        for (; panel < panel_end; ++panel) {
+            const index_t width = filters_.panels.width_lanes(panel);
+            const T* right = filters_.panel(panel) + point * filters_.point_stride(panel);
+            T* out = sums + filters_.panels.first_lane(panel) * tile_panels * rows;
+            const auto multiply = kernel_.multiply[filters_.panels.width(panel) - 1];
+            for (index_t i = 0; i < tile_panels; ++i) {
+                multiply(filters_.depth, left + i * panel_size(), rows * kernel_.lanes, right,
+                         out + i * rows * width);
+            }
+        }
+    }
+
+    /// The results of one panel for tiles [begin, end) of a block whose first tile is `origin`.
+    void collect_panel(index_t begin, index_t end, index_t origin, index_t panel,
+                       index_t tile_panels, const T* sums) const {
+        const index_t lane = filters_.panels.first_lane(panel);
+        const index_t width = filters_.panels.width_lanes(panel),
+                      tiles = tile_panels * kernel_.rows;
+        const TilePlaces places = {tiles, 0, width, point_sums_stride(tile_panels)};
+        const Buffer<T> strip_positions(kStripPositions * kernel_.lanes);
+        for_strips(conv_.grid, begin, end, [&](const Strip& strip) {
+            for (index_t v = 0; v < width; v += kernel_.lanes) {
+                collect(strip, origin, lane + v, places, sums + lane * tiles + v,
+                        strip_positions.data());
+            }
         });
     }
 
