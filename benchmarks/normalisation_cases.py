@@ -72,7 +72,8 @@ def _tasks(
     weights: list[Any],
 ) -> dict[str, Task]:
     """Forward, and forward with the gradients of the input and of the weights."""
-    x, grad = draw(dtype, *shape), draw(dtype, *shape)
+    # Drawn together: the gradient of a batch norm by its own input is nothing but rounding.
+    x, grad = draw(dtype, 2, *shape)
 
     def their_step(x: Any, grad: Any) -> object:
         with torch.enable_grad():
@@ -80,6 +81,6 @@ def _tasks(
             return torch.autograd.grad(theirs(leaf), [leaf, *weights], grad)
 
     return {
-        "fwd": Task(lambda: forward(x), in_layouts(theirs, x)),
+        "fwd": Task(lambda: forward(x)[0], in_layouts(theirs, x)),
         "fwd+bwd": Task(lambda: backward(grad, forward(x)[1]), in_layouts(their_step, x, grad)),
     }

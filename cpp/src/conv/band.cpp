@@ -29,6 +29,12 @@ BandShape::BandShape(const Problem& problem, BandForm band_form, index_t rows_of
     constexpr double longest_row = 2048, enough_rows = 8;
     const index_t oh = std::max<index_t>(1, problem.y.h), ow = std::max<index_t>(1, problem.y.w);
     cols = even_step(ow, longest_row);
+    // The slack behind the band stands in for the zeros of a next row, and is read anyway up to a
+    // vector beyond the last position.
+    const Window2d& w = problem.window;
+    shared = form == BandForm::spread && w.stride_w == 1 && cols == ow
+                 ? std::min({w.pad_left, w.pad_right, reach_w - 1, kPackSlack / 2})
+                 : 0;
     const double row_size = static_cast<double>(pitch(cols)) * static_cast<double>(planes());
     const double wanted_rows =
         std::min(enough_rows, static_cast<double>(oh)) + static_cast<double>(reach_h) - 1;

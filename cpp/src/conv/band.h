@@ -5,8 +5,9 @@
 // a stride apart and zeros stand for the padding. Output position p = row * pitch + col of the
 // block finds tap k of channel c at offsets()[c * area + k] + p. There are two forms:
 // - spread: a plane of columns is a phase of the stride, and the pitch is that of the padded
-//   image. The image is copied once; positions with col >= cols, between two rows, are computed
-//   and thrown away.
+//   image, less the padding on one side, where a row has its own zeros serve as the end of the row
+//   before it. The image is copied once; positions with col >= cols, between two rows, are
+//   computed and thrown away. The gradient of the input of a whole window has none of them.
 // - dense: every column of the kernel has a plane of its own, and the pitch is the number of
 //   output columns, so that positions are the block's output pixels without a gap. The image is
 //   copied kernel_w times: for many filters, which share the copies.
@@ -30,18 +31,21 @@ struct BandShape {
     BandShape(const Problem& problem, BandForm form, index_t rows_of_values, index_t element_size);
 
     index_t planes() const { return phases_h * planes_w; }
-    index_t pitch(index_t block_cols) const { return block_cols - 1 + reach_w; }
+    index_t pitch(index_t block_cols) const { return block_cols - 1 + reach_w - shared; }
     index_t band_rows(index_t block_rows) const { return block_rows - 1 + reach_h; }
     /// Elements of a channel of the largest block.
     index_t channel_size() const { return planes() * band_rows(rows) * pitch(cols); }
     /// Positions of the largest block.
     index_t positions() const { return (rows - 1) * pitch(cols) + cols; }
     index_t blocks() const { return row_blocks * col_blocks; }
+    /// Whether positions are consecutive pixels of the output, without a gap between rows.
+    bool is_gapless() const { return col_blocks == 1 && pitch(cols) == cols; }
 
     BandForm form;
     index_t phases_h;          ///< phases of rows that any tap reads
     index_t planes_w;          ///< planes of columns
     index_t reach_h, reach_w;  ///< rows and columns of a plane that one output pixel sees
+    index_t shared;            ///< columns of padding that a row shares with the next
     index_t channels;          ///< of one band
     index_t rows, cols;        ///< of a block
     index_t row_blocks, col_blocks;

@@ -81,7 +81,6 @@ void sparse_weight_grad(const Problem& problem, index_t count, const T* dy, cons
     const std::vector<index_t> patches = image.patches(), rows = image.patch_rows();
     const index_t row_count = problem.channels * problem.window.kernel_h;
     const index_t sum_size = row_count * kPatchCols, kernel_w = problem.window.kernel_w;
-    const Buffer<index_t> starts(problem.filters * count);
     const Buffer<T> sums(problem.filters * sum_size);
     std::fill_n(sums.data(), problem.filters * sum_size, T{0});
     const double work =
@@ -90,16 +89,11 @@ void sparse_weight_grad(const Problem& problem, index_t count, const T* dy, cons
         image.load(x + n * problem.x.image());
         parallel_for(problem.filters, work, [&](index_t f) {
             const index_t first = (n * problem.filters + f) * count;
-            index_t* const at = starts.data() + f * count;
-            for (index_t i = 0; i < count; ++i) {
-                const index_t place = places[first + i];
-                if (place < 0 || place >= problem.y.plane()) {
-                    throw std::invalid_argument("argmax has an index outside the plane");
-                }
-                at[i] = patches[place];
+            if (!kernel.sparse_grad(count, dy + first, places + first, problem.y.plane(),
+                                    patches.data(), row_count, rows.data(), image.data(),
+                                    sums.data() + f * sum_size)) {
+                throw std::invalid_argument("argmax has an index outside the plane");
             }
-            kernel.sparse_grad(count, dy + first, at, row_count, rows.data(), image.data(),
-                               sums.data() + f * sum_size);
         });
     }
     for (index_t row = 0; row < problem.filters * row_count; ++row) {

@@ -8,44 +8,64 @@ constexpr int dot_cols(int rows) {
     return kVectorRegisters >= 32 ? wide[rows - 1] : narrow[rows - 1];
 }
 
-// The sum of the lanes, half by half.
-template <typename T, int Bytes>
-inline T sum_lanes(const typename Pack<T, Bytes>::Vec& lanes) {
-    if constexpr (Pack<T, Bytes>::lanes == 2) {
-        return lanes[0] + lanes[1];
-    } else {
-        typename Pack<T, Bytes / 2>::Vec halves[2];
-        __builtin_memcpy(halves, &lanes, sizeof(halves));
-        return sum_lanes<T, Bytes / 2>(halves[0] + halves[1]);
+// y[r][c] += the sum of the lanes of sum r * cols + c. In a function of its own, and by way of
+// memory, because beside it the compiler kept two accumulators of the loop on the stack. A vector's
+// worth of sums is joined at once: each step interleaves halves of pairs and adds them.
+template <typename T>
+[[gnu::noinline]] void add_lane_sums(index_t rows, index_t cols, const T* sums, T* y,
+                                     index_t y_stride) {
+    constexpr int lanes = kLanes<T>;
+    constexpr int most = kDotRows * 8;
+    T totals[most + lanes];
+    for (index_t i = 0; i < rows * cols; i += lanes) {
+        Vec<T> part[lanes];
+#pragma GCC unroll 16
+        for (int k = 0; k < lanes; ++k) part[k] = load(sums + (i + k) * lanes);
+#pragma GCC unroll 4
+        for (int count = lanes / 2; count > 0; count /= 2) {
+#pragma GCC unroll 8
+            for (int k = 0; k < count; ++k) {
+                const Vec<T> a = part[k], b = part[k + count];
+                part[k] = interleave<T>(a, b, 0) + interleave<T>(a, b, lanes / 2);
+            }
+        }
+        store(totals + i, part[0]);
+    }
+    const T* total = totals;
+    for (index_t r = 0; r < rows; ++r, y += y_stride) {
+        for (index_t c = 0; c < cols; ++c) y[c] += *total++;
     }
 }
 
 template <typename T, int rows, int cols>
 inline void dot_tile(const DotBlock& block, const T* x, const T* w, T* y) {
+    constexpr int lanes = kLanes<T>;
+    const index_t x_stride = block.x_stride, w_stride = block.w_stride;
+    const index_t rest = block.depth % lanes, whole = block.depth - rest;
     Vec<T> sum[rows][cols] = {};
-    index_t k = 0;
-    for (; k + kLanes<T> <= block.depth; k += kLanes<T>) {
-        Vec<T> right[cols];
-#pragma GCC unroll 8
-        for (int c = 0; c < cols; ++c) right[c] = load(w + c * block.w_stride + k);
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; ++r) {
-            const Vec<T> left = load(x + r * block.x_stride + k);
-#pragma GCC unroll 8
-            for (int c = 0; c < cols; ++c) sum[r][c] += left * right[c];
-        }
+    for (index_t k = 0; k < whole; k += lanes) {
+        add_products<T, rows, cols>(
+            sum, [&](int r) { return load(x + r * x_stride + k); },
+            [&](int c) { return load(w + c * w_stride + k); });
     }
+    if (rest > 0) {
+        T left[rows * lanes] = {}, right[cols * lanes] = {};
+        for (int r = 0; r < rows; ++r) copy_few(rest, x + r * x_stride + whole, left + r * lanes);
+        for (int c = 0; c < cols; ++c) copy_few(rest, w + c * w_stride + whole, right + c * lanes);
+        add_products<T, rows, cols>(
+            sum, [&](int r) { return load(left + r * lanes); },
+            [&](int c) { return load(right + c * lanes); });
+    }
+    constexpr int padded = (rows * cols + lanes - 1) / lanes * lanes;
+    T sums[padded * lanes];
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 8
-        for (int c = 0; c < cols; ++c) {
-            T total = sum_lanes<T, kVectorBytes>(sum[r][c]);
-            for (index_t i = k; i < block.depth; ++i) {
-                total += x[r * block.x_stride + i] * w[c * block.w_stride + i];
-            }
-            y[r * block.y_stride + c] += total;
-        }
+        for (int c = 0; c < cols; ++c) store(sums + (r * cols + c) * lanes, sum[r][c]);
     }
+#pragma GCC unroll 16
+    for (int i = rows * cols; i < padded; ++i) store(sums + i * lanes, Vec<T>{});
+    add_lane_sums<T>(rows, cols, sums, y, block.y_stride);
 }
 
 // `cols` columns or fewer.

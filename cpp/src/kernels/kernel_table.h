@@ -202,10 +202,12 @@ struct Kernels {
     void (*correlate_grad)(index_t rows, index_t pixels, index_t taps, const T* dy,
                            index_t dy_stride, const index_t* offsets, const T* source, T* sums);
 
-    /// sums[r][j] += sum over i < count of values[i] * source[places[i] + offsets[r] + j] for
-    /// r < rows and j < kPatchCols.
-    void (*sparse_grad)(index_t count, const T* values, const index_t* places, index_t rows,
-                        const index_t* offsets, const T* source, T* sums);
+    /// sums[r][j] += sum over i < count of values[i] * source[starts[places[i]] + offsets[r] + j]
+    /// for r < rows and j < kPatchCols. False, with nothing done, where a place is not below
+    /// start_count.
+    bool (*sparse_grad)(index_t count, const T* values, const index_t* places, index_t start_count,
+                        const index_t* starts, index_t rows, const index_t* offsets,
+                        const T* source, T* sums);
 
     /// Each row of y is start + the sum over its taps. Rows are written in order, and vectors run
     /// over their ends where there is room.

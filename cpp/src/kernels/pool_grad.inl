@@ -1,6 +1,16 @@
 // Gradients of pooling, a plane at a time. Like pool.inl, which comes first, it lets whole vectors
 // run over the end of a row into the next, which is written later.
 
+// Whether all places are in [0, limit). The sign bits tell, without a branch, which vectorises.
+inline bool are_below(index_t count, const index_t* places, index_t limit) {
+    std::uint64_t signs = 0;
+    for (index_t i = 0; i < count; ++i) {
+        const auto place = static_cast<std::uint64_t>(places[i]);
+        signs |= place | (static_cast<std::uint64_t>(limit) - 1 - place);
+    }
+    return signs >> 63 == 0;
+}
+
 template <typename T>
 bool scatter(index_t size, const T* values, const index_t* places, index_t out_size, T* out) {
     constexpr index_t lanes = kLanes<T>, chunk = 8 * lanes;
@@ -10,18 +20,13 @@ bool scatter(index_t size, const T* values, const index_t* places, index_t out_s
         for (index_t k = 0; k < chunk; k += lanes) store(out + i + k, Vec<T>{});
     }
     for (; i < out_size; ++i) out[i] = 0;
-    // A block is checked as a whole, which vectorises, before it is used: its sign bits tell.
+    // A block is checked as a whole before it is used.
     constexpr index_t block = 256;
     for (index_t begin = 0; begin < size; begin += block) {
         const index_t end = begin + block < size ? begin + block : size;
         prefetch<0>(values + begin, kReadAhead, (end - begin) * index_t{sizeof(T)});
         prefetch<0>(places + begin, kReadAhead, (end - begin) * index_t{sizeof(index_t)});
-        std::uint64_t signs = 0;
-        for (i = begin; i < end; ++i) {
-            const auto place = static_cast<std::uint64_t>(places[i]);
-            signs |= place | (static_cast<std::uint64_t>(out_size) - 1 - place);
-        }
-        if (signs >> 63 != 0) return false;
+        if (!are_below(end - begin, places + begin, out_size)) return false;
         for (i = begin; i < end; ++i) out[places[i]] += values[i];
     }
     return true;
