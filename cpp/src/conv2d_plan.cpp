@@ -22,8 +22,9 @@ namespace {
 ///    has 16 lanes; with 8 lanes, 1.0 to 1.5 times as fast as those from 6 channels on, 0.6 at 4;
 ///  - 3x3 stride 2, that saves a third of the multiplications: 0.74 to 1.0, but input_grad, whose
 ///    phases are read again and again by im2col, 1.2 to 1.4 at 64x56 and 128x28, 0.7 at 256x14;
-///  - 512x7x7 to 512 of one image, 4 tiles: 0.9, 0.7, 0.7, for the transform of the weights is most
-///    of the work; of two images 1.2, 1.0, 0.7, from 16 tiles on 1.1 to 2.2;
+///  - where tiles are few, the transform of the weights is most of the work. 16 tiles, 256x14x14 to
+///    256 of one image: 0.9, 0.8, 0.7, 512x7x7 to 512 of four 1.0, 0.8, 0.5; 32 tiles 1.2, 1.0,
+///    1.0; 49 tiles 2.0 to 2.4;
 ///  - groups, and dilation by way of the split images: as without.
 bool winograd_pays(const conv::Problem& dilated, ConvPass pass) {
     const conv::Problem problem = winograd::undilated(dilated);
@@ -33,7 +34,7 @@ bool winograd_pays(const conv::Problem& dilated, ConvPass pass) {
     if (std::min(problem.channels * phases, problem.filters) < least) return false;
     const winograd::Grid grid = pass == ConvPass::input_grad ? winograd::input_grid(problem)
                                                              : winograd::output_grid(problem);
-    if (grid.tiles() < (pass == ConvPass::weight_grad ? 16 : 8)) return false;
+    if (grid.tiles() < 24) return false;
     // Multiplications of a direct sum over those of the tiles, with their ragged edges.
     const double saving =
         dilated.multiply_adds() / (static_cast<double>(grid.tiles()) * kWinogradPoints * phases *
