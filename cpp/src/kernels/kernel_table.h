@@ -219,8 +219,8 @@ struct Kernels {
     /// Each row of y is start + the sum over its taps. Rows are written in order, and vectors run
     /// over their ends where there is room.
     void (*depthwise)(const DepthwiseRows& rows, const T* weight, T start, const T* source, T* y);
-    /// sums[kx][ky][lane] += the sum over the rows of dy times what tap (ky, kx) sees. Rows of dy
-    /// end with zeros up to a whole vector.
+    /// sums[kx][ky][lane] += the sum over the rows of dy times what tap (ky, kx) sees. Whole
+    /// vectors of dy are read, up to one less an element past the end of the last row.
     void (*depthwise_grad)(const DepthwiseRows& rows, const T* dy, const T* source, T* sums);
     /// Element i of a row goes to place i.
     void (*copy_plane)(const RowCopy& copy, const T* from, T* to);
