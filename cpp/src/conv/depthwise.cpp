@@ -262,6 +262,7 @@ class GroupGradients {
           bands_(bands),
           source_(kernels, layout, bands.source_rows),
           grad_(kernels, grad_layout, bands.rows),
+          grad_step_(grad_layout.row_size),
           rows_{.rows = 0,
                 .cols = problem.y.w,
                 .taps_y = problem.window.kernel_h,
@@ -270,7 +271,7 @@ class GroupGradients {
                 .pitch = layout.row_size,
                 .offsets = layout.offsets.data(),
                 .weight_step = 0,
-                .step = grad_layout.row_size,
+                .step = 0,
                 .room = 0} {}
 
     void compute(index_t group, index_t end, const T* dy, const T* x, T* dweight) {
@@ -304,9 +305,11 @@ class GroupGradients {
                      row * problem_.window.stride_h - problem_.window.pad_top);
         rows_.rows = bands_.end(band) - row;
         for (index_t f = 0; f < problem_.filters; ++f) {
-            const index_t at = (plane * problem_.filters + f) * out.plane();
-            grad_.load(dy + at, out.h, out.w, out.size() - at, row);
-            kernels_.depthwise_grad(rows_, grad_.row(0), source_.row(0),
+            const index_t at = (plane * problem_.filters + f) * out.plane() + row * out.w;
+            const bool in_place = out.size() - at >= rows_.rows * out.w + kernels_.lanes;
+            if (!in_place) grad_.load(dy + at, rows_.rows, out.w, out.size() - at, 0);
+            rows_.step = in_place ? out.w : grad_step_;
+            kernels_.depthwise_grad(rows_, in_place ? dy + at : grad_.row(0), source_.row(0),
                                     sums + f * problem_.taps * kernels_.lanes);
         }
     }
@@ -314,7 +317,8 @@ class GroupGradients {
     const Kernels<T>& kernels_;
     const Problem& problem_;
     const Bands& bands_;
-    PaddedRows<T> source_, grad_;
+    PaddedRows<T> source_, grad_;  ///< grad_ for the end of dy, which vectors would run past
+    index_t grad_step_;
     DepthwiseRows rows_;
 };
 

@@ -20,15 +20,17 @@
 
 namespace pocketcnn::gemm {
 
-/// Columns cut into panels of 2 or 3 vectors, or one of a single vector where there is no more.
+/// Columns cut into as few panels as the widest tile allows, of nearly equal width.
 class Panels {
   public:
     template <typename T>
     Panels(const Kernels<T>& kernels, index_t cols)
         : lanes_(kernels.lanes), cols_(cols), vectors_(ceil_div(cols, lanes_)) {
-        const index_t rest = vectors_ % kIndirectVectors;
-        wide_ = vectors_ / kIndirectVectors - (rest == 1 && vectors_ > 1 ? 1 : 0);
-        count_ = wide_ + ceil_div(vectors_ - wide_ * kIndirectVectors, 2);
+        index_t widest = kIndirectVectors;
+        while (kernels.indirect[widest - 1].rows == 0) --widest;
+        count_ = std::max<index_t>(1, ceil_div(vectors_, widest));
+        narrow_ = vectors_ / count_;
+        wide_ = vectors_ % count_;
     }
 
     index_t count() const { return count_; }
@@ -41,13 +43,11 @@ class Panels {
     index_t padded_cols() const { return vectors_ * lanes_; }
 
   private:
-    index_t first_vector(index_t panel) const {
-        const index_t narrow = std::max<index_t>(0, panel - wide_);
-        return std::min(vectors_, std::min(panel, wide_) * kIndirectVectors + narrow * 2);
-    }
+    index_t first_vector(index_t panel) const { return panel * narrow_ + std::min(panel, wide_); }
 
     index_t lanes_, cols_, vectors_;
-    index_t wide_, count_;
+    index_t count_;
+    index_t narrow_, wide_;  ///< vectors of a panel, and how many panels have one more
 };
 
 /// A right operand in panels: element (k, c) of panel p at data(p)[k * width(p) + c - begin(p)].
@@ -113,9 +113,15 @@ class IndirectSums {
         for (index_t p = panel_; p < panel_end_; ++p) {
             const IndirectTile<T>& tile = kernels_.indirect[panels_.vectors(p) - 1];
             const index_t width = panels_.width(p);
+            // The next panel comes from a cache farther away than the steps that a tile looks
+            // ahead: each tile asks for a part of it. 3x3, 512x14 to 512: 79, then 84% of the peak.
+            PanelAhead<T> ahead = {
+                p + 1 < panel_end_ ? right.data(p + 1, k) : right.data(panel_, k + depth),
+                ceil_div(width, ceil_div(count, tile.rows))};
             for (index_t r = 0; r < count; r += tile.rows) {
-                tile.multiply(depth, left, row_offsets + r, depth_offsets, right.data(p, k),
+                tile.multiply(depth, left, row_offsets + r, depth_offsets, right.data(p, k), ahead,
                               data(p) + (row + r) * width, accumulate);
+                ahead.data += depth * ahead.step;
             }
         }
     }

@@ -149,7 +149,7 @@ inline void add_products(Vec<T> (&sum)[rows][taps], const Row& row, const Tap& t
         for (int r = 0; r < rows; ++r) d[r] = row(r);
 #pragma GCC unroll 16
         for (int t = 0; t < taps; ++t) {
-            const Vec<T> x = pinned<T>(tap(t));
+            const Vec<T> x = pinned(tap(t));
 #pragma GCC unroll 8
             for (int r = 0; r < rows; ++r) sum[r][t] += d[r] * x;
         }
@@ -159,7 +159,7 @@ inline void add_products(Vec<T> (&sum)[rows][taps], const Row& row, const Tap& t
         for (int t = 0; t < taps; ++t) x[t] = tap(t);
 #pragma GCC unroll 8
         for (int r = 0; r < rows; ++r) {
-            const Vec<T> d = pinned<T>(row(r));
+            const Vec<T> d = pinned(row(r));
 #pragma GCC unroll 16
             for (int t = 0; t < taps; ++t) sum[r][t] += d * x[t];
         }

@@ -78,19 +78,28 @@ struct ResponseStrip {
     T k, share, beta;
 };
 
+/// What a tile of the indirect product asks for besides its operands: an element of the next panel
+/// at each step of the depth, `step` apart, and reads none of it.
+template <typename T>
+struct PanelAhead {
+    const T* data;
+    index_t step;
+};
+
 /// The tile of the indirect product for right panels of a certain width.
 template <typename T>
 struct IndirectTile {
-    /// Rows of the tile: a divisor of kIndirectRowsMultiple.
+    /// Rows of the tile: a divisor of kIndirectRowsMultiple, or none if there is no such tile.
     index_t rows;
     /// tile[rows][cols] (+)= sum over k < depth of left[row_offsets[i] + depth_offsets[k]] *
     /// right[k][cols] for rows i. Asks for what follows the right panel, but reads none of it.
     void (*multiply)(index_t depth, const T* left, const index_t* row_offsets,
-                     const index_t* depth_offsets, const T* right, T* tile, bool accumulate);
+                     const index_t* depth_offsets, const T* right, const PanelAhead<T>& ahead,
+                     T* tile, bool accumulate);
 };
 inline constexpr index_t kIndirectRowsMultiple = 24;
-/// The widest right panel, in vectors.
-inline constexpr index_t kIndirectVectors = 3;
+/// The widest right panel of any instruction set, in vectors.
+inline constexpr index_t kIndirectVectors = 4;
 
 /// Rows of x and of w, `depth` elements each, whose dot products form a block of y.
 struct DotBlock {
@@ -212,8 +221,8 @@ struct Kernels {
     /// Each row of y is start + the sum over its taps. Rows are written in order, and vectors run
     /// over their ends where there is room.
     void (*depthwise)(const DepthwiseRows& rows, const T* weight, T start, const T* source, T* y);
-    /// sums[kx][ky][lane] += the sum over the rows of dy times what tap (ky, kx) sees. Rows of dy
-    /// end with zeros up to a whole vector.
+    /// sums[kx][ky][lane] += the sum over the rows of dy times what tap (ky, kx) sees. Whole
+    /// vectors of dy are read, up to one less an element past the end of the last row.
     void (*depthwise_grad)(const DepthwiseRows& rows, const T* dy, const T* source, T* sums);
     /// Element i of a row goes to place i.
     void (*copy_plane)(const RowCopy& copy, const T* from, T* to);

@@ -59,10 +59,16 @@ inline void prefetch_for_writing(T* to) {
     __builtin_prefetch(to, 1);
 }
 
+// Asks for the cache line, but leaves the first cache to what is in use.
+template <typename T>
+inline void prefetch_to_second_cache(const T* from) {
+    __builtin_prefetch(from, 0, 2);
+}
+
 // The value, in a register from here on: the compiler would rather load it again for every use
 // than once, where the uses are operands of instructions that can load.
-template <typename T>
-inline Vec<T> pinned(Vec<T> value) {
+template <typename V>
+inline V pinned(V value) {
 #if defined(__x86_64__)
     asm("" : "+v"(value));
 #elif defined(__aarch64__)
