@@ -3,7 +3,7 @@
 // and so does a weight for every row of the tile.
 
 // Vectors of the image are pinned to a register, for the compiler would load each, across two cache
-// lines, once for every tap: 512x14x14, 3x3 took a sixth longer forward.
+// lines, once for every tap: 512x14x14, 3x3 took a fifth longer forward.
 
 // Most rows of a tile. 7 divides the feature maps of the usual networks, and with as many taps the
 // accumulators, the weights and the image fill 15 registers.
