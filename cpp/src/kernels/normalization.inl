@@ -19,8 +19,7 @@ inline double total(const Vec<T> (&parts)[n]) {
 template <typename T, typename Terms>
 inline TwoSums two_sums(index_t size, const Terms& terms) {
     constexpr int chains = 4;
-    const auto read_vector = [](const T* from) { return load(from); };
-    const auto read_element = [](const T* from) { return *from; };
+    const auto read_vector = [](const T* from, T) { return load(from); };
     Vec<T> first[chains] = {}, second[chains] = {};
     index_t i = 0;
     for (; i + chains * kLanes<T> <= size; i += chains * kLanes<T>) {
@@ -30,10 +29,13 @@ inline TwoSums two_sums(index_t size, const Terms& terms) {
         }
     }
     for (; i + kLanes<T> <= size; i += kLanes<T>) terms(read_vector, i, first[0], second[0]);
-    T first_rest = 0, second_rest = 0;
-    for (; i < size; ++i) terms(read_element, i, first_rest, second_rest);
-    return {total<T>(first) + static_cast<double>(first_rest),
-            total<T>(second) + static_cast<double>(second_rest)};
+    const auto read_rest = [rest = size - i](const T* from, T neutral) {
+        T part[kLanes<T>];
+        for (index_t k = 0; k < kLanes<T>; ++k) part[k] = k < rest ? from[k] : neutral;
+        return load(part);
+    };
+    if (i < size) terms(read_rest, i, first[0], second[0]);
+    return {total<T>(first), total<T>(second)};
 }
 
 // Twice over elements that are in the first cache by then: deviations from a mean that is nearly
@@ -45,7 +47,7 @@ Moments moments(index_t size, const T* x) {
     const T center = static_cast<T>(sum(size, x) / count);
     const TwoSums sums =
         two_sums<T>(size, [x, center](const auto& read, index_t i, auto& linear, auto& square) {
-            const auto d = read(x + i) - center;
+            const auto d = read(x + i, center) - center;
             linear += d;
             square += d * d;
         });
@@ -75,13 +77,13 @@ template <typename T>
 TwoSums normalize_sums(const ChannelNorm<T>& norm, index_t size, const T* dy, const T* x) {
     if (!norm.rectify) {
         return two_sums<T>(size, [&](const auto& read, index_t i, auto& plain, auto& product) {
-            const auto g = read(dy + i);
+            const auto g = read(dy + i, T{0});
             plain += g;
-            product += g * (read(x + i) - norm.mean);
+            product += g * (read(x + i, norm.mean) - norm.mean);
         });
     }
     return two_sums<T>(size, [&](const auto& read, index_t i, auto& plain, auto& product) {
-        const auto value = read(x + i), g = read(dy + i);
+        const auto value = read(x + i, norm.mean), g = read(dy + i, T{0});
         const auto passed = normalized(norm, value) > T{0} ? g : g - g;
         plain += passed;
         product += passed * (value - norm.mean);
