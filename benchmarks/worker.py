@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from benchmarks.description import Network, Subject
-from benchmarks.timing import burst
+from benchmarks.timing import LONG_REST_SECONDS, burst
 
 
 class Remote:
@@ -32,6 +32,8 @@ class Remote:
     environment : dict, optional
         Added to the process's environment.
     """
+
+    rest = LONG_REST_SECONDS
 
     def __init__(
         self, builder: str, network: Network, environment: dict[str, str] | None = None
