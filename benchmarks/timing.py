@@ -15,8 +15,6 @@ from typing import Protocol
 
 # libgomp spins 300,000 pauses before it sleeps: about 5 ms where a pause takes 65 cycles.
 REST_SECONDS = 0.010
-# OpenBLAS, which NumPy computes with, looks for work for 2**26 cycles.
-LONG_REST_SECONDS = 0.050
 # Below this a first call, which wakes threads and fetches caches, is not representative: after
 # another library's turn that of a training step of DeepConvNet took 24 ms, the next ones 18.
 _SHORT_SECONDS = 0.100
@@ -61,15 +59,7 @@ CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time
 
 
 class Contestant(Protocol):
-    """What can be timed: a function here or one in another process.
-
-    Attributes
-    ----------
-    rest : float
-        Seconds after a burst until its threads sleep.
-    """
-
-    rest: float
+    """What can be timed: a function here or one in another process."""
 
     def burst(self, seconds: float, wake: bool, clock: str) -> list[float]:
         """Call repeatedly, as :func:`burst` does; return each call's seconds."""
@@ -85,8 +75,6 @@ class Local:
     prepare : callable, optional
         Called before each burst, not timed: to set the number of threads, for example.
     """
-
-    rest = REST_SECONDS
 
     def __init__(
         self, function: Callable[[], object], prepare: Callable[[], object] | None = None
@@ -135,12 +123,11 @@ def alternate(contestants: Sequence[Contestant], pace: Pace) -> list[Timing]:
         In the order of the contestants, over all calls of all bursts.
     """
     share = pace.seconds / (pace.alternations * len(contestants))
-    rest = max(contestant.rest for contestant in contestants)
     fastest = [min(_warm_up(contestant)) for contestant in contestants]
     times: list[list[float]] = [[] for _ in contestants]
     for _ in range(pace.alternations):
         for contestant, least, mine in zip(contestants, fastest, times, strict=True):
-            time.sleep(rest)
+            time.sleep(REST_SECONDS)
             mine.extend(contestant.burst(share, least < _SHORT_SECONDS, pace.clock))
     return [Timing.of(mine) for mine in times]
 
