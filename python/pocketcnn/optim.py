@@ -64,6 +64,7 @@ class Optimizer(ABC):
         ValueError
             The keys differ, or a gradient or the state kept for a parameter has another shape.
         """
+        _require_same_keys(params, grads)  # a refused update is no step
         self.begin()
         self.apply(params, grads)
 
@@ -90,9 +91,7 @@ class Optimizer(ABC):
         ValueError
             As in `update`.
         """
-        if params.keys() != grads.keys():
-            odd = sorted(set(params) ^ set(grads))
-            raise ValueError(f"params and grads must have the same keys; only one has {odd}")
+        _require_same_keys(params, grads)
         slots = [self._arrays_of(slot, params) for slot in self.slots]
         arrays = list(params.values())
         if rows != slice(None):
@@ -382,6 +381,12 @@ class AdamW(Adam):
         weight_decay: float = 0.01,
     ) -> None:
         super().__init__(lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
+
+
+def _require_same_keys(params: Mapping[str, Array], grads: Mapping[str, Array]) -> None:
+    if params.keys() != grads.keys():
+        odd = sorted(set(params) ^ set(grads))
+        raise ValueError(f"params and grads must have the same keys; only one has {odd}")
 
 
 def _at_least_zero(name: str, value: float) -> float:
