@@ -78,8 +78,8 @@ double multiply_adds(const Shape4& x, const Shape4& maps, const Conv2d& conv) {
 bool is_sparse(const Shape4& x, const ConvBlock& block) {
     return block.pool && block.conv.algorithm == ConvAlgorithm::automatic &&
            conv2d_plan(x, block.conv, ConvPass::weight_grad).algorithm != ConvAlgorithm::winograd &&
-           conv::sparse_grad_suits(conv::Problem(x, block.conv),
-                                   conv_block_output_shape(x, block).plane());
+           conv::sparse_grad_suits(conv::Problem(x, block.conv), conv_block_output_shape(x, block),
+                                   block.pool->window);
 }
 
 /// Everything that the backward pass of one slice reads.
@@ -93,33 +93,38 @@ struct Backward {
     bool sparse;
 
     void slice(index_t begin, index_t end, const ConvBlockGrads<T>& grads) const {
-        const ImageView<const T> in = images(x, begin, end);
-        ImageView<const T> pooled = images(dy, begin, end);
-        const Shape4& small = pooled.shape;
-        const Buffer<T> passed(block.dy_before_relu ? 0 : small.size());
-        if (!block.dy_before_relu) {
-            activate_grad(Activation::relu, pooled.data, images(y, begin, end).data, passed.data(),
-                          small.size());
-            pooled.data = passed.data();
-        }
-        conv2d_bias_grad<T>(pooled, grads.dbias);
-        const index_t* places = argmax + begin * small.image();
+        const ImageView<const T> in = images(x, begin, end), pooled = images(dy, begin, end);
+        const T* rectified = block.dy_before_relu ? nullptr : images(y, begin, end).data;
+        const index_t* places = argmax + begin * pooled.shape.image();
         if (sparse) {
-            conv::sparse_weight_grad(conv::Problem(in.shape, block.conv), small.plane(),
-                                     pooled.data, places, in.data, grads.dweight);
+            conv::sparse_weight_grad<T>(
+                conv::Problem(in.shape, block.conv),
+                {pooled.shape, block.pool->window, pooled.data, rectified, places}, in.data,
+                grads.dweight, grads.dbias);
+            if (grads.dx == nullptr) return;
         }
-        if (!block.pool) {
-            convolution(pooled, in, grads);
-        } else if (!sparse || grads.dx != nullptr) {
-            Shape4 shape = maps;
-            shape.n = end - begin;
-            const Buffer<T> spread(shape.size());
-            max_pool2d_grad<T>(pooled, places, {spread.data(), shape});
-            convolution({spread.data(), shape}, in, grads);
-        }
+        dense(pooled, rectified, places, in, grads);
     }
 
   private:
+    /// What needs the gradients of all results.
+    void dense(ImageView<const T> pooled, const T* rectified, const index_t* places,
+               ImageView<const T> in, const ConvBlockGrads<T>& grads) const {
+        const Buffer<T> passed(rectified != nullptr ? pooled.shape.size() : 0);
+        if (rectified != nullptr) {
+            activate_grad(Activation::relu, pooled.data, rectified, passed.data(),
+                          pooled.shape.size());
+            pooled.data = passed.data();
+        }
+        if (!sparse) conv2d_bias_grad<T>(pooled, grads.dbias);
+        if (!block.pool) return convolution(pooled, in, grads);
+        Shape4 shape = maps;
+        shape.n = pooled.shape.n;
+        const Buffer<T> spread(shape.size());
+        max_pool2d_grad<T>(pooled, places, {spread.data(), shape});
+        convolution({spread.data(), shape}, in, grads);
+    }
+
     void convolution(ImageView<const T> dmaps, ImageView<const T> in,
                      const ConvBlockGrads<T>& grads) const {
         if (!sparse) conv2d_weight_grad<T>(dmaps, in, block.conv, grads.dweight);

@@ -1,6 +1,7 @@
 #include "conv/sparse_grad.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <stdexcept>
 #include <vector>
 
@@ -21,6 +22,11 @@ class PaddedImage {
           cols_(problem.x.w + problem.window.pad_left + problem.window.pad_right),
           data_(problem.channels * rows_ * cols_ + kPackSlack) {
         std::fill_n(data_.data(), problem.channels * rows_ * cols_ + kPackSlack, T{0});
+        for (index_t c = 0; c < problem.channels; ++c) {
+            for (index_t ky = 0; ky < problem.window.kernel_h; ++ky) {
+                patch_rows_.push_back((c * rows_ + ky * problem.window.dilation_h) * cols_);
+            }
+        }
     }
 
     void load(const T* image) {
@@ -30,80 +36,164 @@ class PaddedImage {
             kernels<T>().copy_rows(x.h, x.w, image, x.w, to, cols_, 1);
         }
     }
-    const T* data() const { return data_.data(); }
 
-    /// Where the patch of each result begins.
-    std::vector<index_t> patches() const {
-        std::vector<index_t> places;
-        for (index_t y = 0; y < problem_.y.h; ++y) {
-            for (index_t x = 0; x < problem_.y.w; ++x) {
-                places.push_back(y * problem_.window.stride_h * cols_ +
-                                 x * problem_.window.stride_w);
-            }
+    /// The patches of results in rows [row, end), `width` apart.
+    void copy_patches(index_t row, index_t end, index_t width, T* to) const {
+        const Window2d& window = problem_.window;
+        for (; row < end; ++row, to += problem_.y.w * width) {
+            kernels<T>().copy_patches(problem_.y.w, window.stride_w,
+                                      static_cast<index_t>(patch_rows_.size()), window.kernel_w,
+                                      patch_rows_.data(),
+                                      data_.data() + row * window.stride_h * cols_, width, to);
         }
-        return places;
-    }
-    /// Where each row of a patch begins, from the patch's beginning.
-    std::vector<index_t> patch_rows() const {
-        std::vector<index_t> offsets;
-        for (index_t c = 0; c < problem_.channels; ++c) {
-            for (index_t ky = 0; ky < problem_.window.kernel_h; ++ky) {
-                offsets.push_back((c * rows_ + ky * problem_.window.dilation_h) * cols_);
-            }
-        }
-        return offsets;
     }
 
   private:
     const Problem& problem_;
     index_t rows_, cols_;
+    std::vector<index_t> patch_rows_;
     Buffer<T> data_;
+};
+
+/// How the rows of pooled results are cut into blocks whose patches share the first cache.
+class PooledRows {
+  public:
+    PooledRows(index_t rows, const Shape4& y, const Window2d& window, index_t patch_bytes)
+        : rows_(rows), y_rows_(y.h), window_(window) {
+        constexpr index_t room = 12 * 1024;
+        const index_t fit = room / std::max<index_t>(1, y.w * patch_bytes);
+        step_ = std::max<index_t>(1, (fit - window.span_h()) / window.stride_h + 1);
+    }
+
+    index_t blocks() const { return ceil_div(rows_, step_); }
+    index_t begin(index_t block) const { return block * step_; }
+    index_t end(index_t block) const { return std::min(rows_, (block + 1) * step_); }
+    /// The first row of the convolution's results that a block's windows see.
+    index_t first(index_t block) const {
+        return std::max<index_t>(0, begin(block) * window_.stride_h - window_.pad_top);
+    }
+    /// The end of the rows that they see.
+    index_t last(index_t block) const {
+        const index_t last_begin = (end(block) - 1) * window_.stride_h - window_.pad_top;
+        return std::clamp(last_begin + window_.span_h(), first(block), y_rows_);
+    }
+    /// Rows that a block sees at most.
+    index_t most_rows() const { return (step_ - 1) * window_.stride_h + window_.span_h(); }
+
+  private:
+    index_t rows_, y_rows_;
+    Window2d window_;
+    index_t step_;
+};
+
+/// Elements of a patch: its taps and a one, whose sum is the bias's gradient, in whole vectors that
+/// also hold what copying the last piece of the taps writes past them.
+index_t patch_width(const Problem& problem, index_t lanes) {
+    const index_t piece = std::min(lanes, kPatchPiece), kernel_w = problem.window.kernel_w;
+    const index_t excess = round_up(kernel_w, piece) - kernel_w;
+    return round_up(problem.taps + std::max<index_t>(1, excess), lanes);
+}
+
+/// Sums over the batch for some filters.
+template <typename T>
+class SparseSums {
+  public:
+    SparseSums(const Problem& problem, const PooledGrad<T>& pooled, const T* x)
+        : kernel_(kernels<T>()),
+          problem_(problem),
+          pooled_(pooled),
+          x_(x),
+          width_(patch_width(problem, kernel_.lanes)),
+          rows_(pooled.shape.h, problem.y, pooled.window, width_ * index_t{sizeof(T)}) {
+        for (index_t block = 0; block < rows_.blocks(); ++block) {
+            const index_t count = (rows_.end(block) - rows_.begin(block)) * pooled.shape.w;
+            const index_t first = rows_.first(block) * problem.y.w;
+            firsts_.insert(firsts_.end(), count, first);
+            limits_.insert(limits_.end(), count, rows_.last(block) * problem.y.w - first);
+        }
+    }
+
+    void run(index_t filter, index_t filters, T* dweight, T* dbias) const {
+        const index_t count = pooled_.shape.plane(), size = filters * width_;
+        const index_t patches_size = rows_.most_rows() * problem_.y.w * width_ + kPackSlack;
+        PaddedImage<T> image(problem_);
+        const Buffer<T> values(filters * count), sums(size), patches(patches_size);
+        const Buffer<std::int32_t> places(filters * count);
+        std::fill_n(sums.data(), size, T{0});
+        std::fill_n(patches.data(), patches_size, T{0});
+        for (index_t n = 0; n < problem_.x.n; ++n) {
+            image.load(x_ + n * problem_.x.image());
+            gather(n * pooled_.shape.c + filter, filters, values.data(), places.data());
+            for (index_t block = 0; block < rows_.blocks(); ++block) {
+                image.copy_patches(rows_.first(block), rows_.last(block), width_, patches.data());
+                const index_t begin = rows_.begin(block) * pooled_.shape.w;
+                const index_t end = rows_.end(block) * pooled_.shape.w;
+                kernel_.sparse_grad({filters, end - begin, count, width_, values.data() + begin,
+                                     places.data() + begin},
+                                    patches.data(), sums.data());
+            }
+        }
+        for (index_t f = 0; f < filters; ++f) {
+            std::copy_n(sums.data() + f * width_, problem_.taps,
+                        dweight + (filter + f) * problem_.taps);
+            dbias[filter + f] = sums[f * width_ + problem_.taps];
+        }
+    }
+
+  private:
+    /// Values of some planes from the given one on, and their places among the patches of their
+    /// blocks.
+    void gather(index_t plane, index_t planes, T* values, std::int32_t* places) const {
+        const index_t count = pooled_.shape.plane();
+        for (index_t i = 0; i < planes; ++i, ++plane, values += count, places += count) {
+            const T* dy = pooled_.dy + plane * count;
+            if (pooled_.rectified != nullptr) {
+                kernel_.relu_grad(count, dy, pooled_.rectified + plane * count, values);
+            } else {
+                std::copy_n(dy, count, values);
+            }
+            if (!kernel_.relative_places(count, pooled_.argmax + plane * count, firsts_.data(),
+                                         limits_.data(), static_cast<std::int32_t>(width_),
+                                         places)) {
+                throw std::invalid_argument("argmax has an index outside the rows of its window");
+            }
+        }
+    }
+
+    const Kernels<T>& kernel_;
+    const Problem& problem_;
+    const PooledGrad<T>& pooled_;
+    const T* x_;
+    index_t width_;  ///< of a patch
+    PooledRows rows_;
+    std::vector<index_t> firsts_, limits_;  ///< of each element of a pooled plane
 };
 
 }  // namespace
 
-bool sparse_grad_suits(const Problem& problem, index_t values) {
-    // A row of the patch takes kPatchCols multiplications a value, instead of kernel_w a result.
-    // Patches lie across the lines of the cache, and each is found through its place: 1.7 times as
-    // fast where the multiplications are 2.5 times fewer.
-    constexpr double gain = 1.5;
-    const Window2d& window = problem.window;
-    return problem.groups == 1 && window.dilation_w == 1 && window.kernel_w <= kPatchCols &&
-           static_cast<double>(problem.y.plane() * window.kernel_w) >=
-               gain * static_cast<double>(values * kPatchCols);
+bool sparse_grad_suits(const Problem& problem, const Shape4& pooled, const Window2d& window) {
+    // A value looks its patch up, but is multiplied no faster than one among many.
+    constexpr double gain = 2, most_patches = 1 << 20;
+    const double patches =
+        static_cast<double>(window.span_h() * problem.y.w) * static_cast<double>(problem.taps);
+    return problem.groups == 1 && patches <= most_patches &&
+           static_cast<double>(problem.y.plane()) >= gain * static_cast<double>(pooled.plane());
 }
 
 template <typename T>
-void sparse_weight_grad(const Problem& problem, index_t count, const T* dy, const index_t* places,
-                        const T* x, T* dweight) {
-    const Kernels<T>& kernel = kernels<T>();
-    PaddedImage<T> image(problem);
-    const std::vector<index_t> patches = image.patches(), rows = image.patch_rows();
-    const index_t row_count = problem.channels * problem.window.kernel_h;
-    const index_t sum_size = row_count * kPatchCols, kernel_w = problem.window.kernel_w;
-    const Buffer<T> sums(problem.filters * sum_size);
-    std::fill_n(sums.data(), problem.filters * sum_size, T{0});
-    const double work =
-        static_cast<double>(problem.filters * count) * static_cast<double>(sum_size);
-    for (index_t n = 0; n < problem.x.n; ++n) {
-        image.load(x + n * problem.x.image());
-        parallel_for(problem.filters, work, [&](index_t f) {
-            const index_t first = (n * problem.filters + f) * count;
-            if (!kernel.sparse_grad(count, dy + first, places + first, problem.y.plane(),
-                                    patches.data(), row_count, rows.data(), image.data(),
-                                    sums.data() + f * sum_size)) {
-                throw std::invalid_argument("argmax has an index outside the plane");
-            }
-        });
-    }
-    for (index_t row = 0; row < problem.filters * row_count; ++row) {
-        std::copy_n(sums.data() + row * kPatchCols, kernel_w, dweight + row * kernel_w);
-    }
+void sparse_weight_grad(const Problem& problem, const PooledGrad<T>& pooled, const T* x, T* dweight,
+                        T* dbias) {
+    constexpr index_t grain = 32;  // filters that share the patches
+    const SparseSums<T> sums(problem, pooled, x);
+    const double work = static_cast<double>(pooled.shape.n * pooled.shape.plane()) *
+                        static_cast<double>(problem.taps);
+    parallel_ranges(problem.filters, grain, work, [&](index_t filter, index_t end) {
+        sums.run(filter, end - filter, dweight, dbias);
+    });
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                                                  \
-    template void sparse_weight_grad(const Problem&, index_t, const T*, const index_t*, const T*, \
-                                     T*);
+#define POCKETCNN_INSTANTIATE(T) \
+    template void sparse_weight_grad(const Problem&, const PooledGrad<T>&, const T*, T*, T*);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE

@@ -1,20 +1,30 @@
-// The gradient of a convolution's weights where few of its results have a gradient: behind a max
-// pooling of 2x2, one in four. Only these are multiplied, each with the patch that it saw.
+// The gradients of a convolution's weights and bias where few of its results have a gradient:
+// behind a max pooling of 2x2, one in four. Only these are multiplied, each with the patch that it
+// saw.
 #pragma once
 
 #include "conv/problem.h"
 
 namespace pocketcnn::conv {
 
-/// Whether this is faster than the gradient from all results, `values` of which, in each plane,
-/// have a gradient.
-bool sparse_grad_suits(const Problem& problem, index_t values);
-
-/// dweight, overwritten, from dy (n, f, count): element i of a plane is the gradient of the result
-/// places[i], an index into the plane of y; several may be gradients of one. Throws
-/// std::invalid_argument where a place is outside.
+/// Gradients of what a max pooling made of a convolution's results.
 template <typename T>
-void sparse_weight_grad(const Problem& problem, index_t count, const T* dy, const index_t* places,
-                        const T* x, T* dweight);
+struct PooledGrad {
+    Shape4 shape;
+    Window2d window;  ///< of the pooling
+    const T* dy;
+    const T* rectified;     ///< what a ReLU behind the pooling gave; null where there is none
+    const index_t* argmax;  ///< as max_pool2d leaves it
+};
+
+/// Whether this is faster than the gradient from all results, where windows pool them to this
+/// shape.
+bool sparse_grad_suits(const Problem& problem, const Shape4& pooled, const Window2d& window);
+
+/// dweight and dbias, overwritten. Throws std::invalid_argument where an index of argmax lies
+/// outside the rows of its window.
+template <typename T>
+void sparse_weight_grad(const Problem& problem, const PooledGrad<T>& pooled, const T* x, T* dweight,
+                        T* dbias);
 
 }  // namespace pocketcnn::conv

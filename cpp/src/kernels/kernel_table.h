@@ -5,6 +5,8 @@
 
 #include <pocketcnn/types.h>
 
+#include <cstdint>
+
 #include "kernels/winograd.h"
 
 namespace pocketcnn {
@@ -107,8 +109,18 @@ struct DotBlock {
     index_t x_stride, w_stride, y_stride;
 };
 
-/// Columns that the row of a patch has in sums of sparse_grad.
-inline constexpr index_t kPatchCols = 8;
+/// Patches are copied in pieces of so many elements, or of a vector where that is shorter.
+inline constexpr index_t kPatchPiece = 8;
+
+/// Gradients of some results of some filters: value i of filter f, at f * stride + i, belongs to
+/// the patch that begins at places[f * stride + i]. Patches and sums have `width` elements, whole
+/// vectors.
+template <typename T>
+struct SparseGrad {
+    index_t filters, count, stride, width;
+    const T* values;
+    const std::int32_t* places;
+};
 
 /// Rows of a depthwise convolution of one plane: row r of the output is the sum over the taps
 /// (ky, kx) of weight[ky * weight_step + kx] times the elements from
@@ -211,12 +223,17 @@ struct Kernels {
     void (*correlate_grad)(index_t rows, index_t pixels, index_t taps, const T* dy,
                            index_t dy_stride, const index_t* offsets, const T* source, T* sums);
 
-    /// sums[r][j] += sum over i < count of values[i] * source[starts[places[i]] + offsets[r] + j]
-    /// for r < rows and j < kPatchCols. False, with nothing done, where a place is not below
-    /// start_count.
-    bool (*sparse_grad)(index_t count, const T* values, const index_t* places, index_t start_count,
-                        const index_t* starts, index_t rows, const index_t* offsets,
-                        const T* source, T* sums);
+    /// to[i * width + r * length + j] = source[i * step + offsets[r] + j] for i < count, r < rows and
+    /// j < length, and one behind them. Up to a piece is written past j = length - 1, which must
+    /// not reach the next patch; reads up to kPackSlack elements past the last.
+    void (*copy_patches)(index_t count, index_t step, index_t rows, index_t length,
+                         const index_t* offsets, const T* source, index_t width, T* to);
+    /// to[i] = (places[i] - firsts[i]) * factor. False where a difference is not in
+    /// [0, limits[i]).
+    bool (*relative_places)(index_t count, const index_t* places, const index_t* firsts,
+                            const index_t* limits, std::int32_t factor, std::int32_t* to);
+    /// sums[f] += the sum over the values of filter f of each times its patch.
+    void (*sparse_grad)(const SparseGrad<T>& grad, const T* patches, T* sums);
 
     /// Each row of y is start + the sum over its taps. Rows are written in order, and vectors run
     /// over their ends where there is room.

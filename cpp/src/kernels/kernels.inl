@@ -37,7 +37,7 @@ inline constexpr int kVectorRegisters = POCKETCNN_VECTOR_REGISTERS;
 #include "kernels/pool.inl"
 #include "kernels/pool_columns.inl"
 #include "kernels/pool_grad.inl"
-// dots.inl and sparse_grad.inl use the narrow vectors of pool.inl.
+// dots.inl uses the narrow vectors of pool.inl.
 #include "kernels/dots.inl"
 #include "kernels/sparse_grad.inl"
 #include "kernels/winograd.inl"
@@ -59,6 +59,8 @@ constexpr Kernels<T> kKernels = {
     .lanes = kLanes<T>,
     .correlate = correlate<T>,
     .correlate_grad = correlate_grad<T>,
+    .copy_patches = copy_patches<T>,
+    .relative_places = relative_places,
     .sparse_grad = sparse_grad<T>,
     .depthwise = depthwise<T>,
     .depthwise_grad = depthwise_grad<T>,

@@ -1,69 +1,106 @@
 // The gradient of a convolution's weights where few of its results have a gradient, as behind a
 // max pooling: each such result adds the patch of the image that it saw, times its gradient.
 
-// A row of the patch, in one vector or two.
+// Patches of an image, one every `step` elements of the source, each the `rows` pieces of `length`
+// elements that begin at offsets[r], and a one. They go `width` apart. Piece by piece of all
+// patches: a vector's end that runs into the next piece is written over later.
 template <typename T>
-inline constexpr int kPatchLanes = kLanes<T> < kPatchCols ? kLanes<T> : int{kPatchCols};
-template <typename T>
-inline constexpr int kPatchVectors = int{kPatchCols} / kPatchLanes<T>;
-
-// Two results at a time, with sums of their own: a chain of additions would wait for itself.
-template <typename T, int rows>
-void sparse_grad_rows(index_t count, const T* values, const index_t* places, const index_t* starts,
-                      const index_t* offsets, const T* source, T* sums) {
-    constexpr int lanes = kPatchLanes<T>, vectors = kPatchVectors<T>;
+void copy_patches(index_t count, index_t step, index_t rows, index_t length, const index_t* offsets,
+                  const T* source, index_t width, T* to) {
+    constexpr int lanes = kLanes<T> < kPatchPiece ? kLanes<T> : int{kPatchPiece};
     using P = Pack<T, lanes* int{sizeof(T)}>;
-    typename P::Vec sum[2][rows * vectors] = {};
-    const auto add = [&](index_t i, auto& to) {
-        const T value = values[i];
-        const T* patch = source + starts[places[i]];
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; ++r) {
-#pragma GCC unroll 4
-            for (int v = 0; v < vectors; ++v) {
-                to[r * vectors + v] += value * P::load(patch + offsets[r] + v * lanes);
+    for (index_t r = 0; r < rows; ++r) {
+        for (index_t j = 0; j < length; j += lanes) {
+            const T* from = source + offsets[r] + j;
+            T* piece = to + r * length + j;
+            for (index_t i = 0; i < count; ++i) {
+                P::store(piece + i * width, P::load(from + i * step));
             }
         }
-    };
-    index_t i = 0;
-    for (; i + 2 <= count; i += 2) {
-        add(i, sum[0]);
-        add(i + 1, sum[1]);
     }
-    if (i < count) add(i, sum[0]);
-#pragma GCC unroll 8
-    for (int k = 0; k < rows * vectors; ++k) {
-        T* to = sums + k * lanes;
-        P::store(to, P::load(to) + (sum[0][k] + sum[1][k]));
-    }
+    for (index_t i = 0; i < count; ++i) to[i * width + rows * length] = T{1};
 }
 
-// `rows` rows or fewer.
-template <typename T, int rows>
-inline void sparse_grad_few(index_t wanted, index_t count, const T* values, const index_t* places,
-                            const index_t* starts, const index_t* offsets, const T* source,
-                            T* sums) {
-    if constexpr (rows > 0) {
-        if (wanted == rows) {
-            sparse_grad_rows<T, rows>(count, values, places, starts, offsets, source, sums);
-        } else {
-            sparse_grad_few<T, rows - 1>(wanted, count, values, places, starts, offsets, source,
-                                         sums);
+// The sign bits tell, without a branch, whether all differences are in their ranges.
+inline std::uint64_t subtract_places(index_t count, const index_t* places, const index_t* firsts,
+                                     const index_t* limits, std::int32_t factor,
+                                     std::int32_t* to) {
+    std::uint64_t signs = 0;
+    for (index_t i = 0; i < count; ++i) {
+        const index_t place = places[i] - firsts[i];
+        signs |=
+            static_cast<std::uint64_t>(place) | static_cast<std::uint64_t>(limits[i] - 1 - place);
+        to[i] = static_cast<std::int32_t>(place) * factor;
+    }
+    return signs;
+}
+
+inline bool relative_places(index_t count, const index_t* places, const index_t* firsts,
+                            const index_t* limits, std::int32_t factor, std::int32_t* to) {
+    constexpr index_t chunk = 64;
+    std::uint64_t signs = 0;
+    index_t i = 0;
+    for (; i + chunk <= count; i += chunk) {
+        prefetch<0>(places + i, kReadAhead, chunk * index_t{sizeof(index_t)});
+        signs |= subtract_places(chunk, places + i, firsts + i, limits + i, factor, to + i);
+    }
+    signs |= subtract_places(count - i, places + i, firsts + i, limits + i, factor, to + i);
+    return signs >> 63 == 0;
+}
+
+// Sums of several filters side by side, for a chain of additions waits for itself.
+inline constexpr int kSparseFilters = 4;
+inline constexpr int kSparseVectors = kVectorRegisters >= 32 ? 4 : 2;
+
+template <typename T, int filters, int vectors>
+void sparse_grad_tile(const SparseGrad<T>& grad, const T* patches, T* sums) {
+    Vec<T> sum[filters][vectors] = {};
+    for (index_t i = 0; i < grad.count; ++i) {
+#pragma GCC unroll 4
+        for (int f = 0; f < filters; ++f) {
+            const index_t at = f * grad.stride + i;
+            const Vec<T> value = splat(grad.values[at]);
+            const T* patch = patches + grad.places[at];
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; ++v) sum[f][v] += value * load(patch + v * kLanes<T>);
+        }
+    }
+#pragma GCC unroll 4
+    for (int f = 0; f < filters; ++f) {
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v) {
+            T* to = sums + f * grad.width + v * kLanes<T>;
+            store(to, load(to) + sum[f][v]);
         }
     }
 }
 
-template <typename T>
-bool sparse_grad(index_t count, const T* values, const index_t* places, index_t start_count,
-                 const index_t* starts, index_t rows, const index_t* offsets, const T* source,
-                 T* sums) {
-    if (!are_below(count, places, start_count)) return false;
-    constexpr index_t most = 6 / kPatchVectors<T>;
-    const index_t parts = ceil_div(rows, most);
-    for (index_t part = 0; part < parts; ++part) {
-        const index_t row = part * rows / parts, end = (part + 1) * rows / parts;
-        sparse_grad_few<T, most>(end - row, count, values, places, starts, offsets + row, source,
-                                 sums + row * kPatchCols);
+// All vectors of a patch, some at a time, for at most `filters` filters.
+template <typename T, int filters>
+inline void sparse_grad_parts(const SparseGrad<T>& grad, const T* patches, T* sums) {
+    if constexpr (filters > 0) {
+        if (grad.filters < filters) return sparse_grad_parts<T, filters - 1>(grad, patches, sums);
+        index_t vectors = grad.width / kLanes<T>;
+        for (; vectors >= kSparseVectors; vectors -= kSparseVectors) {
+            sparse_grad_tile<T, filters, kSparseVectors>(grad, patches, sums);
+            patches += kSparseVectors * kLanes<T>;
+            sums += kSparseVectors * kLanes<T>;
+        }
+        if constexpr (kSparseVectors > 2) {
+            if (vectors == 3) return sparse_grad_tile<T, filters, 3>(grad, patches, sums);
+            if (vectors == 2) return sparse_grad_tile<T, filters, 2>(grad, patches, sums);
+        }
+        if (vectors == 1) sparse_grad_tile<T, filters, 1>(grad, patches, sums);
     }
-    return true;
+}
+
+template <typename T>
+void sparse_grad(const SparseGrad<T>& grad, const T* patches, T* sums) {
+    SparseGrad<T> part = grad;
+    for (; part.filters > 0; part.filters -= kSparseFilters) {
+        sparse_grad_parts<T, kSparseFilters>(part, patches, sums);
+        part.values += kSparseFilters * grad.stride;
+        part.places += kSparseFilters * grad.stride;
+        sums += kSparseFilters * grad.width;
+    }
 }
