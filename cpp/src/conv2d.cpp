@@ -8,6 +8,7 @@
 #include "conv/depthwise.h"
 #include "conv/direct.h"
 #include "conv/im2col.h"
+#include "conv/patches.h"
 #include "conv/phases.h"
 #include "conv/problem.h"
 #include "runtime/isa.h"
@@ -76,10 +77,10 @@ void conv2d_input_grad(ImageView<const T> dy, const T* weight, const Conv2d& con
     } else if (algorithm == ConvAlgorithm::direct &&
                conv::depthwise::fits(problem, ConvPass::input_grad)) {
         conv::depthwise::input_grad(problem, dy.data, weight, dx.data);
-    } else if (conv::phases::fits(problem)) {
-        conv::phases::input_grad(problem, conv.algorithm, dy.data, weight, dx.data);
+    } else if (conv::patches::suits(problem) || !conv::phases::fits(problem)) {
+        conv::patches::input_grad(problem, dy.data, weight, dx.data);
     } else {
-        conv::im2col::input_grad(problem, dy.data, weight, dx.data);
+        conv::phases::input_grad(problem, conv.algorithm, dy.data, weight, dx.data);
     }
 }
 

@@ -71,6 +71,7 @@ constexpr Kernels<T> kKernels = {
     .pad_rows = pad_rows<T>,
     .copy_rows = copy_rows<T>,
     .add = add<T>,
+    .add_rows = add_rows<T>,
     .add_two = add_two<T>,
     .sum = sum<T>,
     .relu = relu<T>,
