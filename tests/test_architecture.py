@@ -20,7 +20,7 @@ FLOORS: list[set[str]] = [
     {"scratch"},
     {"trainer", "callbacks", "schedules", "checkpoint", "history"},
     {"models", "inspection"},
-    {"net", "fusion", "serialization", "summary", "gradient_check"},
+    {"net", "fusion", "stages", "serialization", "summary", "gradient_check"},
     {"layers", "chain", "losses", "optim", "data", "init"},
     {"functional", "config"},
     {"arguments"},

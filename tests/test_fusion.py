@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import pocketcnn as pc
-from pocketcnn.fusion import FusedConv, NormalizedConv, fuse
+from pocketcnn.fusion import fuse
 from pocketcnn.layers import Layer
+from pocketcnn.stages import AveragedConv, FusedConv, NormalizedConv
 
 # Name, settings of the convolution, of the pooling or None, input shape, batch. The batches of 9
 # and more are cut into slices that pass through the cache; the others run step by step.
@@ -132,6 +133,47 @@ def test_normalized_convolution_equals_its_layers(case: Any, dtype: Any, trainin
         _assert_close(actual, wanted, dtype, 27, scale)
 
 
+# The activation, settings of the convolution and of the pooling, input shape, batch.
+AVERAGED: list[tuple[Layer, dict[str, Any], dict[str, Any], tuple[int, int, int], int]] = [
+    (pc.Sigmoid(), {"kernel_size": 5, "padding": 2}, {"kernel_size": 2}, (1, 28, 28), 20),
+    (pc.Tanh(), {"kernel_size": 5}, {"kernel_size": 2}, (6, 14, 14), 33),
+    (pc.ReLU(), {"kernel_size": 3}, {"kernel_size": 3, "stride": 2, "padding": 1}, (3, 12, 13), 9),
+    (pc.Tanh(), {"kernel_size": 3, "groups": 2}, {"kernel_size": 2}, (4, 9, 9), 3),
+    (pc.Sigmoid(), {"kernel_size": 3}, {"kernel_size": 2}, (1, 8, 8), 0),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("count_include_pad", [False, True])
+@pytest.mark.parametrize("case", AVERAGED, ids=[repr(case[0]) + str(case[4]) for case in AVERAGED])
+def test_averaged_convolution_equals_its_layers(
+    case: Any, count_include_pad: bool, dtype: Any
+) -> None:
+    activation, conv, pool, shape, n = case
+    layers: dict[str, Layer] = {
+        "conv": pc.Conv2d(shape[0], 6, **conv),
+        "activation": activation,
+        "pool": pc.AvgPool2d(**pool, count_include_pad=count_include_pad),
+    }
+    for layer in layers.values():
+        layer.initialize(np.random.default_rng(1), dtype=dtype)
+    shapes = [shape]
+    for layer in layers.values():
+        shapes.append(layer.output_shape(shapes[-1]))
+    stages, notes = fuse(layers, shapes[:-1])
+    assert [type(stage) for stage in stages] == [AveragedConv]
+    assert notes == {"activation": "fused with conv", "pool": "fused with conv"}
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal((n, *shape)).astype(dtype)
+    grad = rng.standard_normal((n, *shapes[-1])).astype(dtype)
+    results = [stages[0].forward(x, True), stages[0].backward(grad)]
+    results += [array.copy() for array in layers["conv"].grads.values()]
+    wanted = _run_layers(layers, x, grad, training=True)
+    pixels = max(1, n * int(np.prod(shapes[1][1:])))
+    for actual, right, terms in zip(results, wanted, (150, 900, pixels, pixels), strict=True):
+        _assert_close(actual, right, dtype, terms, 4.0)
+
+
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("rectified", [False, True])
 def test_fused_residual_equals_its_layers(rectified: bool, training: bool) -> None:
@@ -245,6 +287,10 @@ def test_what_is_not_a_block_stays_as_it_is() -> None:
 
 
 def test_backward_needs_a_forward() -> None:
-    block = FusedConv(pc.Conv2d(1, 2, 3), None, (1, 8, 8))
-    with pytest.raises(RuntimeError, match="forward"):
-        block.backward(np.ones((1, 2, 6, 6), np.float32))
+    conv = pc.Conv2d(1, 2, 3)
+    for stage in (
+        FusedConv(conv, None, (1, 8, 8)),
+        AveragedConv(conv, "tanh", pc.AvgPool2d(1), (1, 8, 8)),
+    ):
+        with pytest.raises(RuntimeError, match="forward"):
+            stage.backward(np.ones((1, 2, 6, 6), np.float32))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import pocketcnn as pc
-from pocketcnn import fusion
+from pocketcnn import fusion, stages
 
 OPTIMIZERS: list[Callable[[], pc.optim.Optimizer]] = [
     lambda: pc.optim.SGD(0.1),
@@ -36,7 +36,7 @@ def _net() -> pc.ConvNet:
 def all_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces of 7 rows of fc1 and of 14 of fc2, neither of which divides their rows."""
     monkeypatch.setattr(fusion, "_LARGE_WEIGHT", 70 * 61 * 4)
-    monkeypatch.setattr(fusion, "_PIECE", 7 * 144 * 4)
+    monkeypatch.setattr(stages, "_PIECE", 7 * 144 * 4)
 
 
 @pytest.mark.usefixtures("all_are_large")

@@ -1,7 +1,9 @@
+#include <pocketcnn/averaged_conv.h>
 #include <pocketcnn/conv_block.h>
 #include <pybind11/stl.h>
 
 #include <optional>
+#include <string>
 #include <tuple>
 
 #include "arrays.h"
@@ -17,16 +19,40 @@ using PoolArguments = std::tuple<Pair, Pair, Padding, bool>;     ///< kernel to 
 template <typename T>
 using NormArguments = std::tuple<Array<T>, Array<T>, Array<double>, Array<double>, double, bool>;
 
+/// Which activation, the pooling, and whether the divisor counts the padding.
+using AverageArguments = std::tuple<std::string, PoolArguments, bool>;
+
+template <typename T>
+Conv2d conv_of(const Array<T>& weight, const ConvArguments& conv) {
+    const Shape4 w = shape4(weight);
+    const auto& [stride, padding, dilation, groups] = conv;
+    return {window2d({w.h, w.w}, stride, padding, dilation), w.n, groups};
+}
+
+Pool2d pool_of(const PoolArguments& pool) {
+    const auto& [kernel, step, sides, ceil_mode] = pool;
+    return {window2d(kernel, step, sides, {1, 1}), ceil_mode};
+}
+
+Activation activation_of(const std::string& name) {
+    if (name == "relu") return Activation::relu;
+    if (name == "sigmoid") return Activation::sigmoid;
+    if (name == "tanh") return Activation::tanh;
+    throw py::value_error("no activation is called " + name);
+}
+
+template <typename T>
+AveragedConv averaged_conv_of(const Array<T>& weight, const ConvArguments& conv,
+                              const AverageArguments& average) {
+    const auto& [activation, pool, count_include_pad] = average;
+    return {conv_of(weight, conv), activation_of(activation), pool_of(pool), count_include_pad};
+}
+
 template <typename T>
 ConvBlock conv_block_of(const Array<T>& weight, const ConvArguments& conv,
                         const std::optional<PoolArguments>& pool) {
-    const Shape4 w = shape4(weight);
-    const auto& [stride, padding, dilation, groups] = conv;
-    ConvBlock block = {{window2d({w.h, w.w}, stride, padding, dilation), w.n, groups}, {}};
-    if (pool) {
-        const auto& [kernel, step, sides, ceil_mode] = *pool;
-        block.pool = Pool2d{window2d(kernel, step, sides, {1, 1}), ceil_mode};
-    }
+    ConvBlock block = {conv_of(weight, conv), {}};
+    if (pool) block.pool = pool_of(*pool);
     return block;
 }
 
@@ -40,6 +66,50 @@ std::optional<KnownNorm<T>> known_norm(const std::optional<NormArguments<T>>& ar
     require_size(mean, channels, "mean");
     require_size(variance, channels, "variance");
     return KnownNorm<T>{{gamma.data(), beta.data(), eps, rectify}, {mean.data(), variance.data()}};
+}
+
+template <typename T>
+void define_averaged(py::module_& module) {
+    module.def(
+        "averaged_conv",
+        [](const Array<T>& x, const Array<T>& weight, const std::optional<Array<T>>& bias,
+           const ConvArguments& conv, const AverageArguments& average) {
+            const AveragedConv block = averaged_conv_of(weight, conv, average);
+            if (bias) require_size(*bias, block.conv.filters, "bias");
+            const Shape4 shape = conv2d_output_shape(shape4(x), block.conv);
+            Array<T> maps = new_image<T>(shape);
+            Array<T> y = new_image<T>(pool2d_output_shape(shape, block.pool));
+            const ImageView<T> between = mutable_image(maps), out = mutable_image(y);
+            {
+                const py::gil_scoped_release release;
+                averaged_conv<T>(image(x), weight.data(), bias ? bias->data() : nullptr, block,
+                                 between, out);
+            }
+            return py::make_tuple(y, maps);
+        },
+        py::arg("x").noconvert(), py::arg("weight").noconvert(), py::arg("bias").noconvert(),
+        py::arg("conv"), py::arg("average"));
+    module.def(
+        "averaged_conv_backward",
+        [](const Array<T>& grad, const Array<T>& maps, const Array<T>& x, const Array<T>& weight,
+           const ConvArguments& conv, const AverageArguments& average, bool input_grad) {
+            const AveragedConv block = averaged_conv_of(weight, conv, average);
+            require_size(maps, conv2d_output_shape(shape4(x), block.conv).size(), "maps");
+            std::optional<Array<T>> dx;
+            if (input_grad) dx = new_image<T>(shape4(x));
+            Array<T> dweight = new_image<T>(shape4(weight));
+            Array<T> dbias = new_array<T>({block.conv.filters});
+            const ConvBlockGrads<T> grads = {dx ? dx->mutable_data() : nullptr,
+                                             dweight.mutable_data(), dbias.mutable_data()};
+            {
+                const py::gil_scoped_release release;
+                averaged_conv_grad<T>(image(grad), maps.data(), image(x), weight.data(), block,
+                                      grads);
+            }
+            return py::make_tuple(dx, dweight, dbias);
+        },
+        py::arg("grad").noconvert(), py::arg("maps").noconvert(), py::arg("x").noconvert(),
+        py::arg("weight").noconvert(), py::arg("conv"), py::arg("average"), py::arg("input_grad"));
 }
 
 template <typename T>
@@ -101,6 +171,7 @@ void define(py::module_& module) {
 
 void register_conv_block(py::module_& module) {
     POCKETCNN_FOR_TYPES(define, module);
+    POCKETCNN_FOR_TYPES(define_averaged, module);
 }
 
 }  // namespace pocketcnn::bindings

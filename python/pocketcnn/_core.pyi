@@ -71,6 +71,22 @@ def conv_block_backward(
     dx_before_relu: bool,
     dy_before_relu: bool,
 ) -> tuple[NDArray[_T] | None, NDArray[_T], NDArray[_T]]: ...
+def averaged_conv(
+    x: NDArray[_T],
+    weight: NDArray[_T],
+    bias: NDArray[_T] | None,
+    conv: tuple[_Pair, _Sides, _Pair, int],
+    average: tuple[str, tuple[_Pair, _Pair, _Sides, bool], bool],
+) -> tuple[NDArray[_T], NDArray[_T]]: ...
+def averaged_conv_backward(
+    grad: NDArray[_T],
+    maps: NDArray[_T],
+    x: NDArray[_T],
+    weight: NDArray[_T],
+    conv: tuple[_Pair, _Sides, _Pair, int],
+    average: tuple[str, tuple[_Pair, _Pair, _Sides, bool], bool],
+    input_grad: bool,
+) -> tuple[NDArray[_T] | None, NDArray[_T], NDArray[_T]]: ...
 def im2col(
     x: NDArray[_T], kernel_size: _Pair, stride: _Pair, padding: _Sides, dilation: _Pair
 ) -> NDArray[_T]: ...

@@ -149,7 +149,7 @@ Window: TypeAlias = tuple[Pair, Pair, Sides, Pair]
 def _is_plain(value: object) -> bool:
     """Whether equal values of this kind mean the same: 1 == 1.0, but 1.0 is no stride."""
     if type(value) is tuple:
-        return all(_is_plain(v) for v in value)
+        return all(map(_is_plain, value))
     return type(value) is int or type(value) is str
 
 

@@ -16,8 +16,9 @@ from numpy.typing import ArrayLike, DTypeLike
 from pocketcnn import gradient_check, losses, serialization
 from pocketcnn.arguments import integer
 from pocketcnn.chain import auto_schemes, compute_dtype, every_layer, named_layers, output_shapes
-from pocketcnn.fusion import LargeLinear, Update, fuse
+from pocketcnn.fusion import fuse
 from pocketcnn.layers import Array, Layer, Shape, Softmax, WeightLayer
+from pocketcnn.stages import LargeLinear, Update
 from pocketcnn.summary import Row, format_table, layer_rows
 
 # Blocks of up to 32 MiB are recycled by the C library's allocator; larger ones come as fresh

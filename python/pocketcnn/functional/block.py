@@ -25,6 +25,8 @@ KnownNorm: TypeAlias = tuple[Array, Array, Array, Array, float, bool]
 """gamma, beta, mean, variance, eps, and whether a ReLU follows."""
 ConvGeometry: TypeAlias = tuple[Pair, Sides, Pair, int]
 PoolGeometry: TypeAlias = tuple[Pair, Pair, Sides, bool]
+AverageGeometry: TypeAlias = tuple[str, PoolGeometry, bool]
+"""The activation, the pooling, and whether its divisor counts the padding."""
 
 
 def conv_geometry(
@@ -112,6 +114,44 @@ def conv_block_backward(
     return _core.conv_block_backward(
         grad, y, argmax, x, weight, conv, pool, input_grad, dx_before_relu, dy_before_relu
     )
+
+
+def averaged_conv(
+    x: Array, weight: Array, bias: Array | None, conv: ConvGeometry, average: AverageGeometry
+) -> tuple[Array, Array]:
+    """Compute ``avg_pool2d(activation(conv2d(x)))``.
+
+    Arrays are as :class:`pocketcnn.layers.Conv2d` has them, all of one dtype.
+
+    Returns
+    -------
+    y : ndarray (N, FN, OH, OW)
+    maps : ndarray (N, FN, H, W)
+        What was pooled, for :func:`averaged_conv_backward`.
+    """
+    dtype, _ = compute_dtypes(x)
+    return _core.averaged_conv(contiguous(x, dtype), weight, bias, conv, average)
+
+
+def averaged_conv_backward(
+    grad: Array,
+    maps: Array,
+    x: Array,
+    weight: Array,
+    conv: ConvGeometry,
+    average: AverageGeometry,
+    input_grad: bool,
+) -> tuple[Array | None, Array, Array]:
+    """Gradients of :func:`averaged_conv` from what it took and returned.
+
+    Returns
+    -------
+    dx : ndarray (N, C, H, W) or None
+    dweight, dbias : ndarray
+    """
+    dtype = maps.dtype
+    grad, x = contiguous(grad, dtype), contiguous(x, dtype)
+    return _core.averaged_conv_backward(grad, maps, x, weight, conv, average, input_grad)
 
 
 def add(a: Array, b: Array, *, rectify: bool = False) -> Array:

@@ -228,10 +228,11 @@ class WeightLayer(Layer):
             params["bias"] = np.zeros(self.param_shapes["bias"], self.dtype)
         return params
 
-    def forget_grads(self) -> None:
-        """Let the last gradients go before new ones take memory beside them."""
+    def forget_grads(self, least_bytes: int = 2**20) -> None:
+        """Let gradients of that size go before new ones take memory beside them."""
         for key, array in self.params.items():
-            self.grads[key] = np.zeros(array.shape, array.dtype)  # untouched pages: no memory
+            if array.nbytes >= least_bytes:
+                self.grads[key] = np.zeros(array.shape, array.dtype)  # untouched pages: no memory
 
     def store_grads(self, weight: Array, bias: Array) -> None:
         """Take over the gradients that a backward pass computed."""

@@ -64,7 +64,7 @@ class Linear(WeightLayer):
         dx is there before the first piece, so `use` may change the weight.
         """
         x = self._recall()
-        self.forget_grads()
+        self.forget_grads(least_bytes=0)
         dx = matmul(grad, self.params["weight"]) if self.needs_input_grad else None
         for start in range(0, self.out_features, rows):
             piece = slice(start, min(start + rows, self.out_features))
