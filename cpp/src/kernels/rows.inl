@@ -78,7 +78,7 @@ void pad_rows(index_t rows, index_t before, index_t count, index_t width, const 
               index_t from_stride, index_t stride, T* to) {
     for (index_t row = 0; row < rows; ++row) {
         clear(before, to);
-        if (stride == 1 && count <= kLanes<T> &&
+        if (stride == 1 && count > 0 && count <= kLanes<T> &&
             (rows - 1 - row) * from_stride + count >= kLanes<T>) {
             // The rows below may be read too, and what follows in the target is yet to be written.
             store(to + before, load(from));
