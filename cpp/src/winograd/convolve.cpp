@@ -180,6 +180,23 @@ class Convolver {
                 }
             }
         });
+        clear_rest(end - origin, vector, vector_end, stride, points);
+    }
+
+    /// Zeros for the tiles that the last panel lacks. Nobody looks at their products, but what lay
+    /// there before may be numbers below the normal range, which take the processor a hundred times
+    /// as long: one image of 16x28x28 to 16 0.14 ms instead of 0.045.
+    void clear_rest(index_t tiles, index_t vector, index_t vector_end, index_t stride,
+                    T* points) const {
+        const index_t rows = kernel_.rows, row = tiles % rows;
+        if (row == 0) return;
+        for (index_t point = 0; point < kWinogradPoints; ++point) {
+            T* panel = points + point * stride + tiles / rows * panel_size();
+            for (index_t v = vector; v < vector_end; ++v) {
+                std::fill_n(panel + (v * rows + row) * kernel_.lanes, (rows - row) * kernel_.lanes,
+                            T{0});
+            }
+        }
     }
 
     index_t sums_size() const {
