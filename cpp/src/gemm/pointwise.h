@@ -32,6 +32,7 @@ class RightPixels {
             lane += length;
         }
         copy(source_.data + block.depth * plane, depth, panels);
+        clear_rest(block.col_end - block.col, depth, panels);
     }
 
   private:
@@ -51,6 +52,17 @@ class RightPixels {
                 std::copy_n(data + offsets_[static_cast<std::size_t>(k)] + run.source, run.count,
                             panels + k * kernels_.cols + run.lane);
             }
+        }
+    }
+
+    /// Zeros for the columns that the last panel lacks: what lay there before may be numbers below
+    /// the normal range, whose products take a hundred times as long.
+    void clear_rest(index_t cols, index_t depth, T* panels) const {
+        const index_t width = kernels_.cols, used = cols % width;
+        if (used == 0) return;
+        T* row = panels + cols / width * depth * width;
+        for (index_t k = 0; k < depth; ++k, row += width) {
+            std::fill_n(row + used, width - used, T{0});
         }
     }
 
