@@ -95,6 +95,9 @@ class WeightGrad {
     }
 
     void private_sums(index_t begin, index_t end, index_t block, T* sums) const {
+        for (index_t point = 1; point <= kWinogradPoints; ++point) {  // what lies between points
+            std::fill_n(sums + point * sums_stride() - kernel_.lanes, kernel_.lanes, T{0});
+        }
         const Points to = points(std::min(block, end - begin));
         for (index_t first = begin; first < end; first += block) {
             const index_t last = std::min(end, first + block);
