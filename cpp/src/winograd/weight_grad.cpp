@@ -152,7 +152,6 @@ class WeightGrad {
     void transform_input(index_t begin, index_t end, index_t origin, index_t vector,
                          index_t vector_end, const Points& to) const {
         const Buffer<T> positions(kStripPositions * kernel_.lanes);
-        const Buffer<T> scratch(kStripPositions * kernel_.lanes);
         const TilePlaces places = {to.tiles, 0, kernel_.lanes, to.v_stride};
         for_strips(grid_, begin, end, [&](const Strip& strip) {
             const Region region = strip.input(grid_);
@@ -165,7 +164,7 @@ class WeightGrad {
                     kernel_.transform(
                         strip.cols, grid_.step_w, region.cols,
                         positions.data() + row * grid_.step_h * region.cols * kernel_.lanes,
-                        scratch.data(), strip.first + row * strip.cols - origin, places,
+                        strip.first + row * strip.cols - origin, places,
                         to.v.data() + v * to.tiles * kernel_.lanes);
                 }
             }
@@ -198,13 +197,14 @@ class WeightGrad {
     /// All channels at one point for one panel of filters.
     void multiply(const Points& from, index_t tiles, index_t point, index_t panel, bool add,
                   T* sums) const {
-        const auto accumulate = kernel_.accumulate[panels_.width(panel) - 1];
+        const index_t width = panels_.width(panel), rows = kernel_.grad_rows[width - 1];
+        const auto accumulate = kernel_.accumulate[width - 1];
         const T* right =
             from.d.data() + point * from.d_stride + panels_.first_lane(panel) * from.tiles;
         T* out = sums + point * sums_stride() + panels_.first_lane(panel);
         for (index_t t = 0; t < tiles; t += kDepth) {
             const index_t count = std::min(kDepth, tiles - t);
-            for (index_t c = 0; c < depth(); c += kernel_.grad_rows) {
+            for (index_t c = 0; c < depth(); c += rows) {
                 const T* left = from.v.data() + point * from.v_stride +
                                 (c / kernel_.lanes * from.tiles + t) * kernel_.lanes +
                                 c % kernel_.lanes;
