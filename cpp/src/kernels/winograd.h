@@ -54,9 +54,9 @@ struct WinogradKernels {
     index_t lanes;
     /// Tiles that one product covers, and the most vectors of filters.
     index_t rows, vectors;
-    /// Channels that one product of the weights' gradient covers (a divisor of lanes), and the
-    /// most vectors of filters.
-    index_t grad_rows, grad_vectors;
+    /// Channels that one product of the weights' gradient with v vectors of filters covers, a
+    /// divisor of lanes, is grad_rows[v - 1]; the most vectors of filters.
+    index_t grad_rows[3], grad_vectors;
 
     /// strip = the region's positions of image n, lanes [lane, lane + kernels.lanes); lanes that
     /// the images lack are zero. What lies `ahead` elements further will be gathered next.
@@ -71,10 +71,9 @@ struct WinogradKernels {
                      const Region& region);
 
     /// The input transform of a row of tiles: tile j starts at column j * step of the strip,
-    /// whose rows are `pitch` positions apart, and is tile first + j of the places. `scratch`
-    /// takes six vectors a column.
-    void (*transform)(index_t tiles, index_t step, index_t pitch, const T* strip, T* scratch,
-                      index_t first, const TilePlaces& places, T* points);
+    /// whose rows are `pitch` positions apart, and is tile first + j of the places.
+    void (*transform)(index_t tiles, index_t step, index_t pitch, const T* strip, index_t first,
+                      const TilePlaces& places, T* points);
     /// evaluate[h][w]: polynomials of (h + 2) x (w + 2) coefficients at the points: filters, or
     /// tiles of dy. Tile j starts at position j * step.
     void (*evaluate[kWinogradSizes][kWinogradSizes])(index_t tiles, index_t step, index_t pitch,
@@ -91,7 +90,7 @@ struct WinogradKernels {
     /// right[k][f] for i < rows, f < v * lanes. left_stride is one k / lanes.
     void (*multiply[2])(index_t depth, const T* left, index_t left_stride, const T* right, T* out);
     /// accumulate[v - 1]: out[i * out_stride + f] (+)= sum over t < depth of left[t * lanes + i] *
-    /// right[t][f] for i < grad_rows, f < v * lanes.
+    /// right[t][f] for i < grad_rows[v - 1], f < v * lanes.
     void (*accumulate[3])(index_t depth, const T* left, const T* right, T* out, index_t out_stride,
                           bool add);
 };

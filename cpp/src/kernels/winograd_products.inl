@@ -6,11 +6,14 @@
 inline constexpr int kWinogradRows = kVectorRegisters >= 32 ? 14 : 6;
 inline constexpr int kWinogradVectors = 2;
 // The rows are channels of one vector, so they divide it. With 16 registers three vectors are
-// needed to hide the latency of the multiply-adds.
+// needed to hide the latency of the multiply-adds. A single vector of filters takes twice as many
+// rows: as many sums are under way, and the channels are read half as often.
 inline constexpr int kWinogradGradVectors = kVectorRegisters >= 32 ? 2 : 3;
-template <typename T>
+inline constexpr int kWinogradGradMostRows = kVectorRegisters >= 32 ? 8 : 4;
+template <typename T, int vectors>
 inline constexpr int kWinogradGradRows =
-    kVectorRegisters >= 32 ? (kLanes<T> < 8 ? kLanes<T> : 8) : (kLanes<T> < 4 ? kLanes<T> : 4);
+    vectors == 1 ? (kLanes<T> < 2 * kWinogradGradMostRows ? kLanes<T> : 2 * kWinogradGradMostRows)
+                 : (kLanes<T> < kWinogradGradMostRows ? kLanes<T> : kWinogradGradMostRows);
 
 // Both operands come from the L2 cache at best, and a processor fetches such short runs too late.
 // Asking for them this many steps early made layers of 128 to 512 channels 1.05 to 1.2 times as
@@ -55,7 +58,7 @@ void winograd_multiply(index_t depth, const T* left, index_t left_stride, const 
 template <typename T, int vectors>
 void winograd_accumulate(index_t depth, const T* left, const T* right, T* out, index_t out_stride,
                          bool add) {
-    constexpr int lanes = kLanes<T>, rows = kWinogradGradRows<T>;
+    constexpr int lanes = kLanes<T>, rows = kWinogradGradRows<T, vectors>;
     Vec<T> sum[rows][vectors] = {};
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {

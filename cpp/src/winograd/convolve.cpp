@@ -161,7 +161,6 @@ class Convolver {
                    index_t stride, T* points) const {
         const Grid& grid = conv_.grid;
         const Buffer<T> strip_positions(kStripPositions * kernel_.lanes);
-        const Buffer<T> scratch(kStripPositions * kernel_.lanes);
         const index_t part = kernel_.rows * kernel_.lanes;
         const TilePlaces places = {kernel_.rows, panel_size(), kernel_.lanes, stride};
         for_strips(grid, begin, end, [&](const Strip& strip) {
@@ -175,8 +174,7 @@ class Convolver {
                     kernel_.transform(
                         strip.cols, grid.step_w, region.cols,
                         strip_positions.data() + row * grid.step_h * region.cols * kernel_.lanes,
-                        scratch.data(), strip.first + row * strip.cols - origin, places,
-                        points + v * part);
+                        strip.first + row * strip.cols - origin, places, points + v * part);
                 }
             }
         });

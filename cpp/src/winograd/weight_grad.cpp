@@ -22,11 +22,20 @@ namespace {
 // The sizes were found by trying halves and doubles on layers of 16 to 512 channels, on a core with
 // 1 MB of L2 and a share of 32 MB of L3.
 
-/// Sums that are small enough for every chunk to have its own.
+/// Sums that are small enough for every chunk to have its own, if tiles suffice for as many chunks
+/// as four threads want. Two threads that share V and D of 64x27x27 to 192, 5x5, whose sums are
+/// 1.8 MB, took 1.37 times as long.
 constexpr index_t kSmallSums = index_t{1} << 20;
-constexpr index_t kChunks = 8;
-/// V and D of a block: of one thread, and of all. Four times as much took 1.4 times as long.
-constexpr index_t kPrivateBytes = index_t{2} << 20;
+constexpr index_t kMediumSums = index_t{2} << 20;
+constexpr index_t kMediumChunks = 4;
+constexpr index_t kMostChunks = 8;
+/// V and D of a chunk are at least this many times its sums, which else cost more to add up than
+/// chunks save: 400 tiles, 32 channels to 64, 0.96 of the time in 4 chunks that they took in 8.
+constexpr index_t kChunkSums = 3;
+/// V and D of a block of one thread: with 2 MB, the whole L2 cache, layers of 16 to 64 channels
+/// took 1.1 to 1.27 times as long.
+constexpr index_t kPrivateBytes = index_t{768} << 10;
+/// V and D of a block of all threads. Four times as much took 1.4 times as long.
 constexpr index_t kSharedBytes = index_t{4} << 20;
 /// Tiles of one product: 256 tiles by 32 filters are 32 KB, which the L1 cache keeps while the
 /// channels go past.
@@ -51,9 +60,11 @@ class WeightGrad {
         const index_t tiles = grid_.tiles();
         if (tiles == 0) {
             std::fill_n(dweight, problem_.filters * problem_.taps, T{0});
-        } else if (sums_bytes <= kSmallSums) {
-            const index_t block = block_tiles(kPrivateBytes);
-            const index_t chunk = ceil_div(tiles, std::min(kChunks, ceil_div(tiles, block)));
+        } else if (sums_bytes <= kSmallSums ||
+                   (sums_bytes <= kMediumSums && most_chunks(sums_bytes) >= kMediumChunks)) {
+            // Every block reads and writes its chunk's sums, so it is not smaller than them.
+            const index_t block = block_tiles(std::max(kPrivateBytes, 2 * sums_bytes));
+            const index_t chunk = ceil_div(tiles, most_chunks(sums_bytes));
             const index_t chunks = ceil_div(tiles, chunk);
             const index_t size = kWinogradPoints * sums_stride();
             const Buffer<T> sums(chunks * size);
@@ -78,9 +89,20 @@ class WeightGrad {
         return static_cast<double>(tiles) * kWinogradPoints * static_cast<double>(depth()) *
                static_cast<double>(panels_.lanes());
     }
+    /// Bytes of V and D of a tile.
+    index_t tile_bytes() const {
+        return kWinogradPoints * (depth() + panels_.lanes()) * index_t{sizeof(T)};
+    }
     index_t block_tiles(index_t bytes) const {
-        const index_t tile = kWinogradPoints * (depth() + panels_.lanes()) * index_t{sizeof(T)};
-        return std::clamp<index_t>(bytes / tile, 1, std::max<index_t>(1, grid_.tiles()));
+        return std::clamp<index_t>(bytes / tile_bytes(), 1, std::max<index_t>(1, grid_.tiles()));
+    }
+    /// A power of two, so that two or four threads get equal parts.
+    index_t most_chunks(index_t sums_bytes) const {
+        index_t chunks = kMostChunks;
+        while (chunks > 1 && grid_.tiles() * tile_bytes() < chunks * kChunkSums * sums_bytes) {
+            chunks /= 2;
+        }
+        return chunks;
     }
 
     /// Points of a block of tiles, first V then D; a vector apart, lest they share cache sets.
@@ -138,7 +160,6 @@ class WeightGrad {
     void transform_input(index_t begin, index_t end, index_t origin, index_t vector,
                          index_t vector_end, const Points& to) const {
         const Buffer<T> positions(kStripPositions * kernel_.lanes);
-        const Buffer<T> scratch(kStripPositions * kernel_.lanes);
         const TilePlaces places = {to.tiles, 0, kernel_.lanes, to.v_stride};
         for_strips(grid_, begin, end, [&](const Strip& strip) {
             const Region region = strip.input(grid_);
@@ -151,7 +172,7 @@ class WeightGrad {
                     kernel_.transform(
                         strip.cols, grid_.step_w, region.cols,
                         positions.data() + row * grid_.step_h * region.cols * kernel_.lanes,
-                        scratch.data(), strip.first + row * strip.cols - origin, places,
+                        strip.first + row * strip.cols - origin, places,
                         to.v.data() + v * to.tiles * kernel_.lanes);
                 }
             }
@@ -184,13 +205,14 @@ class WeightGrad {
     /// All channels at one point for one panel of filters.
     void multiply(const Points& from, index_t tiles, index_t point, index_t panel, bool add,
                   T* sums) const {
-        const auto accumulate = kernel_.accumulate[panels_.width(panel) - 1];
+        const index_t width = panels_.width(panel), rows = kernel_.grad_rows[width - 1];
+        const auto accumulate = kernel_.accumulate[width - 1];
         const T* right =
             from.d.data() + point * from.d_stride + panels_.first_lane(panel) * from.tiles;
         T* out = sums + point * sums_stride() + panels_.first_lane(panel);
         for (index_t t = 0; t < tiles; t += kDepth) {
             const index_t count = std::min(kDepth, tiles - t);
-            for (index_t c = 0; c < depth(); c += kernel_.grad_rows) {
+            for (index_t c = 0; c < depth(); c += rows) {
                 const T* left = from.v.data() + point * from.v_stride +
                                 (c / kernel_.lanes * from.tiles + t) * kernel_.lanes +
                                 c % kernel_.lanes;
