@@ -107,3 +107,69 @@ void copy_rows(index_t rows, index_t count, const T* from, index_t from_stride, 
         to += to_stride;
     }
 }
+
+// n vectors, `step` apart, as one sequence that takes an element of each in turn.
+template <typename T, int n>
+inline void load_interleaved(const T* from, index_t step, Vec<T> (&to)[n]) {
+    constexpr int lanes = kLanes<T>;
+    Vec<T> source[n];
+#pragma GCC unroll 4
+    for (int k = 0; k < n; ++k) source[k] = load(from + k * step);
+#pragma GCC unroll 4
+    for (int v = 0; v < n; ++v) {
+        to[v] = source[0];
+#pragma GCC unroll 4
+        for (int k = 1; k < n; ++k) {
+            typename Simd<T>::Mask mask;
+            for (int i = 0; i < lanes; ++i) {
+                const int place = (v * lanes + i) / n, turn = (v * lanes + i) % n;
+                // The first shuffle puts the first source in its places too.
+                mask[i] = turn == k ? lanes + place : k == 1 ? place : i;
+            }
+            to[v] = __builtin_shuffle(to[v], source[k], mask);
+        }
+    }
+}
+
+template <typename T, int n>
+inline void interleave_row(index_t count, const T* from, index_t step, T* to) {
+    constexpr index_t lanes = kLanes<T>;
+    Vec<T> group[n];
+    for (; count >= n * lanes; count -= n * lanes, from += lanes, to += n * lanes) {
+        load_interleaved<T, n>(from, step, group);
+#pragma GCC unroll 4
+        for (int v = 0; v < n; ++v) store(to + v * lanes, group[v]);
+    }
+    if (count == 0) return;
+    load_interleaved<T, n>(from, step, group);
+#pragma GCC unroll 4
+    for (int v = 0; v < n; ++v, count -= lanes, to += lanes) {
+        if (count >= lanes) {
+            store(to, group[v]);
+        } else if (count > 0) {
+            T parts[lanes];
+            store(parts, group[v]);
+            copy_few(count, parts, to);
+        }
+    }
+}
+
+template <typename T>
+void interleave_rows(index_t rows, index_t n, index_t count, const T* from, index_t from_stride,
+                     index_t step, T* to, index_t to_stride) {
+    for (index_t row = 0; row < rows; ++row, from += from_stride, to += to_stride) {
+        switch (n) {
+            case 2:
+                interleave_row<T, 2>(count, from, step, to);
+                break;
+            case 3:
+                interleave_row<T, 3>(count, from, step, to);
+                break;
+            case 4:
+                interleave_row<T, 4>(count, from, step, to);
+                break;
+            default:
+                for (index_t i = 0; i < count; ++i) to[i] = from[i % n * step + i / n];
+        }
+    }
+}
