@@ -73,6 +73,14 @@ inline const ConvCase kConvCases[] = {
        .pad_left = 2,
        .pad_right = 2},
       9}},
+    // Few pixels for so many weights.
+    {"few_pixels",
+     {3, 130, 7, 5},
+     {{.kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1},
+      97}},
+    {"few_pixels_dilated",
+     {1, 128, 9, 11},
+     {{.kernel_h = 2, .kernel_w = 3, .stride_h = 2, .pad_left = 2, .dilation_w = 2}, 100}},
     // More channels than are transposed at once, rows longer than that and than one.
     {"strided_many_channels",
      {2, 37, 9, 71},

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "conv/few_pixels.h"
 #include "gemm/images.h"
 #include "gemm/indirect.h"
 #include "gemm/matrix.h"
@@ -209,6 +210,8 @@ void forward(const Problem& problem, const T* x, const T* weight, const T* bias,
         const Shape4 met = {problem.x.n, problem.x.c, problem.y.h, problem.y.w};
         forward_pointwise(Problem(met, {{}, problem.y.c, problem.groups}),
                           met_pixels(problem, x).data(), weight, bias, y, grid);
+    } else if (few_pixels::suits(problem) && grid.is_dense(problem.y)) {
+        few_pixels::forward(problem, x, weight, bias, y);
     } else {
         forward(problem, x, pack_weights(problem, weight), bias, y, grid);
     }

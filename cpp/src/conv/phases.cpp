@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "conv/direct.h"
+#include "conv/few_pixels.h"
 #include "conv/im2col.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
@@ -312,6 +313,8 @@ void run_phase(const Problem& problem, ConvAlgorithm algorithm, const Axis& y, c
     } else if (conv.window.is_pointwise()) {
         const Buffer<T> selected = select_weights(problem, y, x, weight);
         im2col::forward(part, dy, selected.data(), no_bias, to, grid);
+    } else if (problem.window.stride_h == 1 && few_pixels::suits(part)) {
+        few_pixels::forward_turned(part, dy, weight, to);
     } else {
         im2col::forward(part, dy, pack_weights(problem, y, x, weight), no_bias, to, grid);
     }
