@@ -21,19 +21,50 @@ double product_work(index_t rows, index_t cols, index_t depth) {
     return static_cast<double>(rows) * static_cast<double>(cols) * static_cast<double>(depth);
 }
 
-/// result (rows, cols) = left * right (+ bias by column). Each operand is given as its panels
-/// see it: lanes are rows of the result for the left, columns for the right.
+/// Whether the right operand is worth reading where it stands, row by row: the depth is one slice,
+/// and rows a multiple of 512 bytes apart would push each other out of the first cache.
+template <typename T>
+bool reads_rows(const Kernels<T>& kernel, index_t cols, index_t depth) {
+    constexpr index_t bad_stride = 512;
+    return cols >= kernel.cols && depth <= gemm::kDepthBlock &&
+           cols * index_t{sizeof(T)} % bad_stride != 0;
+}
+
+/// How a result is cut for multiply_rows: like gemm::partition, but no block is narrower than a
+/// tile, so the last one takes the rest of the columns.
+template <typename T>
+gemm::Partition cut_rows(const Kernels<T>& kernel, index_t rows, index_t cols, index_t depth) {
+    gemm::Partition cut = gemm::partition(kernel, rows, cols, depth);
+    cut.col_blocks = std::max<index_t>(1, cols / cut.col_step);
+    return cut;
+}
+
+/// result (rows, cols) = left * right. Each operand is given as its panels see it: lanes are rows
+/// of the result for the left, columns for the right, which are consecutive in memory.
 template <typename T>
 void multiply(const gemm::Operand<T>& left, const gemm::Operand<T>& right, index_t depth,
-              const T* bias, T* result) {
+              T* result) {
     const Kernels<T>& kernel = kernels<T>();
     const index_t rows = left.lanes, cols = right.lanes;
-    const gemm::Partition cut = gemm::partition(kernel, rows, cols, depth);
     const double work = product_work(rows, cols, depth);
     const gemm::PackedLeft<T> packed(kernel, left, depth);
+    if (reads_rows(kernel, cols, depth)) {
+        const gemm::Partition cut = cut_rows(kernel, rows, cols, depth);
+        parallel_for(cut.blocks(), work, [&](index_t i) {
+            const gemm::Block block = cut.block(i, rows, cols, depth);
+            const bool last = (i + 1) % cut.col_blocks == 0;
+            kernel.multiply_rows(
+                {block.row_end - block.row, (last ? cols : block.col_end) - block.col, depth,
+                 packed.panel_size(), right.depth_stride, cols},
+                packed.panel(block.row, 0, depth, nullptr), right.data + block.col,
+                result + block.row * cols + block.col);
+        });
+        return;
+    }
+    const gemm::Partition cut = gemm::partition(kernel, rows, cols, depth);
     parallel_for(cut.blocks(), work, [&](index_t i) {
         gemm::RightMatrix<T> read(kernel, right);
-        gemm::StoreMatrix<T> write(kernel, result, cols, bias);
+        gemm::StoreMatrix<T> write(kernel, result, cols);
         gemm::multiply_block(kernel, cut.block(i, rows, cols, depth), packed, read, write);
     });
 }
@@ -162,7 +193,7 @@ void linear_input_grad(MatrixView<const T> dy, MatrixView<const T> weight, Matri
         return;
     }
     multiply<T>({dy.data, dy.rows, dy.cols, 1}, {weight.data, weight.cols, 1, weight.cols}, dy.cols,
-                nullptr, dx.data);
+                dx.data);
 }
 
 template <typename T>
@@ -182,8 +213,7 @@ void linear_weight_grad(MatrixView<const T> dy, MatrixView<const T> x, MatrixVie
             });
         return;
     }
-    multiply<T>({dy.data, dy.cols, 1, dy.cols}, {x.data, x.cols, 1, x.cols}, x.rows, nullptr,
-                dweight.data);
+    multiply<T>({dy.data, dy.cols, 1, dy.cols}, {x.data, x.cols, 1, x.cols}, x.rows, dweight.data);
 }
 
 template <typename T>

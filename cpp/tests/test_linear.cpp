@@ -143,6 +143,24 @@ TEST_P(LinearTest, FewRows) {
     }
 }
 
+/// The gradients read their right operand where it stands: whole and half tiles of rows, and last
+/// panels of one to three vectors, which overlap the panel before them. 1024 columns are packed.
+template <typename T>
+void check_rows_in_place(index_t in, Edge edge) {
+    const index_t rows = kernels<T>().rows;
+    check_layer<T>(rows + rows / 2, in, 2 * rows + 1, edge);
+    check_layer<T>(2 * rows, in, rows + rows / 2 + 1, edge);
+}
+
+TEST_P(LinearTest, RowsInPlace) {
+    for (const Edge edge : kEdges) {
+        for (const index_t in : {50, 65, 79, 84, 95, 97, 769, 1023, 1024, 1025}) {
+            check_rows_in_place<float>(in, edge);
+            check_rows_in_place<double>(in, edge);
+        }
+    }
+}
+
 TEST_P(LinearTest, SharedByThreads) {
     check_layer<float>(37, 1025, 65, Edge::back);
     check_layer<double>(37, 1025, 65, Edge::back);

@@ -68,6 +68,9 @@ class PackedLeft {
         return panels_.data() + row / rows_ * panel_size_ + depth * rows_;
     }
 
+    /// From one panel to the next.
+    index_t panel_size() const { return panel_size_; }
+
   private:
     index_t rows_;
     index_t panel_size_;
@@ -94,26 +97,21 @@ class RightMatrix {
     Operand<T> operand_;
 };
 
-/// Stores tiles into a row-major matrix, adding bias[col] where there is one.
+/// Stores tiles into a row-major matrix.
 template <typename T>
 class StoreMatrix {
   public:
-    StoreMatrix(const Kernels<T>& kernels, T* data, index_t stride, const T* bias = nullptr)
-        : kernels_(kernels), data_(data), stride_(stride), bias_(bias) {}
+    StoreMatrix(const Kernels<T>& kernels, T* data, index_t stride)
+        : kernels_(kernels), data_(data), stride_(stride) {}
 
     void tile(index_t row, index_t rows, index_t col, index_t cols, const T* values) const {
-        for (index_t r = 0; r < rows; ++r) {
-            T* out = data_ + (row + r) * stride_ + col;
-            std::copy_n(values + r * kernels_.cols, cols, out);
-            if (bias_ != nullptr) kernels_.add(cols, bias_ + col, out);
-        }
+        kernels_.store_tile(rows, cols, values, nullptr, data_ + row * stride_ + col, stride_);
     }
 
   private:
     const Kernels<T>& kernels_;
     T* data_;
     index_t stride_;
-    const T* bias_;
 };
 
 }  // namespace pocketcnn::gemm

@@ -103,6 +103,13 @@ inline constexpr index_t kIndirectRowsMultiple = 24;
 /// The widest right panel of any instruction set, in vectors.
 inline constexpr index_t kIndirectVectors = 4;
 
+/// A product whose right operand and result are rows in memory. Panels of the left are
+/// `left_stride` apart; there are at least as many columns as a register tile has.
+struct RowProduct {
+    index_t rows, cols, depth;
+    index_t left_stride, right_stride, y_stride;
+};
+
 /// Rows of x and of w, `depth` elements each, whose dot products form a block of y.
 struct DotBlock {
     index_t rows, cols, depth;
@@ -177,6 +184,10 @@ struct Kernels {
 
     /// tile[rows][cols] (+)= sum over k < depth of left[k][rows] * right[k][cols].
     void (*multiply)(index_t depth, const T* left, const T* right, T* tile, bool accumulate);
+
+    /// y[r * y_stride + c] = sum over k < depth of left[k][r] * right[k * right_stride + c], where
+    /// left is a panel for every `rows` rows. Nothing but these elements of right is read.
+    void (*multiply_rows)(const RowProduct& size, const T* left, const T* right, T* y);
 
     /// out[r * out_stride + c] = tile[r][c] + bias[r] for r < rows, c < cols; bias may be null.
     /// Rows of the tile are `cols` of the table apart.

@@ -47,6 +47,7 @@ constexpr Kernels<T> kKernels = {
     .rows = kTileRows,
     .cols = kTileVectors * kLanes<T>,
     .multiply = multiply<T>,
+    .multiply_rows = multiply_rows<T>,
     .store_tile = store_tile<T>,
     .indirect = {indirect_tile<T, 1>(), indirect_tile<T, 2>(), indirect_tile<T, 3>(),
                  indirect_tile<T, 4>()},

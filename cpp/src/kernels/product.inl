@@ -53,3 +53,84 @@ void store_tile(index_t rows, index_t cols, const T* tile, const T* bias, T* out
         out += out_stride;
     }
 }
+
+// A tile whose right operand lies in rows of its own, `right_stride` apart, and whose result is
+// stored where it belongs. The rows of the left panel are kTileRows long, whatever `rows` is.
+template <typename T, int rows, int vectors>
+inline void row_tile(const RowProduct& size, const T* left, const T* right, T* y) {
+    constexpr int lanes = kLanes<T>;
+    Vec<T> sum[rows][vectors] = {};
+    for (index_t k = 0; k < size.depth; ++k) {
+        __builtin_prefetch(left + kTileRows * 64);
+        Vec<T> r[vectors];
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; ++v) r[v] = load(right + v * lanes);
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; ++i) {
+            const Vec<T> l = splat(left[i]);
+#pragma GCC unroll 8
+            for (int v = 0; v < vectors; ++v) sum[i][v] += l * r[v];
+        }
+        left += kTileRows;
+        right += size.right_stride;
+    }
+    const index_t stored = size.rows < rows ? size.rows : index_t{rows};
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i) {
+        if (i >= stored) break;
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; ++v) store(y + i * size.y_stride + v * lanes, sum[i][v]);
+    }
+}
+
+// All rows of one panel of columns. Each tile first asks for the lines that it will store to and
+// for its share of the next panel's rows, which no processor foresees: they are far apart.
+template <typename T, int vectors>
+inline void row_panel(const RowProduct& size, const T* left, const T* right, bool last, T* y) {
+    constexpr int lanes = kLanes<T>, half = kTileRows / 2;
+    const index_t tiles = (size.rows + kTileRows - 1) / kTileRows;
+    RowProduct rest = size;
+    for (index_t t = 0; t < tiles; ++t) {
+        const index_t stored = rest.rows < kTileRows ? rest.rows : index_t{kTileRows};
+        for (index_t i = 0; i < stored; ++i) {
+            for (int v = 0; v < vectors; ++v) {
+                prefetch_for_writing(y + i * size.y_stride + v * lanes);
+            }
+        }
+        const index_t share_end = last ? 0 : (t + 1) * size.depth / tiles;
+        for (index_t k = t * size.depth / tiles; k < share_end; ++k) {
+            for (int v = 0; v < vectors; ++v) {
+                prefetch_to_second_cache(right + k * size.right_stride + (vectors + v) * lanes);
+            }
+        }
+        if (stored <= half) {
+            row_tile<T, half, vectors>(rest, left, right, y);
+        } else {
+            row_tile<T, kTileRows, vectors>(rest, left, right, y);
+        }
+        left += size.left_stride;
+        y += kTileRows * size.y_stride;
+        rest.rows -= kTileRows;
+    }
+}
+
+template <typename T>
+void multiply_rows(const RowProduct& size, const T* left, const T* right, T* y) {
+    constexpr index_t lanes = kLanes<T>, width = kTileVectors * lanes;
+    index_t c = 0;
+    for (; c + width <= size.cols; c += width) {
+        row_panel<T, kTileVectors>(size, left, right + c, c + width >= size.cols, y + c);
+    }
+    // The last panel is as narrow as whole vectors allow, and overlaps the one before it.
+    const index_t rest = size.cols - c;
+    if (rest > 2 * lanes) {
+        c = size.cols - 3 * lanes;
+        row_panel<T, 3>(size, left, right + c, true, y + c);
+    } else if (rest > lanes) {
+        c = size.cols - 2 * lanes;
+        row_panel<T, 2>(size, left, right + c, true, y + c);
+    } else if (rest > 0) {
+        c = size.cols - lanes;
+        row_panel<T, 1>(size, left, right + c, true, y + c);
+    }
+}
