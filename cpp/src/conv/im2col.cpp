@@ -34,6 +34,29 @@ index_t slice_channels(const Problem& problem) {
     return ceil_div(problem.channels, ceil_div(problem.channels, most));
 }
 
+/// How the forward pass is cut: pixels into blocks, and where these are few the filters too.
+struct ForwardCut {
+    ForwardCut(const Problem& problem, const Panels& panels) {
+        constexpr index_t fewest = 48, most = 256, enough_blocks = 8;
+        const index_t share = slice_channels(problem) * slab_share(problem.window);
+        const index_t enough = ceil_div(problem.pixels(), ceil_div(enough_blocks, problem.groups));
+        const index_t wanted = std::max(fewest, std::min({most, kSlabSize / share, enough}));
+        pixel_blocks = ceil_div(problem.pixels(), wanted);
+        pixels = pixel_blocks > 0
+                     ? round_up(ceil_div(problem.pixels(), pixel_blocks), kIndirectRowsMultiple)
+                     : 0;
+        pixel_blocks = pixels > 0 ? ceil_div(problem.pixels(), pixels) : 0;
+        const index_t parts =
+            ceil_div(enough_blocks, std::max<index_t>(1, pixel_blocks * problem.groups));
+        panels_per_task = ceil_div(panels.count(), std::min(parts, panels.count()));
+        panel_blocks = ceil_div(panels.count(), panels_per_task);
+    }
+    index_t tasks() const { return pixel_blocks * panel_blocks; }
+
+    index_t pixels, pixel_blocks;
+    index_t panels_per_task, panel_blocks;
+};
+
 template <typename T>
 std::vector<gemm::PackedPanels<T>> pack_weights(const Problem& problem, const T* weight) {
     const Kernels<T>& kernel = kernels<T>();
@@ -183,23 +206,6 @@ void add_chunks(const Kernels<T>& kernel, const T* sums, index_t chunks, index_t
 }
 
 }  // namespace
-
-ForwardCut::ForwardCut(const Problem& problem, const Panels& panels)
-    : channels(slice_channels(problem)) {
-    constexpr index_t fewest = 48, most = 256, enough_blocks = 8;
-    const index_t share = channels * slab_share(problem.window);
-    const index_t enough = ceil_div(problem.pixels(), ceil_div(enough_blocks, problem.groups));
-    const index_t wanted = std::max(fewest, std::min({most, kSlabSize / share, enough}));
-    pixel_blocks = ceil_div(problem.pixels(), wanted);
-    pixels = pixel_blocks > 0
-                 ? round_up(ceil_div(problem.pixels(), pixel_blocks), kIndirectRowsMultiple)
-                 : 0;
-    pixel_blocks = pixels > 0 ? ceil_div(problem.pixels(), pixels) : 0;
-    const index_t parts =
-        ceil_div(enough_blocks, std::max<index_t>(1, pixel_blocks * problem.groups));
-    panels_per_task = ceil_div(panels.count(), std::min(parts, panels.count()));
-    panel_blocks = ceil_div(panels.count(), panels_per_task);
-}
 
 template <typename T>
 void forward(const Problem& problem, const T* x, const T* weight, const T* bias, T* y,

@@ -10,16 +10,6 @@
 
 namespace pocketcnn::conv::im2col {
 
-/// How the forward pass is cut: pixels into blocks, and where these are few the filters too.
-struct ForwardCut {
-    ForwardCut(const Problem& problem, const gemm::Panels& panels);
-    index_t tasks() const { return pixel_blocks * panel_blocks; }
-
-    index_t channels;  ///< whose taps make a slice of the depth
-    index_t pixels, pixel_blocks;
-    index_t panels_per_task, panel_blocks;
-};
-
 /// y = conv2d(x) + bias; bias may be null.
 template <typename T>
 void forward(const Problem& problem, const T* x, const T* weight, const T* bias, T* y,

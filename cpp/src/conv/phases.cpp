@@ -92,180 +92,9 @@ std::vector<gemm::PackedPanels<T>> pack_weights(const Problem& problem, const Ax
         });
 }
 
-/// The phases of the columns by what is left of a column of dx divided by the stride, and a window
-/// on dy that holds the taps of all of them: its column q sees what columns q * stride and on of dx
-/// see, those of remainder r through columns [first[r], first[r] + phase[r].taps) of the window.
-struct JoinedColumns {
-    explicit JoinedColumns(const Problem& problem) {
-        const index_t stride = problem.window.stride_w, pad = problem.window.pad_left;
-        index_t most = 0;
-        for (index_t r = 0; r < std::min(stride, problem.x.w); ++r) {
-            phase.push_back(cols(problem, (r + pad) % stride));
-            if (phase[static_cast<std::size_t>(r)].is_empty()) continue;
-            before = std::max(before, phase.back().taps - 1 - (r + pad) / stride);
-            most = std::max(most, (r + pad) / stride);
-        }
-        for (index_t r = 0; r < count(); ++r) {
-            first.push_back(before + (r + pad) / stride -
-                            (phase[static_cast<std::size_t>(r)].taps - 1));
-        }
-        taps = before + most + 1;
-        after = ceil_div(problem.x.w, stride) + most - problem.y.w;
-    }
-    index_t count() const { return static_cast<index_t>(phase.size()); }
-
-    std::vector<Axis> phase;
-    std::vector<index_t> first;
-    index_t taps = 0, before = 0, after = 0;  ///< of the window: columns, and padding of dy
-};
-
-/// All phases of the columns for one phase of the rows. dy is copied once for all of them, and dx
-/// written in whole rows: 64x56 to 128, 3x3 stride 2, on one core with AVX-512, 14.8 instead
-/// of 17.7 ms, of which a fourth were copies and stores of every second element.
 template <typename T>
-class RowPhase {
-  public:
-    RowPhase(const Problem& problem, const Axis& y, const T* dy, const T* weight, T* dx);
-
-    void run() const;
-
-  private:
-    using Sums = std::vector<gemm::IndirectSums<T>>;
-
-    static Problem join(const Problem& problem, const Axis& y, const JoinedColumns& columns);
-    void block(index_t group, index_t pixel, index_t panel) const;
-    void write(const Sums& sums, index_t panel, T* lines, T* to, index_t pixel,
-               index_t pixel_end) const;
-    void write_lines(index_t channels, const T* lines, T* to, index_t pixel,
-                     index_t pixel_end) const;
-
-    /// Channels and pixels that are transposed at once, for each remainder.
-    static constexpr index_t kPart = 32;
-
-    const Kernels<T>& kernel_;
-    const Problem& problem_;
-    JoinedColumns columns_;
-    Problem joined_;
-    gemm::Panels panels_;
-    im2col::ForwardCut cut_;
-    const T* dy_;
-    T* dx_;                                                    ///< the first row of the phase
-    std::vector<std::vector<gemm::PackedPanels<T>>> weights_;  ///< [remainder][group]
-};
-
-template <typename T>
-RowPhase<T>::RowPhase(const Problem& problem, const Axis& y, const T* dy, const T* weight, T* dx)
-    : kernel_(kernels<T>()),
-      problem_(problem),
-      columns_(problem),
-      joined_(join(problem, y, columns_)),
-      panels_(kernel_, problem.channels),
-      cut_(joined_, panels_),
-      dy_(dy),
-      dx_(dx + y.first * problem.x.w) {
-    for (const Axis& x : columns_.phase) {
-        weights_.push_back(x.is_empty() ? std::vector<gemm::PackedPanels<T>>()
-                                        : pack_weights(problem, y, x, weight));
-    }
-}
-
-template <typename T>
-Problem RowPhase<T>::join(const Problem& problem, const Axis& y, const JoinedColumns& columns) {
-    Window2d window;
-    window.kernel_h = y.taps;
-    window.kernel_w = columns.taps;
-    window.pad_top = y.before;
-    window.pad_bottom = y.after;
-    window.pad_left = columns.before;
-    window.pad_right = columns.after;
-    return {problem.y, {window, problem.x.c, problem.groups, ConvAlgorithm::im2col}};
-}
-
-template <typename T>
-void RowPhase<T>::run() const {
-    parallel_for(joined_.groups * cut_.tasks(), joined_.multiply_adds(), [&](index_t i) {
-        block(i / cut_.tasks(), i % cut_.tasks() / cut_.panel_blocks * cut_.pixels,
-              i % cut_.panel_blocks * cut_.panels_per_task);
-    });
-}
-
-template <typename T>
-void RowPhase<T>::block(index_t group, index_t pixel, index_t panel) const {
-    const index_t panel_end = std::min(panels_.count(), panel + cut_.panels_per_task);
-    const index_t pixel_end = std::min(joined_.pixels(), pixel + cut_.pixels);
-    const index_t area = joined_.window.taps(), step = cut_.channels * area;
-    Sums sums;
-    for (index_t r = 0; r < columns_.count(); ++r) {
-        sums.emplace_back(kernel_, panels_, panel, panel_end, pixel_end - pixel);
-    }
-    gemm::Slab<T> slab(kernel_, joined_.windows(dy_, group));
-    std::vector<index_t> offsets;
-    for (index_t tap = 0; tap < joined_.taps; tap += step) {
-        const index_t lines = (std::min(joined_.taps, tap + step) - tap) / columns_.taps;
-        slab.load(tap, tap + lines * columns_.taps, pixel, pixel_end);
-        for (std::size_t r = 0; r < sums.size(); ++r) {
-            const index_t taps = columns_.phase[r].is_empty() ? 0 : columns_.phase[r].taps;
-            if (taps == 0) continue;
-            offsets.clear();
-            for (index_t line = 0; line < lines; ++line) {
-                const index_t* from = slab.tap_offsets() + line * columns_.taps + columns_.first[r];
-                offsets.insert(offsets.end(), from, from + taps);
-            }
-            sums[r].add(lines * taps, slab.data(), slab.pixel_offsets(), 0, pixel_end - pixel,
-                        offsets.data(), weights_[r][static_cast<std::size_t>(group)],
-                        tap / columns_.taps * taps, tap > 0);
-        }
-    }
-    const Buffer<T> lines(columns_.count() * kPart * kPart + kPackSlack);
-    std::fill_n(lines.data(), columns_.count() * kPart * kPart, T{0});
-    T* to = dx_ + group * problem_.channels * problem_.x.plane();
-    for (index_t p = panel; p < panel_end; ++p) {
-        write(sums, p, lines.data(), to, pixel, pixel_end);
-    }
-}
-
-/// A panel's channels of the block, by parts that are transposed first.
-template <typename T>
-void RowPhase<T>::write(const Sums& sums, index_t panel, T* lines, T* to, index_t pixel,
-                        index_t pixel_end) const {
-    const index_t width = panels_.width(panel), length = panels_.length(panel);
-    for (index_t c = 0; c < length; c += kPart) {
-        const index_t channels = std::min(kPart, length - c);
-        for (index_t p = pixel; p < pixel_end; p += kPart) {
-            const index_t count = std::min(kPart, pixel_end - p);
-            for (std::size_t r = 0; r < sums.size(); ++r) {
-                if (columns_.phase[r].is_empty()) continue;
-                kernel_.store_transposed(
-                    count, channels, sums[r].data(panel) + (p - pixel) * width + c, width, nullptr,
-                    lines + static_cast<index_t>(r) * kPart * kPart, kPart);
-            }
-            write_lines(channels, lines, to + (panels_.begin(panel) + c) * problem_.x.plane(), p,
-                        p + count);
-        }
-    }
-}
-
-/// Pixels [pixel, pixel_end) of all remainders, element by element in turn, to rows of dx.
-template <typename T>
-void RowPhase<T>::write_lines(index_t channels, const T* lines, T* to, index_t pixel,
-                              index_t pixel_end) const {
-    const index_t width = joined_.y.w, height = joined_.y.h, stride = problem_.window.stride_w;
-    while (pixel < pixel_end) {
-        const index_t row = pixel / width, col = pixel % width;
-        const index_t count = std::min(width - col, pixel_end - pixel);
-        kernel_.interleave_rows(
-            channels, stride, std::min(count * stride, problem_.x.w - col * stride), lines, kPart,
-            kPart * kPart,
-            to + row / height * problem_.x.image() +
-                row % height * problem_.window.stride_h * problem_.x.w + col * stride,
-            problem_.x.plane());
-        pixel += count;
-        lines += count;
-    }
-}
-
-/// The convolution of dy that a phase is.
-Conv2d phase_conv(const Problem& problem, ConvAlgorithm algorithm, const Axis& y, const Axis& x) {
+void run_phase(const Problem& problem, ConvAlgorithm algorithm, const Axis& y, const Axis& x,
+               const T* dy, const T* weight, T* dx) {
     Window2d window;
     window.kernel_h = y.taps;
     window.kernel_w = x.taps;
@@ -275,42 +104,17 @@ Conv2d phase_conv(const Problem& problem, ConvAlgorithm algorithm, const Axis& y
     window.pad_right = x.after;
     window.dilation_h = problem.window.dilation_h;
     window.dilation_w = problem.window.dilation_w;
-    return {window, problem.x.c, problem.groups, algorithm};
-}
-
-bool is_direct(const Problem& problem, const Conv2d& conv) {
-    return conv2d_plan(problem.y, conv, ConvPass::forward).algorithm == ConvAlgorithm::direct;
-}
-
-/// Whether the phases of the columns are computed together. Direct convolution, which cannot, is
-/// faster with few channels: 16x40 to 4, 2x2 stride 2, 0.88 of the time; with 16 channels joined
-/// columns take half of the time, 16x28 to 128, 4x4 stride 4.
-bool joins(const Problem& problem, ConvAlgorithm algorithm, const Axis& y) {
-    constexpr index_t few_channels = 8;
-    const Window2d& w = problem.window;
-    if (w.stride_w == 1 || w.taps() == 1 || algorithm == ConvAlgorithm::direct) return false;
-    if (problem.channels > few_channels) return true;
-    for (index_t j = 0; j < std::min(w.stride_w, w.kernel_w); ++j) {
-        const Axis x = cols(problem, j);
-        if (!x.is_empty() && !is_direct(problem, phase_conv(problem, algorithm, y, x))) return true;
-    }
-    return false;
-}
-
-template <typename T>
-void run_phase(const Problem& problem, ConvAlgorithm algorithm, const Axis& y, const Axis& x,
-               const T* dy, const T* weight, T* dx) {
-    const Conv2d conv = phase_conv(problem, algorithm, y, x);
+    const Conv2d conv = {window, problem.x.c, problem.groups, algorithm};
     OutputGrid grid(problem.x);
     grid.row = problem.x.w * problem.window.stride_h;
     grid.col = problem.window.stride_w;
     T* to = dx + y.first * problem.x.w + x.first;
     const Problem part(problem.y, conv);
     const T* no_bias = nullptr;
-    if (is_direct(problem, conv)) {
+    if (conv2d_plan(problem.y, conv, ConvPass::forward).algorithm == ConvAlgorithm::direct) {
         const Buffer<T> selected = select_weights(problem, y, x, weight);
         direct::forward(part, dy, selected.data(), no_bias, to, grid);
-    } else if (conv.window.is_pointwise()) {
+    } else if (window.is_pointwise()) {
         const Buffer<T> selected = select_weights(problem, y, x, weight);
         im2col::forward(part, dy, selected.data(), no_bias, to, grid);
     } else if (problem.window.stride_h == 1 && few_pixels::suits(part)) {
@@ -350,12 +154,7 @@ void input_grad(const Problem& problem, ConvAlgorithm algorithm, const T* dy, co
     }
     for (index_t i = 0; i < std::min(w.stride_h, w.kernel_h); ++i) {
         const Axis y = rows(problem, i);
-        if (y.is_empty()) continue;
-        if (joins(problem, algorithm, y)) {
-            RowPhase<T>(problem, y, dy, weight, dx).run();
-            continue;
-        }
-        for (index_t j = 0; j < std::min(w.stride_w, w.kernel_w); ++j) {
+        for (index_t j = 0; j < std::min(w.stride_w, w.kernel_w) && !y.is_empty(); ++j) {
             const Axis x = cols(problem, j);
             if (!x.is_empty()) run_phase(problem, algorithm, y, x, dy, weight, dx);
         }

@@ -58,12 +58,16 @@ class StorePixels {
         });
     }
 
-    /// values[col][row], columns `stride` apart; where grid.col is 1.
+    /// values[col][row], columns `stride` apart.
     void transposed(index_t row, index_t rows, index_t col, index_t cols, const T* values,
                     index_t stride) const {
         for_runs(row, col, cols, [&](T* to, const T* bias, index_t first, index_t length) {
-            kernels_.store_transposed(length, rows, values + first * stride, stride, bias, to,
-                                      grid_.plane);
+            if (grid_.col == 1) {
+                kernels_.store_transposed(length, rows, values + first * stride, stride, bias, to,
+                                          grid_.plane);
+            } else {
+                spread(rows, length, values + first * stride, stride, bias, to);
+            }
         });
     }
 
@@ -87,6 +91,23 @@ class StorePixels {
         for (index_t r = 0; r < rows; ++r, values += kernels_.cols, to += grid_.plane) {
             const T b = bias != nullptr ? bias[r] : T{0};
             for (index_t c = 0; c < cols; ++c) to[c * grid_.col] = values[c] + b;
+        }
+    }
+
+    /// values[col][row] by parts that are transposed first.
+    void spread(index_t rows, index_t cols, const T* values, index_t stride, const T* bias,
+                T* to) const {
+        constexpr index_t part = 32;
+        T lines[part * part];
+        for (index_t r = 0; r < rows; r += part) {
+            for (index_t c = 0; c < cols; c += part) {
+                const index_t row_count = std::min(part, rows - r);
+                const index_t col_count = std::min(part, cols - c);
+                kernels_.store_transposed(col_count, row_count, values + c * stride + r, stride,
+                                          bias != nullptr ? bias + r : nullptr, lines, part);
+                kernels_.copy_rows(row_count, col_count, lines, part,
+                                   to + r * grid_.plane + c * grid_.col, grid_.plane, grid_.col);
+            }
         }
     }
 

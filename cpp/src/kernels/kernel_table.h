@@ -270,10 +270,6 @@ struct Kernels {
     /// to[r * to_stride + i * step] = from[r * from_stride + i] for r < rows, i < count.
     void (*copy_rows)(index_t rows, index_t count, const T* from, index_t from_stride, T* to,
                       index_t to_stride, index_t step);
-    /// to[r * to_stride + i] = from[r * from_stride + i % n * step + i / n] for r < rows, i <
-    /// count. Reads up to a vector past the last element of each of the n.
-    void (*interleave_rows)(index_t rows, index_t n, index_t count, const T* from,
-                            index_t from_stride, index_t step, T* to, index_t to_stride);
 
     /// y[i] += x[i]
     void (*add)(index_t size, const T* x, T* y);

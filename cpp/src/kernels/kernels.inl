@@ -71,7 +71,6 @@ constexpr Kernels<T> kKernels = {
     .fold_lanes = fold_lanes<T>,
     .pad_rows = pad_rows<T>,
     .copy_rows = copy_rows<T>,
-    .interleave_rows = interleave_rows<T>,
     .add = add<T>,
     .add_rows = add_rows<T>,
     .add_two = add_two<T>,
