@@ -6,14 +6,13 @@
 #include <cmath>
 
 #include "runtime/isa.h"
-#include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
 
 namespace pocketcnn {
 namespace {
 
-/// Elements of a block: two arrays of them stay in the first cache, and a sum of so few in single
-/// precision loses little.
+/// Elements of a block: two arrays of them stay in the first cache, and on the stack, and a sum of
+/// so few in single precision loses little.
 constexpr index_t kBlock = 1 << 12;
 /// Planes below this size are gathered from several images into one block.
 constexpr index_t kSmallPlane = 512;
@@ -76,11 +75,11 @@ void join(const Moments& other, double other_count, Moments& all, double& count)
 
 template <typename T>
 Moments channel_moments(const Kernels<T>& kernel, const Channel& channel, const T* x) {
-    const Buffer<T> scratch(kBlock);
+    T scratch[kBlock];
     Moments all = {0, 0};
     double count = 0;
     channel.for_blocks([&](index_t image, index_t at, index_t size) {
-        const T* block = channel.block(x, image, at, size, scratch.data());
+        const T* block = channel.block(x, image, at, size, scratch);
         join(kernel.moments(size, block), static_cast<double>(size), all, count);
     });
     return all;
@@ -113,12 +112,12 @@ void normalize_channel(const Kernels<T>& kernel, const Channel& channel, const C
 template <typename T>
 TwoSums channel_sums(const Kernels<T>& kernel, const Channel& channel, const ChannelNorm<T>& norm,
                      const T* dy, const T* x) {
-    const Buffer<T> dy_scratch(kBlock), x_scratch(kBlock);
+    T dy_scratch[kBlock], x_scratch[kBlock];
     TwoSums total = {0, 0};
     channel.for_blocks([&](index_t image, index_t at, index_t size) {
         const TwoSums sums =
-            kernel.normalize_sums(norm, size, channel.block(dy, image, at, size, dy_scratch.data()),
-                                  channel.block(x, image, at, size, x_scratch.data()));
+            kernel.normalize_sums(norm, size, channel.block(dy, image, at, size, dy_scratch),
+                                  channel.block(x, image, at, size, x_scratch));
         total.first += sums.first;
         total.second += sums.second;
     });

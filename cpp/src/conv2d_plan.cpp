@@ -15,16 +15,27 @@
 namespace pocketcnn {
 namespace {
 
+/// Tiles that are worth a transform of the weights.
+index_t fewest_tiles(const conv::Problem& problem, ConvPass pass) {
+    constexpr index_t cached_weights = 256 * 256;
+    const Window2d& w = problem.window;
+    if (pass == ConvPass::input_grad && w.stride_h * w.stride_w > 1) return 200;
+    return problem.channels * problem.filters <= cached_weights ? 16 : 24;
+}
+
 /// Whether tiles of six points are faster than a direct sum. Measured against im2col on one core
 /// with AVX-512 and AVX2, as ratios of forward, input_grad and weight_grad:
 ///  - 3x3: 16x28x28 to 16 filters 2.9, 3.0, 3.4; 64 to 64 2.4, 3.0, 2.3; 5x5: 2.4 to 3.0;
 ///  - with 8 channels or filters 1.0 to 2.0, below the algorithms for few channels where a vector
 ///    has 16 lanes; with 8 lanes, 1.0 to 1.5 times as fast as those from 6 channels on, 0.6 at 4;
-///  - 3x3 stride 2, that saves a third of the multiplications: 0.74 to 1.0, but input_grad, whose
-///    phases are read again and again by im2col, 1.2 to 1.4 at 64x56 and 128x28, 0.7 at 256x14;
-///  - where tiles are few, the transform of the weights is most of the work. 16 tiles, 256x14x14 to
-///    256 of one image: 0.9, 0.8, 0.7, 512x7x7 to 512 of four 1.0, 0.8, 0.5; 32 tiles 1.2, 1.0,
-///    1.0; 49 tiles 2.0 to 2.4;
+///  - strides save less, and im2col's gradient of the input wastes nothing with them (milliseconds
+///    of Winograd and of patches): 3x3/2, 576 tiles, 64x56x56 to 128 13.1, 14.1; 144 tiles,
+///    128x28x28 to 256 15.7, 14.3; 36 tiles, 64x56x56 1.4, 0.9; 19x43x43 to 41, 200 tiles 0.65,
+///    0.84; forward and weight_grad 0.74 to 1.0;
+///  - where tiles are few, the transform of the weights is most of the work, the more the less of
+///  it
+///    the caches hold: 16 tiles, 16x14x14 to 32 1.4, 1.8, 1.3, 256x14x14 to 256 1.07, 1.1, 1.25,
+///    512x14x14 to 512 0.9; 4 tiles, 64x8x8 to 64 0.9, 1.0, 1.3; 49 tiles 2.0 to 2.4;
 ///  - groups, and dilation by way of the split images: as without.
 bool winograd_pays(const conv::Problem& dilated, ConvPass pass) {
     const conv::Problem problem = winograd::undilated(dilated);
@@ -34,7 +45,7 @@ bool winograd_pays(const conv::Problem& dilated, ConvPass pass) {
     if (std::min(problem.channels * phases, problem.filters) < least) return false;
     const winograd::Grid grid = pass == ConvPass::input_grad ? winograd::input_grid(problem)
                                                              : winograd::output_grid(problem);
-    if (grid.tiles() < 24) return false;
+    if (grid.tiles() < fewest_tiles(problem, pass)) return false;
     // Multiplications of a direct sum over those of the tiles, with their ragged edges.
     const double saving =
         dilated.multiply_adds() / (static_cast<double>(grid.tiles()) * kWinogradPoints * phases *

@@ -243,42 +243,6 @@ void forward(const Problem& problem, const T* x, const std::vector<gemm::PackedP
     });
 }
 
-/// The product transpose(weight) * dy, whose rows are the columns of im2col, added back to the
-/// places they came from. One task owns some channels of one image.
-template <typename T>
-void input_grad(const Problem& problem, const T* dy, const T* weight, T* dx) {
-    const Kernels<T>& kernel = kernels<T>();
-    const index_t parts =
-        std::min(problem.channels,
-                 ceil_div(kEnoughTasks, std::max<index_t>(1, problem.x.n * problem.groups)));
-    const index_t step = ceil_div(problem.channels, parts);
-    const index_t area = problem.window.taps();
-    const index_t col_step = gemm::block_cols(kernel, problem.filters, problem.y.plane());
-    parallel_for(problem.x.n * problem.groups * parts, problem.multiply_adds(), [&](index_t i) {
-        const index_t image = i / (problem.groups * parts), group = i / parts % problem.groups;
-        const index_t channel = i % parts * step;
-        const index_t channel_end = std::min(problem.channels, channel + step);
-        if (channel >= channel_end) return;
-
-        const index_t first = group * problem.channels + channel;
-        T* to = dx + image * problem.x.image() + first * problem.x.plane();
-        std::fill_n(to, (channel_end - channel) * problem.x.plane(), T{0});
-        const index_t rows = (channel_end - channel) * area;
-        const gemm::LeftMatrix<T> left(
-            kernel, {weight + group * problem.filters * problem.taps + channel * area, rows, 1,
-                     problem.taps});
-        gemm::RightMatrix<T> right(
-            kernel, {dy + image * problem.y.image() + group * problem.filters * problem.y.plane(),
-                     problem.y.plane(), 1, problem.y.plane()});
-        gemm::AddWindows<T> write(kernel, to, problem.x.h, problem.x.w, problem.window);
-        for (index_t col = 0; col < problem.y.plane(); col += col_step) {
-            const index_t col_end = std::min(problem.y.plane(), col + col_step);
-            gemm::multiply_block(kernel, {0, rows, col, col_end, 0, problem.filters}, left, right,
-                                 write);
-        }
-    });
-}
-
 template <typename T>
 void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight) {
     const Kernels<T>& kernel = kernels<T>();
@@ -306,7 +270,6 @@ void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight) {
 
 #define POCKETCNN_INSTANTIATE(T)                                                                \
     template void forward(const Problem&, const T*, const T*, const T*, T*, const OutputGrid&); \
-    template void input_grad(const Problem&, const T*, const T*, T*);                           \
     template void forward(const Problem&, const T*, const std::vector<gemm::PackedPanels<T>>&,  \
                           const T*, T*, const OutputGrid&);                                     \
     template void weight_grad(const Problem&, const T*, const T*, T*);

@@ -20,10 +20,6 @@ template <typename T>
 void forward(const Problem& problem, const T* x, const std::vector<gemm::PackedPanels<T>>& weights,
              const T* bias, T* y, const OutputGrid& grid);
 
-/// dx from dy, for any stride and padding.
-template <typename T>
-void input_grad(const Problem& problem, const T* dy, const T* weight, T* dx);
-
 template <typename T>
 void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight);
 

@@ -153,8 +153,8 @@ bool suits(const Problem& problem) {
     // 64x28x28 to 64 1.5, 1.3. With stride 1 patches are not better by themselves (64x28x28 to
     // 64 6.7, 7.0), but phases multiply as many pixels as x has, and patches as dy has: 6x14x14 to
     // 16, 5x5 without padding, 0.81, 0.58.
-    constexpr double fewer_pixels = 1.5, full_vectors = 0.75;
-    constexpr index_t enough_tasks = 4;
+    constexpr double fewer_pixels = 1.5, full_vectors = 0.5;
+    constexpr index_t enough_tasks = 2;
     const Window2d& window = problem.window;
     const index_t lanes = kernels<float>().lanes;
     const Cut cut(problem, lanes);

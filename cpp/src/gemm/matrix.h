@@ -31,23 +31,6 @@ void pack_panel(const Kernels<T>& kernels, const Operand<T>& operand, index_t la
     }
 }
 
-/// Left operand that is packed where it is used.
-template <typename T>
-class LeftMatrix {
-  public:
-    LeftMatrix(const Kernels<T>& kernels, const Operand<T>& operand)
-        : kernels_(kernels), operand_(operand) {}
-
-    const T* panel(index_t row, index_t depth, index_t depth_end, T* scratch) const {
-        pack_panel(kernels_, operand_, row, kernels_.rows, depth, depth_end, scratch);
-        return scratch;
-    }
-
-  private:
-    const Kernels<T>& kernels_;
-    Operand<T> operand_;
-};
-
 /// Left operand that many blocks share: packed once, in parallel, whole.
 template <typename T>
 class PackedLeft {
