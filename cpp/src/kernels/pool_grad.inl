@@ -147,9 +147,46 @@ void average_pool_grad(const AveragePlane<T> plane, const T* dy, T* dx) {
     }
 }
 
+/// out[2 i] = out[2 i + 1] = values[i] / 4. Where `free`, whole vectors run over the end.
+template <typename T>
+inline void spread_quarters(index_t count, bool free, const T* values, T* out) {
+    constexpr index_t lanes = kLanes<T>;
+    index_t i = 0;
+    for (; i + (free ? 1 : lanes) <= count; i += lanes) {
+        const Vec<T> quarter = load(values + i) * T{0.25};
+        store(out + 2 * i, interleave<T>(quarter, quarter, 0));
+        if (count - i > lanes / 2) {
+            store(out + 2 * i + lanes, interleave<T>(quarter, quarter, lanes / 2));
+        }
+    }
+    for (; i < count; ++i) out[2 * i] = out[2 * i + 1] = values[i] * T{0.25};
+}
+
+/// Whether windows of 2x2 cover the plane without a gap or an overlap: then a quarter of each
+/// gradient goes to four elements.
+template <typename T>
+inline bool is_quartered(const AveragePlane<T>& plane) {
+    return plane.taps_y == 2 && plane.taps_x == 2 && plane.stride_y == 2 && plane.stride_x == 2 &&
+           plane.rows == 2 * plane.out_rows && plane.cols == 2 * plane.out_cols &&
+           plane.pad_y == 0 && plane.pad_x == 0;
+}
+
+template <typename T>
+void quarter_grad(const AveragePlane<T>& plane, const T* dy, T* dx) {
+    for (index_t row = 0; row < plane.rows; ++row, dx += plane.cols) {
+        const T* values = dy + row / 2 * plane.out_cols;
+        const bool free = (row / 2 + 1) * plane.out_cols + kPackSlack <= plane.dy_room &&
+                          (row + 1) * plane.cols + kPackSlack <= plane.dx_room;
+        prefetch<1>(dx, kReadAhead, plane.cols * index_t{sizeof(T)});
+        spread_quarters(plane.out_cols, free, values, dx);
+    }
+}
+
 template <typename T>
 void average_pool_grad(const AveragePlane<T>& plane, const T* dy, T* dx) {
-    if (plane.stride_x == 2 && plane.taps_x == 2) {
+    if (is_quartered(plane)) {
+        quarter_grad(plane, dy, dx);
+    } else if (plane.stride_x == 2 && plane.taps_x == 2) {
         average_pool_grad<T, 2, 2>(plane, dy, dx);
     } else if (plane.stride_x == 2 && plane.taps_x == 3) {
         average_pool_grad<T, 2, 3>(plane, dy, dx);
