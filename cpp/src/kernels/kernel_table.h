@@ -234,9 +234,9 @@ struct Kernels {
     void (*correlate_grad)(index_t rows, index_t pixels, index_t taps, const T* dy,
                            index_t dy_stride, const index_t* offsets, const T* source, T* sums);
 
-    /// to[i * width + r * length + j] = source[i * step + offsets[r] + j] for i < count, r < rows and
-    /// j < length, and one behind them. Up to a piece is written past j = length - 1, which must
-    /// not reach the next patch; reads up to kPackSlack elements past the last.
+    /// to[i * width + r * length + j] = source[i * step + offsets[r] + j] for i < count, r < rows
+    /// and j < length, and one behind them. Up to a piece is written past j = length - 1, which
+    /// must not reach the next patch; reads up to kPackSlack elements past the last.
     void (*copy_patches)(index_t count, index_t step, index_t rows, index_t length,
                          const index_t* offsets, const T* source, index_t width, T* to);
     /// to[i] = (places[i] - firsts[i]) * factor. False where a difference is not in
