@@ -161,8 +161,9 @@ void linear(MatrixView<const T> x, MatrixView<const T> weight, const T* bias, Ma
     const index_t size = y.rows * y.cols;
     const Buffer<T> sums(cut.slices() * size);
     parallel_for(cut.blocks() * cut.slices(), work, [&](index_t i) {
-        const index_t slice = i % cut.slices();
-        const DotCut::Part part = cut.part(i / cut.slices(), slice);
+        // All blocks of a slice one after the other: its part of x is in the second cache.
+        const index_t slice = i / cut.blocks();
+        const DotCut::Part part = cut.part(i % cut.blocks(), slice);
         T* to = sums.data() + slice * size;
         start_rows<T>(nullptr, part.rows, part.cols, to + part.row * y.cols + part.col, y.cols);
         add_dots<T>(part, x, weight, to, y.cols);
