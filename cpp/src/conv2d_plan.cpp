@@ -34,9 +34,9 @@ index_t fewest_tiles(const conv::Problem& problem, ConvPass pass) {
 ///    0.84; forward and weight_grad 0.74 to 1.0;
 ///  - where tiles are few, the transform of the weights is most of the work, the more the less of
 ///  it
-///    the caches hold: 16 tiles, 16x14x14 to 32 1.4, 1.8, 1.3, 256x14x14 to 256 1.07, 1.1, 1.25, but
-///    half as fast on two cores, which do not share so few tiles; 512x14x14 to 512 0.9; 4 tiles,
-///    64x8x8 to 64 0.9, 1.0, 1.3; 49 tiles 2.0 to 2.4;
+///    the caches hold: 16 tiles, 16x14x14 to 32 1.4, 1.8, 1.3, 256x14x14 to 256 1.07, 1.1, 1.25,
+///    but half as fast on two cores, which do not share so few tiles; 512x14x14 to 512 0.9; 4
+///    tiles, 64x8x8 to 64 0.9, 1.0, 1.3; 49 tiles 2.0 to 2.4;
 ///  - groups, and dilation by way of the split images: as without.
 bool winograd_pays(const conv::Problem& dilated, ConvPass pass) {
     const conv::Problem problem = winograd::undilated(dilated);
