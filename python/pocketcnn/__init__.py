@@ -9,18 +9,9 @@
 
 from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-from pocketcnn import (
-    data,
-    functional,
-    inspection,
-    layers,
-    losses,
-    models,
-    optim,
-    plot,
-    schedules,
-)
+from pocketcnn import data, functional, layers, losses, models, optim, schedules
 from pocketcnn.callbacks import Callback, EarlyStopping, ProgressBar
 from pocketcnn.config import (
     available_isas,
@@ -50,6 +41,9 @@ from pocketcnn.layers import (
 )
 from pocketcnn.net import ConvNet, load
 from pocketcnn.trainer import Trainer
+
+if TYPE_CHECKING:
+    from pocketcnn import inspection, plot
 
 __version__ = "0.1.0"
 
@@ -94,8 +88,11 @@ __all__ = [
 ]
 
 
+_IMPORTED_LATER = {"inspection", "plot", "scratch"}
+
+
 def __getattr__(name: str) -> ModuleType:
-    """Import `pocketcnn.scratch` when it is first asked for: most programs never do."""
-    if name == "scratch":
-        return import_module("pocketcnn.scratch")
+    """Import the modules that most programs never use when they are first asked for."""
+    if name in _IMPORTED_LATER:
+        return import_module(f"pocketcnn.{name}")
     raise AttributeError(f"module 'pocketcnn' has no attribute {name!r}")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pocketcnn import arguments
 
 Array: TypeAlias = NDArray[Any]
-Augment: TypeAlias = Callable[[Array, np.random.Generator], Array]
+Augment: TypeAlias = "Callable[[Array, np.random.Generator], Array]"  # numpy.random loads slowly
 
 
 class Compose:
