@@ -23,8 +23,7 @@ void copy_patches(index_t count, index_t step, index_t rows, index_t length, con
 
 // The sign bits tell, without a branch, whether all differences are in their ranges.
 inline std::uint64_t subtract_places(index_t count, const index_t* places, const index_t* firsts,
-                                     const index_t* limits, std::int32_t factor,
-                                     std::int32_t* to) {
+                                     const index_t* limits, std::int32_t factor, std::int32_t* to) {
     std::uint64_t signs = 0;
     for (index_t i = 0; i < count; ++i) {
         const index_t place = places[i] - firsts[i];
