@@ -7,9 +7,12 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <deque>
 #include <exception>
 #include <mutex>
 #include <thread>
+
+#include "runtime/sleeper.h"
 
 namespace pocketcnn {
 namespace {
@@ -97,7 +100,7 @@ class Pool {
         while (started_ < helpers && start_helper()) ++started_;
         job_ = &job;
         ++announced_;
-        if (sleeping_ > 0) announced_.notify_all();
+        if (sleeping_ > 0) wake_helpers();
         job.work(0);
         job_ = nullptr;
         wait_for_helpers();
@@ -111,19 +114,29 @@ class Pool {
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
         bool started = true;
+        Sleeper& sleeper = sleepers_.emplace_back();
         try {
-            std::thread([this, number = started_ + 1] { helper(number); }).detach();
+            std::thread([this, &sleeper, number = started_ + 1] {
+                helper(number, sleeper);
+            }).detach();
         } catch (const std::system_error&) {
             started = false;  // no more threads to be had: the caller works alone
+            sleepers_.pop_back();
         }
         pthread_sigmask(SIG_SETMASK, &before, nullptr);
         return started;
     }
 
-    [[noreturn]] void helper(int number) {
+    void wake_helpers() {
+        const int core = current_core();
+        for (Sleeper& sleeper : sleepers_) sleeper.keep_clear_of(core);
+        announced_.notify_all();
+    }
+
+    [[noreturn]] void helper(int number, Sleeper& sleeper) {
         std::uint64_t seen = announced_ - 1;
         for (;;) {
-            wait_for_news(seen);
+            wait_for_news(seen, sleeper);
             seen = announced_;
             ++inside_;  // from here on the job's owner waits for us
             if (Job* job = job_) job->help(number);
@@ -131,7 +144,7 @@ class Pool {
         }
     }
 
-    void wait_for_news(std::uint64_t seen) {
+    void wait_for_news(std::uint64_t seen, Sleeper& sleeper) {
         const auto end = std::chrono::steady_clock::now() + kSpin;
         do {
             for (int i = 0; i < 64; ++i) {
@@ -139,9 +152,11 @@ class Pool {
                 relax();
             }
         } while (std::chrono::steady_clock::now() < end);
+        sleeper.going_to_sleep();
         ++sleeping_;
         announced_.wait(seen);
         --sleeping_;
+        sleeper.awake();
     }
 
     /// Helpers inside are at work on their last task, or about to see that there is none. After
@@ -158,6 +173,7 @@ class Pool {
 
     std::mutex mutex_;
     int started_ = 0;
+    std::deque<Sleeper> sleepers_;  // one a helper
     // All sequentially consistent: a helper announces itself in inside_ before it looks at job_,
     // and the owner clears job_ before it looks at inside_, so one of them sees the other.
     std::atomic<Job*> job_{nullptr};
