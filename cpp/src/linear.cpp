@@ -1,8 +1,12 @@
 #include <pocketcnn/linear.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <numeric>
 #include <stdexcept>
+#include <vector>
 
+#include "gemm/indirect.h"
 #include "gemm/matrix.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
@@ -83,7 +87,7 @@ class DotCut {
           cols_(cols),
           depth_(depth),
           slices_(std::max<index_t>(1, ceil_div(depth, kMostDepth))),
-          slice_(round_up(ceil_div(depth, slices_), kLine)),
+          slice_(round_up(ceil_div(depth, slices_), kSliceStep)),
           row_blocks_(ceil_div(rows, kRows)) {
         const index_t wide = row_blocks_ * ceil_div(cols, kWide);
         shares_slices_ = slices_ > 1 && wide < kEnough;
@@ -110,7 +114,7 @@ class DotCut {
     /// 45 rows of 640 weights, that stay in the level-2 cache while the rows of x go past; 15 and
     /// 45 are multiples of the kernels' 3 and 5 columns.
     static constexpr index_t kMostDepth = 640, kWide = 45, kNarrow = 15, kRows = 120;
-    static constexpr index_t kLine = 64, kEnough = 8;
+    static constexpr index_t kSliceStep = 64, kEnough = 8;
 
     index_t rows_, cols_, depth_, slices_, slice_, row_blocks_;
     bool shares_slices_;
@@ -129,14 +133,80 @@ void start_rows(const T* bias, index_t rows, index_t cols, T* y, index_t stride)
     }
 }
 
-/// y += x * transpose(weight) for one part; y has `cols` columns.
+/// Whether no vector of a matrix's rows straddles two cache lines.
+template <typename T>
+bool is_aligned(const T* data, index_t cols) {
+    constexpr std::uintptr_t line = 64;
+    return reinterpret_cast<std::uintptr_t>(data) % line == 0 &&
+           static_cast<std::uintptr_t>(cols) * sizeof(T) % line == 0;
+}
+
+/// y += x * transpose(weight) for one part; y has `cols` columns. The weights are read once for
+/// every few rows of x: beyond some rows it pays to copy them onto cache lines first.
 template <typename T>
 void add_dots(const DotCut::Part& part, const MatrixView<const T>& x,
               const MatrixView<const T>& weight, T* y, index_t cols) {
-    kernels<T>().dots({part.rows, part.cols, part.length, x.cols, weight.cols, cols},
-                      x.data + part.row * x.cols + part.depth,
-                      weight.data + part.col * weight.cols + part.depth,
-                      y + part.row * cols + part.col);
+    constexpr index_t many_rows = 32;
+    const Kernels<T>& kernel = kernels<T>();
+    const T* w = weight.data + part.col * weight.cols + part.depth;
+    index_t w_stride = weight.cols;
+    const bool copies = part.rows >= many_rows && !is_aligned(weight.data, weight.cols);
+    const index_t width = round_up(part.length, kernel.lanes);
+    const Buffer<T> copy(copies ? part.cols * width : 0);
+    if (copies) {
+        kernel.copy_rows(part.cols, part.length, w, weight.cols, copy.data(), width, 1);
+        w = copy.data();
+        w_stride = width;
+    }
+    kernel.dots({part.rows, part.cols, part.length, x.cols, w_stride, cols},
+                x.data + part.row * x.cols + part.depth, w, y + part.row * cols + part.col);
+}
+
+/// Whether many weights are better read in place and only once, past all rows of x together, than
+/// for every few rows of x again. Milliseconds on two cores with AVX-512, dot products and so:
+/// 9216 to 4096, batch of 100, 45.6, 28.4; of 16, 11.2, 8.2; of 8, 6.8, 8.2. 784 to 512, batch of
+/// 40, 0.180, 0.151; 512 to 256, batch of 100, 0.120, 0.139; 4320 to 100, 0.39, 0.52.
+bool streams_weights(index_t rows, index_t cols, index_t depth) {
+    constexpr index_t least_rows = 12, least_cols = 384, least_weights = 1 << 18;
+    return rows >= least_rows && cols >= least_cols && cols * depth >= least_weights;
+}
+
+/// y = x * transpose(weight) + bias with the rows of x in the lanes: the weights are read in place
+/// and only once, a slice of the depth at a time, while the slice of x stays in the second cache.
+template <typename T>
+void linear_by_streaming(MatrixView<const T> x, MatrixView<const T> weight, const T* bias,
+                         MatrixView<T> y) {
+    constexpr index_t tasks = 16;
+    const Kernels<T>& kernel = kernels<T>();
+    const gemm::Panels panels(kernel, x.rows);
+    const std::vector<gemm::PackedPanels<T>> packed = gemm::pack_groups<T>(
+        panels, 1, x.cols, [&](index_t, index_t row, index_t rows, index_t width, T* panel) {
+            kernel.pack_columns(x.cols, rows, width, x.data + row * x.cols, x.cols, panel);
+        });
+    const index_t slice = gemm::depth_slice(x.cols);
+    std::vector<index_t> depth(static_cast<std::size_t>(slice));
+    std::iota(depth.begin(), depth.end(), index_t{0});
+    const index_t step = round_up(ceil_div(y.cols, tasks), kIndirectRowsMultiple);
+    parallel_for(ceil_div(y.cols, step), product_work(y.rows, y.cols, x.cols), [&](index_t i) {
+        const index_t col = i * step, cols = std::min(step, y.cols - col);
+        const gemm::IndirectSums<T> sums(kernel, panels, 0, panels.count(), cols);
+        std::vector<index_t> rows;
+        for (index_t c = 0; c < cols + kIndirectRowsMultiple; ++c) {
+            rows.push_back(std::min(c, cols - 1) * weight.cols);
+        }
+        for (index_t k = 0; k < x.cols; k += slice) {
+            sums.add(std::min(slice, x.cols - k), weight.data + col * weight.cols + k, rows.data(),
+                     0, cols, depth.data(), packed[0], k, k > 0);
+        }
+        for (index_t p = 0; p < panels.count(); ++p) {
+            T* to = y.data + panels.begin(p) * y.cols + col;
+            kernel.store_transposed(cols, panels.length(p), sums.data(p), panels.width(p), nullptr,
+                                    to, y.cols);
+            for (index_t r = 0; r < panels.length(p) && bias != nullptr; ++r) {
+                kernel.add(cols, bias + col, to + r * y.cols);
+            }
+        }
+    });
 }
 
 }  // namespace
@@ -144,6 +214,10 @@ void add_dots(const DotCut::Part& part, const MatrixView<const T>& x,
 template <typename T>
 void linear(MatrixView<const T> x, MatrixView<const T> weight, const T* bias, MatrixView<T> y) {
     require(x.cols == weight.cols && y.rows == x.rows && y.cols == weight.rows, x, weight);
+    if (streams_weights(y.rows, y.cols, x.cols)) {
+        linear_by_streaming(x, weight, bias, y);
+        return;
+    }
     const DotCut cut(y.rows, y.cols, x.cols);
     const double work = product_work(y.rows, y.cols, x.cols);
     if (!cut.shares_slices()) {

@@ -118,7 +118,10 @@ std::vector<PlacedBlock> blocks_of(const Axes& a) {
         if (rows < 1 || count < 1) return;
         const Axis::Range ys = y.inside(oy), xs = x.inside(ox);
         blocks.push_back({oy, ox, ys.first * x.size + xs.first,
-                          PoolBlock{.rows = rows,
+                          PoolBlock{.planes = 1,
+                                    .x_plane = y.size * x.size,
+                                    .y_plane = y.out * x.out,
+                                    .rows = rows,
                                     .count = count,
                                     .row_step = y.stride * x.size,
                                     .stride = x.stride,
@@ -141,16 +144,21 @@ std::vector<PlacedBlock> blocks_of(const Axes& a) {
     return blocks;
 }
 
-/// Calls body(block, its windows, offset of the first tap in x, of the first window in y) for every
-/// block of every plane; the windows know how much can be read and written from there on.
+/// Calls body(block, its windows, offset of the first tap in x, of the first window in y) for the
+/// blocks of the planes; the windows know how much can be read and written from there on. Where
+/// one block is the whole plane, it comes with all planes of a task at once: with small planes
+/// each call costs more than the pooling. Otherwise a vector that runs over a plane's end could
+/// meet results that are there already.
 template <typename Body>
 void for_blocks(const Shape4& x, const Shape4& y, const Pool2d& pool,
                 const std::vector<PlacedBlock>& blocks, Body&& body) {
     for_planes(x, y.plane() * pool.window.taps(), [&](index_t i, index_t end) {
-        for (; i < end; ++i) {
+        const index_t together = blocks.size() == 1 ? end - i : 1;
+        for (; i < end; i += together) {
             for (const PlacedBlock& placed : blocks) {
                 const index_t o = placed.oy * y.w + placed.ox;
                 PoolBlock windows = placed.windows;
+                windows.planes = together;
                 windows.x_room = x.size() - i * x.plane() - placed.place;
                 windows.y_room = (end - i) * y.plane() - o;
                 body(placed, windows, i * x.plane() + placed.place, i * y.plane() + o);
@@ -165,10 +173,22 @@ index_t average_length(const Axis& axis, index_t o, bool count_include_pad) {
     return count_include_pad ? axis.padded_length(o) : range.last - range.first;
 }
 
-/// Whether the first window sees the whole axis.
-bool covers(const Axis& axis) {
+/// Whether there is one window along the axis and it sees all of it.
+bool is_global(const Axis& axis) {
     const Axis::Range range = axis.inside(0);
-    return range.first == 0 && range.last == axis.size;
+    return axis.out == 1 && range.first == 0 && range.last == axis.size;
+}
+
+/// The same of both axes.
+bool is_global(const Axes& a) {
+    return is_global(a.y) && is_global(a.x);
+}
+
+/// How many elements the average of the window (oy, ox) is taken over.
+template <typename T>
+T divisor(const Axes& a, index_t oy, index_t ox, bool count_include_pad) {
+    return static_cast<T>(average_length(a.y, oy, count_include_pad) *
+                          average_length(a.x, ox, count_include_pad));
 }
 
 /// The divisors along one axis, and some readable elements more.
@@ -246,12 +266,21 @@ void avg_pool2d(ImageView<const T> x, const Pool2d& pool, bool count_include_pad
     require_shape(y.shape, pool2d_output_shape(x.shape, pool), "y");
     const Axes a = axes(x.shape, pool);
     const Kernels<T>& kernel = kernels<T>();
+    // 512x7x7, batch of 16, two cores: 0.021 ms so; 0.07 as blocks of one window.
+    if (is_global(a)) {
+        const index_t plane = x.shape.plane();
+        const T length = divisor<T>(a, 0, 0, count_include_pad);
+        for_planes(x.shape, plane, [&](index_t i, index_t end) {
+            kernel.average_planes(end - i, plane, x.data + i * plane, length, y.data + i);
+        });
+        return;
+    }
     for_blocks(x.shape, y.shape, pool, blocks_of(a),
                [&](const PlacedBlock& block, const PoolBlock& windows, index_t from, index_t to) {
                    // Windows of a block are clipped alike: one divisor serves them all.
-                   const index_t length = average_length(a.y, block.oy, count_include_pad) *
-                                          average_length(a.x, block.ox, count_include_pad);
-                   kernel.average_pool(windows, x.data + from, static_cast<T>(length), y.data + to);
+                   kernel.average_pool(windows, x.data + from,
+                                       divisor<T>(a, block.oy, block.ox, count_include_pad),
+                                       y.data + to);
                });
 }
 
@@ -263,9 +292,8 @@ void avg_pool2d_grad(ImageView<const T> dy, const Pool2d& pool, bool count_inclu
     const Axes a = axes(dx.shape, pool);
     const index_t plane = dx.shape.plane(), out_plane = dy.shape.plane();
     // Global pooling is a fill: 512x7x7, batch of 16, one core, 0.06 ms; by shares, 0.46.
-    if (out_plane == 1 && covers(a.y) && covers(a.x)) {
-        const T length = static_cast<T>(average_length(a.y, 0, count_include_pad) *
-                                        average_length(a.x, 0, count_include_pad));
+    if (is_global(a)) {
+        const T length = divisor<T>(a, 0, 0, count_include_pad);
         for_planes(dx.shape, plane, [&](index_t i, index_t end) {
             for (; i < end; ++i) std::fill_n(dx.data + i * plane, plane, dy.data[i] / length);
         });

@@ -118,7 +118,25 @@ TEST_P(LinearTest, BlocksOfDotProducts) {
     check_layer<double>(250, 9, 10, Edge::back);
 }
 
-/// A row's result does not depend on the other rows.
+/// Rows of x in the lanes, and more weights than one task has.
+TEST_P(LinearTest, StreamedWeights) {
+    for (const Edge edge : kEdges) {
+        check_layer<float>(12, 683, 384, edge);
+        check_layer<double>(13, 683, 385, edge);
+    }
+    check_layer<float>(70, 683, 391, Edge::back);
+    check_layer<float>(17, 1100, 384, Edge::front);
+}
+
+/// Weights that begin inside a cache line are copied onto lines for many rows.
+TEST_P(LinearTest, CopiedWeights) {
+    for (const Edge edge : kEdges) {
+        check_layer<float>(33, 64, 46, edge);
+        check_layer<double>(40, 650, 5, edge);
+    }
+}
+
+/// A dot product does not depend on the other rows.
 TEST_P(LinearTest, BatchesHaveTheBitsOfSingleRows) {
     constexpr index_t n = 130, in = 1300, out = 21;
     Random random("rows");

@@ -12,6 +12,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from pocketcnn.alignment import empty
+
 Scheme: TypeAlias = Literal["he", "xavier"]
 Init: TypeAlias = Literal["auto", "he", "xavier"] | float
 
@@ -89,6 +91,7 @@ def normal(
         float32 is drawn as float32: half the time, and other numbers than float64 draws.
     """
     kind: Literal["f4", "f8"] = "f4" if np.dtype(dtype) == np.float32 else "f8"
-    weights: NDArray[Any] = rng.standard_normal(shape, dtype=kind)
+    weights = empty(shape, kind)
+    rng.standard_normal(dtype=kind, out=weights)
     weights *= std
     return weights

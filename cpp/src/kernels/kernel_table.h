@@ -21,11 +21,13 @@ struct LaneRun {
 /// Lengths that packing may read or write past the end of an array, in elements.
 inline constexpr index_t kPackSlack = 64;
 
-/// A block of pooling windows, all of whose taps lie inside the image: tap (ky, kx) of window
-/// (row, i) is element row * row_step + i * stride + ky * step_y + kx * step_x, and its result
-/// element row * y_step + i. From the first of each on, x_room elements of the input may be read
-/// and y_room of the result written; what lies between the windows' results is left undefined.
+/// Blocks of pooling windows, alike in consecutive planes, all of whose taps lie inside the image:
+/// tap (ky, kx) of window (row, i) is element row * row_step + i * stride + ky * step_y +
+/// kx * step_x, and its result element row * y_step + i; the next plane's are x_plane and y_plane
+/// further. From the first of each on, x_room elements of the input may be read and y_room of the
+/// result written; what lies between the windows' results is left undefined.
 struct PoolBlock {
+    index_t planes, x_plane, y_plane;
     index_t rows, count;
     index_t row_step, stride;
     index_t taps_y, taps_x;
@@ -310,11 +312,13 @@ struct Kernels {
     /// dx[i] = y[i] * (dy[i] - mean)
     void (*scale_centred)(index_t size, const T* dy, const T* y, T mean, T* dx);
 
-    /// The first maximum (or first NaN) of each window and its place: x is the first window's
-    /// first tap, whose own place is `place`.
+    /// The first maximum (or first NaN) of each window and its place in its plane: x is the first
+    /// window's first tap, whose own place is `place`.
     void (*max_pool)(const PoolBlock& block, const T* x, index_t place, T* y, index_t* argmax);
     /// Each window's sum divided by the divisor; step_x must be 1.
     void (*average_pool)(const PoolBlock& block, const T* x, T divisor, T* y);
+    /// y[p] = the sum of plane p's `size` elements, divided by the divisor.
+    void (*average_planes)(index_t planes, index_t size, const T* x, T divisor, T* y);
     /// out, zero, then out[places[i]] += values[i] in order. False, leaving the rest undone, where
     /// a place is outside the out_size elements.
     bool (*scatter)(index_t size, const T* values, const index_t* places, index_t out_size, T* out);

@@ -92,6 +92,7 @@ constexpr Kernels<T> kKernels = {
     .scale_centred = scale_centred<T>,
     .max_pool = max_pool<T>,
     .average_pool = average_pool<T>,
+    .average_planes = average_planes<T>,
     .scatter = scatter<T>,
     .average_pool_grad = average_pool_grad<T>,
     .moments = moments<T>,

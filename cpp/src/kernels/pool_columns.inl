@@ -26,14 +26,17 @@ template <typename T, int Bytes, typename F, typename Single>
     }
 }
 
-/// Calls body(row, first window, windows, columns) for parts of rows whose columns fit together.
+/// Calls body(plane, row, first window, windows, columns) for parts of rows whose columns fit
+/// together.
 template <typename Body>
 inline void for_parts(const PoolBlock& block, const Body& body) {
     const index_t most = (kPoolColumns - block.taps_x) / block.stride + 1;
-    for (index_t row = 0; row < block.rows; ++row) {
-        for (index_t first = 0; first < block.count; first += most) {
-            const index_t left = block.count - first, windows = left < most ? left : most;
-            body(row, first, windows, (windows - 1) * block.stride + block.taps_x);
+    for (index_t plane = 0; plane < block.planes; ++plane) {
+        for (index_t row = 0; row < block.rows; ++row) {
+            for (index_t first = 0; first < block.count; first += most) {
+                const index_t left = block.count - first, windows = left < most ? left : most;
+                body(plane, row, first, windows, (windows - 1) * block.stride + block.taps_x);
+            }
         }
     }
 }
@@ -41,44 +44,46 @@ inline void for_parts(const PoolBlock& block, const Body& body) {
 template <typename T>
 [[gnu::noinline]] void average_pool_by_columns(const PoolBlock block, const T* x, T divisor, T* y) {
     T sums[kPoolColumns];
-    for_parts(block, [&](index_t row, index_t first, index_t windows, index_t columns) {
-        const T* from = x + row * block.row_step + first * block.stride;
-        for_columns<T, kVectorBytes>(
-            columns,
-            [&]<int Bytes>(index_t i) {
-                using P = Pack<T, Bytes>;
-                prefetch<0>(from + i, kReadAhead, Bytes);
-                auto sum = P::load(from + i);
-                for (index_t k = 1; k < block.taps_y; ++k) {
-                    prefetch<0>(from + i + k * block.step_y, kReadAhead, Bytes);
-                    sum += P::load(from + i + k * block.step_y);
-                }
-                P::store(sums + i, sum);
-            },
-            [&](index_t i) {
-                sums[i] = from[i];
-                for (index_t k = 1; k < block.taps_y; ++k) sums[i] += from[i + k * block.step_y];
-            });
-        T* to = y + row * block.y_step + first;
-        const auto single = [&](index_t i) {
-            T total = sums[i * block.stride];
-            for (index_t k = 1; k < block.taps_x; ++k) total += sums[i * block.stride + k];
-            to[i] = total / divisor;
-        };
-        if (block.stride > 1) {
-            for (index_t i = 0; i < windows; ++i) single(i);
-            return;
-        }
-        for_columns<T, kVectorBytes>(
-            windows,
-            [&]<int Bytes>(index_t i) {
-                using P = Pack<T, Bytes>;
-                auto total = P::load(sums + i);
-                for (index_t k = 1; k < block.taps_x; ++k) total += P::load(sums + i + k);
-                P::store(to + i, total / divisor);
-            },
-            single);
-    });
+    for_parts(
+        block, [&](index_t plane, index_t row, index_t first, index_t windows, index_t columns) {
+            const T* from = x + plane * block.x_plane + row * block.row_step + first * block.stride;
+            for_columns<T, kVectorBytes>(
+                columns,
+                [&]<int Bytes>(index_t i) {
+                    using P = Pack<T, Bytes>;
+                    prefetch<0>(from + i, kReadAhead, Bytes);
+                    auto sum = P::load(from + i);
+                    for (index_t k = 1; k < block.taps_y; ++k) {
+                        prefetch<0>(from + i + k * block.step_y, kReadAhead, Bytes);
+                        sum += P::load(from + i + k * block.step_y);
+                    }
+                    P::store(sums + i, sum);
+                },
+                [&](index_t i) {
+                    sums[i] = from[i];
+                    for (index_t k = 1; k < block.taps_y; ++k)
+                        sums[i] += from[i + k * block.step_y];
+                });
+            T* to = y + plane * block.y_plane + row * block.y_step + first;
+            const auto single = [&](index_t i) {
+                T total = sums[i * block.stride];
+                for (index_t k = 1; k < block.taps_x; ++k) total += sums[i * block.stride + k];
+                to[i] = total / divisor;
+            };
+            if (block.stride > 1) {
+                for (index_t i = 0; i < windows; ++i) single(i);
+                return;
+            }
+            for_columns<T, kVectorBytes>(
+                windows,
+                [&]<int Bytes>(index_t i) {
+                    using P = Pack<T, Bytes>;
+                    auto total = P::load(sums + i);
+                    for (index_t k = 1; k < block.taps_x; ++k) total += P::load(sums + i + k);
+                    P::store(to + i, total / divisor);
+                },
+                single);
+        });
 }
 
 /// The first maximum of each column and its offset from the column's first tap.
@@ -116,55 +121,57 @@ template <typename T>
                                            index_t* argmax) {
     T values[kPoolColumns];
     Whole<T> places[kPoolColumns];
-    for_parts(block, [&](index_t row, index_t first, index_t windows, index_t columns) {
-        const index_t start = row * block.row_step + first * block.stride;
-        column_maxima<T>(block, columns, x + start, values, places);
-        const index_t at = row * block.y_step + first;
-        const auto single = [&](index_t i) {
-            T best = values[i];
-            Whole<T> where = places[i];
-            for (index_t k = 1; k < block.taps_x; ++k) {
-                const T value = values[i + k];
-                const Whole<T> other = places[i + k] + static_cast<Whole<T>>(k);
-                const bool is_nan = value != value, best_is_nan = best != best;
-                const bool alike = (value == best) | (is_nan & best_is_nan);
-                const bool better =
-                    (value > best) | (is_nan & !best_is_nan) | (alike & (other < where));
-                best = better ? value : best;
-                where = better ? other : where;
-            }
-            y[at + i] = best;
-            argmax[at + i] = place + start + i + where;
-        };
-        for_columns<T, kVectorBytes>(
-            windows,
-            [&]<int Bytes>(index_t i) {
-                using P = Pack<T, Bytes>;
-                auto best = P::load(values + i);
-                auto where = P::load_whole(places + i);
+    for_parts(
+        block, [&](index_t plane, index_t row, index_t first, index_t windows, index_t columns) {
+            const index_t start = row * block.row_step + first * block.stride;
+            column_maxima<T>(block, columns, x + plane * block.x_plane + start, values, places);
+            const index_t at = plane * block.y_plane + row * block.y_step + first;
+            const auto single = [&](index_t i) {
+                T best = values[i];
+                Whole<T> where = places[i];
                 for (index_t k = 1; k < block.taps_x; ++k) {
-                    const auto value = P::load(values + i + k);
-                    const auto other = P::load_whole(places + i + k) + static_cast<Whole<T>>(k);
-                    const auto is_nan = value != value, best_is_nan = best != best;
-                    const auto alike = (value == best) | (is_nan & best_is_nan);
-                    const auto better =
-                        (value > best) | (is_nan & ~best_is_nan) | (alike & (other < where));
+                    const T value = values[i + k];
+                    const Whole<T> other = places[i + k] + static_cast<Whole<T>>(k);
+                    const bool is_nan = value != value, best_is_nan = best != best;
+                    const bool alike = (value == best) | (is_nan & best_is_nan);
+                    const bool better =
+                        (value > best) | (is_nan & !best_is_nan) | (alike & (other < where));
                     best = better ? value : best;
                     where = better ? other : where;
                 }
-                P::store(y + at + i, best);
-                store_places<T, Bytes>(place + start + i, 1, where, argmax + at + i);
-            },
-            single);
-    });
+                y[at + i] = best;
+                argmax[at + i] = place + start + i + where;
+            };
+            for_columns<T, kVectorBytes>(
+                windows,
+                [&]<int Bytes>(index_t i) {
+                    using P = Pack<T, Bytes>;
+                    auto best = P::load(values + i);
+                    auto where = P::load_whole(places + i);
+                    for (index_t k = 1; k < block.taps_x; ++k) {
+                        const auto value = P::load(values + i + k);
+                        const auto other = P::load_whole(places + i + k) + static_cast<Whole<T>>(k);
+                        const auto is_nan = value != value, best_is_nan = best != best;
+                        const auto alike = (value == best) | (is_nan & best_is_nan);
+                        const auto better =
+                            (value > best) | (is_nan & ~best_is_nan) | (alike & (other < where));
+                        best = better ? value : best;
+                        where = better ? other : where;
+                    }
+                    P::store(y + at + i, best);
+                    store_places<T, Bytes>(place + start + i, 1, where, argmax + at + i);
+                },
+                single);
+        });
 }
 
 template <typename T>
 void max_pool(const PoolBlock& block, const T* x, index_t place, T* y, index_t* argmax) {
-    const MaxPoolBlock<T> body = {block, x, place, y, argmax};
-    // Offsets inside a window are kept in lanes as wide as T.
+    MaxPoolBlock<T> body = {block, x, place, y, argmax};
+    // Offsets from a vector's first window are kept in lanes as wide as T.
     constexpr index_t most = index_t{1} << (8 * sizeof(T) - 2);
-    if (block.taps_y < most / block.step_y && block.taps_x < most / block.step_x) {
+    if (block.taps_y < most / block.step_y && block.taps_x < most / block.step_x &&
+        block.stride < most / kPackSlack) {
         // Far windows one by one, with a branch for each tap, would be slower than gathered tiles.
         if (block.stride == 1 && is_large(block)) {
             max_pool_by_columns(block, x, place, y, argmax);
@@ -173,34 +180,43 @@ void max_pool(const PoolBlock& block, const T* x, index_t place, T* y, index_t* 
         }
         return;
     }
-    for (index_t row = 0; row < block.rows; ++row) {
-        for (index_t i = 0; i < block.count; ++i) body.window(row, i);
+    for (index_t plane = 0; plane < block.planes; ++plane, body.next_plane()) {
+        for (index_t row = 0; row < block.rows; ++row) {
+            for (index_t i = 0; i < block.count; ++i) body.window(row, i);
+        }
     }
 }
 
 /// The sum of elements that follow each other, few enough for sums of T.
 template <typename T>
 inline T sum_few(index_t size, const T* x) {
+    constexpr index_t lanes = kLanes<T>;
     T total = 0;
-    index_t i = 0;
-    if (size >= kLanes<T>) {
-        Vec<T> lanes = load(x);
-        for (i = kLanes<T>; i + kLanes<T> <= size; i += kLanes<T>) lanes += load(x + i);
-        total = sum_of_lanes<T, kVectorBytes>(lanes);
+    if (size < lanes) {
+        for (index_t i = 0; i < size; ++i) total += x[i];
+        return total;
     }
-    for (; i < size; ++i) total += x[i];
-    return total;
+    Vec<T> sums = load(x);
+    for (index_t i = lanes; i + lanes <= size; i += lanes) sums += load(x + i);
+    // The last vector's elements that have not been added yet.
+    const auto is_new =
+        Pack<T, kVectorBytes>::sequence(0, 1) >= static_cast<Whole<T>>(lanes - size % lanes);
+    sums += is_new ? load(x + size - lanes) : Vec<T>{};
+    return sum_of_lanes<T, kVectorBytes>(sums);
+}
+
+template <typename T>
+void average_planes(index_t planes, index_t size, const T* x, T divisor, T* y) {
+    constexpr index_t few = 256;
+    for (index_t p = 0; p < planes; ++p, x += size) {
+        y[p] = size <= few ? sum_few(size, x) / divisor
+                           : static_cast<T>(sum(size, x) / static_cast<double>(divisor));
+    }
 }
 
 template <typename T>
 void average_pool(const PoolBlock& block, const T* x, T divisor, T* y) {
-    constexpr index_t few = 256;
-    const index_t taps = block.taps_y * block.taps_x;
-    if (block.rows == 1 && block.count == 1 && block.taps_x == block.step_y) {
-        // One window as wide as the image, as in global pooling: a single run of elements.
-        y[0] = taps <= few ? sum_few(taps, x) / divisor
-                           : static_cast<T>(sum(taps, x) / static_cast<double>(divisor));
-    } else if (is_large(block)) {
+    if (is_large(block)) {
         average_pool_by_columns(block, x, divisor, y);
     } else {
         for_tiles<T>(block, AveragePoolBlock<T>{block, x, divisor, y});

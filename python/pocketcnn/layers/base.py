@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
+from pocketcnn.alignment import aligned
 from pocketcnn.arguments import Array
 from pocketcnn.init import Init, Scheme, check_init, normal, weight_std
 
@@ -135,8 +136,11 @@ class Layer(ABC):
         return {**self.param_shapes, **{key: array.shape for key, array in self.buffers.items()}}
 
     def set_state(self, state: Mapping[str, Array]) -> None:
-        """Take over arrays of `state_shapes`, without a copy; forget gradients and inputs."""
-        self.params = {key: state[key] for key in self.param_shapes}
+        """Take over arrays of `state_shapes`; forget gradients and inputs.
+
+        Parameters that do not begin on a cache line are copied.
+        """
+        self.params = {key: aligned(state[key]) for key in self.param_shapes}
         self.buffers = {key: state.get(key, array) for key, array in self.buffers.items()}
         self.__dict__.pop("grads", None)
         self.clear()
