@@ -1,5 +1,6 @@
 // The public convolution: checks the shapes and hands over to the way in conv/ that the plan
 // names.
+#include <pocketcnn/activation.h>
 #include <pocketcnn/conv2d.h>
 
 #include <stdexcept>
@@ -12,6 +13,7 @@
 #include "conv/phases.h"
 #include "conv/problem.h"
 #include "runtime/isa.h"
+#include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
 #include "winograd/winograd.h"
 
@@ -47,7 +49,7 @@ Shape4 conv2d_output_shape(const Shape4& x, const Conv2d& conv) {
 
 template <typename T>
 void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& conv,
-            ImageView<T> y) {
+            ImageView<T> y, bool rectify) {
     const Problem problem(x.shape, conv);
     require_shape(y.shape, problem.y, "y");
     switch (conv2d_plan(x.shape, conv, ConvPass::forward).algorithm) {
@@ -57,23 +59,26 @@ void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& 
                                   conv::OutputGrid(problem.y));
             break;
         case ConvAlgorithm::winograd:
-            winograd::forward(problem, x.data, weight, bias, y.data);
-            break;
+            winograd::forward(problem, x.data, weight, bias, rectify, y.data);
+            return;
         case ConvAlgorithm::direct:
             conv::direct::forward(problem, x.data, weight, bias, y.data,
                                   conv::OutputGrid(problem.y));
             break;
     }
+    if (rectify) activate<T>(Activation::relu, y.data, y.data, y.shape.size());
 }
 
 template <typename T>
-void conv2d_input_grad(ImageView<const T> dy, const T* weight, const Conv2d& conv,
-                       ImageView<T> dx) {
+void conv2d_input_grad(ImageView<const T> dy, const T* weight, const Conv2d& conv, ImageView<T> dx,
+                       const T* gate) {
     const Problem problem(dx.shape, conv);
     require_shape(dy.shape, problem.y, "dy");
     const ConvAlgorithm algorithm = conv2d_plan(dx.shape, conv, ConvPass::input_grad).algorithm;
     if (algorithm == ConvAlgorithm::winograd) {
-        winograd::input_grad(problem, dy.data, weight, dx.data);
+        const bool takes_gate = winograd::takes_gate(problem);
+        winograd::input_grad<T>(problem, dy.data, weight, takes_gate ? gate : nullptr, dx.data);
+        if (takes_gate) return;
     } else if (algorithm == ConvAlgorithm::direct &&
                conv::depthwise::fits(problem, ConvPass::input_grad)) {
         conv::depthwise::input_grad(problem, dy.data, weight, dx.data);
@@ -81,6 +86,9 @@ void conv2d_input_grad(ImageView<const T> dy, const T* weight, const Conv2d& con
         conv::patches::input_grad(problem, dy.data, weight, dx.data);
     } else {
         conv::phases::input_grad(problem, conv.algorithm, dy.data, weight, dx.data);
+    }
+    if (gate != nullptr) {
+        activate_grad<T>(Activation::relu, dx.data, gate, dx.data, dx.shape.size());
     }
 }
 
@@ -108,18 +116,24 @@ void conv2d_bias_grad(ImageView<const T> dy, T* dbias) {
     validate(dy.shape, "dy");
     const Kernels<T>& kernel = kernels<T>();
     const Shape4& shape = dy.shape;
-    parallel_for(shape.c, static_cast<double>(shape.size()), [&](index_t f) {
-        double sum = 0;
-        for (index_t n = 0; n < shape.n; ++n) {
-            sum += kernel.sum(shape.plane(), dy.data + n * shape.image() + f * shape.plane());
+    const Buffer<double> sums(shape.n * shape.c);
+    parallel_ranges(shape.n, 1, static_cast<double>(shape.image()), [&](index_t n, index_t end) {
+        for (index_t i = n * shape.c; i < end * shape.c; ++i) {
+            sums[i] = kernel.sum(shape.plane(), dy.data + i * shape.plane());
         }
-        dbias[f] = static_cast<T>(sum);
     });
+    for (index_t f = 0; f < shape.c; ++f) {
+        double sum = 0;
+        for (index_t n = 0; n < shape.n; ++n) sum += sums[n * shape.c + f];
+        dbias[f] = static_cast<T>(sum);
+    }
 }
 
 #define POCKETCNN_INSTANTIATE(T)                                                                 \
-    template void conv2d(ImageView<const T>, const T*, const T*, const Conv2d&, ImageView<T>);   \
-    template void conv2d_input_grad(ImageView<const T>, const T*, const Conv2d&, ImageView<T>);  \
+    template void conv2d(ImageView<const T>, const T*, const T*, const Conv2d&, ImageView<T>,    \
+                         bool);                                                                  \
+    template void conv2d_input_grad(ImageView<const T>, const T*, const Conv2d&, ImageView<T>,   \
+                                    const T*);                                                   \
     template void conv2d_weight_grad(ImageView<const T>, ImageView<const T>, const Conv2d&, T*); \
     template void conv2d_bias_grad(ImageView<const T>, T*);
 POCKETCNN_INSTANTIATE(float)

@@ -66,10 +66,8 @@ struct Backward {
                      const ConvBlockGrads<T>& grads) const {
         if (!sparse) conv2d_weight_grad<T>(dmaps, in, block.conv, grads.dweight);
         if (grads.dx != nullptr) {
-            conv2d_input_grad<T>(dmaps, weight, block.conv, {grads.dx, in.shape});
-            if (block.dx_before_relu) {
-                activate_grad(Activation::relu, grads.dx, in.data, grads.dx, in.shape.size());
-            }
+            conv2d_input_grad<T>(dmaps, weight, block.conv, {grads.dx, in.shape},
+                                 block.dx_before_relu ? in.data : nullptr);
         }
     }
 };
@@ -97,7 +95,8 @@ void conv_block(ImageView<const T> x, const T* weight, const T* bias, const Conv
         shape.n = end - begin;
         const Buffer<T> between(block.pool ? shape.size() : 0);
         const ImageView<T> to = block.pool ? ImageView<T>{between.data(), shape} : out;
-        conv2d<T>(images(x, begin, end), weight, bias, block.conv, to);
+        const bool rectify = norm == nullptr && !block.pool;
+        conv2d<T>(images(x, begin, end), weight, bias, block.conv, to, rectify);
         if (norm != nullptr) {
             batch_norm_infer<T>(to.data, {shape.n, shape.c, shape.plane()}, norm->norm,
                                 norm->statistics, to.data);
@@ -105,7 +104,7 @@ void conv_block(ImageView<const T> x, const T* weight, const T* bias, const Conv
         if (block.pool) {
             max_pool2d<T>(constant(to), *block.pool, out, argmax + begin * out.shape.image());
         }
-        if (norm == nullptr) {
+        if (norm == nullptr && block.pool) {
             // The largest is the same before and after; its place is not where none is above zero,
             // but then it has no gradient.
             activate(Activation::relu, out.data, out.data, out.shape.size());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -237,9 +238,20 @@ void max_pool2d_grad(ImageView<const T> dy, const index_t* argmax, ImageView<T> 
     const index_t plane = dx.shape.plane(), out_plane = dy.shape.plane();
     const Kernels<T>& kernel = kernels<T>();
     std::atomic<bool> outside{false};
+    // Most likely of windows of 2x2, which is tried and seen at the first row that disproves it.
+    // 16x28x28, batch of 100, two cores: 0.21 ms by single values, 0.17 so.
+    constexpr index_t most = std::numeric_limits<std::int32_t>::max();
+    const bool halved =
+        dx.shape.h == 2 * dy.shape.h && dx.shape.w == 2 * dy.shape.w && plane <= most;
     for_planes(dx.shape, plane, [&](index_t i, index_t end) {
+        bool known = halved;
         for (; i < end; ++i) {
             const index_t o = i * out_plane;
+            const HalvedPlane windows = {dy.shape.h, dy.shape.w, dy.shape.size() - o,
+                                         (end - i) * plane};
+            known = known &&
+                    kernel.unpool_halved(windows, dy.data + o, argmax + o, dx.data + i * plane);
+            if (known) continue;
             if (!kernel.scatter(out_plane, dy.data + o, argmax + o, plane, dx.data + i * plane)) {
                 outside = true;
             }

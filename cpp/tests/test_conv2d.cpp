@@ -1,6 +1,9 @@
 // Convolution and its gradients against the naive loops, for every case and instruction set.
 #include <pocketcnn/conv2d.h>
 
+#include <algorithm>
+#include <stdexcept>
+
 #include "conv_cases.h"
 #include "isa_test.h"
 
@@ -97,6 +100,40 @@ void check_adjoint(const ConvCase& c) {
 TEST_P(Conv2dTest, GradientsAreAdjoint) {
     check_adjoint<float>(test_case());
     check_adjoint<double>(test_case());
+}
+
+/// What is set to zero on the way into the result is what a pass afterwards would set to zero.
+template <typename T>
+void check_gates(const ConvCase& c) {
+    for (const Edge edge : kEdges) {
+        const ConvOperands<T> o(c, edge);
+        const Guarded<T> plain(o.y_shape.size(), edge), y(o.y_shape.size(), edge);
+        conv2d<T>(o.x_view(), o.weight.data(), nullptr, c.conv, {plain.data(), o.y_shape});
+        conv2d<T>(o.x_view(), o.weight.data(), nullptr, c.conv, {y.data(), o.y_shape}, true);
+        for (index_t i = 0; i < y.size(); ++i) ASSERT_EQ(y[i], std::max(plain[i], T{0}));
+
+        const Guarded<T> open(c.x.size(), edge), dx(c.x.size(), edge);
+        const RandomArray<T>& gate = o.x;
+        conv2d_input_grad<T>(o.dy_view(), o.weight.data(), c.conv, {open.data(), c.x});
+        conv2d_input_grad<T>(o.dy_view(), o.weight.data(), c.conv, {dx.data(), c.x}, gate.data());
+        for (index_t i = 0; i < dx.size(); ++i) ASSERT_EQ(dx[i], gate[i] > 0 ? open[i] : T{0});
+    }
+}
+
+TEST_P(Conv2dTest, Gates) {
+    for (const ConvAlgorithm algorithm : {ConvAlgorithm::automatic, ConvAlgorithm::winograd}) {
+        ConvCase c = test_case();
+        if (algorithm != ConvAlgorithm::automatic) {
+            c.conv.algorithm = algorithm;
+            try {
+                conv2d_plan(c.x, c.conv, ConvPass::forward);
+            } catch (const std::invalid_argument&) {
+                continue;  // an algorithm that does not take the case
+            }
+        }
+        check_gates<float>(c);
+        check_gates<double>(c);
+    }
 }
 
 POCKETCNN_FOR_EVERY_ISA_AND_CASE(Conv2dTest, ConvCase, kConvCases);

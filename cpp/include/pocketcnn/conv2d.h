@@ -36,15 +36,18 @@ ConvPlan conv2d_plan(const Shape4& x, const Conv2d& conv, ConvPass pass);
 /// The shape that conv2d gives for x; throws std::invalid_argument where the sizes do not fit.
 Shape4 conv2d_output_shape(const Shape4& x, const Conv2d& conv);
 
-/// y[n, f] = bias[f] + sum over the group's channels of the window products. bias may be null.
+/// y[n, f] = bias[f] + sum over the group's channels of the window products, and zero where that is
+/// negative if `rectify`. bias may be null.
 /// Overwrites y, which must have conv2d_output_shape(x.shape, conv).
 template <typename T>
 void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& conv,
-            ImageView<T> y);
+            ImageView<T> y, bool rectify = false);
 
-/// dx = the gradient of sum(dy * conv2d(x)) with respect to x. Overwrites dx.
+/// dx = the gradient of sum(dy * conv2d(x)) with respect to x, and zero where the gate, an array of
+/// x's shape, is not above zero. The gate may be null. Overwrites dx.
 template <typename T>
-void conv2d_input_grad(ImageView<const T> dy, const T* weight, const Conv2d& conv, ImageView<T> dx);
+void conv2d_input_grad(ImageView<const T> dy, const T* weight, const Conv2d& conv, ImageView<T> dx,
+                       const T* gate = nullptr);
 
 /// dweight = the same with respect to the weights. Overwrites dweight.
 template <typename T>

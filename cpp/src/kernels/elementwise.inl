@@ -45,9 +45,7 @@ inline double sum_of(index_t size, const Vector& vector, const Element& element)
     for (; i + kLanes<T> <= size; i += kLanes<T>) partial[0] += vector(i);
     double total = 0;
     for (; i < size; ++i) total += element(i);
-    const Vec<T> all = (partial[0] + partial[1]) + (partial[2] + partial[3]);
-    for (int lane = 0; lane < kLanes<T>; ++lane) total += static_cast<double>(all[lane]);
-    return total;
+    return total + double_sum_of_lanes<T>((partial[0] + partial[1]) + (partial[2] + partial[3]));
 }
 
 template <typename T>

@@ -49,6 +49,14 @@ struct AveragePlane {
     index_t dy_room, dx_room;  ///< elements that may be read and written from their starts on
 };
 
+/// A plane of rows x count windows of 2x2 pixels that cover a plane of 2 rows x 2 count without a
+/// gap or an overlap. From their starts on, values_room elements of the windows' arrays may be
+/// read and out_room pixels written, in order.
+struct HalvedPlane {
+    index_t rows, count;
+    index_t values_room, out_room;
+};
+
 /// A mean, and the sum of the squared deviations from it.
 struct Moments {
     double mean, squares;
@@ -322,6 +330,9 @@ struct Kernels {
     /// out, zero, then out[places[i]] += values[i] in order. False, leaving the rest undone, where
     /// a place is outside the out_size elements.
     bool (*scatter)(index_t size, const T* values, const index_t* places, index_t out_size, T* out);
+    /// The same for windows that each have their place inside them. False, leaving the plane
+    /// unfinished, where one has not.
+    bool (*unpool_halved)(const HalvedPlane& plane, const T* values, const index_t* places, T* out);
     /// dx[y][x] = the sum over the windows that cover it of dy / divisor.
     void (*average_pool_grad)(const AveragePlane<T>& plane, const T* dy, T* dx);
 

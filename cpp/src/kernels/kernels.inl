@@ -94,6 +94,7 @@ constexpr Kernels<T> kKernels = {
     .average_pool = average_pool<T>,
     .average_planes = average_planes<T>,
     .scatter = scatter<T>,
+    .unpool_halved = unpool_halved<T>,
     .average_pool_grad = average_pool_grad<T>,
     .moments = moments<T>,
     .normalize = normalize<T>,

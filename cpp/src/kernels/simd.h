@@ -147,6 +147,19 @@ inline T sum_of_lanes(typename Pack<T, Bytes>::Vec value) {
     }
 }
 
+/// The same, added in double.
+template <typename T>
+inline double double_sum_of_lanes(Vec<T> value) {
+    if constexpr (sizeof(T) == sizeof(double)) {
+        return sum_of_lanes<T, kVectorBytes>(value);
+    } else {
+        using Half = typename Pack<T, kVectorBytes / 2>::Vec;
+        const auto* halves = reinterpret_cast<const Half*>(&value);
+        return sum_of_lanes<double, kVectorBytes>(__builtin_convertvector(halves[0], Vec<double>) +
+                                                  __builtin_convertvector(halves[1], Vec<double>));
+    }
+}
+
 /// The value's first `count` lanes, and zeros.
 template <typename T>
 inline Vec<T> first_lanes(index_t count, Vec<T> value) {

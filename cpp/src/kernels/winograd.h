@@ -40,6 +40,14 @@ struct Region {
     index_t y, x, rows, cols;
 };
 
+/// Results that become zero on their way into an image: with `own`, negative ones; with `other`,
+/// the data of an image laid out like theirs, those where that is not above zero.
+template <typename T>
+struct Gate {
+    bool own = false;
+    const T* other = nullptr;
+};
+
 /// Where consecutive tiles put their 36 points: tile i at
 /// i / panel_tiles * panel + i % panel_tiles * tile, plus `point` a point.
 struct TilePlaces {
@@ -62,13 +70,14 @@ struct WinogradKernels {
     /// the images lack are zero. What lies `ahead` elements further will be gathered next.
     void (*gather)(const LaneImages<const T>& images, index_t n, index_t lane, const Region& region,
                    index_t ahead, T* strip);
-    /// The reverse: positions and lanes outside of the images are left out.
+    /// The reverse: positions and lanes outside of the images are left out. Takes a gate where
+    /// there is one phase.
     void (*scatter)(const LaneImages<T>& images, index_t n, index_t lane, const Region& region,
-                    const T* strip);
+                    const Gate<T>& gate, const T* strip);
 
     /// Announces a scatter of lanes [lane, lane_end).
     void (*prefetch)(const LaneImages<T>& images, index_t n, index_t lane, index_t lane_end,
-                     const Region& region);
+                     const Region& region, const Gate<T>& gate);
 
     /// The input transform of a row of tiles: tile j starts at column j * step of the strip,
     /// whose rows are `pitch` positions apart, and is tile first + j of the places.

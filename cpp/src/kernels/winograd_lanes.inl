@@ -110,20 +110,52 @@ inline void gather_run(const T* plane, index_t plane_size, index_t lanes, const 
     }
 }
 
-template <typename T>
-__attribute__((noinline)) void scatter_part(Walk<const T> walk, index_t count, index_t lanes, T* to,
-                                            index_t plane_size) {
+// The gates of what is written at `to`: open, or the result's own sign, or that of another image,
+// which lies `apart` elements further.
+struct OpenGate {
+    template <typename V, typename T>
+    V pass(V value, const T*) const {
+        return value;
+    }
+};
+
+struct OwnGate {
+    template <typename V, typename T>
+    V pass(V value, const T*) const {
+        return value <= T{0} ? V{} : value;
+    }
+};
+
+struct OtherGate {
+    index_t apart;
+
+    template <typename T>
+    Vec<T> pass(Vec<T> value, const T* to) const {
+        return load(to + apart) > T{0} ? value : Vec<T>{};
+    }
+    template <typename T>
+    T pass(T value, const T* to) const {
+        return to[apart] > T{0} ? value : T{0};
+    }
+};
+
+template <typename T, typename AnyGate>
+__attribute__((noinline)) void scatter_part(Walk<const T> walk, index_t count, index_t lanes,
+                                            const AnyGate gate, T* to, index_t plane_size) {
     constexpr int n = kLanes<T>;
     for (index_t i = 0; i < count; ++i) {
         const T* from = walk.next();
-        for (index_t k = 0; k < n && k < lanes; ++k) to[k * plane_size + i] = from[k];
+        for (index_t k = 0; k < n && k < lanes; ++k) {
+            T* at = to + k * plane_size + i;
+            *at = gate.pass(from[k], at);
+        }
     }
 }
 
 // A last vector that is not full overlaps the one before it where the run is long enough.
-template <typename T>
+template <typename T, typename AnyGate>
 inline void scatter_run(const T* strip, const PixelRun& run, index_t width, index_t pitch,
-                        index_t lanes, T* plane, index_t plane_size) {
+                        index_t lanes, const AnyGate& gate, T* plane, index_t plane_size) {
     constexpr int n = kLanes<T>;
     for (index_t i = 0; i < run.count; i += n) {
         if (run.count - i < n && run.count >= n) i = run.count - n;
@@ -131,7 +163,7 @@ inline void scatter_run(const T* strip, const PixelRun& run, index_t width, inde
         T* to = plane + run.pixel + i;
         if (lanes < n || run.count < n) {
             const index_t count = run.count - i < n ? run.count - i : n;
-            scatter_part<T>(walk, count, lanes, to, plane_size);
+            scatter_part<T>(walk, count, lanes, gate, to, plane_size);
             continue;
         }
         Vec<T> square[n];
@@ -140,7 +172,7 @@ inline void scatter_run(const T* strip, const PixelRun& run, index_t width, inde
         interleave_all<T>(square);
 #pragma GCC unroll 16
         for (int k = 0; k < n; ++k) {
-            store(to, square[k]);
+            store(to, gate.pass(square[k], to));
             to += plane_size;
         }
     }
@@ -255,7 +287,7 @@ void winograd_gather(const LaneImages<const T>& images, index_t n, index_t lane,
 
 template <typename T>
 void winograd_scatter(const LaneImages<T>& images, index_t n, index_t lane, const Region& region,
-                      const T* strip) {
+                      const Gate<T>& gate, const T* strip) {
     T* image = images.data + n * images.image;
     if (images.phases() > 1) {
         copy_phases<CopyToImage<T>>(images, lane, region, image, strip);
@@ -264,16 +296,26 @@ void winograd_scatter(const LaneImages<T>& images, index_t n, index_t lane, cons
     const Inside rows = inside(region.y, region.rows, images.top, images.h);
     const Inside cols = inside(region.x, region.cols, images.left, images.w);
     const index_t plane = images.h * images.w;
-    for_pixel_runs(images, region, rows, cols, [&](const PixelRun& run, index_t width) {
-        scatter_run(strip, run, width, region.cols, images.channels - lane, image + lane * plane,
-                    plane);
-    });
+    const auto scatter_through = [&](const auto& any_gate) {
+        for_pixel_runs(images, region, rows, cols, [&](const PixelRun& run, index_t width) {
+            scatter_run(strip, run, width, region.cols, images.channels - lane, any_gate,
+                        image + lane * plane, plane);
+        });
+    };
+    if (gate.other != nullptr) {
+        scatter_through(OtherGate{gate.other - images.data});
+    } else if (gate.own) {
+        scatter_through(OwnGate{});
+    } else {
+        scatter_through(OpenGate{});
+    }
 }
 
 template <typename T>
 void winograd_prefetch(const LaneImages<T>& images, index_t n, index_t lane, index_t lane_end,
-                       const Region& region) {
+                       const Region& region, const Gate<T>& gate) {
     if (images.phases() > 1) return;
+    const index_t apart = gate.other != nullptr ? gate.other - images.data : 0;
     constexpr index_t line = 64 / sizeof(T);
     const index_t plane = images.h * images.w;
     const Inside rows = inside(region.y, region.rows, images.top, images.h);
@@ -282,7 +324,10 @@ void winograd_prefetch(const LaneImages<T>& images, index_t n, index_t lane, ind
     for_pixel_runs(images, region, rows, cols, [&](const PixelRun& run, index_t) {
         for (index_t k = lane; k < end; ++k) {
             T* at = images.data + n * images.image + k * plane + run.pixel;
-            for (index_t i = 0; i < run.count; i += line) __builtin_prefetch(at + i, 1);
+            for (index_t i = 0; i < run.count; i += line) {
+                __builtin_prefetch(at + i, 1);
+                if (apart != 0) __builtin_prefetch(at + apart + i);
+            }
         }
     });
 }

@@ -244,7 +244,7 @@ class Convolver {
         const index_t lane_end = lane + filters_.panels.width_lanes(panel);
         for (index_t i = point; i < count; i += kWinogradPoints) {
             kernel_.prefetch(conv_.result, strips[i].image, lane, lane_end,
-                             strips[i].output(conv_.grid));
+                             strips[i].output(conv_.grid), conv_.gate);
         }
     }
 
@@ -257,7 +257,7 @@ class Convolver {
                      strip.first + row * strip.cols - origin, places, bias_.data() + lane,
                      positions + row * grid.step_h * region.cols * kernel_.lanes);
         }
-        kernel_.scatter(conv_.result, strip.image, lane, region, positions);
+        kernel_.scatter(conv_.result, strip.image, lane, region, conv_.gate, positions);
     }
 
     const WinogradKernels<T>& kernel_;

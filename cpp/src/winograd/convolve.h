@@ -14,6 +14,7 @@ struct LaneConvolution {
     LaneImages<T> result;
     Grid grid;
     Taps taps;
+    Gate<T> gate = {};  ///< of the results
 };
 
 /// bias has an element a lane of the result, or is null.

@@ -153,7 +153,7 @@ void store_weight_grad(const conv::Problem& problem, const T* points, index_t po
                 });
             }
         }
-        kernel.scatter(lanes, 0, lane, {0, begin * area, 1, (end - begin) * area}, row.data());
+        kernel.scatter(lanes, 0, lane, {0, begin * area, 1, (end - begin) * area}, {}, row.data());
     });
 }
 

@@ -19,7 +19,8 @@ const char* obstacle(const Conv2d& conv) {
 }
 
 template <typename T>
-void forward(const conv::Problem& problem, const T* x, const T* weight, const T* bias, T* y) {
+void forward(const conv::Problem& problem, const T* x, const T* weight, const T* bias, bool rectify,
+             T* y) {
     const Window2d& w = problem.window;
     if (is_dilated(w)) {
         const conv::Problem part = undilated(problem);
@@ -28,29 +29,37 @@ void forward(const conv::Problem& problem, const T* x, const T* weight, const T*
                 split_images(problem.x, part.x, w, w.pad_top % w.dilation_h,
                              w.pad_left % w.dilation_w, x)
                     .data(),
-                weight, bias, result.data());
+                weight, bias, rectify, result.data());
         merge_images(problem.y, part.y, w, 0, 0, result.data(), y);
         return;
     }
     for (index_t group = 0; group < problem.groups; ++group) {
         const index_t filter = group * problem.filters;
         const Filters<T> filters = forward_filters(problem, weight + filter * problem.taps);
-        convolve<T>({phases_of_input(problem, x, group), lanes_of_output(problem, y, group),
-                     output_grid(problem), Taps(problem.window)},
+        convolve<T>({phases_of_input(problem, x, group),
+                     lanes_of_output(problem, y, group),
+                     output_grid(problem),
+                     Taps(problem.window),
+                     {.own = rectify}},
                     filters, bias != nullptr ? bias + filter : nullptr);
     }
+}
+
+bool takes_gate(const conv::Problem& problem) {
+    const Window2d& w = problem.window;
+    return !is_dilated(w) && w.stride_h == 1 && w.stride_w == 1;
 }
 
 /// dx[(c, phase)][Y] = sum over f and taps a of dy[f][Y - a] * weight[f][(c, phase)][a]: a
 /// convolution of dy, which starts taps - 1 positions late, with the taps in reverse.
 template <typename T>
-void input_grad(const conv::Problem& problem, const T* dy, const T* weight, T* dx) {
+void input_grad(const conv::Problem& problem, const T* dy, const T* weight, const T* gate, T* dx) {
     const Window2d& w = problem.window;
     if (is_dilated(w)) {
         const conv::Problem part = undilated(problem);
         const Buffer<T> result(part.x.size());
-        input_grad(part, split_images(problem.y, part.y, w, 0, 0, dy).data(), weight,
-                   result.data());
+        input_grad<T>(part, split_images(problem.y, part.y, w, 0, 0, dy).data(), weight, nullptr,
+                      result.data());
         merge_images(problem.x, part.x, w, w.pad_top % w.dilation_h, w.pad_left % w.dilation_w,
                      result.data(), dx);
         return;
@@ -59,15 +68,20 @@ void input_grad(const conv::Problem& problem, const T* dy, const T* weight, T* d
     for (index_t group = 0; group < problem.groups; ++group) {
         const Filters<T> filters =
             input_grad_filters(problem, weight + group * problem.filters * problem.taps);
+        const LaneImages<T> result = phases_of_input(problem, dx, group);
+        const T* open = gate != nullptr ? gate + (result.data - dx) : nullptr;
         convolve<T>({lanes_of_output(problem, dy, group, taps.h - 1, taps.w - 1),
-                     phases_of_input(problem, dx, group), input_grid(problem), taps},
+                     result,
+                     input_grid(problem),
+                     taps,
+                     {.other = open}},
                     filters, nullptr);
     }
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                                   \
-    template void forward(const conv::Problem&, const T*, const T*, const T*, T*); \
-    template void input_grad(const conv::Problem&, const T*, const T*, T*);
+#define POCKETCNN_INSTANTIATE(T)                                                         \
+    template void forward(const conv::Problem&, const T*, const T*, const T*, bool, T*); \
+    template void input_grad(const conv::Problem&, const T*, const T*, const T*, T*);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE

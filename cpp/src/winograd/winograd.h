@@ -11,12 +11,17 @@ namespace pocketcnn::winograd {
 /// Why a convolution cannot be computed this way; null where it can.
 const char* obstacle(const Conv2d& conv);
 
-/// y = conv2d(x) + bias; bias may be null.
+/// y = conv2d(x) + bias, and zero where that is negative if `rectify`; bias may be null.
 template <typename T>
-void forward(const conv::Problem& problem, const T* x, const T* weight, const T* bias, T* y);
+void forward(const conv::Problem& problem, const T* x, const T* weight, const T* bias, bool rectify,
+             T* y);
 
+/// Whether input_grad takes a gate.
+bool takes_gate(const conv::Problem& problem);
+
+/// dx, and zero where the gate, of dx's shape, is not above zero; the gate may be null.
 template <typename T>
-void input_grad(const conv::Problem& problem, const T* dy, const T* weight, T* dx);
+void input_grad(const conv::Problem& problem, const T* dy, const T* weight, const T* gate, T* dx);
 
 template <typename T>
 void weight_grad(const conv::Problem& problem, const T* dy, const T* x, T* dweight);

@@ -41,7 +41,14 @@ def dropout(x: npt.ArrayLike, p: float, rng: np.random.Generator) -> tuple[Array
         raise TypeError(f"rng is {rng!r}, but must be a numpy.random.Generator")
     compute, result = compute_dtypes(x)
     scale = 1 / (1 - p) if p < 1 else 0.0
-    mask = (rng.random(x.shape, dtype=np.float32) >= p).astype(compute)
-    mask *= compute.type(scale)
-    out = np.where(mask != 0, contiguous(x, compute) * mask, compute.type(0))
+    draws = np.asarray(rng.random(x.shape, dtype=np.float32))
+    keep = draws >= p
+    # Between the layers of a network every new array is far from the caches.
+    reused = draws if compute == np.float32 else None
+    mask = np.asarray(np.multiply(keep, compute.type(scale), out=reused))
+    with np.errstate(invalid="ignore", over="ignore"):
+        out = np.asarray(contiguous(x, compute) * mask)
+        finite = np.isfinite(out.sum())
+    if not finite:
+        out[~keep] = 0  # infinity times zero is not a number
     return restore(out, result), restore(mask, result)
