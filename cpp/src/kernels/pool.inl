@@ -3,30 +3,21 @@
 // over the end of a row into the next one, whose results are written later, and only the last rows
 // of an array are done with care.
 
-/// to[i] = first + offset[i]
+/// to[i] = place[i], none of which is negative.
 template <typename T, int Bytes>
-inline void store_places(index_t first, typename Pack<T, Bytes>::Int offset, index_t* to) {
+[[gnu::always_inline]] inline void store_places(typename Pack<T, Bytes>::Int place, index_t* to) {
     using P = Pack<T, Bytes>;
-    using Long = typename P::Long;
-    constexpr int longs = Bytes / 8;
-    const auto store_long = [](index_t* at, Long value) {
-        *reinterpret_cast<typename P::LooseLong*>(at) = value;
-    };
-    if constexpr (longs == P::lanes) {
-        store_long(to, first + __builtin_convertvector(offset, Long));
+    auto* words = reinterpret_cast<Whole<T>*>(to);
+    if constexpr (sizeof(Whole<T>) == sizeof(index_t)) {
+        P::store_whole(words, place);
     } else {
-        const auto* halves = reinterpret_cast<const typename P::HalfInt*>(&offset);
-        store_long(to, first + __builtin_convertvector(halves[0], Long));
-        store_long(to + longs, first + __builtin_convertvector(halves[1], Long));
+        // The low half of an element comes first, the high half is zero.
+        typename P::Int low;
+        for (int i = 0; i < P::lanes; ++i) low[i] = i / 2 + i % 2 * P::lanes;
+        const typename P::Int zero{};
+        P::store_whole(words, __builtin_shuffle(place, zero, low));
+        P::store_whole(words + P::lanes, __builtin_shuffle(place, zero, low + P::lanes / 2));
     }
-}
-
-/// The same of consecutive windows `step` apart, whose offsets are from each one's own first.
-template <typename T, int Bytes>
-inline void store_places(index_t first, index_t step, typename Pack<T, Bytes>::Int offset,
-                         index_t* to) {
-    using P = Pack<T, Bytes>;
-    store_places<T, Bytes>(first, offset + P::sequence(0, 1) * static_cast<Whole<T>>(step), to);
 }
 
 /// How far ahead of its use memory is asked for, in bytes: pooling moves several streams at once,
@@ -123,9 +114,7 @@ struct RowPair {
 /// Whether the body takes rows of such windows in pairs, and a pair's results follow each other.
 template <int Stride, int Taps, typename Body>
 inline bool takes_pairs(const PoolBlock& block) {
-    constexpr index_t most = index_t{1} << 24;  // a pair's places are kept in lanes
-    return Body::kTakesPairs && Stride == 2 && Taps != 0 && block.y_step == block.count &&
-           block.row_step < most;
+    return Body::kKnowsStride2 && Stride == 2 && Taps != 0 && block.y_step == block.count;
 }
 
 /// Calls rows(free) for each plane, of which the tiles of the first `free` rows may run over the
@@ -147,7 +136,14 @@ inline void for_rows(const PoolBlock block, Body body) {
     const index_t taps = block.taps_y * block.step_y;
     const index_t ahead = taps < block.row_step ? taps : block.row_step;
     for_planes(block, lanes, body, [&](index_t free) {
-        for (index_t row = 0; row < free; ++row) {
+        index_t row = 0;
+        if constexpr (Body::kKnowsStride2 && Stride == 2 && Taps != 0) {
+            if (block.taps_y == Taps) {
+                body.template square_rows<Bytes, Taps>(free);
+                row = free;
+            }
+        }
+        for (; row < free; ++row) {
             for (index_t i = 0; i < block.count; i += lanes) {
                 const T* x = body.x + row * block.row_step + i * block.stride;
                 for (index_t k = 0; k < ahead; k += block.step_y) {
@@ -157,7 +153,7 @@ inline void for_rows(const PoolBlock block, Body body) {
                 body.template tile<Bytes, Stride, Taps>(row, i);
             }
         }
-        for (index_t row = free; row < block.rows; ++row) {
+        for (; row < block.rows; ++row) {
             careful_row<T, Bytes, Stride, Taps>(row, block.count, body);
         }
     });
@@ -193,7 +189,7 @@ inline void for_tiles(const PoolBlock& block, const Body& body) {
             return for_tiles<T, Bytes / 2, Stride, Taps>(block, body);
         }
     }
-    if constexpr (Body::kTakesPairs && Stride == 2 && Taps != 0) {
+    if constexpr (Body::kKnowsStride2 && Stride == 2 && Taps != 0) {
         if (pairs) return for_row_pairs<T, Bytes, Taps>(block, body);
     }
     for_rows<T, Bytes, Stride, Taps>(block, body);
@@ -243,7 +239,7 @@ struct Maxima {
 
 template <typename T>
 struct MaxPoolBlock {
-    static constexpr bool kTakesPairs = true;
+    static constexpr bool kKnowsStride2 = true;  ///< has square_rows and tile_pair
     PoolBlock block;
     const T* x;
     index_t place;
@@ -299,8 +295,45 @@ struct MaxPoolBlock {
         });
         const index_t at = row * block.y_step + window;
         P::store(y + at, best.value);
-        const index_t stride = Stride != 0 ? Stride : block.stride;
-        store_places<T, Bytes>(place + first, stride, best.where, argmax + at);
+        const auto step = static_cast<Whole<T>>(Stride != 0 ? Stride : block.stride);
+        const auto start = P::sequence(0, 1) * step + static_cast<Whole<T>>(place + first);
+        store_places<T, Bytes>(best.where + start, argmax + at);
+    }
+
+    /// The first `rows` rows of square windows with stride 2. In the general loop the bookkeeping
+    /// takes longer than the pooling.
+    template <int Bytes, int Taps>
+    [[gnu::always_inline]] void square_rows(index_t rows) const {
+        using P = Pack<T, Bytes>;
+        const index_t width = block.step_y;
+        const T* from = x;
+        T* to = y;
+        index_t* to_argmax = argmax;
+        auto first = static_cast<Whole<T>>(place);
+        for (; rows > 0; --rows) {
+            for (index_t i = 0; i < block.count; i += P::lanes) {
+                const T* tap = from + 2 * i;
+                prefetch<0>(tap, kReadAhead, 2 * Bytes);
+                prefetch<0>(tap + width, kReadAhead, 2 * Bytes);
+                prefetch<1>(to + i, kWriteAhead, Bytes);
+                prefetch<1>(to_argmax + i, 2 * kWriteAhead, Bytes / sizeof(T) * sizeof(index_t));
+                const auto row = [&](index_t ky) {
+                    return row_maxima<Bytes, Taps>(ky * width, [&](index_t at, bool is_first) {
+                        return load_tap<T, Bytes, 2>(tap + at, 2, is_first);
+                    });
+                };
+                auto best = row(Taps - 1);
+#pragma GCC unroll 4
+                for (index_t ky = Taps - 2; ky >= 0; --ky) best.take(row(ky));
+                P::store(to + i, best.value);
+                const auto start = P::sequence(0, 2) + (first + static_cast<Whole<T>>(2 * i));
+                store_places<T, Bytes>(best.where + start, to_argmax + i);
+            }
+            from += block.row_step;
+            first += static_cast<Whole<T>>(block.row_step);
+            to += block.y_step;
+            to_argmax += block.y_step;
+        }
     }
 
     /// Rows `row` and `row` + 1; see load_tap for how taps are read.
@@ -315,7 +348,8 @@ struct MaxPoolBlock {
                                      is_first ? pair.elements : pair.elements + 1);
         });
         P::store(y + at, best.value);
-        store_places<T, Bytes>(place + first, best.where + pair.starts, argmax + at);
+        store_places<T, Bytes>(best.where + pair.starts + static_cast<Whole<T>>(place + first),
+                               argmax + at);
     }
 
     [[gnu::always_inline]] void window(index_t row, index_t window) const {
@@ -341,7 +375,7 @@ struct MaxPoolBlock {
 // so that all give the same bits.
 template <typename T>
 struct AveragePoolBlock {
-    static constexpr bool kTakesPairs = false;
+    static constexpr bool kKnowsStride2 = false;
     PoolBlock block;
     const T* x;
     T divisor;

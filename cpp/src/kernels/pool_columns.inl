@@ -159,7 +159,8 @@ template <typename T>
                         where = better ? other : where;
                     }
                     P::store(y + at + i, best);
-                    store_places<T, Bytes>(place + start + i, 1, where, argmax + at + i);
+                    const auto first = static_cast<Whole<T>>(place + start + i);
+                    store_places<T, Bytes>(where + P::sequence(0, 1) + first, argmax + at + i);
                 },
                 single);
         });
@@ -168,10 +169,9 @@ template <typename T>
 template <typename T>
 void max_pool(const PoolBlock& block, const T* x, index_t place, T* y, index_t* argmax) {
     MaxPoolBlock<T> body = {block, x, place, y, argmax};
-    // Offsets from a vector's first window are kept in lanes as wide as T.
+    // Places are kept in lanes as wide as T; those of windows behind the last count too.
     constexpr index_t most = index_t{1} << (8 * sizeof(T) - 2);
-    if (block.taps_y < most / block.step_y && block.taps_x < most / block.step_x &&
-        block.stride < most / kPackSlack) {
+    if (block.x_plane < most && block.stride < most / kPackSlack) {
         // Far windows one by one, with a branch for each tap, would be slower than gathered tiles.
         if (block.stride == 1 && is_large(block)) {
             max_pool_by_columns(block, x, place, y, argmax);

@@ -11,7 +11,6 @@ struct Simd<float> {
     typedef float Vec __attribute__((vector_size(kVectorBytes), may_alias));
     typedef float Loose __attribute__((vector_size(kVectorBytes), may_alias, aligned(4)));
     typedef std::int32_t Whole;
-    typedef index_t Place;
     typedef Whole Mask __attribute__((vector_size(kVectorBytes)));
     static constexpr int lanes = kVectorBytes / 4;
 };
@@ -21,7 +20,6 @@ struct Simd<double> {
     typedef double Vec __attribute__((vector_size(kVectorBytes), may_alias));
     typedef double Loose __attribute__((vector_size(kVectorBytes), may_alias, aligned(8)));
     typedef std::int64_t Whole;
-    typedef index_t Place;
     typedef Whole Mask __attribute__((vector_size(kVectorBytes)));
     static constexpr int lanes = kVectorBytes / 8;
 };
@@ -103,10 +101,6 @@ inline void interleave_all(Vec<T> (&rows)[n]) {
     }
 }
 
-/// Always index_t; in a vector's type GCC wants a name that depends on the template.
-template <typename T>
-using Place = typename Simd<T>::Place;
-
 /// Narrowest vector in use.
 inline constexpr int kLeastBytes = 16;
 
@@ -117,9 +111,6 @@ struct Pack {
     typedef T Loose __attribute__((vector_size(Bytes), may_alias, aligned(sizeof(T))));
     typedef Whole<T> Int __attribute__((vector_size(Bytes)));
     typedef Whole<T> LooseInt __attribute__((vector_size(Bytes), may_alias, aligned(sizeof(T))));
-    typedef Whole<T> HalfInt __attribute__((vector_size(Bytes / 2), may_alias));
-    typedef Place<T> Long __attribute__((vector_size(Bytes)));
-    typedef Place<T> LooseLong __attribute__((vector_size(Bytes), may_alias, aligned(8)));
     static constexpr int lanes = Bytes / int{sizeof(T)};
 
     static Vec load(const T* from) { return *reinterpret_cast<const Loose*>(from); }

@@ -147,7 +147,7 @@ class Convolver {
         const index_t width = filters_.panels.width_lanes(panel),
                       tiles = tile_panels * kernel_.rows;
         const TilePlaces places = {tiles, 0, width, point_sums_stride(tile_panels)};
-        const Buffer<T> strip_positions(kStripPositions * kernel_.lanes);
+        LocalPositions<T, kStripPositions> strip_positions;
         for_strips(conv_.grid, begin, end, [&](const Strip& strip) {
             for (index_t v = 0; v < width; v += kernel_.lanes) {
                 collect(strip, origin, lane + v, places, sums + lane * tiles + v,
@@ -160,7 +160,7 @@ class Convolver {
     void transform(index_t begin, index_t end, index_t origin, index_t vector, index_t vector_end,
                    index_t stride, T* points) const {
         const Grid& grid = conv_.grid;
-        const Buffer<T> strip_positions(kStripPositions * kernel_.lanes);
+        LocalPositions<T, kStripPositions> strip_positions;
         const index_t part = kernel_.rows * kernel_.lanes;
         const TilePlaces places = {kernel_.rows, panel_size(), kernel_.lanes, stride};
         for_strips(grid, begin, end, [&](const Strip& strip) {

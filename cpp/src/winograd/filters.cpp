@@ -10,6 +10,7 @@ namespace {
 
 /// Weights (and positions of them) that one task takes through its buffers.
 constexpr index_t kChunk = 16;
+constexpr index_t kMostTaps = kWinogradMostTaps * kWinogradMostTaps;
 
 /// Weights (f, c, kh, kw) as a row of positions (c, kh, kw) whose lanes are the filters.
 template <typename T>
@@ -112,7 +113,7 @@ Filters<T> input_grad_filters(const conv::Problem& problem, const T* weight) {
     const LaneImages<const T> lanes = channels_as_lanes(problem, weight);
     const Taps taps(problem.window);
     const auto task = [&](index_t lane, index_t begin, index_t end, T* strip) {
-        const Buffer<T> row(taps.count() * kernel.lanes);
+        LocalPositions<T, kMostTaps> row;
         for (index_t f = begin; f < end; ++f) {
             kernel.gather(lanes, f, lane, {0, 0, taps.h, taps.w}, problem.taps, row.data());
             for (index_t tap = 0; tap < taps.count(); ++tap) {
@@ -144,7 +145,7 @@ void store_weight_grad(const conv::Problem& problem, const T* points, index_t po
         if (phases == 1) {
             collect(end - begin, area, taps.w, points + lane, begin, places, nullptr, row.data());
         } else {
-            const Buffer<T> strip(taps.count() * kernel.lanes);
+            LocalPositions<T, kMostTaps> strip;
             for (index_t k = begin * phases; k < end * phases; ++k) {
                 collect(1, 0, taps.w, points + lane, k, places, nullptr, strip.data());
                 for_phase_taps(problem.window, k % phases, [&](index_t tap, index_t target) {

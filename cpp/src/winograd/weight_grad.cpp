@@ -159,7 +159,7 @@ class WeightGrad {
 
     void transform_input(index_t begin, index_t end, index_t origin, index_t vector,
                          index_t vector_end, const Points& to) const {
-        const Buffer<T> positions(kStripPositions * kernel_.lanes);
+        LocalPositions<T, kStripPositions> positions;
         const TilePlaces places = {to.tiles, 0, kernel_.lanes, to.v_stride};
         for_strips(grid_, begin, end, [&](const Strip& strip) {
             const Region region = strip.input(grid_);
@@ -181,7 +181,7 @@ class WeightGrad {
 
     void transform_gradient(index_t begin, index_t end, index_t origin, index_t vector,
                             index_t vector_end, const Points& to) const {
-        const Buffer<T> positions(kStripPositions * kernel_.lanes);
+        LocalPositions<T, kStripPositions> positions;
         for_strips(grid_, begin, end, [&](const Strip& strip) {
             const Region region = strip.output(grid_);
             for (index_t v = vector; v < vector_end; ++v) {
