@@ -22,8 +22,7 @@ FLOORS: list[set[str]] = [
     {"models", "inspection"},
     {"net", "fusion", "stages", "serialization", "summary", "gradient_check"},
     {"layers", "chain", "losses", "optim", "data", "init"},
-    {"functional", "config"},
-    {"arguments"},
+    {"functional", "config", "alignment"},
     {"arguments"},
     {"_core"},
 ]

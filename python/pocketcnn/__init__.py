@@ -8,11 +8,9 @@
 """
 
 from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pocketcnn import data, functional, layers, losses, models, optim, schedules
-from pocketcnn.callbacks import Callback, EarlyStopping, ProgressBar
+from pocketcnn import functional, layers, losses
 from pocketcnn.config import (
     available_isas,
     get_num_threads,
@@ -21,7 +19,6 @@ from pocketcnn.config import (
     set_num_threads,
     show_config,
 )
-from pocketcnn.history import History
 from pocketcnn.layers import (
     AvgPool2d,
     BatchNorm2d,
@@ -40,10 +37,12 @@ from pocketcnn.layers import (
     Tanh,
 )
 from pocketcnn.net import ConvNet, load
-from pocketcnn.trainer import Trainer
 
 if TYPE_CHECKING:
-    from pocketcnn import inspection, plot
+    from pocketcnn import data, inspection, models, optim, plot, schedules
+    from pocketcnn.callbacks import Callback, EarlyStopping, ProgressBar
+    from pocketcnn.history import History
+    from pocketcnn.trainer import Trainer
 
 __version__ = "0.1.0"
 
@@ -88,11 +87,28 @@ __all__ = [
 ]
 
 
-_IMPORTED_LATER = {"inspection", "plot", "scratch"}
+# What a program that only runs a network never needs is imported when it is first asked for.
+_MODULES = {"data", "inspection", "models", "optim", "plot", "schedules", "scratch"}
+_MODULE_OF = {
+    "Callback": "callbacks",
+    "EarlyStopping": "callbacks",
+    "History": "history",
+    "ProgressBar": "callbacks",
+    "Trainer": "trainer",
+}
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Import the modules that most programs never use when they are first asked for."""
-    if name in _IMPORTED_LATER:
+def __getattr__(name: str) -> Any:
+    """Import a module, or the one that holds a class, as late as this."""
+    if name in _MODULES:
         return import_module(f"pocketcnn.{name}")
+    if name in _MODULE_OF:
+        value = getattr(import_module(f"pocketcnn.{_MODULE_OF[name]}"), name)
+        globals()[name] = value
+        return value
     raise AttributeError(f"module 'pocketcnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List what comes later as well."""
+    return sorted({*globals(), *_MODULES, *_MODULE_OF})

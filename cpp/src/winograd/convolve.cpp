@@ -25,6 +25,10 @@ namespace {
 /// Panels of product rows whose products M with one panel of filters are held at once: 56 tiles by
 /// 32 filters are 258 KB.
 constexpr index_t kTilePanels = 4;
+/// Blocks have fewer panels where there would be fewer of them than this, if there is enough to do:
+/// one image of 128x28x28 to 128 0.62 ms on two cores, so 0.40; of 32x14x14 to 32 0.029, so 0.036.
+constexpr index_t kEnoughBlocks = 8;
+constexpr double kMuchWork = 1e7;
 /// Bytes of V that a task may keep to itself.
 constexpr index_t kPrivateBytes = index_t{2} << 20;
 /// Bytes of V and M of a block that goes point by point. With a third of it 512x14x14 to 512 took
@@ -54,7 +58,8 @@ class Convolver {
         const index_t panel_bytes = kWinogradPoints * panel_size() * index_t{sizeof(T)};
         const index_t panels = std::min(kTilePanels, kPrivateBytes / panel_bytes);
         if (panels == kTilePanels || panels * rows >= tiles) {
-            const index_t block = panels * rows;
+            const index_t share = std::max<index_t>(1, tiles / (kEnoughBlocks * rows));
+            const index_t block = (work() > kMuchWork ? std::min(panels, share) : panels) * rows;
             parallel_for(ceil_div(tiles, block), work(), [&](index_t i) {
                 private_block(i * block, std::min(tiles, (i + 1) * block));
             });
