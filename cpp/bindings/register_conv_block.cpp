@@ -124,10 +124,10 @@ void define(py::module_& module) {
             if (bias) require_size(*bias, block.conv.filters, "bias");
             const Shape4 shape = conv_block_output_shape(shape4(x), block);
             Array<T> y = new_image<T>(shape);
-            std::optional<Array<index_t>> argmax;
-            if (pool) argmax = new_image<index_t>(shape);
+            std::optional<Array<std::int32_t>> argmax;
+            if (pool) argmax = new_image<std::int32_t>(shape);
             const ImageView<T> out = mutable_image(y);
-            index_t* places = argmax ? argmax->mutable_data() : nullptr;
+            std::int32_t* places = argmax ? argmax->mutable_data() : nullptr;
             {
                 const py::gil_scoped_release release;
                 conv_block<T>(image(x), weight.data(), bias ? bias->data() : nullptr, block, out,
@@ -139,8 +139,9 @@ void define(py::module_& module) {
         py::arg("conv"), py::arg("pool"), py::arg("norm"));
     module.def(
         "conv_block_backward",
-        [](const Array<T>& grad, const Array<T>& y, const std::optional<Array<index_t>>& argmax,
-           const Array<T>& x, const Array<T>& weight, const ConvArguments& conv,
+        [](const Array<T>& grad, const Array<T>& y,
+           const std::optional<Array<std::int32_t>>& argmax, const Array<T>& x,
+           const Array<T>& weight, const ConvArguments& conv,
            const std::optional<PoolArguments>& pool, bool input_grad, bool dx_before_relu,
            bool dy_before_relu) {
             ConvBlock block = conv_block_of(weight, conv, pool);

@@ -23,7 +23,7 @@ bool is_sparse(const Shape4& x, const ConvBlock& block) {
 template <typename T>
 struct Backward {
     ImageView<const T> dy, y, x;
-    const index_t* argmax;
+    const std::int32_t* argmax;
     const T* weight;
     const ConvBlock& block;
     Shape4 maps;
@@ -32,7 +32,7 @@ struct Backward {
     void slice(index_t begin, index_t end, const ConvBlockGrads<T>& grads) const {
         const ImageView<const T> in = images(x, begin, end), pooled = images(dy, begin, end);
         const T* rectified = block.dy_before_relu ? nullptr : images(y, begin, end).data;
-        const index_t* places = argmax + begin * pooled.shape.image();
+        const std::int32_t* places = argmax + begin * pooled.shape.image();
         if (sparse) {
             conv::sparse_weight_grad<T>(
                 conv::Problem(in.shape, block.conv),
@@ -45,7 +45,7 @@ struct Backward {
 
   private:
     /// What needs the gradients of all results.
-    void dense(ImageView<const T> pooled, const T* rectified, const index_t* places,
+    void dense(ImageView<const T> pooled, const T* rectified, const std::int32_t* places,
                ImageView<const T> in, const ConvBlockGrads<T>& grads) const {
         const Buffer<T> passed(rectified != nullptr ? pooled.shape.size() : 0);
         if (rectified != nullptr) {
@@ -58,7 +58,7 @@ struct Backward {
         Shape4 shape = maps;
         shape.n = pooled.shape.n;
         const Buffer<T> spread(shape.size());
-        max_pool2d_grad<T>(pooled, places, {spread.data(), shape});
+        max_pool2d_grad(pooled, places, {spread.data(), shape});
         convolution({spread.data(), shape}, in, grads);
     }
 
@@ -81,7 +81,7 @@ Shape4 conv_block_output_shape(const Shape4& x, const ConvBlock& block) {
 
 template <typename T>
 void conv_block(ImageView<const T> x, const T* weight, const T* bias, const ConvBlock& block,
-                ImageView<T> y, index_t* argmax, const KnownNorm<T>* norm) {
+                ImageView<T> y, std::int32_t* argmax, const KnownNorm<T>* norm) {
     if (y.shape != conv_block_output_shape(x.shape, block)) {
         throw std::invalid_argument("y does not have the shape that the block gives");
     }
@@ -113,8 +113,9 @@ void conv_block(ImageView<const T> x, const T* weight, const T* bias, const Conv
 }
 
 template <typename T>
-void conv_block_grad(ImageView<const T> dy, const T* y, const index_t* argmax, ImageView<const T> x,
-                     const T* weight, const ConvBlock& block, const ConvBlockGrads<T>& grads) {
+void conv_block_grad(ImageView<const T> dy, const T* y, const std::int32_t* argmax,
+                     ImageView<const T> x, const T* weight, const ConvBlock& block,
+                     const ConvBlockGrads<T>& grads) {
     if (dy.shape != conv_block_output_shape(x.shape, block)) {
         throw std::invalid_argument("dy does not have the shape that the block gives");
     }
@@ -131,8 +132,8 @@ void conv_block_grad(ImageView<const T> dy, const T* y, const index_t* argmax, I
 
 #define POCKETCNN_INSTANTIATE(T)                                                       \
     template void conv_block(ImageView<const T>, const T*, const T*, const ConvBlock&, \
-                             ImageView<T>, index_t*, const KnownNorm<T>*);             \
-    template void conv_block_grad(ImageView<const T>, const T*, const index_t*,        \
+                             ImageView<T>, std::int32_t*, const KnownNorm<T>*);        \
+    template void conv_block_grad(ImageView<const T>, const T*, const std::int32_t*,   \
                                   ImageView<const T>, const T*, const ConvBlock&,      \
                                   const ConvBlockGrads<T>&);
 POCKETCNN_INSTANTIATE(float)

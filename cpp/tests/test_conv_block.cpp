@@ -81,7 +81,7 @@ struct Result {
     Random random;
     RandomArray<T> x, weight, bias, dy;
     Guarded<T> y;
-    Guarded<index_t> argmax;
+    Guarded<std::int32_t> argmax;
     Guarded<T> dx, dweight, dbias;
 };
 
@@ -171,7 +171,7 @@ TEST(ConvBlock, RefusesWhatDoesNotFit) {
     EXPECT_THROW(conv_block<float>({result.x.data(), c.x}, result.weight.data(), nullptr, c.block,
                                    {result.y.data(), wrong}, result.argmax.data()),
                  std::invalid_argument);
-    for (const index_t place : {index_t{-1}, c.maps().plane()}) {
+    for (const auto place : {-1, static_cast<std::int32_t>(c.maps().plane())}) {
         result.argmax[0] = place;
         EXPECT_THROW(
             conv_block_grad<float>({result.dy.data(), c.y()}, result.y.data(), result.argmax.data(),

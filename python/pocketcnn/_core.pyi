@@ -58,11 +58,11 @@ def conv_block(
     pool: tuple[_Pair, _Pair, _Sides, bool] | None,
     norm: tuple[NDArray[_T], NDArray[_T], NDArray[np.float64], NDArray[np.float64], float, bool]
     | None,
-) -> tuple[NDArray[_T], NDArray[np.int64] | None]: ...
+) -> tuple[NDArray[_T], NDArray[np.int32] | None]: ...
 def conv_block_backward(
     grad: NDArray[_T],
     y: NDArray[_T],
-    argmax: NDArray[np.int64] | None,
+    argmax: NDArray[np.int32] | None,
     x: NDArray[_T],
     weight: NDArray[_T],
     conv: tuple[_Pair, _Sides, _Pair, int],

@@ -9,6 +9,7 @@
 #include <pocketcnn/conv2d.h>
 #include <pocketcnn/pool2d.h>
 
+#include <cstdint>
 #include <optional>
 
 namespace pocketcnn {
@@ -38,7 +39,7 @@ struct KnownNorm {
 /// the place of the ReLU, which it may include.
 template <typename T>
 void conv_block(ImageView<const T> x, const T* weight, const T* bias, const ConvBlock& block,
-                ImageView<T> y, index_t* argmax, const KnownNorm<T>* norm = nullptr);
+                ImageView<T> y, std::int32_t* argmax, const KnownNorm<T>* norm = nullptr);
 
 /// Where the gradients go; dx may be null. All are overwritten.
 template <typename T>
@@ -50,7 +51,8 @@ struct ConvBlockGrads {
 
 /// The gradients from dy, with y and argmax as conv_block left them.
 template <typename T>
-void conv_block_grad(ImageView<const T> dy, const T* y, const index_t* argmax, ImageView<const T> x,
-                     const T* weight, const ConvBlock& block, const ConvBlockGrads<T>& grads);
+void conv_block_grad(ImageView<const T> dy, const T* y, const std::int32_t* argmax,
+                     ImageView<const T> x, const T* weight, const ConvBlock& block,
+                     const ConvBlockGrads<T>& grads);
 
 }  // namespace pocketcnn

@@ -17,14 +17,15 @@ struct Pool2d {
 Shape4 pool2d_output_shape(const Shape4& x, const Pool2d& pool);
 
 /// y = the largest element of each window; argmax its index into the h*w input plane. The first
-/// maximum in row-major order wins; padding never wins; NaN wins over every number.
-template <typename T>
-void max_pool2d(ImageView<const T> x, const Pool2d& pool, ImageView<T> y, index_t* argmax);
+/// maximum in row-major order wins; padding never wins; NaN wins over every number. Place is
+/// index_t, or std::int32_t for planes whose indices it holds.
+template <typename T, typename Place>
+void max_pool2d(ImageView<const T> x, const Pool2d& pool, ImageView<T> y, Place* argmax);
 
 /// dx[argmax] += dy, from zero: overlapping windows add. Throws std::invalid_argument where an
 /// index lies outside the plane.
-template <typename T>
-void max_pool2d_grad(ImageView<const T> dy, const index_t* argmax, ImageView<T> dx);
+template <typename T, typename Place>
+void max_pool2d_grad(ImageView<const T> dy, const Place* argmax, ImageView<T> dx);
 
 /// y = the mean of each window, which must not be dilated (std::invalid_argument). With
 /// count_include_pad the divisor counts padding inside the padded input, else only elements of the

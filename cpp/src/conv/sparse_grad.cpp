@@ -108,8 +108,9 @@ class SparseSums {
         for (index_t block = 0; block < rows_.blocks(); ++block) {
             const index_t count = (rows_.end(block) - rows_.begin(block)) * pooled.shape.w;
             const index_t first = rows_.first(block) * problem.y.w;
-            firsts_.insert(firsts_.end(), count, first);
-            limits_.insert(limits_.end(), count, rows_.last(block) * problem.y.w - first);
+            const index_t limit = rows_.last(block) * problem.y.w - first;
+            firsts_.insert(firsts_.end(), count, static_cast<std::int32_t>(first));
+            limits_.insert(limits_.end(), count, static_cast<std::int32_t>(limit));
         }
     }
 
@@ -166,7 +167,7 @@ class SparseSums {
     const T* x_;
     index_t width_;  ///< of a patch
     PooledRows rows_;
-    std::vector<index_t> firsts_, limits_;  ///< of each element of a pooled plane
+    std::vector<std::int32_t> firsts_, limits_;  ///< of each element of a pooled plane
 };
 
 }  // namespace

@@ -3,6 +3,8 @@
 // saw.
 #pragma once
 
+#include <cstdint>
+
 #include "conv/problem.h"
 
 namespace pocketcnn::conv {
@@ -13,8 +15,8 @@ struct PooledGrad {
     Shape4 shape;
     Window2d window;  ///< of the pooling
     const T* dy;
-    const T* rectified;     ///< what a ReLU behind the pooling gave; null where there is none
-    const index_t* argmax;  ///< as max_pool2d leaves it
+    const T* rectified;          ///< what a ReLU behind the pooling gave; null where there is none
+    const std::int32_t* argmax;  ///< as max_pool2d leaves it
 };
 
 /// Whether this is faster than the gradient from all results, where windows pool them to this

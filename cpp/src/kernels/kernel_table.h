@@ -186,6 +186,20 @@ struct AdamStep {
     double keep, step_size, inverse_correction;
 };
 
+/// The kernels that write or read where the maxima of windows were.
+template <typename T, typename Place>
+struct MaxPoolKernels {
+    /// The first maximum (or first NaN) of each window and its place in its plane: x is the first
+    /// window's first tap, whose own place is `place`.
+    void (*max_pool)(const PoolBlock& block, const T* x, index_t place, T* y, Place* argmax);
+    /// out, zero, then out[places[i]] += values[i] in order. False, leaving the rest undone, where
+    /// a place is outside the out_size elements.
+    bool (*scatter)(index_t size, const T* values, const Place* places, index_t out_size, T* out);
+    /// The same for windows that each have their place inside them. False, leaving the plane
+    /// unfinished, where one has not.
+    bool (*unpool_halved)(const HalvedPlane& plane, const T* values, const Place* places, T* out);
+};
+
 template <typename T>
 struct Kernels {
     /// Tile of the matrix product: `rows` x `cols` accumulators in registers.
@@ -251,8 +265,8 @@ struct Kernels {
                          const index_t* offsets, const T* source, index_t width, T* to);
     /// to[i] = (places[i] - firsts[i]) * factor. False where a difference is not in
     /// [0, limits[i]).
-    bool (*relative_places)(index_t count, const index_t* places, const index_t* firsts,
-                            const index_t* limits, std::int32_t factor, std::int32_t* to);
+    bool (*relative_places)(index_t count, const std::int32_t* places, const std::int32_t* firsts,
+                            const std::int32_t* limits, std::int32_t factor, std::int32_t* to);
     /// sums[f] += the sum over the values of filter f of each times its patch.
     void (*sparse_grad)(const SparseGrad<T>& grad, const T* patches, T* sums);
 
@@ -320,19 +334,13 @@ struct Kernels {
     /// dx[i] = y[i] * (dy[i] - mean)
     void (*scale_centred)(index_t size, const T* dy, const T* y, T mean, T* dx);
 
-    /// The first maximum (or first NaN) of each window and its place in its plane: x is the first
-    /// window's first tap, whose own place is `place`.
-    void (*max_pool)(const PoolBlock& block, const T* x, index_t place, T* y, index_t* argmax);
+    MaxPoolKernels<T, index_t> max_pool;
+    /// For results that stay inside the library, where half of the memory does.
+    MaxPoolKernels<T, std::int32_t> narrow_max_pool;
     /// Each window's sum divided by the divisor; step_x must be 1.
     void (*average_pool)(const PoolBlock& block, const T* x, T divisor, T* y);
     /// y[p] = the sum of plane p's `size` elements, divided by the divisor.
     void (*average_planes)(index_t planes, index_t size, const T* x, T divisor, T* y);
-    /// out, zero, then out[places[i]] += values[i] in order. False, leaving the rest undone, where
-    /// a place is outside the out_size elements.
-    bool (*scatter)(index_t size, const T* values, const index_t* places, index_t out_size, T* out);
-    /// The same for windows that each have their place inside them. False, leaving the plane
-    /// unfinished, where one has not.
-    bool (*unpool_halved)(const HalvedPlane& plane, const T* values, const index_t* places, T* out);
     /// dx[y][x] = the sum over the windows that cover it of dy / divisor.
     void (*average_pool_grad)(const AveragePlane<T>& plane, const T* dy, T* dx);
 

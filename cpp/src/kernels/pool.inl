@@ -4,12 +4,14 @@
 // of an array are done with care.
 
 /// to[i] = place[i], none of which is negative.
-template <typename T, int Bytes>
-[[gnu::always_inline]] inline void store_places(typename Pack<T, Bytes>::Int place, index_t* to) {
+template <typename T, int Bytes, typename Place>
+[[gnu::always_inline]] inline void store_places(typename Pack<T, Bytes>::Int place, Place* to) {
     using P = Pack<T, Bytes>;
     auto* words = reinterpret_cast<Whole<T>*>(to);
-    if constexpr (sizeof(Whole<T>) == sizeof(index_t)) {
+    if constexpr (sizeof(Whole<T>) == sizeof(Place)) {
         P::store_whole(words, place);
+    } else if constexpr (sizeof(Whole<T>) > sizeof(Place)) {
+        for (int i = 0; i < P::lanes; ++i) to[i] = static_cast<Place>(place[i]);
     } else {
         // The low half of an element comes first, the high half is zero.
         typename P::Int low;
@@ -237,14 +239,14 @@ struct Maxima {
     }
 };
 
-template <typename T>
+template <typename T, typename Place>
 struct MaxPoolBlock {
     static constexpr bool kKnowsStride2 = true;  ///< has square_rows and tile_pair
     PoolBlock block;
     const T* x;
     index_t place;
     T* y;
-    index_t* argmax;
+    Place* argmax;
 
     void next_plane() {
         x += block.x_plane;
@@ -254,7 +256,7 @@ struct MaxPoolBlock {
 
     [[gnu::always_inline]] void prefetch_results(index_t at, index_t size) const {
         prefetch<1>(y + at, kWriteAhead, size * index_t{sizeof(T)});
-        prefetch<1>(argmax + at, 2 * kWriteAhead, size * index_t{sizeof(index_t)});
+        prefetch<1>(argmax + at, 2 * kWriteAhead, size * index_t{sizeof(Place)});
     }
 
     /// The maxima of one row of taps, from the last tap to the first, so that the first wins.
@@ -308,7 +310,7 @@ struct MaxPoolBlock {
         const index_t width = block.step_y;
         const T* from = x;
         T* to = y;
-        index_t* to_argmax = argmax;
+        Place* to_argmax = argmax;
         auto first = static_cast<Whole<T>>(place);
         for (; rows > 0; --rows) {
             for (index_t i = 0; i < block.count; i += P::lanes) {
@@ -316,7 +318,7 @@ struct MaxPoolBlock {
                 prefetch<0>(tap, kReadAhead, 2 * Bytes);
                 prefetch<0>(tap + width, kReadAhead, 2 * Bytes);
                 prefetch<1>(to + i, kWriteAhead, Bytes);
-                prefetch<1>(to_argmax + i, 2 * kWriteAhead, Bytes / sizeof(T) * sizeof(index_t));
+                prefetch<1>(to_argmax + i, 2 * kWriteAhead, P::lanes * index_t{sizeof(Place)});
                 const auto row = [&](index_t ky) {
                     return row_maxima<Bytes, Taps>(ky * width, [&](index_t at, bool is_first) {
                         return load_tap<T, Bytes, 2>(tap + at, 2, is_first);
@@ -367,7 +369,7 @@ struct MaxPoolBlock {
             }
         }
         y[row * block.y_step + window] = best;
-        argmax[row * block.y_step + window] = place + where;
+        argmax[row * block.y_step + window] = static_cast<Place>(place + where);
     }
 };
 

@@ -116,9 +116,9 @@ inline void column_maxima(const PoolBlock& block, index_t columns, const T* from
         });
 }
 
-template <typename T>
+template <typename T, typename Place>
 [[gnu::noinline]] void max_pool_by_columns(const PoolBlock block, const T* x, index_t place, T* y,
-                                           index_t* argmax) {
+                                           Place* argmax) {
     T values[kPoolColumns];
     Whole<T> places[kPoolColumns];
     for_parts(
@@ -140,7 +140,7 @@ template <typename T>
                     where = better ? other : where;
                 }
                 y[at + i] = best;
-                argmax[at + i] = place + start + i + where;
+                argmax[at + i] = static_cast<Place>(place + start + i + where);
             };
             for_columns<T, kVectorBytes>(
                 windows,
@@ -166,9 +166,9 @@ template <typename T>
         });
 }
 
-template <typename T>
-void max_pool(const PoolBlock& block, const T* x, index_t place, T* y, index_t* argmax) {
-    MaxPoolBlock<T> body = {block, x, place, y, argmax};
+template <typename T, typename Place>
+void max_pool(const PoolBlock& block, const T* x, index_t place, T* y, Place* argmax) {
+    MaxPoolBlock<T, Place> body = {block, x, place, y, argmax};
     // Places are kept in lanes as wide as T; those of windows behind the last count too.
     constexpr index_t most = index_t{1} << (8 * sizeof(T) - 2);
     if (block.x_plane < most && block.stride < most / kPackSlack) {

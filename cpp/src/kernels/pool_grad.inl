@@ -2,17 +2,18 @@
 // run over the end of a row into the next, which is written later.
 
 // Whether all places are in [0, limit). The sign bits tell, without a branch, which vectorises.
-inline bool are_below(index_t count, const index_t* places, index_t limit) {
+template <typename Place>
+inline bool are_below(index_t count, const Place* places, index_t limit) {
     std::uint64_t signs = 0;
     for (index_t i = 0; i < count; ++i) {
-        const auto place = static_cast<std::uint64_t>(places[i]);
+        const auto place = static_cast<std::uint64_t>(index_t{places[i]});
         signs |= place | (static_cast<std::uint64_t>(limit) - 1 - place);
     }
     return signs >> 63 == 0;
 }
 
-template <typename T>
-bool scatter(index_t size, const T* values, const index_t* places, index_t out_size, T* out) {
+template <typename T, typename Place>
+bool scatter(index_t size, const T* values, const Place* places, index_t out_size, T* out) {
     constexpr index_t lanes = kLanes<T>, chunk = 8 * lanes;
     index_t i = 0;
     for (; i + chunk <= out_size; i += chunk) {
@@ -25,7 +26,7 @@ bool scatter(index_t size, const T* values, const index_t* places, index_t out_s
     for (index_t begin = 0; begin < size; begin += block) {
         const index_t end = begin + block < size ? begin + block : size;
         prefetch<0>(values + begin, kReadAhead, (end - begin) * index_t{sizeof(T)});
-        prefetch<0>(places + begin, kReadAhead, (end - begin) * index_t{sizeof(index_t)});
+        prefetch<0>(places + begin, kReadAhead, (end - begin) * index_t{sizeof(Place)});
         if (!are_below(end - begin, places + begin, out_size)) return false;
         for (i = begin; i < end; ++i) out[places[i]] += values[i];
     }
@@ -33,9 +34,9 @@ bool scatter(index_t size, const T* values, const index_t* places, index_t out_s
 }
 
 // The rows of windows from `row` on, without vectors.
-template <typename T>
+template <typename T, typename Place>
 [[gnu::noinline]] bool spread_one_by_one(const HalvedPlane& plane, index_t row, const T* values,
-                                         const index_t* places, T* out) {
+                                         const Place* places, T* out) {
     const index_t cols = 2 * plane.count;
     for (index_t i = 2 * row * cols; i < 2 * plane.rows * cols; ++i) out[i] = 0;
     for (; row < plane.rows; ++row) {
@@ -60,11 +61,16 @@ struct HalvedRows {
     Int wrong = {};  ///< not zero in a lane that has had a place outside its window
 
     /// Places of windows that begin at `first`, `first` + 2, ..., from each one's own first pixel.
-    [[gnu::always_inline]] Int offsets(const index_t* places, index_t first) {
+    template <typename Place>
+    [[gnu::always_inline]] Int offsets(const Place* places, index_t first) {
         const auto* words = reinterpret_cast<const Whole<T>*>(places);
         const Int start = P::sequence(0, 2) + static_cast<Whole<T>>(first);
-        if constexpr (sizeof(Whole<T>) == sizeof(index_t)) {
+        if constexpr (sizeof(Whole<T>) == sizeof(Place)) {
             return P::load_whole(words) - start;
+        } else if constexpr (sizeof(Whole<T>) > sizeof(Place)) {
+            Int wide;
+            for (index_t i = 0; i < lanes; ++i) wide[i] = places[i];
+            return wide - start;
         } else {
             // Of each place the low half, which comes first, and the high half, which is zero.
             const Int low = P::load_whole(words), high = P::load_whole(words + lanes);
@@ -85,7 +91,8 @@ struct HalvedRows {
     }
 
     /// The two rows of pixels, `cols` apart, under the first vector of windows.
-    [[gnu::always_inline]] void spread(index_t cols, const T* values, const index_t* places,
+    template <typename Place>
+    [[gnu::always_inline]] void spread(index_t cols, const T* values, const Place* places,
                                        index_t first, T* to) {
         const auto value = P::load(values);
         const Int offset = offsets(places, first);
@@ -107,9 +114,8 @@ struct HalvedRows {
 // Vectors no wider than a row needs; where that is still wider than the row, they run over its
 // end, which the next row overwrites. False, with nothing settled, where a place is not in its
 // window.
-template <typename T, int Bytes>
-inline bool spread_halved(const HalvedPlane& plane, const T* values, const index_t* places,
-                          T* out) {
+template <typename T, int Bytes, typename Place>
+inline bool spread_halved(const HalvedPlane& plane, const T* values, const Place* places, T* out) {
     constexpr index_t lanes = Pack<T, Bytes>::lanes;
     const index_t count = plane.count, cols = 2 * count;
     if constexpr (Bytes > kLeastBytes) {
@@ -125,7 +131,7 @@ inline bool spread_halved(const HalvedPlane& plane, const T* values, const index
         }
         prefetch<1>(out + first, kReadAhead, 2 * cols * index_t{sizeof(T)});
         prefetch<0>(values + at, kReadAhead, count * index_t{sizeof(T)});
-        prefetch<0>(places + at, kReadAhead, count * index_t{sizeof(index_t)});
+        prefetch<0>(places + at, kReadAhead, count * index_t{sizeof(Place)});
         for (index_t i = 0; i < count; i += lanes) {
             if (i + lanes > count && count > lanes) i = count - lanes;
             rows.spread(cols, values + at + i, places + at + i, first + 2 * i, out + first + 2 * i);
@@ -135,10 +141,14 @@ inline bool spread_halved(const HalvedPlane& plane, const T* values, const index
     return rows.all_right();
 }
 
-template <typename T>
-bool unpool_halved(const HalvedPlane& plane, const T* values, const index_t* places, T* out) {
+template <typename T, typename Place>
+bool unpool_halved(const HalvedPlane& plane, const T* values, const Place* places, T* out) {
     return spread_halved<T, kVectorBytes>(plane, values, places, out);
 }
+
+template <typename T, typename Place>
+inline constexpr MaxPoolKernels<T, Place> max_pool_kernels = {max_pool<T, Place>, scatter<T, Place>,
+                                                              unpool_halved<T, Place>};
 
 /// shares[i] (+)= values[i] / (rows * cols[i]). Where `free`, whole vectors run over the end.
 template <typename T>

@@ -22,29 +22,31 @@ void copy_patches(index_t count, index_t step, index_t rows, index_t length, con
 }
 
 // The sign bits tell, without a branch, whether all differences are in their ranges.
-inline std::uint64_t subtract_places(index_t count, const index_t* places, const index_t* firsts,
-                                     const index_t* limits, std::int32_t factor, std::int32_t* to) {
-    std::uint64_t signs = 0;
+inline std::uint32_t subtract_places(index_t count, const std::int32_t* places,
+                                     const std::int32_t* firsts, const std::int32_t* limits,
+                                     std::int32_t factor, std::int32_t* to) {
+    std::uint32_t signs = 0;
     for (index_t i = 0; i < count; ++i) {
-        const index_t place = places[i] - firsts[i];
-        signs |=
-            static_cast<std::uint64_t>(place) | static_cast<std::uint64_t>(limits[i] - 1 - place);
-        to[i] = static_cast<std::int32_t>(place) * factor;
+        // Unsigned, for a place may be anything.
+        const std::uint32_t place =
+            static_cast<std::uint32_t>(places[i]) - static_cast<std::uint32_t>(firsts[i]);
+        signs |= place | (static_cast<std::uint32_t>(limits[i]) - 1 - place);
+        to[i] = static_cast<std::int32_t>(place * static_cast<std::uint32_t>(factor));
     }
     return signs;
 }
 
-inline bool relative_places(index_t count, const index_t* places, const index_t* firsts,
-                            const index_t* limits, std::int32_t factor, std::int32_t* to) {
+inline bool relative_places(index_t count, const std::int32_t* places, const std::int32_t* firsts,
+                            const std::int32_t* limits, std::int32_t factor, std::int32_t* to) {
     constexpr index_t chunk = 64;
-    std::uint64_t signs = 0;
+    std::uint32_t signs = 0;
     index_t i = 0;
     for (; i + chunk <= count; i += chunk) {
-        prefetch<0>(places + i, kReadAhead, chunk * index_t{sizeof(index_t)});
+        prefetch<0>(places + i, kReadAhead, chunk * index_t{sizeof(std::int32_t)});
         signs |= subtract_places(chunk, places + i, firsts + i, limits + i, factor, to + i);
     }
     signs |= subtract_places(count - i, places + i, firsts + i, limits + i, factor, to + i);
-    return signs >> 63 == 0;
+    return signs >> 31 == 0;
 }
 
 // Sums of several filters side by side, for a chain of additions waits for itself.

@@ -19,9 +19,9 @@ constexpr std::size_t kHugePage = std::size_t{1} << 21;
 /// Below this much in total, blocks are kept whatever the peak was.
 constexpr std::size_t kAlwaysCached = std::size_t{1} << 26;
 /// What is kept beyond the peak, as a share of it in one of so many: a training step asks for
-/// blocks of many sizes, and without some more than the peak it never finds all of them. With a fourth
-/// more, a step of ResNet-18 still fetched 80 MB of pages and took 283 ms; with half as much again
-/// it takes 250.
+/// blocks of many sizes, and without some more than the peak it never finds all of them. With a
+/// fourth more, a step of ResNet-18 still fetched 80 MB of pages and took 283 ms; with half as much
+/// again it takes 250.
 constexpr std::size_t kSpareShare = 2;
 
 /// Stands before each block, in kAlignment bytes of its own.

@@ -72,7 +72,7 @@ def conv_block(
     Returns
     -------
     y : ndarray (N, FN, OH, OW)
-    argmax : ndarray of int64 (N, FN, OH, OW) or None
+    argmax : ndarray of int32 (N, FN, OH, OW) or None
     """
     dtype, _ = compute_dtypes(x)
     if norm is not None:
