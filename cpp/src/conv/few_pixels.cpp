@@ -52,7 +52,7 @@ PackedColumns<T>::PackedColumns(const Problem& problem, const T* x)
     const double elements =
         static_cast<double>(problem.taps) * static_cast<double>(panels_.padded_cols());
     parallel_for(count, elements, [&](index_t i) {
-        gemm::Slab<T> slab(kernel_, problem.windows(x, 0));
+        gemm::Slab<T> slab(kernel_, problem.windows(x, 0), gemm::SlabReading::copied);
         slab.load(channel(i) * area, channel(i + 1) * area, 0, problem.pixels());
         pack(slab, (channel(i + 1) - channel(i)) * area, (*this)[i]);
     });

@@ -168,7 +168,7 @@ void weight_grad_block(const Kernels<T>& kernel, const Problem& problem, const W
     const gemm::PackedPanels<T> gradient(panels, cut.slice);
     gemm::IndirectSums<T> sums(kernel, panels, 0, panels.count(),
                                ceil_div(channel_end - channel, cut.slab_channels) * room);
-    gemm::Slab<T> slab(kernel, x, gemm::SlabReading::in_place_if_whole);
+    gemm::Slab<T> slab(kernel, x);
     const auto for_slabs = [&](auto&& body) {
         index_t row = 0;
         for (index_t c = channel; c < channel_end; c += cut.slab_channels, row += room) {
