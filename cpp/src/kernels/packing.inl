@@ -80,6 +80,9 @@ void pack_runs(index_t depth, const index_t* offsets, const LaneRun* runs, index
     for (index_t k = 0; k < depth; ++k) {
         const T* from = source + offsets[k];
         T* to = panel + k * width;
+        // The same rows follow in the next panel; between them lie the other rows.
+        const T* next = from + runs[run_count - 1].source + runs[run_count - 1].count;
+        for (index_t i = 0; i < width; i += kLanes<T>) __builtin_prefetch(next + i);
         for (index_t r = 0; r < run_count; ++r) {
             copy_vectors(runs[r].count, from + runs[r].source, to + runs[r].lane);
         }
