@@ -101,7 +101,7 @@ const MaxPoolKernels<T, Place>& max_pool_kernels() {
 
 /// Elements of a task. Planes are often far smaller, and taking a task costs about as much as
 /// pooling a hundred elements.
-constexpr index_t kGrain = 1 << 14;
+constexpr index_t kGrain = 1 << 15;
 
 /// Runs body(plane, end) for ranges of the n*c planes; `work` is elements touched in a plane.
 template <typename Body>

@@ -78,22 +78,12 @@ inline index_t free_rows(const PoolBlock& block, index_t lanes) {
     return rows < block.rows ? rows : block.rows;
 }
 
-/// Tiles of one row that stay inside it: vectors as wide as the count allows, the last one
-/// overlapping its neighbour; windows one by one where they are fewer than any vector's. A body is
-/// passed by value here and below: nobody else can hold its address, so that its members stay in
-/// registers while results are stored.
-template <typename T, int Bytes, int Stride, int Taps, typename Body>
-[[gnu::noinline]] void careful_row(index_t row, index_t count, Body body) {
-    constexpr index_t lanes = Pack<T, Bytes>::lanes;
-    if (count >= lanes) {
-        for (index_t i = 0; i + lanes <= count; i += lanes) {
-            body.template tile<Bytes, Stride, Taps>(row, i);
-        }
-        if (count % lanes != 0) body.template tile<Bytes, Stride, Taps>(row, count - lanes);
-    } else if constexpr (Bytes > kLeastBytes) {
-        careful_row<T, Bytes / 2, Stride, Taps>(row, count, body);
-    } else {
-        for (index_t i = 0; i < count; ++i) body.window(row, i);
+/// The windows of the rows from `row` on, one by one: the last rows of an array, over whose end no
+/// vector may run.
+template <typename Body>
+inline void careful_rows(const PoolBlock& block, index_t row, const Body& body) {
+    for (; row < block.rows; ++row) {
+        for (index_t i = 0; i < block.count; ++i) body.window(row, i);
     }
 }
 
@@ -155,9 +145,7 @@ inline void for_rows(const PoolBlock block, Body body) {
                 body.template tile<Bytes, Stride, Taps>(row, i);
             }
         }
-        for (; row < block.rows; ++row) {
-            careful_row<T, Bytes, Stride, Taps>(row, block.count, body);
-        }
+        careful_rows(block, row, body);
     });
 }
 
@@ -175,7 +163,7 @@ template <typename T, int Bytes, int Taps, typename Body>
             body.template tile_pair<Bytes, Taps>(row, pair);
         }
         for (; row < free; ++row) body.template tile<Bytes, 2, Taps>(row, 0);
-        for (; row < block.rows; ++row) careful_row<T, Bytes, 2, Taps>(row, block.count, body);
+        careful_rows(block, row, body);
     });
 }
 
@@ -203,9 +191,7 @@ inline void for_tiles(const PoolBlock& block, Body body) {
     // Columns on an edge of the image, above all.
     if (block.count < Pack<T, kLeastBytes>::lanes && block.count < 3) {
         for (index_t plane = 0; plane < block.planes; ++plane, body.next_plane()) {
-            for (index_t row = 0; row < block.rows; ++row) {
-                for (index_t i = 0; i < block.count; ++i) body.window(row, i);
-            }
+            careful_rows(block, 0, body);
         }
         return;
     }

@@ -181,9 +181,7 @@ void max_pool(const PoolBlock& block, const T* x, index_t place, T* y, Place* ar
         return;
     }
     for (index_t plane = 0; plane < block.planes; ++plane, body.next_plane()) {
-        for (index_t row = 0; row < block.rows; ++row) {
-            for (index_t i = 0; i < block.count; ++i) body.window(row, i);
-        }
+        careful_rows(block, 0, body);
     }
 }
 
