@@ -121,6 +121,8 @@ template <typename Body, typename Rows>
     }
 }
 
+/// Rows one by one. The arguments are values: nobody else can hold their addresses, so that they
+/// stay in registers while results are stored.
 template <typename T, int Bytes, int Stride, int Taps, typename Body>
 inline void for_rows(const PoolBlock block, Body body) {
     constexpr index_t lanes = Pack<T, Bytes>::lanes;
