@@ -113,7 +113,7 @@ class DotCut {
   private:
     /// 45 rows of 640 weights, that stay in the level-2 cache while the rows of x go past; 15 and
     /// 45 are multiples of the kernels' 3 and 5 columns.
-    static constexpr index_t kMostDepth = 640, kWide = 45, kNarrow = 15, kRows = 120;
+    static constexpr index_t kMostDepth = 1088, kWide = 45, kNarrow = 15, kRows = 120;
     static constexpr index_t kSliceStep = 64, kEnough = 8;
 
     index_t rows_, cols_, depth_, slices_, slice_, row_blocks_;

@@ -91,7 +91,8 @@ class PaddedRows {
 
     /// Copies the rows from `first` on, which may be outside the plane; `room` elements can be read
     /// from the plane's start on.
-    void load(const T* plane, index_t height, index_t width, index_t room, index_t first) {
+    /// Returns where the rows behind them lie.
+    const T* load(const T* plane, index_t height, index_t width, index_t room, index_t first) {
         const index_t begin = std::clamp<index_t>(-first, 0, rows_);
         const index_t end = std::clamp<index_t>(height - first, begin, rows_);
         if (begin != begin_ || end != end_) {
@@ -106,6 +107,7 @@ class PaddedRows {
               .room = room - start,
               .to_step = layout_.row_size},
              plane + start, data_.data() + begin * layout_.row_size);
+        return plane + (first + end) * width;
     }
 
     const T* row(index_t i) const { return data_.data() + i * layout_.row_size; }
@@ -192,13 +194,14 @@ void forward(const Problem& problem, const T* x, const T* weight, const T* bias,
                               .room = rows * problem.y.w};
         const index_t last = end * problem.filters;
         for (; plane < end; ++plane) {
-            source.load(x + plane * problem.x.plane(), problem.x.h, problem.x.w,
-                        problem.x.size() - plane * problem.x.plane(), row * w.stride_h - w.pad_top);
+            const T* ahead = source.load(x + plane * problem.x.plane(), problem.x.h, problem.x.w,
+                                         problem.x.size() - plane * problem.x.plane(),
+                                         row * w.stride_h - w.pad_top);
             for (index_t i = plane * problem.filters; i < (plane + 1) * problem.filters; ++i) {
                 if (bands.count == 1) sums.room = (last - i) * problem.y.plane();
                 const index_t filter = i % problem.y.c;
                 kernel.depthwise(sums, weight + filter * problem.taps,
-                                 bias != nullptr ? bias[filter] : T{0}, source.row(0),
+                                 bias != nullptr ? bias[filter] : T{0}, source.row(0), ahead,
                                  y + i * problem.y.plane() + row * problem.y.w);
             }
         }
@@ -221,8 +224,8 @@ void input_grad(const Problem& problem, const T* dy, const T* weight, T* dx) {
         const index_t seen =
             (first + w.pad_top + 1 + (w.stride_h - 1) * w.kernel_h) / w.stride_h - w.kernel_h;
         for (; plane < end; ++plane) {
-            source.load(dy + plane * problem.y.plane(), problem.y.h, problem.y.w,
-                        problem.y.size() - plane * problem.y.plane(), seen);
+            const T* ahead = source.load(dy + plane * problem.y.plane(), problem.y.h, problem.y.w,
+                                         problem.y.size() - plane * problem.y.plane(), seen);
             const index_t room = (end - plane) * problem.x.plane();
             // Rows a stride apart see the same taps, the last of which meets the first row of dy.
             for (index_t row = first; row < std::min(row_end, first + w.stride_h); ++row) {
@@ -242,7 +245,7 @@ void input_grad(const Problem& problem, const T* dy, const T* weight, T* dx) {
                 const T* taps_from =
                     weight + plane % problem.groups * problem.taps + last_tap * w.kernel_w;
                 kernel.depthwise(sums, taps_from, T{0},
-                                 source.row(at / w.stride_h - (taps - 1) - seen),
+                                 source.row(at / w.stride_h - (taps - 1) - seen), ahead,
                                  dx + plane * problem.x.plane() + row * problem.x.w);
             }
         }
@@ -301,7 +304,7 @@ class GroupGradients {
     void add_band(index_t plane, index_t band, const T* dy, const T* x, T* sums) {
         const Shape4 &in = problem_.x, &out = problem_.y;
         const index_t row = bands_.first(band);
-        source_.load(x + plane * in.plane(), in.h, in.w, in.size() - plane * in.plane(),
+        const T* ahead = source_.load(x + plane * in.plane(), in.h, in.w, in.size() - plane * in.plane(),
                      row * problem_.window.stride_h - problem_.window.pad_top);
         rows_.rows = bands_.end(band) - row;
         for (index_t f = 0; f < problem_.filters; ++f) {
@@ -309,7 +312,7 @@ class GroupGradients {
             const bool in_place = out.size() - at >= rows_.rows * out.w + kernels_.lanes;
             if (!in_place) grad_.load(dy + at, rows_.rows, out.w, out.size() - at, 0);
             rows_.step = in_place ? out.w : grad_step_;
-            kernels_.depthwise_grad(rows_, in_place ? dy + at : grad_.row(0), source_.row(0),
+            kernels_.depthwise_grad(rows_, in_place ? dy + at : grad_.row(0), source_.row(0), ahead,
                                     sums + f * problem_.taps * kernels_.lanes);
         }
     }

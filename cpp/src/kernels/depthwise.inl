@@ -28,9 +28,19 @@ template <typename T>
     }
 }
 
+// Asks for what a tile's column of taps will have used up: a share of the elements that are copied
+// for a tile of so many rows, a cache line at each step i.
+template <typename T, int Bytes, int Taps, int Stride, int Rows>
+[[gnu::always_inline]] inline void prefetch_ahead(int i, const T*& ahead) {
+    constexpr int line = 64, lines = Rows * Stride * Stride * Bytes / line / Taps + 1;
+    if (i >= lines) return;
+    prefetch_to_second_cache(ahead);
+    ahead += line / sizeof(T);
+}
+
 template <typename T, int Bytes, int Taps, int Stride, int Rows>
 inline void depthwise_tile(const DepthwiseRows& w, bool free, const T* weight, T start,
-                           const T* source, T* y) {
+                           const T* source, const T*& ahead, T* y) {
     using P = Pack<T, Bytes>;
     typename P::Vec sum[Rows];
 #pragma GCC unroll 8
@@ -43,6 +53,7 @@ inline void depthwise_tile(const DepthwiseRows& w, bool free, const T* weight, T
 #pragma GCC unroll 32
         for (int i = 0; i < (Rows - 1) * Stride + Taps; ++i) {
             const typename P::Vec x = pinned(P::load(from));
+            prefetch_ahead<T, Bytes, Taps, Stride, Rows>(i, ahead);
             for_taps<Rows, Taps, Stride>(i, [&](int r, int t) { sum[r] += k[t] * x; });
             from += w.pitch;
         }
@@ -65,23 +76,24 @@ inline void depthwise_tile(const DepthwiseRows& w, bool free, const T* weight, T
 // short one runs over its end.
 template <typename T, int Bytes, int Taps, int Stride, int Rows>
 void depthwise_tiles(const DepthwiseRows w, index_t row, const T* weight, T start, const T* source,
-                     T* y) {
+                     const T*& ahead, T* y) {
     constexpr index_t lanes = Pack<T, Bytes>::lanes;
     source += row * Stride * w.pitch;
     y += row * w.step;
     const bool free = w.cols >= lanes || (row + Rows - 1) * w.step + lanes <= w.room;
     for (index_t col = 0; col < w.cols; col += lanes) {
         if (col > 0 && col + lanes > w.cols) col = w.cols - lanes;
-        depthwise_tile<T, Bytes, Taps, Stride, Rows>(w, free, weight, start, source + col, y + col);
+        depthwise_tile<T, Bytes, Taps, Stride, Rows>(w, free, weight, start, source + col, ahead, y + col);
     }
 }
 
 template <typename T, int Bytes, int Taps, int Stride>
-void depthwise_rows(const DepthwiseRows& w, const T* weight, T start, const T* source, T* y) {
+void depthwise_rows(const DepthwiseRows& w, const T* weight, T start, const T* source,
+                    const T* ahead, T* y) {
     constexpr int most = kDepthwiseRows, few = 3;
     index_t row = 0;
     const auto tiles = [&]<int rows>(index_t at, Numbers<rows>) {
-        depthwise_tiles<T, Bytes, Taps, Stride, rows>(w, at, weight, start, source, y);
+        depthwise_tiles<T, Bytes, Taps, Stride, rows>(w, at, weight, start, source, ahead, y);
         row = at + rows;
     };
     while (row + most <= w.rows) tiles(row, Numbers<most>{});
@@ -96,7 +108,7 @@ void depthwise_rows(const DepthwiseRows& w, const T* weight, T start, const T* s
 // sums[kx][tap] of all rows. What follows a row of dy does not count.
 template <typename T, int Taps, int Stride, int Rows>
 inline void depthwise_grad_tiles(const DepthwiseRows& w, const T* dy, const T* source,
-                                 Vec<T> (&sum)[Taps]) {
+                                 const T*& ahead, Vec<T> (&sum)[Taps]) {
     for (index_t col = 0; col < w.cols; col += kLanes<T>) {
         Vec<T> d[Rows];
 #pragma GCC unroll 8
@@ -108,6 +120,7 @@ inline void depthwise_grad_tiles(const DepthwiseRows& w, const T* dy, const T* s
 #pragma GCC unroll 32
         for (int i = 0; i < (Rows - 1) * Stride + Taps; ++i) {
             const Vec<T> x = pinned(load(from));
+            prefetch_ahead<T, kVectorBytes, Taps, Stride, Rows>(i, ahead);
             for_taps<Rows, Taps, Stride>(i, [&](int r, int t) { sum[t] += d[r] * x; });
             from += w.pitch;
         }
@@ -115,7 +128,7 @@ inline void depthwise_grad_tiles(const DepthwiseRows& w, const T* dy, const T* s
 }
 
 template <typename T, int Taps, int Stride>
-void depthwise_grad_rows(const DepthwiseRows& w, const T* dy, const T* source, T* sums) {
+void depthwise_grad_rows(const DepthwiseRows& w, const T* dy, const T* source, const T* ahead, T* sums) {
     constexpr int most = kDepthwiseRows, few = 3;
     for (index_t kx = 0; kx < w.taps_x; ++kx, sums += Taps * kLanes<T>) {
         Vec<T> sum[Taps];
@@ -124,7 +137,7 @@ void depthwise_grad_rows(const DepthwiseRows& w, const T* dy, const T* source, T
         index_t row = 0;
         const auto tiles = [&]<int rows>(Numbers<rows>) {
             depthwise_grad_tiles<T, Taps, Stride, rows>(
-                w, dy + row * w.step, source + row * Stride * w.pitch + w.offsets[kx], sum);
+                w, dy + row * w.step, source + row * Stride * w.pitch + w.offsets[kx], ahead, sum);
             row += rows;
         };
         while (row + most <= w.rows) tiles(Numbers<most>{});
@@ -150,26 +163,26 @@ inline void for_depthwise(const DepthwiseRows& w, const F& f) {
 
 // Rows that fill less than half of a vector take narrower ones.
 template <typename T, int Bytes>
-void depthwise_in(const DepthwiseRows& w, const T* weight, T start, const T* source, T* y) {
+void depthwise_in(const DepthwiseRows& w, const T* weight, T start, const T* source, const T* ahead, T* y) {
     if constexpr (Bytes > kLeastBytes) {
         if (w.cols <= Pack<T, Bytes>::lanes / 2) {
-            return depthwise_in<T, Bytes / 2>(w, weight, start, source, y);
+            return depthwise_in<T, Bytes / 2>(w, weight, start, source, ahead, y);
         }
     }
     for_depthwise(w, [&]<int taps, int stride>(Numbers<taps, stride>) {
-        depthwise_rows<T, Bytes, taps, stride>(w, weight, start, source, y);
+        depthwise_rows<T, Bytes, taps, stride>(w, weight, start, source, ahead, y);
     });
 }
 
 template <typename T>
-void depthwise(const DepthwiseRows& w, const T* weight, T start, const T* source, T* y) {
-    depthwise_in<T, kVectorBytes>(w, weight, start, source, y);
+void depthwise(const DepthwiseRows& w, const T* weight, T start, const T* source, const T* ahead, T* y) {
+    depthwise_in<T, kVectorBytes>(w, weight, start, source, ahead, y);
 }
 
 template <typename T>
-void depthwise_grad(const DepthwiseRows& w, const T* dy, const T* source, T* sums) {
+void depthwise_grad(const DepthwiseRows& w, const T* dy, const T* source, const T* ahead, T* sums) {
     for_depthwise(w, [&]<int taps, int stride>(Numbers<taps, stride>) {
-        depthwise_grad_rows<T, taps, stride>(w, dy, source, sums);
+        depthwise_grad_rows<T, taps, stride>(w, dy, source, ahead, sums);
     });
 }
 

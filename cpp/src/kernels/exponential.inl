@@ -86,17 +86,30 @@ inline Vec<T> reduced_expm1(Vec<T> x, Vec<T> n) {
 
 inline constexpr double kLog2E = 1.442695040888963407359925;
 
-/// exp(x): NaN stays, and what leaves the range becomes zero or infinity. The power of two is
-/// multiplied in halves, so that results below the normal range are rounded once.
+/// x * 2^n: in halves, so that results below the normal range are rounded once.
+template <typename T>
+inline Vec<T> times_power_of_two(Vec<T> x, const Rounded<T>& n) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == sizeof(float)) {
+        asm("vscalefps %1, %0, %0" : "+v"(x) : "v"(n.value));
+    } else {
+        asm("vscalefpd %1, %0, %0" : "+v"(x) : "v"(n.value));
+    }
+    return x;
+#else
+    const IntVec<T> half = n.integer >> 1;
+    return x * power_of_two<T>(half) * power_of_two<T>(n.integer - half);
+#endif
+}
+
+/// exp(x): NaN stays, and what leaves the range becomes zero or infinity.
 template <typename T>
 inline Vec<T> exponential(Vec<T> x) {
     using E = Exponential<T>;
     x = x < E::least ? splat(E::least) : x;
     x = x > E::most ? splat(E::most) : x;
     const Rounded<T> n(x * static_cast<T>(kLog2E));
-    const IntVec<T> half = n.integer >> 1;
-    const Vec<T> e = reduced_expm1<T>(x, n.value) + T{1};
-    return e * power_of_two<T>(half) * power_of_two<T>(n.integer - half);
+    return times_power_of_two<T>(reduced_expm1<T>(x, n.value) + T{1}, n);
 }
 
 template <typename T>
@@ -105,21 +118,22 @@ inline Vec<T> magnitude(Vec<T> x) {
     return reinterpret_cast<Vec<T>>(reinterpret_cast<IntVec<T>>(x) & ~sign);
 }
 
-/// a / (sum + rest), where `rest` is what the sum lost in rounding: the quotient is
-/// corrected by its remainder, which a fused multiply-add gives exactly.
+/// a / (b + rest) for b and 1 / b in the normal range, where `rest` is what b lost in rounding: the
+/// quotient is corrected by its remainder, which a fused multiply-add gives exactly, so that few
+/// bits of the reciprocal are enough.
 template <typename T>
-inline Vec<T> divide(Vec<T> a, Vec<T> sum, Vec<T> rest) {
-    const Vec<T> inverse = T{1} / sum;
+inline Vec<T> divide(Vec<T> a, Vec<T> b, Vec<T> rest) {
+    const Vec<T> inverse = rough_reciprocal<T>(b);
     const Vec<T> quotient = a * inverse;
-    const Vec<T> remainder = (a - quotient * sum) - quotient * rest;
-    return quotient + remainder * inverse;
+    return quotient + ((a - quotient * b) - quotient * rest) * inverse;
 }
 
 /// The exponential is taken of negative numbers only, so it cannot overflow.
 template <typename T>
 inline Vec<T> sigmoid(Vec<T> x) {
     const Vec<T> e = exponential<T>(-magnitude<T>(x));
-    return (x < T{0} ? e : splat(T{1})) / (e + T{1});
+    const Vec<T> sum = e + T{1};
+    return divide<T>(x < T{0} ? e : splat(T{1}), sum, e - (sum - T{1}));
 }
 
 /// With m = exp(2|x|) - 1, tanh |x| = m / (m + 2). m is exact to a rounding or two even near zero:
@@ -133,9 +147,10 @@ inline Vec<T> hyperbolic_tangent(Vec<T> x) {
     const Rounded<T> n(twice * static_cast<T>(kLog2E));
     const Vec<T> scale = power_of_two<T>(n.integer);
     const Vec<T> m = scale * reduced_expm1<T>(twice, n.value) + (scale - T{1});
-    const Vec<T> sum = m + T{2};
-    const Vec<T> rest = m < T{2} ? m - (sum - T{2}) : T{2} - (sum - m);
-    const Vec<T> y = divide<T>(m, sum, rest);
+    // What the sum lost, whichever of the two is larger (Knuth, The Art of Computer Programming 2,
+    // section 4.2.2).
+    const Vec<T> sum = m + T{2}, two = sum - m;
+    const Vec<T> y = divide<T>(m, sum, (m - (sum - two)) + (T{2} - two));
     // Zeros and numbers whose square is nothing beside one are their own tangent, signs included.
     constexpr T tiny = sizeof(T) == 4 ? T{1e-4} : T{1e-9};
     return size < tiny ? x : (x < T{0} ? -y : y);

@@ -24,13 +24,15 @@ void multiply_indirect(index_t depth, const T* left, const index_t* row_offsets,
     Vec<T> sum[rows][vectors] = {};
     for (index_t k = 0; k < depth; ++k) {
         const index_t offset = depth_offsets[k];
-        prefetch_to_second_cache(next);
-        next += next_step;
+        if constexpr (vectors > 1) {
+            prefetch_to_second_cache(next);
+            next += next_step;
+        }
         Vec<T> r[vectors];
 #pragma GCC unroll 8
         for (int v = 0; v < vectors; ++v) {
             r[v] = load(right + v * lanes);
-            __builtin_prefetch(right + kDepthAhead * cols + v * lanes);
+            if constexpr (vectors > 1) __builtin_prefetch(right + kDepthAhead * cols + v * lanes);
         }
 #pragma GCC unroll 16
         for (int i = 0; i < rows; ++i) {

@@ -271,11 +271,13 @@ struct Kernels {
     void (*sparse_grad)(const SparseGrad<T>& grad, const T* patches, T* sums);
 
     /// Each row of y is start + the sum over its taps. Rows are written in order, and vectors run
-    /// over their ends where there is room.
-    void (*depthwise)(const DepthwiseRows& rows, const T* weight, T start, const T* source, T* y);
+    /// over their ends where there is room. Asks for what lies from `ahead` on, but reads none.
+    void (*depthwise)(const DepthwiseRows& rows, const T* weight, T start, const T* source,
+                      const T* ahead, T* y);
     /// sums[kx][ky][lane] += the sum over the rows of dy times what tap (ky, kx) sees. Whole
     /// vectors of dy are read, up to one less an element past the end of the last row.
-    void (*depthwise_grad)(const DepthwiseRows& rows, const T* dy, const T* source, T* sums);
+    void (*depthwise_grad)(const DepthwiseRows& rows, const T* dy, const T* source, const T* ahead,
+                           T* sums);
     /// Element i of a row goes to place i.
     void (*copy_plane)(const RowCopy& copy, const T* from, T* to);
     /// Elements 2 i go to even[i], elements 2 i + 1 to odd[i].

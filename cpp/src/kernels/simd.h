@@ -75,6 +75,20 @@ inline V pinned(V value) {
     return value;
 }
 
+// 1 / x to at least 14 bits, for x and results in the normal range. Only AVX-512 has an instruction
+// that good, for float.
+template <typename T>
+inline Vec<T> rough_reciprocal(Vec<T> x) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == sizeof(float)) {
+        Vec<T> result;
+        asm("vrcp14ps %1, %0" : "=v"(result) : "v"(x));
+        return result;
+    }
+#endif
+    return T{1} / x;
+}
+
 // Lanes of a and b in turn: the lower halves (a0 b0 a1 b1 ...) or the upper halves.
 template <typename T>
 inline Vec<T> interleave(Vec<T> a, Vec<T> b, int first) {

@@ -49,7 +49,8 @@ class WeightGrad {
           problem_(problem),
           x_(phases_of_input(problem, x, group)),
           dy_(lanes_of_output(problem, dy, group)),
-          grid_(output_grid(problem)),
+          mosaic_(mosaic_of(problem)),
+          grid_(mosaic_grid(problem, mosaic_)),
           panels_(dy_.lanes(), kernel_.lanes, kernel_.grad_vectors),
           depth_vectors_(ceil_div(x_.lanes(), kernel_.lanes)),
           evaluate_(kernel_.evaluate[grid_.step_h - kWinogradLeastTaps]
@@ -60,7 +61,7 @@ class WeightGrad {
         const index_t tiles = grid_.tiles();
         if (tiles == 0) {
             std::fill_n(dweight, problem_.filters * problem_.taps, T{0});
-        } else if (sums_bytes <= kSmallSums ||
+        } else if ((sums_bytes <= kSmallSums && most_chunks(sums_bytes) > 1) ||
                    (sums_bytes <= kMediumSums && most_chunks(sums_bytes) >= kMediumChunks)) {
             // Every block reads and writes its chunk's sums, so it is not smaller than them.
             const index_t block = block_tiles(std::max(kPrivateBytes, 2 * sums_bytes));
@@ -157,6 +158,16 @@ class WeightGrad {
         }
     }
 
+    void gather(const LaneImages<const T>& images, const Strip& strip, const Region& region,
+                index_t vector, index_t ahead, T* positions) const {
+        const index_t lane = vector * kernel_.lanes;
+        if (mosaic_.size() > 1) {
+            kernel_.gather_mosaic(images, mosaic_, strip.image, lane, region, ahead, positions);
+        } else {
+            kernel_.gather(images, strip.image, lane, region, ahead, positions);
+        }
+    }
+
     void transform_input(index_t begin, index_t end, index_t origin, index_t vector,
                          index_t vector_end, const Points& to) const {
         LocalPositions<T, kStripPositions> positions;
@@ -164,10 +175,9 @@ class WeightGrad {
         for_strips(grid_, begin, end, [&](const Strip& strip) {
             const Region region = strip.input(grid_);
             for (index_t v = vector; v < vector_end; ++v) {
-                kernel_.gather(
-                    x_, strip.image, v * kernel_.lanes, region,
-                    gathered_next(x_, grid_, strip, kernel_.lanes, vector, vector_end, v),
-                    positions.data());
+                gather(x_, strip, region, v,
+                       gathered_next(x_, grid_, strip, kernel_.lanes, vector, vector_end, v),
+                       positions.data());
                 for (index_t row = 0; row < strip.rows; ++row) {
                     kernel_.transform(
                         strip.cols, grid_.step_w, region.cols,
@@ -189,10 +199,9 @@ class WeightGrad {
                 const TilePlaces places = {to.tiles, 0, panels_.width_lanes(panel), to.d_stride};
                 T* points = to.d.data() + panels_.first_lane(panel) * to.tiles +
                             v % panels_.vectors * kernel_.lanes;
-                kernel_.gather(
-                    dy_, strip.image, v * kernel_.lanes, region,
-                    gathered_next(dy_, grid_, strip, kernel_.lanes, vector, vector_end, v),
-                    positions.data());
+                gather(dy_, strip, region, v,
+                       gathered_next(dy_, grid_, strip, kernel_.lanes, vector, vector_end, v),
+                       positions.data());
                 for (index_t row = 0; row < strip.rows; ++row) {
                     evaluate_(strip.cols, grid_.step_w, region.cols,
                               positions.data() + row * grid_.step_h * region.cols * kernel_.lanes,
@@ -235,6 +244,7 @@ class WeightGrad {
     const WinogradKernels<T>& kernel_;
     const conv::Problem& problem_;
     LaneImages<const T> x_, dy_;
+    Mosaic mosaic_;
     Grid grid_;
     Panels panels_;
     index_t depth_vectors_;
