@@ -171,6 +171,15 @@ bool streams_weights(index_t rows, index_t cols, index_t depth) {
     return rows >= least_rows && cols >= least_cols && cols * depth >= least_weights;
 }
 
+/// Parts of the depth that the weights of a few columns pass through in a row, while those of x stay
+/// in half of a common second cache: each row of weights is a stream that the processor must notice.
+/// 9216 to 4096, batch of 32, 10.5 ms part by part, 8.4 so.
+template <typename T>
+index_t streamed_parts(const gemm::Panels& panels, index_t part) {
+    const index_t bytes = panels.padded_cols() * part * index_t{sizeof(T)};
+    return std::max<index_t>(1, gemm::kRightBytes / bytes);
+}
+
 /// y = x * transpose(weight) + bias with the rows of x in the lanes: the weights are read in place
 /// and only once, a slice of the depth at a time, while the slice of x stays in the second cache.
 template <typename T>
@@ -183,8 +192,9 @@ void linear_by_streaming(MatrixView<const T> x, MatrixView<const T> weight, cons
         panels, 1, x.cols, [&](index_t, index_t row, index_t rows, index_t width, T* panel) {
             kernel.pack_columns(x.cols, rows, width, x.data + row * x.cols, x.cols, panel);
         });
-    const index_t slice = gemm::depth_slice(x.cols);
-    std::vector<index_t> depth(static_cast<std::size_t>(slice));
+    const index_t part = gemm::depth_slice(x.cols);
+    const index_t slice = part * streamed_parts<T>(panels, part);
+    std::vector<index_t> depth(static_cast<std::size_t>(part));
     std::iota(depth.begin(), depth.end(), index_t{0});
     const index_t step = round_up(ceil_div(y.cols, tasks), kIndirectRowsMultiple);
     parallel_for(ceil_div(y.cols, step), product_work(y.rows, y.cols, x.cols), [&](index_t i) {
@@ -195,8 +205,14 @@ void linear_by_streaming(MatrixView<const T> x, MatrixView<const T> weight, cons
             rows.push_back(std::min(c, cols - 1) * weight.cols);
         }
         for (index_t k = 0; k < x.cols; k += slice) {
-            sums.add(std::min(slice, x.cols - k), weight.data + col * weight.cols + k, rows.data(),
-                     0, cols, depth.data(), packed[0], k, k > 0);
+            const index_t end = std::min(x.cols, k + slice);
+            for (index_t c = 0; c < cols; c += kIndirectRowsMultiple) {
+                const index_t count = std::min(kIndirectRowsMultiple, cols - c);
+                for (index_t from = k; from < end; from += part) {
+                    sums.add(std::min(part, end - from), weight.data + col * weight.cols + from,
+                             rows.data() + c, c, count, depth.data(), packed[0], from, from > 0);
+                }
+            }
         }
         for (index_t p = 0; p < panels.count(); ++p) {
             T* to = y.data + panels.begin(p) * y.cols + col;
