@@ -76,6 +76,7 @@ Partition partition(const Kernels<T>& kernels, index_t rows, index_t cols, index
 /// Left:  const T* panel(row, depth, depth_end, scratch): the packed panel of rows
 ///        [row, row + kernels.rows); may use scratch, which has room for one.
 /// Right: void pack(block, panels): packs all columns of the block for its slice of the depth.
+///        PanelAhead<T> ahead(block, i): what the i-th tile of the block asks for meanwhile.
 /// Write: void tile(row, rows, col, cols, values): takes a finished tile, of which `rows` x
 ///        `cols` elements count; consecutive rows of `values` are kernels.cols apart.
 template <typename T, typename Left, typename Right, typename Write>
@@ -95,14 +96,16 @@ void multiply_block(const Kernels<T>& kernels, const Block& block, const Left& l
     do {
         const index_t depth_end = std::min(depth + slice, block.depth_end);
         const index_t length = depth_end - depth;
-        right.pack({block.row, block.row_end, block.col, block.col_end, depth, depth_end},
-                   right_panels.data());
+        const Block part = {block.row,     block.row_end, block.col,
+                            block.col_end, depth,         depth_end};
+        right.pack(part, right_panels.data());
         T* tile = tiles.data();
+        index_t i = 0;
         for (index_t row = block.row; row < block.row_end; row += rows) {
             const T* a = left.panel(row, depth, depth_end, left_panel.data());
             const T* b = right_panels.data();
             for (index_t col = block.col; col < block.col_end; col += cols) {
-                kernels.multiply(length, a, b, tile, depth > block.depth);
+                kernels.multiply(length, a, b, right.ahead(part, i++), tile, depth > block.depth);
                 if (depth_end == block.depth_end) {
                     write.tile(row, std::min(rows, block.row_end - row), col,
                                std::min(cols, block.col_end - col), tile);

@@ -75,6 +75,8 @@ class RightMatrix {
         }
     }
 
+    PanelAhead<T> ahead(const Block& /*block*/, index_t /*i*/) const { return {operand_.data, 0}; }
+
   private:
     const Kernels<T>& kernels_;
     Operand<T> operand_;

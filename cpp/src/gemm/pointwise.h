@@ -35,6 +35,17 @@ class RightPixels {
         clear_rest(block.col_end - block.col, depth, panels);
     }
 
+    /// The block that follows, a cache line of each of its channels a tile: packing waits for memory
+    /// where the product would leave it idle.
+    PanelAhead<T> ahead(const Block& block, index_t i) const {
+        constexpr index_t line = 64 / sizeof(T);
+        const index_t plane = source_.h * source_.w;
+        const index_t pixel = std::min(block.col_end + i * line, 2 * block.col_end - block.col);
+        return {source_.data + block.depth * plane + pixel / plane * source_.image_stride +
+                    pixel % plane,
+                plane};
+    }
+
   private:
     /// Whole vectors may be read past a run as long as they stay in the array, and written past it
     /// but in the last row of a panel, after which comes another panel. The rest is copied exactly.

@@ -90,8 +90,8 @@ struct ResponseStrip {
     T k, share, beta;
 };
 
-/// What a tile of the indirect product asks for besides its operands: an element of the next panel
-/// at each step of the depth, `step` apart, and reads none of it.
+/// What a tile of a product asks for besides its operands: an element at each step of the depth,
+/// `step` apart. It reads none of them.
 template <typename T>
 struct PanelAhead {
     const T* data;
@@ -207,7 +207,8 @@ struct Kernels {
     index_t cols;
 
     /// tile[rows][cols] (+)= sum over k < depth of left[k][rows] * right[k][cols].
-    void (*multiply)(index_t depth, const T* left, const T* right, T* tile, bool accumulate);
+    void (*multiply)(index_t depth, const T* left, const T* right, const PanelAhead<T>& ahead,
+                     T* tile, bool accumulate);
 
     /// y[r * y_stride + c] = sum over k < depth of left[k][r] * right[k * right_stride + c], where
     /// left is a panel for every `rows` rows. Nothing but these elements of right is read.

@@ -10,12 +10,17 @@ inline constexpr int kTileRows = kVectorRegisters >= 32 ? 8 : 4;
 inline constexpr int kDepthAhead = 12;
 
 template <typename T>
-void multiply(index_t depth, const T* left, const T* right, T* tile, bool accumulate) {
+void multiply(index_t depth, const T* left, const T* right, const PanelAhead<T>& ahead, T* tile,
+              bool accumulate) {
     constexpr int lanes = kLanes<T>;
     constexpr int cols = kTileVectors * lanes;
+    const T* next = ahead.data;
+    const index_t next_step = ahead.step;
     Vec<T> sum[kTileRows][kTileVectors] = {};
     for (index_t k = 0; k < depth; ++k) {
         __builtin_prefetch(left + kTileRows * 64);
+        prefetch_to_second_cache(next);
+        next += next_step;
         Vec<T> r[kTileVectors];
 #pragma GCC unroll 8
         for (int v = 0; v < kTileVectors; ++v) {
