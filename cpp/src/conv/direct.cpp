@@ -120,20 +120,6 @@ class RowWriter {
     Buffer<T> scratch_;
 };
 
-/// dy of one block at the positions of its band, with zeros between the rows.
-template <typename T>
-void spread_rows(const Kernels<T>& kernels, const Shape4& y, const BandBlock& block, const T* dy,
-                 index_t filters, index_t stride, T* to) {
-    dy += block.row * y.w + block.col;
-    for (index_t f = 0; f < filters; ++f, dy += y.plane(), to += stride) {
-        if (block.rows > 1) {
-            kernels.pad_rows(block.rows - 1, 0, block.cols, block.pitch, dy, y.w, 1, to);
-        }
-        kernels.pad_rows(1, 0, block.cols, stride - (block.rows - 1) * block.pitch,
-                         dy + (block.rows - 1) * y.w, y.w, 1, to + (block.rows - 1) * block.pitch);
-    }
-}
-
 /// y of one group, one image and one block: channel part by channel part, each of which adds to
 /// the sums of those before it.
 template <typename T>
