@@ -10,6 +10,7 @@
 #include "runtime/isa.h"
 #include "winograd/dilated.h"
 #include "winograd/geometry.h"
+#include "winograd/parts.h"
 #include "winograd/winograd.h"
 
 namespace pocketcnn {
@@ -21,6 +22,12 @@ index_t fewest_tiles(const conv::Problem& problem, ConvPass pass) {
     const Window2d& w = problem.window;
     if (pass == ConvPass::input_grad && w.stride_h * w.stride_w > 1) return 200;
     return problem.channels * problem.filters <= few_weights ? 16 : 24;
+}
+
+/// What is computed instead where the window is cut into parts.
+conv::Problem as_parts(const conv::Problem& problem, ConvPass pass) {
+    return winograd::parted(pass == ConvPass::input_grad ? winograd::turned(problem) : problem,
+                            problem.x.n);
 }
 
 /// Whether tiles of six points are faster than a direct sum. Measured against im2col on one core
@@ -39,13 +46,15 @@ index_t fewest_tiles(const conv::Problem& problem, ConvPass pass) {
 ///    tiles, 64x8x8 to 64 0.9, 1.0, 1.3; 49 tiles 2.0 to 2.4;
 ///  - groups, and dilation by way of the split images: as without.
 bool winograd_pays(const conv::Problem& dilated, ConvPass pass) {
-    const conv::Problem problem = winograd::undilated(dilated);
-    const Window2d& w = problem.window;
-    const index_t phases = w.stride_h * w.stride_w;
+    const conv::Problem whole = winograd::undilated(dilated);
+    const index_t phases = whole.window.stride_h * whole.window.stride_w;
     const index_t least = std::max<index_t>(6, kernels<float>().winograd.lanes * 3 / 4);
-    if (std::min(problem.channels * phases, problem.filters) < least) return false;
-    const winograd::Grid grid = pass == ConvPass::input_grad ? winograd::input_grid(problem)
-                                                             : winograd::output_grid(problem);
+    if (std::min(whole.channels * phases, whole.filters) < least) return false;
+    const bool is_parted = winograd::is_parted(whole.window);
+    const conv::Problem problem = is_parted ? as_parts(whole, pass) : whole;
+    const winograd::Grid grid = pass == ConvPass::input_grad && !is_parted
+                                    ? winograd::input_grid(problem)
+                                    : winograd::output_grid(problem);
     if (grid.tiles() < fewest_tiles(problem, pass)) return false;
     // Multiplications of a direct sum over those of the tiles, with their ragged edges.
     const double saving =

@@ -51,6 +51,33 @@ TEST_P(WinogradTest, EveryKernelAndRaggedTiles) {
     }
 }
 
+/// Kernels that are cut into parts, along one axis or both, up to the longest.
+TEST_P(WinogradTest, LongKernels) {
+    for (index_t k = 6; k <= 12; ++k) {
+        const std::string name = std::to_string(k);
+        const index_t other = 2 + k % 5;
+        check_all({name + " square", {2, 3, k + 7, k + 4}, {padded(k, k, 1, k % 4), 5}});
+        check_all({name + " high", {1, 4, k + 2, 9}, {padded(k, other, 1, 1), 3}});
+        check_all({name + " wide, groups", {3, 4, 8, k + 5}, {padded(other, k, 1, 1), 6, 2}});
+    }
+    check_all({"padded by more than the kernel", {1, 3, 5, 6}, {padded(7, 7, 1, 9), 2}});
+    check_all({"dilated", {2, 2, 17, 19}, {{7, 3, 1, 1, 6, 6, 1, 2, 2, 1}, 3}});
+    check_all({"several batches", {5, 17, 150, 140}, {padded(6, 6, 1, 2), 3}});
+}
+
+/// Images that share tiles in the gradient of the weights: batches of whole mosaics and others.
+TEST_P(WinogradTest, Mosaics) {
+    for (const index_t images : {1, 3, 4, 7, 18}) {
+        for (const index_t size : {5, 9, 13}) {
+            const std::string name = std::to_string(images) + " of " + std::to_string(size);
+            check_all({name, {images, 3, size, size}, {padded(3, 3, 1, 1), 5}});
+            check_all({name + ", other axes", {images, 2, size, 6}, {padded(3, 2, 1, 2), 3}});
+            check_all(
+                {name + ", no padding", {images, 2, size, size + 1}, {padded(2, 4, 1, 0), 3}});
+        }
+    }
+}
+
 TEST_P(WinogradTest, GroupsAndDilations) {
     for (index_t dilation = 1; dilation <= 4; ++dilation) {
         for (index_t padding = 0; padding <= 5; ++padding) {
@@ -112,6 +139,8 @@ TEST_P(WinogradTest, SameBitsForAnyNumberOfThreads) {
         {"private", {4, 20, 29, 31}, {padded(3, 3, 1, 1), 40}},
         {"shared", {8, 300, 13, 13}, {padded(3, 3, 1, 1), 70}},
         {"strided", {3, 3, 79, 83}, {padded(11, 11, 4, 2), 24}},
+        {"parts", {3, 20, 19, 21}, {padded(7, 7, 1, 3), 40}},
+        {"mosaics", {9, 40, 13, 13}, {padded(3, 3, 1, 1), 24}},
         {"groups, dilated", {4, 40, 29, 31}, {{3, 3, 1, 1, 1, 2, 3, 4, 3, 2}, 40, 2}}};
     for (ConvCase c : cases) {
         SCOPED_TRACE(c.name);
@@ -140,7 +169,7 @@ TEST(WinogradPlan, RefusesWhatItCannotCompute) {
     const Shape4 x = {1, 4, 16, 16};
     const Conv2d refused[] = {{padded(1, 1, 1, 0), 4, 1, ConvAlgorithm::winograd},
                               {padded(3, 1, 1, 0), 4, 1, ConvAlgorithm::winograd},
-                              {padded(6, 6, 1, 0), 4, 1, ConvAlgorithm::winograd},
+                              {padded(13, 3, 1, 0), 4, 1, ConvAlgorithm::winograd},
                               {padded(3, 3, 3, 0), 4, 1, ConvAlgorithm::winograd},
                               {{3, 3, 2, 2, 0, 0, 0, 0, 2, 1}, 4, 1, ConvAlgorithm::winograd}};
     for (const Conv2d& conv : refused) {

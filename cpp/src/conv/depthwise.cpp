@@ -304,8 +304,9 @@ class GroupGradients {
     void add_band(index_t plane, index_t band, const T* dy, const T* x, T* sums) {
         const Shape4 &in = problem_.x, &out = problem_.y;
         const index_t row = bands_.first(band);
-        const T* ahead = source_.load(x + plane * in.plane(), in.h, in.w, in.size() - plane * in.plane(),
-                     row * problem_.window.stride_h - problem_.window.pad_top);
+        const T* ahead =
+            source_.load(x + plane * in.plane(), in.h, in.w, in.size() - plane * in.plane(),
+                         row * problem_.window.stride_h - problem_.window.pad_top);
         rows_.rows = bands_.end(band) - row;
         for (index_t f = 0; f < problem_.filters; ++f) {
             const index_t at = (plane * problem_.filters + f) * out.plane() + row * out.w;

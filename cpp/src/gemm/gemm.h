@@ -96,8 +96,7 @@ void multiply_block(const Kernels<T>& kernels, const Block& block, const Left& l
     do {
         const index_t depth_end = std::min(depth + slice, block.depth_end);
         const index_t length = depth_end - depth;
-        const Block part = {block.row,     block.row_end, block.col,
-                            block.col_end, depth,         depth_end};
+        const Block part = {block.row, block.row_end, block.col, block.col_end, depth, depth_end};
         right.pack(part, right_panels.data());
         T* tile = tiles.data();
         index_t i = 0;

@@ -35,8 +35,8 @@ class RightPixels {
         clear_rest(block.col_end - block.col, depth, panels);
     }
 
-    /// The block that follows, a cache line of each of its channels a tile: packing waits for memory
-    /// where the product would leave it idle.
+    /// The block that follows, a cache line of each of its channels a tile: packing waits for
+    /// memory where the product would leave it idle.
     PanelAhead<T> ahead(const Block& block, index_t i) const {
         constexpr index_t line = 64 / sizeof(T);
         const index_t plane = source_.h * source_.w;

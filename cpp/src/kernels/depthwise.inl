@@ -83,7 +83,8 @@ void depthwise_tiles(const DepthwiseRows w, index_t row, const T* weight, T star
     const bool free = w.cols >= lanes || (row + Rows - 1) * w.step + lanes <= w.room;
     for (index_t col = 0; col < w.cols; col += lanes) {
         if (col > 0 && col + lanes > w.cols) col = w.cols - lanes;
-        depthwise_tile<T, Bytes, Taps, Stride, Rows>(w, free, weight, start, source + col, ahead, y + col);
+        depthwise_tile<T, Bytes, Taps, Stride, Rows>(w, free, weight, start, source + col, ahead,
+                                                     y + col);
     }
 }
 
@@ -128,7 +129,8 @@ inline void depthwise_grad_tiles(const DepthwiseRows& w, const T* dy, const T* s
 }
 
 template <typename T, int Taps, int Stride>
-void depthwise_grad_rows(const DepthwiseRows& w, const T* dy, const T* source, const T* ahead, T* sums) {
+void depthwise_grad_rows(const DepthwiseRows& w, const T* dy, const T* source, const T* ahead,
+                         T* sums) {
     constexpr int most = kDepthwiseRows, few = 3;
     for (index_t kx = 0; kx < w.taps_x; ++kx, sums += Taps * kLanes<T>) {
         Vec<T> sum[Taps];
@@ -163,7 +165,8 @@ inline void for_depthwise(const DepthwiseRows& w, const F& f) {
 
 // Rows that fill less than half of a vector take narrower ones.
 template <typename T, int Bytes>
-void depthwise_in(const DepthwiseRows& w, const T* weight, T start, const T* source, const T* ahead, T* y) {
+void depthwise_in(const DepthwiseRows& w, const T* weight, T start, const T* source, const T* ahead,
+                  T* y) {
     if constexpr (Bytes > kLeastBytes) {
         if (w.cols <= Pack<T, Bytes>::lanes / 2) {
             return depthwise_in<T, Bytes / 2>(w, weight, start, source, ahead, y);
@@ -175,7 +178,8 @@ void depthwise_in(const DepthwiseRows& w, const T* weight, T start, const T* sou
 }
 
 template <typename T>
-void depthwise(const DepthwiseRows& w, const T* weight, T start, const T* source, const T* ahead, T* y) {
+void depthwise(const DepthwiseRows& w, const T* weight, T start, const T* source, const T* ahead,
+               T* y) {
     depthwise_in<T, kVectorBytes>(w, weight, start, source, ahead, y);
 }
 

@@ -82,8 +82,8 @@ struct WinogradKernels {
     /// The same of the region of mosaic n; there is one phase.
     void (*gather_mosaic)(const LaneImages<const T>& images, const Mosaic& mosaic, index_t n,
                           index_t lane, const Region& region, index_t ahead, T* strip);
-    /// The reverse of gather: positions and lanes outside of the images are left out. Takes a gate where
-    /// there is one phase.
+    /// The reverse of gather: positions and lanes outside of the images are left out. Takes a gate
+    /// where there is one phase.
     void (*scatter)(const LaneImages<T>& images, index_t n, index_t lane, const Region& region,
                     const Gate<T>& gate, const T* strip);
 

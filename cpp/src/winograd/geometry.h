@@ -117,8 +117,7 @@ inline Mosaic mosaic_of(const conv::Problem& problem) {
     double fewest = worth * static_cast<double>(images * y.tiles(1) * x.tiles(1));
     for (index_t down = 1; down <= most; ++down) {
         for (index_t across = 1; across <= most; ++across) {
-            const index_t tiles =
-                ceil_div(images, down * across) * y.tiles(down) * x.tiles(across);
+            const index_t tiles = ceil_div(images, down * across) * y.tiles(down) * x.tiles(across);
             if (static_cast<double>(tiles) >= fewest) continue;
             fewest = static_cast<double>(tiles);
             best = {images, down, across, y.pitch, x.pitch};

@@ -14,6 +14,7 @@
 #include "runtime/parallel.h"
 #include "winograd/dilated.h"
 #include "winograd/filters.h"
+#include "winograd/parts.h"
 #include "winograd/winograd.h"
 
 namespace pocketcnn::winograd {
@@ -37,9 +38,9 @@ constexpr index_t kChunkSums = 3;
 constexpr index_t kPrivateBytes = index_t{768} << 10;
 /// V and D of a block of all threads. Four times as much took 1.4 times as long.
 constexpr index_t kSharedBytes = index_t{4} << 20;
-/// Tiles of one product: 192 tiles by 32 filters and by the 16 channels of a vector are 36 KB, which
-/// an L1 cache keeps while the channels go past. With 256, all of such a cache, 512x14x14 to 512 and
-/// 384x13x13 to 384 took 1.06 to 1.12 times as long; with 160, 1.04 times.
+/// Tiles of one product: 192 tiles by 32 filters and by the 16 channels of a vector are 36 KB,
+/// which an L1 cache keeps while the channels go past. With 256, all of such a cache, 512x14x14 to
+/// 512 and 384x13x13 to 384 took 1.06 to 1.12 times as long; with 160, 1.04 times.
 constexpr index_t kDepth = 192;
 
 template <typename T>
@@ -252,6 +253,21 @@ class WeightGrad {
     decltype(kernel_.evaluate[0][0]) evaluate_;
 };
 
+/// Batch after batch: the sums of the later ones are added to the first's.
+template <typename T>
+void weight_grad_by_parts(const conv::Problem& problem, const T* dy, const T* x, T* dweight) {
+    const index_t size = parted_weights(problem);
+    const Buffer<T> sums(size), more(size);
+    for_parted_batches(problem, sizeof(T), [&](const conv::Problem& part, index_t image) {
+        T* to = image == 0 ? sums.data() : more.data();
+        weight_grad(part, dy + image * problem.y.image(),
+                    moved_images(problem, part, image, x).data(), to);
+        if (image > 0) kernels<T>().add(size, more.data(), sums.data());
+    });
+    if (problem.x.n == 0) std::fill_n(sums.data(), size, T{0});
+    for_parted_weights(problem, [&](index_t from, index_t to) { dweight[to] = sums[from]; });
+}
+
 }  // namespace
 
 template <typename T>
@@ -265,6 +281,10 @@ void weight_grad(const conv::Problem& problem, const T* dy, const T* x, T* dweig
                                  w.pad_left % w.dilation_w, x)
                         .data(),
                     dweight);
+        return;
+    }
+    if (is_parted(w)) {
+        weight_grad_by_parts(problem, dy, x, dweight);
         return;
     }
     for (index_t group = 0; group < problem.groups; ++group) {

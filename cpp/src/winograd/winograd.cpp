@@ -2,6 +2,7 @@
 
 #include "winograd/convolve.h"
 #include "winograd/dilated.h"
+#include "winograd/parts.h"
 
 namespace pocketcnn::winograd {
 
@@ -11,17 +12,36 @@ const char* obstacle(const Conv2d& conv) {
     if (is_dilated(w) && (w.stride_h > 1 || w.stride_w > 1)) {
         return "algorithm winograd takes no dilation together with a stride";
     }
-    if (std::min(taps.h, taps.w) < kWinogradLeastTaps ||
-        std::max(taps.h, taps.w) > kWinogradMostTaps) {
-        return "algorithm winograd takes kernels that are 2 to 5 strides long (rounded up)";
+    const index_t most = is_parted(w) ? kMostPartedTaps : kWinogradMostTaps;
+    if (std::min(taps.h, taps.w) < kWinogradLeastTaps || std::max(taps.h, taps.w) > most) {
+        return "algorithm winograd takes kernels that are 2 to 5 strides long (rounded up), and "
+               "with stride 1 up to 12";
     }
     return nullptr;
 }
+
+namespace {
+
+template <typename T>
+void forward_by_parts(const conv::Problem& problem, const T* x, const T* weight, const T* bias,
+                      bool rectify, T* y) {
+    const Buffer<T> parts = parts_of_weights(problem, weight);
+    for_parted_batches(problem, sizeof(T), [&](const conv::Problem& part, index_t image) {
+        forward(part, moved_images(problem, part, image, x).data(), parts.data(), bias, rectify,
+                y + image * problem.y.image());
+    });
+}
+
+}  // namespace
 
 template <typename T>
 void forward(const conv::Problem& problem, const T* x, const T* weight, const T* bias, bool rectify,
              T* y) {
     const Window2d& w = problem.window;
+    if (!is_dilated(w) && is_parted(w)) {
+        forward_by_parts(problem, x, weight, bias, rectify, y);
+        return;
+    }
     if (is_dilated(w)) {
         const conv::Problem part = undilated(problem);
         const Buffer<T> result(part.y.size());
@@ -47,7 +67,7 @@ void forward(const conv::Problem& problem, const T* x, const T* weight, const T*
 
 bool takes_gate(const conv::Problem& problem) {
     const Window2d& w = problem.window;
-    return !is_dilated(w) && w.stride_h == 1 && w.stride_w == 1;
+    return !is_dilated(w) && !is_parted(w) && w.stride_h == 1 && w.stride_w == 1;
 }
 
 /// dx[(c, phase)][Y] = sum over f and taps a of dy[f][Y - a] * weight[f][(c, phase)][a]: a
@@ -62,6 +82,12 @@ void input_grad(const conv::Problem& problem, const T* dy, const T* weight, cons
                       result.data());
         merge_images(problem.x, part.x, w, w.pad_top % w.dilation_h, w.pad_left % w.dilation_w,
                      result.data(), dx);
+        return;
+    }
+    if (is_parted(w)) {
+        const T* no_bias = nullptr;
+        forward_by_parts(turned(problem), dy, turned_weights(problem, weight).data(), no_bias,
+                         false, dx);
         return;
     }
     const Taps taps(w);

@@ -131,9 +131,9 @@ def conv2d(
     algorithm : {"auto", "im2col", "winograd"}
         How it is computed. "im2col" sums the products directly, for every convolution, and rounds
         least. "winograd" needs fewer multiplications: for a stride or a dilation but not both, and
-        kernels two to five strides long; its errors are a few times larger, and a value that is
-        not finite spoils the results around it too. "auto" takes the faster; :func:`conv2d_plan`
-        tells which.
+        kernels two to five strides long, or with stride 1 up to twelve; its errors are a few times
+        larger, and a value that is not finite spoils the results around it too. "auto" takes the
+        faster; :func:`conv2d_plan` tells which.
 
     Returns
     -------
