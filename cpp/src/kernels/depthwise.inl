@@ -201,7 +201,9 @@ inline void for_row_vectors(const RowCopy& copy, index_t taken, const T* from, c
         const index_t to = row * copy.to_step;
         if (row * copy.step + reach <= copy.room) {
             for (index_t i = 0; i < copy.count; i += taken) {
-                __builtin_prefetch(from + i + kAheadBytes / sizeof(T));
+                for (index_t k = 0; k < taken; k += kLanes<T>) {
+                    __builtin_prefetch(from + i + k + kAheadBytes / sizeof(T));
+                }
                 vector(from + i, to, i);
             }
         } else {
