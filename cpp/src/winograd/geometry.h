@@ -100,6 +100,16 @@ struct MosaicAxis {
     index_t results, step, pitch;
 };
 
+inline MosaicAxis mosaic_rows(const conv::Problem& problem) {
+    const Taps taps(problem.window);
+    return {problem.x.h, problem.window.pad_top, problem.y.h, taps.h, taps.step_h()};
+}
+
+inline MosaicAxis mosaic_cols(const conv::Problem& problem) {
+    const Taps taps(problem.window);
+    return {problem.x.w, problem.window.pad_left, problem.y.w, taps.w, taps.step_w()};
+}
+
 /// How the images of a batch share tiles where nothing but a sum over all of them is wanted; alone,
 /// where that saves little. 13 pixels are three tiles of 4 and a pixel, but four images of 13x13,
 /// two by two, are 49 tiles instead of 64. A result of their own they could not have: a tile's
@@ -108,9 +118,7 @@ inline Mosaic mosaic_of(const conv::Problem& problem) {
     const Window2d& w = problem.window;
     const index_t images = problem.x.n;
     if (w.stride_h * w.stride_w > 1) return {images, 1, 1, problem.x.h, problem.x.w};
-    const Taps taps(w);
-    const MosaicAxis y(problem.x.h, w.pad_top, problem.y.h, taps.h, taps.step_h());
-    const MosaicAxis x(problem.x.w, w.pad_left, problem.y.w, taps.w, taps.step_w());
+    const MosaicAxis y = mosaic_rows(problem), x = mosaic_cols(problem);
     constexpr index_t most = 4;
     constexpr double worth = 0.95;
     Mosaic best = {images, 1, 1, y.pitch, x.pitch};
@@ -130,12 +138,9 @@ inline Mosaic mosaic_of(const conv::Problem& problem) {
 inline Grid mosaic_grid(const conv::Problem& problem, const Mosaic& mosaic) {
     Grid grid = output_grid(problem);
     if (mosaic.size() == 1) return grid;
-    const auto tiles = [](index_t images, index_t pitch, index_t results, index_t step) {
-        return ceil_div((images - 1) * pitch + results, step);
-    };
     grid.images = ceil_div(mosaic.images, mosaic.size());
-    grid.rows = tiles(mosaic.down, mosaic.pitch_h, problem.y.h, grid.step_h);
-    grid.cols = tiles(mosaic.across, mosaic.pitch_w, problem.y.w, grid.step_w);
+    grid.rows = mosaic_rows(problem).tiles(mosaic.down);
+    grid.cols = mosaic_cols(problem).tiles(mosaic.across);
     return grid;
 }
 

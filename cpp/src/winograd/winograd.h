@@ -1,8 +1,7 @@
 // Convolution and its gradients with fewer multiplications, by tiles of six points (Winograd,
 // Toom and Cook): a stride or a dilation but not both, two to five taps a phase along both axes, or
-// with stride 1 up to twelve.
-// Errors are a few times those of a direct sum, and a value that is not finite spoils the whole
-// tile it is in.
+// with stride 1 up to twelve. Errors are a few times those of a direct sum, and a value that is not
+// finite spoils the whole tile it is in.
 #pragma once
 
 #include "conv/problem.h"
