@@ -136,6 +136,8 @@ BENCHMARKED = [
     ConvCase((4, 64, 27, 27), 192, (5, 5), padding=2),
     ConvCase((4, 3, 112, 112), 64, (11, 11), stride=4, padding=2),
     ConvCase((4, 3, 112, 112), 64, (7, 7), stride=2, padding=3),
+    ConvCase((4, 48, 32, 32), 48, (7, 7), padding=3),
+    ConvCase((2, 32, 40, 40), 32, (9, 11), padding=4),
 ]
 
 
@@ -174,7 +176,7 @@ def test_accuracy_of_wildly_scaled_operands(algorithm: str, spread: int) -> None
     [
         ConvCase((1, 16, 9, 9), 16, (1, 1)),
         ConvCase((1, 16, 9, 9), 16, (3, 1)),
-        ConvCase((1, 16, 9, 9), 16, (6, 3)),
+        ConvCase((1, 16, 15, 15), 16, (13, 3)),
         ConvCase((1, 16, 9, 9), 16, (3, 3), stride=3),
         ConvCase((1, 16, 9, 9), 16, (3, 3), stride=2, dilation=2),
     ],
