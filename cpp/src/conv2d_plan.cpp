@@ -30,6 +30,12 @@ conv::Problem as_parts(const conv::Problem& problem, ConvPass pass) {
                             problem.x.n);
 }
 
+/// Whether the copies of an image that a parted window needs are bounded: those of larger ones
+/// would take more memory than anybody expects of a convolution.
+bool parts_fit(const conv::Problem& parted) {
+    return parted.x.image() * index_t{sizeof(float)} <= winograd::kMovedBytes;
+}
+
 /// Whether tiles of six points are faster than a direct sum. Measured against im2col on one core
 /// with AVX-512 and AVX2, as ratios of forward, input_grad and weight_grad:
 ///  - 3x3: 16x28x28 to 16 filters 2.9, 3.0, 3.4; 64 to 64 2.4, 3.0, 2.3; 5x5: 2.4 to 3.0;
@@ -40,8 +46,7 @@ conv::Problem as_parts(const conv::Problem& problem, ConvPass pass) {
 ///    128x28x28 to 256 15.7, 14.3; 36 tiles, 64x56x56 1.4, 0.9; 19x43x43 to 41, 200 tiles 0.65,
 ///    0.84; forward and weight_grad 0.74 to 1.0;
 ///  - where tiles are few, the transform of the weights is most of the work, the more the less of
-///  it
-///    the caches hold: 16 tiles, 16x14x14 to 32 1.4, 1.8, 1.3, 256x14x14 to 256 1.07, 1.1, 1.25,
+///    it the caches hold: 16 tiles, 16x14x14 to 32 1.4, 1.8, 1.3, 256x14x14 to 256 1.07, 1.1, 1.25,
 ///    but half as fast on two cores, which do not share so few tiles; 512x14x14 to 512 0.9; 4
 ///    tiles, 64x8x8 to 64 0.9, 1.0, 1.3; 49 tiles 2.0 to 2.4;
 ///  - groups, and dilation by way of the split images: as without.
@@ -52,10 +57,14 @@ bool winograd_pays(const conv::Problem& dilated, ConvPass pass) {
     if (std::min(whole.channels * phases, whole.filters) < least) return false;
     const bool is_parted = winograd::is_parted(whole.window);
     const conv::Problem problem = is_parted ? as_parts(whole, pass) : whole;
+    if (is_parted && !parts_fit(problem)) return false;
     const winograd::Grid grid = pass == ConvPass::input_grad && !is_parted
                                     ? winograd::input_grid(problem)
                                     : winograd::output_grid(problem);
-    if (grid.tiles() < fewest_tiles(problem, pass)) return false;
+    // A part is as many weights to transform as a kernel that is not cut: one image of 512x14x14 to
+    // 512, 7x7, 25 tiles, took 1.7 times as long as by im2col.
+    const index_t parts = is_parted ? winograd::Parts(whole.window).count() : 1;
+    if (grid.tiles() < fewest_tiles(problem, pass) * parts) return false;
     // Multiplications of a direct sum over those of the tiles, with their ragged edges.
     const double saving =
         dilated.multiply_adds() / (static_cast<double>(grid.tiles()) * kWinogradPoints * phases *

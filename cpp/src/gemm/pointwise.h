@@ -35,14 +35,17 @@ class RightPixels {
         clear_rest(block.col_end - block.col, depth, panels);
     }
 
-    /// The block that follows, a cache line of each of its channels a tile: packing waits for
-    /// memory where the product would leave it idle.
+    /// What is packed next, a cache line of each of its channels a tile: packing waits for memory
+    /// where the product would leave it idle. That is the next slice of the block's channels, or
+    /// the first of the block that follows.
     PanelAhead<T> ahead(const Block& block, index_t i) const {
         constexpr index_t line = 64 / sizeof(T);
         const index_t plane = source_.h * source_.w;
-        const index_t pixel = std::min(block.col_end + i * line, 2 * block.col_end - block.col);
-        return {source_.data + block.depth * plane + pixel / plane * source_.image_stride +
-                    pixel % plane,
+        const bool is_last = block.depth_end >= source_.channels;
+        const index_t col = is_last ? block.col_end : block.col;
+        const index_t pixel = std::min(col + i * line, col + block.col_end - block.col);
+        return {source_.data + (is_last ? 0 : block.depth_end) * plane +
+                    pixel / plane * source_.image_stride + pixel % plane,
                 plane};
     }
 

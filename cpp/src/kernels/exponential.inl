@@ -86,7 +86,7 @@ inline Vec<T> reduced_expm1(Vec<T> x, Vec<T> n) {
 
 inline constexpr double kLog2E = 1.442695040888963407359925;
 
-/// x * 2^n: in halves, so that results below the normal range are rounded once.
+/// x * 2^n, rounded once where the result is below the normal range.
 template <typename T>
 inline Vec<T> times_power_of_two(Vec<T> x, const Rounded<T>& n) {
 #if defined(__AVX512F__)
@@ -97,6 +97,7 @@ inline Vec<T> times_power_of_two(Vec<T> x, const Rounded<T>& n) {
     }
     return x;
 #else
+    // In halves: 2^n itself may leave the range.
     const IntVec<T> half = n.integer >> 1;
     return x * power_of_two<T>(half) * power_of_two<T>(n.integer - half);
 #endif

@@ -19,15 +19,6 @@ inline constexpr index_t kWinogradPoints = kWinogradTile * kWinogradTile;
 inline constexpr index_t kWinogradLeastTaps = 2, kWinogradMostTaps = 5;
 inline constexpr index_t kWinogradSizes = kWinogradMostTaps - kWinogradLeastTaps + 1;
 
-/// Images side by side, `across` of them in each of `down` rows, whose places (0, 0) are `pitch`
-/// positions apart; the last mosaic of `images` may lack some.
-struct Mosaic {
-    index_t images, down, across;
-    index_t pitch_h, pitch_w;
-
-    index_t size() const { return down * across; }
-};
-
 /// Images read (or written) as if each had lanes() channels: lane (c, py, px) of position (Y, X)
 /// is the pixel (stride_h * Y + py - top, stride_w * X + px - left) of channel c, and zero
 /// outside. With this a strided convolution is one of stride 1 over the phases (Decomposable
@@ -79,11 +70,8 @@ struct WinogradKernels {
     /// the images lack are zero. What lies `ahead` elements further will be gathered next.
     void (*gather)(const LaneImages<const T>& images, index_t n, index_t lane, const Region& region,
                    index_t ahead, T* strip);
-    /// The same of the region of mosaic n; there is one phase.
-    void (*gather_mosaic)(const LaneImages<const T>& images, const Mosaic& mosaic, index_t n,
-                          index_t lane, const Region& region, index_t ahead, T* strip);
-    /// The reverse of gather: positions and lanes outside of the images are left out. Takes a gate
-    /// where there is one phase.
+    /// The reverse: positions and lanes outside of the images are left out. Takes a gate where
+    /// there is one phase.
     void (*scatter)(const LaneImages<T>& images, index_t n, index_t lane, const Region& region,
                     const Gate<T>& gate, const T* strip);
 

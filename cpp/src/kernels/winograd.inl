@@ -20,7 +20,6 @@ constexpr WinogradKernels<T> kWinogradKernels = {
     .grad_rows = {kWinogradGradRows<T, 1>, kWinogradGradRows<T, 2>, kWinogradGradRows<T, 3>},
     .grad_vectors = kWinogradGradVectors,
     .gather = winograd_gather<T>,
-    .gather_mosaic = winograd_gather_mosaic<T>,
     .scatter = winograd_scatter<T>,
     .prefetch = winograd_prefetch<T>,
     .transform = winograd_transform<T>,

@@ -260,24 +260,13 @@ inline void copy_phases(const LaneImages<T>& images, index_t lane, const Region&
     }
 }
 
-// The pixels of a region that are inside image n, in one phase.
-template <typename T>
-inline void gather_inside(const LaneImages<const T>& images, index_t n, index_t lane,
-                          const Region& region, Inside rows, Inside cols, index_t ahead, T* strip) {
-    const index_t plane = images.h * images.w;
-    const T* const first = images.data + n * images.image + lane * plane;
-    for_pixel_runs(images, region, rows, cols, [&](const PixelRun& run, index_t width) {
-        gather_run(first, plane, images.channels - lane, images.end, run, width, region.cols, ahead,
-                   strip);
-    });
-}
-
 template <typename T>
 void winograd_gather(const LaneImages<const T>& images, index_t n, index_t lane,
                      const Region& region, index_t ahead, T* strip) {
+    const T* image = images.data + n * images.image;
     if (images.phases() > 1) {
         clear_positions(region.rows * region.cols, strip);
-        copy_phases<CopyToStrip<T>>(images, lane, region, images.data + n * images.image, strip);
+        copy_phases<CopyToStrip<T>>(images, lane, region, image, strip);
         return;
     }
     const Inside rows = inside(region.y, region.rows, images.top, images.h);
@@ -289,32 +278,11 @@ void winograd_gather(const LaneImages<const T>& images, index_t n, index_t lane,
         clear_positions(cols.begin, strip + row * row_size);
         clear_positions(region.cols - cols.end, strip + row * row_size + cols.end * kLanes<T>);
     }
-    gather_inside(images, n, lane, region, rows, cols, ahead, strip);
-}
-
-// The places along one axis, of `count`, whose images a region sees.
-inline Inside seen_places(index_t start, index_t length, index_t pitch, index_t count) {
-    const index_t end = clamp_index((start + length + pitch - 1) / pitch, 0, count);
-    return {clamp_index(start / pitch, 0, end), end};
-}
-
-template <typename T>
-void winograd_gather_mosaic(const LaneImages<const T>& images, const Mosaic& mosaic, index_t n,
-                            index_t lane, const Region& region, index_t ahead, T* strip) {
-    clear_positions(region.rows * region.cols, strip);
-    const Inside down = seen_places(region.y, region.rows, mosaic.pitch_h, mosaic.down);
-    const Inside across = seen_places(region.x, region.cols, mosaic.pitch_w, mosaic.across);
-    for (index_t y = down.begin; y < down.end; ++y) {
-        for (index_t x = across.begin; x < across.end; ++x) {
-            const index_t image = n * mosaic.size() + y * mosaic.across + x;
-            if (image >= mosaic.images) return;
-            const Region part = {region.y - y * mosaic.pitch_h, region.x - x * mosaic.pitch_w,
-                                 region.rows, region.cols};
-            gather_inside(images, image, lane, part,
-                          inside(part.y, part.rows, images.top, images.h),
-                          inside(part.x, part.cols, images.left, images.w), ahead, strip);
-        }
-    }
+    const index_t plane = images.h * images.w;
+    for_pixel_runs(images, region, rows, cols, [&](const PixelRun& run, index_t width) {
+        gather_run(image + lane * plane, plane, images.channels - lane, images.end, run, width,
+                   region.cols, ahead, strip);
+    });
 }
 
 template <typename T>

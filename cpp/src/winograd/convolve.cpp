@@ -55,6 +55,7 @@ class Convolver {
 
     void run() {
         const index_t tiles = conv_.grid.tiles(), rows = kernel_.rows;
+        if (tiles == 0) return;
         const index_t panel_bytes = kWinogradPoints * panel_size() * index_t{sizeof(T)};
         const index_t panels = std::min(kTilePanels, kPrivateBytes / panel_bytes);
         if (panels == kTilePanels || panels * rows >= tiles) {

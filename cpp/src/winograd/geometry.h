@@ -2,8 +2,6 @@
 // are, where the tiles lie, and how many taps a phase has.
 #pragma once
 
-#include <algorithm>
-
 #include "conv/problem.h"
 #include "winograd/tiles.h"
 
@@ -84,64 +82,6 @@ inline Grid input_grid(const conv::Problem& problem) {
             taps.step_w(),
             y,
             x};
-}
-
-/// One axis of a mosaic: images whose neighbours share the zeros between them.
-struct MosaicAxis {
-    /// `size` pixels that start `before` positions late give `results` results, each of as many
-    /// taps. Neighbours are so far apart that no result sees two images.
-    MosaicAxis(index_t size, index_t before, index_t results, index_t taps, index_t step)
-        : results(results),
-          step(step),
-          pitch(std::max({size, results, size + before, results + taps - 1 - before})) {}
-
-    index_t tiles(index_t images) const { return ceil_div((images - 1) * pitch + results, step); }
-
-    index_t results, step, pitch;
-};
-
-inline MosaicAxis mosaic_rows(const conv::Problem& problem) {
-    const Taps taps(problem.window);
-    return {problem.x.h, problem.window.pad_top, problem.y.h, taps.h, taps.step_h()};
-}
-
-inline MosaicAxis mosaic_cols(const conv::Problem& problem) {
-    const Taps taps(problem.window);
-    return {problem.x.w, problem.window.pad_left, problem.y.w, taps.w, taps.step_w()};
-}
-
-/// How the images of a batch share tiles where nothing but a sum over all of them is wanted; alone,
-/// where that saves little. 13 pixels are three tiles of 4 and a pixel, but four images of 13x13,
-/// two by two, are 49 tiles instead of 64. A result of their own they could not have: a tile's
-/// rounding, and a value that is not finite, would reach from an image into its neighbours.
-inline Mosaic mosaic_of(const conv::Problem& problem) {
-    const Window2d& w = problem.window;
-    const index_t images = problem.x.n;
-    if (w.stride_h * w.stride_w > 1) return {images, 1, 1, problem.x.h, problem.x.w};
-    const MosaicAxis y = mosaic_rows(problem), x = mosaic_cols(problem);
-    constexpr index_t most = 4;
-    constexpr double worth = 0.95;
-    Mosaic best = {images, 1, 1, y.pitch, x.pitch};
-    double fewest = worth * static_cast<double>(images * y.tiles(1) * x.tiles(1));
-    for (index_t down = 1; down <= most; ++down) {
-        for (index_t across = 1; across <= most; ++across) {
-            const index_t tiles = ceil_div(images, down * across) * y.tiles(down) * x.tiles(across);
-            if (static_cast<double>(tiles) >= fewest) continue;
-            fewest = static_cast<double>(tiles);
-            best = {images, down, across, y.pitch, x.pitch};
-        }
-    }
-    return best;
-}
-
-/// Tiles whose results cover the mosaics of y.
-inline Grid mosaic_grid(const conv::Problem& problem, const Mosaic& mosaic) {
-    Grid grid = output_grid(problem);
-    if (mosaic.size() == 1) return grid;
-    grid.images = ceil_div(mosaic.images, mosaic.size());
-    grid.rows = mosaic_rows(problem).tiles(mosaic.down);
-    grid.cols = mosaic_cols(problem).tiles(mosaic.across);
-    return grid;
 }
 
 }  // namespace pocketcnn::winograd

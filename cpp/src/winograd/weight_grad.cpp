@@ -8,8 +8,8 @@
 //     S -> collect -> dweight
 //
 // The sums depend on how the tiles are cut, so that is decided by the problem's size. Where one S
-// is small, chunks of the tiles have sums of their own, added in order. Where it is large, all
-// threads work on one S and share V and D.
+// is small, chunks of the tiles have sums of their own, added in order. Where it is large, or tiles
+// are too few for two chunks, all threads work on one S and share V and D.
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 #include "winograd/dilated.h"
@@ -51,8 +51,7 @@ class WeightGrad {
           problem_(problem),
           x_(phases_of_input(problem, x, group)),
           dy_(lanes_of_output(problem, dy, group)),
-          mosaic_(mosaic_of(problem)),
-          grid_(mosaic_grid(problem, mosaic_)),
+          grid_(output_grid(problem)),
           panels_(dy_.lanes(), kernel_.lanes, kernel_.grad_vectors),
           depth_vectors_(ceil_div(x_.lanes(), kernel_.lanes)),
           evaluate_(kernel_.evaluate[grid_.step_h - kWinogradLeastTaps]
@@ -160,16 +159,6 @@ class WeightGrad {
         }
     }
 
-    void gather(const LaneImages<const T>& images, const Strip& strip, const Region& region,
-                index_t vector, index_t ahead, T* positions) const {
-        const index_t lane = vector * kernel_.lanes;
-        if (mosaic_.size() > 1) {
-            kernel_.gather_mosaic(images, mosaic_, strip.image, lane, region, ahead, positions);
-        } else {
-            kernel_.gather(images, strip.image, lane, region, ahead, positions);
-        }
-    }
-
     void transform_input(index_t begin, index_t end, index_t origin, index_t vector,
                          index_t vector_end, const Points& to) const {
         LocalPositions<T, kStripPositions> positions;
@@ -177,9 +166,10 @@ class WeightGrad {
         for_strips(grid_, begin, end, [&](const Strip& strip) {
             const Region region = strip.input(grid_);
             for (index_t v = vector; v < vector_end; ++v) {
-                gather(x_, strip, region, v,
-                       gathered_next(x_, grid_, strip, kernel_.lanes, vector, vector_end, v),
-                       positions.data());
+                kernel_.gather(
+                    x_, strip.image, v * kernel_.lanes, region,
+                    gathered_next(x_, grid_, strip, kernel_.lanes, vector, vector_end, v),
+                    positions.data());
                 for (index_t row = 0; row < strip.rows; ++row) {
                     kernel_.transform(
                         strip.cols, grid_.step_w, region.cols,
@@ -201,9 +191,10 @@ class WeightGrad {
                 const TilePlaces places = {to.tiles, 0, panels_.width_lanes(panel), to.d_stride};
                 T* points = to.d.data() + panels_.first_lane(panel) * to.tiles +
                             v % panels_.vectors * kernel_.lanes;
-                gather(dy_, strip, region, v,
-                       gathered_next(dy_, grid_, strip, kernel_.lanes, vector, vector_end, v),
-                       positions.data());
+                kernel_.gather(
+                    dy_, strip.image, v * kernel_.lanes, region,
+                    gathered_next(dy_, grid_, strip, kernel_.lanes, vector, vector_end, v),
+                    positions.data());
                 for (index_t row = 0; row < strip.rows; ++row) {
                     evaluate_(strip.cols, grid_.step_w, region.cols,
                               positions.data() + row * grid_.step_h * region.cols * kernel_.lanes,
@@ -246,7 +237,6 @@ class WeightGrad {
     const WinogradKernels<T>& kernel_;
     const conv::Problem& problem_;
     LaneImages<const T> x_, dy_;
-    Mosaic mosaic_;
     Grid grid_;
     Panels panels_;
     index_t depth_vectors_;

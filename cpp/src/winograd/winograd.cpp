@@ -38,10 +38,6 @@ template <typename T>
 void forward(const conv::Problem& problem, const T* x, const T* weight, const T* bias, bool rectify,
              T* y) {
     const Window2d& w = problem.window;
-    if (!is_dilated(w) && is_parted(w)) {
-        forward_by_parts(problem, x, weight, bias, rectify, y);
-        return;
-    }
     if (is_dilated(w)) {
         const conv::Problem part = undilated(problem);
         const Buffer<T> result(part.y.size());
@@ -51,6 +47,10 @@ void forward(const conv::Problem& problem, const T* x, const T* weight, const T*
                     .data(),
                 weight, bias, rectify, result.data());
         merge_images(problem.y, part.y, w, 0, 0, result.data(), y);
+        return;
+    }
+    if (is_parted(w)) {
+        forward_by_parts(problem, x, weight, bias, rectify, y);
         return;
     }
     for (index_t group = 0; group < problem.groups; ++group) {
