@@ -223,3 +223,55 @@ def test_adam_counts_steps_from_one() -> None:
     for step in (0, -1):
         with pytest.raises(ValueError, match="step"):
             F.adam_update(**_arguments("adam"), **{**GOOD["adam"][1], "step": step})
+
+
+# A gradient that is not computed yet
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("batch", [0, 1, 7, 8, 100, 300])
+@pytest.mark.parametrize(("name", "options", "states"), CASES[::3], ids=_id)
+def test_an_uncomputed_gradient_gives_the_step_of_the_product(
+    name: str, options: Options, states: int, batch: int, dtype: npt.DTypeLike
+) -> None:
+    rng = np.random.default_rng(batch)
+    grad, x = rng.uniform(0.5, 1, (batch, 83)).astype(dtype), rng.random((batch, 1203), dtype)
+    param = rng.uniform(0.5, 1, (83, 1203)).astype(dtype)
+    state: list[Any] = [np.zeros_like(param) for _ in range(states)] or [None]
+    extra = {"step": 1} if name == "adam" else {}
+    expected, *expected_state = getattr(reference_optim, name)(
+        param.astype(np.float64),
+        grad.T.astype(np.float64) @ x.astype(np.float64),
+        *[None if s is None else s.astype(np.float64) for s in state],
+        **options,
+        **extra,
+    )
+    _native(name)(param, F.LinearWeightGrad(grad, x), *state, **options, **extra)
+    # All summands of an element of the gradient are positive: its error is relative.
+    rtol = (batch + ROUNDINGS) * float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(param, expected, rtol=rtol, atol=rtol * max(1, batch))
+    for mine, wanted in zip(state, expected_state, strict=False):
+        if mine is not None:
+            np.testing.assert_allclose(mine, wanted, rtol=2 * rtol, atol=0)
+
+
+def test_an_uncomputed_gradient_that_does_not_fit() -> None:
+    param = np.ones((3, 4), np.float32)
+    settings: Options = {"lr": 0.1, "momentum": 0, "nesterov": False, "weight_decay": 0}
+    with pytest.raises(ValueError, match="rows"):
+        F.LinearWeightGrad(np.ones((2, 3)), np.ones((1, 4)))
+    for grad in (np.ones((2, 4), np.float32), np.ones((2, 3), np.float64)):
+        unfit = F.LinearWeightGrad(grad, np.ones((2, 4), np.float32))
+        with pytest.raises((ValueError, TypeError), match=r"\bgrad\b"):
+            F.sgd_update([param, param], [param, unfit], None, **settings)
+    np.testing.assert_array_equal(param, 1)
+
+
+def test_numpy_sees_an_uncomputed_gradient_as_its_array() -> None:
+    rng = np.random.default_rng(0)
+    grad, x = rng.integers(-4, 5, (6, 3)), rng.integers(-4, 5, (6, 2))
+    unfinished, wanted = F.LinearWeightGrad(grad, x), grad.T @ x
+    np.testing.assert_array_equal(np.asarray(unfinished), wanted)
+    np.testing.assert_array_equal(0.5 * unfinished - wanted, -0.5 * wanted)
+    np.testing.assert_array_equal(np.clip(unfinished, -1, 1), np.clip(wanted, -1, 1))
+    assert np.asarray(unfinished, np.float64).dtype == np.float64

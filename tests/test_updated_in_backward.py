@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import pocketcnn as pc
-from pocketcnn import fusion, stages
+from pocketcnn import fusion
 
 OPTIMIZERS: list[Callable[[], pc.optim.Optimizer]] = [
     lambda: pc.optim.SGD(0.1),
@@ -33,13 +33,12 @@ def _net() -> pc.ConvNet:
 
 
 @pytest.fixture
-def all_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pieces of 7 rows of fc1 and of 14 of fc2, neither of which divides their rows."""
+def two_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As fc1 and fc2 of a real network."""
     monkeypatch.setattr(fusion, "_LARGE_WEIGHT", 70 * 61 * 4)
-    monkeypatch.setattr(stages, "_PIECE", 7 * 144 * 4)
 
 
-@pytest.mark.usefixtures("all_are_large")
+@pytest.mark.usefixtures("two_are_large")
 @pytest.mark.parametrize("batch", [1, 3, 40])
 @pytest.mark.parametrize("make", OPTIMIZERS)
 def test_steps_equal_those_of_whole_gradients(
@@ -62,7 +61,7 @@ def test_steps_equal_those_of_whole_gradients(
     assert net.summary().count("updated in backward") == 2
 
 
-@pytest.mark.usefixtures("all_are_large")
+@pytest.mark.usefixtures("two_are_large")
 def test_an_update_of_ones_own_gets_all_gradients() -> None:
     class Clipped(pc.optim.SGD):
         def update(self, params: Mapping[str, Any], grads: Mapping[str, Any]) -> None:
@@ -76,6 +75,22 @@ def test_an_update_of_ones_own_gets_all_gradients() -> None:
     assert seen.keys() == net.params.keys()
     change = np.abs(net.params["fc1.weight"] - before).max()
     assert 0 < change <= 1.001e-3
+
+
+@pytest.mark.usefixtures("two_are_large")
+def test_an_optimizer_of_ones_own_may_compute_with_the_gradients() -> None:
+    class Signs(pc.optim.SGD):
+        def _update(self, params: Any, grads: Any, slots: Any) -> None:
+            for param, grad in zip(params, grads, strict=True):
+                param -= self.lr * np.sign(grad) + 0 * grad
+
+    net, twin = _net(), _net()
+    x, t = np.random.default_rng(0).standard_normal((9, 1, 8, 8)), np.arange(9) % 5
+    pc.Trainer(net, Signs(0.5)).step(x, t)
+    _, grads = twin.value_and_gradient(x, t)
+    for name, array in net.params.items():
+        wanted = twin.params[name] - 0.5 * np.sign(grads[name])
+        np.testing.assert_allclose(array, wanted, rtol=1e-6, atol=1e-7, err_msg=name)
 
 
 def test_small_layers_keep_their_gradients() -> None:

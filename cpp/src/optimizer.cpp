@@ -8,43 +8,48 @@
 namespace pocketcnn {
 namespace {
 
-constexpr index_t kGrain = 1 << 14;
 /// A square root and a division beside a copied element.
-constexpr double kCost = 4;
+constexpr double kAdaptiveCost = 4;
 
 }  // namespace
 
 template <typename T>
-void sgd_update(const Sgd& sgd, const T* grad, T* velocity, T* param, index_t size) {
+void update(const UpdateStep<T>& step, const T* grad, index_t size) {
+    constexpr index_t grain = 1 << 14;
+    parallel_ranges(size, grain, step.cost,
+                    [&](index_t i, index_t end) { step.change(grad + i, i, end - i); });
+}
+
+template <typename T>
+UpdateStep<T> sgd_step(const Sgd& sgd, T* velocity, T* param) {
     const SgdStep step = {sgd.lr, sgd.momentum, sgd.weight_decay, sgd.nesterov};
-    const Kernels<T>& kernel = kernels<T>();
-    parallel_ranges(size, kGrain, 1, [&](index_t i, index_t end) {
-        kernel.sgd(step, end - i, grad + i, velocity != nullptr ? velocity + i : nullptr,
-                   param + i);
-    });
+    const auto change = [=](const T* grad, index_t first, index_t count) {
+        T* const from = velocity != nullptr ? velocity + first : nullptr;
+        kernels<T>().sgd(step, count, grad, from, param + first);
+    };
+    return {param, change, 1};
 }
 
 template <typename T>
-void adagrad_update(const AdaGrad& adagrad, const T* grad, T* square_sum, T* param, index_t size) {
+UpdateStep<T> adagrad_step(const AdaGrad& adagrad, T* square_sum, T* param) {
     const AdaGradStep step = {adagrad.lr, adagrad.eps, adagrad.weight_decay};
-    const Kernels<T>& kernel = kernels<T>();
-    parallel_ranges(size, kGrain, kCost, [&](index_t i, index_t end) {
-        kernel.adagrad(step, end - i, grad + i, square_sum + i, param + i);
-    });
+    const auto change = [=](const T* grad, index_t first, index_t count) {
+        kernels<T>().adagrad(step, count, grad, square_sum + first, param + first);
+    };
+    return {param, change, kAdaptiveCost};
 }
 
 template <typename T>
-void rmsprop_update(const RmsProp& rmsprop, const T* grad, T* square_average, T* param,
-                    index_t size) {
+UpdateStep<T> rmsprop_step(const RmsProp& rmsprop, T* square_average, T* param) {
     const RmsPropStep step = {rmsprop.lr, rmsprop.alpha, rmsprop.eps, rmsprop.weight_decay};
-    const Kernels<T>& kernel = kernels<T>();
-    parallel_ranges(size, kGrain, kCost, [&](index_t i, index_t end) {
-        kernel.rmsprop(step, end - i, grad + i, square_average + i, param + i);
-    });
+    const auto change = [=](const T* grad, index_t first, index_t count) {
+        kernels<T>().rmsprop(step, count, grad, square_average + first, param + first);
+    };
+    return {param, change, kAdaptiveCost};
 }
 
 template <typename T>
-void adam_update(const Adam& adam, const T* grad, T* m, T* v, T* param, index_t size) {
+UpdateStep<T> adam_step(const Adam& adam, T* m, T* v, T* param) {
     const double count = static_cast<double>(adam.step);
     const AdamStep step = {
         .beta1 = adam.beta1,
@@ -55,17 +60,18 @@ void adam_update(const Adam& adam, const T* grad, T* m, T* v, T* param, index_t 
         .step_size = adam.lr / (1 - std::pow(adam.beta1, count)),
         .inverse_correction = 1 / std::sqrt(1 - std::pow(adam.beta2, count)),
     };
-    const Kernels<T>& kernel = kernels<T>();
-    parallel_ranges(size, kGrain, kCost, [&](index_t i, index_t end) {
-        kernel.adam(step, end - i, grad + i, m + i, v + i, param + i);
-    });
+    const auto change = [=](const T* grad, index_t first, index_t size) {
+        kernels<T>().adam(step, size, grad, m + first, v + first, param + first);
+    };
+    return {param, change, kAdaptiveCost};
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                             \
-    template void sgd_update(const Sgd&, const T*, T*, T*, index_t);         \
-    template void adagrad_update(const AdaGrad&, const T*, T*, T*, index_t); \
-    template void rmsprop_update(const RmsProp&, const T*, T*, T*, index_t); \
-    template void adam_update(const Adam&, const T*, T*, T*, T*, index_t);
+#define POCKETCNN_INSTANTIATE(T)                                   \
+    template void update(const UpdateStep<T>&, const T*, index_t); \
+    template UpdateStep<T> sgd_step(const Sgd&, T*, T*);           \
+    template UpdateStep<T> adagrad_step(const AdaGrad&, T*, T*);   \
+    template UpdateStep<T> rmsprop_step(const RmsProp&, T*, T*);   \
+    template UpdateStep<T> adam_step(const Adam&, T*, T*, T*);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE

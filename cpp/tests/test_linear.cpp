@@ -1,6 +1,7 @@
 // The fully connected layer and its gradients against the naive product.
 #include <pocketcnn/linear.h>
 
+#include <algorithm>
 #include <string>
 
 #include "compare.h"
@@ -15,7 +16,7 @@ namespace {
 class LinearTest : public IsaTest {};
 POCKETCNN_FOR_EVERY_ISA(LinearTest);
 
-/// All four operations of one layer: x (n, in), weight (out, in).
+/// All operations of one layer: x (n, in), weight (out, in).
 template <typename T>
 void check_layer(index_t n, index_t in, index_t out, Edge edge) {
     const std::string name =
@@ -48,6 +49,13 @@ void check_layer(index_t n, index_t in, index_t out, Edge edge) {
     expect_sums(dweight,
                 reference::product(
                     out, in, n, [&](index_t row, index_t k) { return dy_at(k, row); }, x_at));
+
+    const Guarded<T> negated(out * in, edge);
+    std::fill(negated.begin(), negated.end(), T{0});
+    linear_weight_update<T>({dy.data(), n, out}, {x.data(), n, in},
+                            sgd_step<T>({.lr = 1}, nullptr, negated.data()));
+    EXPECT_TRUE(negated.margins_intact());
+    for (index_t i = 0; i < out * in; ++i) EXPECT_EQ(negated[i], -dweight[i]) << i;
 
     const Guarded<T> dbias(out, edge);
     linear_bias_grad<T>({dy.data(), n, out}, dbias.data());

@@ -75,7 +75,7 @@ TEST_P(OptimizerTest, Sgd) {
             const Sgd sgd = {0.01, momentum, 0.1, nesterov && momentum > 0};
             check_everywhere(
                 [&](index_t, auto* grad, auto* first, auto*, auto* param, index_t size) {
-                    sgd_update(sgd, grad, momentum > 0 ? first : nullptr, param, size);
+                    update(sgd_step(sgd, momentum > 0 ? first : nullptr, param), grad, size);
                 },
                 [&](index_t, double grad, State s) {
                     const double g = grad + sgd.weight_decay * s.param;
@@ -90,7 +90,7 @@ TEST_P(OptimizerTest, Sgd) {
 TEST_P(OptimizerTest, AdaGrad) {
     const AdaGrad adagrad = {0.02, 1e-7, 0.1};
     check_everywhere([&](index_t, auto* grad, auto* first, auto*, auto* param,
-                         index_t size) { adagrad_update(adagrad, grad, first, param, size); },
+                         index_t size) { update(adagrad_step(adagrad, first, param), grad, size); },
                      [&](index_t, double grad, State s) {
                          const double g = grad + adagrad.weight_decay * s.param;
                          const double sum = s.first + g * g;
@@ -102,7 +102,7 @@ TEST_P(OptimizerTest, AdaGrad) {
 TEST_P(OptimizerTest, RmsProp) {
     const RmsProp rmsprop = {0.01, 0.75, 1e-7, 0.1};
     check_everywhere([&](index_t, auto* grad, auto* first, auto*, auto* param,
-                         index_t size) { rmsprop_update(rmsprop, grad, first, param, size); },
+                         index_t size) { update(rmsprop_step(rmsprop, first, param), grad, size); },
                      [&](index_t, double grad, State s) {
                          const double g = grad + rmsprop.weight_decay * s.param;
                          const double mean = rmsprop.alpha * s.first + (1 - rmsprop.alpha) * g * g;
@@ -118,7 +118,7 @@ TEST_P(OptimizerTest, Adam) {
             [&](index_t number, auto* grad, auto* first, auto* second, auto* param, index_t size) {
                 Adam adam = base;
                 adam.step = number;
-                adam_update(adam, grad, first, second, param, size);
+                update(adam_step(adam, first, second, param), grad, size);
             },
             [&](index_t number, double grad, State s) {
                 const double decay = base.weight_decay;

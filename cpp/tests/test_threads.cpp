@@ -121,6 +121,12 @@ std::vector<Operation<T>> layers() {
          [=](T* y) { linear<T>({data, n, in}, {weight, out, in}, data, {y, n, out}); }},
         {"linear_input_grad", n * in,
          [=](T* dx) { linear_input_grad<T>({data, n, out}, {weight, out, in}, {dx, n, in}); }},
+        {"linear_weight_update", out * in,
+         [=](T* weights) {
+             std::fill_n(weights, out * in, T{1});
+             linear_weight_update<T>({data, n, out}, {weight, n, in},
+                                     sgd_step<T>({}, nullptr, weights));
+         }},
         {"linear_weight_grad", out * in,
          [=](T* dw) { linear_weight_grad<T>({data, n, out}, {weight, n, in}, {dw, out, in}); }},
         {"linear_bias_grad", 5000,
@@ -185,16 +191,16 @@ std::vector<Operation<T>> elementwise() {
                        }});
     };
     optimizer("sgd", [=](const T* grad, T* first, T*, T* param) {
-        sgd_update({0.1, 0.9, 0.01, true}, grad, first, param, size);
+        update(sgd_step({0.1, 0.9, 0.01, true}, first, param), grad, size);
     });
     optimizer("adagrad", [=](const T* grad, T* first, T*, T* param) {
-        adagrad_update({}, grad, first, param, size);
+        update(adagrad_step({}, first, param), grad, size);
     });
     optimizer("rmsprop", [=](const T* grad, T* first, T*, T* param) {
-        rmsprop_update({}, grad, first, param, size);
+        update(rmsprop_step({}, first, param), grad, size);
     });
     optimizer("adam", [=](const T* grad, T* first, T* second, T* param) {
-        adam_update({}, grad, first, second, param, size);
+        update(adam_step({}, first, second, param), grad, size);
     });
     return all;
 }

@@ -184,8 +184,8 @@ def local_response_norm_backward(
 def add(a: NDArray[_T], b: NDArray[_T], rectify: bool) -> NDArray[_T]: ...
 def sgd_update(
     params: Sequence[NDArray[_T]],
-    grads: Sequence[NDArray[_T]],
-    states: Sequence[Sequence[NDArray[_T]]],
+    grads: Sequence[NDArray[_T] | tuple[NDArray[_T], NDArray[_T]]],
+    slots: Sequence[Sequence[NDArray[_T]]],
     lr: float,
     momentum: float,
     weight_decay: float,
@@ -193,16 +193,16 @@ def sgd_update(
 ) -> None: ...
 def adagrad_update(
     params: Sequence[NDArray[_T]],
-    grads: Sequence[NDArray[_T]],
-    states: Sequence[Sequence[NDArray[_T]]],
+    grads: Sequence[NDArray[_T] | tuple[NDArray[_T], NDArray[_T]]],
+    slots: Sequence[Sequence[NDArray[_T]]],
     lr: float,
     eps: float,
     weight_decay: float,
 ) -> None: ...
 def rmsprop_update(
     params: Sequence[NDArray[_T]],
-    grads: Sequence[NDArray[_T]],
-    states: Sequence[Sequence[NDArray[_T]]],
+    grads: Sequence[NDArray[_T] | tuple[NDArray[_T], NDArray[_T]]],
+    slots: Sequence[Sequence[NDArray[_T]]],
     lr: float,
     alpha: float,
     eps: float,
@@ -210,8 +210,8 @@ def rmsprop_update(
 ) -> None: ...
 def adam_update(
     params: Sequence[NDArray[_T]],
-    grads: Sequence[NDArray[_T]],
-    states: Sequence[Sequence[NDArray[_T]]],
+    grads: Sequence[NDArray[_T] | tuple[NDArray[_T], NDArray[_T]]],
+    slots: Sequence[Sequence[NDArray[_T]]],
     lr: float,
     beta1: float,
     beta2: float,

@@ -312,9 +312,9 @@ class ConvNet:
         ----------
         grad : ndarray, (N, K)
             d loss / d logits for the last `forward`, which is forgotten on the way.
-        update : callable (params, grads, rows), optional
+        update : callable (params, grads), optional
             Such as `Optimizer.apply`: uses up the gradients of layers that `summary` calls
-            "updated in backward", by some rows at a time.
+            "updated in backward".
         """
         flowing: Array | None = grad
         for stage in reversed(self._stages):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from pocketcnn import functional as F
 
 Array = NDArray[np.floating]
+Grad: TypeAlias = Array | F.LinearWeightGrad
+Grads: TypeAlias = Mapping[str, Grad]
 
 
 class Optimizer(ABC):
@@ -72,19 +74,15 @@ class Optimizer(ABC):
         """Count a step, whose changes `apply` makes, all at once or parameter by parameter."""
         self.steps += 1
 
-    def apply(
-        self, params: Mapping[str, Array], grads: Mapping[str, Array], rows: slice = slice(None)
-    ) -> None:
-        """Make the current step's change to some parameters, or to some rows of them.
+    def apply(self, params: Mapping[str, Array], grads: Grads) -> None:
+        """Make the current step's change to some parameters.
 
         Parameters
         ----------
         params : mapping of str to ndarray
             As in `update`.
-        grads : mapping of str to ndarray
-            The gradient, with the keys and dtypes of `params` and the shapes of their `rows`.
-        rows : slice
-            Along the first axis.
+        grads : mapping of str to ndarray or LinearWeightGrad
+            As in `update`, or not computed yet.
 
         Raises
         ------
@@ -93,11 +91,7 @@ class Optimizer(ABC):
         """
         _require_same_keys(params, grads)
         slots = [self._arrays_of(slot, params) for slot in self.slots]
-        arrays = list(params.values())
-        if rows != slice(None):
-            arrays = [array[rows] for array in arrays]
-            slots = [[array[rows] for array in slot] for slot in slots]
-        self._update(arrays, [grads[name] for name in params], slots)
+        self._update(list(params.values()), [grads[name] for name in params], slots)
 
     def _arrays_of(self, slot: str, params: Mapping[str, Array]) -> list[Array]:
         """The state arrays of one slot in the order of `params`, made where they are missing."""
@@ -108,7 +102,7 @@ class Optimizer(ABC):
         return [arrays[name] for name in params]
 
     @abstractmethod
-    def _update(self, params: list[Array], grads: list[Array], slots: list[list[Array]]) -> None:
+    def _update(self, params: list[Array], grads: list[Grad], slots: list[list[Array]]) -> None:
         """Change `params` and their `slots` (in the order of `self.slots`) in place."""
 
     def state_dict(self) -> dict[str, object]:
@@ -201,7 +195,7 @@ class SGD(Optimizer):
         """The velocity, unless the momentum is zero."""
         return ("velocity",) if self.momentum else ()
 
-    def _update(self, params: list[Array], grads: list[Array], slots: list[list[Array]]) -> None:
+    def _update(self, params: list[Array], grads: list[Grad], slots: list[list[Array]]) -> None:
         F.sgd_update(
             params,
             grads,
@@ -239,7 +233,7 @@ class AdaGrad(Optimizer):
         """The sum of the squared gradients."""
         return ("square_sum",)
 
-    def _update(self, params: list[Array], grads: list[Array], slots: list[list[Array]]) -> None:
+    def _update(self, params: list[Array], grads: list[Grad], slots: list[list[Array]]) -> None:
         F.adagrad_update(
             params, grads, slots[0], lr=self.lr, eps=self.eps, weight_decay=self.weight_decay
         )
@@ -282,7 +276,7 @@ class RMSprop(Optimizer):
         """The moving average of the squared gradients."""
         return ("square_average",)
 
-    def _update(self, params: list[Array], grads: list[Array], slots: list[list[Array]]) -> None:
+    def _update(self, params: list[Array], grads: list[Grad], slots: list[list[Array]]) -> None:
         F.rmsprop_update(
             params,
             grads,
@@ -335,7 +329,7 @@ class Adam(Optimizer):
         """The moving averages of the gradients and of their squares."""
         return ("m", "v")
 
-    def _update(self, params: list[Array], grads: list[Array], slots: list[list[Array]]) -> None:
+    def _update(self, params: list[Array], grads: list[Grad], slots: list[list[Array]]) -> None:
         F.adam_update(
             params,
             grads,
@@ -383,7 +377,7 @@ class AdamW(Adam):
         super().__init__(lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
 
 
-def _require_same_keys(params: Mapping[str, Array], grads: Mapping[str, Array]) -> None:
+def _require_same_keys(params: Mapping[str, Array], grads: Grads) -> None:
     if params.keys() != grads.keys():
         odd = sorted(set(params) ^ set(grads))
         raise ValueError(f"params and grads must have the same keys; only one has {odd}")

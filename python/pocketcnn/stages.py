@@ -31,13 +31,10 @@ from pocketcnn.layers import (
     MaxPool2d,
     Shape,
 )
+from pocketcnn.optim import Grad, Grads
 
-Update = Callable[[Mapping[str, Array], Mapping[str, Array], slice], None]
-"""What takes parameters and the gradient of some of their rows, as `Optimizer.apply` does."""
-
-# Bytes of a piece of a large weight's gradient: less would pack the layer's input more often than
-# it saves.
-_PIECE = 2**24
+Update = Callable[[Mapping[str, Array], Grads], None]
+"""What changes parameters by their gradients, as `Optimizer.apply` does."""
 
 
 class Stage(Protocol):
@@ -283,18 +280,15 @@ class LargeLinear:
 
     def backward_and_update(self, grad: Array, update: Update) -> Array | None:
         """Return dx; `update` uses the gradients up, to the same bits as after `backward`."""
-        params = self._linear.params
-
-        def use(key: str, gradient: Array, rows: slice = slice(None)) -> None:
-            name = f"{self._name}.{key}"
-            update({name: params[key]}, {name: gradient}, rows)
-
-        row_bytes = params["weight"][0].nbytes
-        dx, dbias = self._linear.backward_in_pieces(
-            grad, max(1, _PIECE // row_bytes), lambda rows, piece: use("weight", piece, rows)
-        )
+        dx, dweight, dbias = self._linear.backward_unfinished(grad)
+        made: list[tuple[str, Grad]] = [("weight", dweight)]
         if self._linear.use_bias:
-            use("bias", dbias)
+            made.append(("bias", dbias))
+        params = self._linear.params
+        update(
+            {f"{self._name}.{key}": params[key] for key, _ in made},
+            {f"{self._name}.{key}": gradient for key, gradient in made},
+        )
         return dx
 
 

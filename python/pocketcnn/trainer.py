@@ -28,7 +28,7 @@ from pocketcnn.history import History, Record
 from pocketcnn.layers import Softmax
 from pocketcnn.losses import count_correct, cross_entropy
 from pocketcnn.net import ConvNet
-from pocketcnn.optim import Optimizer
+from pocketcnn.optim import Grads, Optimizer
 
 Array = NDArray[Any]
 
@@ -226,9 +226,9 @@ class Trainer:
             return
         updated: set[str] = set()
 
-        def apply(params: Mapping[str, Array], grads: Mapping[str, Array], rows: slice) -> None:
+        def apply(params: Mapping[str, Array], grads: Grads) -> None:
             updated.update(params)
-            optimizer.apply(params, grads, rows)
+            optimizer.apply(params, grads)
 
         optimizer.begin()
         net.backward(grad, apply)

@@ -1,6 +1,7 @@
 // The fully connected layer: x (n, in), weight (out, in), y (n, out).
 #pragma once
 
+#include <pocketcnn/optimizer.h>
 #include <pocketcnn/types.h>
 
 namespace pocketcnn {
@@ -16,6 +17,11 @@ void linear_input_grad(MatrixView<const T> dy, MatrixView<const T> weight, Matri
 /// dweight = transpose(dy) * x. Overwrites dweight.
 template <typename T>
 void linear_weight_grad(MatrixView<const T> dy, MatrixView<const T> x, MatrixView<T> dweight);
+
+/// Makes an optimiser's step of the weight, whose gradient is never in memory as a whole: to the
+/// same bits as linear_weight_grad and update.
+template <typename T>
+void linear_weight_update(MatrixView<const T> dy, MatrixView<const T> x, const UpdateStep<T>& step);
 
 /// dbias = the sum of dy over rows. Overwrites dbias.
 template <typename T>

@@ -1,10 +1,26 @@
-// One update step of each optimiser, in place, over a flat array of parameters. g stands for
+// One step of each optimiser, in place, over a flat array of parameters. g stands for
 // grad + weight_decay * param.
 #pragma once
 
 #include <pocketcnn/types.h>
 
+#include <functional>
+
 namespace pocketcnn {
+
+/// What a step does to one parameter, element by element.
+template <typename T>
+struct UpdateStep {
+    T* param;
+    /// Changes the elements [first, first + count), given their gradients.
+    std::function<void(const T* grad, index_t first, index_t count)> change;
+    /// Of an element, as a multiple of a copied one's.
+    double cost;
+};
+
+/// Makes the step for all elements.
+template <typename T>
+void update(const UpdateStep<T>& step, const T* grad, index_t size);
 
 /// velocity may be null (no momentum). v = momentum v + g; p -= lr v, or with Nesterov's form
 /// p -= lr (g + momentum v).
@@ -13,22 +29,21 @@ struct Sgd {
     bool nesterov = false;
 };
 template <typename T>
-void sgd_update(const Sgd& sgd, const T* grad, T* velocity, T* param, index_t size);
+UpdateStep<T> sgd_step(const Sgd& sgd, T* velocity, T* param);
 
 /// s += g^2; p -= lr g / (sqrt(s) + eps)  (Duchi, Hazan and Singer, 2011).
 struct AdaGrad {
     double lr = 0.01, eps = 1e-10, weight_decay = 0;
 };
 template <typename T>
-void adagrad_update(const AdaGrad& adagrad, const T* grad, T* square_sum, T* param, index_t size);
+UpdateStep<T> adagrad_step(const AdaGrad& adagrad, T* square_sum, T* param);
 
 /// s = alpha s + (1 - alpha) g^2; p -= lr g / (sqrt(s) + eps)  (Hinton's lecture 6e, 2012).
 struct RmsProp {
     double lr = 0.01, alpha = 0.99, eps = 1e-8, weight_decay = 0;
 };
 template <typename T>
-void rmsprop_update(const RmsProp& rmsprop, const T* grad, T* square_average, T* param,
-                    index_t size);
+UpdateStep<T> rmsprop_step(const RmsProp& rmsprop, T* square_average, T* param);
 
 /// Kingma and Ba, 2015; decoupled weight decay is AdamW (Loshchilov and Hutter, 2019):
 /// p -= lr weight_decay p before the step, and g = grad. step counts from 1.
@@ -38,6 +53,6 @@ struct Adam {
     index_t step = 1;
 };
 template <typename T>
-void adam_update(const Adam& adam, const T* grad, T* m, T* v, T* param, index_t size);
+UpdateStep<T> adam_step(const Adam& adam, T* m, T* v, T* param);
 
 }  // namespace pocketcnn

@@ -31,9 +31,9 @@ struct Block {
     index_t depth, depth_end;
 };
 
-/// Slices of nearly equal length, none longer than kDepthBlock.
-inline index_t depth_slice(index_t depth) {
-    const index_t slices = std::max<index_t>(1, ceil_div(depth, kDepthBlock));
+/// Slices of nearly equal length, none longer than `longest`.
+inline index_t depth_slice(index_t depth, index_t longest = kDepthBlock) {
+    const index_t slices = std::max<index_t>(1, ceil_div(depth, longest));
     return std::max<index_t>(1, ceil_div(depth, slices));
 }
 
@@ -52,17 +52,20 @@ struct Partition {
 
 /// Columns whose packed block fits kRightBytes, a multiple of the tile's and at most `limit`.
 template <typename T>
-index_t block_cols(const Kernels<T>& kernels, index_t depth, index_t limit) {
-    const index_t fit = kRightBytes / (depth_slice(depth) * index_t{sizeof(T)});
+index_t block_cols(const Kernels<T>& kernels, index_t depth, index_t limit,
+                   index_t longest_slice = kDepthBlock) {
+    const index_t fit = kRightBytes / (depth_slice(depth, longest_slice) * index_t{sizeof(T)});
     return std::max<index_t>(1, std::min(fit, limit) / kernels.cols) * kernels.cols;
 }
 
 /// Columns as many as fit kRightBytes; fewer, and rows cut too, where the blocks would be too few
 /// to share between threads.
 template <typename T>
-Partition partition(const Kernels<T>& kernels, index_t rows, index_t cols, index_t depth) {
+Partition partition(const Kernels<T>& kernels, index_t rows, index_t cols, index_t depth,
+                    index_t longest_slice = kDepthBlock) {
     constexpr index_t enough_blocks = 16;
-    const index_t col_step = block_cols(kernels, depth, ceil_div(cols, enough_blocks));
+    const index_t col_step =
+        block_cols(kernels, depth, ceil_div(cols, enough_blocks), longest_slice);
     const index_t col_blocks = ceil_div(cols, col_step);
     const index_t row_parts =
         std::max<index_t>(1, enough_blocks / std::max<index_t>(1, col_blocks));
@@ -81,11 +84,11 @@ Partition partition(const Kernels<T>& kernels, index_t rows, index_t cols, index
 ///        `cols` elements count; consecutive rows of `values` are kernels.cols apart.
 template <typename T, typename Left, typename Right, typename Write>
 void multiply_block(const Kernels<T>& kernels, const Block& block, const Left& left, Right& right,
-                    Write& write) {
+                    Write& write, index_t longest_slice = kDepthBlock) {
     const index_t rows = kernels.rows, cols = kernels.cols, tile_size = rows * cols;
     const index_t row_panels = ceil_div(block.row_end - block.row, rows);
     const index_t col_panels = ceil_div(block.col_end - block.col, cols);
-    const index_t slice = depth_slice(block.depth_end - block.depth);
+    const index_t slice = depth_slice(block.depth_end - block.depth, longest_slice);
     const bool one_slice = slice >= block.depth_end - block.depth;
 
     const Buffer<T> left_panel(slice * rows + kPackSlack);

@@ -64,22 +64,42 @@ class PackedLeft {
 template <typename T>
 class RightMatrix {
   public:
-    RightMatrix(const Kernels<T>& kernels, const Operand<T>& operand)
-        : kernels_(kernels), operand_(operand) {}
+    RightMatrix(const Kernels<T>& kernels, const Operand<T>& operand, index_t depth)
+        : kernels_(kernels), operand_(operand), depth_(depth) {}
 
+    /// Rows of memory are read a few at a time, past all panels, in order.
     void pack(const Block& block, T* panels) {
-        for (index_t col = block.col; col < block.col_end; col += kernels_.cols) {
-            pack_panel(kernels_, operand_, col, kernels_.cols, block.depth, block.depth_end,
-                       panels);
-            panels += (block.depth_end - block.depth) * kernels_.cols;
+        constexpr index_t rows_at_once = 8;
+        const index_t depth = block.depth_end - block.depth, width = kernels_.cols;
+        const index_t step = lies_in_rows() ? rows_at_once : depth;
+        for (index_t k = 0; k < depth; k += step) {
+            T* panel = panels + k * width;
+            for (index_t col = block.col; col < block.col_end; col += width) {
+                pack_panel(kernels_, operand_, col, width, block.depth + k,
+                           block.depth + std::min(depth, k + step), panel);
+                panel += depth * width;
+            }
         }
     }
 
-    PanelAhead<T> ahead(const Block& /*block*/, index_t /*i*/) const { return {operand_.data, 0}; }
+    /// What is packed next, a cache line of each of its rows a tile: the next slice of the block's
+    /// depth, or the first of the block that follows.
+    PanelAhead<T> ahead(const Block& block, index_t i) const {
+        constexpr index_t line = 64 / sizeof(T);
+        const bool is_last = block.depth_end >= depth_;
+        const index_t col = (is_last ? block.col_end : block.col) + i * line;
+        const index_t end = is_last ? 2 * block.col_end - block.col : block.col_end;
+        if (!lies_in_rows() || col >= std::min(end, operand_.lanes)) return {operand_.data, 0};
+        const index_t depth = is_last ? 0 : block.depth_end;
+        return {operand_.data + col + depth * operand_.depth_stride, operand_.depth_stride};
+    }
 
   private:
+    bool lies_in_rows() const { return operand_.lane_stride == 1; }
+
     const Kernels<T>& kernels_;
     Operand<T> operand_;
+    index_t depth_;
 };
 
 /// Stores tiles into a row-major matrix.

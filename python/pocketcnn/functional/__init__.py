@@ -36,6 +36,7 @@ from pocketcnn.functional.convolution import (
     conv2d_plan,
 )
 from pocketcnn.functional.dense import (
+    LinearWeightGrad,
     linear,
     linear_backward,
 )
@@ -67,6 +68,7 @@ from pocketcnn.functional.update import (
 __all__ = [
     "ConvPassPlan",
     "ConvPlan",
+    "LinearWeightGrad",
     "adagrad_update",
     "adam_update",
     "avg_pool2d",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import numpy.typing as npt
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from pocketcnn import _core
 from pocketcnn.arguments import (
@@ -82,3 +86,44 @@ def linear_backward(
     if dx is not None:
         dx = restore(dx, result)
     return dx, restore(dweight, result), restore(dbias, result)
+
+
+class LinearWeightGrad(NDArrayOperatorsMixin):
+    """The gradient of a :func:`linear`'s weight, ``grad.T @ x``, before it is computed.
+
+    The functions that update a parameter compute it bit by bit as they use it, so that it never
+    is in memory as a whole. To NumPy it is the array, computed whenever it is asked for.
+
+    Parameters
+    ----------
+    grad : array_like (N, out)
+    x : array_like (N, in)
+
+    Attributes
+    ----------
+    factors : (ndarray, ndarray)
+        `grad` and `x`.
+
+    Examples
+    --------
+    >>> LinearWeightGrad([[1.0, 2.0]], [[3.0, 4.0]]) + 0.5
+    array([[3.5, 4.5],
+           [6.5, 8.5]])
+    """
+
+    def __init__(self, grad: npt.ArrayLike, x: npt.ArrayLike) -> None:
+        grad, x = array("grad", grad, 2), array("x", x, 2)
+        if len(grad) != len(x):
+            raise ValueError(f"grad has {len(grad)} rows, but x {len(x)}")
+        compute, _ = compute_dtypes(grad, x)
+        self.factors = contiguous(grad, compute), contiguous(x, compute)
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
+        """Compute the gradient."""
+        grad, x = self.factors
+        return np.asarray(_core.matmul(grad, x, True, False), dtype=dtype)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        """Compute the gradient and what is done with it."""
+        arrays = [np.asarray(a) if isinstance(a, LinearWeightGrad) else a for a in inputs]
+        return getattr(ufunc, method)(*arrays, **options)

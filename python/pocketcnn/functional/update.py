@@ -1,13 +1,14 @@
 """One step of each optimiser, in place.
 
 Wherever one of these functions takes an array it takes a list of them too: the arrays of many
-parameters, each at the same place of every list, which are updated in one native call.
+parameters, each at the same place of every list, which are updated in one native call. A gradient
+may be a :class:`LinearWeightGrad`, which is computed as it is used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -17,26 +18,30 @@ from pocketcnn.arguments import (
     integer,
     number,
 )
+from pocketcnn.functional.dense import LinearWeightGrad
 
 Arrays: TypeAlias = Array | Sequence[Array]
+Grads: TypeAlias = Array | LinearWeightGrad | Sequence[Array | LinearWeightGrad]
 
 
 def _update(
     function: Callable[..., None],
-    arrays: dict[str, Arrays],
+    arrays: dict[str, Any],
     settings: dict[str, float],
     *options: Any,
 ) -> None:
     """Update arrays in place together; they are param, grad, and what is kept of a parameter."""
     numbers = [number(name, value, -np.inf, np.inf) for name, value in settings.items()]
     many = isinstance(arrays["param"], (list, tuple))
-    lists = {name: list(a) if many else [cast(Array, a)] for name, a in arrays.items()}
+    lists = {name: list(a) if many else [a] for name, a in arrays.items()}
     params, grads, *states = lists.values()
+    factors = [g.factors if isinstance(g, LinearWeightGrad) else g for g in grads]
     try:
         # Refuses, before it changes anything, what it cannot update.
-        function(params, grads, states, *numbers, *options)
+        function(params, factors, states, *numbers, *options)
     except (TypeError, ValueError):
-        _check_lists(lists)
+        grads = [np.asarray(g) if isinstance(g, LinearWeightGrad) else g for g in grads]
+        _check_lists(lists | {"grad": grads})
         # What is left are parameters of different dtypes.
         for param, grad, *state in zip(params, grads, *states, strict=True):
             function([param], [grad], [[a] for a in state], *numbers, *options)
@@ -67,7 +72,7 @@ def _check_alike(name: str, a: Array, param: Array) -> None:
 
 def sgd_update(
     param: Arrays,
-    grad: Arrays,
+    grad: Grads,
     velocity: Arrays | None,
     *,
     lr: float,
@@ -84,27 +89,27 @@ def sgd_update(
     settings = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
     if velocity is None and momentum:
         raise ValueError(f"velocity is None, but momentum is {momentum!r}")
-    arrays = {"param": param, "grad": grad}
+    arrays: dict[str, Any] = {"param": param, "grad": grad}
     if velocity is not None:
         arrays["velocity"] = velocity
     _update(_core.sgd_update, arrays, settings, bool(nesterov))
 
 
 def adagrad_update(
-    param: Arrays, grad: Arrays, square_sum: Arrays, *, lr: float, eps: float, weight_decay: float
+    param: Arrays, grad: Grads, square_sum: Arrays, *, lr: float, eps: float, weight_decay: float
 ) -> None:
     """One step of AdaGrad (Duchi et al., 2011), in place; see :func:`sgd_update` for g.
 
     ``square_sum += g ** 2; param -= lr * g / (sqrt(square_sum) + eps)``.
     """
-    arrays = {"param": param, "grad": grad, "square_sum": square_sum}
+    arrays: dict[str, Any] = {"param": param, "grad": grad, "square_sum": square_sum}
     settings = {"lr": lr, "eps": eps, "weight_decay": weight_decay}
     _update(_core.adagrad_update, arrays, settings)
 
 
 def rmsprop_update(
     param: Arrays,
-    grad: Arrays,
+    grad: Grads,
     square_average: Arrays,
     *,
     lr: float,
@@ -117,14 +122,14 @@ def rmsprop_update(
     ``square_average = alpha * square_average + (1 - alpha) * g ** 2`` and
     ``param -= lr * g / (sqrt(square_average) + eps)``.
     """
-    arrays = {"param": param, "grad": grad, "square_average": square_average}
+    arrays: dict[str, Any] = {"param": param, "grad": grad, "square_average": square_average}
     settings = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay}
     _update(_core.rmsprop_update, arrays, settings)
 
 
 def adam_update(
     param: Arrays,
-    grad: Arrays,
+    grad: Grads,
     m: Arrays,
     v: Arrays,
     *,
@@ -141,6 +146,6 @@ def adam_update(
     With decoupled weight decay it is AdamW (Loshchilov and Hutter, 2019): param shrinks by
     ``lr * weight_decay`` of itself, and g = grad; else see :func:`sgd_update` for g.
     """
-    arrays = {"param": param, "grad": grad, "m": m, "v": v}
+    arrays: dict[str, Any] = {"param": param, "grad": grad, "m": m, "v": v}
     settings = {"lr": lr, "beta1": beta1, "beta2": beta2, "eps": eps, "weight_decay": weight_decay}
     _update(_core.adam_update, arrays, settings, bool(decoupled), integer("step", step, 1))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from pocketcnn.arguments import Array, integer
-from pocketcnn.functional import linear, linear_backward
+from pocketcnn.functional import LinearWeightGrad, linear, linear_backward
 from pocketcnn.functional.product import matmul
 from pocketcnn.init import Init, fans
 from pocketcnn.layers.base import Shape, WeightLayer
@@ -56,20 +54,12 @@ class Linear(WeightLayer):
         self.store_grads(dweight, dbias)
         return dx
 
-    def backward_in_pieces(
-        self, grad: Array, rows: int, use: Callable[[slice, Array], None]
-    ) -> tuple[Array | None, Array]:
-        """Return dx and dbias; hand dweight to `use` by some rows at a time, and keep nothing.
-
-        dx is there before the first piece, so `use` may change the weight.
-        """
+    def backward_unfinished(self, grad: Array) -> tuple[Array | None, LinearWeightGrad, Array]:
+        """Return dx, dweight before it is computed, and dbias; keep nothing."""
         x = self._recall()
         self.forget_grads(least_bytes=0)
         dx = matmul(grad, self.params["weight"]) if self.needs_input_grad else None
-        for start in range(0, self.out_features, rows):
-            piece = slice(start, min(start + rows, self.out_features))
-            use(piece, matmul(grad[:, piece], x, transpose_a=True))
-        return dx, grad.sum(axis=0)
+        return dx, LinearWeightGrad(grad, x), grad.sum(axis=0)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(in_features,) to (out_features,)."""
