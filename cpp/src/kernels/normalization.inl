@@ -1,20 +1,5 @@
 // Batch normalisation of one channel, and local response normalisation of a strip of pixels.
 
-// The lanes of a few vectors together, in a fixed order: in pairs, the last ones in double.
-template <typename T, int n>
-inline double total(const Vec<T> (&parts)[n]) {
-    Vec<T> joined = parts[0] + parts[1];
-#pragma GCC unroll 4
-    for (int i = 2; i < n; i += 2) joined += parts[i] + parts[i + 1];
-    double even = 0, odd = 0;
-#pragma GCC unroll 8
-    for (int lane = 0; lane < kLanes<T>; lane += 2) {
-        even += static_cast<double>(joined[lane]);
-        odd += static_cast<double>(joined[lane + 1]);
-    }
-    return even + odd;
-}
-
 // The sums of what terms(read, i, first, second) adds to first and second, in lanes.
 template <typename T, typename Terms>
 inline TwoSums two_sums(index_t size, const Terms& terms) {
@@ -31,11 +16,15 @@ inline TwoSums two_sums(index_t size, const Terms& terms) {
     for (; i + kLanes<T> <= size; i += kLanes<T>) terms(read_vector, i, first[0], second[0]);
     const auto read_rest = [rest = size - i](const T* from, T neutral) {
         T part[kLanes<T>];
-        for (index_t k = 0; k < kLanes<T>; ++k) part[k] = k < rest ? from[k] : neutral;
+        store(part, splat(neutral));
+        copy_few(rest, from, part);
         return load(part);
     };
     if (i < size) terms(read_rest, i, first[0], second[0]);
-    return {total<T>(first), total<T>(second)};
+    const auto total = [](const Vec<T>(&parts)[chains]) {
+        return double_sum_of_lanes<T>((parts[0] + parts[1]) + (parts[2] + parts[3]));
+    };
+    return {total(first), total(second)};
 }
 
 // Twice over elements that are in the first cache by then: deviations from a mean that is nearly
