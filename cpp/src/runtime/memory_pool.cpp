@@ -12,6 +12,8 @@
 #include <map>
 #include <mutex>
 
+#include "runtime/spin.h"
+
 namespace pocketcnn {
 namespace {
 
@@ -123,7 +125,7 @@ Header* Pool::take(std::size_t size) {
 void* Pool::allocate(std::size_t bytes) {
     if (bytes > std::numeric_limits<std::size_t>::max() / 4) throw std::bad_alloc();
     const std::size_t size = size_class(bytes);
-    const std::lock_guard lock(mutex);
+    const std::unique_lock lock = lock_soon(mutex);
     Header* header = take(size);
     if (header == nullptr) {
         const std::size_t most = peak_ + peak_ / kSpareShare;
@@ -139,7 +141,7 @@ void* Pool::allocate(std::size_t bytes) {
 void Pool::release(void* block) noexcept {
     auto* header = reinterpret_cast<Header*>(static_cast<char*>(block) - kAlignment);
     header->last_user = &this_thread;
-    const std::lock_guard lock(mutex);
+    const std::unique_lock lock = lock_soon(mutex);
     in_use_ -= header->size;
     try {
         free_.emplace(header->size, header);

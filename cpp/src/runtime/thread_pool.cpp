@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "runtime/sleeper.h"
+#include "runtime/spin.h"
 
 namespace pocketcnn {
 namespace {
@@ -23,14 +24,6 @@ constexpr auto kSpin = std::chrono::microseconds(100);
 
 thread_local bool in_loop = false;
 std::atomic<bool> forked{false};
-
-void relax() {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("yield");
-#endif
-}
 
 /// One loop under way. Each thread begins with a range of its own, the same in every loop of as
 /// many iterations, so that it finds in its cache what it wrote there in the loop before; then it
