@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <latch>
 #include <limits>
 #include <new>
 #include <thread>
@@ -167,6 +168,27 @@ TEST(MemoryPool, ManyThreads) {
     for (std::thread& thread : threads) thread.join();
     for (const bool one : sound) EXPECT_TRUE(one);
     EXPECT_EQ(memory_use().in_use, before);
+}
+
+TEST(MemoryPool, CountsAndReleasesWhatOtherThreadsGaveBack) {
+    release_cached_memory();
+    const MemoryUse before = memory_use();
+    std::latch gave_back(1), released(1);
+    std::thread other([&] {
+        for (const std::size_t size : {1000, 2000, 3000}) pool_release(pool_allocate(size));
+        gave_back.count_down();
+        released.wait();
+        pool_release(pool_allocate(4000));
+    });
+    gave_back.wait();
+    EXPECT_EQ(memory_use().in_use, before.in_use);
+    EXPECT_GE(memory_use().cached, before.cached + 6000);
+    release_cached_memory();
+    EXPECT_EQ(memory_use().cached, 0);
+    released.count_down();
+    other.join();
+    EXPECT_EQ(memory_use().in_use, before.in_use);
+    EXPECT_GE(memory_use().cached, 4000);
 }
 
 /// What operations need beside their operands, on one thread: how many of several work at the same
