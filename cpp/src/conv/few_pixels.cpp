@@ -31,7 +31,9 @@ class PackedColumns {
     }
 
   private:
-    void pack(gemm::Slab<T>& slab, index_t depth, const gemm::PackedPanels<T>& to) const;
+    /// Depth [start, start + depth) of a slice.
+    void pack(gemm::Slab<T>& slab, index_t depth, const gemm::PackedPanels<T>& to,
+              index_t start) const;
 
     const Kernels<T>& kernel_;
     gemm::Panels panels_;
@@ -49,18 +51,25 @@ PackedColumns<T>::PackedColumns(const Problem& problem, const T* x)
     for (index_t i = 0; i < count; ++i) {
         slices_.emplace_back(panels_, (channel(i + 1) - channel(i)) * area);
     }
+    // A slice in parts, for the threads; an element is copied twice, in short pieces.
+    const index_t parts = ceil_div(index_t{4}, count);
+    constexpr double cost = 4;
+    const index_t part = ceil_div(step_, parts);
     const double elements =
         static_cast<double>(problem.taps) * static_cast<double>(panels_.padded_cols());
-    parallel_for(count, elements, [&](index_t i) {
+    parallel_for(count * parts, cost * elements, [&](index_t i) {
+        const index_t slice = i / parts, begin = channel(slice) + i % parts * part;
+        const index_t end = std::min(channel(slice + 1), begin + part);
+        if (begin >= end) return;
         gemm::Slab<T> slab(kernel_, problem.windows(x, 0), gemm::SlabReading::copied);
-        slab.load(channel(i) * area, channel(i + 1) * area, 0, problem.pixels());
-        pack(slab, (channel(i + 1) - channel(i)) * area, (*this)[i]);
+        slab.load(begin * area, end * area, 0, problem.pixels());
+        pack(slab, (end - begin) * area, (*this)[slice], (begin - channel(slice)) * area);
     });
 }
 
 template <typename T>
-void PackedColumns<T>::pack(gemm::Slab<T>& slab, index_t depth,
-                            const gemm::PackedPanels<T>& to) const {
+void PackedColumns<T>::pack(gemm::Slab<T>& slab, index_t depth, const gemm::PackedPanels<T>& to,
+                            index_t start) const {
     const index_t* pixel = slab.pixel_offsets();
     std::vector<LaneRun> runs;
     for (index_t p = 0; p < panels_.count(); ++p) {
@@ -73,10 +82,10 @@ void PackedColumns<T>::pack(gemm::Slab<T>& slab, index_t depth,
             }
         }
         kernel_.pack_runs(depth, slab.tap_offsets(), runs.data(), static_cast<index_t>(runs.size()),
-                          panels_.width(p), slab.data(), to.data(p));
+                          panels_.width(p), slab.data(), to.data(p, start));
         // What lies in the lanes beside the pixels is multiplied too: denormals would take long.
         const index_t width = panels_.width(p), length = panels_.length(p);
-        for (index_t k = 0; k < depth && length < width; ++k) {
+        for (index_t k = start; k < start + depth && length < width; ++k) {
             std::fill(to.data(p, k) + length, to.data(p, k) + width, T{0});
         }
     }
