@@ -78,6 +78,11 @@ inline const ConvCase kConvCases[] = {
      {3, 130, 7, 5},
      {{.kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1},
       97}},
+    // The last of them by dot products.
+    {"few_pixels_dotted",
+     {1, 61, 7, 7},
+     {{.kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1},
+      101}},
     {"few_pixels_dilated",
      {1, 128, 9, 11},
      {{.kernel_h = 2, .kernel_w = 3, .stride_h = 2, .pad_left = 2, .dilation_w = 2}, 100}},

@@ -5,6 +5,7 @@
 
 #include "gemm/indirect.h"
 #include "runtime/isa.h"
+#include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
 
 namespace pocketcnn::conv::few_pixels {
@@ -17,12 +18,23 @@ index_t task_filters(const Problem& problem) {
     return problem.filters >= enough_tasks * tall ? tall : kIndirectRowsMultiple;
 }
 
-/// The columns of im2col, pixels in the lanes, cut along the depth into slices of whole channels.
+/// The last pixels, where they would fill no more than half of a vector: for them dot products of
+/// whole columns with the weights take less time than the vector does.
+index_t dotted_pixels(const Problem& problem, index_t lanes) {
+    const index_t rest = problem.pixels() % lanes;
+    return problem.pixels() > lanes && rest <= lanes / 2 ? rest : 0;
+}
+
+/// The columns of im2col, pixels in the lanes, cut along the depth into slices of whole channels;
+/// those of the last `dotted` pixels each by itself.
 template <typename T>
 class PackedColumns {
   public:
-    PackedColumns(const Problem& problem, const T* x);
+    PackedColumns(const Problem& problem, const T* x, index_t dotted);
 
+    index_t dotted() const { return dotted_; }
+    /// From a channel on; the next dotted pixel's column is problem.taps behind.
+    const T* dotted_columns(index_t channel) const { return columns_.data() + channel * area_; }
     index_t slices() const { return static_cast<index_t>(slices_.size()); }
     index_t channel(index_t slice) const { return std::min(channels_, slice * step_); }
     const gemm::Panels& panels() const { return panels_; }
@@ -31,45 +43,53 @@ class PackedColumns {
     }
 
   private:
-    /// Depth [start, start + depth) of a slice.
-    void pack(gemm::Slab<T>& slab, index_t depth, const gemm::PackedPanels<T>& to,
-              index_t start) const;
+    void pack(gemm::Slab<T>& slab, index_t depth, const gemm::PackedPanels<T>& to) const;
 
     const Kernels<T>& kernel_;
+    index_t dotted_;
     gemm::Panels panels_;
-    index_t channels_, step_;
+    index_t channels_, area_, step_;
     std::vector<gemm::PackedPanels<T>> slices_;
+    Buffer<T> columns_;
 };
 
 template <typename T>
-PackedColumns<T>::PackedColumns(const Problem& problem, const T* x)
-    : kernel_(kernels<T>()), panels_(kernel_, problem.pixels()), channels_(problem.channels) {
-    const index_t area = problem.window.taps();
-    const index_t most = std::max<index_t>(1, gemm::kDepthBlock / area);
-    step_ = ceil_div(channels_, ceil_div(channels_, most));
+PackedColumns<T>::PackedColumns(const Problem& problem, const T* x, index_t dotted)
+    : kernel_(kernels<T>()),
+      dotted_(dotted),
+      panels_(kernel_, problem.pixels() - dotted),
+      channels_(problem.channels),
+      area_(problem.window.taps()),
+      columns_(dotted * problem.taps) {
+    // Enough slices for the threads that pack them.
+    constexpr index_t least = 4;
+    const index_t most = std::max<index_t>(1, gemm::kDepthBlock / area_);
+    step_ = ceil_div(channels_, std::max(least, ceil_div(channels_, most)));
     const index_t count = ceil_div(channels_, step_);
     for (index_t i = 0; i < count; ++i) {
-        slices_.emplace_back(panels_, (channel(i + 1) - channel(i)) * area);
+        slices_.emplace_back(panels_, (channel(i + 1) - channel(i)) * area_);
     }
-    // A slice in parts, for the threads; an element is copied twice, in short pieces.
-    const index_t parts = ceil_div(index_t{4}, count);
+    // An element is copied twice, in short pieces.
     constexpr double cost = 4;
-    const index_t part = ceil_div(step_, parts);
     const double elements =
         static_cast<double>(problem.taps) * static_cast<double>(panels_.padded_cols());
-    parallel_for(count * parts, cost * elements, [&](index_t i) {
-        const index_t slice = i / parts, begin = channel(slice) + i % parts * part;
-        const index_t end = std::min(channel(slice + 1), begin + part);
-        if (begin >= end) return;
+    parallel_for(count, cost * elements, [&](index_t i) {
+        const index_t begin = channel(i) * area_, depth = channel(i + 1) * area_ - begin;
         gemm::Slab<T> slab(kernel_, problem.windows(x, 0), gemm::SlabReading::copied);
-        slab.load(begin * area, end * area, 0, problem.pixels());
-        pack(slab, (end - begin) * area, (*this)[slice], (begin - channel(slice)) * area);
+        slab.load(begin, begin + depth, 0, problem.pixels());
+        pack(slab, depth, (*this)[i]);
+        const index_t* pixel = slab.pixel_offsets() + problem.pixels() - dotted_;
+        for (index_t d = 0; d < dotted_; ++d) {
+            T* column = columns_.data() + d * problem.taps + begin;
+            const T* from = slab.data() + pixel[d];
+            for (index_t k = 0; k < depth; ++k) column[k] = from[slab.tap_offsets()[k]];
+        }
     });
 }
 
 template <typename T>
-void PackedColumns<T>::pack(gemm::Slab<T>& slab, index_t depth, const gemm::PackedPanels<T>& to,
-                            index_t start) const {
+void PackedColumns<T>::pack(gemm::Slab<T>& slab, index_t depth,
+                            const gemm::PackedPanels<T>& to) const {
     const index_t* pixel = slab.pixel_offsets();
     std::vector<LaneRun> runs;
     for (index_t p = 0; p < panels_.count(); ++p) {
@@ -82,31 +102,46 @@ void PackedColumns<T>::pack(gemm::Slab<T>& slab, index_t depth, const gemm::Pack
             }
         }
         kernel_.pack_runs(depth, slab.tap_offsets(), runs.data(), static_cast<index_t>(runs.size()),
-                          panels_.width(p), slab.data(), to.data(p, start));
+                          panels_.width(p), slab.data(), to.data(p));
         // What lies in the lanes beside the pixels is multiplied too: denormals would take long.
         const index_t width = panels_.width(p), length = panels_.length(p);
-        for (index_t k = start; k < start + depth && length < width; ++k) {
+        for (index_t k = 0; k < depth && length < width; ++k) {
             std::fill(to.data(p, k) + length, to.data(p, k) + width, T{0});
         }
     }
 }
 
+/// What a task computes: the sums of some filters, and those of the dotted pixels for them.
+template <typename T>
+struct Sums {
+    gemm::IndirectSums<T> panels;
+    Buffer<T> dotted;  ///< [dotted][filters]
+};
+
 /// y of filters [filter, filter_end) from their sums.
 template <typename T>
-void write(const Problem& problem, const gemm::IndirectSums<T>& sums, const gemm::Panels& panels,
+void write(const Problem& problem, const PackedColumns<T>& columns, const Sums<T>& sums,
            index_t filter, index_t filter_end, const T* bias, T* y) {
     const index_t plane = problem.y.plane();
+    const auto result = [&](index_t f, index_t pixel) -> T* {
+        return y + pixel / plane * problem.y.image() + f * plane + pixel % plane;
+    };
+    const gemm::Panels& panels = columns.panels();
     for (index_t p = 0; p < panels.count(); ++p) {
         const index_t begin = panels.begin(p), end = begin + panels.length(p);
         for (index_t f = filter; f < filter_end; ++f) {
-            const T* values = sums.data(p) + (f - filter) * panels.width(p);
+            const T* values = sums.panels.data(p) + (f - filter) * panels.width(p);
             const T b = bias != nullptr ? bias[f] : T{0};
             for (index_t pixel = begin; pixel < end;) {
-                const index_t image = pixel / plane;
-                const index_t stop = std::min(end, (image + 1) * plane);
-                T* to = y + image * problem.y.image() + f * plane - image * plane;
-                for (; pixel < stop; ++pixel) to[pixel] = *values++ + b;
+                const index_t stop = std::min(end, (pixel / plane + 1) * plane);
+                for (T* to = result(f, pixel); pixel < stop; ++pixel) *to++ = *values++ + b;
             }
+        }
+    }
+    const T* value = sums.dotted.data();
+    for (index_t d = problem.pixels() - columns.dotted(); d < problem.pixels(); ++d) {
+        for (index_t f = filter; f < filter_end; ++f) {
+            *result(f, d) = *value++ + (bias != nullptr ? bias[f] : T{0});
         }
     }
 }
@@ -120,10 +155,12 @@ void for_blocks(const Problem& problem, const PackedColumns<T>& columns, const T
     parallel_for(ceil_div(problem.filters, step), problem.multiply_adds(), [&](index_t i) {
         const index_t filter = i * step;
         const index_t filter_end = std::min(problem.filters, filter + step);
-        const gemm::IndirectSums<T> sums(kernel, columns.panels(), 0, columns.panels().count(),
-                                         filter_end - filter);
-        add(sums, filter, filter_end - filter);
-        write(problem, sums, columns.panels(), filter, filter_end, bias, y);
+        const index_t filters = filter_end - filter;
+        const Sums<T> sums = {{kernel, columns.panels(), 0, columns.panels().count(), filters},
+                              Buffer<T>(columns.dotted() * filters)};
+        std::fill_n(sums.dotted.data(), columns.dotted() * filters, T{0});
+        add(sums, filter, filters);
+        write(problem, columns, sums, filter, filter_end, bias, y);
     });
 }
 
@@ -140,29 +177,36 @@ std::vector<index_t> row_offsets(index_t rows, index_t step) {
 
 /// Measured on one core with AVX-512, time of packed weights over that of packed pixels, forward
 /// and gradient of the input: 512x7 to 512, 3x3, 1.5, 1.4; four of them 1.08, 1.06; 512x2, batch
-/// of 8, 2.4, 1.9; 256x14 to 256 1.10, 1.05; 100x12 to 80 1.12, 1.23; 64x14 to 64 0.96, 1.04.
+/// of 8, 2.4, 1.9; 256x14 to 256 1.10, 1.05; 100x12 to 80 1.12, 1.23; 64x14 to 64 0.96, 1.04. On
+/// two cores of another machine, forward: 128x7 to 64 1.33, 64x8 to 64 1.05 (on one 0.97, 0.92).
 bool suits(const Problem& problem) {
     const Window2d& w = problem.window;
-    constexpr index_t most_pixels = 256, least_filters = 96, least_taps = 512;
+    constexpr index_t most_pixels = 256, least_filters = 64, least_taps = 512;
+    constexpr index_t least_weights = 3 << 14;
     return problem.groups == 1 && w.stride_w == 1 && problem.pixels() > 0 &&
            problem.pixels() <= most_pixels && problem.filters >= least_filters &&
-           problem.taps >= least_taps;
+           problem.taps >= least_taps && problem.filters * problem.taps >= least_weights;
 }
 
 template <typename T>
 void forward(const Problem& problem, const T* x, const T* weight, const T* bias, T* y) {
     const index_t area = problem.window.taps();
-    const PackedColumns<T> columns(problem, x);
+    const Kernels<T>& kernel = kernels<T>();
+    const PackedColumns<T> columns(problem, x, dotted_pixels(problem, kernel.lanes));
     std::vector<index_t> depth;
     for (index_t k = 0; k < columns.channel(1) * area; ++k) depth.push_back(k);
     for_blocks(problem, columns, bias, y,
-               [&](const gemm::IndirectSums<T>& sums, index_t filter, index_t filters) {
+               [&](const Sums<T>& sums, index_t filter, index_t filters) {
                    const std::vector<index_t> rows = row_offsets(filters, problem.taps);
                    for (index_t i = 0; i < columns.slices(); ++i) {
                        const index_t channel = columns.channel(i);
-                       sums.add((columns.channel(i + 1) - channel) * area,
-                                weight + filter * problem.taps + channel * area, rows.data(), 0,
-                                filters, depth.data(), columns[i], 0, i > 0);
+                       const index_t length = (columns.channel(i + 1) - channel) * area;
+                       const T* left = weight + filter * problem.taps + channel * area;
+                       sums.panels.add(length, left, rows.data(), 0, filters, depth.data(),
+                                       columns[i], 0, i > 0);
+                       kernel.dots(
+                           {columns.dotted(), filters, length, problem.taps, problem.taps, filters},
+                           columns.dotted_columns(channel), left, sums.dotted.data());
                    }
                });
 }
@@ -170,10 +214,11 @@ void forward(const Problem& problem, const T* x, const T* weight, const T* bias,
 template <typename T>
 void forward_turned(const Problem& problem, const T* x, const T* weight, T* y) {
     const index_t area = problem.window.taps();
-    const PackedColumns<T> columns(problem, x);
+    // The weights of a filter lie apart: no dot products.
+    const PackedColumns<T> columns(problem, x, 0);
     const T* no_bias = nullptr;
     for_blocks(problem, columns, no_bias, y,
-               [&](const gemm::IndirectSums<T>& sums, index_t filter, index_t filters) {
+               [&](const Sums<T>& sums, index_t filter, index_t filters) {
                    // A slice's weights, together: in place, each channel's would lie on a page of
                    // its own.
                    const Buffer<T> left(columns.channel(1) * filters * area);
@@ -191,8 +236,8 @@ void forward_turned(const Problem& problem, const T* x, const T* weight, T* y) {
                            std::copy_n(weight + ((channel + c) * problem.filters + filter) * area,
                                        filters * area, left.data() + c * filters * area);
                        }
-                       sums.add(channels * area, left.data(), rows.data(), 0, filters, depth.data(),
-                                columns[i], 0, i > 0);
+                       sums.panels.add(channels * area, left.data(), rows.data(), 0, filters,
+                                       depth.data(), columns[i], 0, i > 0);
                    }
                });
 }
