@@ -13,7 +13,7 @@ namespace pocketcnn {
 namespace {
 
 /// What an exponential costs beside a copied element.
-constexpr double kTranscendental = 4;
+constexpr double kTranscendental = 5;
 /// Elements of a task; also the most columns that are taken together where the axis is not the
 /// last one: a few rows of 4 KiB of each array then stay in the first cache.
 constexpr index_t kGrain = 1 << 12;
@@ -92,23 +92,46 @@ double row_cross_entropy(const Kernels<T>& kernel, const T* logits, index_t clas
     return loss;
 }
 
-template <typename T, typename RowTarget>
-double mean_cross_entropy(MatrixView<const T> logits, const RowTarget& row_target, T* dlogits) {
+/// The same where the label's class alone has a weight.
+template <typename T>
+double row_label_cross_entropy(const Kernels<T>& kernel, const T* logits, index_t classes,
+                               index_t label, double scale, T* dlogits) {
+    const T largest = kernel.largest(classes, logits);
+    const double sum = kernel.exp_minus(classes, logits, largest, dlogits);
+    const double probability = static_cast<double>(dlogits[label]) / sum;
+    kernel.scale(classes, dlogits, static_cast<T>(scale / sum), dlogits);
+    dlogits[label] = static_cast<T>(scale * (probability - 1));
+    return std::log(sum) - static_cast<double>(logits[label] - largest);
+}
+
+/// The mean of row_loss(row, scale of its gradient) over the rows.
+template <typename T, typename RowLoss>
+double mean_cross_entropy(MatrixView<const T> logits, const RowLoss& row_loss) {
     if (logits.rows < 1 || logits.cols < 1) {
         throw std::invalid_argument("logits is empty: a mean over no rows is undefined");
     }
-    const Kernels<T>& kernel = kernels<T>();
     const double scale = 1.0 / static_cast<double>(logits.rows);
     const Buffer<double> losses(logits.rows);
     for_rows({logits.rows, logits.cols, 1}, [&](index_t at) {
         const index_t row = at / logits.cols;
-        losses[row] = row_cross_entropy(
-            kernel, logits.data + at, logits.cols, [&](index_t k) { return row_target(row, k); },
-            scale, dlogits + at);
+        losses[row] = row_loss(row, scale);
     });
     double total = 0;
     for (index_t row = 0; row < logits.rows; ++row) total += losses[row];
     return total * scale;
+}
+
+/// With row_target(row, k), the weight of class k.
+template <typename T, typename RowTarget>
+double mean_weighted_cross_entropy(MatrixView<const T> logits, const RowTarget& row_target,
+                                   T* dlogits) {
+    const Kernels<T>& kernel = kernels<T>();
+    return mean_cross_entropy(logits, [&](index_t row, double scale) {
+        const index_t at = row * logits.cols;
+        return row_cross_entropy(
+            kernel, logits.data + at, logits.cols, [&](index_t k) { return row_target(row, k); },
+            scale, dlogits + at);
+    });
 }
 
 }  // namespace
@@ -231,8 +254,16 @@ double cross_entropy(MatrixView<const T> logits, const index_t* labels, double l
                                         std::to_string(logits.cols) + " classes");
         }
     }
+    if (label_smoothing == 0) {
+        const Kernels<T>& kernel = kernels<T>();
+        return mean_cross_entropy(logits, [&](index_t row, double scale) {
+            const index_t at = row * logits.cols;
+            return row_label_cross_entropy(kernel, logits.data + at, logits.cols, labels[row],
+                                           scale, dlogits + at);
+        });
+    }
     const double rest = label_smoothing / static_cast<double>(logits.cols);
-    return mean_cross_entropy(
+    return mean_weighted_cross_entropy(
         logits,
         [&](index_t row, index_t k) {
             return rest + (labels[row] == k ? 1.0 - label_smoothing : 0.0);
@@ -244,7 +275,7 @@ template <typename T>
 double cross_entropy(MatrixView<const T> logits, const T* targets, double label_smoothing,
                      T* dlogits) {
     const double rest = label_smoothing / static_cast<double>(logits.cols);
-    return mean_cross_entropy(
+    return mean_weighted_cross_entropy(
         logits,
         [&](index_t row, index_t k) {
             return rest +
