@@ -111,7 +111,9 @@ void Slab<T>::load(index_t tap, index_t tap_end, index_t pixel, index_t pixel_en
     const index_t channel = tap / source_.window.taps();
     const index_t channel_end = ceil_div(tap_end, source_.window.taps());
     tap_offsets_.clear();
+    tap_offsets_.reserve(static_cast<std::size_t>(tap_end - tap + kIndirectRowsMultiple));
     pixel_offsets_.clear();
+    pixel_offsets_.reserve(static_cast<std::size_t>(pixel_end - pixel + kIndirectRowsMultiple));
     cut_sections(pixel, pixel_end);
     if (in_place_) {
         lay_over_images(channel);
