@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -356,7 +357,16 @@ def test_a_process_of_its_own(tmp_path: Path) -> None:
     assert run_in_process("--version").stdout == f"pocketcnn {pc.__version__}\n"
 
 
+@pytest.fixture
+def heeded_interrupts() -> Iterator[None]:
+    """Programs started in the background may ignore SIGINT, and their children inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="SIGINT is sent as a terminal does")
+@pytest.mark.usefixtures("heeded_interrupts")
 def test_ctrl_c_is_130_and_leaves_the_checkpoint(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pocketcnn", "train", "--epochs", "100000", "--threads", "1"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
