@@ -82,24 +82,17 @@ void define(py::module_& module) {
                                  algorithm_named(algorithm)};
             conv2d_output_shape(in, conv);
             Array<T> dweight = new_image<T>(Shape4{dy.c, in.c / groups, kernel[0], kernel[1]});
-            T* out = dweight.mutable_data();
-            const py::gil_scoped_release release;
-            conv2d_weight_grad<T>(image(grad), image(x), conv, out);
-            return dweight;
+            Array<T> dbias = new_array<T>({dy.c});
+            T *to_weight = dweight.mutable_data(), *to_bias = dbias.mutable_data();
+            {
+                const py::gil_scoped_release release;
+                conv2d_weight_grad<T>(image(grad), image(x), conv, to_weight, to_bias);
+            }
+            return py::make_tuple(dweight, dbias);
         },
         py::arg("grad").noconvert(), py::arg("x").noconvert(), py::arg("kernel_size"),
         py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"),
         py::arg("algorithm"));
-    module.def(
-        "conv2d_bias_grad",
-        [](const Array<T>& grad) {
-            Array<T> dbias = new_array<T>({shape4(grad).c});
-            T* out = dbias.mutable_data();
-            const py::gil_scoped_release release;
-            conv2d_bias_grad<T>(image(grad), out);
-            return dbias;
-        },
-        py::arg("grad").noconvert());
 }
 
 }  // namespace

@@ -48,8 +48,7 @@ void averaged_conv_grad(ImageView<const T> dy, const T* maps, ImageView<const T>
                            activate_grad(block.activation, values.data(), out.data, values.data(),
                                          out.shape.size());
                            const ImageView<const T> dmaps = {values.data(), out.shape};
-                           conv2d_weight_grad<T>(dmaps, in, block.conv, to.dweight);
-                           conv2d_bias_grad<T>(dmaps, to.dbias);
+                           conv2d_weight_grad<T>(dmaps, in, block.conv, to.dweight, to.dbias);
                            if (to.dx != nullptr) {
                                conv2d_input_grad<T>(dmaps, weight, block.conv, {to.dx, in.shape});
                            }

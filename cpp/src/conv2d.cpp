@@ -29,6 +29,29 @@ void require_shape(const Shape4& given, const Shape4& wanted, const char* name) 
     }
 }
 
+/// dbias from the sums of the planes of dy.
+template <typename T>
+void add_planes(const Shape4& dy, const double* plane_sums, T* dbias) {
+    for (index_t f = 0; f < dy.c; ++f) {
+        double sum = 0;
+        for (index_t n = 0; n < dy.n; ++n) sum += plane_sums[n * dy.c + f];
+        dbias[f] = static_cast<T>(sum);
+    }
+}
+
+/// dbias, where it is not null, from the planes of dy that are in the cache. Depthwise planes are
+/// not summed so: 32x112 gained 7%, 960x7 lost 20.
+template <typename T>
+void direct_weight_grad(const Problem& problem, ImageView<const T> dy, const T* x, T* dweight,
+                        T* dbias) {
+    if (dbias == nullptr) {
+        return conv::direct::weight_grad<T>(problem, dy.data, x, dweight, nullptr);
+    }
+    const Buffer<double> plane_sums(dy.shape.n * dy.shape.c);
+    conv::direct::weight_grad<T>(problem, dy.data, x, dweight, plane_sums.data());
+    add_planes(dy.shape, plane_sums.data(), dbias);
+}
+
 }  // namespace
 
 Shape4 conv2d_output_shape(const Shape4& x, const Conv2d& conv) {
@@ -93,8 +116,8 @@ void conv2d_input_grad(ImageView<const T> dy, const T* weight, const Conv2d& con
 }
 
 template <typename T>
-void conv2d_weight_grad(ImageView<const T> dy, ImageView<const T> x, const Conv2d& conv,
-                        T* dweight) {
+void conv2d_weight_grad(ImageView<const T> dy, ImageView<const T> x, const Conv2d& conv, T* dweight,
+                        T* dbias) {
     const Problem problem(x.shape, conv);
     require_shape(dy.shape, problem.y, "dy");
     switch (conv2d_plan(x.shape, conv, ConvPass::weight_grad).algorithm) {
@@ -106,9 +129,13 @@ void conv2d_weight_grad(ImageView<const T> dy, ImageView<const T> x, const Conv2
             winograd::weight_grad(problem, dy.data, x.data, dweight);
             break;
         case ConvAlgorithm::direct:
-            conv::direct::weight_grad(problem, dy.data, x.data, dweight);
+            if (!conv::depthwise::fits(problem, ConvPass::weight_grad)) {
+                return direct_weight_grad(problem, dy, x.data, dweight, dbias);
+            }
+            conv::depthwise::weight_grad(problem, dy.data, x.data, dweight);
             break;
     }
+    if (dbias != nullptr) conv2d_bias_grad<T>(dy, dbias);
 }
 
 template <typename T>
@@ -122,19 +149,16 @@ void conv2d_bias_grad(ImageView<const T> dy, T* dbias) {
             sums[i] = kernel.sum(shape.plane(), dy.data + i * shape.plane());
         }
     });
-    for (index_t f = 0; f < shape.c; ++f) {
-        double sum = 0;
-        for (index_t n = 0; n < shape.n; ++n) sum += sums[n * shape.c + f];
-        dbias[f] = static_cast<T>(sum);
-    }
+    add_planes(shape, sums.data(), dbias);
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                                                 \
-    template void conv2d(ImageView<const T>, const T*, const T*, const Conv2d&, ImageView<T>,    \
-                         bool);                                                                  \
-    template void conv2d_input_grad(ImageView<const T>, const T*, const Conv2d&, ImageView<T>,   \
-                                    const T*);                                                   \
-    template void conv2d_weight_grad(ImageView<const T>, ImageView<const T>, const Conv2d&, T*); \
+#define POCKETCNN_INSTANTIATE(T)                                                                \
+    template void conv2d(ImageView<const T>, const T*, const T*, const Conv2d&, ImageView<T>,   \
+                         bool);                                                                 \
+    template void conv2d_input_grad(ImageView<const T>, const T*, const Conv2d&, ImageView<T>,  \
+                                    const T*);                                                  \
+    template void conv2d_weight_grad(ImageView<const T>, ImageView<const T>, const Conv2d&, T*, \
+                                     T*);                                                       \
     template void conv2d_bias_grad(ImageView<const T>, T*);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)

@@ -53,18 +53,19 @@ struct Backward {
                           pooled.shape.size());
             pooled.data = passed.data();
         }
+        if (!block.pool) return convolution(pooled, in, grads, grads.dbias);
         if (!sparse) conv2d_bias_grad<T>(pooled, grads.dbias);
-        if (!block.pool) return convolution(pooled, in, grads);
         Shape4 shape = maps;
         shape.n = pooled.shape.n;
         const Buffer<T> spread(shape.size());
         max_pool2d_grad(pooled, places, {spread.data(), shape});
-        convolution({spread.data(), shape}, in, grads);
+        convolution({spread.data(), shape}, in, grads, nullptr);
     }
 
+    /// dbias is null where it is known.
     void convolution(ImageView<const T> dmaps, ImageView<const T> in,
-                     const ConvBlockGrads<T>& grads) const {
-        if (!sparse) conv2d_weight_grad<T>(dmaps, in, block.conv, grads.dweight);
+                     const ConvBlockGrads<T>& grads, T* dbias) const {
+        if (!sparse) conv2d_weight_grad<T>(dmaps, in, block.conv, grads.dweight, dbias);
         if (grads.dx != nullptr) {
             conv2d_input_grad<T>(dmaps, weight, block.conv, {grads.dx, in.shape},
                                  block.dx_before_relu ? in.data : nullptr);

@@ -45,6 +45,10 @@ void check_bias_grad(const ConvCase& c) {
         const Guarded<T> dbias(c.conv.filters, edge);
         conv2d_bias_grad<T>(o.dy_view(), dbias.data());
         expect_sums(dbias, reference::conv2d_bias_grad<T>(o.dy.data(), o.y_shape));
+
+        const Guarded<T> dweight(c.weights()), beside(c.conv.filters, edge);
+        conv2d_weight_grad<T>(o.dy_view(), o.x_view(), c.conv, dweight.data(), beside.data());
+        EXPECT_TRUE(std::equal(dbias.data(), dbias.data() + dbias.size(), beside.data()));
     }
 }
 

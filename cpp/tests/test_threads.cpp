@@ -18,6 +18,7 @@
 #include "conv_cases.h"
 #include "isa_test.h"
 #include "random.h"
+#include "runtime/memory_pool.h"
 #include "thread_test.h"
 
 namespace pocketcnn::tests {
@@ -61,6 +62,10 @@ void add_convolution(const Conv2d& conv, std::string name, std::vector<Operation
     if (plan_for(x, conv, ConvPass::weight_grad)) {
         all.push_back({"conv2d_weight_grad " + name, weights,
                        [=](T* out) { conv2d_weight_grad<T>({data, y}, {data, x}, conv, out); }});
+        all.push_back({"its bias " + name, conv.filters, [=](T* out) {
+                           const Buffer<T> dweight(weights);
+                           conv2d_weight_grad<T>({data, y}, {data, x}, conv, dweight.data(), out);
+                       }});
     }
 }
 

@@ -39,8 +39,7 @@ def conv2d_weight_grad(
     dilation: _Pair,
     groups: int,
     algorithm: str,
-) -> NDArray[_T]: ...
-def conv2d_bias_grad(grad: NDArray[_T]) -> NDArray[_T]: ...
+) -> tuple[NDArray[_T], NDArray[_T]]: ...
 def conv2d_plan(
     x_shape: _Shape,
     weight_shape: _Shape,

@@ -238,7 +238,8 @@ struct GradCut {
 /// Filters whose dy is spread at once: their rows and the band share the cache.
 constexpr index_t kGradFilters = 32;
 
-/// Adds blocks [item, item_end) of the batch to the sums of one group's dweight.
+/// Adds blocks [item, item_end) of the batch to the sums of one group's dweight, and sums the
+/// planes of dy of the images that end there, where plane_sums is not null.
 template <typename T>
 class BlockGradient {
   public:
@@ -251,7 +252,7 @@ class BlockGradient {
           band_(kernels, problem, shape),
           scratch_(std::min(kGradFilters, problem.filters) * room_ + kPackSlack) {}
 
-    void add(index_t item, index_t item_end, const T* dy, const T* x, T* sums) {
+    void add(index_t item, index_t item_end, const T* dy, const T* x, T* sums, double* plane_sums) {
         for (; item < item_end; ++item) {
             const index_t image = item / shape_.blocks();
             const BandBlock block(shape_, problem_.y, item % shape_.blocks());
@@ -262,6 +263,11 @@ class BlockGradient {
                 add_channels(block, c, channels,
                              dy + image * problem_.y.image() + block.row * problem_.y.w + block.col,
                              sums);
+            }
+            if (plane_sums == nullptr || item % shape_.blocks() < shape_.blocks() - 1) continue;
+            for (index_t f = 0; f < problem_.filters; ++f) {
+                plane_sums[image * problem_.y.c + f] = kernels_.sum(
+                    problem_.y.plane(), dy + image * problem_.y.image() + f * problem_.y.plane());
             }
         }
     }
@@ -330,10 +336,7 @@ void finish_sums(const Kernels<T>& kernels, const Problem& problem, const BandSh
 }  // namespace
 
 template <typename T>
-void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight) {
-    if (depthwise::fits(problem, ConvPass::weight_grad)) {
-        return depthwise::weight_grad(problem, dy, x, dweight);
-    }
+void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight, double* plane_sums) {
     const Kernels<T>& kernel = kernels<T>();
     const BandShape shape(problem, form_of(problem), std::min(kGradFilters, problem.filters),
                           sizeof(T));
@@ -349,7 +352,8 @@ void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight) {
             std::fill_n(sums.data(), group_size * kernel.lanes, T{0});
             gradient.add(chunk * cut.items / cut.chunks, (chunk + 1) * cut.items / cut.chunks,
                          dy + g * problem.filters * problem.y.plane(),
-                         x + g * problem.channels * problem.x.plane(), sums.data());
+                         x + g * problem.channels * problem.x.plane(), sums.data(),
+                         plane_sums != nullptr ? plane_sums + g * problem.filters : nullptr);
             finish_sums(kernel, problem, shape, sums.data(), to + g * group_size);
         }
     });
@@ -363,7 +367,7 @@ void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight) {
 
 #define POCKETCNN_INSTANTIATE(T)                                                                \
     template void forward(const Problem&, const T*, const T*, const T*, T*, const OutputGrid&); \
-    template void weight_grad(const Problem&, const T*, const T*, T*);
+    template void weight_grad(const Problem&, const T*, const T*, T*, double*);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE

@@ -19,7 +19,8 @@ template <typename T>
 void forward(const Problem& problem, const T* x, const T* weight, const T* bias, T* y,
              const OutputGrid& grid);
 
+/// Also the sum of each plane of dy, where plane_sums (images, filters of all groups) is not null.
 template <typename T>
-void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight);
+void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight, double* plane_sums);
 
 }  // namespace pocketcnn::conv::direct

@@ -212,5 +212,5 @@ def conv2d_backward(
         dx = restore(
             _core.conv2d_input_grad(grad, weight, x.shape, *geometry[1:], groups, algorithm), result
         )
-    dweight = _core.conv2d_weight_grad(grad, x, *geometry, groups, algorithm)
-    return dx, restore(dweight, result), restore(_core.conv2d_bias_grad(grad), result)
+    dweight, dbias = _core.conv2d_weight_grad(grad, x, *geometry, groups, algorithm)
+    return dx, restore(dweight, result), restore(dbias, result)
