@@ -38,7 +38,7 @@ def _max_pooling(settings: dict[str, Any]) -> list[Any]:
     return [*before, keras.layers.MaxPooling2D(settings["kernel_size"], settings["stride"])]
 
 
-class _ResponseNorm(keras.layers.Layer):  # type: ignore[misc]
+class _ResponseNorm(keras.layers.Layer):  # type: ignore[misc]  # the base has no type hints
     """Over an odd number of channels; TensorFlow does not divide alpha by it."""
 
     def __init__(self, settings: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from torch import nn
 from benchmarks.description import LEARNING_RATE, Array, Network, Subject, inside
 
 
-class _Residual(nn.Module):  # type: ignore[misc]
+class _Residual(nn.Module):  # type: ignore[misc]  # the base is Any to mypy
     """Ours as PyTorch would have it; an empty shortcut passes the input on."""
 
     def __init__(self, network: Network, name: str, settings: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ void forward(const Problem& problem, const T* x, const T* weight, const T* bias,
              const OutputGrid& grid);
 
 /// Also the sum of each plane of dy, where plane_sums (images, filters of all groups) is not null.
+/// What depthwise::fits is left to that.
 template <typename T>
 void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight, double* plane_sums);
 

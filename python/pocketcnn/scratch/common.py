@@ -55,7 +55,7 @@ def install_common() -> None:
     'pocketcnn.scratch.layers'
     """
     common = ModuleType("common", "pocketcnn.scratch in place of the book's package.")
-    common.__path__ = _FoldersNamedCommon()  # type: ignore[assignment]
+    common.__path__ = _FoldersNamedCommon()  # type: ignore[assignment]  # a list to mypy
     sys.modules["common"] = common
     for name, module in _MODULES.items():
         sys.modules[f"common.{name}"] = module
