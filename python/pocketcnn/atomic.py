@@ -40,8 +40,8 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with write_atomically(Path(folder, "a.txt")) as temporary:
     ...         _ = temporary.write_text("whole")
-    ...     print(Path(folder, "a.txt").read_text(), os.listdir(folder))
-    whole ['a.txt']
+    ...     Path(folder, "a.txt").read_text()
+    'whole'
     """
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file() and not target.is_dir():

@@ -78,13 +78,14 @@ class ConvNet:
         self.dtype = compute_dtype(dtype)
         self._shapes = output_shapes(self.layers, self.input_shape)
         self._chain = tuple(self.layers.values())
-        inputs = (self.input_shape, *self._shapes.values())
-        self._stages, self._fusion_notes = fuse(self.layers, inputs)
         if seed is None:
             self._convert_layers()
         else:
             self._draw_weights(np.random.default_rng(seed))
         self._skip_input_grad()
+        # Last: which weights are large depends on the dtype that the layers have now.
+        inputs = (self.input_shape, *self._shapes.values())
+        self._stages, self._fusion_notes = fuse(self.layers, inputs)
 
     @property
     def output_shape(self) -> Shape:

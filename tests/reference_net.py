@@ -1,0 +1,203 @@
+"""What a network must compute, from its layers' settings and parameters alone, in float64.
+
+Every layer forward and backward by the definitions of ``reference.py``; nothing is fused, and
+nothing of the package computes. Besides results, `Reference.margin` tells how near a ReLU came
+to its kink or a maximum to its rival: single precision may decide there otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+import pocketcnn as pc
+import reference
+from pocketcnn.layers import Layer
+
+Array: TypeAlias = npt.NDArray[np.float64]
+Arrays: TypeAlias = dict[str, Array]
+
+
+class Reference:
+    """A chain of layers with copies of their parameters and running statistics.
+
+    Attributes
+    ----------
+    state : dict of str to ndarray
+        Parameters and buffers by name, "conv.weight"; `forward` in training moves the buffers.
+    grads : dict of str to ndarray
+        What the last `backward` found, for every parameter.
+    margin : float
+        Smallest distance from a kink or between two maxima since the start, as a share of the
+        largest value of its array.
+    """
+
+    def __init__(self, layers: Mapping[str, Layer], state: Mapping[str, npt.NDArray[Any]]) -> None:
+        self.layers = dict(layers)
+        self.state: Arrays = {name: a.astype(np.float64) for name, a in state.items()}
+        self.grads: Arrays = {}
+        self.margin = np.inf
+        self._saved: dict[str, Any] = {}
+
+    def forward(
+        self, x: npt.ArrayLike, generators: Mapping[str, np.random.Generator] | None = None
+    ) -> Array:
+        """Compute the output; `generators`, one for each Dropout by its name, mean training."""
+        return self._chain("", self.layers, np.asarray(x, np.float64), generators)
+
+    def backward(self, grad: npt.ArrayLike) -> Array:
+        """Fill `grads`, and return the gradient of the input."""
+        return self._chain_backward("", self.layers, np.asarray(grad, np.float64))
+
+    def _chain(self, prefix: str, layers: Mapping[str, Layer], x: Array, generators: Any) -> Array:
+        for name, layer in layers.items():
+            x = self._forward(prefix + name, layer, x, generators)
+        return x
+
+    def _chain_backward(self, prefix: str, layers: Mapping[str, Layer], grad: Array) -> Array:
+        for name, layer in reversed(layers.items()):
+            grad = self._backward(prefix + name, layer, grad)
+        return grad
+
+    def _forward(self, name: str, layer: Layer, x: Array, generators: Any) -> Array:
+        self._saved[name] = x
+        if isinstance(layer, pc.Residual):
+            body = self._chain(f"{name}.body.", layer.body, x, generators)
+            return body + self._chain(f"{name}.shortcut.", layer.shortcut, x, generators)
+        if isinstance(layer, pc.Conv2d):
+            bias = self.state.get(f"{name}.bias")
+            return reference.conv2d(x, self.state[f"{name}.weight"], bias, **_window(layer))
+        if isinstance(layer, pc.Linear):
+            return reference.linear(x, self.state[f"{name}.weight"], self.state.get(f"{name}.bias"))
+        if isinstance(layer, pc.BatchNorm2d):
+            return self._batch_norm(name, layer, x, training=generators is not None)
+        if isinstance(layer, pc.LocalResponseNorm):
+            return reference.local_response_norm(x, layer.size, layer.alpha, layer.beta, layer.k)
+        if isinstance(layer, pc.MaxPool2d):
+            return self._max_pool(name, layer, x)
+        if isinstance(layer, pc.AvgPool2d):
+            return reference.avg_pool2d(x, *_pool(layer), layer.count_include_pad)
+        if isinstance(layer, pc.GlobalAvgPool2d):
+            return x.mean(axis=(2, 3)).reshape(len(x), *layer.output_shape(x.shape[1:]))
+        if isinstance(layer, pc.Flatten):
+            return x.reshape(len(x), -1)
+        if isinstance(layer, pc.Dropout):
+            self._saved[name] = 1.0 if generators is None else _mask(layer, x, generators[name])
+            return np.asarray(x * self._saved[name])
+        if isinstance(layer, pc.ReLU):
+            self._near(x, np.abs(x))
+        out = getattr(reference, type(layer).__name__.lower())(x)
+        self._saved[name] = out
+        return np.asarray(out)
+
+    def _backward(self, name: str, layer: Layer, grad: Array) -> Array:
+        saved = self._saved[name]
+        if isinstance(layer, pc.Residual):
+            body = self._chain_backward(f"{name}.body.", layer.body, grad)
+            return body + self._chain_backward(f"{name}.shortcut.", layer.shortcut, grad)
+        if isinstance(layer, (pc.Conv2d, pc.Linear)):
+            weight = self.state[f"{name}.weight"]
+            if isinstance(layer, pc.Conv2d):
+                gradients = reference.conv2d_backward(grad, saved, weight, **_window(layer))
+            else:
+                gradients = reference.linear_backward(grad, saved, weight)
+            self.grads[f"{name}.weight"] = gradients[1]
+            if layer.use_bias:
+                self.grads[f"{name}.bias"] = gradients[2]
+            return gradients[0]
+        if isinstance(layer, pc.BatchNorm2d):
+            return self._batch_norm_backward(name, grad)
+        if isinstance(layer, pc.LocalResponseNorm):
+            return _response_backward(layer, saved, grad)
+        if isinstance(layer, pc.MaxPool2d):
+            return reference.max_pool2d_backward(grad, *saved)
+        if isinstance(layer, pc.AvgPool2d):
+            options = (*_pool(layer), layer.count_include_pad)
+            return reference.avg_pool2d_backward(grad, saved.shape, *options)
+        if isinstance(layer, pc.GlobalAvgPool2d):
+            n, c, h, w = saved.shape
+            return np.broadcast_to(grad.reshape(n, c, 1, 1), saved.shape) / (h * w)
+        if isinstance(layer, pc.Flatten):
+            return grad.reshape(saved.shape)
+        if isinstance(layer, pc.Dropout):
+            return np.asarray(grad * saved)
+        back = getattr(reference, f"{type(layer).__name__.lower()}_backward")
+        return np.asarray(back(grad, saved))
+
+    def _batch_norm(self, name: str, layer: pc.BatchNorm2d, x: Array, *, training: bool) -> Array:
+        gamma, beta = self.state[f"{name}.weight"], self.state[f"{name}.bias"]
+        mean, var = self.state[f"{name}.running_mean"], self.state[f"{name}.running_var"]
+        if training:
+            count = x[:, 0].size
+            batch_mean = x.mean(axis=(0, 2, 3))
+            batch_var = ((x - batch_mean[:, None, None]) ** 2).mean(axis=(0, 2, 3))
+            m = layer.momentum
+            unbiased = batch_var * count / (count - 1)
+            self.state[f"{name}.running_mean"] = (1 - m) * mean + m * batch_mean
+            self.state[f"{name}.running_var"] = (1 - m) * var + m * unbiased
+            mean, var = batch_mean, batch_var
+        self._saved[name] = x, mean, np.sqrt(var + layer.eps), training
+        return reference.batch_norm(x, gamma, beta, mean, var, layer.eps)
+
+    def _batch_norm_backward(self, name: str, grad: Array) -> Array:
+        x, mean, deviation, training = self._saved[name]
+        column = (slice(None), None, None)
+        normal = (x - mean[column]) / deviation[column]
+        self.grads[f"{name}.weight"] = (grad * normal).sum(axis=(0, 2, 3))
+        self.grads[f"{name}.bias"] = grad.sum(axis=(0, 2, 3))
+        flowing = grad
+        if training:
+            along = (grad * normal).mean(axis=(0, 2, 3))
+            flowing = grad - grad.mean(axis=(0, 2, 3))[column] - normal * along[column]
+        gamma: Array = self.state[f"{name}.weight"]
+        return np.asarray(flowing * (gamma / deviation)[column])
+
+    def _max_pool(self, name: str, layer: pc.MaxPool2d, x: Array) -> Array:
+        kernel, stride, padding, ceil_mode = _pool(layer)
+        out, argmax = reference.max_pool2d(x, kernel, stride, padding, 1, ceil_mode)
+        self._saved[name] = argmax, x.shape
+        # The rival: the largest of each window without its first maximum.
+        rows, cols = reference.axes(x.shape, kernel, stride, padding, 1, ceil_mode)
+        rival = np.full(out.shape, -np.inf)
+        for oh, ow, _, _, ih, iw in reference.positions(rows, cols):
+            other = argmax[:, :, oh, ow] != ih * cols.size + iw
+            value = np.where(other, x[:, :, ih, iw], -np.inf)
+            rival[:, :, oh, ow] = np.maximum(rival[:, :, oh, ow], value)
+        # Equal zeros behind a ReLU are equal in every precision.
+        self._near(x, (out - rival)[(out != rival) | (out != 0)])
+        return out
+
+    def _near(self, x: Array, distances: Array) -> None:
+        scale = np.abs(x).max(initial=0.0)
+        if distances.size and scale:
+            self.margin = min(self.margin, float(distances.min() / scale))
+
+
+def _window(layer: pc.Conv2d) -> dict[str, Any]:
+    return {key: getattr(layer, key) for key in ("stride", "padding", "dilation", "groups")}
+
+
+def _pool(layer: pc.MaxPool2d | pc.AvgPool2d) -> tuple[Any, Any, Any, bool]:
+    stride = layer.kernel_size if layer.stride is None else layer.stride
+    return layer.kernel_size, stride, layer.padding, layer.ceil_mode
+
+
+def _mask(layer: pc.Dropout, x: Array, rng: np.random.Generator) -> Array:
+    """Inverted dropout's factors; the draws are single precision in every network."""
+    return np.where(rng.random(x.shape, dtype=np.float32) >= layer.p, 1 / (1 - layer.p), 0.0)
+
+
+def _response_backward(layer: pc.LocalResponseNorm, x: Array, grad: Array) -> Array:
+    """d/dx_j of sum_i grad_i x_i s_i^-beta: s_i holds alpha/size x_j^2 where i's window has j."""
+    scale = reference.response_scale(x, layer.size, layer.alpha, layer.k)
+    shared = grad * x * scale ** (-layer.beta - 1)
+    dx = grad * scale**-layer.beta
+    channels = x.shape[1]
+    for i in range(channels):
+        for j in range(i - layer.size // 2, i + (layer.size - 1) // 2 + 1):
+            if 0 <= j < channels:
+                dx[:, j] -= 2 * layer.alpha * layer.beta / layer.size * x[:, j] * shared[:, i]
+    return np.asarray(dx)
