@@ -1,0 +1,60 @@
+"""How a file that somebody else wrote is opened: without waiting, and with one error."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from typing import Any, BinaryIO
+
+from pocketcnn.arguments import printable
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file for reading bytes.
+
+    A pipe that nobody writes to would keep its reader waiting for ever, and a device has no end.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Raises
+    ------
+    OSError
+        There is no such file, or it cannot be opened.
+    ValueError
+        It is a pipe or a device.
+    """
+    name = os.fspath(path)
+    descriptor = os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+    raise ValueError(f"{name} is a pipe or a device, but must be a regular file")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read a JSON file.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Raises
+    ------
+    OSError
+        As `open_regular`.
+    ValueError
+        As `open_regular`, or the file holds no JSON; the message names the file.
+    """
+    with open_regular(path) as file:
+        content = file.read()
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{os.fspath(path)} is not valid JSON: {printable(error)}") from error
