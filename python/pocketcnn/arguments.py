@@ -271,7 +271,7 @@ def non_negative(name: str, value: float) -> float:
 
 
 def printable(text: object, limit: int = 200) -> str:
-    """Return foreign text as one line that may be shown: escaped, and cut in the middle.
+    r"""Return foreign text as one line that may be shown: escaped, and cut in the middle.
 
     Names and messages that come out of a file may hold line ends, commands to a terminal, or
     megabytes. What `str.isprintable` refuses is written as Python writes it.
@@ -285,8 +285,8 @@ def printable(text: object, limit: int = 200) -> str:
 
     Examples
     --------
-    >>> printable("cat\\x1b[2J\\n"), printable("x" * 1000, 20)
-    ('cat\\\\x1b[2J\\\\n', 'xxxxxxxxxx ... xxxxx')
+    >>> printable("cat\x1b[2J\n"), printable("x" * 1000, 20)
+    ('cat\\x1b[2J\\n', 'xxxxxxxxxx ... xxxxx')
     """
     shown = _cut(str(text), limit)  # first: a megabyte is not escaped to be thrown away
     escaped = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)

@@ -6,12 +6,13 @@ import errno
 import json
 import os
 import stat
-from typing import Any, BinaryIO
+from io import BufferedReader
+from typing import Any
 
 from pocketcnn.arguments import printable
 
 
-def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
     """Open a regular file for reading bytes.
 
     A pipe that nobody writes to would keep its reader waiting for ever, and a device has no end.

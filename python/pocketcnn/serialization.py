@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pocketcnn.arguments import Array, printable, sizes
+from pocketcnn.arguments import printable, sizes
 from pocketcnn.chain import named_layers, output_shapes
 from pocketcnn.layers import Layer, Shape
 from pocketcnn.layers.registry import build_layer, describe_layer
@@ -113,9 +113,7 @@ def build(architecture: str) -> Model:
 
 def _check_version(name: str, version: str) -> None:
     if not version.isdecimal() or len(version) > 9 or int(version) < 1:
-        raise ValueError(
-            f"{name} is not a valid model: format version {printable(repr(version))}"
-        )
+        raise ValueError(f"{name} is not a valid model: format version {printable(repr(version))}")
     if int(version) > FORMAT_VERSION:
         raise ValueError(
             f"{name} was written by a newer pocketcnn: its format version is {version}, "

@@ -18,7 +18,8 @@ import os
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, BinaryIO, NamedTuple, NoReturn
+from io import BufferedReader
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -116,7 +117,7 @@ class TensorFile:
         In the order of the file.
     """
 
-    def __init__(self, path: str | os.PathLike[str], file: BinaryIO) -> None:
+    def __init__(self, path: str | os.PathLike[str], file: BufferedReader) -> None:
         self._path, self._file = path, file
         size = os.fstat(file.fileno()).st_size
         length = file.read(8)
@@ -151,9 +152,9 @@ class TensorFile:
         for name, tensor in self.tensors.items():
             arrays[name] = array = alignment.empty(tensor.shape, tensor.dtype)
             content = _bytes_of(array)
-            if self._file.readinto(content.data) < content.size:
+            if self._file.readinto(content) < content.nbytes:
                 self._refuse("it was cut while it was read")
-            if tensor.dtype == np.bool_ and content.max(initial=0) > 1:
+            if tensor.dtype == np.bool_ and array.view(np.uint8).max(initial=0) > 1:
                 self._refuse(f"{printable(name)} holds other bytes than true and false")
             crc = zlib.crc32(content, crc)
         if self._crc is not None and self._crc != f"{crc:08x}":
@@ -175,8 +176,8 @@ def _storable(name: str, array: Array) -> Array:
     return np.asarray(array, dtype, order="C")
 
 
-def _bytes_of(array: Array) -> Array:
-    return array.reshape(-1).view(np.uint8)
+def _bytes_of(array: Array) -> memoryview:
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _header(content: Mapping[str, Any]) -> bytes:
