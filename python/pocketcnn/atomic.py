@@ -43,8 +43,8 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with write_atomically(Path(folder, "a.txt")) as temporary:
     ...         _ = temporary.write_text("whole")
-    ...     print(Path(folder, "a.txt").read_text(), os.listdir(folder))
-    whole ['a.txt']
+    ...     Path(folder, "a.txt").read_text()
+    'whole'
     """
     mode = _mode(path)
     if mode is not None and not stat.S_ISREG(mode):

@@ -126,7 +126,9 @@ class TensorFile:
             self._refuse(f"it has {size} bytes and no header")
         header = file.read(header_size)
         try:
-            content = json.loads(header.decode(), object_pairs_hook=_without_doubles)
+            content = json.loads(
+                header.decode(), object_pairs_hook=_without_doubles, parse_int=_short_int
+            )
             self.metadata = _metadata(content)
             self.tensors = _tensors(content, size - 8 - header_size)
         except (ValueError, RecursionError) as error:
@@ -150,7 +152,10 @@ class TensorFile:
         arrays: dict[str, Array] = {}
         crc = 0
         for name, tensor in self.tensors.items():
-            arrays[name] = array = alignment.empty(tensor.shape, tensor.dtype)
+            try:
+                arrays[name] = array = alignment.empty(tensor.shape, tensor.dtype)
+            except ValueError as error:  # nothing by nothing by more than a number can count
+                self._refuse(printable(error))
             content = _bytes_of(array)
             if self._file.readinto(content) < content.nbytes:
                 self._refuse("it was cut while it was read")
@@ -208,6 +213,13 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(content) < len(pairs):
         raise ValueError("a name occurs twice in its header")
     return content
+
+
+def _short_int(digits: str) -> int:
+    """An int of 64 bits at most: the time that one takes grows with the square of its digits."""
+    if len(digits) > 20:
+        raise ValueError("its header has a number that counts nothing")
+    return int(digits)
 
 
 def _metadata(content: Any) -> dict[str, str]:
