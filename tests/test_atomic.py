@@ -83,7 +83,7 @@ def test_a_protected_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     file.write_text("before")
     file.chmod(0o444)
     # As it is for all but the superuser, whom tests in a container may be run by.
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(PermissionError) as caught:
         _write(file, "after")
     assert caught.value.filename == str(file)

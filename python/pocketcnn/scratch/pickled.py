@@ -20,8 +20,8 @@ from pocketcnn.arguments import Array
 # What NumPy calls the element types of parameters, without the byte order.
 _NUMBERS = {f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)} | {"f2", "f4", "f8", "b1"}
 
-# An array takes some forty; an instruction of one byte can make an object of a hundred.
-_MOST_INSTRUCTIONS = 1_000_000
+# Ten thousand arrays; an instruction of one byte can make an object of a hundred.
+_MOST_INSTRUCTIONS = 250_000
 
 
 def read_arrays(content: bytes) -> dict[str, Array]:
@@ -207,7 +207,7 @@ class _Machine:
         if dtype == np.bool_:
             flat = flat.view(np.uint8) != 0  # a byte may hold more than true and false
         flat = flat.astype(dtype.newbyteorder("="))
-        return np.ascontiguousarray(flat.reshape(shape, order="F" if by_columns else "C"))
+        return np.asarray(flat.reshape(shape, order="F" if by_columns else "C"), order="C")
 
     def _take(self, size: int) -> None:
         """Use up room: the same bytes may be asked for again and again."""
