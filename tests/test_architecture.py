@@ -23,7 +23,7 @@ FLOORS: list[set[str]] = [
     {"net", "fusion", "stages", "serialization", "summary", "gradient_check"},
     {"layers", "chain", "losses", "optim", "data", "init"},
     {"functional", "config", "alignment", "tensor_file"},
-    {"arguments", "atomic", "reading"},
+    {"arguments", "atomic", "text", "reading"},
     {"_core"},
 ]
 

@@ -201,5 +201,5 @@ def test_sizes_may_be_numbers_of_numpy():
 
 @pytest.mark.parametrize("value", ["max", [], 2, None])
 def test_activations_of_lenet5_that_are_none(value):
-    with pytest.raises(ValueError, match="activation is .* one of sigmoid, tanh, relu"):
+    with pytest.raises(ValueError, match=r"activation is .* one of sigmoid, tanh, relu"):
         lenet5(activation=value)

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketcnn.arguments import printable
 from pocketcnn.history import COLUMNS, History, Record
-from pocketcnn.reading import open_regular, read_json
+from pocketcnn.reading import excerpt, open_regular, read_json
 
 
 @pytest.mark.parametrize(
@@ -28,18 +27,18 @@ from pocketcnn.reading import open_regular, read_json
     ],
 )
 def test_text_is_one_line_that_commands_nothing(text: object, shown: str) -> None:
-    assert printable(text) == shown
+    assert excerpt(text) == shown
 
 
 @pytest.mark.parametrize("character", ["x", "\n", "\U000e0001"])
 def test_long_text_is_cut_in_the_middle(character: str) -> None:
     for limit in (20, 200):
-        text = printable("begin" + character * 10**6 + "end", limit)
+        text = excerpt("begin" + character * 10**6 + "end", limit)
         assert text.startswith("begin")
         assert " ... " in text
         assert text.endswith("end")
         assert len(text) == limit
-    assert printable(character * 3, 200).count(printable(character)) == 3
+    assert excerpt(character * 3, 200).count(excerpt(character)) == 3
 
 
 @pytest.mark.parametrize("read", [open_regular, read_json, History.from_json])

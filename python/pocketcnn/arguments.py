@@ -268,35 +268,3 @@ def number(name: str, value: float, low: float, high: float) -> float:
 def non_negative(name: str, value: float) -> float:
     """Return `value` as a finite float, at least 0."""
     return number(name, value, 0, float(np.finfo(np.float64).max))
-
-
-def printable(text: object, limit: int = 200) -> str:
-    r"""Return foreign text as one line that may be shown: escaped, and cut in the middle.
-
-    Names and messages that come out of a file may hold line ends, commands to a terminal, or
-    megabytes. What `str.isprintable` refuses is written as Python writes it.
-
-    Parameters
-    ----------
-    text : object
-        A string, or what `str` makes one of, such as an error.
-    limit : int
-        The most characters that are returned.
-
-    Examples
-    --------
-    >>> printable("cat\x1b[2J\n"), printable("x" * 1000, 20)
-    ('cat\\x1b[2J\\n', 'xxxxxxxxxx ... xxxxx')
-    """
-    shown = _cut(str(text), limit)  # first: a megabyte is not escaped to be thrown away
-    escaped = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)
-    return _cut(escaped, limit)
-
-
-def _cut(text: str, limit: int) -> str:
-    """Leave out the middle of a text: what an error wanted stands at its end."""
-    if len(text) <= limit:
-        return text
-    gap = " ... "
-    tail = (limit - len(gap)) // 3
-    return text[: limit - len(gap) - tail] + gap + text[len(text) - tail :]

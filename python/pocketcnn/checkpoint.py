@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketcnn.arguments import printable
+from pocketcnn.reading import excerpt
 from pocketcnn.tensor_file import read_tensors, write_tensors
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any
         values = json.loads(metadata["values"])
     except (ValueError, RecursionError) as error:
         raise ValueError(
-            f"{os.fspath(path)} is not a valid checkpoint: {printable(error)}"
+            f"{os.fspath(path)} is not a valid checkpoint: {excerpt(error)}"
         ) from error
     if not isinstance(values, dict):
         raise ValueError(f"{os.fspath(path)} is not a valid checkpoint: its values have no names")

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pocketcnn.arguments import printable, sizes
+from pocketcnn.arguments import sizes
 from pocketcnn.chain import named_layers, output_shapes
 from pocketcnn.layers import Layer, Shape
 from pocketcnn.layers.registry import build_layer, describe_layer
+from pocketcnn.reading import excerpt
 from pocketcnn.tensor_file import Tensor, open_tensors, read_tensors, write_tensors
 
 __all__ = ["build", "describe", "read_model", "read_tensors", "save", "write_tensors"]
@@ -66,17 +67,17 @@ def read_model(path: str | os.PathLike[str], *, check_finite: bool = False) -> M
             _check_tensors(model, file.tensors)
         except KeyError as error:
             raise ValueError(
-                f"{name} is not a valid model: the architecture lacks {printable(error)}"
+                f"{name} is not a valid model: the architecture lacks {excerpt(error)}"
             ) from error
         # A foreign text can make layers fail in any way; all mean the same to the caller.
         except Exception as error:
-            reason = printable(error) or type(error).__name__
+            reason = excerpt(error) or type(error).__name__
             raise ValueError(f"{name} is not a valid model: {reason}") from error
         tensors = file.read()
     if check_finite:
         for key, array in tensors.items():
             if not np.isfinite(array).all():
-                raise ValueError(f"{name} has numbers in {printable(key)} that are not finite")
+                raise ValueError(f"{name} has numbers in {excerpt(key)} that are not finite")
     for layer_name, layer in model.layers:
         layer.convert(model.dtype)
         layer.set_state({key: tensors[f"{layer_name}.{key}"] for key in layer.state_shapes()})
@@ -113,7 +114,7 @@ def build(architecture: str) -> Model:
 
 def _check_version(name: str, version: str) -> None:
     if not version.isdecimal() or len(version) > 9 or int(version) < 1:
-        raise ValueError(f"{name} is not a valid model: format version {printable(repr(version))}")
+        raise ValueError(f"{name} is not a valid model: format version {excerpt(repr(version))}")
     if int(version) > FORMAT_VERSION:
         raise ValueError(
             f"{name} was written by a newer pocketcnn: its format version is {version}, "

@@ -6,8 +6,8 @@ import math
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pocketcnn.arguments import printable
 from pocketcnn.layers.base import Layer, Shape
+from pocketcnn.reading import excerpt
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,9 @@ def align_columns(
 ) -> list[str]:
     """Set a table in lines: the head, a rule, the body; columns in `numbers` end at the right.
 
-    Names come out of files: each cell is shown as `printable` makes it.
+    Names come out of files: each cell is shown as `excerpt` makes it.
     """
-    body = [tuple(map(printable, cells)) for cells in body]
+    body = [tuple(map(excerpt, cells)) for cells in body]
     widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
 
     def line(cells: Sequence[str]) -> str:

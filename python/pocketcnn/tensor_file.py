@@ -24,9 +24,9 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from pocketcnn import alignment
-from pocketcnn.arguments import Array, printable
+from pocketcnn.arguments import Array
 from pocketcnn.atomic import write_atomically
-from pocketcnn.reading import open_regular
+from pocketcnn.reading import excerpt, open_regular
 
 _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
@@ -132,7 +132,7 @@ class TensorFile:
             self.metadata = _metadata(content)
             self.tensors = _tensors(content, size - 8 - header_size)
         except (ValueError, RecursionError) as error:
-            self._refuse(printable(error))
+            self._refuse(excerpt(error))
         self._crc = self.metadata.pop("data_crc32", None)
         crc = self.metadata.pop("header_crc32", None)
         # One of the two is enough to know the file for ours: a damaged key hides only itself.
@@ -155,12 +155,12 @@ class TensorFile:
             try:
                 arrays[name] = array = alignment.empty(tensor.shape, tensor.dtype)
             except ValueError as error:  # nothing by nothing by more than a number can count
-                self._refuse(printable(error))
+                self._refuse(excerpt(error))
             content = _bytes_of(array)
             if self._file.readinto(content) < content.nbytes:
                 self._refuse("it was cut while it was read")
             if tensor.dtype == np.bool_ and array.view(np.uint8).max(initial=0) > 1:
-                self._refuse(f"{printable(name)} holds other bytes than true and false")
+                self._refuse(f"{excerpt(name)} holds other bytes than true and false")
             crc = zlib.crc32(content, crc)
         if self._crc is not None and self._crc != f"{crc:08x}":
             self._refuse("its arrays have another checksum than when they were written")

@@ -13,9 +13,9 @@ from os import PathLike, fspath
 
 import numpy as np
 
-from pocketcnn.arguments import Array, printable
+from pocketcnn.arguments import Array
 from pocketcnn.atomic import write_atomically
-from pocketcnn.reading import open_regular
+from pocketcnn.reading import excerpt, open_regular
 from pocketcnn.scratch.pickled import read_arrays
 
 
@@ -46,7 +46,7 @@ def load_params(file_name: str | PathLike[str] = "params.pkl") -> dict[str, Arra
     # A damaged file can make the reader fail in any way; all mean the same to the caller.
     except Exception as error:
         raise ValueError(
-            f"{fspath(file_name)} is not a file of NumPy arrays by name: {printable(error)}"
+            f"{fspath(file_name)} is not a file of NumPy arrays by name: {excerpt(error)}"
         ) from error
 
 
