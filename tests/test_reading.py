@@ -122,3 +122,13 @@ def test_histories_hold_numbers_of_numpy(tmp_path: Path) -> None:
         ",".join(COLUMNS),
         "1,0.5,0.8,nan,0.25,inf,100.0,0.125",
     ]
+
+
+def test_columns_of_a_callbacks_own(tmp_path: Path) -> None:
+    mine: Any = {**RECORD, "val_f1": np.float32(0.75)}
+    history = History([RECORD, mine])
+    history.to_csv(tmp_path / "h.csv")
+    lines = (tmp_path / "h.csv").read_text().splitlines()
+    assert [line.rsplit(",", 1)[1] for line in lines] == ["val_f1", "", "0.75"]
+    history.to_json(tmp_path / "h.json")
+    assert History.from_json(tmp_path / "h.json")[1]["val_f1"] == 0.75  # type: ignore[typeddict-item]

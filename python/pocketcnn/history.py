@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, TypedDict, TypeGuard, overload
 
 import numpy as np
@@ -102,6 +103,8 @@ class History(Sequence[Record]):
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write a table with a header line; what was not measured is left empty.
 
+        What a callback has added to the records has its columns behind the others.
+
         Raises
         ------
         OSError
@@ -111,7 +114,8 @@ class History(Sequence[Record]):
             write_atomically(path) as temporary,
             temporary.open("w", newline="", encoding="utf-8") as file,
         ):
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            columns = dict.fromkeys((*COLUMNS, *chain.from_iterable(self.records)))
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(map(_plain, self.records))
 
