@@ -86,19 +86,18 @@ def _mode(path: str | os.PathLike[str]) -> int | None:
 def _naming(path: str | os.PathLike[str], temporary: Path | None = None) -> Iterator[None]:
     """Let errors name `path`: the temporary name tells nobody anything.
 
-    An error about another file, which was needed for what is written, is left alone.
+    An error about something else, such as another file that is needed, is left alone.
     """
     try:
         yield
     except OSError as error:
-        if error.filename is not None and str(error.filename) != str(temporary):
+        named = error.filename is not None and str(error.filename) != str(temporary)
+        if error.errno is None or named:
             raise
-        raise _error(error.errno, path, str(error)) from error
+        raise _error(error.errno, path) from error
 
 
-def _error(number: int | None, path: str | os.PathLike[str], text: str = "") -> OSError:
-    if number is None:
-        return OSError(f"{os.fspath(path)}: {text}")
+def _error(number: int, path: str | os.PathLike[str]) -> OSError:
     return OSError(number, os.strerror(number), os.fspath(path))
 
 
