@@ -41,6 +41,7 @@ from pocketcnn.checkpoint import read_checkpoint, write_checkpoint
 from pocketcnn.data.image_folder import read_images
 from pocketcnn.data.mnist import read_idx
 from pocketcnn.history import History
+from pocketcnn.schedules import Cosine
 
 LIMIT = 4 * 2**30
 SECONDS = 10
@@ -94,16 +95,24 @@ def models() -> Kind:
     return Kind(originals, lambda path: pc.load(path).summary(), inside=rebuild_container)
 
 
-def checkpoints() -> Kind:
-    def write(path: Path) -> None:
-        rng = np.random.default_rng(0)
-        x, t = rng.random((8, 1, 4, 4)), rng.integers(0, 2, 8)
-        trainer = pc.Trainer(small_net(), pc.optim.Adam(), batch_size=4)
-        trainer.fit(x, t, epochs=1, checkpoint=path)
+def train(path: Path, *, resume: bool) -> None:
+    rng = np.random.default_rng(0)
+    x, t = rng.random((8, 1, 4, 4)), rng.integers(0, 2, 8)
+    trainer = pc.Trainer(small_net(), pc.optim.Adam(), batch_size=4)
+    trainer.fit(x, t, epochs=1, callbacks=[Cosine()], checkpoint=path, resume=resume)
 
+
+def checkpoints() -> Kind:
     plain = written(lambda path: write_checkpoint(path, {"a": np.arange(9.0)}, {"epoch": 1}))
     old = (OLD_FILES / "checkpoint.safetensors").read_bytes()
-    return Kind([written(write), plain, old], read_checkpoint, inside=rebuild_container)
+    run = written(lambda path: train(path, resume=False))
+    return Kind([run, plain, old], read_checkpoint, inside=rebuild_container)
+
+
+def resumptions() -> Kind:
+    """Checkpoints that are sound as files, and are taken up by a run."""
+    run = written(lambda path: train(path, resume=False))
+    return Kind([run], lambda path: train(path, resume=True), inside=rebuild_container)
 
 
 def parameters() -> Kind:
@@ -167,7 +176,7 @@ def pictures() -> Kind:
     return Kind(originals, lambda path: read_images([path], (4, 4), 3))
 
 
-def command(*arguments: str) -> None:
+def command(*arguments: str) -> bool:
     """Run the command line: it must leave with a code, and say why in one line."""
     errors = io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
@@ -175,6 +184,7 @@ def command(*arguments: str) -> None:
     said = errors.getvalue()
     if code not in (0, 1) or "Traceback" in said or (code == 1 and said.count("\n") != 1):
         raise AssertionError(f"{arguments} left with {code} and said {said!r}")
+    return code == 0
 
 
 def arrays(folder: Path) -> Kind:
@@ -212,6 +222,7 @@ def kinds(folder: Path) -> dict[str, Callable[[], Kind]]:
     return {
         "model": models,
         "checkpoint": checkpoints,
+        "resume": resumptions,
         "params": parameters,
         "history": histories,
         "idx": lambda: idx(zipped=False),
@@ -247,7 +258,7 @@ def read(kind: Kind, path: Path) -> bool:
     """Whether the file was taken for sound; raises what is not documented."""
     try:
         with time_limit():
-            kind.read(path)
+            return kind.read(path) is not False
     except kind.allowed as error:
         text = str(error)
         if not text.strip():
@@ -257,7 +268,6 @@ def read(kind: Kind, path: Path) -> bool:
         if str(path) not in text and str(path) != getattr(error, "filename", None):
             raise AssertionError(f"an error that does not name the file: {text}") from error
         return False
-    return True
 
 
 def fuzz(name: str, kind: Kind, path: Path, seed: int, cases: range) -> bool:

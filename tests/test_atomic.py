@@ -71,7 +71,7 @@ def test_errors_about_other_files_are_left_alone(tmp_path: Path) -> None:
         with write_atomically(tmp_path / "a.png"):
             raise ConnectionError("no answer")
 
-    with pytest.raises(ConnectionError, match="^no answer$"):
+    with pytest.raises(ConnectionError, match=r"^no answer$"):
         loses_its_server()
     assert _names(tmp_path) == []
 
