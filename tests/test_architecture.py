@@ -22,8 +22,8 @@ FLOORS: list[set[str]] = [
     {"models", "inspection"},
     {"net", "fusion", "stages", "serialization", "summary", "gradient_check"},
     {"layers", "chain", "losses", "optim", "data", "init"},
-    {"functional", "config", "alignment"},
-    {"arguments", "atomic"},
+    {"functional", "config", "alignment", "tensor_file"},
+    {"arguments", "atomic", "text", "reading"},
     {"_core"},
 ]
 

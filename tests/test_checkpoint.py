@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import pocketcnn as pc
-from pocketcnn import schedules, serialization
+from pocketcnn import schedules
 from pocketcnn.callbacks import Callback, EarlyStopping
 from pocketcnn.checkpoint import network_arrays, read_checkpoint, write_checkpoint
 from pocketcnn.history import History, Record
@@ -224,7 +225,7 @@ def test_a_failed_write_leaves_the_last_checkpoint(
     def fail(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(serialization.os if failing == "fsync" else Path, failing, fail)
+    monkeypatch.setattr(os if failing == "fsync" else Path, failing, fail)
     with pytest.raises(OSError, match="no space"):
         make_trainer().fit(*make_data(), epochs=3, checkpoint=path, resume=True)
     monkeypatch.undo()

@@ -63,9 +63,10 @@ def test_small_models_run(model):
     assert all(np.isfinite(grad).all() and grad.any() for grad in grads.values())
 
 
-@pytest.mark.parametrize(
-    "model", [simple_convnet, lenet5, deep_convnet, alexnet, vgg16, resnet18, compact_resnet]
-)
+EVERY = [simple_convnet, lenet5, deep_convnet, alexnet, vgg16, resnet18, compact_resnet]
+
+
+@pytest.mark.parametrize("model", EVERY)
 def test_classes_and_images_of_other_sizes(model):
     net = model(7, input_shape=(2, 84, 76), seed=None)
     assert net.input_shape == (2, 84, 76)
@@ -157,3 +158,48 @@ def test_deep_convnet_follows_the_book():
 def test_image_that_is_too_small_names_the_layer():
     with pytest.raises(ValueError, match="layer 'pool4': kernel_size"):
         vgg16(input_shape=(3, 8, 8), seed=None)
+
+
+@pytest.mark.parametrize("model", EVERY)
+@pytest.mark.parametrize(
+    ("shape", "error"),
+    [
+        ([], ValueError),
+        ((1, 28), ValueError),
+        ((1, 1, 28, 28), ValueError),
+        ("abc", ValueError),
+        ((0, 28, 28), ValueError),
+        ((1, -28, 28), ValueError),
+        ((1, 28, 10**20), ValueError),
+        (2, TypeError),
+        (None, TypeError),
+        ({}, TypeError),
+        ({1, 2, 3}, TypeError),
+        ((1.5, 28, 28), TypeError),
+        ((1, "28", 28), TypeError),
+    ],
+)
+def test_input_shapes_that_are_none(model, shape, error):
+    with pytest.raises(error, match="input_shape is "):
+        model(input_shape=shape, seed=None)
+
+
+@pytest.mark.parametrize("model", EVERY)
+@pytest.mark.parametrize(
+    ("count", "error"),
+    [(0, ValueError), (-1, ValueError), (10**30, ValueError), (1.5, TypeError), ([], TypeError)],
+)
+def test_numbers_of_classes_that_are_none(model, count, error):
+    with pytest.raises(error, match="num_classes is "):
+        model(count, seed=None)
+
+
+def test_sizes_may_be_numbers_of_numpy():
+    net = simple_convnet(np.int64(3), input_shape=np.array([1, 12, 12]), seed=None)
+    assert (net.input_shape, net.output_shape) == ((1, 12, 12), (3,))
+
+
+@pytest.mark.parametrize("value", ["max", [], 2, None])
+def test_activations_of_lenet5_that_are_none(value):
+    with pytest.raises(ValueError, match=r"activation is .* one of sigmoid, tanh, relu"):
+        lenet5(activation=value)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import collections
 import os
 import pickle
+import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +156,108 @@ def test_a_pickle_cannot_change_the_reader(tmp_path: Path) -> None:
         scratch.load_params(tmp_path / "attack.pkl")
     (tmp_path / "good.pkl").write_bytes(pickle.dumps({"W1": np.arange(3.0)}, 2))
     assert scratch.load_params(tmp_path / "good.pkl")["W1"].tolist() == [0, 1, 2]
+
+
+# Files that would take the memory or the time of the machine
+
+LEVELS = 60
+# A tuple of the same tuple twice, and so on: 2 ** 60 elements to be hashed or shown.
+NESTED = b"K\x01\x85q\x00" + b"".join(
+    b"h%ch%c\x86q%c" % (level, level, level + 1) for level in range(LEVELS)
+)
+TEXT = b"X" + struct.pack("<I", 10**6) + b"x" * 10**6
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x02Nr" + struct.pack("<I", 300_000_000) + b".",
+        b"\x80\x02Nr" + struct.pack("<I", 2**32 - 1) + b".",
+        b"\x80\x02}q\xff" + NESTED + b"Ns.",
+        b"\x80\x02" + NESTED + b".",
+        b"\x80\x02}X\1\0\0\0W" + NESTED + b"s.",
+        b"\x80\x02cnumpy\ndtype\n" + NESTED + b"\x85R.",
+        b"\x80\x02cnumpy\n" + b"n" * 10**6 + b"\n.",
+        b"\x80\x04" + NESTED + NESTED + b"\x93.",
+        b"\x80\x04\x8e" + struct.pack("<Q", 2**62) + b"x.",
+        b"\x80\x05\x96" + struct.pack("<Q", 2**62) + b"x.",
+        b"\x80\x02\x8b" + struct.pack("<i", 2**31 - 1) + b"x.",
+        b"\x80\x02}" + TEXT + b"Ns.",
+        b"\x80\x02}q\0" + b"X\1\0\0\0Wh\0s.",  # a dict that holds itself
+        b"\x80\x02}" + b"X\1\0\0\0W" + b"c_codecs\nencode\nq\1" + TEXT + b"q\2X\6\0\0\0latin1q\3"
+        + b"".join(b"h\1h\2h\3\x86R" for _ in range(10_000)) + b"s.",
+        b"\x80\x02(((((",
+        b"tR.",
+    ],
+    ids=range(16),
+)  # fmt: skip
+def test_bombs_are_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "params.pkl"
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"params\.pkl is not a file") as caught:
+            scratch.load_params(path)
+        assert tracemalloc.get_traced_memory()[1] < 200 * 2**20
+    finally:
+        tracemalloc.stop()
+    assert len(str(caught.value)) < len(str(path)) + 300
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("content", [b"}" * 300_000 + b".", b"(" * 300_000])
+def test_no_more_instructions_are_run_than_arrays_need(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "params.pkl").write_bytes(content)
+    with pytest.raises(ValueError, match="more instructions than any file of parameters"):
+        scratch.load_params(tmp_path / "params.pkl")
+
+
+def test_the_same_bytes_fill_no_more_arrays_than_the_file_has_room_for(tmp_path: Path) -> None:
+    data = b"B" + struct.pack("<I", 10**6) + bytes(10**6)
+    array = (
+        b"cnumpy.core.numeric\n_frombuffer\n(h\1cnumpy\ndtype\nX\2\0\0\0u1\x85RJ"
+        + struct.pack("<i", 10**6) + b"\x85X\1\0\0\0CtR"
+    )  # fmt: skip
+
+    def load(count: int) -> dict[str, np.ndarray]:
+        items = b"".join(b"X\3\0\0\0%03d" % place + array + b"s" for place in range(count))
+        path = tmp_path / "params.pkl"
+        path.write_bytes(b"\x80\x03" + data + b"q\1}" + items + b".")
+        return scratch.load_params(path)
+
+    assert load(2).keys() == {"000", "001"}
+    with pytest.raises(ValueError, match="again and again"):
+        load(100)
+
+
+def test_empty_and_shared_arrays_of_every_protocol(tmp_path: Path) -> None:
+    shared = np.arange(4.0)
+    params = {
+        "none": np.zeros(0), "no rows": np.zeros((0, 3), np.float32), "one": np.array(3.0),
+        "a": shared, "b": shared, "true": np.array([True]), "also true": np.array([True]),
+    }  # fmt: skip
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        (tmp_path / "p.pkl").write_bytes(pickle.dumps(params, protocol))
+        found = scratch.load_params(tmp_path / "p.pkl")
+        assert found.keys() == params.keys()
+        for name, array in params.items():
+            assert found[name].shape == array.shape
+            assert found[name].dtype == array.dtype
+            np.testing.assert_array_equal(found[name], array)
+
+
+def test_bytes_that_are_no_booleans_become_some(tmp_path: Path) -> None:
+    content = pickle.dumps({"flags": np.array([True, False, True])}, 4)
+    assert b"\1\0\1" in content
+    (tmp_path / "p.pkl").write_bytes(content.replace(b"\1\0\1", b"\7\0\1"))
+    flags = scratch.load_params(tmp_path / "p.pkl")["flags"]
+    assert flags.view(np.uint8).tolist() == [1, 0, 1]
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="pipe is a pipe or a device"):
+        scratch.load_params(tmp_path / "pipe")  # and does not wait for a writer
 
 
 def test_a_missing_file_is_called_missing(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pocketcnn.layers.base import Layer, Shape, WeightLayer
 def named_layers(layers: Sequence[tuple[str, Layer]]) -> dict[str, Layer]:
     """Make a dict of the layers, refusing names and objects that occur twice."""
     named: dict[str, Layer] = {}
+    seen: set[int] = set()
     for name, layer in layers:
         if not isinstance(name, str) or not name or "." in name:
             raise ValueError(f"a layer's name is {name!r}, but must be a string without a dot")
@@ -22,8 +23,9 @@ def named_layers(layers: Sequence[tuple[str, Layer]]) -> dict[str, Layer]:
             raise ValueError(f"two layers are named {name!r}")
         if not isinstance(layer, Layer):
             raise TypeError(f"layer {name!r} is a {type(layer).__name__}, but must be a Layer")
-        if any(layer is other for other in named.values()):
+        if id(layer) in seen:
             raise ValueError(f"layer {name!r} is in the network twice: make two layers")
+        seen.add(id(layer))
         named[name] = layer
     if not named:
         raise ValueError("a network needs at least one layer")

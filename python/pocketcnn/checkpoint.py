@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketcnn.serialization import read_tensors, write_tensors
+from pocketcnn.reading import excerpt
+from pocketcnn.tensor_file import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from pocketcnn.net import ConvNet
@@ -71,12 +72,20 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any
     OSError
         There is no such file.
     ValueError
-        The file is not a checkpoint.
+        The file is not a checkpoint, or is damaged.
     """
     arrays, metadata = read_tensors(path)
-    if metadata.get("format") != FORMAT:
+    if metadata.get("format") != FORMAT or "values" not in metadata:
         raise ValueError(f"{os.fspath(path)} is a .safetensors file, but not a checkpoint")
-    return arrays, json.loads(metadata["values"])
+    try:
+        values = json.loads(metadata["values"])
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{os.fspath(path)} is not a valid checkpoint: {excerpt(error)}"
+        ) from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{os.fspath(path)} is not a valid checkpoint: its values have no names")
+    return arrays, values
 
 
 def split_state(prefix: str, state: Mapping[str, object]) -> tuple[Arrays, dict[str, object]]:

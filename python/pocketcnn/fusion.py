@@ -41,6 +41,9 @@ _ACTIVATIONS: Mapping[type[Layer], str] = {ReLU: "relu", Sigmoid: "sigmoid", Tan
 # Bytes of a weight from which on its gradient is used in pieces.
 _LARGE_WEIGHT = 2**25
 
+# Layers of the longest stage: convolution, normalisation, ReLU, pooling.
+_LONGEST = 4
+
 
 def fuse(
     layers: Mapping[str, Layer], shapes: Sequence[Shape]
@@ -64,7 +67,7 @@ def fuse(
     notes: dict[str, str] = {}
     at = 0
     while at < len(chain):
-        made = _first_stage(names[at], chain[at:], shapes[at])
+        made = _first_stage(names[at], chain[at : at + _LONGEST], shapes[at])
         stages.append(made.stage)
         for name in names[at + 1 : at + made.length]:
             notes[name] = f"fused with {names[at]}"

@@ -7,8 +7,13 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import TypedDict, overload
+from itertools import chain
+from typing import Any, TypedDict, TypeGuard, overload
+
+import numpy as np
+
+from pocketcnn.atomic import write_atomically
+from pocketcnn.reading import read_json
 
 
 class Record(TypedDict):
@@ -96,24 +101,73 @@ class History(Sequence[Record]):
         return f"History({self.records!r})"
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write a table with a header line; what was not measured is left empty."""
-        with Path(path).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        """Write a table with a header line; what was not measured is left empty.
+
+        What a callback has added to the records has its columns behind the others.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written; it is left as it was.
+        """
+        with (
+            write_atomically(path) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
+            columns = dict.fromkeys((*COLUMNS, *chain.from_iterable(self.records)))
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(self.records)
+            writer.writerows(map(_plain, self.records))
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write a list of objects; what was not measured, or is not finite, is null."""
+        """Write a list of objects; what was not measured, or is not finite, is null.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written; it is left as it was.
+        """
         clean = [
             {
                 name: None if isinstance(value, float) and not math.isfinite(value) else value
-                for name, value in record.items()
+                for name, value in _plain(record).items()
             }
             for record in self.records
         ]
-        Path(path).write_text(json.dumps(clean, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(clean, indent=1, allow_nan=False)
+        with write_atomically(path) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def from_json(cls, path: str | os.PathLike[str]) -> History:
-        """Read what `to_json` wrote."""
-        return cls(json.loads(Path(path).read_text(encoding="utf-8")))
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        OSError
+            There is no such file, or it cannot be read.
+        ValueError
+            It is not the history of a training; the message names the file.
+        """
+        content = read_json(path)
+        if not isinstance(content, list) or not all(map(_is_record, content)):
+            raise ValueError(
+                f"{os.fspath(path)} is not a history: wanted a list of objects with the numbers "
+                f"{', '.join(COLUMNS)}"
+            )
+        return cls(content)
+
+
+def _plain(record: Record) -> dict[str, Any]:
+    """Turn NumPy's numbers, which a user's callback may have put there, into Python's."""
+    return {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in record.items()
+    }
+
+
+def _is_record(entry: object) -> TypeGuard[Record]:
+    return isinstance(entry, dict) and all(
+        name in entry and (entry[name] is None or type(entry[name]) in (int, float))
+        for name in COLUMNS
+    )

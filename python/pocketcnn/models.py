@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeVar
 
+from pocketcnn.arguments import extent, sizes
 from pocketcnn.chain import named_layers, output_shapes
 from pocketcnn.layers import (
     AvgPool2d,
@@ -47,6 +48,7 @@ def simple_convnet(
     >>> simple_convnet().output_shape
     (10,)
     """
+    num_classes, input_shape = _sizes(num_classes, input_shape)
     body: NamedLayers = [
         ("conv1", Conv2d(input_shape[0], 30, kernel_size=5)),
         ("relu1", ReLU()),
@@ -86,6 +88,7 @@ def lenet5(
         How to subsample. ``activation="relu", pooling="max"`` is the network as one would
         build it now.
     """
+    num_classes, input_shape = _sizes(num_classes, input_shape)
     activations: dict[str, Callable[[], Layer]] = {"sigmoid": Sigmoid, "tanh": Tanh, "relu": ReLU}
     pools: dict[str, Callable[[int], Layer]] = {"average": AvgPool2d, "max": MaxPool2d}
     act = _choice("activation", activation, activations)
@@ -118,6 +121,7 @@ def deep_convnet(
     Saito, "Deep Learning from Scratch", O'Reilly Japan 2016, section 8.1. As there, the fourth
     convolution has a padding of 2, and dropout follows the last linear layer too.
     """
+    num_classes, input_shape = _sizes(num_classes, input_shape)
     body = _stages(input_shape[0], ((16, 16), (32, 32), (64, 64)), wide=("conv2_2",))
     body.append(("flatten", Flatten()))
     head: NamedLayers = [
@@ -138,6 +142,7 @@ def vgg16(
     Simonyan, Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
     ICLR 2015, table 1, column D.
     """
+    num_classes, input_shape = _sizes(num_classes, input_shape)
     widths = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
     body = _stages(input_shape[0], widths)
     body.append(("flatten", Flatten()))
@@ -173,6 +178,7 @@ def alexnet(
         1 is the network in one tower. 2 is the paper's, whose second, fourth and fifth
         convolutions see half of the maps each, those on their own graphics card.
     """
+    num_classes, input_shape = _sizes(num_classes, input_shape)
     body: NamedLayers = [
         ("conv1", Conv2d(input_shape[0], 96, kernel_size=11, stride=4, padding=2)),
         ("relu1", ReLU()),
@@ -212,6 +218,7 @@ def resnet18(
     projections where the shapes change (option B) and batch normalisation behind every
     convolution.
     """
+    num_classes, input_shape = _sizes(num_classes, input_shape)
     layers: NamedLayers = [
         ("conv1", Conv2d(input_shape[0], 64, kernel_size=7, stride=2, padding=3, bias=False)),
         ("bn1", BatchNorm2d(64)),
@@ -246,6 +253,7 @@ def compact_resnet(
     residual block is that of He et al. (see `pocketcnn.Residual`) with its last ReLU inside the
     branch. The images need no scaling: the first normalisation undoes any.
     """
+    num_classes, input_shape = _sizes(num_classes, input_shape)
     layers: NamedLayers = []
     channels = input_shape[0]
     for stage, width in enumerate((32, 96, 160), start=1):
@@ -313,6 +321,12 @@ def _stages(
     return layers
 
 
+def _sizes(num_classes: int, input_shape: Shape) -> tuple[int, Shape]:
+    """Both arguments as plain ints; an error names the one that is none."""
+    shape = sizes("input_shape", input_shape, axes="C, H, W")
+    return extent("num_classes", num_classes), tuple(extent("input_shape", n) for n in shape)
+
+
 def _features(body: NamedLayers, input_shape: Shape) -> int:
     """How many numbers the flattened output of `body` has."""
     shapes = output_shapes(named_layers(body), input_shape)
@@ -320,6 +334,6 @@ def _features(body: NamedLayers, input_shape: Shape) -> int:
 
 
 def _choice(name: str, value: str, choices: Mapping[str, _T]) -> _T:
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(choices)}")
     return choices[value]

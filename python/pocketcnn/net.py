@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from pocketcnn import gradient_check, losses, serialization
-from pocketcnn.arguments import integer
+from pocketcnn.arguments import integer, sizes
 from pocketcnn.chain import auto_schemes, compute_dtype, every_layer, named_layers, output_shapes
 from pocketcnn.fusion import fuse
 from pocketcnn.layers import Array, Layer, Shape, Softmax, WeightLayer
@@ -74,7 +74,7 @@ class ConvNet:
         dtype: DTypeLike = np.float32,
     ) -> None:
         self.layers = named_layers(layers)
-        self.input_shape = tuple(integer("input_shape", size, 1) for size in input_shape)
+        self.input_shape = sizes("input_shape", input_shape)
         self.dtype = compute_dtype(dtype)
         self._shapes = output_shapes(self.layers, self.input_shape)
         self._chain = tuple(self.layers.values())
@@ -353,7 +353,13 @@ class ConvNet:
     def save(self, path: str | PathLike[str]) -> None:
         """Write architecture and weights to one .safetensors file, which `load` reads.
 
-        The file is complete or not there: it is written beside `path` and then renamed.
+        The file is complete or not there: it is written beside `path` and then renamed. The
+        same network gives the same bytes, and a checksum of them is among them.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written; it is left as it was.
         """
         serialization.save(path, self.layers, self.input_shape, self.dtype)
 
@@ -392,15 +398,25 @@ class ConvNet:
                 layer.needs_input_grad = layer is not first
 
 
-def load(path: str | PathLike[str]) -> ConvNet:
+def load(path: str | PathLike[str], *, check_finite: bool = False) -> ConvNet:
     """Read a network that `ConvNet.save` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+    check_finite : bool
+        Whether to refuse weights that are infinite or not a number, as a training that went
+        astray may have left them.
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
+    OSError
+        If there is no such file, or it cannot be read.
     ValueError
-        If the file is not a whole model of this version: the message says what is wrong.
+        If the file is not a whole model of this version, or is damaged: the message says what
+        is wrong. A file without a checksum, which earlier versions wrote, is read unchecked.
+    MemoryError
+        If there is not as much memory as the file is large.
     """
-    model = serialization.read_model(path)
+    model = serialization.read_model(path, check_finite=check_finite)
     return ConvNet(model.layers, model.input_shape, seed=None, dtype=model.dtype)

@@ -1,7 +1,7 @@
 """Model files: weights, and the architecture that they belong to, in one .safetensors file.
 
 Such a file holds arrays and text, never code, so that reading a stranger's model is safe. What
-is read is checked against what the architecture asks for before any of it is used.
+its header says is checked against what the architecture asks for before any array is read.
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from pocketcnn.arguments import integer
+from pocketcnn.arguments import sizes
 from pocketcnn.chain import named_layers, output_shapes
-from pocketcnn.layers import Array, Layer, Shape
+from pocketcnn.layers import Layer, Shape
 from pocketcnn.layers.registry import build_layer, describe_layer
+from pocketcnn.reading import excerpt
+from pocketcnn.tensor_file import Tensor, open_tensors, read_tensors, write_tensors
+
+__all__ = ["build", "describe", "read_model", "read_tensors", "save", "write_tensors"]
 
 FORMAT = "pocketcnn"
 FORMAT_VERSION = 1
@@ -53,21 +54,33 @@ def save(
     write_tensors(path, tensors, metadata)
 
 
-def read_model(path: str | os.PathLike[str]) -> Model:
+def read_model(path: str | os.PathLike[str], *, check_finite: bool = False) -> Model:
     """Read a model file; see `pocketcnn.load`."""
-    tensors, metadata = read_tensors(path)
-    if metadata.get("format") != FORMAT or "architecture" not in metadata:
-        raise ValueError(f"{os.fspath(path)} is a safetensors file, but not a pocketcnn model")
-    _check_version(path, metadata.get("format_version", ""))
-    try:
-        model = build(metadata["architecture"])
-        _give_weights(model, tensors)
-    except KeyError as error:
-        raise ValueError(
-            f"{os.fspath(path)} is not a valid model: the architecture lacks {error}"
-        ) from error
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{os.fspath(path)} is not a valid model: {error}") from error
+    name = os.fspath(path)
+    with open_tensors(path) as file:
+        metadata = file.metadata
+        if metadata.get("format") != FORMAT or "architecture" not in metadata:
+            raise ValueError(f"{name} is a safetensors file, but not a pocketcnn model")
+        _check_version(name, metadata.get("format_version", ""))
+        try:
+            model = build(metadata["architecture"])
+            _check_tensors(model, file.tensors)
+        except KeyError as error:
+            raise ValueError(
+                f"{name} is not a valid model: the architecture lacks {excerpt(error)}"
+            ) from error
+        # A foreign text can make layers fail in any way; all mean the same to the caller.
+        except Exception as error:
+            reason = excerpt(error) or type(error).__name__
+            raise ValueError(f"{name} is not a valid model: {reason}") from error
+        tensors = file.read()
+    if check_finite:
+        for key, array in tensors.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} has numbers in {excerpt(key)} that are not finite")
+    for layer_name, layer in model.layers:
+        layer.convert(model.dtype)
+        layer.set_state({key: tensors[f"{layer_name}.{key}"] for key in layer.state_shapes()})
     return model
 
 
@@ -87,86 +100,30 @@ def build(architecture: str) -> Model:
 
     Raises
     ------
-    ValueError, TypeError, KeyError, AttributeError
-        If the text does not describe a chain of layers of this version.
+    Exception
+        Of any kind, if the text does not describe a chain of layers of this version.
     """
     content = json.loads(architecture)
     layers = [(entry["name"], build_layer(entry)) for entry in content["layers"]]
-    input_shape = tuple(integer("input_shape", size, 1) for size in content["input_shape"])
+    input_shape = sizes("input_shape", content["input_shape"])
     output_shapes(named_layers(layers), input_shape)
     if content["dtype"] not in ("float32", "float64"):  # np.dtype reads much more than names
         raise ValueError(f"dtype is {content['dtype']!r}, but must be float32 or float64")
     return Model(layers, input_shape, np.dtype(content["dtype"]))
 
 
-def write_tensors(
-    path: str | os.PathLike[str], tensors: Mapping[str, Array], metadata: Mapping[str, str]
-) -> None:
-    """Write a .safetensors file that is complete or not there.
-
-    The bytes go to a temporary file in the same folder, to the disk, and only then under the
-    name `path`. A process that is killed at any moment leaves the previous file whole.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    # The format has no strides: an array that is not in C order would be written scrambled.
-    contiguous = {key: np.asarray(array, order="C") for key, array in tensors.items()}
-    try:
-        temporary.touch()
-        mode = temporary.stat().st_mode  # the user's umask; safetensors makes files private
-        save_file(contiguous, temporary, dict(metadata))
-        temporary.chmod(mode)
-        _sync(temporary)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
-
-
-def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:
-    """Read arrays and metadata of a .safetensors file.
-
-    Raises
-    ------
-    OSError
-        If there is no such file, or it cannot be opened.
-    ValueError
-        If it is not a .safetensors file, or not a whole one.
-    """
-    with Path(path).open("rb"):
-        pass  # a missing file is an OSError that names it
-    try:
-        with safe_open(path, framework="numpy") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no dict)
-            return tensors, file.metadata() or {}
-    except (SafetensorError, TypeError, KeyError) as error:
-        raise ValueError(f"{os.fspath(path)} is not a whole .safetensors file: {error}") from error
-
-
-def _sync(path: Path) -> None:
-    """Force a file, or a folder's list of names, to the disk."""
-    if path.is_dir() and os.name != "posix":
-        return  # other systems do not open folders
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _check_version(path: str | os.PathLike[str], version: str) -> None:
-    if not version.isdecimal() or int(version) < 1:
-        raise ValueError(f"{os.fspath(path)} is not a valid model: format version {version!r}")
+def _check_version(name: str, version: str) -> None:
+    if not version.isdecimal() or len(version) > 9 or int(version) < 1:
+        raise ValueError(f"{name} is not a valid model: format version {excerpt(repr(version))}")
     if int(version) > FORMAT_VERSION:
         raise ValueError(
-            f"{os.fspath(path)} was written by a newer pocketcnn: its format version is {version}, "
+            f"{name} was written by a newer pocketcnn: its format version is {version}, "
             f"but this one reads up to {FORMAT_VERSION}"
         )
 
 
-def _give_weights(model: Model, tensors: dict[str, Array]) -> None:
-    """Move the tensors into the layers, if they are what the layers need, all and no more."""
+def _check_tensors(model: Model, tensors: Mapping[str, Tensor]) -> None:
+    """Raise ValueError unless the tensors are what the layers need, all and no more."""
     shapes = {
         f"{name}.{key}": shape
         for name, layer in model.layers
@@ -182,6 +139,3 @@ def _give_weights(model: Model, tensors: dict[str, Array]) -> None:
             raise ValueError(
                 f"tensor {name} is {came.dtype} {came.shape}, but must be {model.dtype} {shape}"
             )
-    for name, layer in model.layers:
-        layer.convert(model.dtype)
-        layer.set_state({key: tensors[f"{name}.{key}"] for key in layer.state_shapes()})

@@ -7,6 +7,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pocketcnn.layers.base import Layer, Shape
+from pocketcnn.reading import excerpt
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,11 @@ def format_table(rows: Sequence[Row]) -> str:
 def align_columns(
     head: Sequence[str], body: Sequence[Sequence[str]], *, numbers: Container[int]
 ) -> list[str]:
-    """Set a table in lines: the head, a rule, the body; columns in `numbers` end at the right."""
+    """Set a table in lines: the head, a rule, the body; columns in `numbers` end at the right.
+
+    Names come out of files: each cell is shown as `excerpt` makes it.
+    """
+    body = [tuple(map(excerpt, cells)) for cells in body]
     widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
 
     def line(cells: Sequence[str]) -> str:

@@ -1,0 +1,317 @@
+"""Read damaged files; run as a program by test_fuzz_files.py, and for as long as one likes.
+
+    python tests/fuzz_files.py CASES SEED [KIND ...] [--only CASE]
+
+Each reader must return, or raise what its documentation says of a foreign file. The first case
+that does anything else, or takes longer than ten seconds, is printed with its traceback, kept in
+a file, and ends the program with 1. Bytes are changed anywhere, and, for the kinds that have an
+inside, the inside is changed and checksums, lengths and compression are made right again, so
+that the checks behind them are reached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gzip
+import io
+import json
+import os
+import pickle
+import resource
+import shutil
+import signal
+import struct
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import pocketcnn as pc
+from file_mutations import change_json, damage, rebuild_container
+from pocketcnn import cli, scratch
+from pocketcnn.checkpoint import read_checkpoint, write_checkpoint
+from pocketcnn.data.image_folder import read_images
+from pocketcnn.data.mnist import read_idx
+from pocketcnn.history import History
+from pocketcnn.schedules import Cosine
+
+LIMIT = 4 * 2**30
+SECONDS = 10
+STEP = 100_000
+
+OLD_FILES = Path(__file__).parent / "old_files"
+
+
+class Kind(NamedTuple):
+    """Sound files, what reads them, and how to change what is inside."""
+
+    originals: list[bytes]
+    read: Callable[[Path], object]
+    name: str = "file"
+    inside: Callable[[Random, bytes], bytes] | None = None
+    allowed: tuple[type[Exception], ...] = (ValueError, OSError)
+
+
+class TooLong(BaseException):
+    """Passes through readers that turn every Exception into one of their own."""
+
+
+def small_net() -> pc.ConvNet:
+    return pc.ConvNet(
+        [
+            ("conv", pc.Conv2d(1, 2, 3, padding=1)),
+            ("bn", pc.BatchNorm2d(2)),
+            ("relu", pc.ReLU()),
+            ("block", pc.Residual([("conv", pc.Conv2d(2, 2, 3, padding="same"))])),
+            ("pool", pc.MaxPool2d(2)),
+            ("norm", pc.LocalResponseNorm(3)),
+            ("flatten", pc.Flatten()),
+            ("drop", pc.Dropout(0.1)),
+            ("fc", pc.Linear(8, 2)),
+        ],
+        (1, 4, 4),
+    )
+
+
+def written(write: Callable[[Path], object]) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "file")
+        write(path)
+        return path.read_bytes()
+
+
+def models() -> Kind:
+    originals = [written(small_net().save), written(small_net().astype(np.float64).save)]
+    originals += [(OLD_FILES / f"{name}.safetensors").read_bytes() for name in ("model",)]
+
+    return Kind(originals, lambda path: pc.load(path).summary(), inside=rebuild_container)
+
+
+def train(path: Path, *, resume: bool) -> None:
+    rng = np.random.default_rng(0)
+    x, t = rng.random((8, 1, 4, 4)), rng.integers(0, 2, 8)
+    trainer = pc.Trainer(small_net(), pc.optim.Adam(), batch_size=4)
+    trainer.fit(x, t, epochs=1, callbacks=[Cosine()], checkpoint=path, resume=resume)
+
+
+def checkpoints() -> Kind:
+    plain = written(lambda path: write_checkpoint(path, {"a": np.arange(9.0)}, {"epoch": 1}))
+    old = (OLD_FILES / "checkpoint.safetensors").read_bytes()
+    run = written(lambda path: train(path, resume=False))
+    return Kind([run, plain, old], read_checkpoint, inside=rebuild_container)
+
+
+def resumptions() -> Kind:
+    """Checkpoints that are sound as files, and are taken up by a run."""
+    run = written(lambda path: train(path, resume=False))
+    return Kind([run], lambda path: train(path, resume=True), inside=rebuild_container)
+
+
+def parameters() -> Kind:
+    params = {"W1": np.arange(6.0).reshape(2, 3), "b": np.array([True]), "e": np.zeros(0, ">f4")}
+    protocols = range(pickle.HIGHEST_PROTOCOL + 1)
+    return Kind([pickle.dumps(params, protocol) for protocol in protocols], scratch.load_params)
+
+
+def histories() -> Kind:
+    record: Any = {
+        "epoch": 1, "loss": 0.5, "accuracy": 0.8, "val_loss": None, "val_accuracy": 1.0,
+        "seconds": 2.0, "images_per_second": 100.0, "learning_rate": 0.001,
+    }  # fmt: skip
+
+    def inside(rng: Random, content: bytes) -> bytes:
+        return json.dumps(change_json(rng, json.loads(content))).encode()
+
+    def read(path: Path) -> None:
+        history = History.from_json(path)
+        history.column("loss")
+        history.to_csv("/dev/null")
+
+    return Kind([written(History([record] * 2).to_json)], read, inside=inside)
+
+
+def idx(*, zipped: bool) -> Kind:
+    plain = b"\0\0\x08\x03" + struct.pack(">3I", 3, 4, 4) + bytes(range(48))
+    labels = b"\0\0\x08\x01" + struct.pack(">I", 5) + bytes(range(5))
+    if not zipped:
+        return Kind([plain, labels], read_idx)
+
+    def inside(rng: Random, content: bytes) -> bytes:
+        return gzip.compress(damage(rng, gzip.decompress(content)), 1)
+
+    return Kind([gzip.compress(plain), gzip.compress(labels)], read_idx, "file.gz", inside)
+
+
+def pictures() -> Kind:
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    colours = Image.fromarray(rng.integers(0, 256, (5, 6, 3), dtype=np.uint8))
+    deep = Image.fromarray(rng.integers(0, 65536, (5, 6)).astype(np.uint16))
+    exif = Image.Exif()
+    exif[0x0112], exif[0x011A] = 6, 72.0
+    originals = []
+    for image, form, options in [
+        (colours, "PNG", {}),
+        (deep, "PNG", {}),
+        (colours.convert("P"), "GIF", {}),
+        (colours, "BMP", {}),
+        (colours, "PPM", {}),
+        (colours, "JPEG", {"exif": exif}),
+        (deep, "TIFF", {}),
+        (colours, "TIFF", {"compression": "tiff_lzw"}),
+        (colours, "WEBP", {"lossless": True}),
+    ]:
+        file = io.BytesIO()
+        image.save(file, form, **options)
+        originals.append(file.getvalue())
+    return Kind(originals, lambda path: read_images([path], (4, 4), 3))
+
+
+def command(*arguments: str) -> bool:
+    """Run the command line: it must leave with a code, and say why in one line."""
+    errors = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
+        code = cli.main(arguments)
+    said = errors.getvalue()
+    if code not in (0, 1) or "Traceback" in said or (code == 1 and said.count("\n") != 1):
+        raise AssertionError(f"{arguments} left with {code} and said {said!r}")
+    return code == 0
+
+
+def arrays(folder: Path) -> Kind:
+    originals = []
+    for array in (np.zeros((2, 1, 4, 4), np.uint8), np.asfortranarray(np.ones((4, 4)))):
+        file = io.BytesIO()
+        np.save(file, array)
+        originals.append(file.getvalue())
+
+    def inside(rng: Random, content: bytes) -> bytes:
+        size = int.from_bytes(content[8:10], "little")
+        header = damage(rng, content[10 : 10 + size])[:size]
+        return content[:10] + header.ljust(size) + content[10 + size :]
+
+    model = folder / "model.safetensors"
+    small_net().save(model)
+    return Kind(originals, lambda path: command("predict", str(model), str(path)), "x.npy", inside)
+
+
+def runs(folder: Path) -> Kind:
+    """What a run folder says of its model, beside which the damaged file lies."""
+    run = folder / "run"
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        assert cli.main(["train", "--epochs", "1", "--limit", "200", "--out", str(run)]) == 0
+    content = (run / "run.json").read_bytes()
+    shutil.copy(run / "model.safetensors", folder)
+
+    def inside(rng: Random, content: bytes) -> bytes:
+        return json.dumps(change_json(rng, json.loads(content))).encode()
+
+    return Kind([content], lambda path: command("info", str(path.parent)), "run.json", inside)
+
+
+def kinds(folder: Path) -> dict[str, Callable[[], Kind]]:
+    return {
+        "model": models,
+        "checkpoint": checkpoints,
+        "resume": resumptions,
+        "params": parameters,
+        "history": histories,
+        "idx": lambda: idx(zipped=False),
+        "idx.gz": lambda: idx(zipped=True),
+        "picture": pictures,
+        "npy": lambda: arrays(folder),
+        "run": lambda: runs(folder),
+    }
+
+
+def make(kind: Kind, rng: Random) -> bytes:
+    original = rng.choice(kind.originals)
+    if kind.inside is not None and rng.random() < 0.5:
+        return kind.inside(rng, original)
+    return damage(rng, original)
+
+
+@contextlib.contextmanager
+def time_limit() -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise TooLong(f"it took more than {SECONDS} seconds")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def read(kind: Kind, path: Path) -> bool:
+    """Whether the file was taken for sound; raises what is not documented."""
+    try:
+        with time_limit():
+            return kind.read(path) is not False
+    except kind.allowed as error:
+        text = str(error)
+        if not text.strip():
+            raise AssertionError("an error without a message") from error
+        if len(text) > 600:
+            raise AssertionError(f"an error of {len(text)} characters") from error
+        if str(path) not in text and str(path) != getattr(error, "filename", None):
+            raise AssertionError(f"an error that does not name the file: {text}") from error
+        return False
+
+
+def fuzz(name: str, kind: Kind, path: Path, seed: int, cases: range) -> bool:
+    start, sound = time.monotonic(), 0
+    for case in cases:
+        content = make(kind, Random(f"{seed}/{name}/{case}"))
+        path.write_bytes(content)
+        try:
+            sound += read(kind, path)
+        except (Exception, TooLong):
+            kept = Path(tempfile.gettempdir(), f"fuzz-{name}-{seed}-{case}")
+            kept.write_bytes(content)
+            traceback.print_exc(file=sys.stdout)
+            print(f"{name}: case {case} of seed {seed}; the file is kept as {kept}")
+            return False
+        if (case + 1) % STEP == 0:
+            print(f"{name}: {case + 1} cases, {time.monotonic() - start:.0f} s", flush=True)
+    seconds = time.monotonic() - start
+    print(
+        f"{name}: {len(cases)} damaged files, {sound} taken for sound, {seconds:.1f} s", flush=True
+    )
+    return True
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("cases", type=int, help="of each kind")
+    parser.add_argument("seed", type=int)
+    parser.add_argument("kinds", nargs="*")
+    parser.add_argument("--only", type=int, help="run just this case")
+    given = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
+    warnings.simplefilter("ignore")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what the libraries of Pillow say of damage
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
+        known = kinds(Path(name))
+        cases = range(given.cases) if given.only is None else range(given.only, given.only + 1)
+        for kind_name in given.kinds or known:
+            kind = known[kind_name]()
+            if not fuzz(kind_name, kind, Path(name, kind.name), given.seed, cases):
+                return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

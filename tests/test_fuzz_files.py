@@ -1,0 +1,29 @@
+"""Damaged files of every kind are read, or refused as documented: never a crash, never a hang."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+CASES = 300
+
+
+@pytest.mark.parametrize("kind", ["model", "checkpoint", "params", "history", "idx", "picture"])
+def test_damaged_files(kind: str) -> None:
+    """In a process of its own, whose memory is limited."""
+    if kind == "picture":
+        pytest.importorskip("PIL")
+    program = Path(__file__).parent / "fuzz_files.py"
+    seed = int(time.time())
+    done = subprocess.run(
+        [sys.executable, program, str(CASES), str(seed), kind],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"seed {seed}: {done.stdout[-3000:]}{done.stderr[-1000:]}"
+    assert f"{kind}: {CASES} damaged files" in done.stdout
