@@ -60,18 +60,18 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(target)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise _naming(error, path) from error
+        if error.errno is None:
+            raise  # about something else than this file, such as a connection
+        raise _naming(error.errno, path) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     _sync(target.parent)
 
 
-def _naming(error: OSError, path: str | os.PathLike[str]) -> OSError:
-    """Return the same error about `path`: the temporary name tells nobody anything."""
-    if error.errno is None:
-        return error
-    return OSError(error.errno, os.strerror(error.errno), os.fspath(path))
+def _naming(number: int, path: str | os.PathLike[str]) -> OSError:
+    """Return the error about `path`: the temporary name tells nobody anything."""
+    return OSError(number, os.strerror(number), os.fspath(path))
 
 
 def _sync(path: Path) -> None:

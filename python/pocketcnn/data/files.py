@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 
 def as_path(name: str, value: str | os.PathLike[str]) -> Path:
@@ -20,7 +20,7 @@ def as_path(name: str, value: str | os.PathLike[str]) -> Path:
     return Path(value)
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> io.BufferedReader:
     """Open a file for reading; what is no regular file may never begin, or never end.
 
     Raises
