@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from math import inf
 from operator import index
 from typing import Any, SupportsIndex, TypeAlias, TypeGuard, cast
 
@@ -246,6 +247,8 @@ def number(name: str, value: float, low: float, high: float) -> float:
         as_float = float(value)
     except TypeError:
         raise TypeError(f"{name} is {value!r}, but must be a number") from None
+    except OverflowError:  # an int beyond every float
+        as_float = inf if value > 0 else -inf
     if not low <= as_float <= high:
         raise ValueError(f"{name} is {value!r}, but must lie in {low:g} to {high:g}")
     return as_float
