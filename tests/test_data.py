@@ -152,7 +152,9 @@ def test_broken_gzip_is_named(tmp_path: Path) -> None:
     write_mnist(tmp_path, packed=True)
     file = tmp_path / "t10k-labels-idx1-ubyte.gz"
     file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(ValueError, match=r"labels-idx1-ubyte\.gz cannot be read.*not a whole gzip file"):
+    with pytest.raises(
+        ValueError, match=r"labels-idx1-ubyte\.gz cannot be read.*not a whole gzip file"
+    ):
         data.mnist(tmp_path)
 
 

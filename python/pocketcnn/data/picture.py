@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -47,7 +50,7 @@ def read_picture(path: Path, size: tuple[int, int] | None, channels: int) -> NDA
         It is not a picture, is damaged, or has more pixels than `largest_picture`.
     """
     Image = pillow()
-    with open_regular(path) as file, blaming(path, "an image"):
+    with open_regular(path) as file, blaming(path, "an image"), _quiet():
         picture = _convert(_decode(file), channels)
         if size is not None and picture.size != (size[1], size[0]):
             picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
@@ -78,6 +81,16 @@ def suffixes() -> frozenset[str]:
     Image = pillow()
     readable = (Image.OPEN.keys() - _REFUSED) | {"MPO"}  # read as the JPEG that it begins with
     return frozenset(end for end, kind in Image.EXTENSION.items() if kind in readable)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what Pillow remarks on metadata: what harms the pixels is an error."""
+    with warnings.catch_warnings():
+        # Filters belong to all threads. Of two that leave in the order in which they came,
+        # nothing worse than this one remains.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 def _decode(file: BinaryIO) -> Image.Image:
