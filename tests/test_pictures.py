@@ -76,7 +76,7 @@ def test_floating_point_from_0_to_1(tmp_path: Path) -> None:
     array = np.array([[0, 0.25, 0.5, 1]], np.float32)
     (tmp_path / "x.tif").write_bytes(tiff(array))
     (tmp_path / "x.pfm").write_bytes(b"Pf\n4 1\n-1.0\n" + array.tobytes())
-    for name in ("x.tif", "x.pfm"):
+    for name in ("x.tif", "x.pfm") if ".pfm" in Image.registered_extensions() else ("x.tif",):
         assert read(tmp_path / name) == [[[0, 64, 128, 255]]], name
 
 

@@ -125,6 +125,8 @@ def _packing(picture: Any) -> str:
 
 def _turn(picture: Image.Image) -> Any:
     """What brings a photograph upright; None where it is, or where its EXIF cannot be read."""
+    if picture.format == "TIFF":
+        return None  # Pillow turns these while it loads them
     turns = pillow().Transpose
     try:
         orientation: Any = picture.getexif().get(_ORIENTATION)
