@@ -115,6 +115,8 @@ def read_images(
         Files that are not images, all of them counted; or images of different sizes.
     """
     shape, channels = _check_size(size), _check_channels(channels)
+    if isinstance(files, (str, os.PathLike)) or not isinstance(files, Iterable):
+        raise TypeError(f"files is {files!r}, but must be several paths")
     paths = [as_path("files", file) for file in files]
     x: NDArray[np.uint8] | None = None
     failures: list[OSError | ValueError] = []

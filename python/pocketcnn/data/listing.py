@@ -74,7 +74,7 @@ def missed(root: Path, classes: list[ClassFolder]) -> str | None:
         if file.suffix.lower() in endings and not file.name.startswith(".") and file.is_file()
     )
     if beside:
-        parts.append(f"{len(beside)} images in no class's folder ({few(beside, ', ')})")
+        parts.append(f"images in no class's folder ({few(beside, ', ')})")
     return f"path {str(root)!r}: passed over {'; '.join(parts)}" if parts else None
 
 
