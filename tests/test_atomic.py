@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -18,20 +20,34 @@ def _write(path: Path, text: str) -> None:
         temporary.write_text(text)
 
 
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_an_error_while_writing_leaves_the_previous_file_and_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "a.json"
     file.write_text("before")
-    with pytest.raises(KeyboardInterrupt), write_atomically(file) as temporary:
-        temporary.write_text("half")
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with write_atomically(file) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert file.read_text() == "before"
-    assert os.listdir(tmp_path) == ["a.json"]
+    assert _names(tmp_path) == ["a.json"]
 
 
 def test_errors_of_the_system_name_the_file_that_was_asked_for(tmp_path: Path) -> None:
     file = tmp_path / "a.json"
-    with pytest.raises(OSError, match=r"a\.json") as caught, write_atomically(file):
-        raise OSError(errno.ENOSPC, "full", "some temporary name")
+
+    def full() -> None:
+        with write_atomically(file) as temporary:
+            raise OSError(errno.ENOSPC, "full", str(temporary))
+
+    with pytest.raises(OSError, match=r"a\.json") as caught:
+        full()
     assert caught.value.errno == errno.ENOSPC
     assert caught.value.filename == str(file)
     with pytest.raises(FileNotFoundError) as missing:
@@ -39,7 +55,80 @@ def test_errors_of_the_system_name_the_file_that_was_asked_for(tmp_path: Path) -
     assert missing.value.filename == str(tmp_path / "none" / "a.json")
     with pytest.raises(IsADirectoryError):
         _write(tmp_path, "")
-    assert os.listdir(tmp_path) == []
+    assert _names(tmp_path) == []
+
+
+def test_errors_about_other_files_are_left_alone(tmp_path: Path) -> None:
+    def lacks_a_font() -> None:
+        with write_atomically(tmp_path / "a.png"):
+            Path(tmp_path / "font").read_bytes()
+
+    with pytest.raises(FileNotFoundError) as caught:
+        lacks_a_font()
+    assert caught.value.filename == str(tmp_path / "font")
+
+    def loses_its_server() -> None:
+        with write_atomically(tmp_path / "a.png"):
+            raise ConnectionError("no answer")
+
+    with pytest.raises(ConnectionError, match=r"^no answer$"):
+        loses_its_server()
+    assert _names(tmp_path) == []
+
+
+def test_a_protected_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "best"
+    file.write_text("before")
+    file.chmod(0o444)
+    # As it is for all but the superuser, whom tests in a container may be run by.
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(PermissionError) as caught:
+        _write(file, "after")
+    assert caught.value.filename == str(file)
+    assert file.read_text() == "before"
+    assert _names(tmp_path) == ["best"]
+
+
+def test_a_folder_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    written: list[Path] = []
+
+    def write() -> None:
+        with write_atomically(tmp_path) as temporary:
+            written.append(temporary)
+
+    with pytest.raises(IsADirectoryError):
+        write()
+    assert written == []
+
+
+def test_nobody_reads_what_will_be_private(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.touch(0o600)
+    with write_atomically(file) as temporary:
+        assert stat.S_IMODE(temporary.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO])
+def test_a_folder_that_cannot_be_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """EINVAL says that this file system has no such thing; any other error is one."""
+    fsync = os.fsync
+
+    def fail(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    if number == errno.EINVAL:
+        _write(tmp_path / "a", "whole")
+    else:
+        with pytest.raises(OSError, match=r"/a'") as caught:
+            _write(tmp_path / "a", "whole")
+        assert caught.value.errno == number
+    assert (tmp_path / "a").read_text() == "whole"
+    assert _names(tmp_path) == ["a"]
 
 
 def test_a_link_is_kept_and_its_target_written(tmp_path: Path) -> None:
@@ -50,7 +139,7 @@ def test_a_link_is_kept_and_its_target_written(tmp_path: Path) -> None:
         _write(link, text)
         assert link.is_symlink()
         assert target.read_text() == text
-    assert os.listdir(tmp_path / "disk") == ["real"]
+    assert _names(tmp_path / "disk") == ["real"]
 
 
 def test_modes_are_those_of_the_umask_and_then_the_users(tmp_path: Path) -> None:
@@ -84,6 +173,25 @@ def test_a_pipe_is_written_in_place(tmp_path: Path) -> None:
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="a device of Linux")
+def test_errors_of_a_device_name_it() -> None:
+    with pytest.raises(OSError, match="/dev/full") as caught:
+        _write(Path("/dev/full"), "x" * 100_000)
+    assert caught.value.errno == errno.ENOSPC
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="no such name")
+def test_the_standard_output_is_written_in_place() -> None:
+    """A name that leads to none: what a pipe is called under /proc does not exist."""
+    code = (
+        "from pocketcnn.atomic import write_atomically\n"
+        "with write_atomically('/dev/stdout') as file:\n"
+        "    file.write_text('through')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
+    assert done.stdout == b"through"
+
+
 def test_several_writers_each_leave_a_whole_file(tmp_path: Path) -> None:
     file = tmp_path / "a"
     texts = [str(digit) * 50_000 for digit in range(4)]
@@ -97,4 +205,4 @@ def test_several_writers_each_leave_a_whole_file(tmp_path: Path) -> None:
         writer.start()
     while any(writer.is_alive() for writer in writers):
         assert not file.exists() or file.read_text() in texts
-    assert os.listdir(tmp_path) == ["a"]
+    assert _names(tmp_path) == ["a"]

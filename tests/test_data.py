@@ -265,8 +265,9 @@ def test_a_path_of_another_type_is_named(path: Any) -> None:
     for function in (data.mnist, data.image_folder):
         with pytest.raises(TypeError, match=r"path is .*, but must be a str or path-like"):
             function(path)
-        with pytest.raises(ValueError, match="path is empty"):
-            function("")
+        for empty in ("", "a\0b"):
+            with pytest.raises(ValueError, match=r"path is '.*', but must name"):
+                function(empty)
 
 
 def test_a_user_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

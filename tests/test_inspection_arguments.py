@@ -106,6 +106,7 @@ TOP = inspection.top_patches(NET, X, "relu", count=2)
         (lambda: inspection.grad_cam(NET, X, layer="flat"), ValueError, "has no maps"),
         (lambda: inspection.saliency(NET, X, 10**40), TypeError, "classes has dtype object"),
         (lambda: inspection.saliency(NET, X, []), TypeError, "classes has dtype float64"),
+        (lambda: inspection.saliency(NET, X, [[1], [1, 2]]), ValueError, "classes are no array"),
         (lambda: inspection.saliency(NET, X, "cat"), TypeError, "classes has dtype <U3"),
         (lambda: inspection.saliency(NET, X, np.uint64(2**63)), ValueError, "classes go from"),
         (lambda: inspection.saliency(NET, None), TypeError, "x has dtype object"),

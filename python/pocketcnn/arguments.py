@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from math import inf
+from math import inf, prod
 from operator import index
 from typing import Any, SupportsIndex, TypeAlias, TypeGuard, cast
 
@@ -220,20 +220,31 @@ def output_size(h: int, w: int, geometry: Window) -> Pair:
     )
 
 
-def shape4(name: str, value: Sequence[SupportsIndex]) -> tuple[int, int, int, int]:
-    """Four sizes (N, C, H, W) that an array in memory can have."""
+def sizes(
+    name: str, value: Sequence[SupportsIndex], least: int = 1, axes: str | None = None
+) -> tuple[int, ...]:
+    """Sizes, each at least `least`; where `axes` are named, "C, H, W", just as many.
+
+    Examples
+    --------
+    >>> sizes("input_shape", [1, 28, 28], axes="C, H, W")
+    (1, 28, 28)
+    """
+    wanted = f"({axes})" if axes else "a tuple of ints"
     if not _is_sequence(value):
         kind = ValueError if isinstance(value, str) else TypeError
-        raise kind(f"{name} is {value!r}, but must be (N, C, H, W)")
-    sizes = tuple(integer(name, size, 0) for size in value)
-    if len(sizes) != 4:
-        raise ValueError(f"{name} is {value!r}, but must be (N, C, H, W)")
-    elements = 1
-    for size in sizes:
-        elements *= max(size, 1)
-    if elements >= 2**58:
+        raise kind(f"{name} is {value!r}, but must be {wanted}")
+    if axes is not None and len(value) != axes.count(",") + 1:
+        raise ValueError(f"{name} is {value!r}, but must be {wanted}")
+    return tuple(integer(name, size, least) for size in value)
+
+
+def shape4(name: str, value: Sequence[SupportsIndex]) -> tuple[int, int, int, int]:
+    """Four sizes (N, C, H, W) that an array in memory can have."""
+    shape = cast(tuple[int, int, int, int], sizes(name, value, 0, "N, C, H, W"))
+    if prod(max(size, 1) for size in shape) >= 2**58:
         raise ValueError(f"{name} is {value!r}, larger than any memory")
-    return sizes
+    return shape
 
 
 def require_shape(name: str, a: Array, shape: tuple[int, ...]) -> None:

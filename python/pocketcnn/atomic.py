@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -16,8 +18,9 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     The bytes go to a new file in the same folder, to the disk, and only then under the name
     `path`. A process that is killed, or a disk that is full, at any moment leaves the previous
     file whole, and of several writers the last one wins. Through a symbolic link its target is
-    written. What is not a regular file, such as a pipe, cannot be replaced: the bytes go
-    straight into it.
+    written. A file that is protected from being written stays. What is not a regular file, such
+    as a pipe, cannot be replaced: the bytes go straight into it. A process that is killed may
+    leave the temporary file behind.
 
     Parameters
     ----------
@@ -40,46 +43,81 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with write_atomically(Path(folder, "a.txt")) as temporary:
     ...         _ = temporary.write_text("whole")
-    ...     print(Path(folder, "a.txt").read_text(), os.listdir(folder))
-    whole ['a.txt']
+    ...     Path(folder, "a.txt").read_text()
+    'whole'
     """
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file() and not target.is_dir():
-        yield target
+    mode = _mode(path)
+    if mode is not None and not stat.S_ISREG(mode):
+        if stat.S_ISDIR(mode):
+            raise _error(errno.EISDIR, path)
+        with _naming(path):
+            yield Path(path)
         return
+    if mode is not None and not os.access(path, os.W_OK):
+        raise _error(errno.EACCES, path)
+    target = Path(os.path.realpath(path))
     # Short and independent of the name: a name may be as long as the file system allows.
     temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    with _naming(path, temporary):
+        try:
+            # O_EXCL: never through a link that somebody has put there. The mode is the previous
+            # file's, or what the umask leaves.
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            if mode is not None and mode != temporary.stat().st_mode:
+                temporary.chmod(stat.S_IMODE(mode))
+            yield temporary
+            _sync(temporary)
+            temporary.replace(target)
+            _sync_names(target.parent)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+
+
+def _mode(path: str | os.PathLike[str]) -> int | None:
     try:
-        # O_EXCL: never through a link that somebody has put there. The mode is the previous
-        # file's, or what the umask leaves.
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        mode = (target if target.exists() else temporary).stat().st_mode
-        yield temporary
-        temporary.chmod(mode)
-        _sync(temporary)
-        temporary.replace(target)
+        return Path(path).stat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+@contextmanager
+def _naming(path: str | os.PathLike[str], temporary: Path | None = None) -> Iterator[None]:
+    """Let errors name `path`: the temporary name tells nobody anything.
+
+    An error about something else, such as another file that is needed, is left alone.
+    """
+    try:
+        yield
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        if error.errno is None:
-            raise  # about something else than this file, such as a connection
-        raise _naming(error.errno, path) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync(target.parent)
+        named = error.filename is not None and str(error.filename) != str(temporary)
+        if error.errno is None or named:
+            raise
+        raise _error(error.errno, path) from error
 
 
-def _naming(number: int, path: str | os.PathLike[str]) -> OSError:
-    """Return the error about `path`: the temporary name tells nobody anything."""
+def _error(number: int, path: str | os.PathLike[str]) -> OSError:
     return OSError(number, os.strerror(number), os.fspath(path))
 
 
 def _sync(path: Path) -> None:
-    """Force a file, or a folder's list of names, to the disk."""
-    if path.is_dir() and os.name != "posix":
-        return  # other systems do not open folders
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    """Force a file's bytes to the disk."""
+    descriptor = os.open(path, os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sync_names(folder: Path) -> None:
+    """Force a folder's list of names to the disk, where system and permissions let us."""
+    with suppress(PermissionError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EBADF):  # no such thing on this file system
+                raise
+        finally:
+            os.close(descriptor)

@@ -15,9 +15,10 @@ def as_path(name: str, value: str | os.PathLike[str]) -> Path:
     """Return the argument `name` as a path."""
     if not isinstance(value, (str, os.PathLike)):
         raise TypeError(f"{name} is {value!r}, but must be a str or path-like")
-    if value == "":
-        raise ValueError(f"{name} is empty, but must name a file or a folder")
-    return Path(value)
+    path = os.fspath(value)
+    if not path or "\0" in path:
+        raise ValueError(f"{name} is {value!r}, but must name a file or a folder")
+    return Path(path)
 
 
 def open_regular(path: Path) -> io.BufferedReader:

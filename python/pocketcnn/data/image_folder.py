@@ -115,9 +115,7 @@ def read_images(
         Files that are not images, all of them counted; or images of different sizes.
     """
     shape, channels = _check_size(size), _check_channels(channels)
-    if isinstance(files, (str, os.PathLike)) or not isinstance(files, Iterable):
-        raise TypeError(f"files is {files!r}, but must be several paths")
-    paths = [as_path("files", file) for file in files]
+    paths = [as_path("files", file) for file in _several(files)]
     x: NDArray[np.uint8] | None = None
     failures: list[OSError | ValueError] = []
     for index, path in enumerate(paths):
@@ -145,6 +143,15 @@ def read_images(
     if x is None:
         raise ValueError("files is empty: wanted at least one image file")
     return x
+
+
+def _several(files: Iterable[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
+    try:
+        if not isinstance(files, (str, bytes)):
+            return list(files)
+    except TypeError:
+        pass
+    raise TypeError(f"files is {files!r}, but must be several paths")
 
 
 def _check_size(size: IntOrPair | None) -> tuple[int, int] | None:

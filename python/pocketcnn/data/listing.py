@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pocketcnn.data.picture import suffixes
+from pocketcnn.data.picture import is_picture_name
 
 # What parts of a data set are called. Classes may be called so too, but not all of them.
 SPLITS = frozenset({"train", "training", "test", "testing", "val", "valid", "validation"})
@@ -47,14 +47,12 @@ def list_classes(root: Path) -> list[ClassFolder]:
     )
     if not folders:
         raise ValueError(f"path {str(root)!r} has no subfolders: wanted one a class")
-    endings = suffixes()
     classes = []
     for folder in folders:
-        files = sorted(_walk(folder), key=lambda file: file.parts)
-        named = [file.suffix.lower() in endings for file in files]
-        pictures = [file for file, is_picture in zip(files, named, strict=True) if is_picture]
-        others = [file for file, is_picture in zip(files, named, strict=True) if not is_picture]
-        classes.append(ClassFolder(folder, pictures, others))
+        one = ClassFolder(folder, [], [])
+        for file in sorted(_walk(folder), key=lambda file: file.parts):
+            (one.pictures if is_picture_name(file.name) else one.others).append(file)
+        classes.append(one)
     _check_parts(root, classes)
     _check_empty(classes)
     return classes
@@ -67,11 +65,8 @@ def missed(root: Path, classes: list[ClassFolder]) -> str | None:
     if others:
         names = few([str(file.relative_to(root)) for file in others], ", ")
         parts.append(f"{count_endings(others)}, no image by the ending ({names})")
-    endings = suffixes()
     beside = sorted(
-        file.name
-        for file in root.iterdir()
-        if file.suffix.lower() in endings and not file.name.startswith(".") and file.is_file()
+        file.name for file in root.iterdir() if is_picture_name(file.name) and file.is_file()
     )
     if beside:
         parts.append(f"images in no class's folder ({few(beside, ', ')})")

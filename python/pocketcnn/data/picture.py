@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -76,11 +76,12 @@ def largest_picture() -> int | None:
     return limit
 
 
-def suffixes() -> frozenset[str]:
-    """Endings, in lower case with their dot, of the formats that Pillow reads here."""
-    Image = pillow()
-    readable = (Image.OPEN.keys() - _REFUSED) | {"MPO"}  # read as the JPEG that it begins with
-    return frozenset(end for end, kind in Image.EXTENSION.items() if kind in readable)
+def is_picture_name(name: str) -> bool:
+    """Whether a file of this name is of a format that Pillow reads here, and not hidden."""
+    library = pillow()
+    kind = library.EXTENSION.get(PurePath(name).suffix.lower())
+    readable = kind in library.OPEN or kind == "MPO"  # read as the JPEG that it begins with
+    return readable and kind not in _REFUSED and not name.startswith(".")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -155,9 +155,10 @@ def top_patches(
 
 
 def _check_channels(channels: Sequence[int] | None, count: int) -> NDArray[np.int64]:
-    chosen: Iterable[int] = range(count) if channels is None else channels
-    if not isinstance(chosen, Iterable):
-        raise TypeError(f"channels is {channels!r}, but must be a sequence of ints")
+    try:
+        chosen = list(range(count) if channels is None else channels)
+    except TypeError:
+        raise TypeError(f"channels is {channels!r}, but must be a sequence of ints") from None
     checked = [arguments.integer("channels", channel, 0) for channel in chosen]
     if not checked or max(checked) >= count:
         raise ValueError(f"channels are {checked}: wanted some of 0 to {count - 1}")

@@ -114,7 +114,10 @@ def checked_classes(classes: ArrayLike | None, scores: Array) -> Array:
                 f"scores of image {undecided[0]} of x are NaN: no class wins, give classes"
             )
         return winners
-    chosen = np.asarray(classes)
+    try:
+        chosen = np.asarray(classes)
+    except ValueError as error:  # lists of unequal lengths
+        raise ValueError(f"classes are no array: {error}") from error
     count = scores.shape[1]
     if chosen.dtype.kind not in "ui":
         raise TypeError(f"classes has dtype {chosen.dtype}: wanted integers")
