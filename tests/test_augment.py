@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -166,6 +167,143 @@ def test_compose_is_one_after_the_other() -> None:
 def test_bad_arguments(make: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+HUGE = 10**40
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: Cutout(HUGE), ValueError, "size is 1"),
+        (lambda: Cutout(math.inf), TypeError, "size is inf"),  # type: ignore[arg-type]
+        (lambda: Cutout("8"), TypeError, "size is '8'"),  # type: ignore[arg-type]
+        (lambda: RandomCrop(HUGE), ValueError, "padding is 1"),
+        (lambda: RandomCrop(math.inf), TypeError, "padding is inf"),  # type: ignore[arg-type]
+        (lambda: RandomCrop(2, reflect="no"), TypeError, "reflect is 'no'"),  # type: ignore[arg-type]
+        (lambda: RandomFlip(HUGE), ValueError, "p is 1"),
+        (lambda: RandomFlip(-(10**400)), ValueError, "p is -1"),
+        (lambda: RandomFlip(None), TypeError, "p is None"),  # type: ignore[arg-type]
+        (lambda: RandomAffine(10**400), ValueError, "degrees is 1"),
+        (lambda: RandomAffine(shear="1"), TypeError, "shear is '1'"),  # type: ignore[arg-type]
+        (lambda: Compose(RandomFlip(), 3), TypeError, "steps has 3"),  # type: ignore[arg-type]
+        (lambda: RandomAffine().draw(-1, np.random.default_rng(0)), ValueError, "count is -1"),
+        (lambda: RandomAffine().draw(1, 0), TypeError, "rng is 0"),  # type: ignore[arg-type]
+    ],
+)
+def test_odd_settings_are_named(make: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()
+
+
+@pytest.mark.parametrize("augment", ALL, ids=repr)
+@pytest.mark.parametrize(
+    ("x", "rng", "error", "message"),
+    [
+        (
+            np.zeros((1, 1, 0, 4)),
+            np.random.default_rng(0),
+            ValueError,
+            r"x has shape \(1, 1, 0, 4\)",
+        ),
+        (np.zeros((1, 1, 4, 0)), np.random.default_rng(0), ValueError, "x has shape"),
+        (np.zeros((1, 4, 4)), np.random.default_rng(0), ValueError, "x has shape"),
+        (np.array("text"), np.random.default_rng(0), TypeError, "x has dtype"),
+        (np.zeros((1, 1, 4, 4)), 0, TypeError, "rng is 0"),
+        (np.zeros((1, 1, 4, 4)), None, TypeError, "rng is None"),
+        (np.zeros((1, 1, 4, 4)), np.random.RandomState(0), TypeError, "rng is RandomState"),
+    ],
+)
+def test_odd_batches_are_named(
+    augment: Augment, x: Any, rng: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        augment(x, rng)
+
+
+@pytest.mark.parametrize("augment", ALL, ids=repr)
+@pytest.mark.parametrize("shape", [(3, 0, 5, 4), (2, 1, 1, 1), (2, 2, 1, 9), (2, 2, 9, 1)])
+def test_small_images(augment: Augment, shape: tuple[int, ...]) -> None:
+    assert augment(np.ones(shape, np.uint8), np.random.default_rng(0)).shape == shape
+
+
+@pytest.mark.parametrize("augment", ALL, ids=repr)
+def test_views_give_what_their_copies_give(augment: Augment) -> None:
+    base = images(np.int16, (8, 4, 18, 14))
+    views = [
+        base[::2, :, ::2, ::2],
+        base[::-1, ::-1, :9, 6::-1],
+        np.broadcast_to(base[0, 0, :9, :7], (4, 2, 9, 7)),
+        base.astype(">i2")[:4],
+        base.transpose(0, 1, 3, 2),
+    ]
+    for view in views:
+        view.flags.writeable = False
+        out = augment(view, np.random.default_rng(4))
+        wanted = augment(view.astype(np.int16, order="C"), np.random.default_rng(4))
+        np.testing.assert_array_equal(out, wanted)
+        assert out.dtype == view.dtype
+
+
+@pytest.mark.parametrize("reflect", [False, True])
+def test_a_crop_far_beyond_the_image(reflect: bool) -> None:
+    """Mirrored again and again, or gone: without the memory of so much padding."""
+    x = np.arange(12, dtype=np.uint8).reshape(1, 1, 3, 4) + 1
+    augment = RandomCrop(2**31, reflect=reflect)
+    seen = set()
+    for seed in range(5):
+        out = augment(x, np.random.default_rng(seed))[0, 0]
+        draws = np.random.default_rng(seed).integers(0, 2**32 + 1, size=(2, 1))
+        down, right = (int(draw[0]) - 2**31 for draw in draws)
+        for row, column in np.ndindex(3, 4):
+            # A zigzag of period 2 * (size - 1).
+            source = [min(n % p, p - n % p) for n, p in ((row + down, 4), (column + right, 6))]
+            assert out[row, column] == (x[0, 0, source[0], source[1]] if reflect else 0)
+        seen.add(out.tobytes())
+    assert len(seen) > 1 or not reflect
+
+
+@pytest.mark.parametrize(
+    ("odd", "plain"),
+    [
+        (RandomCrop(np.int64(3), np.True_), RandomCrop(3, True)),  # type: ignore[arg-type]
+        (RandomFlip(np.float32(0.5)), RandomFlip(0.5)),  # type: ignore[arg-type]
+        (RandomFlip(1), RandomFlip(1.0)),
+        (Cutout(np.array(4)), Cutout(4)),  # type: ignore[arg-type]
+        (RandomAffine(np.float64(10), np.float32(0), 0, np.int8(2)), RandomAffine(10, 0, 0, 2)),  # type: ignore[arg-type]
+    ],
+)
+def test_numpy_scalars_are_plain_numbers(odd: Augment, plain: Augment) -> None:
+    assert odd == plain
+    assert repr(odd) == repr(plain)
+    assert "np." not in repr(odd)
+
+
+class Noise:
+    """Somebody's augmentation, of no repr of its own."""
+
+    def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return x + rng.standard_normal(x.shape).astype(x.dtype)
+
+
+def brighter(x: np.ndarray, rng: np.random.Generator, by: float = 1) -> np.ndarray:
+    return x + by * rng.random()
+
+
+def test_a_composition_says_the_same_in_every_process() -> None:
+    """No address: two objects of a kind are told by the same words."""
+
+    def make() -> Compose:
+        partial = functools.partial(brighter, by=2)
+        return Compose(
+            RandomCrop(2), brighter, Noise(), partial, Noise().__call__, Compose(Noise())
+        )
+
+    first, second = make(), make()
+    assert repr(first) == repr(second)
+    assert "0x" not in repr(first)
+    for part in (f"{__name__}.brighter", f"{__name__}.Noise object", "by=2", "Noise.__call__"):
+        assert part in repr(first)
 
 
 def test_the_trainer_augments_training_batches_only() -> None:

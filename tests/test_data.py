@@ -1,4 +1,4 @@
-"""Data sets: the built-in digits, MNIST's files, folders of images."""
+"""Data sets: the built-in digits, MNIST's files."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import gzip
 import hashlib
 import http.server
 import importlib
+import os
 import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from pocketcnn import data
 
@@ -152,8 +153,141 @@ def test_broken_gzip_is_named(tmp_path: Path) -> None:
     write_mnist(tmp_path, packed=True)
     file = tmp_path / "t10k-labels-idx1-ubyte.gz"
     file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(ValueError, match="not a whole gzip file"):
+    with pytest.raises(
+        ValueError, match=r"labels-idx1-ubyte\.gz cannot be read.*not a whole gzip file"
+    ):
         data.mnist(tmp_path)
+
+
+def test_names_may_lie_about_gzip(tmp_path: Path) -> None:
+    """Browsers unpack files and leave their names; the bytes tell."""
+    arrays = write_mnist(tmp_path, packed=True)
+    labels = tmp_path / "train-labels-idx1-ubyte.gz"
+    labels.write_bytes(gzip.decompress(labels.read_bytes()))
+    images = tmp_path / "t10k-images-idx3-ubyte.gz"
+    images.rename(images.with_suffix(""))
+    (_, t_train), (x_test, _) = data.mnist(tmp_path)
+    np.testing.assert_array_equal(t_train, arrays["train-labels-idx1-ubyte"])
+    np.testing.assert_array_equal(x_test[:, 0], arrays["t10k-images-idx3-ubyte"])
+
+
+HUGE = 2**32 - 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(struct.pack(">4I", 0x803, 50, 28, 28) + bytes(99), "39200 values", id="cut"),
+        pytest.param(struct.pack(">4I", 0x803, HUGE, HUGE, HUGE), "room", id="huge"),
+        # 2**32 * 2**32 is 0 in 64 bits.
+        pytest.param(struct.pack(">5I", 0x804, 2**31, 2**31, 4, 1), "room", id="overflow"),
+        pytest.param(struct.pack(">4I", 0x803, 1, 2, 2) + b"abcde", "more than 4", id="too long"),
+        pytest.param(struct.pack(">4I", 0x803, 0, 28, 28), "all > 0", id="no image"),
+        pytest.param(struct.pack(">4I", 0x803, 30, 0, HUGE), "all > 0", id="no pixel"),
+        pytest.param(struct.pack(">4I", 0x803, 3, 1, 1) + b"abc", "has 3 images", id="count"),
+        pytest.param(struct.pack(">4I", 0x803, 30, 1, 1) + bytes(30), "28, 28", id="other sizes"),
+        pytest.param(b"\0\0\x08\xff" + struct.pack(">255I", *[1] * 255) + b"x", "", id="rank"),
+        pytest.param(struct.pack(">4I", 0x10803, 1, 1, 1) + b"x", "not an IDX file", id="magic"),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_headers_cannot_promise_anything(
+    tmp_path: Path, content: bytes, message: str, packed: bool
+) -> None:
+    write_mnist(tmp_path)
+    file = tmp_path / "train-images-idx3-ubyte"
+    file.write_bytes(gzip.compress(content) if packed else content)
+    with pytest.raises(ValueError, match=rf"-(images|labels)-idx.-ubyte .*{message}"):
+        data.mnist(tmp_path)
+
+
+def test_a_packed_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not begin as an IDX file is left alone, and what does, at its stated end."""
+    unpacked = 0
+    read = gzip.GzipFile.read
+
+    def counted(self: gzip.GzipFile, size: int | None = -1) -> bytes:
+        nonlocal unpacked
+        content = read(self, size)
+        unpacked += len(content)
+        return content
+
+    monkeypatch.setattr(gzip.GzipFile, "read", counted)
+    write_mnist(tmp_path)
+    file = tmp_path / "train-images-idx3-ubyte"
+    for start, most in ((b"", 4), (struct.pack(">4I", 0x803, 1, 2, 2), 16 + 5)):
+        file.write_bytes(gzip.compress(start + bytes(10**6)))
+        unpacked = 0
+        with pytest.raises(ValueError, match="train-images-idx3-ubyte cannot be read"):
+            data.mnist(tmp_path)
+        assert unpacked <= most
+
+
+def test_damage_in_packed_files_is_a_value_error(tmp_path: Path) -> None:
+    write_mnist(tmp_path, packed=True)
+    file = tmp_path / "train-images-idx3-ubyte.gz"
+    sound = file.read_bytes()
+    first = data.mnist(tmp_path)[0][0]
+    refused = 0
+    for place in range(0, len(sound), max(1, len(sound) // 150)):
+        damaged = bytearray(sound)
+        damaged[place] ^= 0x55
+        file.write_bytes(damaged)
+        try:
+            x = data.mnist(tmp_path)[0][0]
+        except ValueError as error:
+            refused += file.name in str(error)
+        else:  # a time or a name in the gzip header
+            np.testing.assert_array_equal(x, first)
+            refused += 1
+    assert refused == len(range(0, len(sound), max(1, len(sound) // 150)))
+
+
+def test_labels_beyond_nine_are_the_files_own(tmp_path: Path) -> None:
+    write_mnist(tmp_path)
+    write_idx(tmp_path / "t10k-labels-idx1-ubyte", np.full(20, 255, np.uint8))
+    assert set(data.mnist(tmp_path)[1][1].tolist()) == {255}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_no_data_set(tmp_path: Path) -> None:
+    write_mnist(tmp_path)
+    (tmp_path / "train-images-idx3-ubyte").unlink()
+    os.mkfifo(tmp_path / "train-images-idx3-ubyte")
+    with pytest.raises(FileNotFoundError, match="does not hold the four MNIST files"):
+        data.mnist(tmp_path)
+    with pytest.raises(ValueError, match="is not a regular file"):
+        mnist_module.read_idx(tmp_path / "train-images-idx3-ubyte")
+
+
+@pytest.mark.parametrize("path", [3, 1.5, ["a"], b"a", object()])
+def test_a_path_of_another_type_is_named(path: Any) -> None:
+    for function in (data.mnist, data.image_folder):
+        with pytest.raises(TypeError, match=r"path is .*, but must be a str or path-like"):
+            function(path)
+        for empty in ("", "a\0b"):
+            with pytest.raises(ValueError, match=r"path is '.*', but must name"):
+                function(empty)
+
+
+def test_a_user_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    with pytest.raises(FileNotFoundError, match="set XDG_CACHE_HOME or POCKETCNN_DATA"):
+        data.mnist()
+    monkeypatch.setenv("POCKETCNN_DATA", str(tmp_path))
+    write_mnist(tmp_path)
+    assert len(data.mnist()[0][0]) == SIZES["train"]
+
+
+def test_a_cache_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(FileNotFoundError, match="the folder cannot be made"):
+        data.mnist()
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
@@ -202,6 +336,28 @@ def test_a_wrong_checksum_is_refused(mirror: Path, tmp_path: Path) -> None:
     assert not list((tmp_path / "cache").rglob("t10k-labels*"))
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"<html>Log in to this network</html>", id="page"),
+        pytest.param(bytes.fromhex("1f8b08000000000000 03ffffffffffff"), id="bad block"),
+        pytest.param(gzip.compress(bytes(1000))[:-9], id="cut"),
+        pytest.param(gzip.compress(bytes(2**27), 1), id="bomb"),
+    ],
+)
+def test_a_bad_body_makes_room_for_the_next_mirror(
+    mirror: Path, tmp_path: Path, body: bytes
+) -> None:
+    absent = mirror.parent / "absent"
+    absent.mkdir()
+    for file in mirror.iterdir():
+        (absent / file.name).write_bytes(body)
+    assert len(data.mnist()[0][0]) == SIZES["train"]
+    cache = tmp_path / "cache" / "pocketcnn" / "mnist"
+    assert {file.name for file in cache.iterdir()} == {file.name for file in mirror.iterdir()}
+
+
 def test_offline_gives_one_error_that_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -219,93 +375,3 @@ def test_without_pooch_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "pooch", None)
     with pytest.raises(FileNotFoundError, match=r"pooch is not installed.*pocketcnn\[data\]"):
         data.mnist()
-
-
-# Folders of images
-
-
-def write_images(root: Path) -> None:
-    """Two classes: `b` with two images of one colour each, `a` with one grey one."""
-    for name in ("a", "b", ".hidden"):
-        (root / name).mkdir(parents=True)
-    Image.new("RGB", (6, 4), (255, 0, 10)).save(root / "b" / "2.png")
-    Image.new("RGB", (6, 4), (0, 128, 255)).save(root / "b" / "1.png")
-    Image.new("L", (6, 4), 200).save(root / "a" / "x.PNG")
-    (root / "a" / "notes.txt").write_text("not an image")
-    (root / "a" / ".x.png").write_bytes(b"what file managers leave")
-    (root / "readme.md").write_text("not a class")
-
-
-def test_image_folder(tmp_path: Path) -> None:
-    write_images(tmp_path)
-    x, t, classes = data.image_folder(tmp_path)
-    assert classes == ["a", "b"]
-    assert (t.tolist(), t.dtype) == ([0, 1, 1], np.int64)
-    assert (x.shape, x.dtype) == ((3, 3, 4, 6), np.uint8)
-    assert x[:, :, 0, 0].tolist() == [[200] * 3, [0, 128, 255], [255, 0, 10]]
-
-
-@pytest.mark.parametrize(("size", "shape"), [(8, (8, 8)), ((5, 9), (5, 9))])
-def test_image_folder_resizes(tmp_path: Path, size: int, shape: tuple[int, int]) -> None:
-    write_images(tmp_path)
-    Image.new("RGB", (60, 40), (7, 8, 9)).save(tmp_path / "b" / "large.jpg", quality=100)
-    x, _, _ = data.image_folder(tmp_path, size=size)
-    assert x.shape == (4, 3, *shape)
-
-
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_image_folder_channels(tmp_path: Path, channels: int) -> None:
-    write_images(tmp_path)
-    x, _, _ = data.image_folder(tmp_path, channels=channels)
-    assert x.shape[1] == channels
-    assert x[0, :, 0, 0].tolist() == {1: [200], 3: [200] * 3, 4: [200] * 3 + [255]}[channels]
-
-
-def test_photographs_are_turned_upright(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    image = Image.fromarray(np.arange(6, dtype=np.uint8).reshape(2, 3))
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees clockwise
-    image.save(tmp_path / "a" / "x.png", exif=exif)
-    x, _, _ = data.image_folder(tmp_path, channels=1)
-    assert x[0, 0].tolist() == [[3, 0], [4, 1], [5, 2]]
-
-
-def test_image_folder_errors(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="is not a folder"):
-        data.image_folder(tmp_path / "none")
-    with pytest.raises(ValueError, match="has no subfolders"):
-        data.image_folder(tmp_path)
-    (tmp_path / "a").mkdir()
-    with pytest.raises(ValueError, match=r"a' has no image files"):
-        data.image_folder(tmp_path)
-    (tmp_path / "a" / "1.png").write_bytes(b"nothing like an image")
-    with pytest.raises(ValueError, match=r"1\.png cannot be read as an image"):
-        data.image_folder(tmp_path)
-    Image.new("RGB", (6, 4)).save(tmp_path / "a" / "1.png")
-    Image.new("RGB", (4, 6)).save(tmp_path / "a" / "2.png")
-    with pytest.raises(ValueError, match=r"2\.png is 4 wide and 6 high, but 1\.png is 6 by 4"):
-        data.image_folder(tmp_path)
-    with pytest.raises(ValueError, match="channels is 2"):
-        data.image_folder(tmp_path, channels=2)
-    with pytest.raises(ValueError, match="size is 0"):
-        data.image_folder(tmp_path, size=0)
-
-
-def test_a_cut_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    file = tmp_path / "a" / "1.png"
-    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(file)
-    file.write_bytes(file.read_bytes()[:-2000])
-    with pytest.raises(ValueError, match=r"1\.png cannot be read"):
-        data.image_folder(tmp_path)
-
-
-def test_without_pillow_the_error_names_the_extra(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_images(tmp_path)
-    monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(ImportError, match=r"pip install 'pocketcnn\[images\]'"):
-        data.image_folder(tmp_path)

@@ -32,7 +32,10 @@ _LARGEST = 2**31
 
 def array(name: str, value: npt.ArrayLike, ndim: int | None = None) -> Array:
     """Return `value` as an array that can hold an image, with `ndim` axes where that is given."""
-    a = np.asarray(value)
+    try:
+        a = np.asarray(value)
+    except ValueError as error:  # lists of unequal lengths
+        raise ValueError(f"{name} is no array: {error}") from error
     if a.dtype.kind not in "fiub" or a.dtype.itemsize > 8:
         raise TypeError(
             f"{name} has dtype {a.dtype}, but must be an array of float16, float32, float64, "

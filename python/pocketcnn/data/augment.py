@@ -8,6 +8,7 @@ gives the same images wherever it is used.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -39,6 +40,9 @@ class Compose:
     """
 
     def __init__(self, *steps: Augment) -> None:
+        for step in steps:
+            if not callable(step):
+                raise TypeError(f"steps has {step!r}: wanted callables (x, rng) -> x")
         self.steps = steps
 
     def __call__(self, x: Array, rng: np.random.Generator) -> Array:
@@ -48,7 +52,22 @@ class Compose:
         return x
 
     def __repr__(self) -> str:
-        return f"Compose({', '.join(map(repr, self.steps))})"
+        return f"Compose({', '.join(map(describe, self.steps))})"
+
+
+def describe(augment: object) -> str:
+    """Say what a callable is, with the same words in every process: never its address.
+
+    Examples
+    --------
+    >>> describe(RandomFlip()), describe(np.flip)
+    ('RandomFlip(p=0.5)', 'numpy.flip')
+    """
+    name = getattr(augment, "__qualname__", None)
+    if isinstance(name, str):
+        module = getattr(augment, "__module__", None)
+        return f"{module}.{name}" if module else name
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(augment))
 
 
 @dataclass(frozen=True)
@@ -67,20 +86,16 @@ class RandomCrop:
     reflect: bool = False
 
     def __post_init__(self) -> None:
-        arguments.integer("padding", self.padding, 0)
+        _keep(self, "padding", arguments.extent("padding", self.padding, 0))
+        if not isinstance(self.reflect, (bool, np.bool_)):
+            raise TypeError(f"reflect is {self.reflect!r}, but must be True or False")
+        _keep(self, "reflect", bool(self.reflect))
 
     def __call__(self, x: Array, rng: np.random.Generator) -> Array:
         """Shift every image of x (N, C, H, W) by its own two draws."""
-        x = arguments.array("x", x, 4)
-        count, _, height, width = x.shape
-        pad = self.padding
-        shifts = rng.integers(0, 2 * pad + 1, size=(2, count))
-        sides = ((0, 0), (0, 0), (pad, pad), (pad, pad))
-        padded = np.pad(x, sides, mode="reflect" if self.reflect else "constant")
-        out = np.empty(x.shape, x.dtype)
-        for image, (top, left) in enumerate(shifts.T.tolist()):
-            out[image] = padded[image, :, top : top + height, left : left + width]
-        return out
+        x = _check_batch(x, rng)
+        shifts = rng.integers(0, 2 * self.padding + 1, size=(2, len(x))) - self.padding
+        return _shift_mirrored(x, shifts) if self.reflect else _shift(x, shifts)
 
 
 @dataclass(frozen=True)
@@ -96,11 +111,11 @@ class RandomFlip:
     p: float = 0.5
 
     def __post_init__(self) -> None:
-        arguments.number("p", self.p, 0.0, 1.0)
+        _keep(self, "p", arguments.number("p", self.p, 0.0, 1.0))
 
     def __call__(self, x: Array, rng: np.random.Generator) -> Array:
         """Mirror images of x (N, C, H, W)."""
-        x = arguments.array("x", x, 4)
+        x = _check_batch(x, rng)
         chosen = rng.random(len(x)) < self.p
         out = np.array(x, order="C")
         out[chosen] = x[chosen, :, :, ::-1]
@@ -123,11 +138,11 @@ class Cutout:
     size: int = 8
 
     def __post_init__(self) -> None:
-        arguments.integer("size", self.size, 1)
+        _keep(self, "size", arguments.extent("size", self.size, 1))
 
     def __call__(self, x: Array, rng: np.random.Generator) -> Array:
         """Cut a square out of every image of x (N, C, H, W)."""
-        x = arguments.array("x", x, 4)
+        x = _check_batch(x, rng)
         count, _, height, width = x.shape
         corners = rng.integers(0, (height, width), (count, 2)) - self.size // 2
         out = np.array(x, order="C")
@@ -162,14 +177,12 @@ class RandomAffine:
     shift: float = 2.0
 
     def __post_init__(self) -> None:
-        arguments.number("degrees", self.degrees, 0.0, 180.0)
-        arguments.number("scale", self.scale, 0.0, 0.9)
-        arguments.number("shear", self.shear, 0.0, 10.0)
-        arguments.number("shift", self.shift, 0.0, 1e6)
+        for name, largest in (("degrees", 180.0), ("scale", 0.9), ("shear", 10.0), ("shift", 1e6)):
+            _keep(self, name, arguments.number(name, getattr(self, name), 0.0, largest))
 
     def __call__(self, x: Array, rng: np.random.Generator) -> Array:
         """Transform every image of x (N, C, H, W); integers are rounded to the nearest."""
-        x = arguments.array("x", x, 4)
+        x = _check_batch(x, rng)
         matrices, shifts = self.draw(len(x), rng)
         return _resample(x, matrices, shifts)
 
@@ -188,7 +201,8 @@ class RandomAffine:
         shifts : ndarray of float64 (count, 2)
             Both in coordinates from the image's centre.
         """
-        draws = rng.uniform(-1.0, 1.0, size=(5, count))
+        _check_generator(rng)
+        draws = rng.uniform(-1.0, 1.0, size=(5, arguments.integer("count", count, 0)))
         angle = np.radians(self.degrees) * draws[0]
         size = 1.0 + self.scale * draws[1]
         slant = self.shear * draws[2]
@@ -196,6 +210,51 @@ class RandomAffine:
         # The rotation times the shear [[1, 0], [slant, 1]].
         rows = [[cos - slant * sin, -sin], [sin + slant * cos, cos]]
         return np.moveaxis(np.array(rows), 2, 0), self.shift * draws[3:].T
+
+
+def _keep(augment: object, name: str, value: object) -> None:
+    """Set a field of a frozen augmentation: the plain number, whatever kind was given."""
+    object.__setattr__(augment, name, value)
+
+
+def _check_generator(rng: np.random.Generator) -> None:
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"rng is {rng!r}, but must be a numpy.random.Generator")
+
+
+def _check_batch(x: Array, rng: np.random.Generator) -> Array:
+    """Return x (N, C, H, W) as an array, where there is something to be changed."""
+    _check_generator(rng)
+    x = arguments.array("x", x, 4)
+    if 0 in x.shape[2:]:
+        raise ValueError(f"x has shape {x.shape}, but images must have a pixel")
+    return x
+
+
+def _shift(x: Array, shifts: Array) -> Array:
+    """Begin each image of x (N, C, H, W) at its (row, column) of shifts (2, N), zero outside."""
+    _, _, height, width = x.shape
+    out = np.zeros(x.shape, x.dtype)
+    for image, (down, right) in enumerate(shifts.T.tolist()):
+        rows = slice(max(down, 0), max(height + down, 0))
+        columns = slice(max(right, 0), max(width + right, 0))
+        part = x[image, :, rows, columns]
+        top, left = max(-down, 0), max(-right, 0)
+        out[image, :, top : top + part.shape[1], left : left + part.shape[2]] = part
+    return out
+
+
+def _shift_mirrored(x: Array, shifts: Array) -> Array:
+    """The same, with the image mirrored at its edges as often as it takes."""
+    places = []
+    for size, starts in zip(x.shape[2:], shifts, strict=True):
+        last = size - 1
+        turned = np.abs(starts[:, np.newaxis] + np.arange(size)) % (2 * last or 1)
+        places.append(last - np.abs(last - turned))
+    out = np.empty(x.shape, x.dtype)
+    for image, (rows, columns) in enumerate(zip(*places, strict=True)):
+        out[image] = x[image].take(rows, axis=1).take(columns, axis=2)
+    return out
 
 
 def _resample(x: Array, matrices: Array, shifts: Array) -> Array:
@@ -210,7 +269,7 @@ def _resample(x: Array, matrices: Array, shifts: Array) -> Array:
     plane = (height + 2) * stride
     padded = np.zeros((count, channels, height + 2, stride), dtype)
     padded[:, :, 1:-1, 1:-1] = x
-    images = np.arange(0, padded.size, channels * plane)
+    images = np.arange(count) * (channels * plane)
     corner = images[:, np.newaxis, np.newaxis] + top * stride + left
     weights = {
         0: (1 - down) * (1 - right),

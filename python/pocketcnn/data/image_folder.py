@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-EXTENSIONS = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+from pocketcnn import arguments
+from pocketcnn.arguments import IntOrPair
+from pocketcnn.data.files import as_path
+from pocketcnn.data.listing import few, list_classes, missed
+from pocketcnn.data.picture import MODES, largest_picture, read_picture
 
 
 def image_folder(
     path: str | os.PathLike[str],
-    size: int | tuple[int, int] | None = None,
+    size: IntOrPair | None = None,
     channels: int = 3,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str]]:
-    """Read `path/<class>/<image>`, a folder a class.
+    """Read `path/<class>/**/<image>`, a folder a class.
 
     Classes and files are taken in the order of their names, so that the result does not depend
-    on the file system. Names that start with a dot and files that are not images by their
-    ending are passed over. A photograph is turned upright as its EXIF orientation says. Needs
-    Pillow (`pip install 'pocketcnn[images]'`).
+    on the file system. Pictures may lie in folders inside a class's, whose names mean nothing.
+    Names that start with a dot are passed over; so are files that are not images by their
+    ending, with a warning unless they are notes (`.txt`, `.csv`, `.json` and the like). Needs
+    Pillow (`pip install 'pocketcnn[images]'`), which decides what formats
+    are read; of animated pictures it is the first.
+
+    Every picture is brought to 8 bits and to `channels`:
+
+    - A photograph is turned upright as its EXIF orientation says.
+    - Transparency is laid on white for 1 and 3 channels.
+    - 16-bit grey is divided by 257, floating point pixels (0 to 1) are multiplied by 255.
+      Pixels of other ranges, and 32-bit integers, are refused: nobody knows their white.
+    - Colour profiles are not applied.
 
     Parameters
     ----------
@@ -54,22 +61,36 @@ def image_folder(
     ------
     FileNotFoundError
         `path` is not a folder.
+    OSError
+        A folder or a file cannot be opened.
     ValueError
-        No class, a class without images, images of different sizes, or a file that cannot be
-        read as an image.
+        No class, classes without images, folders that are parts of a data set instead of
+        classes, images of different sizes, or files that cannot be read as images: all of them
+        are counted. That includes pictures of more pixels than `PIL.Image.MAX_IMAGE_PIXELS`
+        (89 million where nobody has set it).
     ImportError
         Pillow is not installed.
+
+    Warns
+    -----
+    UserWarning
+        Files were passed over that may be pictures.
     """
-    root = Path(path)
+    root = as_path("path", path)
     if not root.is_dir():
         raise FileNotFoundError(f"path {os.fspath(path)!r} is not a folder")
-    shape = _check_size(size)
-    files, t, classes = _list_files(root)
-    return read_images(files, shape, channels), t, classes
+    shape, channels = _check_size(size), _check_channels(channels)
+    classes = list_classes(root)
+    told = missed(root, classes)
+    if told is not None:
+        warnings.warn(told, stacklevel=2)
+    x = read_images([file for one in classes for file in one.pictures], shape, channels)
+    t = np.repeat(np.arange(len(classes)), [len(one.pictures) for one in classes])
+    return x, t.astype(np.int64), [one.folder.name for one in classes]
 
 
 def read_images(
-    files: Iterable[str | os.PathLike[str]], size: tuple[int, int] | None, channels: int
+    files: Iterable[str | os.PathLike[str]], size: IntOrPair | None, channels: int
 ) -> NDArray[np.uint8]:
     """Read image files into one array.
 
@@ -77,7 +98,7 @@ def read_images(
     ----------
     files : iterable of path-like
         At least one image file.
-    size : (int, int) or None
+    size : int, (int, int) or None
         Height and width to resize to; None: all must have the size of the first.
     channels : {1, 3, 4}
         As in `image_folder`.
@@ -88,73 +109,63 @@ def read_images(
 
     Raises
     ------
+    OSError
+        The one file that cannot be opened.
     ValueError
-        A file that is not an image, or images of different sizes.
+        Files that are not images, all of them counted; or images of different sizes.
     """
-    if channels not in _MODES:
-        raise ValueError(f"channels is {channels}: wanted 1 (grey), 3 (RGB) or 4 (RGBA)")
-    paths = [Path(file) for file in files]
+    shape, channels = _check_size(size), _check_channels(channels)
+    paths = [as_path("files", file) for file in _several(files)]
     x: NDArray[np.uint8] | None = None
+    failures: list[OSError | ValueError] = []
     for index, path in enumerate(paths):
-        image = _read_one(path, size, channels)
+        try:
+            image = read_picture(path, shape, channels)
+        except (OSError, ValueError) as error:
+            failures.append(error)
+            x = None
+        if failures:
+            continue  # the rest is read to know what else is damaged
         if x is None:
             x = np.empty((len(paths), channels, *image.shape[:2]), dtype=np.uint8)
         if image.shape[:2] != x.shape[2:]:
             raise ValueError(
                 f"{path} is {image.shape[1]} wide and {image.shape[0]} high, but {paths[0].name} "
-                f"is {x.shape[3]} by {x.shape[2]}: give a size to resize all to"
+                f"is {x.shape[3]} by {x.shape[2]}: give size (--size on the command line) to "
+                "resize all of them"
             )
         x[index] = image.transpose(2, 0, 1)
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        reasons = few([str(error) for error in failures], "; ")
+        raise ValueError(f"{len(failures)} of {len(paths)} files cannot be read: {reasons}")
     if x is None:
         raise ValueError("files is empty: wanted at least one image file")
     return x
 
 
-def _read_one(path: Path, size: tuple[int, int] | None, channels: int) -> NDArray[np.uint8]:
+def _several(files: Iterable[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
     try:
-        from PIL import Image, ImageOps
-    except ImportError as error:
-        raise ImportError(
-            "reading image files needs Pillow: pip install 'pocketcnn[images]'"
-        ) from error
-    try:
-        with Image.open(path) as opened:
-            image: Image.Image = ImageOps.exif_transpose(opened).convert(_MODES[channels])
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be read as an image: {error}") from error
-    if size is not None and image.size != (size[1], size[0]):
-        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image, dtype=np.uint8)
-    return pixels.reshape(*pixels.shape[:2], channels)
+        if not isinstance(files, (str, bytes)):
+            return list(files)
+    except TypeError:
+        pass
+    raise TypeError(f"files is {files!r}, but must be several paths")
 
 
-def _check_size(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
+def _check_size(size: IntOrPair | None) -> tuple[int, int] | None:
     if size is None:
         return None
-    height, width = (size, size) if isinstance(size, int) else size
-    if height < 1 or width < 1:
-        raise ValueError(f"size is {size}: wanted a positive int or (height, width)")
+    height, width = arguments.pair("size", size)
+    limit = largest_picture()
+    if limit is not None and height * width > limit:
+        raise ValueError(f"size is {size!r}, more than {limit} pixels (PIL.Image.MAX_IMAGE_PIXELS)")
     return height, width
 
 
-def _list_files(root: Path) -> tuple[list[Path], NDArray[np.int64], list[str]]:
-    folders = sorted(
-        entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")
-    )
-    if not folders:
-        raise ValueError(f"path {str(root)!r} has no subfolders: wanted one a class")
-    files: list[Path] = []
-    labels: list[int] = []
-    for label, folder in enumerate(folders):
-        images = sorted(
-            file
-            for file in folder.iterdir()
-            if file.suffix.lower() in EXTENSIONS and not file.name.startswith(".")
-        )
-        if not images:
-            raise ValueError(f"class folder {str(folder)!r} has no image files")
-        files += images
-        labels += [label] * len(images)
-    return files, np.array(labels, dtype=np.int64), [folder.name for folder in folders]
+def _check_channels(channels: int) -> int:
+    number = arguments.integer("channels", channels)
+    if number not in MODES:
+        raise ValueError(f"channels is {channels}: wanted 1 (grey), 3 (RGB) or 4 (RGBA)")
+    return number

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
+import math
 import os
 import struct
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pocketcnn.atomic import write_atomically
+from pocketcnn.data.files import as_path, blaming, open_regular
 
 Split = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
@@ -30,6 +37,12 @@ CHECKSUMS = {
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
+
+# Deflate packs no more than so many bytes into one.
+_GZIP_RATIO = 1032
+
+# More than the largest of the four files holds: no download is unpacked any further.
+_LARGEST_CONTENT = 2**26
 
 
 @dataclass(frozen=True)
@@ -54,24 +67,32 @@ def mnist(path: str | os.PathLike[str] | None = None) -> tuple[Split, Split]:
     Parameters
     ----------
     path : str or path-like, optional
-        A folder that holds the four files.
+        A folder that holds the four files; other data sets in MNIST's format are read as well.
 
     Returns
     -------
     (x_train, t_train), (x_test, t_test) : tuple of tuples of arrays
         `x_train` uint8 (60000, 1, 28, 28), `t_train` int64 (60000,),
-        `x_test` uint8 (10000, 1, 28, 28), `t_test` int64 (10000,).
+        `x_test` uint8 (10000, 1, 28, 28), `t_test` int64 (10000,). Numbers, sizes and labels
+        are those of the files: another data set may have more than ten classes.
 
     Raises
     ------
     FileNotFoundError
         `path` does not hold the files, or they are nowhere and cannot be downloaded.
+    OSError
+        A folder or a file cannot be opened.
     ValueError
-        A file is not what its name says, or is cut short.
+        A file is not what its name says, is damaged or does not fit the others.
     """
     files = _find(path)
     x_train, t_train = _read_pair(files.train_images, files.train_labels)
     x_test, t_test = _read_pair(files.test_images, files.test_labels)
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise ValueError(
+            f"{files.test_images} has images of {x_test.shape[2:]} pixels, but "
+            f"{files.train_images.name} of {x_train.shape[2:]}"
+        )
     return (x_train, t_train), (x_test, t_test)
 
 
@@ -81,7 +102,9 @@ def find_idx_files(folder: Path) -> bool:
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """Read one IDX file of unsigned bytes, gzipped when its name ends in `.gz`.
+    """Read one IDX file of unsigned bytes, gzipped or not: its first bytes tell.
+
+    No more is read, unpacked or allocated than the header states and the file can hold.
 
     Parameters
     ----------
@@ -95,33 +118,51 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 
     Raises
     ------
+    OSError
+        The file cannot be opened.
     ValueError
         The file is not an IDX file of unsigned bytes, or its length is not what it states.
     """
-    raw = path.read_bytes()
-    if path.suffix == ".gz":
+    with open_regular(path) as file, blaming(path, "an IDX file"):
+        size = os.fstat(file.fileno()).st_size
+        packed, stream = _unpacked(file)
         try:
-            raw = gzip.decompress(raw)
-        except (EOFError, OSError, ValueError) as error:
-            raise ValueError(f"{path} is not a whole gzip file: {error}") from error
-    if len(raw) < 4 or raw[:3] != b"\0\0\x08":
-        raise ValueError(f"{path} starts with {raw[:4]!r}: not an IDX file of unsigned bytes")
-    rank = raw[3]
-    start = 4 + 4 * rank
-    if len(raw) < start:
-        raise ValueError(f"{path} has {len(raw)} bytes: too short for its header")
-    shape = struct.unpack(f">{rank}I", raw[4:start])
-    values = np.frombuffer(raw, dtype=np.uint8, offset=start)
-    wanted = int(np.prod(shape, dtype=np.int64))
-    if values.size != wanted:
-        raise ValueError(f"{path} holds {values.size} values, but states {shape}, {wanted} values")
-    return values.reshape(shape).copy()
+            return _read_values(stream, size * _GZIP_RATIO if packed else size)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(f"not a whole gzip file: {error}") from error
+
+
+def _unpacked(file: io.BufferedReader) -> tuple[bool, io.BufferedIOBase]:
+    """Whether a file is gzipped, and its content."""
+    packed = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
+    return packed, gzip.GzipFile(fileobj=file) if packed else file
+
+
+def _read_values(stream: io.BufferedIOBase, capacity: int) -> NDArray[np.uint8]:
+    """Read an IDX file's content, which has no more than `capacity` bytes."""
+    start = stream.read(4)
+    if len(start) < 4 or start[:3] != b"\0\0\x08":
+        raise ValueError(f"it starts with {start!r}: not an IDX file of unsigned bytes")
+    rank = start[3]
+    header = stream.read(4 * rank)
+    if len(header) < 4 * rank:
+        raise ValueError(f"{4 + len(header)} bytes are too short for its header")
+    shape = struct.unpack(f">{rank}I", header)
+    wanted = math.prod(shape)
+    if wanted > capacity:
+        raise ValueError(f"it states {shape}, {wanted} values: more than it has room for")
+    content = stream.read(wanted + 1)
+    if len(content) != wanted:
+        count = f"{len(content)}" if len(content) < wanted else f"more than {wanted}"
+        raise ValueError(f"it holds {count} values, but states {shape}, {wanted} values")
+    return np.frombuffer(content, dtype=np.uint8).reshape(shape).copy()
 
 
 def _read_pair(images: Path, labels: Path) -> Split:
     x, t = read_idx(images), read_idx(labels)
-    if x.ndim != 3:
-        raise ValueError(f"{images} has shape {x.shape}: wanted (number, height, width)")
+    if x.ndim != 3 or x.size == 0:
+        raise ValueError(f"{images} has shape {x.shape}: wanted (number, height, width), all > 0")
     if t.shape != x.shape[:1]:
         raise ValueError(f"{labels} has shape {t.shape}, but {images.name} has {len(x)} images")
     return x[:, np.newaxis], t.astype(np.int64)
@@ -129,7 +170,7 @@ def _read_pair(images: Path, labels: Path) -> Split:
 
 def _find(path: str | os.PathLike[str] | None) -> _Files:
     if path is not None:
-        found = _in_folder(Path(path))
+        found = _in_folder(as_path("path", path))
         if found is None:
             raise FileNotFoundError(
                 f"path {os.fspath(path)!r} does not hold the four MNIST files "
@@ -137,18 +178,26 @@ def _find(path: str | os.PathLike[str] | None) -> _Files:
             )
         return found
     named = os.environ.get("POCKETCNN_DATA")
-    cache = cache_folder() / "mnist"
-    for folder in (*((Path(named), Path(named) / "mnist") if named else ()), cache):
+    folders = [Path(named), Path(named) / "mnist"] if named else []
+    for folder in folders:
         found = _in_folder(folder)
         if found is not None:
             return found
-    return _download(cache)
+    cache = cache_folder() / "mnist"
+    return _in_folder(cache) or _download(cache)
 
 
 def cache_folder() -> Path:
     """Return `$XDG_CACHE_HOME/pocketcnn`, or `~/.cache/pocketcnn`."""
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "pocketcnn"
+    if base:
+        return Path(base) / "pocketcnn"
+    try:
+        return Path.home() / ".cache" / "pocketcnn"
+    except RuntimeError:
+        raise FileNotFoundError(
+            "this user has no home folder to look for data in: set XDG_CACHE_HOME or POCKETCNN_DATA"
+        ) from None
 
 
 def _in_folder(folder: Path) -> _Files | None:
@@ -171,40 +220,48 @@ def _download(folder: Path) -> _Files:
         raise FileNotFoundError(
             _advice(folder, "pooch is not installed", "Install it (pip install 'pocketcnn[data]')")
         ) from error
-    folder.mkdir(parents=True, exist_ok=True)
-    logger = pooch.get_logger()
-    level = logger.level
-    logger.setLevel("ERROR")  # pooch reports the hash of every file: ours are known.
     try:
-        found = [_download_one(name, checksum, folder) for name, checksum in CHECKSUMS.items()]
-    finally:
-        logger.setLevel(level)
-    return _Files(*found)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"the folder cannot be made ({error.strerror})"
+        raise FileNotFoundError(_advice(folder, reason, "Set XDG_CACHE_HOME")) from error
+    downloader = pooch.HTTPDownloader(timeout=30)
+    return _Files(*(_download_one(name, folder, downloader) for name in CHECKSUMS))
 
 
-def _download_one(name: str, checksum: str, folder: Path) -> Path:
-    import pooch
-
-    file_name = f"{name}.gz"
+def _download_one(name: str, folder: Path, downloader: Callable[..., object]) -> Path:
+    """Get one file from the first mirror that has it."""
+    target = folder / f"{name}.gz"
     reason = ""
     for mirror in MIRRORS:
-        # Under another name until it is verified, so that nobody reads half a file.
-        partial = f"{file_name}.{os.getpid()}.partial"
-        downloader = pooch.HTTPDownloader(timeout=30)
+        url = mirror + target.name
         try:
-            path = Path(
-                pooch.retrieve(mirror + file_name, None, partial, folder, downloader=downloader)
-            )
-            content = gzip.decompress(path.read_bytes())
-        except (OSError, EOFError, ValueError) as error:
-            (folder / partial).unlink(missing_ok=True)
-            reason = f"{mirror} failed ({type(error).__name__})"
-            continue
-        if hashlib.sha256(content).hexdigest() == checksum:
-            return path.replace(folder / file_name)
-        path.unlink()
-        reason = f"{mirror}{file_name} has a wrong checksum"
+            # Nobody reads half a file, and what is not MNIST's never gets its name.
+            with write_atomically(target) as partial:
+                downloader(url, str(partial), None)
+                if _checksum(partial) != CHECKSUMS[name]:
+                    raise _WrongChecksumError
+        except _WrongChecksumError:
+            reason = f"{url} has a wrong checksum"
+        except Exception as error:  # a body may be anything
+            reason = f"{url} failed ({type(error).__name__})"
+        else:
+            return target
     raise FileNotFoundError(_advice(folder, reason, "Go online"))
+
+
+class _WrongChecksumError(Exception):
+    """A mirror's file is not MNIST's."""
+
+
+def _checksum(path: Path) -> str:
+    """SHA-256 of a file's content, unpacked piece by piece and never beyond what MNIST has."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        stream = _unpacked(file)[1]
+        for _ in range(0, _LARGEST_CONTENT, 2**16):
+            digest.update(stream.read(2**16))
+    return digest.hexdigest()
 
 
 def _advice(folder: Path, reason: str, remedy: str) -> str:

@@ -6,7 +6,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pocketcnn.arguments import Array
-from pocketcnn.inspection.probe import Probe, check_layer, checked_classes
+from pocketcnn.inspection.probe import (
+    Probe,
+    check_image_net,
+    check_layer,
+    check_net,
+    checked_classes,
+)
 from pocketcnn.net import ConvNet
 
 
@@ -28,7 +34,8 @@ def input_gradient(net: ConvNet, x: ArrayLike, classes: ArrayLike | None = None)
     Raises
     ------
     TypeError, ValueError
-        `x` does not fit the network, or there is no such class.
+        `x` does not fit the network, there is no such class, or no score is the largest
+        because some are NaN.
 
     Examples
     --------
@@ -59,6 +66,7 @@ def saliency(net: ConvNet, x: ArrayLike, classes: ArrayLike | None = None) -> Ar
     ndarray (N, H, W), of the network's dtype
         Not negative.
     """
+    check_image_net(net)
     largest: Array = np.abs(input_gradient(net, x, classes)).max(axis=1)
     return largest
 
@@ -89,9 +97,10 @@ def grad_cam(
     TypeError, ValueError
         As `input_gradient`; or the layer has no maps.
     """
+    check_net(net)
     if layer is None:
         layer = cam_layer(net)
-    check_layer(net.layers, layer)
+    check_layer(net, layer)
     maps, gradient = _differentiate(net, x, classes, layer)
     if maps.ndim != 4:
         raise ValueError(f"layer {layer!r} has no maps: its output has shape {maps.shape[1:]}")
@@ -111,6 +120,7 @@ def cam_layer(net: ConvNet) -> str:
     ValueError
         The network has no layer with maps.
     """
+    check_net(net)
     found = shrinking = None
     shape = net.input_shape
     for name, layer in net.layers.items():
@@ -133,8 +143,9 @@ def _differentiate(
     probe = Probe(net)
     batch = probe.input(x)
     outputs = probe.outputs(batch)
-    scores = next(reversed(outputs.values()))
+    scores = next(reversed(outputs.values()), batch)
     chosen = checked_classes(classes, scores)
     grad = np.zeros_like(scores)
     grad[np.arange(len(scores)), chosen] = 1
-    return batch if layer is None else outputs[layer], probe.gradient(grad, layer)
+    # A softmax at the end is no layer of the probe: what it takes are the scores.
+    return batch if layer is None else outputs.get(layer, scores), probe.gradient(grad, layer)

@@ -54,8 +54,16 @@ class TopPatches:
         ndarray of float64 (K, count, C, h, w)
             NaN where a field reaches over the edge of the image. Along an axis where the field
             is larger than the image, the whole of the image.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `x` are not the images that were searched.
         """
         images = arguments.array("x", x, 4)
+        last = self.images.max()
+        if last >= len(images):
+            raise ValueError(f"x has {len(images)} images, but the patches come from up to {last}")
         size = [min(self.field.size[axis], images.shape[2 + axis]) for axis in (0, 1)]
         patches = np.full((*self.images.shape, images.shape[1], *size), np.nan)
         for place in np.ndindex(self.images.shape):
@@ -101,7 +109,8 @@ def top_patches(
     Raises
     ------
     TypeError, ValueError
-        `x` does not fit the network; there is no such layer or channel.
+        `x` does not fit the network; there is no such layer or channel; or the layer gives NaN,
+        so that nothing is the largest.
 
     Examples
     --------
@@ -112,8 +121,8 @@ def top_patches(
     >>> top.images.shape, top.field.size
     ((30, 2), (5, 5))
     """
-    probe = Probe(net, until=layer)
     field = receptive_field(net, layer)
+    probe = Probe(net, until=layer)
     images = probe.input(x)
     count = min(arguments.integer("count", count, 1), len(images))
     step = arguments.integer("batch_size", batch_size, 1)
@@ -128,6 +137,11 @@ def top_patches(
     value, place = np.concatenate(peaks), np.concatenate(places)
     chosen = _check_channels(channels, value.shape[1])
     value, place = value[:, chosen].T, place[:, chosen].T
+    undecided = np.flatnonzero(np.isnan(value).any(axis=0))
+    if len(undecided):
+        raise ValueError(
+            f"layer {layer!r} gives NaN for image {undecided[0]} of x: none is largest"
+        )
     best = np.argsort(-value, axis=1, kind="stable")[:, :count]
     place = np.take_along_axis(place, best, axis=1)
     return TopPatches(
@@ -141,7 +155,10 @@ def top_patches(
 
 
 def _check_channels(channels: Sequence[int] | None, count: int) -> NDArray[np.int64]:
-    chosen = range(count) if channels is None else channels
+    try:
+        chosen = list(range(count) if channels is None else channels)
+    except TypeError:
+        raise TypeError(f"channels is {channels!r}, but must be a sequence of ints") from None
     checked = [arguments.integer("channels", channel, 0) for channel in chosen]
     if not checked or max(checked) >= count:
         raise ValueError(f"channels are {checked}: wanted some of 0 to {count - 1}")

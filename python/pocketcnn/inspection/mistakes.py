@@ -28,7 +28,8 @@ def confusion_matrix(scores: ArrayLike, t: ArrayLike) -> NDArray[np.int64]:
     Raises
     ------
     TypeError, ValueError
-        `scores` are not (N, K), or `t` does not fit them.
+        `scores` are not (N, K), `t` does not fit them, or one has NaN, of which none is the
+        largest.
 
     Examples
     --------
@@ -58,6 +59,7 @@ def misclassified(scores: ArrayLike, t: ArrayLike) -> NDArray[np.int64]:
     scores, truth = check_scores(scores, t)
     wrong = np.flatnonzero(scores.argmax(axis=1) != truth)
     confidence = F.softmax(scores[wrong].astype(np.float64)).max(axis=1)
+    confidence[np.isnan(confidence)] = 1  # an infinite score leaves the others nothing
     return wrong[np.argsort(-confidence, kind="stable")].astype(np.int64)
 
 
@@ -65,8 +67,14 @@ def check_scores(scores: ArrayLike, t: ArrayLike) -> tuple[Array, Array]:
     """Return scores (N, K), and labels (N,) that fit them."""
     scores = arguments.array("scores", scores, 2)
     t = arguments.array("t", t)
+    if scores.shape[1] == 0:
+        raise ValueError(f"scores has shape {scores.shape}: wanted a score for each class")
     if t.shape not in (scores.shape, scores.shape[:1]):
         raise ValueError(f"t has shape {t.shape}, but scores {scores.shape} need a label each")
+    for name, a in (("scores", scores), ("t", t)):
+        if a.dtype.kind == "f" and np.isnan(a).any():
+            row = np.flatnonzero(np.isnan(a.reshape(len(a), -1)).any(axis=1))[0]
+            raise ValueError(f"{name} has NaN for sample {row}: no class is the largest")
     if t.ndim == 2:
         return scores, t.argmax(axis=1)
     if t.dtype.kind not in "ui":

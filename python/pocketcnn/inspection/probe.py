@@ -6,8 +6,6 @@ habit, and whatever its layers remember is not the network's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -31,12 +29,14 @@ class Probe:
 
     Raises
     ------
-    ValueError
-        `until` is not a layer of the network.
+    TypeError, ValueError
+        `net` is no network, or `until` not a layer of it.
     """
 
     def __init__(self, net: ConvNet, until: str | None = None) -> None:
-        check_layer(net.layers, until)
+        check_net(net)
+        if until is not None:
+            check_layer(net, until)
         self._input_shape, self._dtype = net.input_shape, net.dtype
         self._layers: dict[str, Layer] = {}
         for name, layer in net.layers.items():
@@ -81,10 +81,25 @@ class Probe:
         return grad
 
 
-def check_layer(layers: Mapping[str, Layer], name: str | None) -> None:
-    """Raise ValueError where `name` is given, but is not the name of a layer."""
-    if name is not None and name not in layers:
-        raise ValueError(f"layer is {name!r}: wanted one of {', '.join(layers)}")
+def check_net(net: ConvNet) -> None:
+    """Raise TypeError unless `net` is a network."""
+    if not isinstance(net, ConvNet):
+        raise TypeError(f"net is {net!r:.80}, but must be a ConvNet")
+
+
+def check_layer(net: ConvNet, name: str) -> None:
+    """Raise TypeError or ValueError where `name` is not the name of a layer."""
+    if not isinstance(name, str):
+        raise TypeError(f"layer is {name!r}, but must be the name of a layer")
+    if name not in net.layers:
+        raise ValueError(f"layer is {name!r}: wanted one of {', '.join(net.layers)}")
+
+
+def check_image_net(net: ConvNet) -> None:
+    """Raise TypeError or ValueError unless `net` is a network that takes images."""
+    check_net(net)
+    if len(net.input_shape) != 3:
+        raise ValueError(f"net takes {net.input_shape}: wanted images (C, H, W)")
 
 
 def checked_classes(classes: ArrayLike | None, scores: Array) -> Array:
@@ -93,8 +108,16 @@ def checked_classes(classes: ArrayLike | None, scores: Array) -> Array:
         raise ValueError(f"the network gives {scores.shape[1:]} an image: wanted a score a class")
     if classes is None:
         winners: Array = scores.argmax(axis=1)
+        undecided = np.flatnonzero(np.isnan(scores).any(axis=1))
+        if len(undecided):
+            raise ValueError(
+                f"scores of image {undecided[0]} of x are NaN: no class wins, give classes"
+            )
         return winners
-    chosen = np.asarray(classes)
+    try:
+        chosen = np.asarray(classes)
+    except ValueError as error:  # lists of unequal lengths
+        raise ValueError(f"classes are no array: {error}") from error
     count = scores.shape[1]
     if chosen.dtype.kind not in "ui":
         raise TypeError(f"classes has dtype {chosen.dtype}: wanted integers")

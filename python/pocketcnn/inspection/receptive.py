@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pocketcnn.arguments import Pair, window
-from pocketcnn.inspection.probe import check_layer
+from pocketcnn.arguments import Pair, integer, padding_sides, pair, window
+from pocketcnn.inspection.probe import check_image_net, check_layer
 from pocketcnn.layers import Layer, Shape
 from pocketcnn.net import ConvNet
 
@@ -40,8 +40,8 @@ class ReceptiveField:
         >>> ReceptiveField(size=(3, 3), stride=(2, 2), start=(-1, -1)).box(0, 4)
         (-1, 7, 2, 10)
         """
-        top = self.start[0] + row * self.stride[0]
-        left = self.start[1] + column * self.stride[1]
+        top = self.start[0] + integer("row", row) * self.stride[0]
+        left = self.start[1] + integer("column", column) * self.stride[1]
         return top, left, top + self.size[0], left + self.size[1]
 
 
@@ -62,7 +62,7 @@ def receptive_field(net: ConvNet, layer: str) -> ReceptiveField:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         There is no such layer; or the network does not take images (C, H, W).
 
     Examples
@@ -71,9 +71,8 @@ def receptive_field(net: ConvNet, layer: str) -> ReceptiveField:
     >>> receptive_field(pc.models.vgg16(seed=None), "relu5_3").size
     (196, 196)
     """
-    check_layer(net.layers, layer)
-    if len(net.input_shape) != 3:
-        raise ValueError(f"net takes {net.input_shape}: wanted images (C, H, W)")
+    check_image_net(net)
+    check_layer(net, layer)
     names = list(net.layers)
     chain = [net.layers[name] for name in names[: names.index(layer) + 1]]
     pixel = ReceptiveField(size=(1, 1), stride=(1, 1), start=(0, 0))
@@ -105,13 +104,12 @@ def _through(field: ReceptiveField, layer: Layer, shape: Shape, image: Shape) ->
 def _through_window(field: ReceptiveField, layer: Any, shape: Shape) -> ReceptiveField:
     """Follow a convolution or a pooling: anything that names its window as these do."""
     stride = getattr(layer, "stride", None)
-    kernel, strides, sides, dilation = window(
-        (1, *shape),
-        layer.kernel_size,
-        layer.kernel_size if stride is None else stride,
-        getattr(layer, "padding", 0),
-        getattr(layer, "dilation", 1),
-    )
+    kernel = pair("kernel_size", layer.kernel_size)
+    strides = kernel if stride is None else pair("stride", stride)
+    dilation = pair("dilation", getattr(layer, "dilation", 1))
+    padding = getattr(layer, "padding", 0)
+    # Only "same" depends on the image; a window that hangs over its edge need not fit in.
+    sides = padding_sides(padding) or window((1, *shape), kernel, strides, padding, dilation)[2]
     before = sides[0], sides[2]
 
     def grow(axis: int) -> int:
@@ -129,7 +127,9 @@ def _through_window(field: ReceptiveField, layer: Any, shape: Shape) -> Receptiv
 
 def _span(fields: list[ReceptiveField]) -> ReceptiveField:
     """The smallest field that contains those of all branches, whose outputs are added."""
-    stride = max(field.stride for field in fields)
+
+    def stride(axis: int) -> int:
+        return max(field.stride[axis] for field in fields)
 
     def start(axis: int) -> int:
         return min(field.start[axis] for field in fields)
@@ -137,7 +137,7 @@ def _span(fields: list[ReceptiveField]) -> ReceptiveField:
     def size(axis: int) -> int:
         return max(field.start[axis] + field.size[axis] for field in fields) - start(axis)
 
-    return ReceptiveField((size(0), size(1)), stride, (start(0), start(1)))
+    return ReceptiveField((size(0), size(1)), (stride(0), stride(1)), (start(0), start(1)))
 
 
 def branches_of(layer: Layer) -> list[list[Layer]]:
