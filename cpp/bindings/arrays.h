@@ -1,5 +1,6 @@
-// NumPy arrays to views and back. Python has checked and converted the arguments already: what
-// arrives here is C-contiguous, aligned and of the right type, or pybind11 refuses it.
+// NumPy arrays to views and back. Python has checked and converted the arguments already, but no
+// function here trusts that: what arrives is C-contiguous, aligned and of the right type, or
+// pybind11 refuses it, and the arrays' shapes are compared with each other before any is read.
 #pragma once
 
 #include <pocketcnn/types.h>
@@ -7,6 +8,8 @@
 #include <pybind11/pybind11.h>
 
 #include <array>
+#include <limits>
+#include <string>
 #include <vector>
 
 #include "runtime/memory_pool.h"
@@ -15,27 +18,75 @@ namespace pocketcnn::bindings {
 
 namespace py = pybind11;
 
+/// As an argument it takes aligned C-contiguous arrays of T only, without conversion.
 template <typename T>
-using Array = py::array_t<T, py::array::c_style>;
+class Array : public py::array_t<T, py::array::c_style> {
+  public:
+    using Base = py::array_t<T, py::array::c_style>;
+    using Base::Base;
+
+    static bool check_(py::handle object) {
+        constexpr int aligned = py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+        return Base::check_(object) && (py::detail::array_proxy(object.ptr())->flags & aligned);
+    }
+};
+
+using Shape = std::vector<py::ssize_t>;
+
+/// As Python writes it.
+inline std::string text_of(const Shape& shape) {
+    std::string text = "(";
+    for (const py::ssize_t extent : shape)
+        text += (text == "(" ? "" : ", ") + std::to_string(extent);
+    return text + (shape.size() == 1 ? ",)" : ")");
+}
+
+inline std::string text_of(const Shape4& shape) {
+    return text_of(Shape{shape.n, shape.c, shape.h, shape.w});
+}
+
+template <typename T>
+Shape shape_of(const Array<T>& array) {
+    return Shape(array.shape(), array.shape() + array.ndim());
+}
+
+/// Memory for an array of the shape.
+template <typename T>
+Buffer<T> room_for(const Shape& shape) {
+    index_t size = 1;
+    for (const py::ssize_t extent : shape) {
+        if (extent < 0 || (extent > 0 && size > std::numeric_limits<index_t>::max() / extent)) {
+            throw py::value_error("no array has the shape " + text_of(shape));
+        }
+        size *= extent;
+    }
+    try {
+        return Buffer<T>(size);
+    } catch (const std::bad_alloc&) {
+        const std::string text = "a result of shape " + text_of(shape) + " needs " +
+                                 std::to_string(static_cast<std::size_t>(size) * sizeof(T)) +
+                                 " bytes";
+        PyErr_SetString(PyExc_MemoryError, text.c_str());
+        throw py::error_already_set();
+    }
+}
 
 /// A new array whose memory comes from, and returns to, the pool.
 template <typename T>
-Array<T> new_array(std::vector<py::ssize_t> shape) {
-    index_t size = 1;
-    for (const py::ssize_t extent : shape) size *= extent;
-    Buffer<T> memory(size);
+Array<T> new_array(Shape shape) {
+    Buffer<T> memory = room_for<T>(shape);
     const py::capsule owner(memory.data(), pool_release);
     return Array<T>(std::move(shape), memory.release(), owner);
 }
 
 template <typename T>
 Array<T> new_image(const Shape4& shape) {
-    return new_array<T>(std::vector<py::ssize_t>{shape.n, shape.c, shape.h, shape.w});
+    return new_array<T>(Shape{shape.n, shape.c, shape.h, shape.w});
 }
 
 template <typename T>
 Array<T> new_array_like(const Array<T>& other) {
-    return new_array<T>(std::vector<py::ssize_t>(other.shape(), other.shape() + other.ndim()));
+    return new_array<T>(shape_of(other));
 }
 
 inline Shape4 shape4(const std::array<index_t, 4>& sizes) {
@@ -71,8 +122,14 @@ MatrixView<T> mutable_matrix(Array<T>& array) {
 }
 
 template <typename T>
-void require_size(const Array<T>& array, index_t size, const char* name) {
-    if (array.size() != size) throw py::value_error(std::string(name) + " has the wrong size");
+void require_shape(const Array<T>& array, const Shape& shape, const char* name) {
+    if (shape_of(array) == shape) return;
+    throw py::value_error(std::string(name) + " has shape " + text_of(shape_of(array)) +
+                          ", but must have " + text_of(shape));
+}
+template <typename T>
+void require_shape(const Array<T>& array, const Shape4& shape, const char* name) {
+    require_shape(array, Shape{shape.n, shape.c, shape.h, shape.w}, name);
 }
 
 /// Defines `name` for float and for double; define<T>(name) does it for one type.
@@ -81,3 +138,7 @@ void require_size(const Array<T>& array, index_t size, const char* name) {
     define<double>(__VA_ARGS__)
 
 }  // namespace pocketcnn::bindings
+
+template <typename T>
+struct pybind11::detail::handle_type_name<pocketcnn::bindings::Array<T>>
+    : handle_type_name<typename pocketcnn::bindings::Array<T>::Base> {};

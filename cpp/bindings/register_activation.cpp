@@ -20,7 +20,7 @@ void define(py::module_& module, const std::string& name, Activation f) {
         py::arg("x").noconvert());
     module.def((name + "_backward").c_str(),
                [f](const Array<T>& grad, const Array<T>& y) {
-                   require_size(grad, y.size(), "grad");
+                   require_shape(grad, shape_of(y), "grad");
                    Array<T> dx = new_array_like(y);
                    T* to = dx.mutable_data();
                    const py::gil_scoped_release release;
@@ -35,7 +35,7 @@ void define_add(py::module_& module) {
     module.def(
         "add",
         [](const Array<T>& a, const Array<T>& b, bool rectify) {
-            require_size(b, a.size(), "b");
+            require_shape(b, shape_of(a), "b");
             Array<T> y = new_array_like(a);
             T* out = y.mutable_data();
             const py::gil_scoped_release release;

@@ -33,22 +33,15 @@ const char* name_of(ConvAlgorithm algorithm) {
 }
 
 template <typename T>
-Conv2d convolution(const Array<T>& weight, Pair stride, Padding padding, Pair dilation,
-                   index_t groups, const std::string& algorithm) {
-    const Shape4 w = shape4(weight);
-    return {window2d({w.h, w.w}, stride, padding, dilation), w.n, groups,
-            algorithm_named(algorithm)};
-}
-
-template <typename T>
 void define(py::module_& module) {
     module.def(
         "conv2d",
         [](const Array<T>& x, const Array<T>& weight, const std::optional<Array<T>>& bias,
            Pair stride, Padding padding, Pair dilation, index_t groups,
            const std::string& algorithm) {
-            const Conv2d conv = convolution(weight, stride, padding, dilation, groups, algorithm);
-            if (bias) require_size(*bias, conv.filters, "bias");
+            const Conv2d conv = convolution(shape4(x), shape4(weight), stride, padding, dilation,
+                                            groups, algorithm_named(algorithm));
+            if (bias) require_shape(*bias, Shape{conv.filters}, "bias");
             Array<T> y = new_image<T>(conv2d_output_shape(shape4(x), conv));
             const ImageView<T> out = mutable_image(y);
             const py::gil_scoped_release release;
@@ -63,8 +56,11 @@ void define(py::module_& module) {
         [](const Array<T>& grad, const Array<T>& weight, const std::array<index_t, 4>& x_shape,
            Pair stride, Padding padding, Pair dilation, index_t groups,
            const std::string& algorithm) {
-            const Conv2d conv = convolution(weight, stride, padding, dilation, groups, algorithm);
-            Array<T> dx = new_image<T>(shape4(x_shape));
+            const Shape4 in = shape4(x_shape);
+            const Conv2d conv = convolution(in, shape4(weight), stride, padding, dilation, groups,
+                                            algorithm_named(algorithm));
+            require_shape(grad, conv2d_output_shape(in, conv), "grad");
+            Array<T> dx = new_image<T>(in);
             const ImageView<T> out = mutable_image(dx);
             const py::gil_scoped_release release;
             conv2d_input_grad<T>(image(grad), weight.data(), conv, out);
@@ -80,7 +76,7 @@ void define(py::module_& module) {
             const Shape4 dy = shape4(grad), in = shape4(x);
             const Conv2d conv = {window2d(kernel, stride, padding, dilation), dy.c, groups,
                                  algorithm_named(algorithm)};
-            conv2d_output_shape(in, conv);
+            require_shape(grad, conv2d_output_shape(in, conv), "grad");
             Array<T> dweight = new_image<T>(Shape4{dy.c, in.c / groups, kernel[0], kernel[1]});
             Array<T> dbias = new_array<T>({dy.c});
             T *to_weight = dweight.mutable_data(), *to_bias = dbias.mutable_data();
@@ -103,9 +99,8 @@ void register_conv2d(py::module_& module) {
         [](const std::array<index_t, 4>& x_shape, const std::array<index_t, 4>& weight_shape,
            Pair stride, Padding padding, Pair dilation, index_t groups,
            const std::string& algorithm) {
-            const Conv2d conv = {
-                window2d({weight_shape[2], weight_shape[3]}, stride, padding, dilation),
-                weight_shape[0], groups, algorithm_named(algorithm)};
+            const Conv2d conv = convolution(shape4(x_shape), shape4(weight_shape), stride, padding,
+                                            dilation, groups, algorithm_named(algorithm));
             std::array<std::array<std::string, 2>, 3> plans;
             const ConvPass passes[] = {ConvPass::forward, ConvPass::input_grad,
                                        ConvPass::weight_grad};

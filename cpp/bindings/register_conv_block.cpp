@@ -23,10 +23,9 @@ using NormArguments = std::tuple<Array<T>, Array<T>, Array<double>, Array<double
 using AverageArguments = std::tuple<std::string, PoolArguments, bool>;
 
 template <typename T>
-Conv2d conv_of(const Array<T>& weight, const ConvArguments& conv) {
-    const Shape4 w = shape4(weight);
+Conv2d conv_of(const Array<T>& x, const Array<T>& weight, const ConvArguments& conv) {
     const auto& [stride, padding, dilation, groups] = conv;
-    return {window2d({w.h, w.w}, stride, padding, dilation), w.n, groups};
+    return convolution(shape4(x), shape4(weight), stride, padding, dilation, groups);
 }
 
 Pool2d pool_of(const PoolArguments& pool) {
@@ -42,16 +41,16 @@ Activation activation_of(const std::string& name) {
 }
 
 template <typename T>
-AveragedConv averaged_conv_of(const Array<T>& weight, const ConvArguments& conv,
+AveragedConv averaged_conv_of(const Array<T>& x, const Array<T>& weight, const ConvArguments& conv,
                               const AverageArguments& average) {
     const auto& [activation, pool, count_include_pad] = average;
-    return {conv_of(weight, conv), activation_of(activation), pool_of(pool), count_include_pad};
+    return {conv_of(x, weight, conv), activation_of(activation), pool_of(pool), count_include_pad};
 }
 
 template <typename T>
-ConvBlock conv_block_of(const Array<T>& weight, const ConvArguments& conv,
+ConvBlock conv_block_of(const Array<T>& x, const Array<T>& weight, const ConvArguments& conv,
                         const std::optional<PoolArguments>& pool) {
-    ConvBlock block = {conv_of(weight, conv), {}};
+    ConvBlock block = {conv_of(x, weight, conv), {}};
     if (pool) block.pool = pool_of(*pool);
     return block;
 }
@@ -61,10 +60,10 @@ std::optional<KnownNorm<T>> known_norm(const std::optional<NormArguments<T>>& ar
                                        index_t channels) {
     if (!arguments) return {};
     const auto& [gamma, beta, mean, variance, eps, rectify] = *arguments;
-    require_size(gamma, channels, "gamma");
-    require_size(beta, channels, "beta");
-    require_size(mean, channels, "mean");
-    require_size(variance, channels, "variance");
+    require_shape(gamma, Shape{channels}, "gamma");
+    require_shape(beta, Shape{channels}, "beta");
+    require_shape(mean, Shape{channels}, "mean");
+    require_shape(variance, Shape{channels}, "variance");
     return KnownNorm<T>{{gamma.data(), beta.data(), eps, rectify}, {mean.data(), variance.data()}};
 }
 
@@ -74,8 +73,8 @@ void define_averaged(py::module_& module) {
         "averaged_conv",
         [](const Array<T>& x, const Array<T>& weight, const std::optional<Array<T>>& bias,
            const ConvArguments& conv, const AverageArguments& average) {
-            const AveragedConv block = averaged_conv_of(weight, conv, average);
-            if (bias) require_size(*bias, block.conv.filters, "bias");
+            const AveragedConv block = averaged_conv_of(x, weight, conv, average);
+            if (bias) require_shape(*bias, Shape{block.conv.filters}, "bias");
             const Shape4 shape = conv2d_output_shape(shape4(x), block.conv);
             Array<T> maps = new_image<T>(shape);
             Array<T> y = new_image<T>(pool2d_output_shape(shape, block.pool));
@@ -93,8 +92,10 @@ void define_averaged(py::module_& module) {
         "averaged_conv_backward",
         [](const Array<T>& grad, const Array<T>& maps, const Array<T>& x, const Array<T>& weight,
            const ConvArguments& conv, const AverageArguments& average, bool input_grad) {
-            const AveragedConv block = averaged_conv_of(weight, conv, average);
-            require_size(maps, conv2d_output_shape(shape4(x), block.conv).size(), "maps");
+            const AveragedConv block = averaged_conv_of(x, weight, conv, average);
+            const Shape4 between = conv2d_output_shape(shape4(x), block.conv);
+            require_shape(maps, between, "maps");
+            require_shape(grad, pool2d_output_shape(between, block.pool), "grad");
             std::optional<Array<T>> dx;
             if (input_grad) dx = new_image<T>(shape4(x));
             Array<T> dweight = new_image<T>(shape4(weight));
@@ -119,9 +120,9 @@ void define(py::module_& module) {
         [](const Array<T>& x, const Array<T>& weight, const std::optional<Array<T>>& bias,
            const ConvArguments& conv, const std::optional<PoolArguments>& pool,
            const std::optional<NormArguments<T>>& norm) {
-            const ConvBlock block = conv_block_of(weight, conv, pool);
+            const ConvBlock block = conv_block_of(x, weight, conv, pool);
             const std::optional<KnownNorm<T>> known = known_norm<T>(norm, block.conv.filters);
-            if (bias) require_size(*bias, block.conv.filters, "bias");
+            if (bias) require_shape(*bias, Shape{block.conv.filters}, "bias");
             const Shape4 shape = conv_block_output_shape(shape4(x), block);
             Array<T> y = new_image<T>(shape);
             std::optional<Array<std::int32_t>> argmax;
@@ -144,12 +145,16 @@ void define(py::module_& module) {
            const Array<T>& weight, const ConvArguments& conv,
            const std::optional<PoolArguments>& pool, bool input_grad, bool dx_before_relu,
            bool dy_before_relu) {
-            ConvBlock block = conv_block_of(weight, conv, pool);
+            ConvBlock block = conv_block_of(x, weight, conv, pool);
             block.dx_before_relu = dx_before_relu;
             block.dy_before_relu = dy_before_relu;
-            require_size(y, grad.size(), "y");
-            if (pool.has_value() != argmax.has_value()) throw py::value_error("argmax is missing");
-            if (argmax) require_size(*argmax, grad.size(), "argmax");
+            const Shape4 shape = conv_block_output_shape(shape4(x), block);
+            require_shape(grad, shape, "grad");
+            require_shape(y, shape, "y");
+            if (pool.has_value() != argmax.has_value()) {
+                throw py::value_error("argmax is there with a pooling, and only then");
+            }
+            if (argmax) require_shape(*argmax, shape, "argmax");
             std::optional<Array<T>> dx;
             if (input_grad) dx = new_image<T>(shape4(x));
             Array<T> dweight = new_image<T>(shape4(weight));

@@ -34,6 +34,11 @@ void define(py::module_& module) {
             const Window2d window = window2d(kernel, stride, padding, dilation);
             const Shape4 out_shape = shape4(shape);
             validate(out_shape, "input_shape");
+            validate(window, out_shape.h, out_shape.w);
+            const Shape4 grid = {out_shape.n, out_shape.c * window.taps(),
+                                 window.out_h(out_shape.h), window.out_w(out_shape.w)};
+            validate(grid, "the column matrix");
+            require_shape(col, Shape{grid.n * grid.plane(), grid.c}, "col");
             Array<T> x = new_image<T>(out_shape);
             const ImageView<T> out = mutable_image(x);
             const py::gil_scoped_release release;

@@ -9,12 +9,19 @@
 namespace pocketcnn::bindings {
 namespace {
 
+void require(bool fit, const Shape& left, const Shape& right) {
+    if (fit) return;
+    throw py::value_error("arrays of shapes " + text_of(left) + " and " + text_of(right) +
+                          " do not fit each other");
+}
+
 template <typename T>
 void define(py::module_& module) {
     module.def(
         "linear",
         [](const Array<T>& x, const Array<T>& weight, const std::optional<Array<T>>& bias) {
-            if (bias) require_size(*bias, matrix(weight).rows, "bias");
+            require(matrix(x).cols == matrix(weight).cols, shape_of(x), shape_of(weight));
+            if (bias) require_shape(*bias, Shape{matrix(weight).rows}, "bias");
             Array<T> y = new_array<T>({matrix(x).rows, matrix(weight).rows});
             const MatrixView<T> out = mutable_matrix(y);
             const py::gil_scoped_release release;
@@ -25,6 +32,8 @@ void define(py::module_& module) {
     module.def(
         "linear_backward",
         [](const Array<T>& grad, const Array<T>& x, const Array<T>& weight, bool input_grad) {
+            require(matrix(grad).rows == matrix(x).rows, shape_of(grad), shape_of(x));
+            require_shape(weight, Shape{matrix(grad).cols, matrix(x).cols}, "weight");
             std::optional<Array<T>> dx;
             if (input_grad) dx = new_array<T>({matrix(grad).rows, matrix(weight).cols});
             Array<T> dweight = new_array<T>({matrix(grad).cols, matrix(x).cols});
@@ -48,6 +57,9 @@ void define(py::module_& module) {
         "matmul",
         [](const Array<T>& a, const Array<T>& b, bool transpose_a, bool transpose_b) {
             const MatrixView<const T> left = matrix(a), right = matrix(b);
+            require(
+                (transpose_a ? left.rows : left.cols) == (transpose_b ? right.cols : right.rows),
+                shape_of(a), shape_of(b));
             Array<T> y = new_array<T>(
                 {transpose_a ? left.cols : left.rows, transpose_b ? right.rows : right.cols});
             const MatrixView<T> out = mutable_matrix(y);

@@ -20,15 +20,15 @@ ChannelShape channel_shape(const Array<T>& x) {
 template <typename T>
 BatchNorm<T> batch_norm(const Array<T>& gamma, const Array<T>& beta, const ChannelShape& shape,
                         double eps, bool rectify) {
-    require_size(gamma, shape.channels, "gamma");
-    require_size(beta, shape.channels, "beta");
+    require_shape(gamma, Shape{shape.channels}, "gamma");
+    require_shape(beta, Shape{shape.channels}, "beta");
     return {gamma.data(), beta.data(), eps, rectify};
 }
 
 ChannelStatistics given(const Array<double>& mean, const Array<double>& variance,
                         const ChannelShape& shape) {
-    require_size(mean, shape.channels, "mean");
-    require_size(variance, shape.channels, "variance");
+    require_shape(mean, Shape{shape.channels}, "mean");
+    require_shape(variance, Shape{shape.channels}, "variance");
     return {mean.data(), variance.data()};
 }
 
@@ -73,7 +73,7 @@ void define_batch_norm(py::module_& module) {
         [](const Array<T>& grad, const Array<T>& x, const Array<T>& gamma, const Array<T>& beta,
            const Array<double>& mean, const Array<double>& variance, double eps, bool rectify,
            bool training) {
-            require_size(grad, x.size(), "grad");
+            require_shape(grad, shape_of(x), "grad");
             const ChannelShape shape = channel_shape(x);
             const BatchNorm<T> norm = batch_norm(gamma, beta, shape, eps, rectify);
             const ChannelStatistics statistics = given(mean, variance, shape);
@@ -109,6 +109,7 @@ void define_local_response_norm(py::module_& module) {
         "local_response_norm_backward",
         [](const Array<T>& grad, const Array<T>& x, index_t size, double alpha, double beta,
            double k) {
+            require_shape(grad, shape_of(x), "grad");
             Array<T> dx = new_array_like(x);
             const ImageView<T> out = mutable_image(dx);
             const py::gil_scoped_release release;

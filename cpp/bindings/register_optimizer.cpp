@@ -27,7 +27,6 @@ void require(bool fits) {
 
 template <typename T>
 void require_alike(const Array<T>& array, const Array<T>& param, bool written) {
-    require((array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) != 0);
     require(!written || array.writeable());
     require(array.ndim() == param.ndim() &&
             std::equal(array.shape(), array.shape() + array.ndim(), param.shape()));
@@ -44,8 +43,8 @@ void require_alike(const Factors<T>& factors, const Array<T>& param) {
 /// parameter from pointers; states are those of its slots.
 template <typename T, typename Step>
 void update_all(Arrays<T>& params, const Gradients<T>& grads, std::vector<Arrays<T>>& slots,
-                Step&& step) {
-    require(grads.size() == params.size());
+                std::size_t wanted_slots, Step&& step) {
+    require(grads.size() == params.size() && slots.size() == wanted_slots);
     for (const Arrays<T>& slot : slots) require(slot.size() == params.size());
     std::vector<UpdateStep<T>> steps;
     for (std::size_t i = 0; i < params.size(); ++i) {
@@ -81,9 +80,10 @@ void define(py::module_& module) {
            double momentum, double weight_decay, bool nesterov) {
             const Sgd sgd = {lr, momentum, weight_decay, nesterov};
             const bool moves = !slots.empty();
-            update_all(params, grads, slots, [&](T* param, const std::vector<T*>& states) {
-                return sgd_step<T>(sgd, moves ? states.at(0) : nullptr, param);
-            });
+            update_all(params, grads, slots, moves ? 1 : 0,
+                       [&](T* param, const std::vector<T*>& states) {
+                           return sgd_step<T>(sgd, moves ? states[0] : nullptr, param);
+                       });
         },
         py::arg("params").noconvert(), py::arg("grads").noconvert(), py::arg("slots").noconvert(),
         py::arg("lr"), py::arg("momentum"), py::arg("weight_decay"), py::arg("nesterov"));
@@ -92,8 +92,8 @@ void define(py::module_& module) {
         [](Arrays<T> params, const Gradients<T>& grads, std::vector<Arrays<T>> slots, double lr,
            double eps, double weight_decay) {
             const AdaGrad adagrad = {lr, eps, weight_decay};
-            update_all(params, grads, slots, [&](T* param, const std::vector<T*>& states) {
-                return adagrad_step<T>(adagrad, states.at(0), param);
+            update_all(params, grads, slots, 1, [&](T* param, const std::vector<T*>& states) {
+                return adagrad_step<T>(adagrad, states[0], param);
             });
         },
         py::arg("params").noconvert(), py::arg("grads").noconvert(), py::arg("slots").noconvert(),
@@ -103,8 +103,8 @@ void define(py::module_& module) {
         [](Arrays<T> params, const Gradients<T>& grads, std::vector<Arrays<T>> slots, double lr,
            double alpha, double eps, double weight_decay) {
             const RmsProp rmsprop = {lr, alpha, eps, weight_decay};
-            update_all(params, grads, slots, [&](T* param, const std::vector<T*>& states) {
-                return rmsprop_step<T>(rmsprop, states.at(0), param);
+            update_all(params, grads, slots, 1, [&](T* param, const std::vector<T*>& states) {
+                return rmsprop_step<T>(rmsprop, states[0], param);
             });
         },
         py::arg("params").noconvert(), py::arg("grads").noconvert(), py::arg("slots").noconvert(),
@@ -115,8 +115,8 @@ void define(py::module_& module) {
            double beta1, double beta2, double eps, double weight_decay, bool decoupled,
            index_t step) {
             const Adam adam = {lr, beta1, beta2, eps, weight_decay, decoupled, step};
-            update_all(params, grads, slots, [&](T* param, const std::vector<T*>& states) {
-                return adam_step<T>(adam, states.at(0), states.at(1), param);
+            update_all(params, grads, slots, 2, [&](T* param, const std::vector<T*>& states) {
+                return adam_step<T>(adam, states[0], states[1], param);
             });
         },
         py::arg("params").noconvert(), py::arg("grads").noconvert(), py::arg("slots").noconvert(),

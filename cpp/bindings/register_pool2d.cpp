@@ -32,8 +32,13 @@ void define(py::module_& module) {
         "max_pool2d_backward",
         [](const Array<T>& grad, const Array<index_t>& argmax,
            const std::array<index_t, 4>& input_shape) {
-            require_size(argmax, grad.size(), "argmax");
-            Array<T> dx = new_image<T>(shape4(input_shape));
+            require_shape(argmax, shape_of(grad), "argmax");
+            const Shape4 in = shape4(input_shape), dy = shape4(grad);
+            if (in.n != dy.n || in.c != dy.c) {
+                throw py::value_error("input_shape is " + text_of(in) + ", but grad has shape " +
+                                      text_of(dy));
+            }
+            Array<T> dx = new_image<T>(in);
             const ImageView<T> out = mutable_image(dx);
             const py::gil_scoped_release release;
             max_pool2d_grad<T>(image(grad), argmax.data(), out);
@@ -59,7 +64,7 @@ void define(py::module_& module) {
            Pair stride, Padding padding, bool ceil_mode, bool count_include_pad) {
             const Pool2d pool = {window2d(kernel, stride, padding, {1, 1}), ceil_mode};
             const Shape4 in = shape4(input_shape);
-            pool2d_output_shape(in, pool);
+            require_shape(grad, pool2d_output_shape(in, pool), "grad");
             Array<T> dx = new_image<T>(in);
             const ImageView<T> out = mutable_image(dx);
             const py::gil_scoped_release release;

@@ -37,7 +37,7 @@ void define(py::module_& module, const std::string& name, Forward<T> forward,
         py::arg("x").noconvert(), py::arg("axis"));
     module.def((name + "_backward").c_str(),
                [backward](const Array<T>& grad, const Array<T>& y, int axis) {
-                   require_size(grad, y.size(), "grad");
+                   require_shape(grad, shape_of(y), "grad");
                    const AxisShape shape = axis_shape(y, axis);
                    Array<T> dx = new_array_like(y);
                    T* to = dx.mutable_data();
@@ -56,7 +56,8 @@ void define_cross_entropy(py::module_& module) {
         [](const Array<T>& logits, const Array<Target>& target, double label_smoothing) {
             const MatrixView<const T> rows = matrix(logits);
             const bool labels = std::is_same_v<Target, index_t>;
-            require_size(target, labels ? rows.rows : rows.rows * rows.cols, "target");
+            require_shape(target, labels ? Shape{rows.rows} : Shape{rows.rows, rows.cols},
+                          "target");
             Array<T> dlogits = new_array_like(logits);
             T* to = dlogits.mutable_data();
             double loss = 0;

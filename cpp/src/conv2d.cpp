@@ -3,6 +3,7 @@
 #include <pocketcnn/activation.h>
 #include <pocketcnn/conv2d.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -37,6 +38,13 @@ void add_planes(const Shape4& dy, const double* plane_sums, T* dbias) {
         for (index_t n = 0; n < dy.n; ++n) sum += plane_sums[n * dy.c + f];
         dbias[f] = static_cast<T>(sum);
     }
+}
+
+/// What no image adds to.
+template <typename T>
+void no_gradient(const Problem& problem, T* dweight, T* dbias) {
+    std::fill_n(dweight, problem.y.c * problem.taps, T{0});
+    if (dbias != nullptr) std::fill_n(dbias, problem.y.c, T{0});
 }
 
 /// dbias, where it is not null, from the planes of dy that are in the cache. Depthwise planes are
@@ -75,6 +83,7 @@ void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& 
             ImageView<T> y, bool rectify) {
     const Problem problem(x.shape, conv);
     require_shape(y.shape, problem.y, "y");
+    if (problem.x.n == 0) return;
     switch (conv2d_plan(x.shape, conv, ConvPass::forward).algorithm) {
         case ConvAlgorithm::automatic:
         case ConvAlgorithm::im2col:
@@ -97,6 +106,7 @@ void conv2d_input_grad(ImageView<const T> dy, const T* weight, const Conv2d& con
                        const T* gate) {
     const Problem problem(dx.shape, conv);
     require_shape(dy.shape, problem.y, "dy");
+    if (problem.x.n == 0) return;
     const ConvAlgorithm algorithm = conv2d_plan(dx.shape, conv, ConvPass::input_grad).algorithm;
     if (algorithm == ConvAlgorithm::winograd) {
         const bool takes_gate = winograd::takes_gate(problem);
@@ -120,6 +130,7 @@ void conv2d_weight_grad(ImageView<const T> dy, ImageView<const T> x, const Conv2
                         T* dbias) {
     const Problem problem(x.shape, conv);
     require_shape(dy.shape, problem.y, "dy");
+    if (problem.x.n == 0) return no_gradient(problem, dweight, dbias);
     switch (conv2d_plan(x.shape, conv, ConvPass::weight_grad).algorithm) {
         case ConvAlgorithm::automatic:
         case ConvAlgorithm::im2col:

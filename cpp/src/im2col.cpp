@@ -43,6 +43,7 @@ void for_inside_taps(const Window2d& window, const Shape4& x, index_t oy, index_
 template <typename T>
 void im2col(ImageView<const T> x, const Window2d& window, MatrixView<T> columns) {
     const Shape4 grid = check(x.shape, window, columns.rows, columns.cols);
+    if (columns.cols == 0) return;
     const double work = static_cast<double>(columns.rows) * static_cast<double>(columns.cols);
     parallel_for(grid.n * grid.h, work, [&](index_t i) {
         const T* image = x.data + i / grid.h * x.shape.image();

@@ -301,6 +301,7 @@ void linear_by_streaming(MatrixView<const T> x, MatrixView<const T> weight, cons
 template <typename T>
 void linear(MatrixView<const T> x, MatrixView<const T> weight, const T* bias, MatrixView<T> y) {
     require(x.cols == weight.cols && y.rows == x.rows && y.cols == weight.rows, x, weight);
+    if (y.rows == 0 || y.cols == 0) return;
     if (streams_weights(y.rows, y.cols, x.cols)) {
         linear_by_streaming(x, weight, bias, y);
         return;
@@ -343,6 +344,7 @@ void linear(MatrixView<const T> x, MatrixView<const T> weight, const T* bias, Ma
 template <typename T>
 void linear_input_grad(MatrixView<const T> dy, MatrixView<const T> weight, MatrixView<T> dx) {
     require(dy.cols == weight.rows && dx.rows == dy.rows && dx.cols == weight.cols, dy, weight);
+    if (dx.rows == 0 || dx.cols == 0) return;
     if (dy.rows <= kFewRows) {
         // 4 KiB of a row of weights at a time, in which their rows follow each other.
         constexpr index_t grain = 1024;
@@ -361,6 +363,7 @@ void linear_input_grad(MatrixView<const T> dy, MatrixView<const T> weight, Matri
 template <typename T>
 void linear_weight_grad(MatrixView<const T> dy, MatrixView<const T> x, MatrixView<T> dweight) {
     require(dy.rows == x.rows && dweight.rows == dy.cols && dweight.cols == x.cols, dy, x);
+    if (dweight.rows == 0 || dweight.cols == 0) return;
     if (dy.rows <= kFewRows) {
         constexpr index_t grain = 8;
         const Kernels<T>& kernel = kernels<T>();

@@ -24,6 +24,7 @@ void check(const LocalResponseNorm& norm, const Shape4& x, const Shape4& other) 
 /// Runs body(strip, offset of its first element) over all strips of pixels of all images.
 template <typename T, typename Body>
 void for_strips(const Shape4& x, const LocalResponseNorm& norm, Body&& body) {
+    if (x.size() == 0) return;
     constexpr index_t width = kStripBytes / sizeof(T);
     const index_t strips = ceil_div(x.plane(), width), size = std::min(norm.size, 2 * x.c);
     const double cost = kPowerCost + static_cast<double>(size);

@@ -3,11 +3,13 @@
 
 #include <pocketcnn/pool2d.h>
 
+#include <algorithm>
 #include <limits>
 #include <ostream>
 #include <string>
 
 #include "compare.h"
+#include "fields.h"
 #include "random.h"
 #include "reference.h"
 
@@ -162,6 +164,38 @@ inline const PoolCase kDilatedPoolCases[] = {
        .dilation_w = 2},
       true}},
 };
+
+/// Windows whose every field takes other values, see fields.h; their padding may grow by two.
+inline const PoolCase kPoolWays[] = {
+    {"one_block", {2, 3, 9, 11}, {{.kernel_h = 3, .kernel_w = 4}}},
+    {"halves", {3, 2, 10, 12}, {kPool2}},
+    {"overlapping", {3, 2, 11, 13}, {kPool3}},
+    {"on_all_sides",
+     {2, 3, 12, 11},
+     {{.kernel_h = 4,
+       .kernel_w = 5,
+       .stride_h = 2,
+       .stride_w = 3,
+       .pad_top = 1,
+       .pad_left = 1,
+       .pad_right = 2}}},
+    {"whole_planes", {2, 5, 7, 6}, {{.kernel_h = 7, .kernel_w = 6}}},
+};
+
+/// Calls body(case) for the case with every field changed, where the window still fits, in both
+/// modes.
+template <typename Body>
+void for_every_field(const PoolCase& given, Body&& body) {
+    for_every_field(given.pool.window, [&](const std::string& name, const Window2d& w) {
+        const bool fits = std::max(w.pad_top, w.pad_bottom) < w.span_h() &&
+                          std::max(w.pad_left, w.pad_right) < w.span_w() &&
+                          w.span_h() <= given.x.h + w.pad_top + w.pad_bottom &&
+                          w.span_w() <= given.x.w + w.pad_left + w.pad_right;
+        for (const bool ceil_mode : {false, true}) {
+            if (fits) body(PoolCase{given.name + " with " + name, given.x, {w, ceil_mode}});
+        }
+    });
+}
 
 /// What stands in the input of a max pooling.
 enum class Content { random, ties, minus_infinity, nan, infinity, descending };

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "compare.h"
+#include "conv_cases.h"
+#include "fields.h"
 #include "isa_test.h"
-#include "random.h"
 #include "thread_test.h"
 
 namespace pocketcnn::tests {
@@ -80,10 +80,14 @@ struct Result {
 
 template <typename T>
 void check(const AveragedCase& c) {
-    SCOPED_TRACE(sizeof(T) == sizeof(float) ? "float" : "double");
+    SCOPED_TRACE(c.name + (sizeof(T) == sizeof(float) ? ", float" : ", double"));
+    const auto allowed = [&](const Sums& sums, ConvPass pass) {
+        return allowances(sums, conv2d_plan(c.x, c.block.conv, pass).algorithm);
+    };
     const Result<T> result(c);
-    const Sums before = reference::conv2d(result.x.data(), c.x, result.weight.data(),
-                                          result.bias.data(), c.block.conv);
+    const Sums before = allowed(reference::conv2d(result.x.data(), c.x, result.weight.data(),
+                                                  result.bias.data(), c.block.conv),
+                                ConvPass::forward);
     std::vector<T> maps(before.size()), y(c.y().size()), dmaps(before.size());
     for (std::size_t i = 0; i < before.size(); ++i) maps[i] = static_cast<T>(before[i].value);
     activate(c.block.activation, maps.data(), maps.data(), c.maps().size());
@@ -100,11 +104,13 @@ void check(const AveragedCase& c) {
                        {dmaps.data(), c.maps()});
     activate_grad(c.block.activation, dmaps.data(), result.maps.data(), dmaps.data(),
                   c.maps().size());
-    expect_sums(result.dweight,
-                reference::conv2d_weight_grad(dmaps.data(), result.x.data(), c.x, c.block.conv));
+    expect_sums(result.dweight, allowed(reference::conv2d_weight_grad(dmaps.data(), result.x.data(),
+                                                                      c.x, c.block.conv),
+                                        ConvPass::weight_grad));
     expect_sums(result.dbias, reference::conv2d_bias_grad(dmaps.data(), c.maps()));
-    expect_sums(result.dx, reference::conv2d_input_grad(dmaps.data(), result.weight.data(),
-                                                        c.block.conv, c.x));
+    expect_sums(result.dx, allowed(reference::conv2d_input_grad(dmaps.data(), result.weight.data(),
+                                                                c.block.conv, c.x),
+                                   ConvPass::input_grad));
 }
 
 class AveragedConvTest : public IsaCaseTest<AveragedCase> {};
@@ -113,6 +119,50 @@ POCKETCNN_FOR_EVERY_ISA_AND_CASE(AveragedConvTest, AveragedCase, kAveragedCases)
 TEST_P(AveragedConvTest, ForwardAndGradients) {
     check<float>(test_case());
     check<double>(test_case());
+}
+
+constexpr Window2d kAskew = {
+    .kernel_h = 3, .kernel_w = 2, .pad_top = 1, .pad_bottom = 2, .pad_right = 3};
+
+/// Padding may grow by two and is still smaller than the window.
+constexpr Window2d kWide = {.kernel_h = 4,
+                            .kernel_w = 5,
+                            .stride_h = 2,
+                            .stride_w = 3,
+                            .pad_top = 1,
+                            .pad_left = 1,
+                            .pad_right = 2};
+
+const AveragedCase kWays[] = {
+    {"few_filters", {3, 2, 11, 13}, {{kAskew, 6}, Activation::tanh, kOverlap, false}},
+    {"sliced", {9, 4, 11, 12}, {{kAskew, 6, 2}, Activation::sigmoid, kOverlap, true}},
+    {"depthwise", {8, 6, 11, 12}, {{kAskew, 6, 6}, Activation::relu, kOverlap, true}},
+    {"winograd", {2, 12, 10, 11}, {{kConv3, 12}, Activation::sigmoid, kOverlap, false}},
+};
+
+class AveragedConvFieldsTest : public IsaCaseTest<AveragedCase> {};
+POCKETCNN_FOR_EVERY_ISA_AND_CASE(AveragedConvFieldsTest, AveragedCase, kWays);
+
+TEST_P(AveragedConvFieldsTest, OfTheConvolution) {
+    for_every_field(test_case().block.conv, [&](const std::string& name, const Conv2d& conv) {
+        AveragedCase c = test_case();
+        c.name += " with " + name;
+        c.block.conv = conv;
+        check<float>(c);
+        check<double>(c);
+    });
+}
+
+TEST_P(AveragedConvFieldsTest, OfThePooling) {
+    for_every_field(kWide, [&](const std::string& name, const Window2d& window) {
+        if (window.dilation_h > 1 || window.dilation_w > 1) return;  // average pooling has none
+        for (const bool ceil_mode : {false, true}) {
+            AveragedCase c = test_case();
+            c.name += " pooled with " + name + (ceil_mode ? " in ceil mode" : "");
+            c.block.pool = {window, ceil_mode};
+            check<float>(c);
+        }
+    });
 }
 
 class AveragedConvThreadsTest : public ThreadTest {};

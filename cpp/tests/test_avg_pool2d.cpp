@@ -30,24 +30,43 @@ void check_gradient(const PoolCase& c, bool count_include_pad, Edge edge) {
     expect_sums(dx, reference::avg_pool2d_grad(dy.data(), c.x, c.pool, count_include_pad));
 }
 
-TEST_P(AvgPool2dTest, Forward) {
+void check_forward(const PoolCase& c) {
     for (const bool count_include_pad : {true, false}) {
-        SCOPED_TRACE(count_include_pad ? "with padding" : "without padding");
+        SCOPED_TRACE(c.name + (count_include_pad ? ", with padding" : ", without padding"));
         for (const Edge edge : kEdges) {
-            check_forward<float>(test_case(), count_include_pad, edge);
-            check_forward<double>(test_case(), count_include_pad, edge);
+            check_forward<float>(c, count_include_pad, edge);
+            check_forward<double>(c, count_include_pad, edge);
         }
     }
 }
 
-TEST_P(AvgPool2dTest, Gradient) {
+void check_gradient(const PoolCase& c) {
     for (const bool count_include_pad : {true, false}) {
-        SCOPED_TRACE(count_include_pad ? "with padding" : "without padding");
+        SCOPED_TRACE(c.name + (count_include_pad ? ", with padding" : ", without padding"));
         for (const Edge edge : kEdges) {
-            check_gradient<float>(test_case(), count_include_pad, edge);
-            check_gradient<double>(test_case(), count_include_pad, edge);
+            check_gradient<float>(c, count_include_pad, edge);
+            check_gradient<double>(c, count_include_pad, edge);
         }
     }
+}
+
+TEST_P(AvgPool2dTest, Forward) {
+    check_forward(test_case());
+}
+
+TEST_P(AvgPool2dTest, Gradient) {
+    check_gradient(test_case());
+}
+
+class AvgPoolFieldsTest : public IsaCaseTest<PoolCase> {};
+POCKETCNN_FOR_EVERY_ISA_AND_CASE(AvgPoolFieldsTest, PoolCase, kPoolWays);
+
+TEST_P(AvgPoolFieldsTest, ForwardAndGradient) {
+    for_every_field(test_case(), [](const PoolCase& c) {
+        if (c.pool.window.dilation_h > 1 || c.pool.window.dilation_w > 1) return;
+        check_forward(c);
+        check_gradient(c);
+    });
 }
 
 /// Every image of 1..10 by 1..10 with every window that fits it.

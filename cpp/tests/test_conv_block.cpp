@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "compare.h"
+#include "conv_cases.h"
+#include "fields.h"
 #include "isa_test.h"
-#include "random.h"
 #include "thread_test.h"
 
 namespace pocketcnn::tests {
@@ -104,25 +104,46 @@ void check_pooled(const BlockCase& c, const Sums& maps, const Result<T>& result)
     }
 }
 
-/// dy on its way to the results of the convolution.
+/// dy on its way to the results of the convolution, through the block's ReLU unless dy has passed
+/// it already.
 template <typename T>
 std::vector<T> gradient_of_maps(const BlockCase& c, const Result<T>& result) {
     std::vector<T> dmaps(c.maps().size(), T{0});
     for (index_t k = 0; k < c.y().size(); ++k) {
         const index_t plane = k / c.y().plane();
         const index_t i = c.block.pool ? plane * c.maps().plane() + result.argmax[k] : k;
-        if (result.y[k] > 0) dmaps[i] += result.dy[k];
+        if (c.block.dy_before_relu || result.y[k] > 0) dmaps[i] += result.dy[k];
     }
     return dmaps;
 }
 
 template <typename T>
+void check_gradients(const BlockCase& c, const Result<T>& result) {
+    const Conv2d& conv = c.block.conv;
+    const auto allowed = [&](const Sums& sums, ConvPass pass) {
+        return allowances(sums, conv2d_plan(c.x, conv, pass).algorithm);
+    };
+    const std::vector<T> dmaps = gradient_of_maps(c, result);
+    expect_sums(result.dweight,
+                allowed(reference::conv2d_weight_grad(dmaps.data(), result.x.data(), c.x, conv),
+                        ConvPass::weight_grad));
+    expect_sums(result.dbias, reference::conv2d_bias_grad(dmaps.data(), c.maps()));
+    Sums dx = allowed(reference::conv2d_input_grad(dmaps.data(), result.weight.data(), conv, c.x),
+                      ConvPass::input_grad);
+    for (index_t i = 0; c.block.dx_before_relu && i < c.x.size(); ++i) {
+        if (result.x[i] <= 0) dx[i] = {};
+    }
+    expect_sums(result.dx, dx);
+}
+
+template <typename T>
 void check(const BlockCase& c) {
-    SCOPED_TRACE(sizeof(T) == sizeof(float) ? "float" : "double");
+    SCOPED_TRACE(c.name + (sizeof(T) == sizeof(float) ? ", float" : ", double"));
     ASSERT_EQ(conv_block_output_shape(c.x, c.block), c.y());
     const Result<T> result(c);
-    Sums maps = reference::conv2d(result.x.data(), c.x, result.weight.data(), result.bias.data(),
-                                  c.block.conv);
+    Sums maps = allowances(reference::conv2d(result.x.data(), c.x, result.weight.data(),
+                                             result.bias.data(), c.block.conv),
+                           conv2d_plan(c.x, c.block.conv, ConvPass::forward).algorithm);
     if (c.block.pool) {
         check_pooled(c, maps, result);
     } else {
@@ -130,13 +151,7 @@ void check(const BlockCase& c) {
         expect_sums(result.y, maps);
     }
     EXPECT_TRUE(result.y.margins_intact() && result.argmax.margins_intact());
-
-    const std::vector<T> dmaps = gradient_of_maps(c, result);
-    expect_sums(result.dweight,
-                reference::conv2d_weight_grad(dmaps.data(), result.x.data(), c.x, c.block.conv));
-    expect_sums(result.dbias, reference::conv2d_bias_grad(dmaps.data(), c.maps()));
-    expect_sums(result.dx, reference::conv2d_input_grad(dmaps.data(), result.weight.data(),
-                                                        c.block.conv, c.x));
+    check_gradients(c, result);
 }
 
 class ConvBlockTest : public IsaCaseTest<BlockCase> {};
@@ -145,6 +160,57 @@ POCKETCNN_FOR_EVERY_ISA_AND_CASE(ConvBlockTest, BlockCase, kBlockCases);
 TEST_P(ConvBlockTest, ForwardAndGradients) {
     check<float>(test_case());
     check<double>(test_case());
+}
+
+constexpr Window2d kAskew = {
+    .kernel_h = 3, .kernel_w = 2, .pad_top = 1, .pad_bottom = 2, .pad_right = 3};
+
+/// Cases for each way through the backward pass; sliced where there are images enough.
+const BlockCase kWays[] = {
+    {"sparse", {3, 2, 11, 13}, {{kAskew, 6}, Pool2d{kPool3}}},
+    {"sparse_sliced", {9, 2, 11, 12}, {{kAskew, 4}, Pool2d{kPool3}}},
+    {"dense", {9, 4, 11, 12}, {{kAskew, 6, 2}, Pool2d{kPool3}}},
+    {"depthwise", {8, 6, 11, 12}, {{kAskew, 6, 6}, Pool2d{kPool3}}},
+    {"matrix_product", {9, 4, 11, 12}, {{kAskew, 18, 1, ConvAlgorithm::im2col}, Pool2d{kPool3}}},
+    {"winograd", {2, 12, 10, 11}, {{kConv3, 12}, Pool2d{kPool3}}},
+    {"unpooled", {9, 2, 11, 12}, {{kAskew, 6}, {}}},
+};
+
+class ConvBlockFieldsTest : public IsaCaseTest<BlockCase> {};
+POCKETCNN_FOR_EVERY_ISA_AND_CASE(ConvBlockFieldsTest, BlockCase, kWays);
+
+TEST_P(ConvBlockFieldsTest, OfTheConvolution) {
+    for_every_field(test_case().block.conv, [&](const std::string& name, const Conv2d& conv) {
+        BlockCase c = test_case();
+        c.name += " with " + name;
+        c.block.conv = conv;
+        check<float>(c);
+        check<double>(c);
+    });
+}
+
+TEST_P(ConvBlockFieldsTest, OfThePooling) {
+    if (!test_case().block.pool) return;
+    for_every_field(kPool3, [&](const std::string& name, const Window2d& window) {
+        for (const bool ceil_mode : {false, true}) {
+            BlockCase c = test_case();
+            c.name += " pooled with " + name + (ceil_mode ? " in ceil mode" : "");
+            c.block.pool = Pool2d{window, ceil_mode};
+            check<float>(c);
+        }
+    });
+}
+
+TEST_P(ConvBlockFieldsTest, BetweenBlocks) {
+    for (const bool dx_before_relu : {false, true}) {
+        for (const bool dy_before_relu : {false, true}) {
+            BlockCase c = test_case();
+            c.block.dx_before_relu = dx_before_relu;
+            c.block.dy_before_relu = dy_before_relu;
+            check<float>(c);
+            check<double>(c);
+        }
+    }
 }
 
 class ConvBlockThreadsTest : public ThreadTest {};

@@ -87,6 +87,17 @@ TEST_P(DilatedMaxPool2dTest, Gradient) {
     check_gradient(test_case());
 }
 
+class MaxPoolFieldsTest : public IsaCaseTest<PoolCase> {};
+POCKETCNN_FOR_EVERY_ISA_AND_CASE(MaxPoolFieldsTest, PoolCase, kPoolWays);
+
+TEST_P(MaxPoolFieldsTest, ForwardAndGradient) {
+    for_every_field(test_case(), [](const PoolCase& c) {
+        SCOPED_TRACE(c.name);
+        check_forward(c);
+        check_gradient(c);
+    });
+}
+
 /// Images whose rows of windows are shorter than a vector, as long, and a little longer, with the
 /// windows that have loops of their own and others; planes too few and too many for a task.
 class MaxPoolSizesTest : public IsaTest {};

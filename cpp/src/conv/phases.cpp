@@ -117,7 +117,8 @@ void run_phase(const Problem& problem, ConvAlgorithm algorithm, const Axis& y, c
     } else if (window.is_pointwise()) {
         const Buffer<T> selected = select_weights(problem, y, x, weight);
         im2col::forward(part, dy, selected.data(), no_bias, to, grid);
-    } else if (problem.window.stride_h == 1 && few_pixels::suits(part)) {
+    } else if (problem.window.stride_h == 1 && problem.window.stride_w == 1 &&
+               few_pixels::suits(part)) {
         few_pixels::forward_turned(part, dy, weight, to);
     } else {
         im2col::forward(part, dy, pack_weights(problem, y, x, weight), no_bias, to, grid);

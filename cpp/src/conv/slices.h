@@ -99,12 +99,17 @@ void add_up(index_t count, index_t size, T* sums) {
 template <typename T, typename Body>
 void slice_gradients(const Shape4& x, const Shape4& maps, const Conv2d& conv, const Slices& slices,
                      const ConvBlockGrads<T>& grads, Body&& body) {
-    if (slices.count() <= 1) {
+    const index_t weights = conv.filters * (x.c / conv.groups) * conv.window.taps();
+    if (slices.count() == 0) {
+        std::fill_n(grads.dweight, weights, T{0});
+        std::fill_n(grads.dbias, conv.filters, T{0});
+        return;
+    }
+    if (slices.count() == 1) {
         body(index_t{0}, x.n, grads);
         return;
     }
     const Kernels<T>& kernel = kernels<T>();
-    const index_t weights = conv.filters * (x.c / conv.groups) * conv.window.taps();
     const index_t size = weights + conv.filters;  // a sum: dweight, then dbias
     const index_t count = std::min(kSums, slices.count());
     const Buffer<T> sums(count * size);

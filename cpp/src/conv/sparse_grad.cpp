@@ -177,7 +177,8 @@ bool sparse_grad_suits(const Problem& problem, const Shape4& pooled, const Windo
     constexpr double gain = 2, most_patches = 1 << 20;
     const double patches =
         static_cast<double>(window.span_h() * problem.y.w) * static_cast<double>(problem.taps);
-    return problem.groups == 1 && patches <= most_patches &&
+    // The pieces of a patch are rows of the kernel as they stand in the image.
+    return problem.groups == 1 && problem.window.dilation_w == 1 && patches <= most_patches &&
            static_cast<double>(problem.y.plane()) >= gain * static_cast<double>(pooled.plane());
 }
 

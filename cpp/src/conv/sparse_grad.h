@@ -19,12 +19,12 @@ struct PooledGrad {
     const std::int32_t* argmax;  ///< as max_pool2d leaves it
 };
 
-/// Whether this is faster than the gradient from all results, where windows pool them to this
-/// shape.
+/// Whether this can be done and is faster than the gradient from all results, where windows pool
+/// them to this shape.
 bool sparse_grad_suits(const Problem& problem, const Shape4& pooled, const Window2d& window);
 
-/// dweight and dbias, overwritten. Throws std::invalid_argument where an index of argmax lies
-/// outside the rows of its window.
+/// dweight and dbias, overwritten; where sparse_grad_suits. Throws std::invalid_argument where an
+/// index of argmax lies outside the rows of its window.
 template <typename T>
 void sparse_weight_grad(const Problem& problem, const PooledGrad<T>& pooled, const T* x, T* dweight,
                         T* dbias);

@@ -207,7 +207,7 @@ Header* Pool::allocate(std::size_t size) {
         const std::size_t most = peak_ + peak_ / kSpareShare;
         trim(most > in_use_ + size ? most - in_use_ - size : 0);
         header = map_block(size);
-        if (header == nullptr) throw std::bad_alloc();
+        if (header == nullptr) throw OutOfMemory(size);
     }
     in_use_ += header->size;
     peak_ = std::max(peak_, in_use_);
@@ -304,7 +304,7 @@ void open_this_shelf() {
 }  // namespace
 
 void* pool_allocate(std::size_t bytes) {
-    if (bytes > std::numeric_limits<std::size_t>::max() / 4) throw std::bad_alloc();
+    if (bytes > std::numeric_limits<std::size_t>::max() / 4) throw OutOfMemory(bytes);
     const std::size_t size = size_class(bytes);
     if (this_shelf == nullptr) open_this_shelf();
     Header* header = this_shelf != nullptr ? this_shelf->take(size) : nullptr;

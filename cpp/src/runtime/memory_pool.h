@@ -14,7 +14,17 @@ namespace pocketcnn {
 
 inline constexpr std::size_t kAlignment = 64;
 
-/// At least `bytes` bytes, aligned to kAlignment, not initialised; throws std::bad_alloc.
+/// Says how much was asked for, without asking for memory itself.
+class OutOfMemory : public std::bad_alloc {
+  public:
+    explicit OutOfMemory(std::size_t bytes) noexcept;
+    const char* what() const noexcept override { return text_; }
+
+  private:
+    char text_[80];
+};
+
+/// At least `bytes` bytes, aligned to kAlignment, not initialised; throws OutOfMemory.
 void* pool_allocate(std::size_t bytes);
 /// Gives a block of pool_allocate back; null is fine.
 void pool_release(void* block) noexcept;
@@ -40,7 +50,7 @@ class Buffer {
   private:
     static std::size_t bytes(index_t size) {
         if (size < 0 || size > std::numeric_limits<index_t>::max() / index_t{sizeof(T)}) {
-            throw std::bad_alloc();
+            throw OutOfMemory(std::numeric_limits<std::size_t>::max());
         }
         return static_cast<std::size_t>(size) * sizeof(T);
     }

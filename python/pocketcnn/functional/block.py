@@ -13,6 +13,7 @@ from pocketcnn.arguments import (
     Padding,
     Pair,
     Sides,
+    array,
     compute_dtypes,
     contiguous,
     output_size,
@@ -20,6 +21,7 @@ from pocketcnn.arguments import (
     restore,
     window,
 )
+from pocketcnn.functional.convolution import check_convolution
 
 KnownNorm: TypeAlias = tuple[Array, Array, Array, Array, float, bool]
 """gamma, beta, mean, variance, eps, and whether a ReLU follows."""
@@ -56,6 +58,20 @@ def pool_geometry(
     return kernel, steps, sides, ceil_mode
 
 
+def _operands(
+    x: Array, weight: Array, bias: Array | None, conv: ConvGeometry
+) -> tuple[Array, Array, Array | None]:
+    """The operands of a convolution that fit each other, in the dtype to compute in."""
+    x, weight = array("x", x, 4), array("weight", weight, 4)
+    check_convolution(x, weight, conv[3])
+    if bias is None:
+        dtype, _ = compute_dtypes(x, weight)
+        return contiguous(x, dtype), contiguous(weight, dtype), None
+    require_shape("bias", bias, weight.shape[:1])
+    dtype, _ = compute_dtypes(x, weight, bias)
+    return contiguous(x, dtype), contiguous(weight, dtype), contiguous(bias, dtype)
+
+
 def conv_block(
     x: Array,
     weight: Array,
@@ -66,20 +82,21 @@ def conv_block(
 ) -> tuple[Array, Array | None]:
     """Compute ``max_pool2d(relu(conv2d(x)))``, or without `pool` ``relu(conv2d(x))``.
 
-    Arrays are as :class:`pocketcnn.layers.Conv2d` has them, all of one dtype. Where `norm` is
-    given, its batch normalisation takes the place of the ReLU.
+    Arrays are as :class:`pocketcnn.layers.Conv2d` has them. Where `norm` is given, its batch
+    normalisation takes the place of the ReLU.
 
     Returns
     -------
     y : ndarray (N, FN, OH, OW)
     argmax : ndarray of int32 (N, FN, OH, OW) or None
     """
-    dtype, _ = compute_dtypes(x)
+    x, weight, bias = _operands(x, weight, bias, conv)
     if norm is not None:
         gamma, beta, mean, variance, eps, rectify = norm
+        gamma, beta = contiguous(gamma, x.dtype), contiguous(beta, x.dtype)
         mean, variance = (contiguous(a, np.dtype(np.float64)) for a in (mean, variance))
         norm = gamma, beta, mean, variance, eps, rectify
-    return _core.conv_block(contiguous(x, dtype), weight, bias, conv, pool, norm)
+    return _core.conv_block(x, weight, bias, conv, pool, norm)
 
 
 def conv_block_backward(
@@ -110,7 +127,7 @@ def conv_block_backward(
     dweight, dbias : ndarray
     """
     dtype = y.dtype
-    grad, x = contiguous(grad, dtype), contiguous(x, dtype)
+    grad, x, weight = (contiguous(a, dtype) for a in (grad, x, weight))
     return _core.conv_block_backward(
         grad, y, argmax, x, weight, conv, pool, input_grad, dx_before_relu, dy_before_relu
     )
@@ -121,7 +138,7 @@ def averaged_conv(
 ) -> tuple[Array, Array]:
     """Compute ``avg_pool2d(activation(conv2d(x)))``.
 
-    Arrays are as :class:`pocketcnn.layers.Conv2d` has them, all of one dtype.
+    Arrays are as :class:`pocketcnn.layers.Conv2d` has them.
 
     Returns
     -------
@@ -129,8 +146,8 @@ def averaged_conv(
     maps : ndarray (N, FN, H, W)
         What was pooled, for :func:`averaged_conv_backward`.
     """
-    dtype, _ = compute_dtypes(x)
-    return _core.averaged_conv(contiguous(x, dtype), weight, bias, conv, average)
+    x, weight, bias = _operands(x, weight, bias, conv)
+    return _core.averaged_conv(x, weight, bias, conv, average)
 
 
 def averaged_conv_backward(
@@ -150,7 +167,7 @@ def averaged_conv_backward(
     dweight, dbias : ndarray
     """
     dtype = maps.dtype
-    grad, x = contiguous(grad, dtype), contiguous(x, dtype)
+    grad, x, weight = (contiguous(a, dtype) for a in (grad, x, weight))
     return _core.averaged_conv_backward(grad, maps, x, weight, conv, average, input_grad)
 
 

@@ -26,7 +26,8 @@ from pocketcnn.arguments import (
 ALGORITHMS = ("auto", "im2col", "winograd")
 
 
-def _check_convolution(x: Array, weight: Array, groups: int, algorithm: str) -> int:
+def check_convolution(x: Array, weight: Array, groups: int, algorithm: str = "auto") -> int:
+    """Return `groups`; raise ValueError unless x, weight and groups fit each other."""
     groups = integer("groups", groups, 1)
     if 0 in weight.shape:
         raise ValueError(f"weight has shape {weight.shape}, but none of its sizes may be 0")
@@ -98,7 +99,7 @@ def conv2d_plan(
     x = array("x", np.broadcast_to(one, tuple(x_shape)), 4)
     weight = array("weight", np.broadcast_to(one, tuple(weight_shape)), 4)
     compute_dtypes(x, weight)
-    groups = _check_convolution(x, weight, groups, algorithm)
+    groups = check_convolution(x, weight, groups, algorithm)
     geometry = window(x.shape, weight.shape[2:], stride, padding, dilation)
     passes = _core.conv2d_plan(x.shape, weight.shape, *geometry[1:], groups, algorithm)
     return ConvPlan(*(ConvPassPlan(name, reason) for name, reason in passes))
@@ -149,7 +150,7 @@ def conv2d(
            [81., 90.]])
     """
     x, weight = array("x", x, 4), array("weight", weight, 4)
-    groups = _check_convolution(x, weight, groups, algorithm)
+    groups = check_convolution(x, weight, groups, algorithm)
     _, strides, sides, dilations = window(x.shape, weight.shape[2:], stride, padding, dilation)
     if bias is None:
         compute, result = compute_dtypes(x, weight)
@@ -200,7 +201,7 @@ def conv2d_backward(
     dbias : ndarray (FN,)
     """
     grad, x, weight = array("grad", grad, 4), array("x", x, 4), array("weight", weight, 4)
-    groups = _check_convolution(x, weight, groups, algorithm)
+    groups = check_convolution(x, weight, groups, algorithm)
     geometry = window(x.shape, weight.shape[2:], stride, padding, dilation)
     size = output_size(x.shape[2], x.shape[3], geometry)
     require_shape("grad", grad, (x.shape[0], weight.shape[0], *size))

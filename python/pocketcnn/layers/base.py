@@ -10,15 +10,14 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from copy import deepcopy
-from functools import cached_property
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from pocketcnn.alignment import aligned
-from pocketcnn.arguments import Array
+from pocketcnn.arguments import Array, require_shape
 from pocketcnn.init import Init, Scheme, check_init, normal, weight_std
+from pocketcnn.layers.arrays import LayerArrays, fitted, require_names
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -29,14 +28,16 @@ class Layer(ABC):
     Attributes
     ----------
     params : dict of str to ndarray
-        The arrays that training changes, in place: they are never replaced. They are drawn
+        The arrays that training changes, in place: they are never replaced, and what is assigned
+        to a name is copied into its array, which must have the same shape. They are drawn
         when first looked at, so a layer that is only asked for shapes costs no memory.
     grads : dict of str to ndarray
         The same keys: the loss's derivatives, as the last `backward` left them.
     buffers : dict of str to ndarray
-        What the layer keeps besides, such as running means; saved with the parameters.
-    param_shapes : dict of str to tuple of int
-        Shapes of `params`, known without drawing them.
+        What the layer keeps besides, such as running means; saved with the parameters. Drawn and
+        assigned to like `params`; a name that is new is added.
+    param_shapes, buffer_shapes : dict of str to tuple of int
+        Shapes of `params` and of the `buffers` that are drawn, known without drawing them.
     dtype : numpy.dtype
         Of the parameters that are yet to be drawn.
     rng : numpy.random.Generator or None
@@ -52,7 +53,7 @@ class Layer(ABC):
 
     def __init__(self) -> None:
         self.param_shapes: dict[str, Shape] = {}
-        self.buffers: dict[str, Array] = {}
+        self.buffer_shapes: dict[str, Shape] = {}
         self.children: dict[str, Layer] = {}
         self.dtype: np.dtype[Any] = np.dtype(np.float32)
         self.rng: np.random.Generator | None = None
@@ -105,19 +106,56 @@ class Layer(ABC):
         """Shape of the input of each of `children` for an input of `input_shape`."""
         return {}
 
-    @cached_property
+    # Two threads that look for the first time must find the same arrays, and a lock would be
+    # copied locked by a fork: so both draw, which gives equal arrays, and setdefault takes one.
+
+    @property
     def params(self) -> dict[str, Array]:
         """The arrays that training changes; drawn when first looked at."""
-        return self.draw_params(np.random.default_rng(0), auto="he")
+        made = self.__dict__
+        if "_params" not in made:
+            drawn = self.draw_params(np.random.default_rng(0), auto="he")
+            made.setdefault("_params", self._first_params(drawn))
+        return cast(dict[str, Array], made["_params"])
 
-    @cached_property
+    @params.setter
+    def params(self, params: Mapping[str, Array]) -> None:
+        fit = self._first_params(params)
+        for key, array in self.__dict__.setdefault("_params", fit).items():
+            array[...] = fit[key]
+
+    @property
+    def buffers(self) -> dict[str, Array]:
+        """What the layer keeps besides; drawn when first looked at."""
+        made = self.__dict__
+        if "_buffers" not in made:
+            made.setdefault("_buffers", self._as_buffers(self.draw_buffers()))
+        return cast(dict[str, Array], made["_buffers"])
+
+    @buffers.setter
+    def buffers(self, buffers: Mapping[str, Array]) -> None:
+        self.__dict__["_buffers"] = self._as_buffers(buffers)
+
+    @property
     def grads(self) -> dict[str, Array]:
         """What the last `backward` left; zero before the first."""
-        # np.zeros asks the system for zeroed pages: what is never written costs nothing.
-        return {key: np.zeros(p.shape, p.dtype) for key, p in self.params.items()}
+        made = self.__dict__
+        if "_grads" not in made:
+            # np.zeros asks the system for zeroed pages: what is never written costs nothing.
+            zeros = {key: np.zeros(p.shape, p.dtype) for key, p in self.params.items()}
+            made.setdefault("_grads", zeros)
+        return cast(dict[str, Array], made["_grads"])
+
+    @grads.setter
+    def grads(self, grads: dict[str, Array]) -> None:
+        self.__dict__["_grads"] = grads
 
     def draw_params(self, rng: np.random.Generator, auto: Scheme) -> dict[str, Array]:
         """Draw first parameters of `self.dtype`; `auto` is what ``init="auto"`` means here."""
+        return dict(self.__dict__.get("_params", {}))
+
+    def draw_buffers(self) -> dict[str, Array]:
+        """Make first buffers of `self.dtype`."""
         return {}
 
     def initialize(
@@ -125,7 +163,7 @@ class Layer(ABC):
     ) -> None:
         """Start anew: draw the parameters and forget gradients and inputs."""
         self.dtype = np.dtype(dtype)
-        self.set_state(self.draw_params(rng, auto))
+        self.set_state(self._first_params(self.draw_params(rng, auto)))
 
     def state(self) -> dict[str, Array]:
         """Return parameters and buffers, which together are what a file keeps of the layer."""
@@ -133,33 +171,68 @@ class Layer(ABC):
 
     def state_shapes(self) -> dict[str, Shape]:
         """Shapes of `state`, known without drawing it."""
-        return {**self.param_shapes, **{key: array.shape for key, array in self.buffers.items()}}
+        made = self.__dict__.get("_buffers", {})
+        shapes = {key: array.shape for key, array in made.items()}
+        return {**self.param_shapes, **self.buffer_shapes, **shapes}
 
     def set_state(self, state: Mapping[str, Array]) -> None:
         """Take over arrays of `state_shapes`; forget gradients and inputs.
 
-        Parameters that do not begin on a cache line are copied.
+        Buffers may be left out, and stay as they are. Arrays that are not of the layer's dtype, in
+        C order and writeable, and parameters that do not begin on a cache line, are copied.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter is missing, there is one too many, or an array does not fit. Then
+            nothing has changed.
         """
-        self.params = {key: aligned(state[key]) for key in self.param_shapes}
-        self.buffers = {key: state.get(key, array) for key, array in self.buffers.items()}
-        self.__dict__.pop("grads", None)
+        shapes = self.state_shapes()
+        require_names(type(self).__name__, state, self.param_shapes, shapes)
+        fit = {key: fitted(key, state[key], shapes[key], self.dtype) for key in state}
+        self.__dict__["_params"] = self._as_params(fit)
+        if rest := {key: fit[key] for key in fit.keys() - self.param_shapes}:
+            self.buffers = {**self.buffers, **rest}
+        self.__dict__.pop("_grads", None)
         self.clear()
+
+    def _first_params(self, params: Mapping[str, Array]) -> LayerArrays:
+        """Arrays drawn or assigned; a layer without `param_shapes` takes those of these."""
+        if not self.param_shapes:
+            self.param_shapes = {key: np.shape(value) for key, value in params.items()}
+        require_names(type(self).__name__, params, self.param_shapes)
+        shapes = self.param_shapes.items()
+        return self._as_params(
+            {key: fitted(key, params[key], shape, self.dtype) for key, shape in shapes}
+        )
+
+    def _as_params(self, fit: Mapping[str, Array]) -> LayerArrays:
+        arrays = {key: fit[key] for key in self.param_shapes}
+        return LayerArrays(type(self).__name__, "parameter", arrays)
+
+    def _as_buffers(self, buffers: Mapping[str, Array]) -> LayerArrays:
+        for key, shape in self.buffer_shapes.items():
+            require_shape(key, np.asarray(buffers[key]), shape)
+        return LayerArrays(type(self).__name__, "buffer", buffers, fixed=False)
 
     def convert(self, dtype: DTypeLike) -> None:
         """Give the parameters, drawn or yet to be drawn, and the buffers another dtype."""
         self.dtype = np.dtype(dtype)
-        kept = {**self.__dict__.get("params", {}), **self.buffers}
+        made = self.__dict__
+        kept = {**made.get("_params", {}), **made.get("_buffers", {})}
         if all(array.dtype == self.dtype for array in kept.values()):
             return
-        self.buffers = {key: array.astype(dtype) for key, array in self.buffers.items()}
-        if "params" in self.__dict__:
-            self.set_state({key: array.astype(dtype) for key, array in self.state().items()})
+        if "_buffers" in made:
+            self.buffers = {key: array.astype(dtype) for key, array in self.buffers.items()}
+        if "_params" in made:
+            self.set_state(self.params)
 
     def astype(self, dtype: DTypeLike) -> Layer:
         """Return an independent copy of the layer, its parameters converted to `dtype`."""
         twin = type(self)(**self.config())
         twin.dtype = np.dtype(dtype)
-        twin.set_state({key: array.astype(dtype) for key, array in self.state().items()})
+        twin.buffers = {key: array.astype(dtype) for key, array in self.buffers.items()}
+        twin.set_state(twin._first_params({k: a.astype(dtype) for k, a in self.params.items()}))
         twin.rng = deepcopy(self.rng)
         return twin
 

@@ -48,8 +48,9 @@ class BatchNorm2d(Layer):
         self.num_features = integer("num_features", num_features, 1)
         self.eps = non_negative("eps", eps)
         self.momentum = number("momentum", momentum, 0, 1)
-        self.param_shapes = {"weight": (self.num_features,), "bias": (self.num_features,)}
-        self.buffers = self._first_buffers()
+        channels = (self.num_features,)
+        self.param_shapes = {"weight": channels, "bias": channels}
+        self.buffer_shapes = {"running_mean": channels, "running_var": channels}
 
     @property
     def weight(self) -> Array:
@@ -78,12 +79,19 @@ class BatchNorm2d(Layer):
             "bias": np.zeros(self.num_features, self.dtype),
         }
 
+    def draw_buffers(self) -> dict[str, Array]:
+        """Mean zero, variance one."""
+        return {
+            "running_mean": np.zeros(self.num_features, self.dtype),
+            "running_var": np.ones(self.num_features, self.dtype),
+        }
+
     def initialize(
         self, rng: np.random.Generator, *, auto: Scheme = "he", dtype: DTypeLike = np.float32
     ) -> None:
         """Start anew, the running means too."""
         super().initialize(rng, auto=auto, dtype=dtype)
-        self.buffers = self._first_buffers()
+        self.buffers = self.draw_buffers()
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Normalise x (N, num_features, H, W)."""
@@ -122,9 +130,3 @@ class BatchNorm2d(Layer):
                 f"{self!r} takes {self.num_features} channels, but gets {input_shape[0]}"
             )
         return input_shape
-
-    def _first_buffers(self) -> dict[str, Array]:
-        return {
-            "running_mean": np.zeros(self.num_features, self.dtype),
-            "running_var": np.ones(self.num_features, self.dtype),
-        }

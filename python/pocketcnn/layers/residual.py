@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from pocketcnn.arguments import Array
+from pocketcnn.arguments import Array, array, require_shape
 from pocketcnn.chain import auto_schemes, named_layers, output_shapes
 from pocketcnn.functional.block import add
 from pocketcnn.init import Scheme
+from pocketcnn.layers.arrays import LayerArrays, require_names
 from pocketcnn.layers.base import Layer, Shape
 from pocketcnn.layers.registry import build_layer, describe_layer
 
+_T = TypeVar("_T")
 Branch: TypeAlias = Sequence[Layer | tuple[str, Layer] | Mapping[str, Any]]
 
 
@@ -58,19 +59,28 @@ class Residual(Layer):
         }
         if len({id(layer) for layer in self.children.values()}) < len(self.children):
             raise ValueError("a layer is in body and in shortcut: make two layers")
-        self.param_shapes = {
-            f"{name}.{key}": shape
-            for name, layer in self.children.items()
-            for key, shape in layer.param_shapes.items()
-        }
-        self._gather()
-
-    @cached_property
-    def params(self) -> dict[str, Array]:
-        """The arrays of all layers inside, as "body.conv1.weight"."""
-        return self._collect(lambda layer: layer.params)
+        self.param_shapes = self._collect(lambda layer: layer.param_shapes)
 
     @property
+    def params(self) -> dict[str, Array]:
+        """The arrays of all layers inside, as "body.conv1.weight"."""
+        arrays = self._collect(lambda layer: layer.params)
+        kept = cast(dict[str, Array], self.__dict__.get("_params", {}))
+        if kept.keys() != arrays.keys() or any(kept[key] is not a for key, a in arrays.items()):
+            kept = self.__dict__["_params"] = LayerArrays("Residual", "parameter", arrays)
+        return kept
+
+    @params.setter
+    def params(self, params: Mapping[str, Array]) -> None:
+        for key, value in self._first_params(params).items():
+            self.params[key] = value
+
+    @property  # type: ignore[misc]  # there is nothing to set but what the layers inside have
+    def buffers(self) -> dict[str, Array]:
+        """What the layers inside keep besides, in a new dict."""
+        return LayerArrays("Residual", "buffer", self._collect(lambda layer: layer.buffers))
+
+    @property  # type: ignore[misc]
     def grads(self) -> dict[str, Array]:
         """What the last `backward` left in the layers inside, in a new dict."""
         return self._collect(lambda layer: layer.grads)
@@ -134,23 +144,31 @@ class Residual(Layer):
             chain = list(branch.values())
             for layer, scheme in zip(chain, auto_schemes(chain, auto), strict=True):
                 layer.initialize(rng, auto=scheme, dtype=dtype)
-        self._gather()
+        self.clear()
+
+    def state_shapes(self) -> dict[str, Shape]:
+        """Those of the layers inside."""
+        return self._collect(lambda layer: layer.state_shapes())
 
     def set_state(self, state: Mapping[str, Array]) -> None:
-        """Hand the arrays on to the layers inside."""
+        """Hand the arrays on to the layers inside, if they fit all of them."""
+        shapes = self.state_shapes()
+        require_names("Residual", state, self.param_shapes, shapes)
+        for key, value in state.items():
+            require_shape(key, array(key, value), shapes[key])
         for name, layer in self.children.items():
             prefix = f"{name}."
             layer.set_state(
                 {key.removeprefix(prefix): a for key, a in state.items() if key.startswith(prefix)}
             )
-        self._gather()
+        self.clear()
 
     def convert(self, dtype: DTypeLike) -> None:
         """Convert the layers inside."""
         self.dtype = np.dtype(dtype)
         for layer in self.children.values():
             layer.convert(dtype)
-        self._gather()
+        self.clear()
 
     def astype(self, dtype: DTypeLike) -> Residual:
         """Return an independent copy, its parameters converted to `dtype`."""
@@ -180,18 +198,12 @@ class Residual(Layer):
         body, shortcut = list(self.body.items()), list(self.shortcut.items())
         return f"Residual({body}, shortcut={shortcut})" if shortcut else f"Residual({body})"
 
-    def _collect(self, arrays_of: Callable[[Layer], dict[str, Array]]) -> dict[str, Array]:
+    def _collect(self, kind_of: Callable[[Layer], dict[str, _T]]) -> dict[str, _T]:
         return {
-            f"{name}.{key}": array
+            f"{name}.{key}": value
             for name, layer in self.children.items()
-            for key, array in arrays_of(layer).items()
+            for key, value in kind_of(layer).items()
         }
-
-    def _gather(self) -> None:
-        """Follow the layers inside to their new arrays."""
-        self.__dict__.pop("params", None)
-        self.buffers = self._collect(lambda layer: layer.buffers)
-        self.clear()
 
 
 def _named(branch: Branch) -> list[tuple[str, Layer]]:
