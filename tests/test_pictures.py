@@ -312,6 +312,22 @@ def test_a_folder_or_nothing_is_no_picture(tmp_path: Path) -> None:
         read(tmp_path / "y.png")
 
 
+def test_pillow_prints_nothing(tmp_path: Path) -> None:
+    """It logs what it cannot decode; without a handler, that would go to standard error."""
+    content = bytearray(tiff(WIDE.astype("<u2")))
+    content[10 + 12 * 6 + 8] = 93  # samples per pixel
+    (tmp_path / "x.tif").write_bytes(content)
+    code = (
+        "import sys; from pocketcnn.data.image_folder import read_images\n"
+        "try: read_images([sys.argv[1]], None, 3)\n"
+        "except ValueError as error: print(error)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "x.tif")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "cannot be read as an image" in done.stdout
+    assert done.stderr == ""
+
+
 def damaged(rng: np.random.Generator, content: bytes) -> bytes:
     """A copy that is cut, or has some of its bytes changed."""
     if rng.random() < 0.2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,6 +67,7 @@ def pillow() -> Any:
         raise ImportError(
             "reading image files needs Pillow: pip install 'pocketcnn[images]'"
         ) from error
+    Image.preinit()  # the formats that are met most often are to be tried first
     Image.init()
     return Image
 
@@ -87,6 +89,9 @@ def is_picture_name(name: str) -> bool:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep back what Pillow remarks on metadata: what harms the pixels is an error."""
+    log = logging.getLogger("PIL")
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())  # without any, errors are printed
     with warnings.catch_warnings():
         # Filters belong to all threads. Of two that leave in the order in which they came,
         # nothing worse than this one remains.
