@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict, overload
 
+from pocketcnn.summary import align_columns
+
 
 class Record(TypedDict):
     """One epoch.
@@ -93,7 +95,20 @@ class History(Sequence[Record]):
     __hash__ = None  # type: ignore[assignment]  # a mutable sequence, as list does
 
     def __repr__(self) -> str:
-        return f"History({self.records!r})"
+        """Say how many epochs there are, and what the last came to; `str` is all of them."""
+        if not self.records:
+            return "History(0 epochs)"
+        last = ", ".join(
+            f"{name} {_format(name, value)}"
+            for name, value in self.records[-1].items()
+            if name in COLUMNS[1:5] and value is not None
+        )
+        return f"History({len(self)} epoch{'s' * (len(self) != 1)}: {last})"
+
+    def __str__(self) -> str:
+        """Set all records in a table, a line an epoch."""
+        body = [[_format(name, dict(record).get(name)) for name in COLUMNS] for record in self]
+        return "\n".join(align_columns(COLUMNS, body, numbers=range(len(COLUMNS))))
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write a table with a header line; what was not measured is left empty."""
@@ -117,3 +132,13 @@ class History(Sequence[Record]):
     def from_json(cls, path: str | os.PathLike[str]) -> History:
         """Read what `to_json` wrote."""
         return cls(json.loads(Path(path).read_text(encoding="utf-8")))
+
+
+def _format(name: str, value: object) -> str:
+    """Write a value of a record in a few characters."""
+    if not isinstance(value, (int, float)):
+        return "-"
+    if name.endswith("accuracy"):
+        return f"{value:.2%}"
+    spec = {"epoch": "", "images_per_second": ",.0f", "seconds": ".2f", "learning_rate": ".3g"}
+    return format(value, spec.get(name, ".4f"))

@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike
 
 from pocketcnn.alignment import aligned
 from pocketcnn.arguments import Array
-from pocketcnn.init import Init, Scheme, check_init, normal, weight_std
+from pocketcnn.init import Init, Scheme, checked_init, normal, weight_std
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -205,8 +205,7 @@ class WeightLayer(Layer):
         self, weight_shape: Shape, *, use_bias: bool, init: Init, fans: tuple[int, int]
     ) -> None:
         super().__init__()
-        check_init(init)
-        self.init = init
+        self.init = checked_init(init)
         self.use_bias = bool(use_bias)
         self.needs_input_grad = True
         self.param_shapes = {"weight": weight_shape}
