@@ -7,14 +7,15 @@ it is compared with the run that shall continue it; only then does anything chan
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from pocketcnn.arguments import Array
-from pocketcnn.callbacks import Callback
+from pocketcnn.callbacks import Callback, EarlyStopping
 from pocketcnn.checkpoint import (
     Arrays,
     network_arrays,
@@ -174,7 +175,51 @@ class RunFile:
         return notes
 
 
-def restore(saved: SavedRun, trainer: Trainer) -> Callable[[], None]:
+@contextmanager
+def taking_part(
+    trainer: Trainer,
+    callbacks: Sequence[Callback],
+    file: RunFile | None,
+    saved: SavedRun | None,
+    notes: list[str],
+) -> Iterator[None]:
+    """Begin a run, or take one up as a whole, and end it for all callbacks that have begun.
+
+    Of several errors the first is raised. Before the run has begun, one leaves network, optimiser
+    and generators as they were.
+    """
+    begun: list[Callback] = []
+    undo = error = None
+    try:
+        if saved is not None:
+            undo = _restore(saved, trainer)
+        for callback in callbacks:
+            callback.on_fit_begin(trainer)
+            begun.append(callback)
+        if saved is not None:
+            notes += _restore_callbacks(saved, callbacks)
+        for note in notes if trainer.epoch < trainer.epochs else ():
+            warnings.warn(note, stacklevel=4)  # where `fit` is called
+        if file is not None:
+            file.collect(callbacks)  # what cannot be kept is told before an epoch is lost
+        undo = None
+        # Another callback's wish to stop, such as one that watches the clock, has passed.
+        trainer.stop = any(isinstance(c, EarlyStopping) and c.has_stopped for c in callbacks)
+        yield
+    except BaseException as caught:
+        error = caught
+    for callback in begun:
+        try:
+            callback.on_fit_end(trainer)
+        except BaseException as caught:
+            error = error or caught
+    if undo is not None:
+        undo()
+    if error is not None:
+        raise error
+
+
+def _restore(saved: SavedRun, trainer: Trainer) -> Callable[[], None]:
     """Give network, optimiser and generators the state that they had; return what undoes that."""
     own, generators = network_arrays(trainer.net), _generators(trainer)
     arrays = {name: array.copy() for name, array in own.items()}
@@ -199,7 +244,7 @@ def restore(saved: SavedRun, trainer: Trainer) -> Callable[[], None]:
     return undo
 
 
-def restore_callbacks(saved: SavedRun, callbacks: Sequence[Callback]) -> list[str]:
+def _restore_callbacks(saved: SavedRun, callbacks: Sequence[Callback]) -> list[str]:
     """Give every callback its state, or none of them; return what is not as it was."""
     before = [callback.state_dict() for callback in callbacks]
     entries = _match(saved, callbacks, before)

@@ -9,9 +9,7 @@ from __future__ import annotations
 import math
 import os
 import time
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pocketcnn import arguments, divergence
-from pocketcnn.callbacks import Callback, EarlyStopping
+from pocketcnn.callbacks import Callback
 from pocketcnn.checkpoint import require_writable
 from pocketcnn.data import Augment
 from pocketcnn.history import History, Record
@@ -27,7 +25,7 @@ from pocketcnn.layers import Softmax
 from pocketcnn.losses import count_hits, cross_entropy
 from pocketcnn.net import ConvNet
 from pocketcnn.optim import Grads, Optimizer
-from pocketcnn.resumption import RunFile, SavedRun, restore, restore_callbacks
+from pocketcnn.resumption import RunFile, taking_part
 from pocketcnn.samples import check_callbacks, check_last_batch, check_samples
 
 Array = NDArray[Any]
@@ -243,7 +241,7 @@ class Trainer:
         self.epoch = self.resumed = 0 if saved is None else saved.epoch
         self.epochs, self.samples = epochs, len(x)
         self.history, self.stop = History(() if saved is None else saved.history), False
-        with self._run(callbacks, file, saved, notes):
+        with taking_part(self, callbacks, file, saved, notes):
             while self.epoch < epochs and not self.stop:
                 record = self._run_epoch(x, t, held_out, callbacks)
                 for callback in callbacks:
@@ -251,48 +249,6 @@ class Trainer:
                 if file is not None:
                     file.write(callbacks)
         return self.history
-
-    @contextmanager
-    def _run(
-        self,
-        callbacks: Sequence[Callback],
-        file: RunFile | None,
-        saved: SavedRun | None,
-        notes: list[str],
-    ) -> Iterator[None]:
-        """Begin a run, or take one up as a whole, and end it for all who have begun.
-
-        The first error is the one that is raised.
-        """
-        begun: list[Callback] = []
-        undo = error = None
-        try:
-            if saved is not None:
-                undo = restore(saved, self)
-            for callback in callbacks:
-                callback.on_fit_begin(self)
-                begun.append(callback)
-            if saved is not None:
-                notes += restore_callbacks(saved, callbacks)
-            for note in notes if self.epoch < self.epochs else ():
-                warnings.warn(note, stacklevel=4)  # where `fit` is called
-            if file is not None:
-                file.collect(callbacks)  # what cannot be kept is told before an epoch is lost
-            undo = None
-            # Another callback's wish to stop, such as one that watches the clock, has passed.
-            self.stop = any(isinstance(c, EarlyStopping) and c.has_stopped for c in callbacks)
-            yield
-        except BaseException as caught:
-            error = caught
-        for callback in begun:
-            try:
-                callback.on_fit_end(self)
-            except BaseException as caught:
-                error = error or caught
-        if undo is not None:
-            undo()
-        if error is not None:
-            raise error
 
     def _update(self, grad: Array) -> None:
         """Go back from the scores, and make the optimiser's step."""

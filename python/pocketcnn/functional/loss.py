@@ -17,7 +17,6 @@ from pocketcnn.arguments import (
     restore,
 )
 
-
 # float16 keeps 11 bits: rounding to it moves a row's sum of 1 by up to 5e-4.
 _SUM_TOLERANCE = 1e-3
 
@@ -83,7 +82,7 @@ def checked_target(name: str, target: npt.ArrayLike, shape: tuple[int, ...]) -> 
         return t
     if t.shape != shape[:1]:
         raise ValueError(
-            f"{name} has shape {t.shape}, but logits {shape} take labels ({shape[0]},) or "
+            f"{name} has shape {t.shape}, but logits {shape} need labels ({shape[0]},) or "
             f"probabilities {shape}"
         )
     if t.dtype.kind not in "iu":

@@ -57,6 +57,7 @@ class Layer(ABC):
         self.dtype: np.dtype[Any] = np.dtype(np.float32)
         self.rng: np.random.Generator | None = None
         self._saved: Any = None
+        self._given = False
 
     @abstractmethod
     def forward(self, x: Array, training: bool = False) -> Array:
@@ -120,6 +121,15 @@ class Layer(ABC):
         """Draw first parameters of `self.dtype`; `auto` is what ``init="auto"`` means here."""
         return {}
 
+    def has_own_weights(self) -> bool:
+        """Whether the parameters are others than those drawn when they are first looked at."""
+        if not self.param_shapes or "params" not in self.__dict__:
+            return False
+        if self._given:
+            return True
+        first = self.draw_params(np.random.default_rng(0), auto="he")
+        return any(not np.array_equal(self.params[key], array) for key, array in first.items())
+
     def initialize(
         self, rng: np.random.Generator, *, auto: Scheme = "he", dtype: DTypeLike = np.float32
     ) -> None:
@@ -142,6 +152,7 @@ class Layer(ABC):
         """
         self.params = {key: aligned(state[key]) for key in self.param_shapes}
         self.buffers = {key: state.get(key, array) for key, array in self.buffers.items()}
+        self._given = True
         self.__dict__.pop("grads", None)
         self.clear()
 
