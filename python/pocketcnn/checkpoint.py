@@ -97,6 +97,8 @@ def require_writable(path: str | os.PathLike[str]) -> None:
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(f"checkpoint is {os.fspath(path)!r}, a folder: wanted a file")
+    if target.parent.exists() and not target.parent.is_dir():
+        raise NotADirectoryError(f"checkpoint is {os.fspath(path)!r}: {target.parent} is no folder")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         probe = target.with_name(f".{secrets.token_hex(8)}.tmp")
