@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         whole = network_arrays(train(None, done + 2).net)
     odd = [name for name, array in whole.items() if array.tobytes() != resumed[name].tobytes()]
     print(
-        f"{options.kills} kills, {writing} of them while a checkpoint was written, in {done} epochs: "
+        f"{options.kills} kills, {writing} while a checkpoint was written, in {done} epochs: "
         f"{'the same bits' if not odd else f'other bits in {odd}'}"
     )
     return 1 if odd else 0

@@ -201,7 +201,7 @@ def test_a_batch_of_one_that_cannot_be_normalised_is_told_at_once(count: int, si
         return pc.ConvNet(layers, input_shape=(1, 6, 6))
 
     x, t = make_data(count)
-    with pytest.raises(ValueError, match="layer 'block.body.inner.body.norm' needs two values"):
+    with pytest.raises(ValueError, match=r"layer 'block\.body\.inner\.body\.norm' needs two"):
         pc.Trainer(make(4), pc.optim.SGD(0.1), batch_size=size).fit(x, t, callbacks=[Untouched()])
     pc.Trainer(make(2), pc.optim.SGD(0.1), batch_size=size).fit(x, t, epochs=1)
 

@@ -153,8 +153,11 @@ class RunFile:
             given = saved.identity.get(name)
             if given == plain(name, mine) or (not saved.settings and _is_vague(name, given)):
                 continue
+            if name not in saved.identity:
+                raise damaged(saved.path, f"its identity lacks {name!r}")
             if name == "architecture":
-                difference = _differing_layer(given, cast(list[list[str]], mine))
+                layers = cast(list[list[str]], given), cast(list[list[str]], mine)
+                difference = _differing_layer(*layers)
                 raise ValueError(f"{begin} is of another network: {difference}")
             if name in ("x", "t"):
                 raise ValueError(f"{begin} is of other data: {name} is not what it was")
@@ -254,10 +257,13 @@ def _restore_callbacks(saved: SavedRun, callbacks: Sequence[Callback]) -> list[s
             if entry is not None:
                 callback.load_state_dict(entry.state)
             done += 1
-    except BaseException:
+    except BaseException as error:
         for callback, state in zip(callbacks[:done], before, strict=False):
             with suppress(Exception):  # the first error is the one to tell
                 callback.load_state_dict(state)
+        if isinstance(error, (KeyError, TypeError, ValueError)):
+            kind = type(callbacks[done]).__name__
+            raise damaged(saved.path, f"{kind} does not take its state: {error}") from error
         raise
     return [
         f"checkpoint {saved.path!r} was written with {entry.settings}, and goes on with {mine}"
@@ -288,11 +294,10 @@ def _is_vague(name: str, given: object) -> bool:
     return given is None or (name == "augment" and (" at 0x" in str(given) or given == "<lambda>"))
 
 
-def _differing_layer(given: object, mine: list[list[str]]) -> str:
-    theirs = given if isinstance(given, list) else []
+def _differing_layer(theirs: list[list[str]], mine: list[list[str]]) -> str:
     for entry, own in zip(theirs, mine, strict=False):
         if entry != own:
-            return f"it has {' '.join(map(str, entry))}, this one has {' '.join(own)}"
+            return f"it has {' '.join(entry)}, this one has {' '.join(own)}"
     return f"it has {len(theirs)} layers, this one has {len(mine)}"
 
 

@@ -59,10 +59,13 @@ def read_saved_run(path: str | os.PathLike[str]) -> SavedRun:
         history = [_record(n, entry) for n, entry in enumerate(_list(values, "history"), start=1)]
         if values["epoch"] != len(history) or isinstance(values["epoch"], bool):
             raise ValueError(f"epoch is {values['epoch']!r} after {len(history)} records")
+        identity = _mapping(values, "identity")
+        if not _is_architecture(identity.get("architecture", [])):
+            raise ValueError("its architecture is no list of names and layers")
         network = {k.removeprefix("net/"): a for k, a in arrays.items() if k.startswith("net/")}
         return SavedRun(
             path=path,
-            identity=_mapping(values, "identity"),
+            identity=identity,
             settings=_mapping(values, "settings") if "settings" in values else {},
             validation=cast("str | None", values.get("validation")),
             history=history,
@@ -78,6 +81,12 @@ def read_saved_run(path: str | os.PathLike[str]) -> SavedRun:
         raise damaged(path, f"it lacks {error}") from error
     except (TypeError, ValueError, OverflowError) as error:
         raise damaged(path, error) from error
+
+
+def _is_architecture(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(layer, list) and all(isinstance(text, str) for text in layer) for layer in value
+    )
 
 
 def _list(values: dict[str, Any], name: str) -> list[Any]:
