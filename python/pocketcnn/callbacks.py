@@ -166,6 +166,8 @@ class ProgressBar(Callback):
         try:
             yield
         except (OSError, ValueError):
+            if self._bar is not None:
+                self._bar.disable = True  # or it writes once more when it is let go
             self._out = self._bar = None
 
 
