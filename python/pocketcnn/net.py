@@ -41,7 +41,7 @@ class ConvNet:
         layers, and which gives each Dropout a generator of its own. None keeps the weights
         that the layers have, such as those of a trained network's layers under a new head; layers
         that are new then have weights drawn each for itself. Layers are shared, not copied: two
-        networks that have one train the same weights.
+        networks that have one train the same weights, and give it the `dtype` of the later.
     dtype : float32 or float64
         Of parameters, activations and gradients. Input of another dtype is converted (and not
         scaled: the pixels of uint8 images remain 0 to 255).
