@@ -454,8 +454,9 @@ def test_weights_from_a_file_or_set_by_hand_are_not_drawn_anew(tmp_path):
     refuse(given)
     changed.weight[0, 0] = 1
     refuse(changed)
-    block = Residual([("fc", changed)])
+    square = Linear(3, 3)
+    square.bias[...] = 1
     with pytest.raises(ValueError, match="layer 'block' has weights already"):
-        ConvNet([("block", block)], (3,))
+        ConvNet([("block", Residual([("fc", square)]))], (3,))
     assert seen.weight.shape == (2, 3)  # looked at, not changed: what is there is nobody's
     ConvNet([("fc", seen)], (3,))

@@ -7,6 +7,7 @@ it is compared with the run that shall continue it; only then does anything chan
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -91,12 +92,13 @@ class RunFile:
             "optimizer", type(trainer.optimizer).__name__, trainer.optimizer.state_dict()
         )
         arrays.update(parts)
-        saved = []
+        states, kinds = [], []
         for position, callback in enumerate(callbacks):
             kind = type(callback).__name__
             parts, state = split_state(f"callback/{position}", kind, callback.state_dict())
             arrays.update(parts)
-            saved.append({"kind": kind, "settings": describe(callback), "state": state})
+            states.append(state)
+            kinds.append([kind, describe(callback), _takes_state(callback)])
         values: dict[str, object] = {
             "identity": self._identity,
             "settings": self._settings,
@@ -104,7 +106,8 @@ class RunFile:
             "epoch": trainer.epoch,
             "history": plain("the history", list(trainer.history)),
             "optimizer": optimizer,
-            "callbacks": saved,
+            "callbacks": states,
+            "callback_kinds": kinds,
             "generators": {
                 name: _listed(rng.bit_generator.state) for name, rng in _generators(trainer).items()
             },
@@ -202,7 +205,7 @@ def taking_part(
         if saved is not None:
             notes += _restore_callbacks(saved, callbacks)
         for note in notes if trainer.epoch < trainer.epochs else ():
-            warnings.warn(note, stacklevel=4)  # where `fit` is called
+            warnings.warn(note, stacklevel=_level_of_caller())
         if file is not None:
             file.collect(callbacks)  # what cannot be kept is told before an epoch is lost
         undo = None
@@ -270,6 +273,20 @@ def _restore_callbacks(saved: SavedRun, callbacks: Sequence[Callback]) -> list[s
         for callback, entry in zip(callbacks, entries, strict=True)
         if entry is not None and entry.settings not in (None, mine := describe(callback))
     ]
+
+
+def _takes_state(callback: Callback) -> bool:
+    """Whether a callback does anything with a state: some only leave one."""
+    return type(callback).load_state_dict is not Callback.load_state_dict
+
+
+def _level_of_caller() -> int:
+    """Return the `stacklevel` of a warning that points at the first line outside the package."""
+    frame, level = sys._getframe(1), 1
+    inside = ("pocketcnn", "contextlib")
+    while frame.f_back and str(frame.f_globals.get("__name__")).partition(".")[0] in inside:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _generators(trainer: Trainer) -> dict[str, np.random.Generator]:
@@ -355,10 +372,10 @@ def _match(
 
     Those without a state, such as a progress bar, may come and go.
     """
-    theirs = [entry for entry in saved.callbacks if entry.state]
+    theirs = [entry for entry in saved.callbacks if entry.state and entry.takes_state]
     matched: list[SavedCallback | None] = []
-    for callback, state in zip(callbacks, states, strict=True):
-        kind = type(callback).__name__
+    for callback, own in zip(callbacks, states, strict=True):
+        kind, state = type(callback).__name__, own if _takes_state(callback) else {}
         if theirs and (theirs[0].kind == kind or (theirs[0].kind is None and state)):
             matched.append(theirs.pop(0))
         elif not state:

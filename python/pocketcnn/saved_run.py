@@ -18,9 +18,10 @@ from pocketcnn.history import COLUMNS, Record
 class SavedCallback:
     """The state of a callback; the first format does not name its class."""
 
-    kind: str | None
-    settings: str | None
     state: dict[str, object]
+    kind: str | None = None
+    settings: str | None = None
+    takes_state: bool = True
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class SavedRun:
     def epoch(self) -> int:
         """How many epochs the run has made."""
         return len(self.history)
+
+
+def damaged(path: str, reason: object) -> ValueError:
+    """Return the error of a checkpoint that is not what it should be."""
+    return ValueError(f"{path} is a damaged checkpoint: {reason}")
 
 
 def read_saved_run(path: str | os.PathLike[str]) -> SavedRun:
@@ -72,10 +78,7 @@ def read_saved_run(path: str | os.PathLike[str]) -> SavedRun:
             network=network,
             optimizer=join_state("optimizer", arrays, _mapping(values, "optimizer")),
             generators=cast(dict[str, dict[str, Any]], _mapping(values, "generators")),
-            callbacks=[
-                _callback(f"callback/{place}", arrays, entry, len(history))
-                for place, entry in enumerate(_list(values, "callbacks"))
-            ],
+            callbacks=_callbacks(arrays, values),
         )
     except KeyError as error:
         raise damaged(path, f"it lacks {error}") from error
@@ -113,20 +116,22 @@ def _record(number: int, entry: object) -> Record:
     return cast(Record, entry)
 
 
-def _callback(prefix: str, arrays: Arrays, entry: object, epoch: int) -> SavedCallback:
-    if not isinstance(entry, dict):
-        raise ValueError(f"{prefix} has no names")
-    if isinstance(entry.get("state"), dict) and isinstance(entry.get("kind"), str):
-        state = join_state(prefix, arrays, entry["state"])
-        return SavedCallback(entry["kind"], str(entry.get("settings")), state)
-    # The first format: the state alone, and of early stopping without its count.
-    state = join_state(prefix, arrays, entry)
-    best = state.get("best_epoch")
-    return SavedCallback(
-        None, None, state | ({"waited": epoch - best} if type(best) is int else {})
-    )
+def _callbacks(arrays: Arrays, values: dict[str, Any]) -> list[SavedCallback]:
+    states = []
+    for place, values_of in enumerate(_list(values, "callbacks")):
+        if not isinstance(values_of, dict):
+            raise ValueError(f"callback {place} has no state by names")
+        states.append(join_state(f"callback/{place}", arrays, values_of))
+    if "callback_kinds" not in values:  # the first format, whose early stopping does not count
+        for state in states:
+            if type(best := state.get("best_epoch")) is int:
+                state["waited"] = len(values["history"]) - best
+        return [SavedCallback(state) for state in states]
+    kinds = _list(values, "callback_kinds")
+    if len(kinds) != len(states) or not all(map(_is_kind, kinds)):
+        raise ValueError(f"callback_kinds is {kinds!r}")
+    return [SavedCallback(state, *kind) for state, kind in zip(states, kinds, strict=True)]
 
 
-def damaged(path: str, reason: object) -> ValueError:
-    """Return the error of a checkpoint that is not what it should be."""
-    return ValueError(f"{path} is a damaged checkpoint: {reason}")
+def _is_kind(value: object) -> bool:
+    return isinstance(value, list) and [type(part) for part in value] == [str, str, bool]
