@@ -43,7 +43,10 @@ class Callback:
         """After validation, before the checkpoint is written."""
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """After the last epoch, also when training ends by an exception."""
+        """After the last epoch, also when training ends by an exception.
+
+        It is called if `on_fit_begin` was without an error, also where another callback's raises.
+        """
 
     def state_dict(self) -> dict[str, object]:
         """Return what a resumed run needs, by name.

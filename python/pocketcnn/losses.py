@@ -57,6 +57,8 @@ def count_correct(logits: Array, target: Array) -> int:
 def count_hits(logits: Array, target: Array) -> int:
     """Do as `count_correct`, for a target that was checked before."""
     labels = target if target.ndim == 1 else target.argmax(axis=1)
-    # NaN is the largest to argmax, so that its place would count as the guess.
-    sound = ~np.isnan(logits.max(axis=1))
-    return int(np.count_nonzero((logits.argmax(axis=1) == labels) & sound))
+    right = logits.argmax(axis=1) == labels
+    odd = np.isnan(logits)
+    if odd.any():  # to argmax the largest, so that its place would count as the guess
+        right &= ~odd.any(axis=1)
+    return int(np.count_nonzero(right))

@@ -97,10 +97,15 @@ def _check_probabilities(name: str, t: Array) -> None:
     """Raise ValueError unless each row is at least 0 and sums to 1; NaN fails both."""
     if t.size == 0:
         return
-    sums = t.sum(axis=1, dtype=None if t.dtype == np.float32 else np.float64)
-    if t.min() >= 0 and np.abs(sums - 1).max() <= _SUM_TOLERANCE:
+    with np.errstate(invalid="ignore"):  # of infinities
+        if t.dtype.kind == "f" and t.dtype != np.float16:
+            sums = t @ np.ones(t.shape[1], t.dtype)  # several times as fast as a sum
+        else:
+            sums = t.sum(axis=1, dtype=np.float64)
+        off = np.abs(sums - 1)
+    if t.min() >= 0 and off.max() <= _SUM_TOLERANCE:
         return
-    proper = (t >= 0).all(axis=1) & (np.abs(sums - 1) <= _SUM_TOLERANCE)
+    proper = (t >= 0).all(axis=1) & (off <= _SUM_TOLERANCE)
     row = int(np.flatnonzero(~proper)[0])
     if not np.isfinite(t[row]).all():
         reason = "has a value that is not finite"
