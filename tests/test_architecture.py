@@ -18,7 +18,10 @@ FLOORS: list[set[str]] = [
     {"cli", "commands", "__main__"},
     {"sklearn", "onnx", "plot", "distributed"},
     {"scratch"},
-    {"trainer", "callbacks", "schedules", "checkpoint", "history"},
+    {
+        *("trainer", "callbacks", "schedules", "checkpoint", "history"),
+        *("resumption", "saved_run", "identity", "samples", "divergence"),
+    },
     {"models", "inspection"},
     {"net", "fusion", "stages", "serialization", "summary", "gradient_check"},
     {"layers", "chain", "losses", "optim", "data", "init"},

@@ -15,12 +15,13 @@ from pocketcnn.layers import (
     Linear,
     MaxPool2d,
     ReLU,
+    Residual,
     Sigmoid,
     Softmax,
     Tanh,
 )
 from pocketcnn.models import deep_convnet, simple_convnet
-from pocketcnn.net import ConvNet
+from pocketcnn.net import ConvNet, load
 from pocketcnn.summary import Row, format_table
 
 CLASSES = 4
@@ -418,3 +419,44 @@ def test_loss_after_softmax_is_refused_but_inference_works():
     np.testing.assert_allclose(net.predict(x).sum(axis=1), 1, rtol=2 * np.finfo(np.float32).eps)
     with pytest.raises(ValueError, match="the last layer is Softmax"):
         net.loss(x, np.zeros(4, int))
+
+
+# Layers that have weights
+
+
+def test_weights_of_another_network_are_not_drawn_anew():
+    """The head is exchanged; the layers below have learned something."""
+    base = small_net(seed=5)
+    before = {name: array.copy() for name, array in base.params.items()}
+    layers = list(base.layers.items())
+    features = base.layers[layers[-1][0]].in_features
+    for seed in (0, 5):
+        with pytest.raises(ValueError, match=rf"weights already, which seed={seed} would draw"):
+            ConvNet([*layers[:-1], ("head", Linear(features, 3))], base.input_shape, seed=seed)
+    head = ("head", Linear(features, 3))
+    net = ConvNet([*layers[:-1], head], base.input_shape, seed=None, dtype=base.dtype)
+    for name, array in before.items():
+        np.testing.assert_array_equal(base.params[name], array)
+        if not name.startswith(layers[-1][0]):
+            np.testing.assert_array_equal(net.params[name], array)
+    assert net.params["head.weight"].std() > 0
+
+
+def test_weights_from_a_file_or_set_by_hand_are_not_drawn_anew(tmp_path):
+    def refuse(layer):
+        with pytest.raises(ValueError, match="layer 'fc' has weights already, which seed=0"):
+            ConvNet([("fc", layer)], (3,))
+
+    ConvNet([("fc", Linear(3, 2))], (3,)).save(tmp_path / "net")
+    refuse(load(tmp_path / "net").layers["fc"])
+    given, changed, seen = Linear(3, 2), Linear(3, 2), Linear(3, 2)
+    given.set_state({"weight": np.ones((2, 3), np.float32), "bias": np.zeros(2, np.float32)})
+    refuse(given)
+    changed.weight[0, 0] = 1
+    refuse(changed)
+    square = Linear(3, 3)
+    square.bias[...] = 1
+    with pytest.raises(ValueError, match="layer 'block' has weights already"):
+        ConvNet([("block", Residual([("fc", square)]))], (3,))
+    assert seen.weight.shape == (2, 3)  # looked at, not changed: what is there is nobody's
+    ConvNet([("fc", seen)], (3,))

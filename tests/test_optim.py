@@ -193,6 +193,45 @@ def test_state_of_another_optimizer_is_refused() -> None:
         optim.SGD(0.1).load_state_dict(adam.state_dict())
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("lr", -1.0), ("lr", math.nan), ("lr", "0.1"), ("lr", None), ("lr", True)),
+        *(("momentum", 1.0), ("nesterov", 1), ("weight_decay", -1e-3)),
+        *(("steps", -1), ("steps", 1.5), ("velocity/w", [0.0]), ("speed/w", np.zeros(2))),
+        ("velocity", np.zeros(2)),
+    ],
+)
+def test_a_state_that_is_none_is_refused_as_a_whole(name: str, value: object) -> None:
+    optimizer = optim.SGD(0.1, 0.9)
+    optimizer.update({"w": np.ones(2)}, {"w": np.ones(2)})
+    before = optimizer.state_dict()
+    other = optim.SGD(0.2, 0.8, nesterov=True).state_dict()
+    with pytest.raises((TypeError, ValueError), match=name.partition("/")[0]):
+        optimizer.load_state_dict({"velocity/w": np.zeros(2), **other, name: value})
+    after = optimizer.state_dict()
+    np.testing.assert_array_equal(after.pop("velocity/w"), before.pop("velocity/w"))
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    ("grad", "error", "message"),
+    [
+        (np.ones(3), TypeError, "the gradient of 'fc.weight' has dtype float64, but .* float32"),
+        (np.ones(2, np.float32), ValueError, r"gradient of 'fc.weight' has shape \(2,\), but"),
+    ],
+)
+def test_a_gradient_that_does_not_fit_is_named(
+    grad: np.ndarray, error: type[Exception], message: str
+) -> None:
+    """Such as one that was clipped with a number of float64, which NumPy 2 promotes to."""
+    fitting = np.ones(3, np.float32)
+    params = {"conv.weight": fitting.copy(), "fc.weight": fitting.copy()}
+    with pytest.raises(error, match=message):
+        optim.SGD(0.1).update(params, {"conv.weight": fitting, "fc.weight": grad})
+    np.testing.assert_array_equal(params["conv.weight"], fitting)
+
+
 def test_different_keys_are_refused() -> None:
     with pytest.raises(ValueError, match=r"only one has \['b'\]"):
         optim.SGD(0.1).update({"a": np.ones(1), "b": np.ones(1)}, {"a": np.ones(1)})

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import sys
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketcnn import arguments
 from pocketcnn.checkpoint import network_arrays
 from pocketcnn.history import COLUMNS, Record
 
@@ -40,59 +43,70 @@ class Callback:
         """After validation, before the checkpoint is written."""
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """After the last epoch, also when training ends by an exception."""
+        """After the last epoch, also when training ends by an exception.
+
+        It is called if `on_fit_begin` was without an error, also where another callback's raises.
+        """
 
     def state_dict(self) -> dict[str, object]:
-        """Return what a resumed run needs: arrays, numbers, strings and None, by name."""
+        """Return what a resumed run needs, by name.
+
+        Arrays, numbers, strings and None, and lists and dicts of the latter three. It is asked
+        after `on_fit_begin` and after every epoch.
+        """
         return {}
 
     def load_state_dict(self, values: Mapping[str, object]) -> None:
         """Take over what `state_dict` returned in the run that is resumed."""
+
+    def __repr__(self) -> str:
+        """Name the settings that are attributes and not at their defaults."""
+        shown = [
+            f"{name}={value!r}"
+            for name, parameter in inspect.signature(type(self)).parameters.items()
+            if (value := getattr(self, name, parameter.default)) is not parameter.default
+            and not np.array_equal(value, parameter.default)
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 class ProgressBar(Callback):
     """A table with a line an epoch and, in a terminal, a progress bar below it.
 
     The bar shows the epoch's running loss and accuracy, the images a second and the time left
-    of the whole run. Where the stream is not a terminal only the table is written.
+    of the whole run. Where the stream is not a terminal only the table is written, and where
+    there is none, as in a service, nothing. A stream that cannot be written to ends the
+    progress, not the training.
 
     Parameters
     ----------
     stream : text file, optional
-        Where to write; standard error when not given.
+        Where to write; standard error when not given. It needs no more than `write`.
     """
 
     def __init__(self, *, stream: TextIO | None = None) -> None:
+        if stream is not None and not callable(getattr(stream, "write", None)):
+            raise TypeError(f"stream is {stream!r}, but must be a text file")
         self.stream = stream
+        self._out: TextIO | None = None
         self._bar: tqdm | None = None
         self._due = 0.0
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Write the table's header and open the bar."""
-        from tqdm import tqdm  # here, because importing it takes longer than all of this package
-
-        stream = self._stream()
+        self._out = sys.stderr if self.stream is None else self.stream
         self._write(
             f"{'epoch':>5}{'loss':>10}{'accuracy':>10}"
             f"{'val loss':>11}{'val accuracy':>14}{'rate':>9}{'images/s':>11}{'time':>9}"
         )
-        if stream.isatty():
-            done = trainer.epoch
-            self._bar = tqdm(
-                total=trainer.epochs * trainer.samples,
-                initial=done * trainer.samples,
-                file=stream,
-                leave=False,
-                dynamic_ncols=True,
-                bar_format="{desc}|{bar}| {percentage:.0f}%{postfix}, {remaining} left",
-                desc=self._description(trainer),
-                smoothing=0.1,
-            )
+        if _is_terminal(self._out):
+            with self._silent_when_broken():
+                self._bar = self._make_bar(trainer)
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
         """Name the epoch."""
         if self._bar is not None:
-            self._bar.set_description_str(self._description(trainer), refresh=False)
+            self._bar.set_description_str(_description(trainer), refresh=False)
 
     def on_batch_end(self, trainer: Trainer, size: int) -> None:
         """Advance the bar; its text changes ten times a second."""
@@ -105,7 +119,8 @@ class ProgressBar(Callback):
             self._bar.set_postfix_str(
                 f"loss {loss:.4f}, acc {accuracy:.1%}, {speed:,.0f} images/s", refresh=False
             )
-        self._bar.update(size)
+        with self._silent_when_broken():
+            self._bar.update(size)
 
     def on_epoch_end(self, trainer: Trainer, record: Record) -> None:
         """Write the epoch's line."""
@@ -121,37 +136,79 @@ class ProgressBar(Callback):
     def on_fit_end(self, trainer: Trainer) -> None:
         """Remove the bar; the table stays."""
         if self._bar is not None:
-            self._bar.close()
+            with self._silent_when_broken():
+                self._bar.close()
             self._bar = None
 
-    def _stream(self) -> TextIO:
-        return sys.stderr if self.stream is None else self.stream
+    def _make_bar(self, trainer: Trainer) -> tqdm:
+        from tqdm import tqdm  # here, because importing it takes longer than all of this package
+
+        return tqdm(
+            total=trainer.epochs * trainer.samples,
+            initial=trainer.epoch * trainer.samples,
+            file=self._out,
+            leave=False,
+            dynamic_ncols=True,
+            bar_format="{desc}|{bar}| {percentage:.0f}%{postfix}, {remaining} left",
+            desc=_description(trainer),
+            smoothing=0.1,
+        )
 
     def _write(self, line: str) -> None:
-        if self._bar is None:
-            print(line, file=self._stream(), flush=True)
-        else:
-            self._bar.write(line, file=self._stream())
+        with self._silent_when_broken():
+            if self._bar is not None:
+                self._bar.write(line, file=self._out)
+            elif self._out is not None:
+                self._out.write(line + "\n")
+                if callable(flush := getattr(self._out, "flush", None)):
+                    flush()
 
-    @staticmethod
-    def _description(trainer: Trainer) -> str:
-        return f"epoch {trainer.epoch}/{trainer.epochs} "
+    @contextmanager
+    def _silent_when_broken(self) -> Iterator[None]:
+        """Write no more after an error: a closed stream, a pipe that nobody reads, a full disk."""
+        try:
+            yield
+        except (OSError, ValueError):
+            if self._bar is not None:
+                self._bar.disable = True  # or it writes once more when it is let go
+            self._out = self._bar = None
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    isatty = getattr(stream, "isatty", None)
+    try:
+        return callable(isatty) and bool(isatty())
+    except (OSError, ValueError):  # a closed one
+        return False
+
+
+def _description(trainer: Trainer) -> str:
+    return f"epoch {trainer.epoch}/{trainer.epochs} "
 
 
 class EarlyStopping(Callback):
     """Stop when a quantity has not improved for some epochs.
 
+    A run that it has stopped stays stopped when it is resumed, unless with more patience.
+
     Parameters
     ----------
     monitor : str, default "val_loss"
         A key of the history's records. Accuracies and `images_per_second` should rise, all
-        others fall.
+        others fall. NaN is never an improvement.
     patience : int, default 5
         How many epochs without improvement are borne.
     min_delta : float, default 0
         How much better than the best so far counts as an improvement.
     restore_best : bool, default False
         Put the weights of the best epoch back at the end.
+
+    Attributes
+    ----------
+    best : float or None
+        The best value so far.
+    best_epoch, waited : int
+        Its epoch, and how many there were since.
     """
 
     def __init__(
@@ -164,21 +221,23 @@ class EarlyStopping(Callback):
     ) -> None:
         if monitor not in COLUMNS:
             raise ValueError(f"monitor is {monitor!r}: wanted one of {', '.join(COLUMNS)}")
-        if patience < 1:
-            raise ValueError(f"patience is {patience}: wanted at least 1")
         self.monitor = monitor
-        self.patience = patience
-        self.min_delta = min_delta
-        self.restore_best = restore_best
+        self.patience = arguments.integer("patience", patience, 1)
+        self.min_delta = arguments.non_negative("min_delta", min_delta)
+        self.restore_best = bool(restore_best)
         self.best: float | None = None
-        self.best_epoch = 0
+        self.best_epoch = self.waited = 0
         self._best_arrays: dict[str, NDArray[np.generic]] = {}
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Forget an earlier run."""
-        self.best = None
-        self.best_epoch = 0
+        self.best, self.best_epoch, self.waited = None, 0, 0
         self._best_arrays = {}
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether the patience has run out."""
+        return self.waited >= self.patience
 
     def on_epoch_end(self, trainer: Trainer, record: Record) -> None:
         """Compare with the best epoch so far.
@@ -189,16 +248,15 @@ class EarlyStopping(Callback):
             The monitored quantity is not measured: `fit` was given no validation data.
         """
         value = dict(record)[self.monitor]
-        if not isinstance(value, (int, float)):
+        if not isinstance(value, (int, float, np.integer, np.floating)):
             raise ValueError(f"monitor {self.monitor!r} needs validation data: fit was given none")
-        rising = self.monitor.endswith("accuracy") or self.monitor == "images_per_second"
-        gain = math.inf if self.best is None else (value - self.best) * (1 if rising else -1)
-        if gain > self.min_delta:
+        if self._improves(float(value)):
             self.best, self.best_epoch = float(value), record["epoch"]
             if self.restore_best:
                 arrays = network_arrays(trainer.net)
                 self._best_arrays = {name: array.copy() for name, array in arrays.items()}
-        elif record["epoch"] - self.best_epoch >= self.patience:
+        self.waited = record["epoch"] - self.best_epoch
+        if self.has_stopped:
             trainer.stop = True
 
     def on_fit_end(self, trainer: Trainer) -> None:
@@ -209,16 +267,35 @@ class EarlyStopping(Callback):
 
     def state_dict(self) -> dict[str, object]:
         """Return the best value, its epoch and, with `restore_best`, its weights."""
-        return {"best": self.best, "best_epoch": self.best_epoch, **self._best_arrays}
+        counts = {"best": self.best, "best_epoch": self.best_epoch, "waited": self.waited}
+        return {**counts, **self._best_arrays}
 
     def load_state_dict(self, values: Mapping[str, object]) -> None:
-        """Take over what `state_dict` returned in the run that is resumed."""
-        best, best_epoch = values.get("best"), values.get("best_epoch")
-        self.best = best if isinstance(best, float) else None
-        self.best_epoch = best_epoch if isinstance(best_epoch, int) else 0
+        """Take over what `state_dict` returned in the run that is resumed.
+
+        Raises
+        ------
+        ValueError
+            No early stopping wrote that.
+        """
+        best, epoch, waited = (values.get(name) for name in ("best", "best_epoch", "waited"))
+        if not (
+            (best is None or type(best) in (int, float))
+            and all(type(count) is int and count >= 0 for count in (epoch, waited))
+        ):
+            raise ValueError(f"values has {best!r}, {epoch!r}, {waited!r}: no early stopping's")
+        self.best = None if best is None else float(cast(float, best))
+        self.best_epoch, self.waited = cast(int, epoch), cast(int, waited)
         self._best_arrays = {
             name: array for name, array in values.items() if isinstance(array, np.ndarray)
         }
+
+    def _improves(self, value: float) -> bool:
+        if self.best is None:
+            return not math.isnan(value)
+        rising = self.monitor.endswith("accuracy") or self.monitor == "images_per_second"
+        # NaN, also as the difference of two infinities, is not larger than anything.
+        return (value - self.best) * (1 if rising else -1) > self.min_delta
 
 
 def format_seconds(seconds: float) -> str:

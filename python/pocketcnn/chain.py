@@ -48,6 +48,21 @@ def every_layer(layers: Mapping[str, Layer]) -> Iterator[tuple[str, Layer]]:
             yield f"{name}.{inner}", child
 
 
+def every_input(
+    layers: Mapping[str, Layer], input_shape: Shape
+) -> Iterator[tuple[str, Layer, Shape]]:
+    """As `every_layer`, with the shape of each layer's input, without the batch axis."""
+    inputs = (input_shape, *output_shapes(layers, input_shape).values())
+    for (name, layer), shape in zip(layers.items(), inputs, strict=False):
+        yield from _inputs_within(name, layer, shape)
+
+
+def _inputs_within(name: str, layer: Layer, shape: Shape) -> Iterator[tuple[str, Layer, Shape]]:
+    yield name, layer, shape
+    for inner, inner_shape in layer.child_inputs(shape).items():
+        yield from _inputs_within(f"{name}.{inner}", layer.children[inner], inner_shape)
+
+
 def output_shapes(layers: Mapping[str, Layer], input_shape: Shape) -> dict[str, Shape]:
     """Shape of each layer's output; an error names the layer that cannot take its input."""
     shapes: dict[str, Shape] = {}

@@ -3,12 +3,17 @@
 The file is a safetensors file: the arrays of the network, of the optimiser and of the callbacks
 under the prefixes `net/`, `optimizer/` and `callback/<position>/`, and everything else (numbers,
 the states of the random generators, the history) as JSON in its metadata. There is no pickle.
+
+Beside it lies the checkpoint before, for the day on which a disk has damaged the last:
+`run.1.safetensors` beside `run.safetensors`.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketcnn.atomic import write_atomically
 from pocketcnn.reading import excerpt
 from pocketcnn.tensor_file import read_tensors, write_tensors
 
@@ -23,7 +29,11 @@ if TYPE_CHECKING:
     from pocketcnn.net import ConvNet
 
 Arrays = dict[str, NDArray[Any]]
-FORMAT = "pocketcnn checkpoint 1"
+FORMAT = "pocketcnn checkpoint 2"
+FORMATS = ("pocketcnn checkpoint 1", FORMAT)
+"""What can be read: the first has no digests of data and names no callbacks."""
+
+_DTYPES = frozenset(map(np.dtype, "?bBhHiIqQefd"))
 
 
 def network_arrays(net: ConvNet) -> Arrays:
@@ -35,7 +45,11 @@ def network_arrays(net: ConvNet) -> Arrays:
 
 
 def write_checkpoint(
-    path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]], values: Mapping[str, object]
+    path: str | os.PathLike[str],
+    arrays: Mapping[str, NDArray[Any]],
+    values: Mapping[str, object],
+    *,
+    keep_previous: bool = False,
 ) -> None:
     """Write a checkpoint, replacing the last one in one step.
 
@@ -49,9 +63,52 @@ def write_checkpoint(
         What goes into the tensors.
     values : mapping
         What goes into the metadata; JSON must be able to express it.
+    keep_previous : bool
+        Whether the file that is there becomes the one of `previous_path`; otherwise there is
+        none afterwards.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if keep_previous:
+        _keep(path)
     write_tensors(path, arrays, {"format": FORMAT, "values": json.dumps(values)})
+    if not keep_previous:
+        previous_path(path).unlink(missing_ok=True)
+
+
+def previous_path(path: str | os.PathLike[str]) -> Path:
+    """Return where the checkpoint before the last is kept.
+
+    Examples
+    --------
+    >>> previous_path("run.safetensors").name
+    'run.1.safetensors'
+    """
+    target = Path(os.path.realpath(path))
+    return target.with_name(f"{target.stem}.1{target.suffix}")
+
+
+def require_writable(path: str | os.PathLike[str]) -> None:
+    """Make the folder of a checkpoint where there is none, and see that a file may be written.
+
+    Raises
+    ------
+    OSError
+        It may not; the error names the path.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(f"checkpoint is {os.fspath(path)!r}, a folder: wanted a file")
+    if target.parent.exists() and not target.parent.is_dir():
+        raise NotADirectoryError(f"checkpoint is {os.fspath(path)!r}: {target.parent} is no folder")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        probe = target.with_name(f".{secrets.token_hex(8)}.tmp")
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise type(error)(
+            error.errno, f"no checkpoint can be written: {os.strerror(error.errno or 0)}", str(path)
+        ) from error
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any]]:
@@ -75,7 +132,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any
         The file is not a checkpoint, or is damaged.
     """
     arrays, metadata = read_tensors(path)
-    if metadata.get("format") != FORMAT or "values" not in metadata:
+    if metadata.get("format") not in FORMATS or "values" not in metadata:
         raise ValueError(f"{os.fspath(path)} is a .safetensors file, but not a checkpoint")
     try:
         values = json.loads(metadata["values"])
@@ -88,12 +145,26 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any
     return arrays, values
 
 
-def split_state(prefix: str, state: Mapping[str, object]) -> tuple[Arrays, dict[str, object]]:
-    """Divide a state dict into its arrays, named with `prefix`, and the rest."""
-    arrays = {
-        f"{prefix}/{key}": value for key, value in state.items() if isinstance(value, np.ndarray)
-    }
-    values = {key: value for key, value in state.items() if not isinstance(value, np.ndarray)}
+def split_state(
+    prefix: str, owner: str, state: Mapping[str, object]
+) -> tuple[Arrays, dict[str, Any]]:
+    """Divide a state dict into its arrays, named with `prefix`, and the rest.
+
+    Raises
+    ------
+    TypeError
+        The state of `owner` has something that a checkpoint cannot keep.
+    """
+    arrays: Arrays = {}
+    values: dict[str, Any] = {}
+    for key, value in state.items():
+        where = f"{key!r} in the state of {owner}"
+        if not isinstance(value, np.ndarray):
+            values[key] = plain(where, value)
+        elif value.dtype.newbyteorder("=") in _DTYPES:
+            arrays[f"{prefix}/{key}"] = value
+        else:
+            raise TypeError(f"{where} has dtype {value.dtype}, which a checkpoint cannot keep")
     return arrays, values
 
 
@@ -106,3 +177,38 @@ def join_state(
         name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)
     }
     return {**values, **chosen}
+
+
+def plain(where: str, value: object) -> Any:
+    """Return a value as JSON has it: numbers of NumPy become Python's, and tuples lists.
+
+    Raises
+    ------
+    TypeError
+        JSON has no such value; the message begins with `where` it came from.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [plain(where, item) for item in value]
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {key: plain(where, item) for key, item in value.items()}
+    raise TypeError(
+        f"{where} is a {type(value).__name__}, but a checkpoint keeps arrays, numbers, strings, "
+        "None, and lists and dicts of them"
+    )
+
+
+def _keep(path: str | os.PathLike[str]) -> None:
+    """Give the file at `path` the name of the previous one too; it stays where it is."""
+    target, previous = Path(os.path.realpath(path)), previous_path(path)
+    if not target.is_file():
+        return
+    try:
+        previous.unlink(missing_ok=True)
+        os.link(target, previous)
+    except OSError:  # a file system without links
+        with write_atomically(previous) as temporary:
+            shutil.copyfile(target, temporary)

@@ -110,6 +110,9 @@ class GradientCheck(tuple[CheckedGradient, ...]):
         """The largest relative error of a row; 0 without rows."""
         return max((row.relative_error for row in self), default=0.0)
 
+    def __repr__(self) -> str:
+        return f"GradientCheck({len(self)} parameters, largest error {self.largest_error:.1e})"
+
     def __str__(self) -> str:
         """Table of the rows, and how much of the parameters was compared."""
         head = ("parameter", "shape", "checked", "numerical", "analytic", "relative error")

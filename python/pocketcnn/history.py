@@ -15,6 +15,8 @@ import numpy as np
 from pocketcnn.atomic import write_atomically
 from pocketcnn.reading import read_json
 
+from pocketcnn.summary import align_columns
+
 
 class Record(TypedDict):
     """One epoch.
@@ -98,7 +100,20 @@ class History(Sequence[Record]):
     __hash__ = None  # type: ignore[assignment]  # a mutable sequence, as list does
 
     def __repr__(self) -> str:
-        return f"History({self.records!r})"
+        """Say how many epochs there are, and what the last came to; `str` is all of them."""
+        if not self.records:
+            return "History(0 epochs)"
+        last = ", ".join(
+            f"{name} {_format(name, value)}"
+            for name, value in self.records[-1].items()
+            if name in COLUMNS[1:5] and value is not None
+        )
+        return f"History({len(self)} epoch{'s' * (len(self) != 1)}: {last})"
+
+    def __str__(self) -> str:
+        """Set all records in a table, a line an epoch."""
+        body = [[_format(name, dict(record).get(name)) for name in COLUMNS] for record in self]
+        return "\n".join(align_columns(COLUMNS, body, numbers=range(len(COLUMNS))))
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write a table with a header line; what was not measured is left empty.
@@ -171,3 +186,13 @@ def _is_record(entry: object) -> TypeGuard[Record]:
         name in entry and (entry[name] is None or type(entry[name]) in (int, float))
         for name in COLUMNS
     )
+
+
+def _format(name: str, value: object) -> str:
+    """Write a value of a record in a few characters."""
+    if not isinstance(value, (int, float)):
+        return "-"
+    if name.endswith("accuracy"):
+        return f"{value:.2%}"
+    spec = {"epoch": "", "images_per_second": ",.0f", "seconds": ".2f", "learning_rate": ".3g"}
+    return format(value, spec.get(name, ".4f"))

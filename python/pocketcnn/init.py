@@ -53,13 +53,22 @@ def xavier_std(fan_in: int, fan_out: int) -> float:
     return math.sqrt(2.0 / (fan_in + fan_out))
 
 
-def check_init(init: Init) -> None:
-    """Raise TypeError or ValueError unless `init` names a scheme or is a standard deviation."""
+def checked_init(init: Init) -> Init:
+    """Return the name of a scheme, or a standard deviation as a plain number.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless `init` is one or the other.
+    """
     wanted = f'init is {init!r}, but must be "auto", "he", "xavier" or a standard deviation >= 0'
-    if not isinstance(init, (str, int, float)):
+    if isinstance(init, str) and init in ("auto", "he", "xavier"):
+        return init
+    if not isinstance(init, (str, int, float, np.integer, np.floating)):
         raise TypeError(wanted)
-    if init not in ("auto", "he", "xavier") and (isinstance(init, str) or not 0 <= init < math.inf):
+    if isinstance(init, str) or not 0 <= init < math.inf:
         raise ValueError(wanted)
+    return init.item() if isinstance(init, np.generic) else init
 
 
 def weight_std(init: Init, auto: Scheme, fan_in: int, fan_out: int) -> float:

@@ -6,6 +6,7 @@ import numpy as np
 
 from pocketcnn import functional
 from pocketcnn.arguments import Array
+from pocketcnn.functional.loss import checked_target
 
 
 def cross_entropy(
@@ -41,16 +42,23 @@ def cross_entropy(
 def count_correct(logits: Array, target: Array) -> int:
     """Count the samples whose largest score is at the target's class.
 
+    A sample with a score that is NaN is not correct, whatever its class.
+
     Parameters
     ----------
     logits : ndarray, (N, K)
     target : ndarray, int (N,) or float (N, K)
         Labels, or a probability for each class, of which the largest counts.
     """
-    if target.shape not in (logits.shape, logits.shape[:1]):
-        raise ValueError(
-            f"target has shape {target.shape}, but logits {logits.shape} need "
-            f"{logits.shape[:1]} or {logits.shape}"
-        )
+    logits = np.asarray(logits)
+    return count_hits(logits, checked_target("target", target, logits.shape))
+
+
+def count_hits(logits: Array, target: Array) -> int:
+    """Do as `count_correct`, for a target that was checked before."""
     labels = target if target.ndim == 1 else target.argmax(axis=1)
-    return int(np.count_nonzero(logits.argmax(axis=1) == labels))
+    right = logits.argmax(axis=1) == labels
+    odd = np.isnan(logits)
+    if odd.any():  # to argmax the largest, so that its place would count as the guess
+        right &= ~odd.any(axis=1)
+    return int(np.count_nonzero(right))

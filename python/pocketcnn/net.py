@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from pocketcnn import gradient_check, losses, serialization
 from pocketcnn.arguments import integer, sizes
 from pocketcnn.chain import auto_schemes, compute_dtype, every_layer, named_layers, output_shapes
+from pocketcnn.functional.loss import checked_target
 from pocketcnn.fusion import fuse
 from pocketcnn.layers import Array, Layer, Shape, Softmax, WeightLayer
 from pocketcnn.stages import LargeLinear, Update
@@ -38,7 +39,9 @@ class ConvNet:
     seed : int or None
         Seed of ``numpy.random.default_rng``, from which all weights are drawn in the order of the
         layers, and which gives each Dropout a generator of its own. None keeps the weights
-        that the layers have.
+        that the layers have, such as those of a trained network's layers under a new head; layers
+        that are new then have weights drawn each for itself. Layers are shared, not copied: two
+        networks that have one train the same weights, and give it the `dtype` of the later.
     dtype : float32 or float64
         Of parameters, activations and gradients. Input of another dtype is converted (and not
         scaled: the pixels of uint8 images remain 0 to 255).
@@ -53,7 +56,8 @@ class ConvNet:
     Raises
     ------
     ValueError
-        If a layer cannot take what the one before it gives; the message names the layer.
+        If a layer cannot take what the one before it gives, or has weights, from another network
+        or a file or set by hand, that `seed` would draw anew; the message names the layer.
 
     Examples
     --------
@@ -81,7 +85,7 @@ class ConvNet:
         if seed is None:
             self._convert_layers()
         else:
-            self._draw_weights(np.random.default_rng(seed))
+            self._draw_weights(integer("seed", seed, 0))
         self._skip_input_grad()
         # Last: which weights are large depends on the dtype that the layers have now.
         inputs = (self.input_shape, *self._shapes.values())
@@ -133,7 +137,8 @@ class ConvNet:
         x : array_like, (N, *input_shape)
         batch_size : int or None
             How many samples pass through the network at a time; None chooses as many as keep
-            the largest activation below 32 MiB. It does not change the scores.
+            the largest activation below 32 MiB. Sums may be added in another order in batches
+            of another size: scores can differ in their last bits.
 
         Returns
         -------
@@ -158,11 +163,15 @@ class ConvNet:
             As in `predict`.
         """
         x, t = self._checked_input(x), np.asarray(t)
-        if len(x) == 0 or len(x) != len(t):
-            raise ValueError(f"x has {len(x)} samples and t has {len(t)}: need as many, at least 1")
+        if len(x) == 0 or t.ndim == 0 or len(x) != len(t):
+            raise ValueError(
+                f"x has {len(x)} samples and t has {len(t) if t.ndim else 'none'}: "
+                "need as many, at least 1"
+            )
+        t = checked_target("target", t, (len(x), *self.output_shape))
         correct = 0
         for part in self._batches(len(x), batch_size):
-            correct += losses.count_correct(self._infer(x[part]), t[part])
+            correct += losses.count_hits(self._infer(x[part]), t[part])
         return correct / len(x)
 
     def activations(self, x: ArrayLike) -> dict[str, Array]:
@@ -381,7 +390,14 @@ class ConvNet:
     def _cast(self, x: Array) -> Array:
         return x.astype(self.dtype, copy=False)
 
-    def _draw_weights(self, rng: np.random.Generator) -> None:
+    def _draw_weights(self, seed: int) -> None:
+        for name, layer in every_layer(self.layers):
+            if layer.has_own_weights():
+                raise ValueError(
+                    f"layer {name!r} has weights already, which seed={seed} would draw anew: "
+                    "seed=None keeps them, a new layer has none"
+                )
+        rng = np.random.default_rng(seed)
         schemes = auto_schemes(self._chain)
         for layer, scheme in zip(self._chain, schemes, strict=True):
             layer.initialize(rng, auto=scheme, dtype=self.dtype)

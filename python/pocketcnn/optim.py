@@ -7,14 +7,15 @@ The definitions are PyTorch's; where they differ from the paper, the class says 
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import copy
 from typing import ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketcnn import arguments
 from pocketcnn import functional as F
 
 Array = NDArray[np.floating]
@@ -65,6 +66,8 @@ class Optimizer(ABC):
         ------
         ValueError
             The keys differ, or a gradient or the state kept for a parameter has another shape.
+        TypeError
+            A gradient has another dtype.
         """
         _require_same_keys(params, grads)  # a refused update is no step
         self.begin()
@@ -91,7 +94,10 @@ class Optimizer(ABC):
         """
         _require_same_keys(params, grads)
         slots = [self._arrays_of(slot, params) for slot in self.slots]
-        self._update(list(params.values()), [grads[name] for name in params], slots)
+        try:
+            self._update(list(params.values()), [grads[name] for name in params], slots)
+        except (TypeError, ValueError) as error:
+            raise _named(error, params, grads) from error
 
     def _arrays_of(self, slot: str, params: Mapping[str, Array]) -> list[Array]:
         """The state arrays of one slot in the order of `params`, made where they are missing."""
@@ -100,6 +106,10 @@ class Optimizer(ABC):
             if name not in arrays:
                 arrays[name] = np.zeros_like(param, order="C")
         return [arrays[name] for name in params]
+
+    def _knows(self, slot: str) -> bool:
+        """Whether a state dict may have arrays of that slot."""
+        return slot in self.slots
 
     @abstractmethod
     def _update(self, params: list[Array], grads: list[Grad], slots: list[list[Array]]) -> None:
@@ -114,14 +124,16 @@ class Optimizer(ABC):
             `"steps"` and each hyper-parameter as a number, and `"<slot>/<parameter>"` for each
             state array (the arrays themselves, not copies).
         """
-        values: dict[str, object] = {name: getattr(self, name) for name in self.hyperparameters}
-        values["steps"] = self.steps
+        values: dict[str, object] = {}
+        for name in (*self.hyperparameters, "steps"):
+            value = getattr(self, name)
+            values[name] = value.item() if isinstance(value, np.generic) else value
         for slot, arrays in self.state.items():
             values.update({f"{slot}/{name}": array for name, array in arrays.items()})
         return values
 
     def load_state_dict(self, values: Mapping[str, object]) -> None:
-        """Take over what `state_dict` returned, hyper-parameters included.
+        """Take over what `state_dict` returned, hyper-parameters included, or nothing of it.
 
         Parameters
         ----------
@@ -130,22 +142,26 @@ class Optimizer(ABC):
 
         Raises
         ------
-        ValueError
-            `values` comes from another kind of optimiser.
+        TypeError, ValueError
+            `values` comes from another kind of optimiser, or has something that is none of its
+            settings.
         """
+        kind = type(self).__name__
         scalars = {*self.hyperparameters, "steps"}
+        if missing := scalars - values.keys():
+            raise ValueError(f"values lacks {sorted(missing)} of {kind}")
+        twin = copy(self)
+        for scalar in scalars:
+            setattr(twin, scalar, _checked_scalar(scalar, values[scalar]))
         state: dict[str, dict[str, Array]] = {}
         for key in values.keys() - scalars:
             slot, _, name = key.partition("/")
             array = values[key]
-            if not name or not isinstance(array, np.ndarray):
-                raise ValueError(f"values has {key!r}, which {type(self).__name__} does not know")
+            if not name or not twin._knows(slot) or not isinstance(array, np.ndarray):
+                raise ValueError(f"values has {key!r}, which {kind} does not know")
             state.setdefault(slot, {})[name] = array.copy()
-        if missing := scalars - values.keys():
-            raise ValueError(f"values lacks {sorted(missing)} of {type(self).__name__}")
-        for name in scalars:
-            setattr(self, name, values[name])
-        self.state = state
+        twin.state = state
+        self.__dict__.update(twin.__dict__)
 
     def __repr__(self) -> str:
         values = (f"{name}={getattr(self, name)!r}" for name in self.hyperparameters)
@@ -187,13 +203,16 @@ class SGD(Optimizer):
         super().__init__(lr, weight_decay)
         self.momentum = _share("momentum", momentum)
         self.nesterov = bool(nesterov)
-        if nesterov and momentum == 0:
+        if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov=True needs a momentum above 0, but momentum is 0")
 
     @property
     def slots(self) -> tuple[str, ...]:
         """The velocity, unless the momentum is zero."""
         return ("velocity",) if self.momentum else ()
+
+    def _knows(self, slot: str) -> bool:
+        return slot == "velocity"  # also while the momentum is zero: it may have been another
 
     def _update(self, params: list[Array], grads: list[Grad], slots: list[list[Array]]) -> None:
         F.sgd_update(
@@ -383,13 +402,50 @@ def _require_same_keys(params: Mapping[str, Array], grads: Grads) -> None:
         raise ValueError(f"params and grads must have the same keys; only one has {odd}")
 
 
+def _named(error: Exception, params: Mapping[str, Array], grads: Grads) -> Exception:
+    """Return an error that says which parameter's gradient does not fit, if that is why."""
+    for name, param in params.items():
+        grad = grads[name]
+        for kind in ("dtype", "shape"):
+            came, wanted = getattr(grad, kind, None), getattr(param, kind, None)
+            if came != wanted and came is not None:
+                return type(error)(
+                    f"the gradient of {name!r} has {kind} {came}, but the parameter has {wanted}"
+                )
+    return error
+
+
 def _at_least_zero(name: str, value: float) -> float:
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{name} is {value}: wanted a finite number of at least 0")
-    return float(value)
+    return arguments.non_negative(name, value)
 
 
 def _share(name: str, value: float) -> float:
-    if not 0 <= value < 1:
+    share = arguments.number(name, value, 0.0, 1.0)
+    if share == 1.0:
         raise ValueError(f"{name} is {value}: wanted at least 0 and less than 1")
-    return float(value)
+    return share
+
+
+_CHECKS: Mapping[str, Callable[[str, float], float]] = {
+    "lr": _at_least_zero,
+    "weight_decay": _at_least_zero,
+    "eps": _at_least_zero,
+    "momentum": _share,
+    "alpha": _share,
+    "beta1": _share,
+    "beta2": _share,
+}
+"""What the hyper-parameters of the optimisers in this file may be."""
+
+
+def _checked_scalar(name: str, value: object) -> object:
+    """Return a hyper-parameter, or the number of steps, out of a state dict."""
+    if name == "steps":
+        return arguments.integer(name, value, 0)  # type: ignore[arg-type]  # it checks that
+    if name == "nesterov" and not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"nesterov is {value!r}, but must be a bool")
+    if name not in _CHECKS:
+        return value  # somebody's own
+    if isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}, but must be a number")
+    return _CHECKS[name](name, value)  # type: ignore[arg-type]  # it checks that

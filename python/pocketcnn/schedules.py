@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pocketcnn import arguments
 from pocketcnn.callbacks import Callback
@@ -49,7 +49,7 @@ class Schedule(Callback):
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Take the optimiser's rate as the highest."""
-        self.base = trainer.optimizer.lr
+        self.base = float(trainer.optimizer.lr)
         self._updates = 0
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
@@ -72,9 +72,14 @@ class Schedule(Callback):
     def load_state_dict(self, values: Mapping[str, object]) -> None:
         """Go on in the run that is resumed."""
         base, updates = values.get("base"), values.get("updates")
-        if not isinstance(base, float) or not isinstance(updates, int):
+        if (
+            type(base) not in (int, float)
+            or not 0 <= (rate := float(cast(float, base))) < math.inf
+            or type(updates) is not int
+            or updates < 0
+        ):
             raise ValueError(f"values is {dict(values)!r}, which no {type(self).__name__} wrote")
-        self.base, self._updates = base, updates
+        self.base, self._updates = rate, updates
 
     def _set(self, trainer: Trainer) -> None:
         total = trainer.epochs * math.ceil(trainer.samples / trainer.batch_size)

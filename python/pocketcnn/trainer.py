@@ -6,29 +6,27 @@ grows with the batch, and the batch is gathered into memory that is used again.
 
 from __future__ import annotations
 
+import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pocketcnn import arguments, divergence
 from pocketcnn.callbacks import Callback
-from pocketcnn.checkpoint import (
-    join_state,
-    network_arrays,
-    read_checkpoint,
-    split_state,
-    write_checkpoint,
-)
+from pocketcnn.checkpoint import require_writable
 from pocketcnn.data import Augment
 from pocketcnn.history import History, Record
 from pocketcnn.layers import Softmax
-from pocketcnn.losses import count_correct, cross_entropy
+from pocketcnn.losses import count_hits, cross_entropy
 from pocketcnn.net import ConvNet
 from pocketcnn.optim import Grads, Optimizer
+from pocketcnn.resumption import RunFile, taking_part
+from pocketcnn.samples import check_callbacks, check_last_batch, check_samples
 
 Array = NDArray[Any]
 
@@ -52,12 +50,15 @@ class Trainer:
     augment : callable (x, rng) -> x, optional
         Changes each training batch (N, C, H, W) before it is used, such as
         `pocketcnn.data.RandomCrop(2)`. It gets a generator of its own, made from `seed`, and an
-        array that it may write into.
+        array that it may write into. A checkpoint knows it by its name, or by its `repr` where
+        its class has one.
 
     Attributes
     ----------
     epoch, epochs : int
         The current epoch, counted from 1, and how many `fit` was asked for.
+    resumed : int
+        How many epochs of the current or last `fit` were in the checkpoint that it continued.
     samples : int
         How many samples an epoch has.
     loss : float
@@ -89,32 +90,44 @@ class Trainer:
         label_smoothing: float = 0.0,
         augment: Augment | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}: wanted at least 1")
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f"label_smoothing is {label_smoothing}: wanted 0 to less than 1")
         if augment is not None and not callable(augment):
             raise TypeError(f"augment is {augment!r}: wanted a callable (x, rng) -> x")
         if isinstance(list(net.layers.values())[-1], Softmax):
             raise ValueError("the last layer is Softmax, but the loss contains it: leave it out")
         self.net = net
         self.optimizer = optimizer
-        self.batch_size = batch_size
-        self.seed = seed
-        self.label_smoothing = label_smoothing
+        self.batch_size = arguments.integer("batch_size", batch_size, 1)
+        self.seed = arguments.integer("seed", seed, 0)
+        self.label_smoothing = arguments.number("label_smoothing", label_smoothing, 0.0, 1.0)
+        if self.label_smoothing == 1.0:
+            raise ValueError(f"label_smoothing is {label_smoothing}: wanted 0 to less than 1")
         self.augment = augment
-        self.rng = np.random.default_rng(seed)
-        self._augment_rng = np.random.default_rng(seed).spawn(1)[0]
+        self.rng = np.random.default_rng(self.seed)
+        self._augment_rng = np.random.default_rng(self.seed).spawn(1)[0]
         self.epoch = 0
         self.epochs = 0
+        self.resumed = 0
         self.samples = 0
         self.loss = 0.0
         self.history = History()
         self.stop = False
+        self._steps = 0
         self._seen = 0
         self._hits = 0
         self._loss_sum = 0.0
         self._epoch_start = 0.0
+
+    @property
+    def generators(self) -> dict[str, np.random.Generator]:
+        """What the order of the samples and the augmentation are drawn from, by name."""
+        return {"trainer.order": self.rng, "trainer.augment": self._augment_rng}
+
+    def __repr__(self) -> str:
+        return (
+            f"Trainer(ConvNet of {len(self.net.layers)} layers, {self.optimizer!r}, "
+            f"batch_size={self.batch_size}, seed={self.seed}, "
+            f"label_smoothing={self.label_smoothing}, augment={self.augment!r})"
+        )
 
     def step(self, x_batch: ArrayLike, t_batch: ArrayLike) -> float:
         """Make one update: forward, backward, optimiser.
@@ -127,20 +140,29 @@ class Trainer:
         x_batch : array_like (N, C, H, W)
             Images.
         t_batch : array_like
-            Labels, int (N,), or probabilities (N, K).
+            Labels, int (N,), or probabilities (N, K): at least 0, with rows that sum to 1.
 
         Returns
         -------
         float
             The mean loss of the batch before the update.
+
+        Raises
+        ------
+        FloatingPointError
+            The loss is not finite; no parameter has changed.
         """
         x, t = np.asarray(x_batch), np.asarray(t_batch)
         net = self.net
+        self._steps += 1
         logits = net.forward(x, training=True)
         self.loss, grad = cross_entropy(logits, t, label_smoothing=self.label_smoothing)
+        if not math.isfinite(self.loss):
+            reason = divergence.explain(net, "x_batch", x)
+            raise FloatingPointError(f"the loss became {self.loss} in {self._place()}: {reason}")
         self._update(grad)
         self._seen += len(x)
-        self._hits += count_correct(logits, t)
+        self._hits += count_hits(logits, t)
         self._loss_sum += self.loss * len(x)
         return self.loss
 
@@ -162,7 +184,7 @@ class Trainer:
         x : array_like (N, C, H, W)
             Training images. They are cast to the network's dtype batch by batch, not scaled.
         t : array_like
-            Labels, int (N,), or probabilities (N, K).
+            Labels, int (N,), or probabilities (N, K): at least 0, with rows that sum to 1.
         epochs : int, default 20
             How many epochs to train; with `resume`, counted from the run's beginning.
         validation : (x, t), optional
@@ -171,10 +193,12 @@ class Trainer:
             Called in this order.
         checkpoint : path-like, optional
             A file in which the state of the run is kept, rewritten after every epoch in one
-            step: killed at any moment, the run leaves the last epoch's whole.
+            step: killed at any moment, the run leaves the last epoch's whole. The one before is
+            kept beside it, as `name.1.suffix`, and is used where the last is damaged.
         resume : bool, default False
             Continue from `checkpoint`, to the same bits as a run that was never interrupted.
-            Where there is no such file yet, the run begins at the beginning.
+            Where there is no such file yet, the run begins at the beginning. The optimiser goes
+            on with the settings that it had.
 
         Returns
         -------
@@ -183,37 +207,47 @@ class Trainer:
 
         Raises
         ------
-        ValueError
-            Arguments that do not fit each other, or a checkpoint of another run.
+        TypeError, ValueError
+            Arguments that do not fit each other, or a checkpoint that is damaged or of another
+            run: other data (an array of more than 1 GiB is compared by samples), network,
+            callbacks or settings. The network, the optimiser and the callbacks are as before.
+        OSError
+            The checkpoint cannot be read or written.
         FloatingPointError
-            The loss of an epoch is not finite; the checkpoint is the one of the epoch before.
+            The loss, the validation's or a parameter is not finite; the message says where that
+            began, and the checkpoint is the one of the epoch before.
+
+        Warns
+        -----
+        UserWarning
+            A checkpoint's settings of the optimiser are used instead of those given, or another
+            thing differs that does not hinder.
         """
-        x, t = _check_samples("x", "t", x, t)
-        if epochs < 0:
-            raise ValueError(f"epochs is {epochs}: wanted at least 0")
+        # An augmentation may cut the images to the network's size.
+        x, t = self._checked("x", "t", x, t, any_size=self.augment is not None)
+        epochs = arguments.integer("epochs", epochs, 0)
+        held_out = self._check_validation(validation)
+        callbacks = check_callbacks(callbacks, validated=held_out is not None)
+        check_last_batch(self.net, len(x), self.batch_size)
         if resume and checkpoint is None:
             raise ValueError("resume=True needs a checkpoint to continue from")
-        held_out = None if validation is None else _check_samples("xv", "tv", *validation)
+        file, saved, notes = None, None, list[str]()
+        if checkpoint is not None:
+            require_writable(checkpoint)
+            file = RunFile(self, checkpoint, (x, t), held_out)
+            if resume and Path(checkpoint).exists():
+                saved, notes = file.read()
 
-        self.epoch, self.epochs, self.samples = 0, epochs, len(x)
-        self.history, self.stop = History(), False
-        states: list[dict[str, object]] = []
-        if checkpoint is not None and resume and Path(checkpoint).exists():
-            states = self._load(checkpoint)
-        try:
-            for callback in callbacks:
-                callback.on_fit_begin(self)
-            for callback, state in zip(callbacks, states, strict=False):
-                callback.load_state_dict(state)
+        self.epoch = self.resumed = 0 if saved is None else saved.epoch
+        self.epochs, self.samples = epochs, len(x)
+        self.history, self.stop = History(() if saved is None else saved.history), False
+        with taking_part(self, callbacks, file, saved, notes):
             while self.epoch < epochs and not self.stop:
                 record = self._run_epoch(x, t, held_out, callbacks)
                 for callback in callbacks:
                     callback.on_epoch_end(self, record)
-                if checkpoint is not None:
-                    self._save(checkpoint, callbacks)
-        finally:
-            for callback in callbacks:
-                callback.on_fit_end(self)
+                if file is not None:
+                    file.write(callbacks)
         return self.history
 
     def _update(self, grad: Array) -> None:
@@ -255,10 +289,26 @@ class Trainer:
         -------
         loss, accuracy : float
         """
-        x, t = _check_samples("x", "t", x, t)
+        x, t = self._checked("x", "t", x, t)
         logits = self.net.predict(x, batch_size=self.batch_size)
         loss, _ = cross_entropy(logits, t, label_smoothing=self.label_smoothing)
-        return loss, count_correct(logits, t) / len(x)
+        return loss, count_hits(logits, t) / len(x)
+
+    def _check_validation(
+        self, validation: tuple[ArrayLike, ArrayLike] | None
+    ) -> tuple[Array, Array] | None:
+        if validation is None:
+            return None
+        if not isinstance(validation, Iterable) or len(pair := tuple(validation)) != 2:
+            raise TypeError("validation must be images and targets, (xv, tv)")
+        return self._checked("xv", "tv", *pair)
+
+    def _checked(
+        self, x_name: str, t_name: str, x: ArrayLike, t: ArrayLike, *, any_size: bool = False
+    ) -> tuple[Array, Array]:
+        # A derived class with a step of its own may make anything of the targets.
+        own = type(self).step is not Trainer.step
+        return check_samples(self.net, x_name, t_name, x, t, any_size=any_size, any_target=own)
 
     def _run_epoch(
         self,
@@ -268,31 +318,50 @@ class Trainer:
         callbacks: Sequence[Callback],
     ) -> Record:
         self.epoch += 1
-        self._seen, self._hits, self._loss_sum = 0, 0, 0.0
+        self._steps, self._seen, self._hits, self._loss_sum = 0, 0, 0, 0.0
         for callback in callbacks:
             callback.on_epoch_begin(self)
-        rate = self.optimizer.lr
+        rate = float(self.optimizer.lr)
         order = self.rng.permutation(len(x))
         x_batch = np.empty((min(self.batch_size, len(x)), *x.shape[1:]), dtype=x.dtype)
+        # Of an array with gaps, take would copy all to get at a few.
+        whole = x.flags.c_contiguous and x.flags.aligned
         self._epoch_start = time.perf_counter()
         for start in range(0, len(x), self.batch_size):
             chosen = order[start : start + self.batch_size]
             size = len(chosen)
-            # mode="clip" lets take write straight into the buffer; no index is out of range.
-            np.take(x, chosen, axis=0, out=x_batch[:size], mode="clip")
             images = x_batch[:size]
+            if whole:
+                # mode="clip" lets take write straight into the buffer; no index is out of range.
+                np.take(x, chosen, axis=0, out=images, mode="clip")
+            else:
+                images[...] = x[chosen]
             if self.augment is not None:
                 images = self.augment(images, self._augment_rng)
-            self.step(images, t[chosen])
+            try:
+                self.step(images, t[chosen])
+            except FloatingPointError as error:
+                # The images as they were given, if it is they.
+                found = divergence.describe_not_finite("x", x)
+                if found is None and self.augment is not None:
+                    found = divergence.describe_not_finite("the augmented batch", images)
+                if found:
+                    raise FloatingPointError(
+                        f"the loss became {self.loss} in {self._place()}: {found}"
+                    ) from error
+                raise
             for callback in callbacks:
                 callback.on_batch_end(self, size)
         loss, accuracy, speed = self.running()
-        if not np.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss became {loss} in epoch {self.epoch}: a smaller learning rate may help"
-            )
         seconds = time.perf_counter() - self._epoch_start
-        val_loss, val_accuracy = (None, None) if validation is None else self.evaluate(*validation)
+        if not math.isfinite(loss):  # of somebody's own `step`
+            raise FloatingPointError(f"the loss became {loss} in {self._place()}")
+        if found := divergence.describe_parameters(self.net):
+            raise FloatingPointError(
+                f"the weights were spoilt in {self._place()}: {found}; "
+                "a smaller learning rate may help"
+            )
+        val_loss, val_accuracy = self._validate(validation)
         record = Record(
             epoch=self.epoch,
             loss=loss,
@@ -306,81 +375,19 @@ class Trainer:
         self.history.append(record)
         return record
 
-    def _identity(self) -> dict[str, object]:
-        """Return what must be the same for a checkpoint to be continued to the same bits."""
-        return {
-            "optimizer": type(self.optimizer).__name__,
-            "batch_size": self.batch_size,
-            "seed": self.seed,
-            "label_smoothing": self.label_smoothing,
-            # A function has a name; the augmentations of `pocketcnn.data` say what they are.
-            "augment": getattr(self.augment, "__name__", repr(self.augment)),
-            "samples": self.samples,
-        }
+    def _validate(
+        self, validation: tuple[Array, Array] | None
+    ) -> tuple[float | None, float | None]:
+        if validation is None:
+            return None, None
+        loss, accuracy = self.evaluate(*validation)
+        if not math.isfinite(loss):
+            reason = divergence.explain(self.net, "xv", validation[0], self.batch_size)
+            raise FloatingPointError(
+                f"the validation loss became {loss} in epoch {self.epoch}: {reason}"
+            )
+        return loss, accuracy
 
-    def _generators(self) -> dict[str, np.random.Generator]:
-        """Return all that is drawn from: our own generators and the layers'."""
-        own = {"trainer.order": self.rng, "trainer.augment": self._augment_rng}
-        return own | self.net.generators
-
-    def _save(self, path: str | os.PathLike[str], callbacks: Sequence[Callback]) -> None:
-        arrays = {f"net/{name}": array for name, array in network_arrays(self.net).items()}
-        parts, optimizer = split_state("optimizer", self.optimizer.state_dict())
-        arrays.update(parts)
-        states = []
-        for position, callback in enumerate(callbacks):
-            parts, state = split_state(f"callback/{position}", callback.state_dict())
-            arrays.update(parts)
-            states.append(state)
-        values = {
-            "identity": self._identity(),
-            "epoch": self.epoch,
-            "stop": self.stop,
-            "history": list(self.history),
-            "optimizer": optimizer,
-            "callbacks": states,
-            "generators": {
-                name: rng.bit_generator.state for name, rng in self._generators().items()
-            },
-        }
-        write_checkpoint(path, arrays, values)
-
-    def _load(self, path: str | os.PathLike[str]) -> list[dict[str, object]]:
-        """Take over the state in a checkpoint; return the callbacks' states."""
-        arrays, values = read_checkpoint(path)
-        for name, mine in self._identity().items():
-            given = values["identity"].get(name)
-            if given != mine:
-                raise ValueError(
-                    f"checkpoint {os.fspath(path)!r} has {name} {given!r}, "
-                    f"but this run has {mine!r}"
-                )
-        stored = {name.removeprefix("net/"): a for name, a in arrays.items() if name[:4] == "net/"}
-        own = network_arrays(self.net)
-        if {k: (a.shape, a.dtype) for k, a in own.items()} != {
-            k: (a.shape, a.dtype) for k, a in stored.items()
-        }:
-            raise ValueError(f"checkpoint {os.fspath(path)!r} is of another network")
-        self.optimizer.load_state_dict(join_state("optimizer", arrays, values["optimizer"]))
-        for name, array in own.items():
-            array[...] = stored[name]
-        generators = self._generators()
-        for name, state in values["generators"].items():
-            generators[name].bit_generator.state = state
-        self.history = History(values["history"])
-        self.epoch, self.stop = values["epoch"], values["stop"]
-        return [
-            join_state(f"callback/{position}", arrays, state)
-            for position, state in enumerate(values["callbacks"])
-        ]
-
-
-def _check_samples(x_name: str, t_name: str, x: ArrayLike, t: ArrayLike) -> tuple[Array, Array]:
-    images, targets = np.asarray(x), np.asarray(t)
-    if images.ndim < 2 or len(images) == 0:
-        raise ValueError(f"{x_name} has shape {images.shape}: wanted (N, C, H, W) with N > 0")
-    if len(targets.shape) == 0 or len(targets) != len(images):
-        raise ValueError(
-            f"{t_name} has shape {targets.shape}, but {x_name} has {len(images)} images"
-        )
-    return images, targets
+    def _place(self) -> str:
+        """Say which update it is."""
+        return f"epoch {self.epoch}, step {self._steps}" if self.epoch else f"step {self._steps}"

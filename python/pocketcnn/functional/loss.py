@@ -17,6 +17,9 @@ from pocketcnn.arguments import (
     restore,
 )
 
+# float16 keeps 11 bits: rounding to it moves a row's sum of 1 by up to 5e-4.
+_SUM_TOLERANCE = 1e-3
+
 
 def cross_entropy(
     logits: npt.ArrayLike, target: npt.ArrayLike, label_smoothing: float = 0.0
@@ -28,7 +31,7 @@ def cross_entropy(
     logits : array_like (N, K)
         At least one row.
     target : array_like of integers (N,), or of numbers (N, K)
-        Labels 0..K-1, or a probability for each class.
+        Labels 0..K-1, or a probability for each class: at least 0, with rows that sum to 1.
     label_smoothing : float
         e in 0..1: the target becomes (1 - e) * target + e / K (Szegedy et al., 2016, section 7).
 
@@ -50,23 +53,73 @@ def cross_entropy(
         raise ValueError(f"logits has shape {logits.shape}, but a mean needs rows and classes")
     compute, result = compute_dtypes(logits)
     smoothing = number("label_smoothing", label_smoothing, 0, 1)
-    wanted = _target(array("target", target), logits.shape, compute)
+    wanted = _target(target, logits.shape, compute)
     loss, dlogits = _core.cross_entropy(contiguous(logits, compute), wanted, smoothing)
     return loss, restore(dlogits, result)
 
 
-def _target(target: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Labels as int64, or target weights as the logits' dtype."""
-    if target.shape == shape:
-        return contiguous(target, dtype)
-    if target.shape != shape[:1]:
+def checked_target(name: str, target: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
+    """Return `target` as an array that is a target of scores of `shape` (N, K).
+
+    Parameters
+    ----------
+    name : str
+        What a message calls it.
+    target : array_like
+        Labels 0..K-1, integers (N,), or a probability for each class, (N, K).
+    shape : (N, K)
+
+    Raises
+    ------
+    TypeError
+        Labels that are not integers.
+    ValueError
+        Another shape, a label of no class, or a row that is no probability distribution.
+    """
+    t = array(name, target)
+    if t.shape == shape:
+        _check_probabilities(name, t)
+        return t
+    if t.shape != shape[:1]:
         raise ValueError(
-            f"target has shape {target.shape}, but logits {shape} take labels ({shape[0]},) or "
+            f"{name} has shape {t.shape}, but logits {shape} need labels ({shape[0]},) or "
             f"probabilities {shape}"
         )
-    if target.dtype.kind not in "iu":
-        raise TypeError(f"target has dtype {target.dtype}, but labels must be integers")
-    if target.min() < 0 or target.max() >= shape[1]:
-        bad = target[(target < 0) | (target >= shape[1])][0]
-        raise ValueError(f"target has the label {bad}, but logits {shape} have {shape[1]} classes")
-    return contiguous(target, np.dtype(np.int64))
+    if t.dtype.kind not in "iu":
+        raise TypeError(f"{name} has dtype {t.dtype}, but labels must be integers")
+    if t.size and (t.min() < 0 or t.max() >= shape[1]):
+        bad = t[(t < 0) | (t >= shape[1])][0]
+        raise ValueError(f"{name} has the label {bad}, but logits {shape} have {shape[1]} classes")
+    return t
+
+
+def _check_probabilities(name: str, t: Array) -> None:
+    """Raise ValueError unless each row is at least 0 and sums to 1; NaN fails both."""
+    if t.size == 0:
+        return
+    with np.errstate(invalid="ignore"):  # of infinities
+        if t.dtype.kind == "f" and t.dtype != np.float16:
+            sums = t @ np.ones(t.shape[1], t.dtype)  # several times as fast as a sum
+        else:
+            sums = t.sum(axis=1, dtype=np.float64)
+        off = np.abs(sums - 1)
+    if t.min() >= 0 and off.max() <= _SUM_TOLERANCE:
+        return
+    proper = (t >= 0).all(axis=1) & (off <= _SUM_TOLERANCE)
+    row = int(np.flatnonzero(~proper)[0])
+    if not np.isfinite(t[row]).all():
+        reason = "has a value that is not finite"
+    elif t[row].min() < 0:
+        reason = f"has the value {t[row].min():g}"
+    else:
+        reason = f"sums to {sums[row]:g}"
+    raise ValueError(
+        f"{name} must be labels, or probabilities: each at least 0, with rows that sum to 1; "
+        f"row {row} {reason}"
+    )
+
+
+def _target(target: npt.ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Labels as int64, or probabilities as the logits' dtype."""
+    t = checked_target("target", target, shape)
+    return contiguous(t, dtype if t.shape == shape else np.dtype(np.int64))

@@ -61,7 +61,7 @@ def _check_lists(lists: dict[str, list[Array]]) -> None:
 
 def _check_alike(name: str, a: Array, param: Array) -> None:
     if a.dtype != param.dtype:
-        raise TypeError(f"{name} has dtype {a.dtype}, but param another")
+        raise TypeError(f"{name} has dtype {a.dtype}, but param has {param.dtype}")
     if a.shape != param.shape:
         raise ValueError(f"{name} has shape {a.shape}, but param has {param.shape}")
     if not a.flags.c_contiguous or not a.flags.aligned:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from pocketcnn.arguments import Array, require_shape
-from pocketcnn.init import Init, Scheme, check_init, normal, weight_std
+from pocketcnn.init import Init, Scheme, checked_init, normal, weight_std
 from pocketcnn.layers.arrays import LayerArrays, fitted, require_names
 
 Shape: TypeAlias = tuple[int, ...]
@@ -58,6 +58,7 @@ class Layer(ABC):
         self.dtype: np.dtype[Any] = np.dtype(np.float32)
         self.rng: np.random.Generator | None = None
         self._saved: Any = None
+        self._given = False
 
     @abstractmethod
     def forward(self, x: Array, training: bool = False) -> Array:
@@ -158,6 +159,15 @@ class Layer(ABC):
         """Make first buffers of `self.dtype`."""
         return {}
 
+    def has_own_weights(self) -> bool:
+        """Whether the parameters are others than those drawn when they are first looked at."""
+        if not self.param_shapes or "_params" not in self.__dict__:
+            return False
+        if self._given:
+            return True
+        first = self.draw_params(np.random.default_rng(0), auto="he")
+        return any(not np.array_equal(self.params[key], array) for key, array in first.items())
+
     def initialize(
         self, rng: np.random.Generator, *, auto: Scheme = "he", dtype: DTypeLike = np.float32
     ) -> None:
@@ -193,6 +203,7 @@ class Layer(ABC):
         self.__dict__["_params"] = self._as_params(fit)
         if rest := {key: fit[key] for key in fit.keys() - self.param_shapes}:
             self.buffers = {**self.buffers, **rest}
+        self._given = True
         self.__dict__.pop("_grads", None)
         self.clear()
 
@@ -278,8 +289,7 @@ class WeightLayer(Layer):
         self, weight_shape: Shape, *, use_bias: bool, init: Init, fans: tuple[int, int]
     ) -> None:
         super().__init__()
-        check_init(init)
-        self.init = init
+        self.init = checked_init(init)
         self.use_bias = bool(use_bias)
         self.needs_input_grad = True
         self.param_shapes = {"weight": weight_shape}

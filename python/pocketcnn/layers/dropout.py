@@ -40,7 +40,7 @@ class Dropout(Layer):
 
     def __init__(self, p: float) -> None:
         super().__init__()
-        if not isinstance(p, (int, float, np.floating)):
+        if not isinstance(p, (int, float, np.integer, np.floating)):
             raise TypeError(f"p is {p!r}, but must be a number")
         if not 0 <= p < 1:
             raise ValueError(f"p is {p!r}, but must be a probability, 0 <= p < 1")

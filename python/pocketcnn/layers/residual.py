@@ -135,6 +135,10 @@ class Residual(Layer):
         inputs = self.child_inputs(input_shape)
         return sum(layer.multiply_adds(inputs[name]) for name, layer in self.children.items())
 
+    def has_own_weights(self) -> bool:
+        """Whether one of the layers inside has."""
+        return any(layer.has_own_weights() for layer in self.children.values())
+
     def initialize(
         self, rng: np.random.Generator, *, auto: Scheme = "he", dtype: DTypeLike = np.float32
     ) -> None:

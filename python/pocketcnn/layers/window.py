@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from operator import index
 from typing import Any
 
+import numpy as np
+
 from pocketcnn.arguments import IntOrPair, Padding, Pair, padding_sides, pair, window
 
 
@@ -81,9 +83,11 @@ def plain(value: Any) -> Any:
 
     Examples
     --------
-    >>> plain([[1, 2], [0, 0]])
-    ((1, 2), (0, 0))
+    >>> plain([[1, 2], [0, 0]]), plain(np.array([3, 5]))
+    (((1, 2), (0, 0)), (3, 5))
     """
     if value is None or isinstance(value, str):
         return value
-    return index(value) if not isinstance(value, Sequence) else tuple(map(plain, value))
+    if isinstance(value, Sequence) or (isinstance(value, np.ndarray) and value.ndim):
+        return tuple(map(plain, value))
+    return index(value)

@@ -1,0 +1,99 @@
+"""What a run is: data, network and settings in words that are the same in another process."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from functools import partial
+from types import CodeType, FunctionType, MethodType
+from typing import Any
+
+import numpy as np
+
+from pocketcnn.arguments import Array
+from pocketcnn.data import Compose
+
+# Larger arrays are sampled: a digest takes a second or two for these. Processors compute
+# SHA-256; BLAKE2 as Python has it takes three times as long.
+_WHOLE_BYTES = 2**30
+_CHUNK_BYTES = 2**22
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
+def describe(thing: object) -> str:
+    """Say what a function or an object with settings is, the same in every process.
+
+    Functions and classes are their names, a lambda is a digest of its code, a `partial` and a
+    `Compose` are what they consist of. Another object is its `repr` where its class has one, and
+    else the name of its class.
+
+    Examples
+    --------
+    >>> describe(np.clip), describe(partial(np.clip, 0.0))
+    ('clip', 'partial(clip, 0.0)')
+    """
+    if isinstance(thing, np.generic):
+        thing = thing.item()
+    if isinstance(thing, np.ndarray) and not thing.dtype.hasobject:
+        return f"array({digest(thing)})"
+    if isinstance(thing, partial):
+        return _call("partial", [thing.func, *thing.args], thing.keywords)
+    if isinstance(thing, Compose):
+        return _call("Compose", thing.steps, {})
+    if isinstance(thing, MethodType):
+        return f"{describe(thing.__self__)}.{thing.__name__}"
+    if isinstance(thing, FunctionType) and thing.__name__ == "<lambda>":
+        return f"lambda {_code_digest(thing.__code__)}"
+    if name := getattr(thing, "__name__", None):
+        return str(name)
+    if is_dataclass(thing):
+        settings = {field.name: getattr(thing, field.name) for field in fields(thing) if field.repr}
+        return _call(type(thing).__qualname__, [], settings)
+    if type(thing).__repr__ is object.__repr__:
+        return type(thing).__qualname__
+    return _ADDRESS.sub("", repr(thing))
+
+
+def digest(array: Array) -> str:
+    """Return a digest of an array's shape, type and values, whatever its strides.
+
+    Of an array of more than a gibibyte, as one that lies on a disk may be, samples from all its
+    length that are together as large take part.
+    """
+    if array.dtype.kind in "iu" and array.ndim == 1:
+        array = array.astype(np.int64, copy=False)  # labels mean the same in any type
+    wanted = array.dtype.newbyteorder("<")
+    found = hashlib.sha256(f"{wanted.str} {array.shape}".encode())
+    if array.size == 0:
+        return found.hexdigest()[:32]
+    array = np.atleast_1d(array)
+    row = max(1, array[:1].nbytes)
+    rows = max(1, _CHUNK_BYTES // row)
+    starts: Iterable[int] = range(0, len(array), rows)
+    if array.nbytes > _WHOLE_BYTES:
+        parts = _WHOLE_BYTES // (rows * row)
+        starts = (int(at) for at in np.linspace(0, len(array) - rows, parts))
+    for start in starts:
+        part = np.ascontiguousarray(array[start : start + rows], wanted)
+        found.update(part.reshape(-1).view(np.uint8).data)
+    return found.hexdigest()[:32]
+
+
+def _call(name: str, arguments: Iterable[object], keywords: dict[str, Any]) -> str:
+    shown = [*map(describe, arguments), *(f"{k}={describe(v)}" for k, v in keywords.items())]
+    return f"{name}({', '.join(shown)})"
+
+
+def _code_digest(code: CodeType) -> str:
+    return hashlib.sha256(_code_text(code).encode()).hexdigest()[:16]
+
+
+def _code_text(code: CodeType) -> str:
+    """What a function does, without the place where it is written."""
+    constants = [
+        _code_text(constant) if isinstance(constant, CodeType) else repr(constant)
+        for constant in code.co_consts
+    ]
+    return f"{code.co_code.hex()} {code.co_names} {constants}"

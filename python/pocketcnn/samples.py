@@ -1,0 +1,109 @@
+"""What a training is given, looked at before its first batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pocketcnn.arguments import Array
+from pocketcnn.callbacks import Callback, EarlyStopping, ProgressBar
+from pocketcnn.chain import every_input
+from pocketcnn.functional.loss import checked_target
+from pocketcnn.layers import BatchNorm2d
+from pocketcnn.net import ConvNet
+from pocketcnn.schedules import Schedule
+
+
+def check_samples(
+    net: ConvNet,
+    x_name: str,
+    t_name: str,
+    x: ArrayLike,
+    t: ArrayLike,
+    *,
+    any_size: bool = False,
+    any_target: bool = False,
+) -> tuple[Array, Array]:
+    """Return images and targets as arrays that fit each other and the network.
+
+    Parameters
+    ----------
+    net : ConvNet
+    x_name, t_name : str
+        What messages call them.
+    x, t : array_like
+    any_size : bool
+        Whether the images may have another size than the network takes.
+    any_target : bool
+        Whether the targets may be other than labels or probabilities.
+
+    Raises
+    ------
+    TypeError
+        Images that are not real numbers, or labels that are not integers.
+    ValueError
+        Shapes, labels or probabilities that do not fit.
+    """
+    images, targets = np.asarray(x), np.asarray(t)
+    if images.dtype.kind not in "fiub":
+        raise TypeError(f"{x_name} has dtype {images.dtype}, but images are real numbers")
+    if images.ndim < 2 or len(images) == 0:
+        raise ValueError(f"{x_name} has shape {images.shape}: wanted (N, C, H, W) with N > 0")
+    if targets.ndim == 0 or len(targets) != len(images):
+        raise ValueError(
+            f"{t_name} has shape {targets.shape}, but {x_name} has {len(images)} images"
+        )
+    if images.shape[1:] != net.input_shape and not any_size:
+        wanted = ", ".join(map(str, ("N", *net.input_shape)))
+        raise ValueError(f"{x_name} has shape {images.shape}, but the network takes ({wanted})")
+    if not any_target:
+        if len(net.output_shape) != 1:
+            raise ValueError(
+                f"the network makes {net.output_shape} of an image, but the loss takes a score "
+                "for each class, (K,)"
+            )
+        checked_target(t_name, targets, (len(images), *net.output_shape))
+    return images, targets
+
+
+def check_callbacks(callbacks: Sequence[Callback], *, validated: bool) -> tuple[Callback, ...]:
+    """Return the callbacks, if they are some and have what they need.
+
+    Raises
+    ------
+    TypeError
+        Something is no `Callback`.
+    ValueError
+        Early stopping watches validation data that there are not.
+    """
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks is {callbacks!r}, but must be a sequence of Callback")
+    found = tuple(callbacks)
+    for place, callback in enumerate(found):
+        if not isinstance(callback, Callback):
+            hint = "; make one of it" if isinstance(callback, type) else ""
+            raise TypeError(f"callbacks[{place}] is {callback!r}, but must be a Callback{hint}")
+        if isinstance(callback, EarlyStopping) and callback.monitor.startswith("val_"):
+            # One that a user wrote may put its own measurement into the record.
+            ours = (EarlyStopping, ProgressBar, Schedule)
+            if not validated and all(isinstance(earlier, ours) for earlier in found[:place]):
+                raise ValueError(
+                    f"monitor {callback.monitor!r} needs validation data: fit was given none"
+                )
+    return found
+
+
+def check_last_batch(net: ConvNet, samples: int, size: int) -> None:
+    """Raise ValueError if a batch of one image meets a layer that cannot normalise it."""
+    if samples % size != 1 and size != 1:
+        return
+    for name, layer, shape in every_input(net.layers, net.input_shape):
+        if isinstance(layer, BatchNorm2d) and math.prod(shape[1:]) == 1:
+            raise ValueError(
+                f"{samples} images in batches of {size} leave a batch of one, and layer {name!r} "
+                "needs two values per channel, but sees maps of one pixel: leave an image out, "
+                "or choose another batch_size"
+            )

@@ -1,0 +1,137 @@
+"""A checkpoint as a record, every part of the type it should have.
+
+Files come damaged, and from strangers: whatever is not as it should be is one error that names
+the file. Nothing here knows the run that shall be continued.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pocketcnn.checkpoint import Arrays, join_state, read_checkpoint
+from pocketcnn.history import COLUMNS, Record
+
+
+@dataclass(frozen=True)
+class SavedCallback:
+    """The state of a callback; the first format does not name its class."""
+
+    state: dict[str, object]
+    kind: str | None = None
+    settings: str | None = None
+    takes_state: bool = True
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """What a checkpoint holds, every part of the type it should have."""
+
+    path: str
+    identity: dict[str, object]
+    settings: dict[str, object]
+    validation: str | None
+    history: list[Record]
+    network: Arrays
+    optimizer: dict[str, object]
+    generators: dict[str, dict[str, Any]]
+    callbacks: list[SavedCallback]
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs the run has made."""
+        return len(self.history)
+
+
+def damaged(path: str, reason: object) -> ValueError:
+    """Return the error of a checkpoint that is not what it should be."""
+    return ValueError(f"{path} is a damaged checkpoint: {reason}")
+
+
+def read_saved_run(path: str | os.PathLike[str]) -> SavedRun:
+    """Make a record of a checkpoint.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+    ValueError
+        It is no checkpoint, or something in it is missing or not what it should be.
+    """
+    path = os.fspath(path)
+    arrays, values = read_checkpoint(path)
+    try:
+        history = [_record(n, entry) for n, entry in enumerate(_list(values, "history"), start=1)]
+        if values["epoch"] != len(history) or isinstance(values["epoch"], bool):
+            raise ValueError(f"epoch is {values['epoch']!r} after {len(history)} records")
+        identity = _mapping(values, "identity")
+        if not _is_architecture(identity.get("architecture", [])):
+            raise ValueError("its architecture is no list of names and layers")
+        network = {k.removeprefix("net/"): a for k, a in arrays.items() if k.startswith("net/")}
+        return SavedRun(
+            path=path,
+            identity=identity,
+            settings=_mapping(values, "settings") if "settings" in values else {},
+            validation=cast("str | None", values.get("validation")),
+            history=history,
+            network=network,
+            optimizer=join_state("optimizer", arrays, _mapping(values, "optimizer")),
+            generators=cast(dict[str, dict[str, Any]], _mapping(values, "generators")),
+            callbacks=_callbacks(arrays, values),
+        )
+    except KeyError as error:
+        raise damaged(path, f"it lacks {error}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise damaged(path, error) from error
+
+
+def _is_architecture(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(layer, list) and all(isinstance(text, str) for text in layer) for layer in value
+    )
+
+
+def _list(values: dict[str, Any], name: str) -> list[Any]:
+    if not isinstance(values[name], list):
+        raise ValueError(f"{name} is no list")
+    return cast(list[Any], values[name])
+
+
+def _mapping(values: dict[str, Any], name: str) -> dict[str, object]:
+    if not isinstance(values[name], dict):
+        raise ValueError(f"{name} has no names")
+    return cast(dict[str, object], values[name])
+
+
+def _record(number: int, entry: object) -> Record:
+    if not isinstance(entry, dict) or not entry.keys() >= set(COLUMNS):
+        raise ValueError(f"record {number} of the history is none")
+    for name in COLUMNS:
+        optional = name.startswith("val_") and entry[name] is None
+        if not optional and (not isinstance(entry[name], (int, float)) or entry[name] is True):
+            raise ValueError(f"record {number} of the history has {name} {entry[name]!r}")
+    if entry["epoch"] != number:
+        raise ValueError(f"record {number} of the history is of epoch {entry['epoch']!r}")
+    return cast(Record, entry)
+
+
+def _callbacks(arrays: Arrays, values: dict[str, Any]) -> list[SavedCallback]:
+    states = []
+    for place, values_of in enumerate(_list(values, "callbacks")):
+        if not isinstance(values_of, dict):
+            raise ValueError(f"callback {place} has no state by names")
+        states.append(join_state(f"callback/{place}", arrays, values_of))
+    if "callback_kinds" not in values:  # the first format, whose early stopping does not count
+        for state in states:
+            if type(best := state.get("best_epoch")) is int:
+                state["waited"] = len(values["history"]) - best
+        return [SavedCallback(state) for state in states]
+    kinds = _list(values, "callback_kinds")
+    if len(kinds) != len(states) or not all(map(_is_kind, kinds)):
+        raise ValueError(f"callback_kinds is {kinds!r}")
+    return [SavedCallback(state, *kind) for state, kind in zip(states, kinds, strict=True)]
+
+
+def _is_kind(value: object) -> bool:
+    return isinstance(value, list) and [type(part) for part in value] == [str, str, bool]

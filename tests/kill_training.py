@@ -1,0 +1,108 @@
+"""Kill a training at random moments, resume it each time, and compare the bits at the end.
+
+    python tests/kill_training.py --kills 100
+
+A child process trains with a checkpoint after every epoch, which takes about as long to write as
+the epoch to train, so that many kills (SIGKILL) come while it is written. After the last kill the
+run is finished and compared with one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+import pocketcnn as pc
+from pocketcnn.checkpoint import network_arrays, read_checkpoint
+
+LONGEST = 0.25  # seconds from a child's start to its end
+
+
+def make_trainer() -> pc.Trainer:
+    """With all that has a state: weights, momentum, running statistics, masks, augmentation."""
+    net = pc.ConvNet(
+        [
+            ("conv", pc.Conv2d(1, 4, 3)),
+            ("norm", pc.BatchNorm2d(4)),
+            ("relu", pc.ReLU()),
+            ("flatten", pc.Flatten()),
+            ("dropout", pc.Dropout(0.25)),
+            ("fc", pc.Linear(64, 3)),
+        ],
+        input_shape=(1, 6, 6),
+    )
+    return pc.Trainer(net, pc.optim.Adam(), batch_size=16, augment=pc.data.RandomCrop(1))
+
+
+def train(checkpoint: Path | None, epochs: int) -> pc.Trainer:
+    """Train up to an epoch, from the checkpoint on where there is one."""
+    rng = np.random.default_rng(7)
+    x, t = rng.random((200, 1, 6, 6), dtype=np.float32), rng.integers(0, 3, 200)
+    trainer = make_trainer()
+    trainer.fit(
+        x,
+        t,
+        epochs=epochs,
+        callbacks=[pc.EarlyStopping("loss", patience=10**9, restore_best=True)],
+        checkpoint=checkpoint,
+        resume=checkpoint is not None,
+    )
+    return trainer
+
+
+def kill_once(checkpoint: Path, delay: float) -> None:
+    """Let a child train until it is killed."""
+    child = os.fork()
+    if child == 0:
+        try:
+            train(checkpoint, 10**6)
+        finally:
+            os._exit(1)
+    time.sleep(delay)
+    assert os.waitpid(child, os.WNOHANG) == (0, 0), "the child ended before it was killed"
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; 0 if nothing was lost."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    options = parser.parse_args(arguments)
+    print(f"seed {options.seed}", flush=True)
+    rng = random.Random(options.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Path(folder, "run.safetensors")
+        done = writing = 0
+        make_trainer()  # imports what the children then have
+        for kill in range(options.kills):
+            kill_once(checkpoint, rng.uniform(0, LONGEST))
+            before = done
+            # Where the machine is slow, no kill may come after the first epoch: no failure.
+            done = read_checkpoint(checkpoint)[1]["epoch"] if checkpoint.exists() else 0
+            assert done >= before, f"kill {kill} lost epochs: {before} became {done}"
+            for temporary in Path(folder).glob(".*.tmp"):
+                writing += 1
+                temporary.unlink()
+        resumed = network_arrays(train(checkpoint, done + 2).net)
+        whole = network_arrays(train(None, done + 2).net)
+    odd = [name for name, array in whole.items() if array.tobytes() != resumed[name].tobytes()]
+    print(
+        f"{options.kills} kills, {writing} while a checkpoint was written, in {done} epochs: "
+        f"{'the same bits' if not odd else f'other bits in {odd}'}"
+    )
+    return 1 if odd else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
