@@ -137,11 +137,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any
     try:
         values = json.loads(metadata["values"])
     except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"{os.fspath(path)} is not a valid checkpoint: {excerpt(error)}"
-        ) from error
+        raise ValueError(f"{os.fspath(path)} is a damaged checkpoint: {excerpt(error)}") from error
     if not isinstance(values, dict):
-        raise ValueError(f"{os.fspath(path)} is not a valid checkpoint: its values have no names")
+        raise ValueError(f"{os.fspath(path)} is a damaged checkpoint: its values have no names")
     return arrays, values
 
 

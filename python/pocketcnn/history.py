@@ -14,7 +14,6 @@ import numpy as np
 
 from pocketcnn.atomic import write_atomically
 from pocketcnn.reading import read_json
-
 from pocketcnn.summary import align_columns
 
 
