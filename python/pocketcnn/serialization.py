@@ -45,10 +45,12 @@ def save(
         for name, layer in layers.items()
         for key, array in layer.state().items()
     }
+    architecture = describe(layers, input_shape, dtype)
+    require_fit(build(architecture), tensors)  # what could not be read is not written
     metadata = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
-        "architecture": describe(layers, input_shape, dtype),
+        "architecture": architecture,
     }
     write_tensors(path, tensors, metadata)
 
@@ -165,8 +167,8 @@ def _check_version(path: str | os.PathLike[str], version: str) -> None:
         )
 
 
-def _give_weights(model: Model, tensors: dict[str, Array]) -> None:
-    """Move the tensors into the layers, if they are what the layers need, all and no more."""
+def require_fit(model: Model, tensors: Mapping[str, Array]) -> None:
+    """Raise ValueError unless the tensors are what the layers need, all and no more."""
     shapes = {
         f"{name}.{key}": shape
         for name, layer in model.layers
@@ -182,6 +184,11 @@ def _give_weights(model: Model, tensors: dict[str, Array]) -> None:
             raise ValueError(
                 f"tensor {name} is {came.dtype} {came.shape}, but must be {model.dtype} {shape}"
             )
+
+
+def _give_weights(model: Model, tensors: dict[str, Array]) -> None:
+    """Move the tensors into the layers, if they fit."""
+    require_fit(model, tensors)
     for name, layer in model.layers:
         layer.convert(model.dtype)
         layer.set_state({key: tensors[f"{name}.{key}"] for key in layer.state_shapes()})
