@@ -64,5 +64,6 @@ def test_fused(pool: Any) -> None:
     (stage,), _ = fuse(layers, shapes[:-1])
     out = stage.forward(np.zeros((0, 1, 4, 4), np.float32), True)
     dx = stage.backward(out)
-    assert dx is not None and dx.shape == (0, 1, 4, 4)
+    assert dx is not None
+    assert dx.shape == (0, 1, 4, 4)
     assert not layers["conv"].grads["weight"].any()

@@ -46,10 +46,12 @@ def save(
         for name, layer in layers.items()
         for key, array in layer.state().items()
     }
+    architecture = describe(layers, input_shape, dtype)
+    require_fit(build(architecture), tensors)  # what could not be read is not written
     metadata = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
-        "architecture": describe(layers, input_shape, dtype),
+        "architecture": architecture,
     }
     write_tensors(path, tensors, metadata)
 
@@ -64,7 +66,7 @@ def read_model(path: str | os.PathLike[str], *, check_finite: bool = False) -> M
         _check_version(name, metadata.get("format_version", ""))
         try:
             model = build(metadata["architecture"])
-            _check_tensors(model, file.tensors)
+            require_fit(model, file.tensors)
         except KeyError as error:
             raise ValueError(
                 f"{name} is not a valid model: the architecture lacks {excerpt(error)}"
@@ -122,7 +124,7 @@ def _check_version(name: str, version: str) -> None:
         )
 
 
-def _check_tensors(model: Model, tensors: Mapping[str, Tensor]) -> None:
+def require_fit(model: Model, tensors: Mapping[str, Tensor] | Mapping[str, Array]) -> None:
     """Raise ValueError unless the tensors are what the layers need, all and no more."""
     shapes = {
         f"{name}.{key}": shape

@@ -10,7 +10,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any, ClassVar, TypeAlias, cast
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -50,6 +50,11 @@ class Layer(ABC):
     """
 
     preferred_init: ClassVar[Scheme | None] = None
+
+    # Not there before they are looked at.
+    _params: LayerArrays
+    _buffers: LayerArrays
+    _grads: dict[str, Array]
 
     def __init__(self) -> None:
         self.param_shapes: dict[str, Shape] = {}
@@ -113,11 +118,13 @@ class Layer(ABC):
     @property
     def params(self) -> dict[str, Array]:
         """The arrays that training changes; drawn when first looked at."""
-        made = self.__dict__
-        if "_params" not in made:
-            drawn = self.draw_params(np.random.default_rng(0), auto="he")
-            made.setdefault("_params", self._first_params(drawn))
-        return cast(dict[str, Array], made["_params"])
+        try:
+            return self._params
+        except AttributeError:
+            pass
+        drawn = self._first_params(self.draw_params(np.random.default_rng(0), auto="he"))
+        self.__dict__.setdefault("_params", drawn)
+        return self._params
 
     @params.setter
     def params(self, params: Mapping[str, Array]) -> None:
@@ -128,10 +135,12 @@ class Layer(ABC):
     @property
     def buffers(self) -> dict[str, Array]:
         """What the layer keeps besides; drawn when first looked at."""
-        made = self.__dict__
-        if "_buffers" not in made:
-            made.setdefault("_buffers", self._as_buffers(self.draw_buffers()))
-        return cast(dict[str, Array], made["_buffers"])
+        try:
+            return self._buffers
+        except AttributeError:
+            pass
+        self.__dict__.setdefault("_buffers", self._as_buffers(self.draw_buffers()))
+        return self._buffers
 
     @buffers.setter
     def buffers(self, buffers: Mapping[str, Array]) -> None:
@@ -140,12 +149,14 @@ class Layer(ABC):
     @property
     def grads(self) -> dict[str, Array]:
         """What the last `backward` left; zero before the first."""
-        made = self.__dict__
-        if "_grads" not in made:
-            # np.zeros asks the system for zeroed pages: what is never written costs nothing.
-            zeros = {key: np.zeros(p.shape, p.dtype) for key, p in self.params.items()}
-            made.setdefault("_grads", zeros)
-        return cast(dict[str, Array], made["_grads"])
+        try:
+            return self._grads
+        except AttributeError:
+            pass
+        # np.zeros asks the system for zeroed pages: what is never written costs nothing.
+        zeros = {key: np.zeros(p.shape, p.dtype) for key, p in self.params.items()}
+        self.__dict__.setdefault("_grads", zeros)
+        return self._grads
 
     @grads.setter
     def grads(self, grads: dict[str, Array]) -> None:
@@ -173,6 +184,7 @@ class Layer(ABC):
     ) -> None:
         """Start anew: draw the parameters and forget gradients and inputs."""
         self.dtype = np.dtype(dtype)
+        self.buffers = {key: a.astype(self.dtype, copy=False) for key, a in self.buffers.items()}
         self.set_state(self._first_params(self.draw_params(rng, auto)))
 
     def state(self) -> dict[str, Array]:
