@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
+import shutil
 import sys
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,20 +53,64 @@ class Callback:
         """Take over what `state_dict` returned in the run that is resumed."""
 
 
-class ProgressBar(Callback):
-    """A table with a line an epoch and, in a terminal, a progress bar below it.
+class _Column(NamedTuple):
+    """One quantity in the table of epochs."""
 
-    The bar shows the epoch's running loss and accuracy, the images a second and the time left
-    of the whole run. Where the stream is not a terminal only the table is written.
+    key: str
+    title: str
+    width: int
+    show: Callable[[Any], str]
+
+
+_TABLE = (
+    _Column("epoch", "epoch", 5, str),
+    _Column("loss", "loss", 10, "{:.4f}".format),
+    _Column("accuracy", "accuracy", 10, "{:.2%}".format),
+    _Column("val_loss", "val loss", 11, "{:.4f}".format),
+    _Column("val_accuracy", "val accuracy", 14, "{:.2%}".format),
+    _Column("learning_rate", "rate", 9, "{:.2g}".format),
+    _Column("images_per_second", "images/s", 11, "{:,.0f}".format),
+    _Column("seconds", "time", 9, lambda seconds: format_seconds(seconds)),
+)
+# What a narrow terminal goes without, first to last.
+_DISPENSABLE = ("learning_rate", "images_per_second", "seconds", "accuracy", "loss")
+
+
+def _table_within(length: int | None) -> list[_Column]:
+    table = list(_TABLE)
+    for key in _DISPENSABLE:
+        if length is None or sum(column.width for column in table) < length:
+            break
+        table = [column for column in table if column.key != key]
+    return table
+
+
+def _line_length(stream: TextIO) -> int | None:
+    """Return how long a line in a terminal may be; None: the stream is not one."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
+
+
+class ProgressBar(Callback):
+    """A table with a line per epoch and, in a terminal, a progress bar below it.
+
+    The bar shows the epoch's running loss and accuracy, the images per second and the time left
+    of the whole run. Where the stream is not a terminal only the table is written, as where the
+    terminal is one that cannot go back (`TERM=dumb`); with `NO_COLOR` set the bar is of plain
+    characters. In a narrow terminal the table leaves out its less important columns. Training
+    goes on where nothing can be written.
 
     Parameters
     ----------
     stream : text file, optional
         Where to write; standard error when not given.
+    table : text file, optional
+        Where the table goes; `stream` when not given.
     """
 
-    def __init__(self, *, stream: TextIO | None = None) -> None:
+    def __init__(self, *, stream: TextIO | None = None, table: TextIO | None = None) -> None:
         self.stream = stream
+        self.table = table
+        self._columns = list(_TABLE)
         self._bar: tqdm | None = None
         self._due = 0.0
 
@@ -71,12 +118,10 @@ class ProgressBar(Callback):
         """Write the table's header and open the bar."""
         from tqdm import tqdm  # here, because importing it takes longer than all of this package
 
+        self._columns = _table_within(_line_length(self._table()))
+        self._write("".join(f"{column.title:>{column.width}}" for column in self._columns))
         stream = self._stream()
-        self._write(
-            f"{'epoch':>5}{'loss':>10}{'accuracy':>10}"
-            f"{'val loss':>11}{'val accuracy':>14}{'rate':>9}{'images/s':>11}{'time':>9}"
-        )
-        if stream.isatty():
+        if stream.isatty() and os.environ.get("TERM") != "dumb":
             done = trainer.epoch
             self._bar = tqdm(
                 total=trainer.epochs * trainer.samples,
@@ -84,9 +129,11 @@ class ProgressBar(Callback):
                 file=stream,
                 leave=False,
                 dynamic_ncols=True,
-                bar_format="{desc}|{bar}| {percentage:.0f}%{postfix}, {remaining} left",
+                # A line that is too long loses its end.
+                bar_format="{desc}|{bar}| {percentage:.0f}%, {remaining} left{postfix}",
                 desc=self._description(trainer),
                 smoothing=0.1,
+                ascii=True if os.environ.get("NO_COLOR") else None,
             )
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
@@ -109,14 +156,12 @@ class ProgressBar(Callback):
 
     def on_epoch_end(self, trainer: Trainer, record: Record) -> None:
         """Write the epoch's line."""
-        val_loss, val_accuracy = record["val_loss"], record["val_accuracy"]
-        self._write(
-            f"{record['epoch']:>5}{record['loss']:>10.4f}{record['accuracy']:>10.2%}"
-            f"{'-' if val_loss is None else format(val_loss, '.4f'):>11}"
-            f"{'-' if val_accuracy is None else format(val_accuracy, '.2%'):>14}"
-            f"{record['learning_rate']:>9.2g}{record['images_per_second']:>11,.0f}"
-            f"{format_seconds(record['seconds']):>9}"
-        )
+        values = dict(record)
+        cells = []
+        for column in self._columns:
+            value = values[column.key]
+            cells.append(f"{'-' if value is None else column.show(value):>{column.width}}")
+        self._write("".join(cells))
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """Remove the bar; the table stays."""
@@ -127,11 +172,15 @@ class ProgressBar(Callback):
     def _stream(self) -> TextIO:
         return sys.stderr if self.stream is None else self.stream
 
+    def _table(self) -> TextIO:
+        return self._stream() if self.table is None else self.table
+
     def _write(self, line: str) -> None:
-        if self._bar is None:
-            print(line, file=self._stream(), flush=True)
-        else:
-            self._bar.write(line, file=self._stream())
+        with contextlib.suppress(OSError, ValueError):  # a full disk, a reader that left
+            if self._bar is None:
+                print(line, file=self._table(), flush=True)
+            else:
+                self._bar.write(line, file=self._table())
 
     @staticmethod
     def _description(trainer: Trainer) -> str:

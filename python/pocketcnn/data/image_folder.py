@@ -29,7 +29,7 @@ def image_folder(
     Classes and files are taken in the order of their names, so that the result does not depend
     on the file system. Names that start with a dot and files that are not images by their
     ending are passed over. A photograph is turned upright as its EXIF orientation says. Needs
-    Pillow (`pip install 'pocketcnn[images]'`).
+    Pillow (`pip install pillow`; the extra `images`).
 
     Parameters
     ----------
@@ -102,7 +102,8 @@ def read_images(
         if image.shape[:2] != x.shape[2:]:
             raise ValueError(
                 f"{path} is {image.shape[1]} wide and {image.shape[0]} high, but {paths[0].name} "
-                f"is {x.shape[3]} by {x.shape[2]}: give a size to resize all to"
+                f"is {x.shape[3]} by {x.shape[2]}: give a size (on the command line --size) "
+                "to resize all to"
             )
         x[index] = image.transpose(2, 0, 1)
     if x is None:
@@ -115,7 +116,7 @@ def _read_one(path: Path, size: tuple[int, int] | None, channels: int) -> NDArra
         from PIL import Image, ImageOps
     except ImportError as error:
         raise ImportError(
-            "reading image files needs Pillow: pip install 'pocketcnn[images]'"
+            "reading image files needs Pillow: pip install pillow (pocketcnn's extra `images`)"
         ) from error
     try:
         with Image.open(path) as opened:
