@@ -55,13 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit code.
     """
-    arguments = argparse.Namespace(debug=False, check=None)
+    arguments = argparse.Namespace(debug=False)
     try:
         with console.answering():
             try:
                 _make_parser().parse_args(argv, arguments)
-                if arguments.check is not None:
-                    arguments.check(arguments.parser, arguments)
                 code = _run(arguments)
             except SystemExit as leaving:  # argparse has printed its line, or the help
                 code = int(leaving.code or 0)
@@ -74,8 +72,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if arguments.check is not None:
+        arguments.check(arguments.parser, arguments)
     if arguments.threads is not None:
-        set_num_threads(arguments.threads)
+        try:
+            set_num_threads(arguments.threads)
+        except ValueError as error:
+            arguments.parser.error(f"argument --threads: {error}")
     command: Command = arguments.command
     return command(arguments) or 0
 
@@ -121,7 +124,7 @@ def _add(commands: Subparsers, name: str, command: Command, about: str) -> Parse
     parser = commands.add_parser(
         name, help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False
     )
-    parser.set_defaults(command=command)
+    parser.set_defaults(command=command, parser=parser, check=None)
     parser.add_argument(
         "--threads", type=positive, metavar="N", help="threads to compute with (all cores)"
     )
@@ -147,7 +150,7 @@ def _add_train(commands: Subparsers) -> None:
         "--epochs may be raised",
     )
     run.add_argument("--quiet", action="store_true", help="print the result only")
-    parser.set_defaults(check=options.check, parser=parser)
+    parser.set_defaults(check=options.check)
 
 
 def _add_predict(commands: Subparsers) -> None:
@@ -227,7 +230,7 @@ def _add_info(commands: Subparsers) -> None:
     parser.add_argument(
         "--picture", type=Path, metavar="FILE", help="draw the model's architecture (not drawn)"
     )
-    parser.set_defaults(check=_check_info, parser=parser)
+    parser.set_defaults(check=_check_info)
 
 
 def _add_bench(commands: Subparsers) -> None:

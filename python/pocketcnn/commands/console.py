@@ -10,6 +10,7 @@ import contextlib
 import io
 import os
 import shlex
+import shutil
 import signal
 import sys
 import threading
@@ -82,6 +83,13 @@ def explain(error: BaseException) -> str:
 def command(*words: str) -> str:
     """Return a command of this program as it is typed in a shell."""
     return f"pocketcnn {shlex.join(words)}"
+
+
+def line_length() -> int | None:
+    """Return how many columns a line of results may take; None: they do not go to a terminal."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return None
+    return shutil.get_terminal_size().columns
 
 
 def progress() -> ProgressBar:

@@ -158,16 +158,17 @@ def info(arguments: argparse.Namespace) -> None:
     if arguments.picture is not None:
         picture = picture_path(arguments.picture, model, "")
     console.say(f"{model.path} ({model.path.stat().st_size:,} bytes)\n")
-    console.say(model.net.summary())
+    console.say(model.net.summary(console.line_length()))
     console.say(f"\nclasses: {', '.join(map(printable, model.classes))}")
     if model.run is not None:
-        told = [f"{key} {value}" for key, value in model.run.options.items() if value is not None]
+        chosen = {k: v for k, v in model.run.options.items() if v is not None and v is not False}
+        told = [name if value is True else f"{name} {value}" for name, value in chosen.items()]
         console.say(f"trained with: {printable(', '.join(told))}")
         result = model.run.result
         if result is not None:
             console.say(
                 f"result: accuracy {result['accuracy']:.2%}, loss {result['loss']:.4f} "
-                f"after {result['epochs']} epochs"
+                f"after {result['epochs']} epoch{'s' * (result['epochs'] != 1)}"
             )
     if picture is not None:
         save_picture(plot.architecture(model.net), picture)

@@ -74,7 +74,7 @@ def train(arguments: argparse.Namespace) -> None:
     """Run the command; see `pocketcnn train --help`."""
     if arguments.resume is None:
         options = Options(**given(arguments))
-        if options.data not in BUILT_IN:
+        if options.data not in BUILT_IN and Path(options.data).is_dir():
             # So that the run can be continued and the model measured from another place.
             options.data = str(Path(options.data).resolve())
         if arguments.out is not None:
@@ -107,7 +107,7 @@ def _run(job: Job, folder: Path, before: Run | None, quiet: bool) -> None:
     if record != before or not (folder / run.RUN).is_file():
         run.write(folder, record)
     if not quiet:
-        console.say(f"{job.net.summary()}\n\n{job.describe()}\n", flush=True)
+        console.say(f"{job.net.summary(console.line_length())}\n\n{job.describe()}\n", flush=True)
     trainer = Trainer(
         job.net,
         job.optimizer,
@@ -152,8 +152,8 @@ def _train_and_save(
     loss, accuracy = trainer.evaluate(scale(dataset.x_test), dataset.t_test)
     if not math.isfinite(loss):
         raise FloatingPointError(
-            f"the {dataset.test} loss is {loss} after {epochs} epochs: a smaller learning rate "
-            "may help"
+            f"the {dataset.test} loss is {loss} after the last epoch: a smaller learning "
+            "rate may help"
         )
     job.net.save(folder / run.MODEL)
     trainer.history.to_csv(folder / "history.csv")
