@@ -7,10 +7,12 @@
 >>> loss = trainer.step(x[:100] / 255, t[:100])
 """
 
+# First, before anything that takes time.
+from pocketcnn import _startup  # isort: skip  # noqa: F401
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pocketcnn import _startup  # isort: skip  # noqa: F401  (before anything that takes time)
 from pocketcnn import functional, layers, losses
 from pocketcnn.config import (
     available_isas,

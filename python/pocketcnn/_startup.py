@@ -1,6 +1,6 @@
 """The first moments of the command `pocketcnn`: Ctrl-C while it is still being imported.
 
-Python would print at which line of which import it was. Here the process ends with one line and
+Python would print at which line of which import it was. Instead the process ends with one line and
 the exit code of an interrupted run; it has done nothing yet that would have to be undone.
 """
 
@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from pathlib import Path
 
 
 @contextmanager
@@ -37,6 +36,6 @@ def _leave(_signum: int, _frame: object) -> None:
 
 # The package is imported before the first line of `__main__.py` runs. While `python -m` looks for
 # that file, the program is called "-m".
-if Path((getattr(sys, "argv", None) or [""])[0]).name in ("pocketcnn", "-m"):
+if (getattr(sys, "argv", None) or [""])[0].rpartition(os.sep)[2] in ("pocketcnn", "-m"):
     with quiet_interrupts():
         import_module("pocketcnn.net")

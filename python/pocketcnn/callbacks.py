@@ -74,6 +74,8 @@ _TABLE = (
 )
 # What a narrow terminal goes without, first to last.
 _DISPENSABLE = ("learning_rate", "images_per_second", "seconds", "accuracy", "loss")
+# Columns that the bar needs to tell the speed as well.
+_BAR_WITH_SPEED = 76
 
 
 def _table_within(length: int | None) -> list[_Column]:
@@ -112,6 +114,7 @@ class ProgressBar(Callback):
         self.table = table
         self._columns = list(_TABLE)
         self._bar: tqdm | None = None
+        self._is_wide = True
         self._due = 0.0
 
     def on_fit_begin(self, trainer: Trainer) -> None:
@@ -123,13 +126,13 @@ class ProgressBar(Callback):
         stream = self._stream()
         if stream.isatty() and os.environ.get("TERM") != "dumb":
             done = trainer.epoch
+            self._is_wide = shutil.get_terminal_size().columns >= _BAR_WITH_SPEED
             self._bar = tqdm(
                 total=trainer.epochs * trainer.samples,
                 initial=done * trainer.samples,
                 file=stream,
                 leave=False,
                 dynamic_ncols=True,
-                # A line that is too long loses its end.
                 bar_format="{desc}|{bar}| {percentage:.0f}%, {remaining} left{postfix}",
                 desc=self._description(trainer),
                 smoothing=0.1,
@@ -149,9 +152,9 @@ class ProgressBar(Callback):
         if now >= self._due:
             self._due = now + 0.1
             loss, accuracy, speed = trainer.running()
-            self._bar.set_postfix_str(
-                f"loss {loss:.4f}, acc {accuracy:.1%}, {speed:,.0f} images/s", refresh=False
-            )
+            speed_too = f", {speed:,.0f} images/s" if self._is_wide else ""
+            told = f"loss {loss:.4f}, acc {accuracy:.1%}{speed_too}"
+            self._bar.set_postfix_str(told, refresh=False)
         self._bar.update(size)
 
     def on_epoch_end(self, trainer: Trainer, record: Record) -> None:
