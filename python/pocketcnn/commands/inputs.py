@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.format import MAGIC_PREFIX
 from numpy.typing import NDArray
 
 from pocketcnn import data
@@ -112,21 +113,18 @@ def _read_array(name: str) -> NDArray[Any]:
     path = Path(name)
     if path.exists() and not path.is_file():
         raise ValueError(f"{name} is not a file")
+    with path.open("rb") as file:
+        start = file.read(len(MAGIC_PREFIX))
+    if start != MAGIC_PREFIX:
+        archive = ": it is an archive of several (.npz)" if start[:2] == b"PK" else ""
+        raise ValueError(f"{name} is not an array file{archive}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of files that Python 2 wrote
             # Mapped, so that a header that lies about the size takes no memory.
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise ValueError(f"{name} is not an array file: {error}") from error
+            return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except Exception as error:  # the header is parsed as Python, and may be anything
         raise ValueError(f"{name} is not an array file: {error}") from error
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise ValueError(f"{name} is not an array file: it is an archive of several (.npz)")
-    return np.asarray(array)
 
 
 def _to_unit_range(name: str, array: NDArray[Any]) -> NDArray[np.float32]:

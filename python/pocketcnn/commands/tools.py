@@ -142,10 +142,16 @@ def _class_table(guesses: Labels, t: Labels, classes: list[str], present: Sequen
         right = counts[label] / len(mine)
         counts[label] = 0
         wrong = ", ".join(
-            f"{names[k]} ({counts[k]})" for k in np.argsort(-counts, kind="stable")[:3] if counts[k]
+            f"{_cut(names[k])} ({counts[k]})"
+            for k in np.argsort(-counts, kind="stable")[:3]
+            if counts[k]
         )
         lines.append(f"{name}  {len(mine):>7,}  {right:>7.1%}  {wrong}".rstrip())
     return "\n".join(lines)
+
+
+def _cut(name: str) -> str:
+    return fit(name, min(_LONGEST_NAME, columns(name)))
 
 
 def info(arguments: argparse.Namespace) -> None:
