@@ -15,11 +15,11 @@ CPP = ROOT / "cpp"
 
 # Top to bottom. A module may import from its own floor and from those below.
 FLOORS: list[set[str]] = [
-    {"cli", "commands", "__main__"},
+    {"cli", "commands", "__main__", "_startup"},
     {"sklearn", "onnx", "plot", "distributed"},
     {"scratch"},
     {
-        *("trainer", "callbacks", "schedules", "checkpoint", "history"),
+        *("trainer", "callbacks", "progress", "schedules", "checkpoint", "history"),
         *("resumption", "saved_run", "identity", "samples", "divergence"),
     },
     {"models", "inspection"},

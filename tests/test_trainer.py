@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import pocketcnn as pc
-from pocketcnn.callbacks import Callback, EarlyStopping, ProgressBar, format_seconds
+from pocketcnn.callbacks import Callback, EarlyStopping
 from pocketcnn.history import COLUMNS, History, Record
+from pocketcnn.progress import ProgressBar, format_seconds
 from pocketcnn.trainer import Trainer
 
 

@@ -7,6 +7,9 @@
 >>> loss = trainer.step(x[:100] / 255, t[:100])
 """
 
+# First, before anything that takes time.
+from pocketcnn import _startup  # isort: skip  # noqa: F401
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +43,9 @@ from pocketcnn.net import ConvNet, load
 
 if TYPE_CHECKING:
     from pocketcnn import data, inspection, models, optim, plot, schedules
-    from pocketcnn.callbacks import Callback, EarlyStopping, ProgressBar
+    from pocketcnn.callbacks import Callback, EarlyStopping
     from pocketcnn.history import History
+    from pocketcnn.progress import ProgressBar
     from pocketcnn.trainer import Trainer
 
 __version__ = "0.1.0"
@@ -93,7 +97,7 @@ _MODULE_OF = {
     "Callback": "callbacks",
     "EarlyStopping": "callbacks",
     "History": "history",
-    "ProgressBar": "callbacks",
+    "ProgressBar": "progress",
     "Trainer": "trainer",
 }
 

@@ -1,14 +1,11 @@
-"""What is called while a network trains: progress, early stopping, whatever a user adds."""
+"""What is called while a network trains: early stopping, whatever a user adds."""
 
 from __future__ import annotations
 
 import inspect
 import math
-import sys
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +15,6 @@ from pocketcnn.checkpoint import network_arrays
 from pocketcnn.history import COLUMNS, Record
 
 if TYPE_CHECKING:
-    from tqdm import tqdm  # type: ignore[import-untyped]  # it has no type hints
-
     from pocketcnn.trainer import Trainer
 
 
@@ -68,122 +63,6 @@ class Callback:
             and not np.array_equal(value, parameter.default)
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
-
-
-class ProgressBar(Callback):
-    """A table with a line an epoch and, in a terminal, a progress bar below it.
-
-    The bar shows the epoch's running loss and accuracy, the images a second and the time left
-    of the whole run. Where the stream is not a terminal only the table is written, and where
-    there is none, as in a service, nothing. A stream that cannot be written to ends the
-    progress, not the training.
-
-    Parameters
-    ----------
-    stream : text file, optional
-        Where to write; standard error when not given. It needs no more than `write`.
-    """
-
-    def __init__(self, *, stream: TextIO | None = None) -> None:
-        if stream is not None and not callable(getattr(stream, "write", None)):
-            raise TypeError(f"stream is {stream!r}, but must be a text file")
-        self.stream = stream
-        self._out: TextIO | None = None
-        self._bar: tqdm | None = None
-        self._due = 0.0
-
-    def on_fit_begin(self, trainer: Trainer) -> None:
-        """Write the table's header and open the bar."""
-        self._out = sys.stderr if self.stream is None else self.stream
-        self._write(
-            f"{'epoch':>5}{'loss':>10}{'accuracy':>10}"
-            f"{'val loss':>11}{'val accuracy':>14}{'rate':>9}{'images/s':>11}{'time':>9}"
-        )
-        if _is_terminal(self._out):
-            with self._silent_when_broken():
-                self._bar = self._make_bar(trainer)
-
-    def on_epoch_begin(self, trainer: Trainer) -> None:
-        """Name the epoch."""
-        if self._bar is not None:
-            self._bar.set_description_str(_description(trainer), refresh=False)
-
-    def on_batch_end(self, trainer: Trainer, size: int) -> None:
-        """Advance the bar; its text changes ten times a second."""
-        if self._bar is None:
-            return
-        now = time.perf_counter()
-        if now >= self._due:
-            self._due = now + 0.1
-            loss, accuracy, speed = trainer.running()
-            self._bar.set_postfix_str(
-                f"loss {loss:.4f}, acc {accuracy:.1%}, {speed:,.0f} images/s", refresh=False
-            )
-        with self._silent_when_broken():
-            self._bar.update(size)
-
-    def on_epoch_end(self, trainer: Trainer, record: Record) -> None:
-        """Write the epoch's line."""
-        val_loss, val_accuracy = record["val_loss"], record["val_accuracy"]
-        self._write(
-            f"{record['epoch']:>5}{record['loss']:>10.4f}{record['accuracy']:>10.2%}"
-            f"{'-' if val_loss is None else format(val_loss, '.4f'):>11}"
-            f"{'-' if val_accuracy is None else format(val_accuracy, '.2%'):>14}"
-            f"{record['learning_rate']:>9.2g}{record['images_per_second']:>11,.0f}"
-            f"{format_seconds(record['seconds']):>9}"
-        )
-
-    def on_fit_end(self, trainer: Trainer) -> None:
-        """Remove the bar; the table stays."""
-        if self._bar is not None:
-            with self._silent_when_broken():
-                self._bar.close()
-            self._bar = None
-
-    def _make_bar(self, trainer: Trainer) -> tqdm:
-        from tqdm import tqdm  # here, because importing it takes longer than all of this package
-
-        return tqdm(
-            total=trainer.epochs * trainer.samples,
-            initial=trainer.epoch * trainer.samples,
-            file=self._out,
-            leave=False,
-            dynamic_ncols=True,
-            bar_format="{desc}|{bar}| {percentage:.0f}%{postfix}, {remaining} left",
-            desc=_description(trainer),
-            smoothing=0.1,
-        )
-
-    def _write(self, line: str) -> None:
-        with self._silent_when_broken():
-            if self._bar is not None:
-                self._bar.write(line, file=self._out)
-            elif self._out is not None:
-                self._out.write(line + "\n")
-                if callable(flush := getattr(self._out, "flush", None)):
-                    flush()
-
-    @contextmanager
-    def _silent_when_broken(self) -> Iterator[None]:
-        """Write no more after an error: a closed stream, a pipe that nobody reads, a full disk."""
-        try:
-            yield
-        except (OSError, ValueError):
-            if self._bar is not None:
-                self._bar.disable = True  # or it writes once more when it is let go
-            self._out = self._bar = None
-
-
-def _is_terminal(stream: TextIO | None) -> bool:
-    isatty = getattr(stream, "isatty", None)
-    try:
-        return callable(isatty) and bool(isatty())
-    except (OSError, ValueError):  # a closed one
-        return False
-
-
-def _description(trainer: Trainer) -> str:
-    return f"epoch {trainer.epoch}/{trainer.epochs} "
 
 
 class EarlyStopping(Callback):
@@ -296,16 +175,3 @@ class EarlyStopping(Callback):
         rising = self.monitor.endswith("accuracy") or self.monitor == "images_per_second"
         # NaN, also as the difference of two infinities, is not larger than anything.
         return (value - self.best) * (1 if rising else -1) > self.min_delta
-
-
-def format_seconds(seconds: float) -> str:
-    """Write a duration in a few characters: `0.31 s`, `12.5 s`, `3:07`, `1:02:45`.
-
-    >>> format_seconds(0.3125), format_seconds(187.2), format_seconds(3765)
-    ('0.31 s', '3:07', '1:02:45')
-    """
-    if seconds < 59.95:
-        return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

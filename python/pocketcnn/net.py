@@ -350,14 +350,21 @@ class ConvNet:
         layers = [(name, layer.astype(dtype)) for name, layer in self.layers.items()]
         return ConvNet(layers, self.input_shape, seed=None, dtype=dtype)
 
-    def summary(self) -> str:
-        """Describe each layer in a line: settings, output shape, parameters, multiply-adds."""
+    def summary(self, width: int | None = None) -> str:
+        """Describe each layer in a line: settings, output shape, parameters, multiply-adds.
+
+        Parameters
+        ----------
+        width : int, optional
+            Columns of a terminal: a table that is wider goes without its notes, and with settings
+            that are cut.
+        """
         rows = [Row("input", f"{self.dtype}", self.input_shape)]
         shape = self.input_shape
         for name, layer in self.layers.items():
             rows += layer_rows(name, layer, shape, self._fusion_notes)
             shape = self._shapes[name]
-        return format_table(rows)
+        return format_table(rows, width)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write architecture and weights to one .safetensors file, which `load` reads.

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pocketcnn.arguments import Array
-from pocketcnn.callbacks import Callback, EarlyStopping, ProgressBar
+from pocketcnn.callbacks import Callback, EarlyStopping
 from pocketcnn.chain import every_input
 from pocketcnn.functional.loss import checked_target
 from pocketcnn.layers import BatchNorm2d
 from pocketcnn.net import ConvNet
+from pocketcnn.progress import ProgressBar
 from pocketcnn.schedules import Schedule
 
 

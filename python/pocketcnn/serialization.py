@@ -15,7 +15,7 @@ import numpy as np
 
 from pocketcnn.arguments import sizes
 from pocketcnn.chain import named_layers, output_shapes
-from pocketcnn.layers import Layer, Shape
+from pocketcnn.layers import Array, Layer, Shape
 from pocketcnn.layers.registry import build_layer, describe_layer
 from pocketcnn.reading import excerpt
 from pocketcnn.tensor_file import Tensor, open_tensors, read_tensors, write_tensors

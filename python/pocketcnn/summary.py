@@ -60,20 +60,21 @@ def layer_rows(
         yield Row(name, repr(layer), shape, parameters, work, note)
 
 
-def format_table(rows: Sequence[Row]) -> str:
+def format_table(rows: Sequence[Row], width: int | None = None) -> str:
     """Set the rows in aligned columns under a head, with the totals below.
 
-    The column of notes is there only if a row has one.
+    The column of notes is there only if a row has one. A table that is wider than `width` goes
+    without its last columns, or with kinds that are cut.
     """
     head = ("layer", "kind", "output shape", "parameters", "multiply-adds", "note")
     body = [
         (
-            row.name,
-            row.kind,
+            excerpt(row.name),
+            excerpt(row.kind),
             str(row.output_shape),
             f"{row.parameters:,}",
             f"{row.multiply_adds:,}",
-            row.note,
+            excerpt(row.note),
         )
         for row in rows
     ]
@@ -81,11 +82,30 @@ def format_table(rows: Sequence[Row]) -> str:
     multiply_adds = sum(row.multiply_adds for row in rows)
     total = ("total", "", "", f"{parameters:,}", f"{multiply_adds:,}", "")
 
-    columns = 6 if any(row.note for row in rows) else 5
-    lines = align_columns(
-        head[:columns], [line[:columns] for line in (*body, total)], numbers=(3, 4)
-    )
+    table = [head, *body, total]
+    count, kind_width = _room(table, 6 if any(row.note for row in rows) else 5, width)
+    cut = [[line[0], _shorten(line[1], kind_width), *line[2:count]] for line in table]
+    lines = align_columns(cut[0], cut[1:], numbers=(3, 4))
     return "\n".join([*lines[:-1], lines[1], lines[-1]])
+
+
+# A kind that is cut further says too little: then a column less.
+_SHORTEST_KIND = 20
+
+
+def _room(table: Sequence[Sequence[str]], count: int, width: int | None) -> tuple[int, int]:
+    """Return how many columns there is room for, and the room for the second of them."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for used in range(count, 3, -1):
+        over = 0 if width is None else sum(widths[:used]) + 2 * (used - 1) - width
+        # Notes are worth less than whole kinds.
+        if over <= 0 or (used < 6 and widths[1] - over >= _SHORTEST_KIND):
+            break
+    return used, max(widths[1] - max(over, 0), _SHORTEST_KIND if over > 0 else 0)
+
+
+def _shorten(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def align_columns(

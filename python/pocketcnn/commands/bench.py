@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pocketcnn import models, optim
+from pocketcnn.commands import console
 from pocketcnn.config import get_num_threads
 from pocketcnn.trainer import Trainer
 
@@ -35,15 +36,17 @@ def bench(arguments: argparse.Namespace) -> None:
         ("inference", lambda: net.predict(x)),
     ]
     threads = get_num_threads()
-    print(
+    console.say(
         f"SimpleConvNet, batch {size}, float32, {threads} thread{'s' * (threads != 1)}, "
         f"{arguments.repeat} repetitions"
     )
-    print(f"{'':<20}{'fastest':>11}{'median':>11}{'images/s':>12}")
+    console.say(f"{'':<20}{'fastest':>11}{'median':>11}{'images/s':>12}")
     for name, run in rows:
         times = _measure(run, arguments.repeat)
         best, middle = min(times), statistics.median(times)
-        print(f"{name:<20}{best * 1e3:>8.3f} ms{middle * 1e3:>8.3f} ms{size / middle:>12,.0f}")
+        console.say(
+            f"{name:<20}{best * 1e3:>8.3f} ms{middle * 1e3:>8.3f} ms{size / middle:>12,.0f}"
+        )
 
 
 def _measure(run: Callable[[], object], repeat: int) -> list[float]:

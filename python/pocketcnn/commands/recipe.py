@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from pocketcnn import data, schedules
 from pocketcnn.data import Augment
@@ -14,13 +15,14 @@ SCHEDULES: dict[str, type[schedules.Schedule] | None] = {
     "steps": schedules.Steps,
 }
 
-# Each takes at most one number; without it, the class's own default holds.
-AUGMENTATIONS: dict[str, Callable[..., Augment]] = {
-    "crop": lambda padding=4: data.RandomCrop(int(padding), reflect=True),
-    "shift": lambda pixels=2: data.RandomCrop(int(pixels)),
-    "flip": data.RandomFlip,
-    "affine": lambda degrees=10.0: data.RandomAffine(degrees=degrees),
-    "cutout": lambda size=8: data.Cutout(int(size)),
+# What each makes of its number, and what that number is: a whole one counts pixels. Without it,
+# the class's own default holds.
+AUGMENTATIONS: dict[str, tuple[Callable[..., Augment], type[int] | type[float]]] = {
+    "crop": (partial(data.RandomCrop, reflect=True), int),
+    "shift": (lambda pixels=2: data.RandomCrop(pixels), int),
+    "flip": (data.RandomFlip, float),
+    "affine": (lambda degrees=10.0: data.RandomAffine(degrees=degrees), float),
+    "cutout": (data.Cutout, int),
 }
 
 
@@ -40,24 +42,52 @@ def make_schedule(name: str, warmup: float | None) -> schedules.Schedule | None:
     return None if kind is None else kind()
 
 
-def make_augment(text: str | None) -> Augment | None:
+def make_augment(text: str | None, shape: tuple[int, ...] | None = None) -> Augment | None:
     """Make augmentations out of words such as `"crop:2,flip"`, applied in this order.
+
+    Parameters
+    ----------
+    text : str or None
+        The words; None makes nothing.
+    shape : tuple of int, optional
+        Of the images (C, H, W): no number of pixels may then be larger than they are.
 
     Raises
     ------
     ValueError
-        A word that is not in `AUGMENTATIONS`, or its number is none.
+        A word that is not in `AUGMENTATIONS`, or a number that it does not take.
     """
     if text is None:
         return None
     steps = []
-    for word in text.split(","):
-        name, colon, amount = word.strip().partition(":")
+    for word, name, numbers in _words(text):
+        make, kind = AUGMENTATIONS[name]
+        if shape is not None and kind is int and any(n > min(shape[1:]) for n in numbers):
+            raise ValueError(
+                f"augment has {word!r}, but the images are {shape[1]} x {shape[2]} pixels: "
+                "wanted fewer"
+            )
+        try:
+            steps.append(make(*numbers))
+        except ValueError as error:
+            raise ValueError(f"augment has {word!r}: {error}") from None
+    return data.Compose(*steps)
+
+
+def _words(text: str) -> Iterator[tuple[str, str, list[float]]]:
+    """Each word as it is written, its name, and its number if it has one."""
+    for part in text.split(","):
+        word = part.strip()
+        name, colon, amount = word.partition(":")
         if name not in AUGMENTATIONS:
             raise ValueError(f"augment has {name!r}: wanted some of {', '.join(AUGMENTATIONS)}")
+        yield word, name, [_number(word, amount, AUGMENTATIONS[name][1])] if colon else []
+
+
+def _number(word: str, text: str, kind: type[int] | type[float]) -> float:
+    for convert, wanted in ((float, "number"), (kind, "whole number")):
         try:
-            numbers = [float(amount)] if colon else []
+            number = convert(text)
         except ValueError:
-            raise ValueError(f"augment has {word.strip()!r}: {amount!r} is no number") from None
-        steps.append(AUGMENTATIONS[name](*numbers))
-    return data.Compose(*steps)
+            raise ValueError(f"augment has {word!r}: {text!r} is no {wanted}") from None
+    return number

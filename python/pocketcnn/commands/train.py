@@ -3,267 +3,213 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
+import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from pocketcnn import __version__, models, optim, plot
-from pocketcnn.callbacks import Callback, EarlyStopping, ProgressBar, format_seconds
-from pocketcnn.commands.inputs import Dataset, load_dataset, read_run, scale
+from pocketcnn import optim, plot
+from pocketcnn.callbacks import Callback, EarlyStopping
+from pocketcnn.commands import console, run
+from pocketcnn.commands.datasets import BUILT_IN, Dataset, load_dataset
+from pocketcnn.commands.inputs import scale
+from pocketcnn.commands.options import Options, given, restore
+from pocketcnn.commands.pictures import first_convolution, write_picture
 from pocketcnn.commands.recipe import make_augment, make_schedule
-from pocketcnn.history import History
+from pocketcnn.commands.run import KeepRun, Run
+from pocketcnn.data import Augment
 from pocketcnn.net import ConvNet
+from pocketcnn.progress import format_seconds
 from pocketcnn.trainer import Trainer
-
-MODELS: dict[str, Callable[..., ConvNet]] = {
-    "simple_convnet": models.simple_convnet,
-    "lenet5": models.lenet5,
-    "deep_convnet": models.deep_convnet,
-    "alexnet": models.alexnet,
-    "vgg16": models.vgg16,
-    "resnet18": models.resnet18,
-    "compact_resnet": models.compact_resnet,
-}
-
-OPTIMIZERS: dict[str, type[optim.Optimizer]] = {
-    "adam": optim.Adam,
-    "adamw": optim.AdamW,
-    "sgd": optim.SGD,
-    "adagrad": optim.AdaGrad,
-    "rmsprop": optim.RMSprop,
-}
-
-# The learning rates when none is given. Adam's were compared by training on the built-in digits
-# and measuring on MNIST's training images from the 5,001st on, which are not among them:
-# simple_convnet at 0.001, 0.002, 0.003, 0.005 with three seeds (96.2, 96.4, 96.5, 96.6%; the
-# lower of the last two was taken), lenet5 and deep_convnet at 0.001 and 0.003. Those for the large
-# networks are customary, not measured.
-RATES = {"sgd": 0.05, "adagrad": 0.01, "rmsprop": 0.001}
-ADAM_RATES = {
-    "simple_convnet": 0.003,
-    "lenet5": 0.003,
-    "deep_convnet": 0.001,
-    "alexnet": 0.0001,
-    "vgg16": 0.0001,
-    "resnet18": 0.001,
-    "compact_resnet": 0.001,
-}
 
 
 @dataclass
-class Options:
-    """What decides the bits of a run; kept in its `run.json`."""
+class Job:
+    """All that a run needs, made before its folder is touched."""
 
-    model: str = "simple_convnet"
-    data: str = "digits"
-    epochs: int = 20
-    batch_size: int = 100
-    optimizer: str = "adam"
-    lr: float | None = None
-    momentum: float | None = None
-    nesterov: bool = False
-    weight_decay: float | None = None
-    schedule: str = "constant"
-    warmup: float | None = None
-    label_smoothing: float = 0.0
-    augment: str | None = None
-    patience: int | None = None
-    seed: int = 0
-    size: int | None = None
-    channels: int | None = None
-    holdout: float = 0.1
-    validate: bool = False
-    limit: int | None = None
+    options: Options
+    dataset: Dataset
+    net: ConvNet
+    optimizer: optim.Optimizer
+    augment: Augment | None
+
+    @classmethod
+    def prepare(cls, options: Options) -> Job:
+        """Load the data and make the rest to fit them."""
+        dataset = load_dataset(
+            options.data,
+            size=options.size,
+            channels=options.channels,
+            share=options.holdout,
+            seed=options.seed,
+            validate=options.validate,
+            limit=options.limit,
+        )
+        shape = dataset.x_train.shape[1:]
+        net = options.make_net(len(dataset.classes), shape)
+        augment = make_augment(options.augment, shape)
+        return cls(options, dataset, net, options.make_optimizer(), augment)
+
+    def describe(self) -> str:
+        """Say what is trained on what, and how."""
+        options, dataset = self.options, self.dataset
+        augmented = "" if options.augment is None else f", augmented: {options.augment}"
+        return (
+            f"{options.model} on {dataset.name}: {len(dataset.x_train):,} training and "
+            f"{len(dataset.x_test):,} {dataset.test} images, {len(dataset.classes)} classes\n"
+            f"{type(self.optimizer).__name__}, learning rate {self.optimizer.lr:g} "
+            f"({options.schedule}), batches of {options.batch_size}, seed {options.seed}{augmented}"
+        )
+
+    def record(self) -> Run:
+        """Return what `run.json` keeps of it before there is a result."""
+        dataset = self.dataset
+        digests = {
+            "training": run.digest(dataset.x_train, dataset.t_train),
+            "test": run.digest(dataset.x_test, dataset.t_test),
+        }
+        return Run(asdict(self.options), dataset.classes, digests)
 
 
 def train(arguments: argparse.Namespace) -> None:
     """Run the command; see `pocketcnn train --help`."""
-    options, folder, resume = _plan(arguments)
-    quiet = arguments.quiet
-    dataset = load_dataset(
-        options.data,
-        size=options.size,
-        channels=options.channels,
-        share=options.holdout,
-        seed=options.seed,
-        validate=options.validate,
-        limit=options.limit,
+    if arguments.resume is None:
+        options = Options(**given(arguments))
+        if options.data not in BUILT_IN and Path(options.data).is_dir():
+            # So that the run can be continued and the model measured from another place.
+            options.data = str(Path(options.data).resolve())
+        if arguments.out is not None:
+            run.refuse_used(arguments.out)
+        job = Job.prepare(options)
+        with run.new_folder(arguments.out, f"{options.model}-{job.dataset.name}") as folder:
+            _run(job, folder, None, arguments.quiet)
+        return
+    folder = Path(arguments.resume)
+    if not (folder / run.RUN).is_file() and not (folder / run.CHECKPOINT).is_file():
+        raise FileNotFoundError(
+            f"{str(folder)!r} is not the folder of a run: it has no {run.RUN} and no checkpoint"
+        )
+    with run.hold(folder):
+        before = run.read(folder)
+        if before is None:
+            raise ValueError(
+                f"{folder / run.CHECKPOINT} does not say which options it was trained with, and "
+                f"{run.RUN} is missing"
+            )
+        options = replace(restore(before.options, folder / run.RUN), **given(arguments))
+        _run(Job.prepare(options), folder, before, arguments.quiet)
+
+
+def _run(job: Job, folder: Path, before: Run | None, quiet: bool) -> None:
+    record = job.record()
+    if before is not None:
+        run.compare_data(before, record)
+        record = replace(record, result=before.result)
+    if record != before or not (folder / run.RUN).is_file():
+        run.write(folder, record)
+    if not quiet:
+        console.say(f"{job.net.summary(console.line_length())}\n\n{job.describe()}\n", flush=True)
+    trainer = Trainer(
+        job.net,
+        job.optimizer,
+        batch_size=job.options.batch_size,
+        seed=job.options.seed,
+        label_smoothing=job.options.label_smoothing,
+        augment=job.augment,
     )
-    net, optimizer = _make_net(options, dataset), _make_optimizer(options)
-    folder = _make_folder(folder, options, dataset, resume)
-    _write_run(folder, options, dataset)
-    _say(quiet, net.summary())
-    _say(
-        quiet,
-        f"\n{options.model} on {dataset.name}: {len(dataset.x_train):,} training and "
-        f"{len(dataset.x_test):,} {dataset.test} images, {len(dataset.classes)} classes\n"
-        f"{type(optimizer).__name__}, learning rate {optimizer.lr:g} ({options.schedule}), "
-        f"batches of {options.batch_size}, seed {options.seed}"
-        f"{'' if options.augment is None else f', augmented: {options.augment}'}\n",
+    try:
+        told = _train_and_save(job, trainer, folder, record, before is not None, quiet)
+    except KeyboardInterrupt as interrupt:
+        interrupt.args = (_how_to_go_on(interrupt, trainer, folder),)
+        raise
+    console.say(told, flush=True)
+    try:
+        files = _draw(job, trainer, folder)
+    except KeyboardInterrupt as interrupt:
+        word, _ = console.describe_stop(interrupt)
+        interrupt.args = (f"{word} while pictures were drawn: the run is finished in {folder}/",)
+        raise
+    if not quiet:
+        names = [run.MODEL, run.CHECKPOINT, "history.csv", "history.json", *files]
+        console.say("\n  ".join([f"{folder}/", *names]))
+
+
+def _train_and_save(
+    job: Job, trainer: Trainer, folder: Path, record: Run, resume: bool, quiet: bool
+) -> str:
+    """Train, and leave the model, the history and the result; return what there is to tell."""
+    dataset, kept, start = job.dataset, KeepRun(record), time.perf_counter()
+    trainer.fit(
+        scale(dataset.x_train),
+        dataset.t_train,
+        epochs=job.options.epochs,
+        validation=(scale(dataset.x_test), dataset.t_test),
+        # The bar is last, so that the others have the same place in a quiet run's checkpoint.
+        callbacks=[*_callbacks(job.options), kept, *([] if quiet else [console.progress()])],
+        checkpoint=folder / run.CHECKPOINT,
+        resume=resume,
     )
-    start = time.perf_counter()
-    trainer = _fit(net, optimizer, options, dataset, folder, resume, quiet)
-    seconds = time.perf_counter() - start
+    seconds, epochs = time.perf_counter() - start, len(trainer.history)
     loss, accuracy = trainer.evaluate(scale(dataset.x_test), dataset.t_test)
-    files = _write_results(folder, net, trainer.history, options, dataset)
-    epochs, total = len(trainer.history), len(dataset.t_test)
-    _write_run(folder, options, dataset, {"epochs": epochs, "loss": loss, "accuracy": accuracy})
-    _say(quiet, f"\ntrained {epochs} epoch{'s' * (epochs != 1)} in {format_seconds(seconds)}")
-    print(
+    if not math.isfinite(loss):
+        raise FloatingPointError(
+            f"the {dataset.test} loss is {loss} after the last epoch: a smaller learning "
+            "rate may help"
+        )
+    job.net.save(folder / run.MODEL)
+    trainer.history.to_csv(folder / "history.csv")
+    trainer.history.to_json(folder / "history.json")
+    result = {"epochs": epochs, "loss": loss, "accuracy": accuracy}
+    run.write(folder, replace(record, result=result))
+    total = len(dataset.t_test)
+    told = (
         f"{dataset.test} accuracy {accuracy:.2%} ({round(accuracy * total):,} of {total:,}), "
         f"loss {loss:.4f}"
     )
-    _say(quiet, "\n  ".join([f"{folder}/", *files]))
+    return told if quiet else f"\n{_describe_time(epochs, kept.began, seconds)}\n{told}"
 
 
-def _fit(
-    net: ConvNet,
-    optimizer: optim.Optimizer,
-    options: Options,
-    dataset: Dataset,
-    folder: Path,
-    resume: bool,
-    quiet: bool,
-) -> Trainer:
-    # The bar is last, so that the others have the same place in the checkpoint of a quiet run.
-    callbacks: list[Callback] = [] if quiet else [ProgressBar()]
-    if options.patience is not None:
-        callbacks.insert(0, EarlyStopping(patience=options.patience, restore_best=True))
+def _callbacks(options: Options) -> list[Callback]:
+    callbacks: list[Callback] = []
     schedule = make_schedule(options.schedule, options.warmup)
     if schedule is not None:
-        callbacks.insert(0, schedule)
-    trainer = Trainer(
-        net,
-        optimizer,
-        batch_size=options.batch_size,
-        seed=options.seed,
-        label_smoothing=options.label_smoothing,
-        augment=make_augment(options.augment),
-    )
+        callbacks.append(schedule)
+    if options.patience is not None:
+        callbacks.append(EarlyStopping(patience=options.patience, restore_best=True))
+    return callbacks
+
+
+def _describe_time(epochs: int, began: int, seconds: float) -> str:
+    """Say how many epochs were trained, and how many of them before this resumed run."""
+    trained = epochs - began
+    text = f"trained {trained} epoch{'s' * (trained != 1)} in {format_seconds(seconds)}"
+    return f"{text}, after {began} before" if began else text
+
+
+def _how_to_go_on(interrupt: KeyboardInterrupt, trainer: Trainer, folder: Path) -> str:
+    word, _ = console.describe_stop(interrupt)
+    again = console.command("train", "--resume", str(folder))
+    done = trainer.epoch - 1
+    if done < 0:
+        return f"{word} before the first epoch; continue with: {again}"
+    text = f"{word} in epoch {trainer.epoch} of {trainer.epochs}; continue with: {again}"
+    return f"{text} (with --epochs {done} to keep it as it is)" if done else text
+
+
+def _draw(job: Job, trainer: Trainer, folder: Path) -> list[str]:
+    """Draw how the run went; return the names of the pictures. What fails is told, no more."""
+    files = []
     try:
-        trainer.fit(
-            scale(dataset.x_train),
-            dataset.t_train,
-            epochs=options.epochs,
-            validation=(scale(dataset.x_test), dataset.t_test),
-            callbacks=callbacks,
-            checkpoint=folder / "checkpoint.safetensors",
-            resume=resume,
-        )
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"interrupted in epoch {trainer.epoch} of {options.epochs}; "
-            f"continue with: pocketcnn train --resume {folder}"
-        ) from None
-    return trainer
-
-
-def _plan(arguments: argparse.Namespace) -> tuple[Options, Path | None, bool]:
-    """Return the options, the folder (None: choose one), and whether a run is resumed."""
-    given = {
-        field.name: getattr(arguments, field.name)
-        for field in fields(Options)
-        if getattr(arguments, field.name) is not None
-    }
-    if arguments.resume is None:
-        return Options(**given), arguments.out, False
-    folder = Path(arguments.resume)
-    stored = read_run(folder).get("options")
-    if stored is None:
-        raise FileNotFoundError(f"{str(folder)!r} is not the folder of a run: it has no run.json")
-    known = {field.name for field in fields(Options)}
-    if not stored.keys() <= known:
-        raise ValueError(f"{folder}/run.json has unknown options {sorted(stored.keys() - known)}")
-    return Options(**{**stored, **given}), folder, True
-
-
-def _make_net(options: Options, dataset: Dataset) -> ConvNet:
-    shape = dataset.x_train.shape[1:]
-    try:
-        return MODELS[options.model](len(dataset.classes), input_shape=shape, seed=options.seed)
-    except ValueError as error:
-        raise ValueError(f"{options.model} does not take images {shape}: {error}") from error
-
-
-def _make_optimizer(options: Options) -> optim.Optimizer:
-    kind = OPTIMIZERS[options.optimizer]
-    settings: dict[str, Any] = {"lr": options.lr}
-    if options.lr is None:
-        adam = issubclass(kind, optim.Adam)
-        settings["lr"] = ADAM_RATES[options.model] if adam else RATES[options.optimizer]
-    if options.weight_decay is not None:
-        settings["weight_decay"] = options.weight_decay
-    if kind is optim.SGD:
-        settings["momentum"] = 0.9 if options.momentum is None else options.momentum
-        settings["nesterov"] = options.nesterov
-    elif options.momentum is not None or options.nesterov:
-        raise ValueError(f"momentum belongs to sgd: {options.optimizer} has none")
-    return kind(**settings)
-
-
-def _make_folder(folder: Path | None, options: Options, dataset: Dataset, resume: bool) -> Path:
-    if folder is None:
-        stem = f"{options.model}-{dataset.name}"
-        number = 1
-        while True:
-            folder = Path("runs") / f"{stem}-{number}"
-            try:
-                folder.mkdir(parents=True)
-            except FileExistsError:
-                number += 1
-            else:
-                return folder
-    if not resume:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise FileExistsError(f"{str(folder)!r} exists already: a run is never overwritten")
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _write_run(
-    folder: Path, options: Options, dataset: Dataset, result: dict[str, Any] | None = None
-) -> None:
-    values = {
-        "pocketcnn": __version__,
-        "options": asdict(options),
-        "classes": dataset.classes,
-        "result": result,
-    }
-    (folder / "run.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-
-
-def _write_results(
-    folder: Path, net: ConvNet, history: History, options: Options, dataset: Dataset
-) -> list[str]:
-    """Write everything a run leaves; return the files' names."""
-    net.save(folder / "model.safetensors")
-    history.to_csv(folder / "history.csv")
-    history.to_json(folder / "history.json")
-    files = ["model.safetensors", "checkpoint.safetensors", "history.csv", "history.json"]
-    try:
-        if len(history):
-            plot.curves(history).savefig(folder / "curves.png")
+        if len(trainer.history):
+            write_picture(plot.curves(trainer.history), folder / "curves.png")
             files.append("curves.png")
-        name = first_convolution(net)
+        name = first_convolution(job.net)
         if name is not None:
             # The seed gives the weights that training began with once more.
-            before = _make_net(options, dataset).params[name]
-            plot.filters(before, net.params[name], change=True).savefig(folder / "filters.png")
+            first = job.options.make_net(len(job.dataset.classes), job.net.input_shape)
+            picture = plot.filters(first.params[name], job.net.params[name], change=True)
+            write_picture(picture, folder / "filters.png")
             files.append("filters.png")
-    except ImportError as error:
-        print(f"pocketcnn: no pictures: {error}", file=sys.stderr)
+    except Exception as error:  # Matplotlib and its back ends raise anything
+        console.warn(f"no pictures: {console.explain(error)}")
     return files
-
-
-def first_convolution(net: ConvNet) -> str | None:
-    """Return the name of the first parameter that is a set of filters, if there is one."""
-    return next((name for name, array in net.params.items() if array.ndim == 4), None)
-
-
-def _say(quiet: bool, text: str) -> None:
-    if not quiet:
-        print(text, flush=True)

@@ -27,7 +27,7 @@ def image_folder(
     on the file system. Pictures may lie in folders inside a class's, whose names mean nothing.
     Names that start with a dot are passed over; so are files that are not images by their
     ending, with a warning unless they are notes (`.txt`, `.csv`, `.json` and the like). Needs
-    Pillow (`pip install 'pocketcnn[images]'`), which decides what formats
+    Pillow (`pip install pillow`; the extra `images`), which decides what formats
     are read; of animated pictures it is the first.
 
     Every picture is brought to 8 bits and to `channels`:

@@ -62,7 +62,7 @@ def mnist(path: str | os.PathLike[str] | None = None) -> tuple[Split, Split]:
     given; otherwise in the folder `$POCKETCNN_DATA` names (or its subfolder `mnist`), then in
     the cache folder `~/.cache/pocketcnn/mnist` (`$XDG_CACHE_HOME` is honoured). Failing that
     they are downloaded into the cache folder and their checksums are verified; this needs
-    pooch (`pip install 'pocketcnn[data]'`).
+    pooch (`pip install pooch`; the extra `data`).
 
     Parameters
     ----------
@@ -218,7 +218,7 @@ def _download(folder: Path) -> _Files:
         import pooch  # type: ignore[import-untyped]  # it has no type hints
     except ImportError as error:
         raise FileNotFoundError(
-            _advice(folder, "pooch is not installed", "Install it (pip install 'pocketcnn[data]')")
+            _advice(folder, "pooch is not installed", "Install it (pip install pooch)")
         ) from error
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 SKY, PURPLE, GREY = "#56B4E9", "#CC79A7", "#666666"
 
+_NEEDED = "pictures need Matplotlib: pip install matplotlib (pocketcnn's extra `plot`)"
+
 Picture: TypeAlias = NDArray[np.float64]
 """(H, W) grey or (H, W, 3) colour, from 0 to 1."""
 
@@ -31,10 +33,19 @@ def new_figure(width: float, height: float) -> Figure:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("pictures need matplotlib: pip install 'pocketcnn[plot]'") from error
+        raise ImportError(_NEEDED) from error
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def picture_kinds() -> list[str]:
+    """Return the endings of files that a figure can be written to, without the dot."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+    except ImportError as error:
+        raise ImportError(_NEEDED) from error
+    return sorted(FigureCanvasAgg.get_supported_filetypes())
 
 
 def root(ax: Axes) -> Figure:

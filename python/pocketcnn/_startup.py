@@ -1,0 +1,41 @@
+"""The first moments of the command `pocketcnn`: Ctrl-C while it is still being imported.
+
+Python would print at which line of which import it was. Instead the process ends with one line and
+the exit code of an interrupted run; it has done nothing yet that would have to be undone.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+
+
+@contextmanager
+def quiet_interrupts() -> Iterator[None]:
+    """Leave at once, with a line, when the user interrupts what is done inside."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # ignored, as in the background of a script, or the user's own
+        return
+    with suppress(ValueError):  # a thread that is not the main one hears no signals
+        signal.signal(signal.SIGINT, _leave)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _leave(_signum: int, _frame: object) -> None:
+    # Not an exception: an import that is interrupted in C code may turn it into another.
+    with suppress(OSError):
+        os.write(2, b"pocketcnn: interrupted\n")
+    os._exit(128 + signal.SIGINT)
+
+
+# The package is imported before the first line of `__main__.py` runs. While `python -m` looks for
+# that file, the program is called "-m".
+if (getattr(sys, "argv", None) or [""])[0].rpartition(os.sep)[2] in ("pocketcnn", "-m"):
+    with quiet_interrupts():
+        import_module("pocketcnn.net")

@@ -1,0 +1,117 @@
+"""What the subcommands' options have in common: how wrong usage is told, numbers, arguments."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import NoReturn
+
+from pocketcnn.commands import console
+
+# Sizes and counts beyond this fit no memory, and no int of the core.
+_LARGEST = 2**31 - 1
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells wrong usage in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and leave with 2."""
+        console.complain(f"{self.prog}: {console.one_line(message)} (see {self.prog} --help)")
+        raise SystemExit(2)
+
+
+def positive(text: str) -> int:
+    """Read a count: 1 or more."""
+    return _whole(text, 1)
+
+
+def natural(text: str) -> int:
+    """Read an index: 0 or more."""
+    return _whole(text, 0)
+
+
+def seed(text: str) -> int:
+    """Read a seed: 0 or more, of any length."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than 0")
+    return value
+
+
+def not_negative(text: str) -> float:
+    """Read a finite number of at least 0."""
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of at least 0")
+    return value
+
+
+def share(text: str) -> float:
+    """Read a part of one: 0 to less than 1."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 0 and less than 1")
+    return value
+
+
+def some_share(text: str) -> float:
+    """Read a part of one that is not nothing."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not more than 0 and less than 1")
+    return value
+
+
+# argparse names the function in its message for text that is no number at all.
+positive.__name__ = natural.__name__ = seed.__name__ = "whole number"
+not_negative.__name__ = share.__name__ = some_share.__name__ = "number"
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the model that a command is about."""
+    parser.add_argument("model", metavar="MODEL", help="a .safetensors file or a run's folder")
+
+
+def add_images(parser: argparse.ArgumentParser) -> None:
+    """Add the images that a command is about."""
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="image files, folders of them, .npy arrays, or digits:N for one of the built-in "
+        "test digits",
+    )
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add the data set to measure on."""
+    parser.add_argument(
+        "--data",
+        metavar="digits|mnist|FOLDER",
+        help="as in train; of a folder the images in its test folder, or all where it has none "
+        "(what it was trained on: the images that were held out)",
+    )
+
+
+def add_invert(parser: argparse.ArgumentParser) -> None:
+    """Add the switch for ink on paper."""
+    parser.add_argument(
+        "--invert", action="store_true", help="exchange dark and light: for ink on white paper"
+    )
+
+
+def add_out(parser: argparse.ArgumentParser, name: str) -> None:
+    """Add where a picture goes."""
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help=f"the picture ({name} beside the model)"
+    )
+
+
+def _whole(text: str, least: int) -> int:
+    value = int(text)
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+    if value > _LARGEST:
+        raise argparse.ArgumentTypeError(f"{text} is more than {_LARGEST}")
+    return value

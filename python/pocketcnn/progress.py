@@ -1,0 +1,196 @@
+"""What is shown while a network trains: a table of the epochs and a progress bar below it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+
+from pocketcnn.callbacks import Callback
+from pocketcnn.history import Record
+
+if TYPE_CHECKING:
+    from tqdm import tqdm  # type: ignore[import-untyped]  # it has no type hints
+
+    from pocketcnn.trainer import Trainer
+
+
+def format_seconds(seconds: float) -> str:
+    """Write a duration in a few characters: `0.31 s`, `12.5 s`, `3:07`, `1:02:45`.
+
+    >>> format_seconds(0.3125), format_seconds(187.2), format_seconds(3765)
+    ('0.31 s', '3:07', '1:02:45')
+    """
+    if seconds < 59.95:
+        return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class _Column(NamedTuple):
+    """One quantity in the table of epochs."""
+
+    key: str
+    title: str
+    width: int
+    show: Callable[[Any], str]
+
+
+_TABLE = (
+    _Column("epoch", "epoch", 5, str),
+    _Column("loss", "loss", 10, "{:.4f}".format),
+    _Column("accuracy", "accuracy", 10, "{:.2%}".format),
+    _Column("val_loss", "val loss", 11, "{:.4f}".format),
+    _Column("val_accuracy", "val accuracy", 14, "{:.2%}".format),
+    _Column("learning_rate", "rate", 9, "{:.2g}".format),
+    _Column("images_per_second", "images/s", 11, "{:,.0f}".format),
+    _Column("seconds", "time", 9, format_seconds),
+)
+# What a narrow terminal goes without, first to last.
+_DISPENSABLE = ("learning_rate", "images_per_second", "seconds", "accuracy", "loss")
+# Columns that the bar needs to tell the speed as well.
+_BAR_WITH_SPEED = 76
+
+
+def _table_within(length: int | None) -> list[_Column]:
+    table = list(_TABLE)
+    for key in _DISPENSABLE:
+        if length is None or sum(column.width for column in table) < length:
+            break
+        table = [column for column in table if column.key != key]
+    return table
+
+
+def _row(table: list[_Column], record: Record) -> str:
+    values = dict(record)
+    cells = [
+        "-" if values[column.key] is None else column.show(values[column.key]) for column in table
+    ]
+    return "".join(f"{cell:>{column.width}}" for cell, column in zip(cells, table, strict=True))
+
+
+class ProgressBar(Callback):
+    """A table with a line per epoch and, in a terminal, a progress bar below it.
+
+    The bar shows the epoch's running loss and accuracy, the images per second and the time left
+    of the whole run. Where the stream is not a terminal only the table is written, as where the
+    terminal is one that cannot go back (`TERM=dumb`); where there is no stream, as in a service,
+    nothing. With `NO_COLOR` set the bar is of plain characters. In a narrow terminal the table
+    leaves out its less important columns. A stream that cannot be written to ends the progress,
+    not the training.
+
+    Parameters
+    ----------
+    stream : text file, optional
+        Where to write; standard error when not given. It needs no more than `write`.
+    table : text file, optional
+        Where the table goes; `stream` when not given.
+    """
+
+    def __init__(self, *, stream: TextIO | None = None, table: TextIO | None = None) -> None:
+        for name, file in (("stream", stream), ("table", table)):
+            if file is not None and not callable(getattr(file, "write", None)):
+                raise TypeError(f"{name} is {file!r}, but must be a text file")
+        self.stream = stream
+        self.table = table
+        self._columns = list(_TABLE)
+        self._lines: TextIO | None = None
+        self._bar: tqdm | None = None
+        self._is_wide = True
+        self._due = 0.0
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Write the table's header and open the bar."""
+        stream = sys.stderr if self.stream is None else self.stream
+        self._lines = stream if self.table is None else self.table
+        columns = shutil.get_terminal_size().columns
+        self._columns = _table_within(columns if _is_terminal(self._lines) else None)
+        self._write("".join(f"{column.title:>{column.width}}" for column in self._columns))
+        if _is_terminal(stream) and os.environ.get("TERM") != "dumb":
+            self._is_wide = columns >= _BAR_WITH_SPEED
+            with self._silent_when_broken():
+                self._bar = _make_bar(trainer, stream)
+
+    def on_epoch_begin(self, trainer: Trainer) -> None:
+        """Name the epoch."""
+        if self._bar is not None:
+            self._bar.set_description_str(_description(trainer), refresh=False)
+
+    def on_batch_end(self, trainer: Trainer, size: int) -> None:
+        """Advance the bar; its text changes ten times a second."""
+        if self._bar is None:
+            return
+        now = time.perf_counter()
+        if now >= self._due:
+            self._due = now + 0.1
+            loss, accuracy, speed = trainer.running()
+            speed_too = f", {speed:,.0f} images/s" if self._is_wide else ""
+            told = f"loss {loss:.4f}, acc {accuracy:.1%}{speed_too}"
+            self._bar.set_postfix_str(told, refresh=False)
+        with self._silent_when_broken():
+            self._bar.update(size)
+
+    def on_epoch_end(self, trainer: Trainer, record: Record) -> None:
+        """Write the epoch's line."""
+        self._write(_row(self._columns, record))
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Remove the bar; the table stays."""
+        if self._bar is not None:
+            with self._silent_when_broken():
+                self._bar.close()
+            self._bar = None
+
+    def _write(self, line: str) -> None:
+        with self._silent_when_broken():
+            if self._lines is None:
+                return
+            if self._bar is not None:
+                self._bar.write(line, file=self._lines)
+            else:
+                self._lines.write(line + "\n")
+            if callable(flush := getattr(self._lines, "flush", None)):
+                flush()
+
+    @contextmanager
+    def _silent_when_broken(self) -> Iterator[None]:
+        """Write no more after an error: a closed stream, a pipe that nobody reads, a full disk."""
+        try:
+            yield
+        except (OSError, ValueError):
+            if self._bar is not None:
+                self._bar.disable = True  # or it writes once more when it is let go
+            self._lines = self._bar = None
+
+
+def _make_bar(trainer: Trainer, stream: TextIO) -> tqdm:
+    from tqdm import tqdm  # here, because importing it takes longer than all of this package
+
+    return tqdm(
+        total=trainer.epochs * trainer.samples,
+        initial=trainer.epoch * trainer.samples,
+        file=stream,
+        leave=False,
+        dynamic_ncols=True,
+        bar_format="{desc}|{bar}| {percentage:.0f}%, {remaining} left{postfix}",
+        desc=_description(trainer),
+        smoothing=0.1,
+        ascii=True if os.environ.get("NO_COLOR") else None,
+    )
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    isatty = getattr(stream, "isatty", None)
+    try:
+        return callable(isatty) and bool(isatty())
+    except (OSError, ValueError):  # a closed one
+        return False
+
+
+def _description(trainer: Trainer) -> str:
+    return f"epoch {trainer.epoch}/{trainer.epochs} "
