@@ -101,7 +101,7 @@ def test_what_the_format_cannot_hold(tmp_path: Path, dtype: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_more_text_than_the_format_has_room_for(
+def test_more_text_than_a_header_has_room_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pocketcnn.tensor_file._LARGEST_HEADER", 1000)
