@@ -215,12 +215,17 @@ def test_a_run_is_continued_on_the_same_images_only(capsys: pytest.CaptureFixtur
         capsys
     )
     (folder / "dim").rename(folder / "dark")
+    folder.rename("moved")
+    assert resume("run", "--epochs", "2") == 1
+    assert f"data '{folder.resolve()}' is neither" in one_error(capsys)
+    assert resume("run", "--epochs", "2", "--data", "moved") == 0
+    capsys.readouterr()
     elsewhere = Path("elsewhere")
     elsewhere.mkdir()
     os.chdir(elsewhere)
-    assert resume("../run", "--epochs", "2") == 0
+    assert resume("../run", "--epochs", "3") == 0
     assert run("evaluate", "../run") == 0
-    assert "on the 5 validation images of photos" in capsys.readouterr().out
+    assert "on the 5 validation images of moved" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("no_pictures")

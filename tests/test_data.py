@@ -373,5 +373,5 @@ def test_offline_gives_one_error_that_says_what_to_do(
 
 def test_without_pooch_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pooch", None)
-    with pytest.raises(FileNotFoundError, match=r"pooch is not installed.*pocketcnn\[data\]"):
+    with pytest.raises(FileNotFoundError, match=r"pooch is not installed.*pip install pooch"):
         data.mnist()

@@ -147,7 +147,7 @@ def _add_train(commands: Subparsers) -> None:
         "--resume",
         metavar="FOLDER",
         help="continue an interrupted run with its own options, to the same bits; "
-        "--epochs may be raised",
+        "--epochs may be raised, and --data tell where its folder of images is now",
     )
     run.add_argument("--quiet", action="store_true", help="print the result only")
     parser.set_defaults(check=options.check)

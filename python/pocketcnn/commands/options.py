@@ -48,8 +48,9 @@ ADAM_RATES = {
     "compact_resnet": 0.001,
 }
 
-# What may change when a run is continued: nothing that decides its bits.
-RESUMABLE = {"epochs"}
+# What may be given when a run is continued: nothing that decides its bits. The images are compared
+# with those that it began with, wherever they are now.
+RESUMABLE = {"epochs", "data"}
 
 
 @dataclass
@@ -100,9 +101,13 @@ class Options:
 
 
 def given(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the options that were asked for, by name."""
+    """Return the options that were asked for, by name; a folder as it is called everywhere."""
     values = {field.name: getattr(arguments, field.name) for field in fields(Options)}
-    return {name: value for name, value in values.items() if value is not None}
+    chosen = {name: value for name, value in values.items() if value is not None}
+    data = chosen.get("data")
+    if data is not None and data not in BUILT_IN and Path(data).is_dir():
+        chosen["data"] = str(Path(data).resolve())
+    return chosen
 
 
 def restore(values: Mapping[str, object], source: Path) -> Options:

@@ -11,7 +11,7 @@ from pathlib import Path
 from pocketcnn import optim, plot
 from pocketcnn.callbacks import Callback, EarlyStopping
 from pocketcnn.commands import console, run
-from pocketcnn.commands.datasets import BUILT_IN, Dataset, load_dataset
+from pocketcnn.commands.datasets import Dataset, load_dataset
 from pocketcnn.commands.inputs import scale
 from pocketcnn.commands.options import Options, given, restore
 from pocketcnn.commands.pictures import first_convolution, write_picture
@@ -75,9 +75,6 @@ def train(arguments: argparse.Namespace) -> None:
     """Run the command; see `pocketcnn train --help`."""
     if arguments.resume is None:
         options = Options(**given(arguments))
-        if options.data not in BUILT_IN and Path(options.data).is_dir():
-            # So that the run can be continued and the model measured from another place.
-            options.data = str(Path(options.data).resolve())
         if arguments.out is not None:
             run.refuse_used(arguments.out)
         job = Job.prepare(options)
