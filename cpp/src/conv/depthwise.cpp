@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "gemm/long_sums.h"
 #include "runtime/isa.h"
 #include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
@@ -154,8 +155,10 @@ void for_planes(const Problem& problem, const Bands& bands, Body&& body) {
 
 bool fits(const Problem& problem, ConvPass pass) {
     const Window2d& w = problem.window;
+    // A row of the kernel adds its taps up in one run.
+    constexpr index_t longest_row = 128;
     if (problem.channels != 1 || !has_depthwise(w.kernel_h, w.stride_h) || w.stride_w > 2 ||
-        w.dilation_h != 1) {
+        w.dilation_h != 1 || w.kernel_w > longest_row) {
         return false;
     }
     const index_t widest = problem.x.w + w.pad_left + w.pad_right + w.span_w();
@@ -282,7 +285,12 @@ class GroupGradients {
         const index_t size = (end - group) * problem_.filters * problem_.taps;
         const Buffer<T> sums(size * kernels_.lanes);
         std::fill_n(sums.data(), size * kernels_.lanes, T{0});
+        // Terms that a lane adds up before totals take them.
+        constexpr index_t lane_terms = 2048;
+        const index_t terms = problem_.y.h * ceil_div(problem_.y.w, kernels_.lanes);
+        gemm::LongSums<T> totals(size * kernels_.lanes, problem_.x.n * terms, lane_terms);
         for (index_t n = 0; n < problem_.x.n; ++n) {
+            totals.make_room(terms, sums.data(), size * kernels_.lanes);
             T* to = sums.data();
             for (index_t g = group; g < end; ++g) {
                 for (index_t band = 0; band < bands_.count; ++band) {
@@ -291,6 +299,7 @@ class GroupGradients {
                 to += problem_.filters * problem_.taps * kernels_.lanes;
             }
         }
+        totals.finish(sums.data());
         const index_t kh = problem_.window.kernel_h, kw = problem_.window.kernel_w;
         for (index_t i = 0; i < size; ++i) {
             // The sums of a filter lie column by column of the kernel.

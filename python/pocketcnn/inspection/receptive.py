@@ -111,6 +111,7 @@ def _through_window(field: ReceptiveField, layer: Any, shape: Shape) -> Receptiv
         layer.kernel_size if stride is None else stride,
         getattr(layer, "padding", 0),
         getattr(layer, "dilation", 1),
+        ceil_mode=getattr(layer, "ceil_mode", False),
     )
     before = sides[0], sides[2]
 
