@@ -229,8 +229,7 @@ void linear_weight_update(MatrixView<const T> dy, MatrixView<const T> x,
 template <typename T>
 void linear_bias_grad(MatrixView<const T> dy, T* dbias) {
     require(true, dy);
-    // Rows that are added up before totals take them: 100,000 of them in one run were wrong in the
-    // fourth digit.
+    // Rows that are added up in a row: 100,000 of them were wrong in the fourth digit.
     constexpr index_t grain = 1024, longest = 256;
     const Kernels<T>& kernel = kernels<T>();
     parallel_ranges(dy.cols, grain, static_cast<double>(dy.rows), [&](index_t col, index_t end) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 #include <string>
+#include <utility>
 
 #include "conv_cases.h"
 #include "isa_test.h"
@@ -62,7 +63,7 @@ void with_odd_values(const ConvCase& c, const Shape4& shape, Body&& body) {
 }
 
 template <typename T>
-void check_forward(ConvCase c) {
+void odd_forward(ConvCase c) {
     c.conv.algorithm = ConvAlgorithm::winograd;
     ConvOperands<T> o(c);
     std::vector<T> x = o.x.copy();
@@ -81,7 +82,7 @@ void check_forward(ConvCase c) {
 }
 
 template <typename T>
-void check_input_grad(ConvCase c) {
+void odd_input_grad(ConvCase c) {
     c.conv.algorithm = ConvAlgorithm::winograd;
     ConvOperands<T> o(c);
     std::vector<T> dy = o.dy.copy(), gate = o.x.copy();
@@ -104,7 +105,7 @@ void check_input_grad(ConvCase c) {
 
 /// A pixel of x reaches some taps of its channel alone.
 template <typename T>
-void check_weight_grad(ConvCase c) {
+void odd_weight_grad(ConvCase c) {
     c.conv.algorithm = ConvAlgorithm::winograd;
     ConvOperands<T> o(c);
     std::vector<T> x = o.x.copy();
@@ -124,22 +125,22 @@ POCKETCNN_FOR_EVERY_ISA(WinogradNotFiniteTest);
 TEST_P(WinogradNotFiniteTest, Forward) {
     for (const ConvCase& c : kCases) {
         EXPECT_EQ(winograd::obstacle(c.conv), nullptr) << c.name;
-        check_forward<float>(c);
-        check_forward<double>(c);
+        odd_forward<float>(c);
+        odd_forward<double>(c);
     }
 }
 
 TEST_P(WinogradNotFiniteTest, InputGrad) {
     for (const ConvCase& c : kCases) {
-        check_input_grad<float>(c);
-        check_input_grad<double>(c);
+        odd_input_grad<float>(c);
+        odd_input_grad<double>(c);
     }
 }
 
 TEST_P(WinogradNotFiniteTest, WeightGrad) {
     for (const ConvCase& c : kCases) {
-        check_weight_grad<float>(c);
-        check_weight_grad<double>(c);
+        odd_weight_grad<float>(c);
+        odd_weight_grad<double>(c);
     }
 }
 

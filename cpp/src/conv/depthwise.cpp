@@ -285,21 +285,28 @@ class GroupGradients {
         const index_t size = (end - group) * problem_.filters * problem_.taps;
         const Buffer<T> sums(size * kernels_.lanes);
         std::fill_n(sums.data(), size * kernels_.lanes, T{0});
-        // Terms that a lane adds up before totals take them.
-        constexpr index_t lane_terms = 2048;
-        const index_t terms = problem_.y.h * ceil_div(problem_.y.w, kernels_.lanes);
-        gemm::LongSums<T> totals(size * kernels_.lanes, problem_.x.n * terms, lane_terms);
+        // Terms that a lane adds up in a row.
+        constexpr index_t lane_terms = 512;
+        const index_t group_size = problem_.filters * problem_.taps * kernels_.lanes;
+        const index_t terms = bands_.rows * ceil_div(problem_.y.w, kernels_.lanes);
+        std::vector<gemm::LongSums<T>> totals;
+        for (index_t g = group; g < end; ++g) {
+            totals.emplace_back(group_size, problem_.x.n * bands_.count * terms, lane_terms);
+        }
         for (index_t n = 0; n < problem_.x.n; ++n) {
-            totals.make_room(terms, sums.data(), size * kernels_.lanes);
             T* to = sums.data();
-            for (index_t g = group; g < end; ++g) {
+            for (index_t g = group; g < end; ++g, to += group_size) {
+                gemm::LongSums<T>& total = totals[static_cast<std::size_t>(g - group)];
                 for (index_t band = 0; band < bands_.count; ++band) {
+                    total.make_room(terms, to, group_size);
                     add_band(n * problem_.groups + g, band, dy, x, to);
                 }
-                to += problem_.filters * problem_.taps * kernels_.lanes;
             }
         }
-        totals.finish(sums.data());
+        for (index_t g = group; g < end; ++g) {
+            totals[static_cast<std::size_t>(g - group)].finish(sums.data() +
+                                                               (g - group) * group_size);
+        }
         const index_t kh = problem_.window.kernel_h, kw = problem_.window.kernel_w;
         for (index_t i = 0; i < size; ++i) {
             // The sums of a filter lie column by column of the kernel.

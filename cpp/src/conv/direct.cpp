@@ -238,8 +238,8 @@ struct GradCut {
 
 /// Filters whose dy is spread at once: their rows and the band share the cache.
 constexpr index_t kGradFilters = 32;
-/// Terms that a lane of the weights' gradient adds up before totals take them.
-constexpr index_t kLaneTerms = 2048;
+/// Terms that a lane of the weights' gradient adds up in a row.
+constexpr index_t kLaneTerms = 512;
 
 /// Adds blocks [item, item_end) of the batch to the sums of one group's dweight, and sums the
 /// planes of dy of the images that end there, where plane_sums is not null.

@@ -82,7 +82,7 @@ inline double multiply_adds(const Shape4& x, const Shape4& maps, const Conv2d& c
 
 /// Sums of slices are kept apart in groups whose number depends on nothing but the batch.
 inline constexpr index_t kSums = 16;
-/// Slices whose gradients are added up before totals take them.
+/// Slices whose gradients are added up in a row.
 inline constexpr index_t kSlicesSum = 64;
 
 /// Adds the other sums to the first, each of `size` elements.

@@ -95,7 +95,7 @@ index_t patch_width(const Problem& problem, index_t lanes) {
     return round_up(problem.taps + std::max<index_t>(1, excess), lanes);
 }
 
-/// Values, some tens of which are added up in registers, whose sums totals take.
+/// Values, some tens of which are added up in registers, of a sum.
 constexpr index_t kMostValues = 4096;
 
 /// Sums over the batch for some filters.

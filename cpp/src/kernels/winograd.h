@@ -41,7 +41,7 @@ struct Region {
 };
 
 /// Results that become zero on their way into an image: with `own`, negative ones; with `other`,
-/// the data of an image laid out like theirs, those where that is not above zero.
+/// the data of an image laid out like theirs, those where that is zero or below.
 template <typename T>
 struct Gate {
     bool own = false;

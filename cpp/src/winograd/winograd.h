@@ -21,7 +21,7 @@ void forward(const conv::Problem& problem, const T* x, const T* weight, const T*
 /// Whether input_grad takes a gate.
 bool takes_gate(const conv::Problem& problem);
 
-/// dx, and zero where the gate, of dx's shape, is not above zero; the gate may be null.
+/// dx, and zero where the gate, of dx's shape, is zero or below; the gate may be null.
 template <typename T>
 void input_grad(const conv::Problem& problem, const T* dy, const T* weight, const T* gate, T* dx);
 
