@@ -38,6 +38,15 @@ CASES: list[Case] = [
     ((2, 3, 11, 10), {"kernel_size": 2, "stride": 4, "ceil_mode": True}),
     # Rounding up would start the last window exactly where the image ends.
     ((2, 3, 4, 6), {"kernel_size": 1, "stride": 2, "ceil_mode": True}),
+    # The only window hangs over, by less than a stride.
+    ((1, 2, 2, 2), {"kernel_size": 3, "stride": 2, "ceil_mode": True}),
+    ((2, 3, 1, 1), {"kernel_size": 2, "ceil_mode": True}),
+    ((2, 3, 9, 3), {"kernel_size": (3, 6), "stride": (2, 3), "padding": 1, "ceil_mode": True}),
+    (
+        (2, 1, 1, 5),
+        {"kernel_size": (4, 2), "stride": 3, "padding": ((1, 0), (0, 1)), "ceil_mode": True},
+    ),
+    ((1, 1, 5, 70), {"kernel_size": (9, 100), "stride": (5, 31), "ceil_mode": True}),
     ((2, 3, 5, 6), {"kernel_size": 1}),
     ((1, 1, 1, 1), {"kernel_size": 1}),
     ((1, 1, 1, 1), {"kernel_size": 3, "padding": 1}),
@@ -198,9 +207,9 @@ def _cases(draw: st.DrawFn) -> Case:
         st.sampled_from(["same", "valid", ((below[0], below[1]), (below[2], below[3]))])
     )
     window = {"kernel_size": kernel, "stride": ints(1, 4), "padding": padding}
+    window["ceil_mode"] = draw(st.booleans())
     rows, cols = reference.axes(shape, **window)
     assume(rows.outputs > 0 and cols.outputs > 0)
-    window["ceil_mode"] = draw(st.booleans())
     return shape, window
 
 

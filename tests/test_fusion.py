@@ -20,6 +20,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any] | None, tuple[int, int, in
     ("no pooling", {"kernel_size": 3, "padding": "same"}, None, (3, 10, 9), 17),
     ("overlap", {"kernel_size": 3}, {"kernel_size": 3, "stride": 2, "padding": 1}, (4, 13, 12), 33),
     ("ceil", {"kernel_size": 2}, {"kernel_size": 3, "stride": 2, "ceil_mode": True}, (2, 9, 9), 10),
+    ("over", {"kernel_size": 2}, {"kernel_size": 4, "stride": 3, "ceil_mode": True}, (2, 3, 4), 10),
     ("groups", {"kernel_size": 3, "groups": 2}, {"kernel_size": 2}, (4, 12, 12), 12),
     ("stride", {"kernel_size": 3, "stride": 2, "dilation": 2}, None, (2, 15, 14), 9),
     ("no bias", {"kernel_size": 3, "bias": False}, {"kernel_size": 2}, (1, 8, 8), 11),

@@ -1,152 +1,17 @@
-#include <pocketcnn/linear.h>
-
+// y = x * transpose(weight) + bias. The gradients are in linear_grad.cpp.
 #include <algorithm>
 #include <cstdint>
 #include <numeric>
-#include <stdexcept>
 #include <vector>
 
 #include "gemm/indirect.h"
-#include "gemm/matrix.h"
+#include "gemm/long_sums.h"
+#include "linear_sizes.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 
 namespace pocketcnn {
 namespace {
-
-template <typename... Views>
-void require(bool fits, const Views&... views) {
-    const bool negative = ((views.rows < 0 || views.cols < 0) || ...);
-    if (negative) throw std::invalid_argument("a matrix has a negative size");
-    if (!fits) throw std::invalid_argument("the sizes of x, weight and y do not fit each other");
-}
-
-double product_work(index_t rows, index_t cols, index_t depth) {
-    return static_cast<double>(rows) * static_cast<double>(cols) * static_cast<double>(depth);
-}
-
-/// Whether the right operand is worth reading where it stands, row by row: the depth is one slice,
-/// and rows a multiple of 512 bytes apart would push each other out of the first cache.
-template <typename T>
-bool reads_rows(const Kernels<T>& kernel, index_t cols, index_t depth) {
-    constexpr index_t bad_stride = 512;
-    return cols >= kernel.cols && depth <= gemm::kDepthBlock &&
-           cols * index_t{sizeof(T)} % bad_stride != 0;
-}
-
-/// How a result is cut for multiply_rows: like gemm::partition, but no block is narrower than a
-/// tile, so the last one takes the rest of the columns.
-template <typename T>
-gemm::Partition cut_rows(const Kernels<T>& kernel, index_t rows, index_t cols, index_t depth) {
-    gemm::Partition cut = gemm::partition(kernel, rows, cols, depth);
-    cut.col_blocks = std::max<index_t>(1, cols / cut.col_step);
-    return cut;
-}
-
-/// Rows of the right operand that are packed together: longer stretches of fewer rows than
-/// elsewhere, because rows a multiple of 4 KiB apart push each other out of the second cache. dx of
-/// 9216 to 4096, batch of 32, on two cores with AVX-512: 512 rows 16.2 ms, 256 15.8, 128 12.3,
-/// 64 11.4.
-constexpr index_t kRowSlice = 128;
-
-/// result (rows, cols) = left * right. Each operand is given as its panels see it: lanes are rows
-/// of the result for the left, columns for the right, which are consecutive in memory.
-template <typename T>
-void multiply(const gemm::Operand<T>& left, const gemm::Operand<T>& right, index_t depth,
-              T* result) {
-    const Kernels<T>& kernel = kernels<T>();
-    const index_t rows = left.lanes, cols = right.lanes;
-    const double work = product_work(rows, cols, depth);
-    const gemm::PackedLeft<T> packed(kernel, left, depth);
-    if (reads_rows(kernel, cols, depth)) {
-        const gemm::Partition cut = cut_rows(kernel, rows, cols, depth);
-        parallel_for(cut.blocks(), work, [&](index_t i) {
-            const gemm::Block block = cut.block(i, rows, cols, depth);
-            const bool last = (i + 1) % cut.col_blocks == 0;
-            kernel.multiply_rows(
-                {block.row_end - block.row, (last ? cols : block.col_end) - block.col, depth,
-                 packed.panel_size(), right.depth_stride, cols},
-                packed.panel(block.row, 0, depth, nullptr), right.data + block.col,
-                result + block.row * cols + block.col);
-        });
-        return;
-    }
-    const gemm::Partition cut = gemm::partition(kernel, rows, cols, depth, kRowSlice);
-    parallel_for(cut.blocks(), work, [&](index_t i) {
-        gemm::RightMatrix<T> read(kernel, right, depth);
-        gemm::StoreMatrix<T> write(kernel, result, cols);
-        const gemm::Block block = cut.block(i, rows, cols, depth);
-        gemm::multiply_block(kernel, block, packed, read, write, kRowSlice);
-    });
-}
-
-/// Up to here the gradients read their operands in place instead of packed. Milliseconds of dx on
-/// one Zen 5 core, 9216 to 4096: 1 row 16.2 packed, 4.7 in place; 7 rows in place 11.2, 8 packed
-/// 16.1. 4320 to 100: 7 in place 0.076, 8 packed 0.060.
-constexpr index_t kFewRows = 7;
-
-/// transpose(matrix).
-template <typename T>
-Buffer<T> transposed(MatrixView<const T> matrix) {
-    Buffer<T> result(matrix.rows * matrix.cols);
-    for (index_t i = 0; i < matrix.rows * matrix.cols; ++i) {
-        result[i % matrix.cols * matrix.rows + i / matrix.cols] = matrix.data[i];
-    }
-    return result;
-}
-
-/// Takes the tiles of a weight's gradient and makes the optimiser's step with them, for all columns
-/// of the block when a row of tiles is complete: the second cache has them still, and the weights
-/// that were asked for meanwhile.
-template <typename T>
-class UpdateRows {
-  public:
-    UpdateRows(const Kernels<T>& kernels, const gemm::Block& block, index_t weight_cols,
-               const UpdateStep<T>& step)
-        : kernels_(kernels),
-          block_(block),
-          width_(block.col_end - block.col),
-          weight_cols_(weight_cols),
-          step_(step),
-          grads_(kernels.rows * width_) {}
-
-    void tile(index_t row, index_t rows, index_t col, index_t cols, const T* values) {
-        T* const to = grads_.data() + (col - block_.col);
-        kernels_.store_tile(rows, cols, values, nullptr, to, width_);
-        for (index_t r = 0; r < rows; ++r) ask_for(row + r, col, cols);
-        if (col + cols < block_.col_end) return;
-        for (index_t r = 0; r < rows; ++r) {
-            step_.change(grads_.data() + r * width_, (row + r) * weight_cols_ + block_.col, width_);
-        }
-    }
-
-  private:
-    void ask_for(index_t row, index_t col, index_t cols) const {
-        constexpr index_t line = 64 / sizeof(T);
-        const T* weights = step_.param + row * weight_cols_ + col;
-        for (index_t c = 0; c < cols; c += line) __builtin_prefetch(weights + c, 1);
-    }
-
-    const Kernels<T>& kernels_;
-    gemm::Block block_;
-    index_t width_, weight_cols_;
-    const UpdateStep<T>& step_;
-    Buffer<T> grads_;
-};
-
-/// How the gradient of a weight is cut for UpdateRows: as many columns as fit the second cache
-/// beside the gradients of a tile's rows, for long reaches of the same row of weights.
-template <typename T>
-gemm::Partition cut_update(const Kernels<T>& kernel, index_t rows, index_t cols, index_t depth,
-                           index_t slice) {
-    constexpr index_t enough_blocks = 16;
-    const index_t parts = ceil_div(cols, gemm::block_cols(kernel, depth, cols, slice));
-    const index_t col_step = round_up(ceil_div(cols, parts), kernel.cols);
-    const index_t col_blocks = ceil_div(cols, col_step);
-    const index_t row_parts = ceil_div(enough_blocks, col_blocks);
-    const index_t row_step = round_up(ceil_div(rows, row_parts), kernel.rows);
-    return {row_step, col_step, ceil_div(rows, row_step), col_blocks};
-}
 
 /// How y is cut into dot products. The slices of the depth depend on nothing but the depth, and
 /// their sums are added in order, so that a row's result depends on no other row.
@@ -212,11 +77,11 @@ bool is_aligned(const T* data, index_t cols) {
            static_cast<std::uintptr_t>(cols) * sizeof(T) % line == 0;
 }
 
-/// y += x * transpose(weight) for one part; y has `cols` columns. The weights are read once for
-/// every few rows of x: beyond some rows it pays to copy them onto cache lines first.
+/// y += x * transpose(weight) for one part, whose rows of y are `stride` apart. The weights are
+/// read once for every few rows of x: beyond some rows it pays to copy them onto cache lines first.
 template <typename T>
 void add_dots(const DotCut::Part& part, const MatrixView<const T>& x,
-              const MatrixView<const T>& weight, T* y, index_t cols) {
+              const MatrixView<const T>& weight, T* y, index_t stride) {
     constexpr index_t many_rows = 32;
     const Kernels<T>& kernel = kernels<T>();
     const T* w = weight.data + part.col * weight.cols + part.depth;
@@ -229,8 +94,55 @@ void add_dots(const DotCut::Part& part, const MatrixView<const T>& x,
         w = copy.data();
         w_stride = width;
     }
-    kernel.dots({part.rows, part.cols, part.length, x.cols, w_stride, cols},
-                x.data + part.row * x.cols + part.depth, w, y + part.row * cols + part.col);
+    kernel.dots({part.rows, part.cols, part.length, x.cols, w_stride, stride},
+                x.data + part.row * x.cols + part.depth, w, y);
+}
+
+/// y = bias + the sums of a block, whose depth is so long that they need totals.
+template <typename T>
+void long_dots(const DotCut& cut, index_t block, const MatrixView<const T>& x,
+               const MatrixView<const T>& weight, const T* bias, const MatrixView<T>& y) {
+    const DotCut::Part whole = cut.part(block, 0);
+    const index_t size = whole.rows * whole.cols;
+    const Buffer<T> sums(size);
+    gemm::LongSums<T> totals(size, x.cols);
+    for (index_t slice = 0; slice < cut.slices(); ++slice) {
+        const DotCut::Part part = cut.part(block, slice);
+        totals.make_room(part.length, sums.data(), size);
+        add_dots<T>(part, x, weight, sums.data(), whole.cols);
+    }
+    totals.finish(sums.data());
+    T* to = y.data + whole.row * y.cols + whole.col;
+    start_rows(bias != nullptr ? bias + whole.col : nullptr, whole.rows, whole.cols, to, y.cols);
+    for (index_t r = 0; r < whole.rows; ++r) {
+        kernels<T>().add(whole.cols, sums.data() + r * whole.cols, to + r * y.cols);
+    }
+}
+
+/// y = bias + the sums of all slices of the rows [row, end), in the order of the slices, as if each
+/// block had added them up itself.
+template <typename T>
+void join_slices(const DotCut& cut, const T* sums, index_t row, index_t end, index_t depth,
+                 const T* bias, const MatrixView<T>& y) {
+    const Kernels<T>& kernel = kernels<T>();
+    const index_t first = row * y.cols, count = (end - row) * y.cols;
+    T* to = y.data + first;
+    start_rows(bias, end - row, y.cols, to, y.cols);
+    const auto of_slice = [&](index_t slice) { return sums + slice * y.rows * y.cols + first; };
+    if (depth <= gemm::kLongestSum) {
+        for (index_t slice = 0; slice < cut.slices(); ++slice) {
+            kernel.add(count, of_slice(slice), to);
+        }
+        return;
+    }
+    const Buffer<T> joined(count);
+    gemm::LongSums<T> totals(count, depth);
+    for (index_t slice = 0; slice < cut.slices(); ++slice) {
+        totals.make_room(cut.part(0, slice).length, joined.data(), count);
+        kernel.add(count, of_slice(slice), joined.data());
+    }
+    totals.finish(joined.data());
+    kernel.add(count, joined.data(), to);
 }
 
 /// Whether many weights are better read in place and only once, past all rows of x together, than
@@ -270,21 +182,24 @@ void linear_by_streaming(MatrixView<const T> x, MatrixView<const T> weight, cons
     const index_t step = round_up(ceil_div(y.cols, tasks), kIndirectRowsMultiple);
     parallel_for(ceil_div(y.cols, step), product_work(y.rows, y.cols, x.cols), [&](index_t i) {
         const index_t col = i * step, cols = std::min(step, y.cols - col);
-        const gemm::IndirectSums<T> sums(kernel, panels, 0, panels.count(), cols);
+        gemm::IndirectSums<T> sums(kernel, panels, 0, panels.count(), cols, x.cols);
         std::vector<index_t> rows;
         for (index_t c = 0; c < cols + kIndirectRowsMultiple; ++c) {
             rows.push_back(std::min(c, cols - 1) * weight.cols);
         }
         for (index_t k = 0; k < x.cols; k += slice) {
             const index_t end = std::min(x.cols, k + slice);
+            const bool anew = sums.begin_anew(end - k);
             for (index_t c = 0; c < cols; c += kIndirectRowsMultiple) {
                 const index_t count = std::min(kIndirectRowsMultiple, cols - c);
                 for (index_t from = k; from < end; from += part) {
                     sums.add(std::min(part, end - from), weight.data + col * weight.cols + from,
-                             rows.data() + c, c, count, depth.data(), packed[0], from, from > 0);
+                             rows.data() + c, c, count, depth.data(), packed[0], from,
+                             !anew || from > k);
                 }
             }
         }
+        sums.finish();
         for (index_t p = 0; p < panels.count(); ++p) {
             T* to = y.data + panels.begin(p) * y.cols + col;
             kernel.store_transposed(cols, panels.length(p), sums.data(p), panels.width(p), nullptr,
@@ -310,128 +225,37 @@ void linear(MatrixView<const T> x, MatrixView<const T> weight, const T* bias, Ma
     const double work = product_work(y.rows, y.cols, x.cols);
     if (!cut.shares_slices()) {
         parallel_for(cut.blocks(), work, [&](index_t block) {
+            if (x.cols > gemm::kLongestSum) return long_dots(cut, block, x, weight, bias, y);
             const DotCut::Part whole = cut.part(block, 0);
-            start_rows(bias != nullptr ? bias + whole.col : nullptr, whole.rows, whole.cols,
-                       y.data + whole.row * y.cols + whole.col, y.cols);
+            T* to = y.data + whole.row * y.cols + whole.col;
+            start_rows(bias != nullptr ? bias + whole.col : nullptr, whole.rows, whole.cols, to,
+                       y.cols);
             for (index_t slice = 0; slice < cut.slices(); ++slice) {
-                add_dots<T>(cut.part(block, slice), x, weight, y.data, y.cols);
+                add_dots<T>(cut.part(block, slice), x, weight, to, y.cols);
             }
         });
         return;
     }
-    const Kernels<T>& kernel = kernels<T>();
     const index_t size = y.rows * y.cols;
     const Buffer<T> sums(cut.slices() * size);
     parallel_for(cut.blocks() * cut.slices(), work, [&](index_t i) {
         // All blocks of a slice one after the other: its part of x is in the second cache.
         const index_t slice = i / cut.blocks();
         const DotCut::Part part = cut.part(i % cut.blocks(), slice);
-        T* to = sums.data() + slice * size;
-        start_rows<T>(nullptr, part.rows, part.cols, to + part.row * y.cols + part.col, y.cols);
+        T* to = sums.data() + slice * size + part.row * y.cols + part.col;
+        start_rows<T>(nullptr, part.rows, part.cols, to, y.cols);
         add_dots<T>(part, x, weight, to, y.cols);
     });
     constexpr index_t grain = 16;
     const double row_work = static_cast<double>(cut.slices() * y.cols);
     parallel_ranges(y.rows, grain, row_work, [&](index_t row, index_t end) {
-        const index_t first = row * y.cols, count = (end - row) * y.cols;
-        start_rows(bias, end - row, y.cols, y.data + first, y.cols);
-        for (index_t slice = 0; slice < cut.slices(); ++slice) {
-            kernel.add(count, sums.data() + slice * size + first, y.data + first);
-        }
+        join_slices(cut, sums.data(), row, end, x.cols, bias, y);
     });
 }
 
-template <typename T>
-void linear_input_grad(MatrixView<const T> dy, MatrixView<const T> weight, MatrixView<T> dx) {
-    require(dy.cols == weight.rows && dx.rows == dy.rows && dx.cols == weight.cols, dy, weight);
-    if (dx.rows == 0 || dx.cols == 0) return;
-    if (dy.rows <= kFewRows) {
-        // 4 KiB of a row of weights at a time, in which their rows follow each other.
-        constexpr index_t grain = 1024;
-        const Kernels<T>& kernel = kernels<T>();
-        parallel_ranges(dx.cols, grain, product_work(dy.rows, 1, dy.cols),
-                        [&](index_t c, index_t end) {
-                            kernel.few_rows_sums(dy.rows, end - c, dy.cols, dy.data,
-                                                 weight.data + c, dx.cols, dx.data + c);
-                        });
-        return;
-    }
-    multiply<T>({dy.data, dy.rows, dy.cols, 1}, {weight.data, weight.cols, 1, weight.cols}, dy.cols,
-                dx.data);
-}
-
-template <typename T>
-void linear_weight_grad(MatrixView<const T> dy, MatrixView<const T> x, MatrixView<T> dweight) {
-    require(dy.rows == x.rows && dweight.rows == dy.cols && dweight.cols == x.cols, dy, x);
-    if (dweight.rows == 0 || dweight.cols == 0) return;
-    if (dy.rows <= kFewRows) {
-        constexpr index_t grain = 8;
-        const Kernels<T>& kernel = kernels<T>();
-        const Buffer<T> columns = transposed(dy);
-        parallel_ranges(
-            dweight.rows, grain, product_work(1, x.cols, x.rows), [&](index_t row, index_t end) {
-                kernel.few_rows_sums(end - row, x.cols, x.rows, columns.data() + row * dy.rows,
-                                     x.data, x.cols, dweight.data + row * x.cols);
-            });
-        return;
-    }
-    multiply<T>({dy.data, dy.cols, 1, dy.cols}, {x.data, x.cols, 1, x.cols}, x.rows, dweight.data);
-}
-
-template <typename T>
-void linear_weight_update(MatrixView<const T> dy, MatrixView<const T> x,
-                          const UpdateStep<T>& step) {
-    require(dy.rows == x.rows, dy, x);
-    const Kernels<T>& kernel = kernels<T>();
-    const index_t rows = dy.cols, cols = x.cols, depth = x.rows;
-    if (rows == 0 || cols == 0) return;
-    if (depth <= kFewRows) {
-        constexpr index_t grain = 8;
-        const Buffer<T> columns = transposed(dy);
-        parallel_ranges(rows, grain, product_work(1, cols, depth), [&](index_t row, index_t end) {
-            const Buffer<T> grads(cols);
-            for (; row < end; ++row) {
-                kernel.few_rows_sums(1, cols, depth, columns.data() + row * depth, x.data, cols,
-                                     grads.data());
-                step.change(grads.data(), row * cols, cols);
-            }
-        });
-        return;
-    }
-    const gemm::PackedLeft<T> left(kernel, {dy.data, rows, 1, rows}, depth);
-    // The slices of linear_weight_grad, for the same sums.
-    const index_t slice = reads_rows(kernel, cols, depth) ? gemm::kDepthBlock : kRowSlice;
-    const gemm::Partition cut = cut_update(kernel, rows, cols, depth, slice);
-    parallel_for(cut.blocks(), product_work(rows, cols, depth), [&](index_t i) {
-        const gemm::Block block = cut.block(i, rows, cols, depth);
-        gemm::RightMatrix<T> right(kernel, {x.data, cols, 1, cols}, depth);
-        UpdateRows<T> write(kernel, block, cols, step);
-        gemm::multiply_block(kernel, block, left, right, write, slice);
-    });
-}
-
-template <typename T>
-void linear_bias_grad(MatrixView<const T> dy, T* dbias) {
-    require(true, dy);
-    constexpr index_t grain = 1024;
-    const Kernels<T>& kernel = kernels<T>();
-    parallel_ranges(dy.cols, grain, static_cast<double>(dy.rows), [&](index_t col, index_t end) {
-        std::fill(dbias + col, dbias + end, T{0});
-        for (index_t row = 0; row < dy.rows; ++row) {
-            kernel.add(end - col, dy.data + row * dy.cols + col, dbias + col);
-        }
-    });
-}
-
-#define POCKETCNN_INSTANTIATE(T)                                                               \
-    template void linear(MatrixView<const T>, MatrixView<const T>, const T*, MatrixView<T>);   \
-    template void linear_input_grad(MatrixView<const T>, MatrixView<const T>, MatrixView<T>);  \
-    template void linear_weight_grad(MatrixView<const T>, MatrixView<const T>, MatrixView<T>); \
-    template void linear_weight_update(MatrixView<const T>, MatrixView<const T>,               \
-                                       const UpdateStep<T>&);                                  \
-    template void linear_bias_grad(MatrixView<const T>, T*);
-POCKETCNN_INSTANTIATE(float)
-POCKETCNN_INSTANTIATE(double)
-#undef POCKETCNN_INSTANTIATE
+template void linear(MatrixView<const float>, MatrixView<const float>, const float*,
+                     MatrixView<float>);
+template void linear(MatrixView<const double>, MatrixView<const double>, const double*,
+                     MatrixView<double>);
 
 }  // namespace pocketcnn

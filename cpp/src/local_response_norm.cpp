@@ -1,7 +1,10 @@
 #include <pocketcnn/local_response_norm.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <stdexcept>
+#include <vector>
 
 #include "runtime/isa.h"
 #include "runtime/memory_pool.h"
@@ -44,6 +47,63 @@ void for_strips(const Shape4& x, const LocalResponseNorm& norm, Body&& body) {
     });
 }
 
+/// Elements of one pixel whose squares, or sums of them, overflow T: in a type where they do not.
+template <typename T>
+class WidePixel {
+  public:
+    WidePixel(const ResponseStrip<T>& strip, const T* x)
+        : strip_(strip), x_(x), scales_(static_cast<std::size_t>(strip.channels)) {
+        constexpr long double most = std::numeric_limits<T>::max();
+        for (index_t c = 0; c < strip.channels; ++c) {
+            long double squares = 0;
+            const index_t end = std::min(strip.channels, c + strip.after + 1);
+            for (index_t i = std::max<index_t>(0, c - strip.before); i < end; ++i) {
+                squares += value(i) * value(i);
+            }
+            const long double s = strip.k + strip.share * squares;
+            scales_[static_cast<std::size_t>(c)] = s;
+            overflows_ = overflows_ || squares > most || s > most;
+            finite_ = finite_ && std::isfinite(s);
+        }
+    }
+
+    /// Whether there is something to mend: what is not finite in x stays what it is.
+    bool overflows() const { return overflows_ && finite_; }
+
+    void normalize(T* y) const {
+        for (index_t c = 0; c < strip_.channels; ++c) {
+            y[c * strip_.plane] = static_cast<T>(value(c) * power(c));
+        }
+    }
+
+    void gradient(const T* dy, T* dx) const {
+        const long double factor = 2.0L * strip_.share * strip_.beta;
+        const auto direct = [&](index_t c) {
+            return static_cast<long double>(dy[c * strip_.plane]) * power(c);
+        };
+        for (index_t c = 0; c < strip_.channels; ++c) {
+            long double total = 0;
+            const index_t end = std::min(strip_.channels, c + strip_.before + 1);
+            for (index_t i = std::max<index_t>(0, c - strip_.after); i < end; ++i) {
+                total += direct(i) * value(i) / scale(i);
+            }
+            dx[c * strip_.plane] = static_cast<T>(direct(c) - factor * value(c) * total);
+        }
+    }
+
+  private:
+    long double value(index_t c) const { return x_[c * strip_.plane]; }
+    long double scale(index_t c) const { return scales_[static_cast<std::size_t>(c)]; }
+    long double power(index_t c) const {
+        return std::pow(scale(c), -static_cast<long double>(strip_.beta));
+    }
+
+    const ResponseStrip<T>& strip_;
+    const T* x_;
+    std::vector<long double> scales_;
+    bool overflows_ = false, finite_ = true;
+};
+
 }  // namespace
 
 template <typename T>
@@ -51,7 +111,11 @@ void local_response_norm(ImageView<const T> x, const LocalResponseNorm& norm, Im
     check(norm, x.shape, y.shape);
     const Kernels<T>& kernel = kernels<T>();
     for_strips<T>(x.shape, norm, [&](const ResponseStrip<T>& strip, index_t at) {
-        kernel.response_norm(strip, x.data + at, y.data + at);
+        if (kernel.response_norm(strip, x.data + at, y.data + at)) return;
+        for (index_t i = at; i < at + strip.pixels; ++i) {
+            const WidePixel<T> pixel(strip, x.data + i);
+            if (pixel.overflows()) pixel.normalize(y.data + i);
+        }
     });
 }
 
@@ -64,7 +128,14 @@ void local_response_norm_grad(ImageView<const T> dy, ImageView<const T> x,
     for_strips<T>(x.shape, norm, [&](const ResponseStrip<T>& strip, index_t at) {
         const index_t rows = std::min(strip.channels, strip.before + strip.after + 1);
         const Buffer<T> recent(rows * kStripBytes / index_t{sizeof(T)});
-        kernel.response_norm_grad(strip, dy.data + at, x.data + at, recent.data(), dx.data + at);
+        if (kernel.response_norm_grad(strip, dy.data + at, x.data + at, recent.data(),
+                                      dx.data + at)) {
+            return;
+        }
+        for (index_t i = at; i < at + strip.pixels; ++i) {
+            const WidePixel<T> pixel(strip, x.data + i);
+            if (pixel.overflows()) pixel.gradient(dy.data + i, dx.data + i);
+        }
     });
 }
 

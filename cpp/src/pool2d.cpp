@@ -232,7 +232,7 @@ Buffer<T> average_lengths(const Axis& axis, bool count_include_pad) {
 
 Shape4 pool2d_output_shape(const Shape4& x, const Pool2d& pool) {
     validate(x, "x");
-    validate(pool.window, x.h, x.w);
+    validate(pool.window, x.h, x.w, pool.ceil_mode);
     const Window2d& w = pool.window;
     for (const index_t pad : {w.pad_top, w.pad_bottom}) require_smaller(pad, w.span_h(), "height");
     for (const index_t pad : {w.pad_left, w.pad_right}) require_smaller(pad, w.span_w(), "width");

@@ -70,6 +70,12 @@ void exp_columns(const Kernels<T>& kernel, const AxisShape& shape, const T* x, i
     }
 }
 
+/// a - b, which may be farther apart than the largest float is from zero.
+template <typename T>
+double distance(T a, T b) {
+    return static_cast<double>(a) - static_cast<double>(b);
+}
+
 /// Loss of one row and its gradient times `scale`. target(k) is class k's weight.
 template <typename T, typename Target>
 double row_cross_entropy(const Kernels<T>& kernel, const T* logits, index_t classes,
@@ -83,7 +89,7 @@ double row_cross_entropy(const Kernels<T>& kernel, const T* logits, index_t clas
         weight += wanted;
         // A class that nobody wants costs nothing, even at probability zero (log 0).
         if (wanted == 0) continue;
-        loss -= wanted * (static_cast<double>(logits[k] - largest) - log_sum);
+        loss -= wanted * (distance(logits[k], largest) - log_sum);
     }
     const double share = weight / sum;
     for (index_t k = 0; k < classes; ++k) {
@@ -101,7 +107,7 @@ double row_label_cross_entropy(const Kernels<T>& kernel, const T* logits, index_
     const double probability = static_cast<double>(dlogits[label]) / sum;
     kernel.scale(classes, dlogits, static_cast<T>(scale / sum), dlogits);
     dlogits[label] = static_cast<T>(scale * (probability - 1));
-    return std::log(sum) - static_cast<double>(logits[label] - largest);
+    return std::log(sum) - distance(logits[label], largest);
 }
 
 /// The mean of row_loss(row, scale of its gradient) over the rows.

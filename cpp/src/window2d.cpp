@@ -11,6 +11,7 @@ namespace {
 struct Axis {
     const char* name;
     index_t size, kernel, stride, pad_before, pad_after, dilation;
+    bool ceil_mode;
 };
 
 /// Keeps every sum and product of a valid window far from overflow.
@@ -40,7 +41,9 @@ void check(const Axis& axis) {
         fail("the dilated kernel is too large");
     }
     const index_t span = axis.dilation * (axis.kernel - 1) + 1;
-    if (axis.size < 1 || span > padded) {
+    // In ceil mode the only window may hang over, by less than a step.
+    const index_t room = axis.ceil_mode ? padded + axis.stride - 1 : padded;
+    if (axis.size < 1 || span > room) {
         fail("kernel_size " + std::to_string(axis.kernel) + " with dilation " +
              std::to_string(axis.dilation) + " spans " + std::to_string(span) +
              ", but the padded input has " + std::to_string(padded));
@@ -49,9 +52,11 @@ void check(const Axis& axis) {
 
 }  // namespace
 
-void validate(const Window2d& w, index_t height, index_t width) {
-    check({"height", height, w.kernel_h, w.stride_h, w.pad_top, w.pad_bottom, w.dilation_h});
-    check({"width", width, w.kernel_w, w.stride_w, w.pad_left, w.pad_right, w.dilation_w});
+void validate(const Window2d& w, index_t height, index_t width, bool ceil_mode) {
+    check({"height", height, w.kernel_h, w.stride_h, w.pad_top, w.pad_bottom, w.dilation_h,
+           ceil_mode});
+    check(
+        {"width", width, w.kernel_w, w.stride_w, w.pad_left, w.pad_right, w.dilation_w, ceil_mode});
     if (w.kernel_h > kLargest / w.kernel_w) {
         throw std::invalid_argument("kernel_size has more taps than any memory holds");
     }

@@ -60,6 +60,21 @@ TEST(Window2d, RefusesNonsense) {
     }
 }
 
+/// In ceil mode the only window may hang over, by less than a step.
+TEST(Window2d, OnlyWindowOfCeilMode) {
+    const auto shape = [](index_t size, index_t kernel, index_t stride, index_t pad) {
+        const Window2d window = {.kernel_h = kernel, .stride_h = stride, .pad_top = pad};
+        return pool2d_output_shape({1, 1, size, 1}, {window, true});
+    };
+    const Shape4 one = {1, 1, 1, 1};
+    EXPECT_EQ(shape(2, 3, 2, 0), one);
+    EXPECT_EQ(shape(1, 2, 2, 0), one);
+    EXPECT_EQ(shape(2, 7, 4, 2), one);
+    EXPECT_THROW(shape(2, 4, 2, 0), std::invalid_argument);
+    EXPECT_THROW(shape(2, 3, 1, 0), std::invalid_argument);
+    EXPECT_THROW(shape(0, 2, 2, 0), std::invalid_argument);
+}
+
 TEST(Window2d, RefusesImagesWithoutPixels) {
     EXPECT_THROW(validate(Window2d{}, 0, 3), std::invalid_argument);
     EXPECT_THROW(validate(Window2d{}, 3, 0), std::invalid_argument);

@@ -164,6 +164,8 @@ def window(
     padding: Padding,
     dilation: IntOrPair = 1,
     name: str = "x",
+    *,
+    ceil_mode: bool = False,
 ) -> Window:
     """The geometry of a window over an image of shape (N, C, H, W), checked to fit it.
 
@@ -171,11 +173,13 @@ def window(
     ------
     TypeError, ValueError
         Where an argument is not what :func:`pair` and :func:`padding_sides` take, or the dilated
-        kernel is larger than the padded image, which the message calls `name`.
+        kernel is larger than the padded image, which the message calls `name`. In ceil mode the
+        only window may hang over the lower and right edge by less than its stride.
     """
     plain = _is_plain((kernel_size, stride, padding, dilation))
     make: Callable[..., Window] = _cached_window if plain else _window
-    return make(shape[2], shape[3], kernel_size, stride, padding, dilation, name)
+    over = bool(ceil_mode)
+    return make(shape[2], shape[3], kernel_size, stride, padding, dilation, name, over)
 
 
 def _window(
@@ -186,6 +190,7 @@ def _window(
     padding: Padding,
     dilation: IntOrPair,
     name: str,
+    ceil_mode: bool,
 ) -> Window:
     kernel = pair("kernel_size", kernel_size)
     strides = pair("stride", stride)
@@ -199,10 +204,12 @@ def _window(
     for axis, size in enumerate((h, w)):
         span = dilations[axis] * (kernel[axis] - 1) + 1
         padded = size + sides[2 * axis] + sides[2 * axis + 1]
-        if size < 1 or span > padded:
+        over = strides[axis] - 1 if ceil_mode else 0
+        if size < 1 or span > padded + over:
+            may = f", and ceil_mode lets a window hang over by {over}" if ceil_mode else ""
             raise ValueError(
                 f"kernel_size {kernel} with dilation {dilations} spans {span} along axis "
-                f"{axis + 2}, but {name} with padding has {padded} there"
+                f"{axis + 2}, but {name} with padding has {padded} there{may}"
             )
     return kernel, strides, sides, dilations
 

@@ -44,7 +44,7 @@ void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& 
             ImageView<T> y, bool rectify = false);
 
 /// dx = the gradient of sum(dy * conv2d(x)) with respect to x, and zero where the gate, an array of
-/// x's shape, is not above zero. The gate may be null. Overwrites dx.
+/// x's shape, is zero or below. The gate may be null. Overwrites dx.
 template <typename T>
 void conv2d_input_grad(ImageView<const T> dy, const T* weight, const Conv2d& conv, ImageView<T> dx,
                        const T* gate = nullptr);

@@ -30,8 +30,9 @@ struct Window2d {
     }
 };
 
-/// Throws std::invalid_argument unless the window is well formed and fits the padded (h, w).
-void validate(const Window2d& window, index_t h, index_t w);
+/// Throws std::invalid_argument unless the window is well formed and fits the padded (h, w), over
+/// whose lower and right edge it may hang by less than its stride in ceil mode.
+void validate(const Window2d& window, index_t h, index_t w, bool ceil_mode = false);
 
 /// Throws std::invalid_argument where the product of the four sizes leaves 63 bits of bytes,
 /// or a size is negative; `what` names the array in the message.

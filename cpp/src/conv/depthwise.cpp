@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "gemm/long_sums.h"
 #include "runtime/isa.h"
 #include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
@@ -154,8 +155,10 @@ void for_planes(const Problem& problem, const Bands& bands, Body&& body) {
 
 bool fits(const Problem& problem, ConvPass pass) {
     const Window2d& w = problem.window;
+    // A row of the kernel adds its taps up in one run.
+    constexpr index_t longest_row = 128;
     if (problem.channels != 1 || !has_depthwise(w.kernel_h, w.stride_h) || w.stride_w > 2 ||
-        w.dilation_h != 1) {
+        w.dilation_h != 1 || w.kernel_w > longest_row) {
         return false;
     }
     const index_t widest = problem.x.w + w.pad_left + w.pad_right + w.span_w();
@@ -282,14 +285,27 @@ class GroupGradients {
         const index_t size = (end - group) * problem_.filters * problem_.taps;
         const Buffer<T> sums(size * kernels_.lanes);
         std::fill_n(sums.data(), size * kernels_.lanes, T{0});
+        // Terms that a lane adds up in a row.
+        constexpr index_t lane_terms = 512;
+        const index_t group_size = problem_.filters * problem_.taps * kernels_.lanes;
+        const index_t terms = bands_.rows * ceil_div(problem_.y.w, kernels_.lanes);
+        std::vector<gemm::LongSums<T>> totals;
+        for (index_t g = group; g < end; ++g) {
+            totals.emplace_back(group_size, problem_.x.n * bands_.count * terms, lane_terms);
+        }
         for (index_t n = 0; n < problem_.x.n; ++n) {
             T* to = sums.data();
-            for (index_t g = group; g < end; ++g) {
+            for (index_t g = group; g < end; ++g, to += group_size) {
+                gemm::LongSums<T>& total = totals[static_cast<std::size_t>(g - group)];
                 for (index_t band = 0; band < bands_.count; ++band) {
+                    total.make_room(terms, to, group_size);
                     add_band(n * problem_.groups + g, band, dy, x, to);
                 }
-                to += problem_.filters * problem_.taps * kernels_.lanes;
             }
+        }
+        for (index_t g = group; g < end; ++g) {
+            totals[static_cast<std::size_t>(g - group)].finish(sums.data() +
+                                                               (g - group) * group_size);
         }
         const index_t kh = problem_.window.kernel_h, kw = problem_.window.kernel_w;
         for (index_t i = 0; i < size; ++i) {

@@ -2,6 +2,7 @@
 
 #include "conv/band.h"
 #include "conv/depthwise.h"
+#include "gemm/long_sums.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 
@@ -237,6 +238,8 @@ struct GradCut {
 
 /// Filters whose dy is spread at once: their rows and the band share the cache.
 constexpr index_t kGradFilters = 32;
+/// Terms that a lane of the weights' gradient adds up in a row.
+constexpr index_t kLaneTerms = 512;
 
 /// Adds blocks [item, item_end) of the batch to the sums of one group's dweight, and sums the
 /// planes of dy of the images that end there, where plane_sums is not null.
@@ -253,9 +256,13 @@ class BlockGradient {
           scratch_(std::min(kGradFilters, problem.filters) * room_ + kPackSlack) {}
 
     void add(index_t item, index_t item_end, const T* dy, const T* x, T* sums, double* plane_sums) {
+        const index_t size = problem_.filters * problem_.taps * kernels_.lanes;
+        const index_t most = ceil_div(shape_.positions(), kernels_.lanes);
+        gemm::LongSums<T> totals(size, (item_end - item) * most, kLaneTerms);
         for (; item < item_end; ++item) {
             const index_t image = item / shape_.blocks();
             const BandBlock block(shape_, problem_.y, item % shape_.blocks());
+            totals.make_room(most, sums, size);
             for (index_t c = 0; c < problem_.channels; c += shape_.channels) {
                 const index_t channels = std::min(shape_.channels, problem_.channels - c);
                 band_.load(block, x + image * problem_.x.image() + c * problem_.x.plane(),
@@ -270,6 +277,7 @@ class BlockGradient {
                     problem_.y.plane(), dy + image * problem_.y.image() + f * problem_.y.plane());
             }
         }
+        totals.finish(sums);
     }
 
   private:

@@ -114,8 +114,35 @@ void PackedColumns<T>::pack(gemm::Slab<T>& slab, index_t depth,
 /// What a task computes: the sums of some filters, and those of the dotted pixels for them.
 template <typename T>
 struct Sums {
+    Sums(const Kernels<T>& kernels, const Problem& problem, const PackedColumns<T>& columns,
+         index_t filters)
+        : filters(filters),
+          panels(kernels, columns.panels(), 0, columns.panels().count(), filters, problem.taps),
+          dotted_size(columns.dotted() * filters),
+          dotted(dotted_size),
+          dotted_totals(dotted_size, problem.taps) {}
+
+    /// Adds `length` of the depth: rows of weights, whose element k is depth_offsets[k] behind the
+    /// row's offset, times columns.
+    void add(index_t length, const T* left, const std::vector<index_t>& rows,
+             const std::vector<index_t>& depth_offsets, const gemm::PackedPanels<T>& columns) {
+        const bool anew = panels.begin_anew(length);
+        for (index_t k = 0; k < length; k += gemm::kDepthBlock) {
+            panels.add(std::min(gemm::kDepthBlock, length - k), left, rows.data(), 0, filters,
+                       depth_offsets.data() + k, columns, k, !anew || k > 0);
+        }
+        dotted_totals.make_room(length, dotted.data(), dotted_size);
+    }
+    void finish() const {
+        panels.finish();
+        dotted_totals.finish(dotted.data());
+    }
+
+    index_t filters;
     gemm::IndirectSums<T> panels;
+    index_t dotted_size;
     Buffer<T> dotted;  ///< [dotted][filters]
+    gemm::LongSums<T> dotted_totals;
 };
 
 /// y of filters [filter, filter_end) from their sums.
@@ -156,10 +183,9 @@ void for_blocks(const Problem& problem, const PackedColumns<T>& columns, const T
         const index_t filter = i * step;
         const index_t filter_end = std::min(problem.filters, filter + step);
         const index_t filters = filter_end - filter;
-        const Sums<T> sums = {{kernel, columns.panels(), 0, columns.panels().count(), filters},
-                              Buffer<T>(columns.dotted() * filters)};
-        std::fill_n(sums.dotted.data(), columns.dotted() * filters, T{0});
+        Sums<T> sums(kernel, problem, columns, filters);
         add(sums, filter, filters);
+        sums.finish();
         write(problem, columns, sums, filter, filter_end, bias, y);
     });
 }
@@ -195,20 +221,17 @@ void forward(const Problem& problem, const T* x, const T* weight, const T* bias,
     const PackedColumns<T> columns(problem, x, dotted_pixels(problem, kernel.lanes));
     std::vector<index_t> depth;
     for (index_t k = 0; k < columns.channel(1) * area; ++k) depth.push_back(k);
-    for_blocks(problem, columns, bias, y,
-               [&](const Sums<T>& sums, index_t filter, index_t filters) {
-                   const std::vector<index_t> rows = row_offsets(filters, problem.taps);
-                   for (index_t i = 0; i < columns.slices(); ++i) {
-                       const index_t channel = columns.channel(i);
-                       const index_t length = (columns.channel(i + 1) - channel) * area;
-                       const T* left = weight + filter * problem.taps + channel * area;
-                       sums.panels.add(length, left, rows.data(), 0, filters, depth.data(),
-                                       columns[i], 0, i > 0);
-                       kernel.dots(
-                           {columns.dotted(), filters, length, problem.taps, problem.taps, filters},
-                           columns.dotted_columns(channel), left, sums.dotted.data());
-                   }
-               });
+    for_blocks(problem, columns, bias, y, [&](Sums<T>& sums, index_t filter, index_t filters) {
+        const std::vector<index_t> rows = row_offsets(filters, problem.taps);
+        for (index_t i = 0; i < columns.slices(); ++i) {
+            const index_t channel = columns.channel(i);
+            const index_t length = (columns.channel(i + 1) - channel) * area;
+            const T* left = weight + filter * problem.taps + channel * area;
+            sums.add(length, left, rows, depth, columns[i]);
+            kernel.dots({columns.dotted(), filters, length, problem.taps, problem.taps, filters},
+                        columns.dotted_columns(channel), left, sums.dotted.data());
+        }
+    });
 }
 
 template <typename T>
@@ -217,29 +240,27 @@ void forward_turned(const Problem& problem, const T* x, const T* weight, T* y) {
     // The weights of a filter lie apart: no dot products.
     const PackedColumns<T> columns(problem, x, 0);
     const T* no_bias = nullptr;
-    for_blocks(problem, columns, no_bias, y,
-               [&](const Sums<T>& sums, index_t filter, index_t filters) {
-                   // A slice's weights, together: in place, each channel's would lie on a page of
-                   // its own.
-                   const Buffer<T> left(columns.channel(1) * filters * area);
-                   const std::vector<index_t> rows = row_offsets(filters, area);
-                   std::vector<index_t> depth;
-                   for (index_t c = 0; c < columns.channel(1); ++c) {
-                       for (index_t tap = area - 1; tap >= 0; --tap) {
-                           depth.push_back(c * filters * area + tap);
-                       }
-                   }
-                   for (index_t i = 0; i < columns.slices(); ++i) {
-                       const index_t channel = columns.channel(i);
-                       const index_t channels = columns.channel(i + 1) - channel;
-                       for (index_t c = 0; c < channels; ++c) {
-                           std::copy_n(weight + ((channel + c) * problem.filters + filter) * area,
-                                       filters * area, left.data() + c * filters * area);
-                       }
-                       sums.panels.add(channels * area, left.data(), rows.data(), 0, filters,
-                                       depth.data(), columns[i], 0, i > 0);
-                   }
-               });
+    for_blocks(problem, columns, no_bias, y, [&](Sums<T>& sums, index_t filter, index_t filters) {
+        // A slice's weights, together: in place, each channel's would lie on a page of
+        // its own.
+        const Buffer<T> left(columns.channel(1) * filters * area);
+        const std::vector<index_t> rows = row_offsets(filters, area);
+        std::vector<index_t> depth;
+        for (index_t c = 0; c < columns.channel(1); ++c) {
+            for (index_t tap = area - 1; tap >= 0; --tap) {
+                depth.push_back(c * filters * area + tap);
+            }
+        }
+        for (index_t i = 0; i < columns.slices(); ++i) {
+            const index_t channel = columns.channel(i);
+            const index_t channels = columns.channel(i + 1) - channel;
+            for (index_t c = 0; c < channels; ++c) {
+                std::copy_n(weight + ((channel + c) * problem.filters + filter) * area,
+                            filters * area, left.data() + c * filters * area);
+            }
+            sums.add(channels * area, left.data(), rows, depth, columns[i]);
+        }
+    });
 }
 
 #define POCKETCNN_INSTANTIATE(T)                                             \

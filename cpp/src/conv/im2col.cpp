@@ -77,14 +77,20 @@ void forward_block(const Kernels<T>& kernel, const Problem& problem,
                    const Write& write) {
     const Panels& panels = weights.panels();
     const index_t area = problem.window.taps(), step = slice_channels(problem) * area;
-    gemm::IndirectSums<T> sums(kernel, panels, panel, panel_end, pixel_end - pixel);
+    const index_t slice = gemm::depth_slice(step);
+    gemm::IndirectSums<T> sums(kernel, panels, panel, panel_end, pixel_end - pixel, problem.taps);
     gemm::Slab<T> slab(kernel, x);
     for (index_t tap = 0; tap < problem.taps; tap += step) {
         const index_t tap_end = std::min(problem.taps, tap + step);
         slab.load(tap, tap_end, pixel, pixel_end);
-        sums.add(tap_end - tap, slab.data(), slab.pixel_offsets(), 0, pixel_end - pixel,
-                 slab.tap_offsets(), weights, tap, tap > 0);
+        for (index_t k = tap; k < tap_end; k += slice) {
+            const index_t length = std::min(slice, tap_end - k);
+            const bool anew = sums.begin_anew(length);
+            sums.add(length, slab.data(), slab.pixel_offsets(), 0, pixel_end - pixel,
+                     slab.tap_offsets() + k - tap, weights, k, !anew);
+        }
     }
+    sums.finish();
     for (index_t p = panel; p < panel_end; ++p) {
         write.transposed(panels.begin(p), panels.length(p), pixel, pixel_end - pixel, sums.data(p),
                          panels.width(p));
@@ -167,7 +173,8 @@ void weight_grad_block(const Kernels<T>& kernel, const Problem& problem, const W
     const Panels panels(kernel, problem.filters);
     const gemm::PackedPanels<T> gradient(panels, cut.slice);
     gemm::IndirectSums<T> sums(kernel, panels, 0, panels.count(),
-                               ceil_div(channel_end - channel, cut.slab_channels) * room);
+                               ceil_div(channel_end - channel, cut.slab_channels) * room,
+                               pixel_end - pixel);
     gemm::Slab<T> slab(kernel, x);
     const auto for_slabs = [&](auto&& body) {
         index_t row = 0;
@@ -178,12 +185,14 @@ void weight_grad_block(const Kernels<T>& kernel, const Problem& problem, const W
     for (index_t p = pixel; p < pixel_end; p += cut.slice) {
         const index_t p_end = std::min(pixel_end, p + cut.slice);
         gemm::pack_pixels(kernel, dy, p, p_end, gradient);
+        const bool anew = sums.begin_anew(p_end - p);
         for_slabs([&](index_t tap, index_t tap_end, index_t row) {
             slab.load(tap, tap_end, p, p_end);
             sums.add(p_end - p, slab.data(), slab.tap_offsets(), row, tap_end - tap,
-                     slab.pixel_offsets(), gradient, 0, p > pixel);
+                     slab.pixel_offsets(), gradient, 0, !anew);
         });
     }
+    sums.finish();
     for_slabs([&](index_t tap, index_t tap_end, index_t row) {
         for (index_t p = 0; p < panels.count(); ++p) {
             kernel.store_transposed(tap_end - tap, panels.length(p),

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "gemm/long_sums.h"
 #include "runtime/isa.h"
 #include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
@@ -81,6 +82,8 @@ inline double multiply_adds(const Shape4& x, const Shape4& maps, const Conv2d& c
 
 /// Sums of slices are kept apart in groups whose number depends on nothing but the batch.
 inline constexpr index_t kSums = 16;
+/// Slices whose gradients are added up in a row.
+inline constexpr index_t kSlicesSum = 64;
 
 /// Adds the other sums to the first, each of `size` elements.
 template <typename T>
@@ -115,15 +118,17 @@ void slice_gradients(const Shape4& x, const Shape4& maps, const Conv2d& conv, co
     const Buffer<T> sums(count * size);
     Slices::run(count, multiply_adds(x, maps, conv), [&](index_t i) {
         T* sum = sums.data() + i * size;
-        std::fill_n(sum, size, T{0});
         const Buffer<T> one(size);
-        const index_t last = (i + 1) * slices.count() / count;
-        for (index_t s = i * slices.count() / count; s < last; ++s) {
+        const index_t first = i * slices.count() / count, last = (i + 1) * slices.count() / count;
+        gemm::LongSums<T> totals(size, last - first, kSlicesSum);
+        for (index_t s = first; s < last; ++s) {
+            totals.make_room(1, sum, size);
             const index_t begin = slices.begin(s);
             T* dx = grads.dx != nullptr ? grads.dx + begin * x.image() : nullptr;
             body(begin, slices.end(s), {dx, one.data(), one.data() + weights});
             kernel.add(size, one.data(), sum);
         }
+        totals.finish(sum);
     });
     add_up(count, size, sums.data());
     std::copy_n(sums.data(), weights, grads.dweight);

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "gemm/long_sums.h"
 #include "runtime/isa.h"
 #include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
@@ -94,6 +95,9 @@ index_t patch_width(const Problem& problem, index_t lanes) {
     return round_up(problem.taps + std::max<index_t>(1, excess), lanes);
 }
 
+/// Values, some tens of which are added up in registers, of a sum.
+constexpr index_t kMostValues = 4096;
+
 /// Sums over the batch for some filters.
 template <typename T>
 class SparseSums {
@@ -122,6 +126,7 @@ class SparseSums {
         const Buffer<std::int32_t> places(filters * count);
         std::fill_n(sums.data(), size, T{0});
         std::fill_n(patches.data(), patches_size, T{0});
+        gemm::LongSums<T> totals(size, problem_.x.n * count, kMostValues);
         for (index_t n = 0; n < problem_.x.n; ++n) {
             image.load(x_ + n * problem_.x.image());
             gather(n * pooled_.shape.c + filter, filters, values.data(), places.data());
@@ -129,11 +134,13 @@ class SparseSums {
                 image.copy_patches(rows_.first(block), rows_.last(block), width_, patches.data());
                 const index_t begin = rows_.begin(block) * pooled_.shape.w;
                 const index_t end = rows_.end(block) * pooled_.shape.w;
+                totals.make_room(end - begin, sums.data(), size);
                 kernel_.sparse_grad({filters, end - begin, count, width_, values.data() + begin,
                                      places.data() + begin},
                                     patches.data(), sums.data());
             }
         }
+        totals.finish(sums.data());
         for (index_t f = 0; f < filters; ++f) {
             std::copy_n(sums.data() + f * width_, problem_.taps,
                         dweight + (filter + f) * problem_.taps);

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 
+#include "gemm/long_sums.h"
 #include "kernels/kernel_table.h"
 #include "runtime/memory_pool.h"
 
@@ -94,7 +95,9 @@ void multiply_block(const Kernels<T>& kernels, const Block& block, const Left& l
 
     const Buffer<T> left_panel(slice * rows + kPackSlack);
     const Buffer<T> right_panels(col_panels * slice * cols + kPackSlack);
-    const Buffer<T> tiles(one_slice ? tile_size : row_panels * col_panels * tile_size);
+    const index_t tiles_size = one_slice ? tile_size : row_panels * col_panels * tile_size;
+    const Buffer<T> tiles(tiles_size);
+    LongSums<T> totals(tiles_size, block.depth_end - block.depth);
 
     index_t depth = block.depth;
     do {
@@ -102,14 +105,17 @@ void multiply_block(const Kernels<T>& kernels, const Block& block, const Left& l
         const index_t length = depth_end - depth;
         const Block part = {block.row, block.row_end, block.col, block.col_end, depth, depth_end};
         right.pack(part, right_panels.data());
+        const bool anew = totals.begin_anew(length, tiles.data());
         T* tile = tiles.data();
         index_t i = 0;
         for (index_t row = block.row; row < block.row_end; row += rows) {
             const T* a = left.panel(row, depth, depth_end, left_panel.data());
             const T* b = right_panels.data();
             for (index_t col = block.col; col < block.col_end; col += cols) {
-                kernels.multiply(length, a, b, right.ahead(part, i++), tile, depth > block.depth);
+                kernels.multiply(length, a, b, right.ahead(part, i++), tile, !anew);
                 if (depth_end == block.depth_end) {
+                    const index_t at = tile - tiles.data();
+                    totals.finish(tiles.data(), at, at + tile_size);
                     write.tile(row, std::min(rows, block.row_end - row), col,
                                std::min(cols, block.col_end - col), tile);
                 }

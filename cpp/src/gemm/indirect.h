@@ -88,15 +88,18 @@ std::vector<PackedPanels<T>> pack_groups(const Panels& panels, index_t groups, i
 template <typename T>
 class IndirectSums {
   public:
+    /// `depth` is that of the whole sums.
     IndirectSums(const Kernels<T>& kernels, const Panels& panels, index_t panel, index_t panel_end,
-                 index_t rows)
+                 index_t rows, index_t depth)
         : kernels_(kernels),
           panels_(panels),
           panel_(panel),
           panel_end_(panel_end),
           rows_(rows),
           room_(round_up(rows, kIndirectRowsMultiple)),
-          data_((panels.begin(panel_end) - panels.begin(panel)) * room_ + kPackSlack) {}
+          size_((panels.begin(panel_end) - panels.begin(panel)) * room_),
+          data_(size_ + kPackSlack),
+          totals_(size_, depth) {}
 
     index_t panel() const { return panel_; }
     index_t panel_end() const { return panel_end_; }
@@ -104,6 +107,11 @@ class IndirectSums {
     T* data(index_t panel) const {
         return data_.data() + (panels_.begin(panel) - panels_.begin(panel_)) * room_;
     }
+
+    /// Before a slice of the depth is added: whether the sums begin anew.
+    bool begin_anew(index_t depth) { return totals_.begin_anew(depth, data_.data()); }
+    /// After the last slice.
+    void finish() const { totals_.finish(data_.data()); }
 
     /// Adds a slice of the depth that starts at k of the packed operand; row_offsets has
     /// kIndirectRowsMultiple valid elements more than `count`, the rows from `row` on.
@@ -130,8 +138,9 @@ class IndirectSums {
     const Kernels<T>& kernels_;
     const Panels& panels_;
     index_t panel_, panel_end_;
-    index_t rows_, room_;
+    index_t rows_, room_, size_;
     Buffer<T> data_;
+    LongSums<T> totals_;
 };
 
 }  // namespace pocketcnn::gemm

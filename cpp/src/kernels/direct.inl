@@ -26,19 +26,11 @@ constexpr int direct_vectors(int rows) {
 // How far ahead of the tile the cache lines of the result are asked for.
 inline constexpr int kTilesAhead = 4;
 
-// Start of the accumulators: the bias of each row, or what is in `out` where bias is null.
+// The sums of all taps, added to the bias of each row, or to what is in `out` where bias is null.
 template <typename T, int rows, int vectors>
 inline void correlate_tile(index_t taps, const index_t* offsets, const T* weights, const T* bias,
                            const T* source, T* out, index_t out_stride) {
-    Vec<T> sum[rows][vectors];
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; ++r) {
-#pragma GCC unroll 8
-        for (int v = 0; v < vectors; ++v) {
-            sum[r][v] =
-                bias != nullptr ? splat(bias[r]) : load(out + r * out_stride + v * kLanes<T>);
-        }
-    }
+    Vec<T> sum[rows][vectors] = {};
     for (index_t k = 0; k < taps; ++k) {
         const T* from = source + offsets[k];
         Vec<T> x[vectors];
@@ -55,7 +47,10 @@ inline void correlate_tile(index_t taps, const index_t* offsets, const T* weight
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 8
-        for (int v = 0; v < vectors; ++v) store(out + r * out_stride + v * kLanes<T>, sum[r][v]);
+        for (int v = 0; v < vectors; ++v) {
+            T* to = out + r * out_stride + v * kLanes<T>;
+            store(to, sum[r][v] + (bias != nullptr ? splat(bias[r]) : load(to)));
+        }
     }
 }
 
@@ -119,6 +114,10 @@ void correlate_rows(index_t pixels, index_t taps, const index_t* offsets, const 
                            out_stride);
 }
 
+// Taps of one sum; of more, sums are added up, for an error grows with the additions that follow
+// each other.
+inline constexpr index_t kCorrelateTaps = 512;
+
 template <typename T>
 void correlate(index_t rows, index_t pixels, index_t taps, const index_t* offsets, const T* weights,
                const T* bias, const T* source, T* out, index_t out_stride) {
@@ -130,7 +129,11 @@ void correlate(index_t rows, index_t pixels, index_t taps, const index_t* offset
         } all = {{correlate_rows<T, r + 1>...}};
         return all;
     }(UpTo<kDirectRows>{});
-    kernels.of_rows[rows - 1](pixels, taps, offsets, weights, bias, source, out, out_stride);
+    for (index_t k = 0; k < taps; k += kCorrelateTaps, bias = nullptr) {
+        const index_t count = taps - k < kCorrelateTaps ? taps - k : kCorrelateTaps;
+        kernels.of_rows[rows - 1](pixels, count, offsets + k, weights + k * rows, bias, source, out,
+                                  out_stride);
+    }
 }
 
 // The gradient of the weights, lane by lane: rows of dy times shifted rows of the image. Taps that

@@ -249,8 +249,8 @@ struct Kernels {
     index_t lanes;
 
     /// out[r * out_stride + p] = bias[r] + sum over k < taps of weights[k * rows + r] *
-    /// source[offsets[k] + p] for r < rows and p < pixels. Adds to what is in out where bias is
-    /// null. Reads the source up to a vector past the last pixel.
+    /// source[offsets[k] + p] for r < rows and p < pixels, in sums of some hundred taps. Adds to
+    /// what is in out where bias is null. Reads the source up to a vector past the last pixel.
     void (*correlate)(index_t rows, index_t pixels, index_t taps, const index_t* offsets,
                       const T* weights, const T* bias, const T* source, T* out, index_t out_stride);
 
@@ -306,7 +306,8 @@ struct Kernels {
                      const index_t* offsets, T* to);
     /// y[i] = a[i] + b[i], and zero where that is negative if `rectify`.
     void (*add_two)(index_t size, const T* a, const T* b, bool rectify, T* y);
-    /// The sum of x, in a fixed order, accumulated in lanes.
+    /// The sum of x, in a fixed order, accumulated in lanes that are joined in double after some
+    /// hundred additions.
     double (*sum)(index_t size, const T* x);
 
     void (*relu)(index_t size, const T* x, T* y);
@@ -314,9 +315,9 @@ struct Kernels {
 
     /// y[r][c] += the dot product of row r of x with row c of w.
     void (*dots)(const DotBlock& block, const T* x, const T* w, T* y);
-    /// y[r * stride + c] = sum over k of x[r * depth + k] * w[k * stride + c], c < cols.
-    void (*few_rows_sums)(index_t rows, index_t cols, index_t depth, const T* x, const T* w,
-                          index_t stride, T* y);
+    /// y[r * y_stride + c] = sum over k of x[r * x_stride + k] * w[k * stride + c], c < cols.
+    void (*few_rows_sums)(index_t rows, index_t cols, index_t depth, const T* x, index_t x_stride,
+                          const T* w, index_t stride, T* y, index_t y_stride);
 
     void (*sigmoid)(index_t size, const T* x, T* y);
     void (*sigmoid_grad)(index_t size, const T* dy, const T* y, T* dx);
@@ -354,11 +355,11 @@ struct Kernels {
     TwoSums (*normalize_sums)(const ChannelNorm<T>& norm, index_t size, const T* dy, const T* x);
     void (*normalize_grad)(const ChannelNorm<T>& norm, const ChannelGrad<T>& grad, index_t size,
                            const T* dy, const T* x, T* dx);
-    /// y = x * s^-beta
-    void (*response_norm)(const ResponseStrip<T>& strip, const T* x, T* y);
+    /// y = x * s^-beta. False where an s is not finite, as of values whose squares overflow.
+    bool (*response_norm)(const ResponseStrip<T>& strip, const T* x, T* y);
     /// `recent` is scratch for as many rows of pixels, each rounded up to whole vectors, as the
-    /// window has channels.
-    void (*response_norm_grad)(const ResponseStrip<T>& strip, const T* dy, const T* x, T* recent,
+    /// window has channels. False where an s is not finite.
+    bool (*response_norm_grad)(const ResponseStrip<T>& strip, const T* dy, const T* x, T* recent,
                                T* dx);
 
     void (*sgd)(const SgdStep& step, index_t size, const T* grad, T* velocity, T* param);

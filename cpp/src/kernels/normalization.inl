@@ -73,7 +73,7 @@ TwoSums normalize_sums(const ChannelNorm<T>& norm, index_t size, const T* dy, co
     }
     return two_sums<T>(size, [&](const auto& read, index_t i, auto& plain, auto& product) {
         const auto value = read(x + i, norm.mean), g = read(dy + i, T{0});
-        const auto passed = normalized(norm, value) > T{0} ? g : g - g;
+        const auto passed = normalized(norm, value) <= T{0} ? Vec<T>{} : g;
         plain += passed;
         product += passed * (value - norm.mean);
     });
@@ -83,7 +83,7 @@ template <typename T>
 void normalize_grad(const ChannelNorm<T>& norm, const ChannelGrad<T>& grad, index_t size,
                     const T* dy, const T* x, T* dx) {
     for (index_t i = 0; i < size; ++i) {
-        const T g = !norm.rectify || normalized(norm, x[i]) > 0 ? dy[i] : T{0};
+        const T g = norm.rectify && normalized(norm, x[i]) <= 0 ? T{0} : dy[i];
         dx[i] = grad.dy * g + (grad.x * (x[i] - norm.mean) + grad.constant);
     }
 }
@@ -185,10 +185,11 @@ struct AnyPower {
     }
 };
 
-// k + share * sum of squares over the channels that channel c's window has.
+// k + share * sum of squares over the channels that channel c's window has. Times zero it is added
+// to `spoiled`, where one that overflowed leaves NaN.
 template <typename T, typename V>
-inline Vec<T> response_scale(const ResponseStrip<T>& strip, index_t c, const V& vector,
-                             const T* x) {
+inline Vec<T> response_scale(const ResponseStrip<T>& strip, index_t c, const V& vector, const T* x,
+                             Vec<T>& spoiled) {
     const index_t first = c < strip.before ? 0 : c - strip.before;
     const index_t end = strip.channels - c > strip.after ? c + strip.after + 1 : strip.channels;
     Vec<T> squares = {};
@@ -196,34 +197,39 @@ inline Vec<T> response_scale(const ResponseStrip<T>& strip, index_t c, const V& 
         const Vec<T> value = vector.get(x + i * strip.plane);
         squares += value * value;
     }
-    return squares * strip.share + strip.k;
+    const Vec<T> s = squares * strip.share + strip.k;
+    spoiled += s * T{0};
+    return s;
 }
 
 template <typename T, typename Power>
-inline void scale_responses(const ResponseStrip<T>& strip, const Power& power, const T* x, T* y) {
+inline bool scale_responses(const ResponseStrip<T>& strip, const Power& power, const T* x, T* y) {
+    Vec<T> spoiled = {};
     for (index_t c = 0; c < strip.channels; ++c) {
         for_vectors<T>(strip.pixels, [&](index_t p, const auto& vector) {
-            const Vec<T> s = response_scale(strip, c, vector, x + p);
+            const Vec<T> s = response_scale(strip, c, vector, x + p, spoiled);
             const index_t at = c * strip.plane + p;
             vector.put(y + at, vector.get(x + at) * power.raise(s));
         });
     }
+    return sum_of_lanes<T, kVectorBytes>(spoiled) == T{0};
 }
 
 // dx[c] = dy[c] p[c] - x[c] * sum of t[i] over the channels i whose windows have channel c, where
 // p = s^-beta and t = 2 alpha / size beta dy x p / s. The last rows of t wait in `recent`.
 template <typename T, typename Power>
-inline void scale_responses_grad(const ResponseStrip<T>& strip, const Power& power, const T* dy,
+inline bool scale_responses_grad(const ResponseStrip<T>& strip, const Power& power, const T* dy,
                                  const T* x, T* recent, T* dx) {
     const index_t channels = strip.channels, size = strip.before + strip.after + 1;
     const index_t kept = size < channels ? size : channels;
     const index_t width = (strip.pixels + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
     const T factor = 2 * strip.share * strip.beta;
+    Vec<T> spoiled = {};
     for (index_t step = 0; step < channels + strip.before; ++step) {
         if (step < channels) {
             T* row = recent + step % kept * width;
             for_vectors<T>(strip.pixels, [&](index_t p, const auto& vector) {
-                const Vec<T> s = response_scale(strip, step, vector, x + p);
+                const Vec<T> s = response_scale(strip, step, vector, x + p, spoiled);
                 const index_t at = step * strip.plane + p;
                 const Vec<T> direct = vector.get(dy + at) * power.raise(s);
                 vector.put(dx + at, direct);
@@ -241,18 +247,19 @@ inline void scale_responses_grad(const ResponseStrip<T>& strip, const Power& pow
             vector.put(dx + at, vector.get(dx + at) - vector.get(x + at) * total);
         });
     }
+    return sum_of_lanes<T, kVectorBytes>(spoiled) == T{0};
 }
 
 template <typename T>
-void response_norm(const ResponseStrip<T>& strip, const T* x, T* y) {
+bool response_norm(const ResponseStrip<T>& strip, const T* x, T* y) {
     if (strip.beta == T{0.75}) return scale_responses(strip, PaperPower<T>{}, x, y);
-    scale_responses(strip, AnyPower<T>{strip.beta}, x, y);
+    return scale_responses(strip, AnyPower<T>{strip.beta}, x, y);
 }
 
 template <typename T>
-void response_norm_grad(const ResponseStrip<T>& strip, const T* dy, const T* x, T* recent, T* dx) {
+bool response_norm_grad(const ResponseStrip<T>& strip, const T* dy, const T* x, T* recent, T* dx) {
     if (strip.beta == T{0.75}) {
         return scale_responses_grad(strip, PaperPower<T>{}, dy, x, recent, dx);
     }
-    scale_responses_grad(strip, AnyPower<T>{strip.beta}, dy, x, recent, dx);
+    return scale_responses_grad(strip, AnyPower<T>{strip.beta}, dy, x, recent, dx);
 }

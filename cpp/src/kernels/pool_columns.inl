@@ -41,6 +41,22 @@ inline void for_parts(const PoolBlock& block, const Body& body) {
     }
 }
 
+/// element(0) + element(1) + ..., in runs: errors grow with the additions that follow each other.
+template <typename Element>
+[[gnu::always_inline]] inline auto sum_in_runs(index_t count, const Element& element) {
+    constexpr index_t run = 64;
+    auto total = element(0);
+    index_t k = 1;
+    for (; k < count && k < run; ++k) total += element(k);
+    while (k < count) {
+        const index_t end = count - k < run ? count : k + run;
+        auto part = element(k++);
+        for (; k < end; ++k) part += element(k);
+        total += part;
+    }
+    return total;
+}
+
 template <typename T>
 [[gnu::noinline]] void average_pool_by_columns(const PoolBlock block, const T* x, T divisor, T* y) {
     T sums[kPoolColumns];
@@ -51,24 +67,19 @@ template <typename T>
                 columns,
                 [&]<int Bytes>(index_t i) {
                     using P = Pack<T, Bytes>;
-                    prefetch<0>(from + i, kReadAhead, Bytes);
-                    auto sum = P::load(from + i);
-                    for (index_t k = 1; k < block.taps_y; ++k) {
-                        prefetch<0>(from + i + k * block.step_y, kReadAhead, Bytes);
-                        sum += P::load(from + i + k * block.step_y);
-                    }
-                    P::store(sums + i, sum);
+                    P::store(sums + i, sum_in_runs(block.taps_y, [&](index_t k) {
+                                 prefetch<0>(from + i + k * block.step_y, kReadAhead, Bytes);
+                                 return P::load(from + i + k * block.step_y);
+                             }));
                 },
                 [&](index_t i) {
-                    sums[i] = from[i];
-                    for (index_t k = 1; k < block.taps_y; ++k)
-                        sums[i] += from[i + k * block.step_y];
+                    sums[i] = sum_in_runs(block.taps_y,
+                                          [&](index_t k) { return from[i + k * block.step_y]; });
                 });
             T* to = y + plane * block.y_plane + row * block.y_step + first;
             const auto single = [&](index_t i) {
-                T total = sums[i * block.stride];
-                for (index_t k = 1; k < block.taps_x; ++k) total += sums[i * block.stride + k];
-                to[i] = total / divisor;
+                const T* columns = sums + i * block.stride;
+                to[i] = sum_in_runs(block.taps_x, [&](index_t k) { return columns[k]; }) / divisor;
             };
             if (block.stride > 1) {
                 for (index_t i = 0; i < windows; ++i) single(i);
@@ -78,8 +89,8 @@ template <typename T>
                 windows,
                 [&]<int Bytes>(index_t i) {
                     using P = Pack<T, Bytes>;
-                    auto total = P::load(sums + i);
-                    for (index_t k = 1; k < block.taps_x; ++k) total += P::load(sums + i + k);
+                    const auto total =
+                        sum_in_runs(block.taps_x, [&](index_t k) { return P::load(sums + i + k); });
                     P::store(to + i, total / divisor);
                 },
                 single);
@@ -212,9 +223,29 @@ void average_planes(index_t planes, index_t size, const T* x, T divisor, T* y) {
     }
 }
 
+/// Windows whose rows are so long that each is worth a sum of its own.
+template <typename T>
+[[gnu::noinline]] void average_pool_by_rows(const PoolBlock block, const T* x, T divisor, T* y) {
+    for (index_t plane = 0; plane < block.planes; ++plane) {
+        for (index_t row = 0; row < block.rows; ++row) {
+            for (index_t i = 0; i < block.count; ++i) {
+                const T* from = x + plane * block.x_plane + row * block.row_step + i * block.stride;
+                double total = 0;
+                for (index_t k = 0; k < block.taps_y; ++k) {
+                    total += sum(block.taps_x, from + k * block.step_y);
+                }
+                y[plane * block.y_plane + row * block.y_step + i] =
+                    static_cast<T>(total / static_cast<double>(divisor));
+            }
+        }
+    }
+}
+
 template <typename T>
 void average_pool(const PoolBlock& block, const T* x, T divisor, T* y) {
-    if (is_large(block)) {
+    if (block.taps_x > kPoolColumns / 2) {
+        average_pool_by_rows(block, x, divisor, y);
+    } else if (is_large(block)) {
         average_pool_by_columns(block, x, divisor, y);
     } else {
         for_tiles<T>(block, AveragePoolBlock<T>{block, x, divisor, y});

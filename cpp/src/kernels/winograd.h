@@ -41,7 +41,7 @@ struct Region {
 };
 
 /// Results that become zero on their way into an image: with `own`, negative ones; with `other`,
-/// the data of an image laid out like theirs, those where that is not above zero.
+/// the data of an image laid out like theirs, those where that is zero or below.
 template <typename T>
 struct Gate {
     bool own = false;
@@ -89,8 +89,9 @@ struct WinogradKernels {
                                                      const T* strip, index_t first,
                                                      const TilePlaces& places, T* points);
     /// collect[h][w]: the transposed evaluation without its scale, which takes 36 points to
-    /// (h + 2) x (w + 2) results; bias is one vector or null.
-    void (*collect[kWinogradSizes][kWinogradSizes])(index_t tiles, index_t step, index_t pitch,
+    /// (h + 2) x (w + 2) results; bias is one vector or null. Whether all results are finite;
+    /// where they are very large it may say that they are not.
+    bool (*collect[kWinogradSizes][kWinogradSizes])(index_t tiles, index_t step, index_t pitch,
                                                     const T* points, index_t first,
                                                     const TilePlaces& places, const T* bias,
                                                     T* strip);

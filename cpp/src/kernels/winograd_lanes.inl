@@ -131,11 +131,11 @@ struct OtherGate {
 
     template <typename T>
     Vec<T> pass(Vec<T> value, const T* to) const {
-        return load(to + apart) > T{0} ? value : Vec<T>{};
+        return load(to + apart) <= T{0} ? Vec<T>{} : value;
     }
     template <typename T>
     T pass(T value, const T* to) const {
-        return to[apart] > T{0} ? value : T{0};
+        return to[apart] <= T{0} ? T{0} : value;
     }
 };
 

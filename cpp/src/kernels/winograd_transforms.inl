@@ -169,13 +169,16 @@ void winograd_evaluate(index_t tiles, index_t step, index_t pitch, const T* stri
     }
 }
 
+// A result that is not finite leaves NaN in the sum of all results times zero; so does a sum of a
+// row that overflows, which does no harm.
 template <typename T, int height, int width>
-void winograd_collect(index_t tiles, index_t step, index_t pitch, const T* points, index_t first,
+bool winograd_collect(index_t tiles, index_t step, index_t pitch, const T* points, index_t first,
                       const TilePlaces& places, const T* bias, T* strip) {
     constexpr int lanes = kLanes<T>;
     const index_t point = places.point;
     TileWalk<const T> walk(points, first, places);
     const Vec<T> b = bias != nullptr ? load(bias) : Vec<T>{};
+    Vec<T> spoiled = {};
     for (index_t j = 0; j < tiles; ++j) {
         const T* from = walk.next();
         T* to = strip + j * step * lanes;
@@ -193,8 +196,15 @@ void winograd_collect(index_t tiles, index_t step, index_t pitch, const T* point
         for (int i = 0; i < height; ++i) {
             Vec<T> y[width];
             collect_line<T, width>(half[i], y);
+            Vec<T> row = {};
 #pragma GCC unroll 6
-            for (int k = 0; k < width; ++k) store(to + (i * pitch + k) * lanes, y[k] + b);
+            for (int k = 0; k < width; ++k) {
+                const Vec<T> value = y[k] + b;
+                store(to + (i * pitch + k) * lanes, value);
+                row = k == 0 ? value : row + value;
+            }
+            spoiled += row * T{0};
         }
     }
+    return sum_of_lanes<T, kVectorBytes>(spoiled) == T{0};
 }

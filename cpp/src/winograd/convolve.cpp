@@ -41,10 +41,12 @@ constexpr index_t kPointPanels = 8;
 template <typename T>
 class Convolver {
   public:
-    Convolver(const LaneConvolution<T>& convolution, const Filters<T>& filters, const T* bias)
+    Convolver(const LaneConvolution<T>& convolution, const Filters<T>& filters, const T* bias,
+              const SpoiledPart& spoiled)
         : kernel_(kernels<T>().winograd),
           conv_(convolution),
           filters_(filters),
+          spoiled_(spoiled),
           depth_vectors_(ceil_div(convolution.source.lanes(), kernel_.lanes)),
           bias_(filters.panels.lanes()),
           collect_(kernel_.collect[conv_.grid.step_h - kWinogradLeastTaps]
@@ -258,17 +260,20 @@ class Convolver {
                  const T* sums, T* positions) const {
         const Grid& grid = conv_.grid;
         const Region region = strip.output(grid);
+        bool finite = true;
         for (index_t row = 0; row < strip.rows; ++row) {
-            collect_(strip.cols, grid.step_w, region.cols, sums,
-                     strip.first + row * strip.cols - origin, places, bias_.data() + lane,
-                     positions + row * grid.step_h * region.cols * kernel_.lanes);
+            finite &= collect_(strip.cols, grid.step_w, region.cols, sums,
+                               strip.first + row * strip.cols - origin, places, bias_.data() + lane,
+                               positions + row * grid.step_h * region.cols * kernel_.lanes);
         }
+        if (!finite) spoiled_.mark(strip.image);
         kernel_.scatter(conv_.result, strip.image, lane, region, conv_.gate, positions);
     }
 
     const WinogradKernels<T>& kernel_;
     const LaneConvolution<T>& conv_;
     const Filters<T>& filters_;
+    const SpoiledPart& spoiled_;
     index_t depth_vectors_;
     Buffer<T> bias_;
     decltype(kernel_.collect[0][0]) collect_;
@@ -277,11 +282,14 @@ class Convolver {
 }  // namespace
 
 template <typename T>
-void convolve(const LaneConvolution<T>& convolution, const Filters<T>& filters, const T* bias) {
-    Convolver<T>(convolution, filters, bias).run();
+void convolve(const LaneConvolution<T>& convolution, const Filters<T>& filters, const T* bias,
+              const SpoiledPart& spoiled) {
+    Convolver<T>(convolution, filters, bias, spoiled).run();
 }
 
-template void convolve(const LaneConvolution<float>&, const Filters<float>&, const float*);
-template void convolve(const LaneConvolution<double>&, const Filters<double>&, const double*);
+template void convolve(const LaneConvolution<float>&, const Filters<float>&, const float*,
+                       const SpoiledPart&);
+template void convolve(const LaneConvolution<double>&, const Filters<double>&, const double*,
+                       const SpoiledPart&);
 
 }  // namespace pocketcnn::winograd

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "winograd/filters.h"
+#include "winograd/spoiled.h"
 
 namespace pocketcnn::winograd {
 
@@ -17,8 +18,10 @@ struct LaneConvolution {
     Gate<T> gate = {};  ///< of the results
 };
 
-/// bias has an element a lane of the result, or is null.
+/// bias has an element a lane of the result, or is null. Marks the images some of whose results are
+/// not finite.
 template <typename T>
-void convolve(const LaneConvolution<T>& convolution, const Filters<T>& filters, const T* bias);
+void convolve(const LaneConvolution<T>& convolution, const Filters<T>& filters, const T* bias,
+              const SpoiledPart& spoiled);
 
 }  // namespace pocketcnn::winograd

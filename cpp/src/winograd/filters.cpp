@@ -1,5 +1,6 @@
 #include "winograd/filters.h"
 
+#include <atomic>
 #include <cstring>
 
 #include "runtime/isa.h"
@@ -126,7 +127,7 @@ Filters<T> input_grad_filters(const conv::Problem& problem, const T* weight) {
 }
 
 template <typename T>
-void store_weight_grad(const conv::Problem& problem, const T* points, index_t point_stride,
+bool store_weight_grad(const conv::Problem& problem, const T* points, index_t point_stride,
                        index_t lane_stride, T* dweight) {
     const WinogradKernels<T>& kernel = kernels<T>().winograd;
     const LaneImages<T> lanes = filters_as_lanes(problem, dweight);
@@ -138,30 +139,35 @@ void store_weight_grad(const conv::Problem& problem, const T* points, index_t po
     const TilePlaces places = {problem.channels * phases, 0, lane_stride, point_stride};
     const double work = static_cast<double>(problem.filters) *
                         static_cast<double>(problem.channels * phases) * kWinogradPoints;
+    std::atomic<bool> finite{true};
     parallel_for(ceil_div(problem.filters, kernel.lanes) * chunks, work, [&](index_t i) {
         const index_t lane = i / chunks * kernel.lanes, begin = i % chunks * chunk;
         const index_t end = std::min(problem.channels, begin + chunk);
         const Buffer<T> row((end - begin) * area * kernel.lanes);
+        bool all = true;
         if (phases == 1) {
-            collect(end - begin, area, taps.w, points + lane, begin, places, nullptr, row.data());
+            all = collect(end - begin, area, taps.w, points + lane, begin, places, nullptr,
+                          row.data());
         } else {
             LocalPositions<T, kMostTaps> strip;
             for (index_t k = begin * phases; k < end * phases; ++k) {
-                collect(1, 0, taps.w, points + lane, k, places, nullptr, strip.data());
+                all &= collect(1, 0, taps.w, points + lane, k, places, nullptr, strip.data());
                 for_phase_taps(problem.window, k % phases, [&](index_t tap, index_t target) {
                     copy_vector(kernel, strip.data(), tap, row.data(),
                                 (k / phases - begin) * area + target);
                 });
             }
         }
+        if (!all) finite.store(false, std::memory_order_relaxed);
         kernel.scatter(lanes, 0, lane, {0, begin * area, 1, (end - begin) * area}, {}, row.data());
     });
+    return finite;
 }
 
 #define POCKETCNN_INSTANTIATE(T)                                            \
     template Filters<T> forward_filters(const conv::Problem&, const T*);    \
     template Filters<T> input_grad_filters(const conv::Problem&, const T*); \
-    template void store_weight_grad(const conv::Problem&, const T*, index_t, index_t, T*);
+    template bool store_weight_grad(const conv::Problem&, const T*, index_t, index_t, T*);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE

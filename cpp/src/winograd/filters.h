@@ -37,9 +37,10 @@ template <typename T>
 Filters<T> input_grad_filters(const conv::Problem& problem, const T* weight);
 
 /// The gradient of the weights from its points, [point][depth][lanes], depth (c, phase), lanes f,
-/// point_stride from point to point and lane_stride from one depth to the next.
+/// point_stride from point to point and lane_stride from one depth to the next. Whether all of it
+/// is finite.
 template <typename T>
-void store_weight_grad(const conv::Problem& problem, const T* points, index_t point_stride,
+bool store_weight_grad(const conv::Problem& problem, const T* points, index_t point_stride,
                        index_t lane_stride, T* dweight);
 
 }  // namespace pocketcnn::winograd

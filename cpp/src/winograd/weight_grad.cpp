@@ -10,6 +10,8 @@
 // The sums depend on how the tiles are cut, so that is decided by the problem's size. Where one S
 // is small, chunks of the tiles have sums of their own, added in order. Where it is large, or tiles
 // are too few for two chunks, all threads work on one S and share V and D.
+#include "conv/im2col.h"
+#include "gemm/long_sums.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 #include "winograd/dilated.h"
@@ -57,13 +59,16 @@ class WeightGrad {
           evaluate_(kernel_.evaluate[grid_.step_h - kWinogradLeastTaps]
                                     [grid_.step_w - kWinogradLeastTaps]) {}
 
-    void run(T* dweight) {
+    /// Whether all of dweight is finite.
+    bool run(T* dweight) {
         const index_t sums_bytes = kWinogradPoints * sums_stride() * index_t{sizeof(T)};
         const index_t tiles = grid_.tiles();
         if (tiles == 0) {
             std::fill_n(dweight, problem_.filters * problem_.taps, T{0});
-        } else if ((sums_bytes <= kSmallSums && most_chunks(sums_bytes) > 1) ||
-                   (sums_bytes <= kMediumSums && most_chunks(sums_bytes) >= kMediumChunks)) {
+            return true;
+        }
+        if ((sums_bytes <= kSmallSums && most_chunks(sums_bytes) > 1) ||
+            (sums_bytes <= kMediumSums && most_chunks(sums_bytes) >= kMediumChunks)) {
             // Every block reads and writes its chunk's sums, so it is not smaller than them.
             const index_t block = block_tiles(std::max(kPrivateBytes, 2 * sums_bytes));
             const index_t chunk = ceil_div(tiles, most_chunks(sums_bytes));
@@ -75,13 +80,13 @@ class WeightGrad {
                              sums.data() + i * size);
             });
             add_sums(sums.data(), chunks, size);
-            store_weight_grad(problem_, sums.data(), sums_stride(), panels_.lanes(), dweight);
-        } else {
-            const Buffer<T> sums(kWinogradPoints * sums_stride());
-            // Every block reads and writes all sums, so it must not be much smaller than them.
-            shared_sums(block_tiles(std::max(kSharedBytes, sums_bytes / 2)), sums.data());
-            store_weight_grad(problem_, sums.data(), sums_stride(), panels_.lanes(), dweight);
+            return store_weight_grad(problem_, sums.data(), sums_stride(), panels_.lanes(),
+                                     dweight);
         }
+        const Buffer<T> sums(kWinogradPoints * sums_stride());
+        // Every block reads and writes all sums, so it must not be much smaller than them.
+        shared_sums(block_tiles(std::max(kSharedBytes, sums_bytes / 2)), sums.data());
+        return store_weight_grad(problem_, sums.data(), sums_stride(), panels_.lanes(), dweight);
     }
 
   private:
@@ -123,25 +128,30 @@ class WeightGrad {
             std::fill_n(sums + point * sums_stride() - kernel_.lanes, kernel_.lanes, T{0});
         }
         const Points to = points(std::min(block, end - begin));
+        gemm::LongSums<T> totals(kWinogradPoints * sums_stride(), end - begin);
         for (index_t first = begin; first < end; first += block) {
             const index_t last = std::min(end, first + block);
+            const bool anew = totals.begin_anew(last - first, sums);
             transform_input(first, last, first, 0, depth_vectors_, to);
             transform_gradient(first, last, first, 0, panels_.total, to);
             for (index_t point = 0; point < kWinogradPoints; ++point) {
                 for (index_t panel = 0; panel < panels_.count(); ++panel) {
-                    multiply(to, last - first, point, panel, first > begin, sums);
+                    multiply(to, last - first, point, panel, !anew, sums);
                 }
             }
         }
+        totals.finish(sums);
     }
 
     void shared_sums(index_t block, T* sums) const {
         const index_t tiles = grid_.tiles(), vectors = depth_vectors_ + panels_.total;
         constexpr index_t step = 64;  // tiles a task of the transforms
         const Points to = points(std::min(block, tiles));
+        gemm::LongSums<T> totals(kWinogradPoints * sums_stride(), tiles);
         for (index_t first = 0; first < tiles; first += block) {
             const index_t last = std::min(tiles, first + block),
                           parts = ceil_div(last - first, step);
+            const bool anew = totals.begin_anew(last - first, sums);
             parallel_for(parts * vectors, work(last - first), [&](index_t i) {
                 const index_t begin = first + i % parts * step, vector = i / parts;
                 const index_t end = std::min(last, begin + step);
@@ -153,10 +163,10 @@ class WeightGrad {
                 }
             });
             parallel_for(kWinogradPoints * panels_.count(), work(last - first), [&](index_t i) {
-                multiply(to, last - first, i / panels_.count(), i % panels_.count(), first > 0,
-                         sums);
+                multiply(to, last - first, i / panels_.count(), i % panels_.count(), !anew, sums);
             });
         }
+        totals.finish(sums);
     }
 
     void transform_input(index_t begin, index_t end, index_t origin, index_t vector,
@@ -248,13 +258,15 @@ template <typename T>
 void weight_grad_by_parts(const conv::Problem& problem, const T* dy, const T* x, T* dweight) {
     const index_t size = parted_weights(problem);
     const Buffer<T> sums(size), more(size);
+    gemm::LongSums<T> totals(size, problem.pixels());
+    std::fill_n(sums.data(), size, T{0});
     for_parted_batches(problem, sizeof(T), [&](const conv::Problem& part, index_t image) {
-        T* to = image == 0 ? sums.data() : more.data();
+        totals.make_room(part.pixels(), sums.data(), size);
         weight_grad(part, dy + image * problem.y.image(),
-                    moved_images(problem, part, image, x).data(), to);
-        if (image > 0) kernels<T>().add(size, more.data(), sums.data());
+                    moved_images(problem, part, image, x).data(), more.data());
+        kernels<T>().add(size, more.data(), sums.data());
     });
-    if (problem.x.n == 0) std::fill_n(sums.data(), size, T{0});
+    totals.finish(sums.data());
     for_parted_weights(problem, [&](index_t from, index_t to) { dweight[to] = sums[from]; });
 }
 
@@ -277,9 +289,13 @@ void weight_grad(const conv::Problem& problem, const T* dy, const T* x, T* dweig
         weight_grad_by_parts(problem, dy, x, dweight);
         return;
     }
-    for (index_t group = 0; group < problem.groups; ++group) {
-        WeightGrad<T>(problem, dy, x, group).run(dweight + group * problem.filters * problem.taps);
+    bool finite = true;
+    for (index_t group = 0; group < problem.groups && finite; ++group) {
+        finite = WeightGrad<T>(problem, dy, x, group)
+                     .run(dweight + group * problem.filters * problem.taps);
     }
+    // A product of tiles spreads to all taps of a channel and a filter.
+    if (!finite) conv::im2col::weight_grad(problem, dy, x, dweight);
 }
 
 template void weight_grad(const conv::Problem&, const float*, const float*, float*);

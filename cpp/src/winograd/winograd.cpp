@@ -1,5 +1,9 @@
 #include "winograd/winograd.h"
 
+#include <pocketcnn/activation.h>
+
+#include "conv/im2col.h"
+#include "conv/patches.h"
 #include "winograd/convolve.h"
 #include "winograd/dilated.h"
 #include "winograd/parts.h"
@@ -22,13 +26,29 @@ const char* obstacle(const Conv2d& conv) {
 
 namespace {
 
+/// The forward pass of a problem that is neither dilated nor parted.
+template <typename T>
+void forward_by_tiles(const conv::Problem& problem, const T* x, const T* weight, const T* bias,
+                      bool rectify, T* y, const SpoiledPart& spoiled) {
+    for (index_t group = 0; group < problem.groups; ++group) {
+        const index_t filter = group * problem.filters;
+        const Filters<T> filters = forward_filters(problem, weight + filter * problem.taps);
+        convolve<T>({phases_of_input(problem, x, group),
+                     lanes_of_output(problem, y, group),
+                     output_grid(problem),
+                     Taps(problem.window),
+                     {.own = rectify}},
+                    filters, bias != nullptr ? bias + filter : nullptr, spoiled);
+    }
+}
+
 template <typename T>
 void forward_by_parts(const conv::Problem& problem, const T* x, const T* weight, const T* bias,
-                      bool rectify, T* y) {
+                      bool rectify, T* y, SpoiledImages& spoiled) {
     const Buffer<T> parts = parts_of_weights(problem, weight);
     for_parted_batches(problem, sizeof(T), [&](const conv::Problem& part, index_t image) {
-        forward(part, moved_images(problem, part, image, x).data(), parts.data(), bias, rectify,
-                y + image * problem.y.image());
+        forward_by_tiles(part, moved_images(problem, part, image, x).data(), parts.data(), bias,
+                         rectify, y + image * problem.y.image(), {spoiled, image});
     });
 }
 
@@ -49,20 +69,16 @@ void forward(const conv::Problem& problem, const T* x, const T* weight, const T*
         merge_images(problem.y, part.y, w, 0, 0, result.data(), y);
         return;
     }
+    SpoiledImages spoiled(problem.x.n);
     if (is_parted(w)) {
-        forward_by_parts(problem, x, weight, bias, rectify, y);
-        return;
+        forward_by_parts(problem, x, weight, bias, rectify, y, spoiled);
+    } else {
+        forward_by_tiles(problem, x, weight, bias, rectify, y, {spoiled, 0});
     }
-    for (index_t group = 0; group < problem.groups; ++group) {
-        const index_t filter = group * problem.filters;
-        const Filters<T> filters = forward_filters(problem, weight + filter * problem.taps);
-        convolve<T>({phases_of_input(problem, x, group),
-                     lanes_of_output(problem, y, group),
-                     output_grid(problem),
-                     Taps(problem.window),
-                     {.own = rectify}},
-                    filters, bias != nullptr ? bias + filter : nullptr);
-    }
+    spoiled.for_each(problem, [&](const conv::Problem& one, index_t from, index_t to) {
+        conv::im2col::forward(one, x + from, weight, bias, y + to, conv::OutputGrid(one.y));
+        if (rectify) activate<T>(Activation::relu, y + to, y + to, one.y.size());
+    });
 }
 
 bool takes_gate(const conv::Problem& problem) {
@@ -70,8 +86,30 @@ bool takes_gate(const conv::Problem& problem) {
     return !is_dilated(w) && !is_parted(w) && w.stride_h == 1 && w.stride_w == 1;
 }
 
+namespace {
+
 /// dx[(c, phase)][Y] = sum over f and taps a of dy[f][Y - a] * weight[f][(c, phase)][a]: a
 /// convolution of dy, which starts taps - 1 positions late, with the taps in reverse.
+template <typename T>
+void input_grad_by_tiles(const conv::Problem& problem, const T* dy, const T* weight, const T* gate,
+                         T* dx, SpoiledImages& spoiled) {
+    const Taps taps(problem.window);
+    for (index_t group = 0; group < problem.groups; ++group) {
+        const Filters<T> filters =
+            input_grad_filters(problem, weight + group * problem.filters * problem.taps);
+        const LaneImages<T> result = phases_of_input(problem, dx, group);
+        const T* open = gate != nullptr ? gate + (result.data - dx) : nullptr;
+        convolve<T>({lanes_of_output(problem, dy, group, taps.h - 1, taps.w - 1),
+                     result,
+                     input_grid(problem),
+                     taps,
+                     {.other = open}},
+                    filters, nullptr, {spoiled, 0});
+    }
+}
+
+}  // namespace
+
 template <typename T>
 void input_grad(const conv::Problem& problem, const T* dy, const T* weight, const T* gate, T* dx) {
     const Window2d& w = problem.window;
@@ -84,25 +122,19 @@ void input_grad(const conv::Problem& problem, const T* dy, const T* weight, cons
                      result.data(), dx);
         return;
     }
+    SpoiledImages spoiled(problem.x.n);
     if (is_parted(w)) {
         const T* no_bias = nullptr;
         forward_by_parts(turned(problem), dy, turned_weights(problem, weight).data(), no_bias,
-                         false, dx);
-        return;
+                         false, dx, spoiled);
+    } else {
+        input_grad_by_tiles(problem, dy, weight, gate, dx, spoiled);
     }
-    const Taps taps(w);
-    for (index_t group = 0; group < problem.groups; ++group) {
-        const Filters<T> filters =
-            input_grad_filters(problem, weight + group * problem.filters * problem.taps);
-        const LaneImages<T> result = phases_of_input(problem, dx, group);
-        const T* open = gate != nullptr ? gate + (result.data - dx) : nullptr;
-        convolve<T>({lanes_of_output(problem, dy, group, taps.h - 1, taps.w - 1),
-                     result,
-                     input_grid(problem),
-                     taps,
-                     {.other = open}},
-                    filters, nullptr);
-    }
+    spoiled.for_each(problem, [&](const conv::Problem& one, index_t to, index_t from) {
+        conv::patches::input_grad(one, dy + from, weight, dx + to);
+        if (gate == nullptr) return;
+        activate_grad<T>(Activation::relu, dx + to, gate + to, dx + to, one.x.size());
+    });
 }
 
 #define POCKETCNN_INSTANTIATE(T)                                                         \

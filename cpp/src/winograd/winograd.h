@@ -1,7 +1,9 @@
 // Convolution and its gradients with fewer multiplications, by tiles of six points (Winograd,
 // Toom and Cook): a stride or a dilation but not both, two to five taps a phase along both axes, or
-// with stride 1 up to twelve. Errors are a few times those of a direct sum, and a value that is not
-// finite spoils the whole tile it is in.
+// with stride 1 up to twelve. Errors are a few times those of a direct sum of values as large as
+// the largest of a tile. Images whose results are not all finite are computed again by another way,
+// and so are such gradients of the weights: nothing that is not finite, or that overflowed in a
+// transform, reaches results whose windows do not see it.
 #pragma once
 
 #include "conv/problem.h"
@@ -19,7 +21,7 @@ void forward(const conv::Problem& problem, const T* x, const T* weight, const T*
 /// Whether input_grad takes a gate.
 bool takes_gate(const conv::Problem& problem);
 
-/// dx, and zero where the gate, of dx's shape, is not above zero; the gate may be null.
+/// dx, and zero where the gate, of dx's shape, is zero or below; the gate may be null.
 template <typename T>
 void input_grad(const conv::Problem& problem, const T* dy, const T* weight, const T* gate, T* dx);
 

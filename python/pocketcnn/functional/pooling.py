@@ -55,7 +55,9 @@ def max_pool2d(
         The window; stride None steps by one whole kernel. Padding must be smaller than the
         dilated kernel.
     ceil_mode : bool
-        Let a last window hang over the lower and right edge.
+        Let a last window hang over the lower and right edge, if it starts inside of them; where
+        one does not fit even once, it may be the only one. There are
+        ``ceil((size + padding - span) / stride) + 1`` of them, as PyTorch counts.
 
     Returns
     -------
@@ -71,7 +73,14 @@ def max_pool2d(
     ([[5.0, 7.0], [13.0, 15.0]], [[5, 7], [13, 15]])
     """
     x = array("x", x, 4)
-    geometry = window(x.shape, kernel_size, _pool_stride(stride, kernel_size), padding, dilation)
+    geometry = window(
+        x.shape,
+        kernel_size,
+        _pool_stride(stride, kernel_size),
+        padding,
+        dilation,
+        ceil_mode=ceil_mode,
+    )
     _check_pool_padding(geometry)
     compute, result = compute_dtypes(x)
     out, argmax = _core.max_pool2d(contiguous(x, compute), *geometry, bool(ceil_mode))
@@ -124,7 +133,8 @@ def avg_pool2d(
     kernel_size, stride, padding, ceil_mode
         As in :func:`max_pool2d`.
     count_include_pad : bool
-        Whether padding counts in the divisor.
+        Whether padding counts in the divisor. What hangs over the padding, in ceil mode, never
+        does.
 
     Returns
     -------
@@ -138,7 +148,7 @@ def avg_pool2d(
     """
     x = array("x", x, 4)
     kernel, strides, sides, _ = geometry = window(
-        x.shape, kernel_size, _pool_stride(stride, kernel_size), padding
+        x.shape, kernel_size, _pool_stride(stride, kernel_size), padding, ceil_mode=ceil_mode
     )
     _check_pool_padding(geometry)
     compute, result = compute_dtypes(x)
@@ -173,7 +183,12 @@ def avg_pool2d_backward(
     grad = array("grad", grad, 4)
     shape = shape4("input_shape", input_shape)
     kernel, strides, sides, _ = geometry = window(
-        shape, kernel_size, _pool_stride(stride, kernel_size), padding, name="input_shape"
+        shape,
+        kernel_size,
+        _pool_stride(stride, kernel_size),
+        padding,
+        name="input_shape",
+        ceil_mode=ceil_mode,
     )
     _check_pool_padding(geometry)
     expected = _core.pool2d_output_shape(shape, kernel, strides, sides, (1, 1), bool(ceil_mode))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pocketcnn.arguments import Pair, integer, padding_sides, pair, window
+from pocketcnn.arguments import Pair, integer, window
 from pocketcnn.inspection.probe import check_image_net, check_layer
 from pocketcnn.layers import Layer, Shape
 from pocketcnn.net import ConvNet
@@ -104,12 +104,14 @@ def _through(field: ReceptiveField, layer: Layer, shape: Shape, image: Shape) ->
 def _through_window(field: ReceptiveField, layer: Any, shape: Shape) -> ReceptiveField:
     """Follow a convolution or a pooling: anything that names its window as these do."""
     stride = getattr(layer, "stride", None)
-    kernel = pair("kernel_size", layer.kernel_size)
-    strides = kernel if stride is None else pair("stride", stride)
-    dilation = pair("dilation", getattr(layer, "dilation", 1))
-    padding = getattr(layer, "padding", 0)
-    # Only "same" depends on the image; a window that hangs over its edge need not fit in.
-    sides = padding_sides(padding) or window((1, *shape), kernel, strides, padding, dilation)[2]
+    kernel, strides, sides, dilation = window(
+        (1, *shape),
+        layer.kernel_size,
+        layer.kernel_size if stride is None else stride,
+        getattr(layer, "padding", 0),
+        getattr(layer, "dilation", 1),
+        ceil_mode=getattr(layer, "ceil_mode", False),
+    )
     before = sides[0], sides[2]
 
     def grow(axis: int) -> int:

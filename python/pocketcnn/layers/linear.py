@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from pocketcnn.arguments import Array, integer
 from pocketcnn.functional import LinearWeightGrad, linear, linear_backward
 from pocketcnn.functional.product import matmul
 from pocketcnn.init import Init, fans
 from pocketcnn.layers.base import Shape, WeightLayer
+
+
+def _column_sums(a: Array) -> Array:
+    """Add up the rows: in float64 where they are many, for errors grow with their number."""
+    many = 256
+    sums: Array = a.sum(axis=0, dtype=np.float64 if len(a) > many else None)
+    return sums.astype(a.dtype, copy=False)
 
 
 class Linear(WeightLayer):
@@ -59,7 +68,7 @@ class Linear(WeightLayer):
         x = self._recall()
         self.forget_grads(least_bytes=0)
         dx = matmul(grad, self.params["weight"]) if self.needs_input_grad else None
-        return dx, LinearWeightGrad(grad, x), grad.sum(axis=0)
+        return dx, LinearWeightGrad(grad, x), _column_sums(grad)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(in_features,) to (out_features,)."""

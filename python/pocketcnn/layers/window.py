@@ -52,7 +52,8 @@ def output_size(
     Raises
     ------
     ValueError
-        If the window does not fit the padded image even once.
+        If the window does not fit the padded image even once, in ceil mode not even if it hangs
+        over by less than its stride.
 
     Examples
     --------
@@ -62,7 +63,7 @@ def output_size(
     (3, 3)
     """
     kernel, strides, sides, dilations = window(
-        (1, 1, *image_size), kernel_size, stride, padding, dilation
+        (1, 1, *image_size), kernel_size, stride, padding, dilation, ceil_mode=ceil_mode
     )
 
     def positions(axis: int) -> int:
