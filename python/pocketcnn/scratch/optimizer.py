@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, MutableMapping
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from pocketcnn import functional as F
-from pocketcnn.arguments import Array
+from pocketcnn.arguments import Array, array
 
 # The scripts count on np coming along with "from common.optimizer import *".
 __all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "RMSprop", "np"]
@@ -36,37 +37,68 @@ class _Optimizer(ABC):
             Arrays, which are changed in place, or plain numbers, which are replaced.
         grads : mapping
             The gradient of each; further entries are ignored.
+
+        Raises
+        ------
+        TypeError
+            For an array of integers, which a step would be lost in, or what is neither array nor
+            number. Nothing is changed then.
+        KeyError, ValueError
+            For a gradient that is missing, or of another shape. Nothing is changed then.
         """
-        for key, value in params.items():
-            param = _updatable(value)
-            grad = np.ascontiguousarray(grads[key], param.dtype).reshape(np.shape(grads[key]))
-            self._step(key, param, grad)
+        steps = [
+            (key, value, _updatable(key, value), _gradient(grads, key, value))
+            for key, value in params.items()
+        ]
+        self._begin()
+        for key, value, param, grad in steps:
+            self._step(key, param, np.ascontiguousarray(grad, param.dtype).reshape(grad.shape))
             if isinstance(value, np.ndarray):
                 if param is not value:
                     value[...] = param
             else:
                 params[key] = param[()]
 
+    def _begin(self) -> None:
+        """Count a step, where the optimiser counts."""
+
     @abstractmethod
     def _step(self, key: str, param: Array, grad: Array) -> None:
         """Change param, C-contiguous and of one dtype with grad, in place."""
 
 
-def _updatable(value: Any) -> Array:
+def _updatable(key: str, value: Any) -> Array:
     """`value` itself where it is an array that can be updated in place, else a copy that is."""
-    if (
-        isinstance(value, np.ndarray)
-        and value.dtype in (np.float32, np.float64)
-        and value.flags.carray
-    ):
+    is_array = isinstance(value, np.ndarray)
+    if is_array and value.dtype.kind != "f":
+        raise TypeError(f"params[{key!r}] has dtype {value.dtype}, but must be an array of floats")
+    if not is_array and not isinstance(value, (Real, np.number)):
+        raise TypeError(
+            f"params[{key!r}] is a {type(value).__name__}, but must be an array of floats or a "
+            "number"
+        )
+    if is_array and value.dtype in (np.float32, np.float64) and value.flags.carray:
         return value
-    return np.array(value, np.float64, order="C")
+    if is_array and not value.flags.writeable:
+        raise ValueError(f"params[{key!r}] is read-only, but is updated in place")
+    return np.array(value, np.float64, order="C", subok=False)
+
+
+def _gradient(grads: Mapping[str, Any], key: str, value: Any) -> Array:
+    grad = array(f"grads[{key!r}]", grads[key])
+    if grad.shape != np.shape(value):
+        raise ValueError(
+            f"grads[{key!r}] has shape {grad.shape}, but params[{key!r}] {np.shape(value)}"
+        )
+    return grad
 
 
 def _state(store: State, key: str, like: Array) -> tuple[dict[str, Array], Array]:
     """Return the store, made where there was none, and its array for a parameter."""
     store = {} if store is None else store
-    return store, store.setdefault(key, np.zeros_like(like))
+    if key not in store:
+        store[key] = np.zeros_like(like)
+    return store, store[key]
 
 
 class SGD(_Optimizer):
@@ -153,10 +185,8 @@ class Adam(_Optimizer):
         self.m: State = None
         self.v: State = None
 
-    def update(self, params: MutableMapping[str, Any], grads: Mapping[str, Any]) -> None:
-        """Take one step; see `SGD.update`."""
+    def _begin(self) -> None:
         self.iter += 1
-        super().update(params, grads)
 
     def _step(self, key: str, param: Array, grad: Array) -> None:
         self.m, m = _state(self.m, key, param)
