@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import reference
 import reference_scratch
 from pocketcnn import scratch
 from pocketcnn.scratch.blocks import ConvBlock, stages
@@ -137,9 +138,14 @@ def test_what_the_layers_keep_after_a_pass(rng: np.random.Generator) -> None:
     assert conv.dW is grads["W1"]
     assert net.layers["Affine1"].x.shape == (2, 36)
     assert net.layers["Affine2"].db is grads["b3"]
-    assert pool.x is net.layers["Relu1"].mask is pool.arg_max is None
-    pool.forward(net.layers["Relu1"].forward(conv.forward(x)))
-    assert pool.arg_max.shape == (2 * 4 * 3 * 3,)
+    relu = net.layers["Relu1"]
+    kept = relu.mask, pool.x, pool.arg_max
+    maps = reference.relu(reference.conv2d(x, net.params["W1"], net.params["b1"]))
+    np.testing.assert_array_equal(kept[0], maps == 0)
+    np.testing.assert_allclose(kept[1], maps, rtol=1e-12, atol=1e-14)
+    assert kept[2].shape == (2 * 4 * 3 * 3,)
+    pool.forward(relu.forward(conv.forward(x)))
+    np.testing.assert_array_equal(kept[2], pool.arg_max)
 
 
 @pytest.mark.parametrize(("decay", "normalised"), [(0.0, False), (0.1, False), (0.1, True)])

@@ -120,13 +120,19 @@ def forward(stage: Layer, x: Any, train_flg: bool) -> Any:
         out = forward(stage.layer, x, train_flg)
         stage.remember()
         return out
-    takes_flag = _takes_flag(getattr(stage.forward, "__func__", stage.forward))
-    return stage.forward(x, train_flg=train_flg) if takes_flag else stage.forward(x)
+    return pass_on(stage.forward, x, train_flg)
+
+
+def pass_on(function: Callable[..., Any], x: Any, train_flg: bool) -> Any:
+    """Call a forward or a predict, with `train_flg` if it takes that."""
+    if _takes_flag(getattr(function, "__func__", function)):
+        return function(x, train_flg=train_flg)
+    return function(x)
 
 
 @lru_cache(maxsize=64)
 def _takes_flag(function: Callable[..., Any]) -> bool:
-    """Whether a forward is told if it is a step of training, as Dropout's is."""
+    """Whether a function is told if it is a step of training, as Dropout's forward is."""
     try:
         return "train_flg" in inspect.signature(function).parameters
     except (TypeError, ValueError):  # a callable that has no signature
@@ -139,10 +145,11 @@ _WITHOUT_INPUT_GRAD: set[type | None] = {Affine, ConvBlock, Convolution}
 
 def backward(stages: Iterable[Layer], dout: Any) -> None:
     """Pass a gradient back through stages, from the last to the first."""
-    first, *rest = stages
-    for stage in reversed(rest):
-        dout = stage.backward(dout)
-    if _kind(first) in _WITHOUT_INPUT_GRAD:
-        first.backward(dout, input_grad=False)
-    else:
-        first.backward(dout)
+    waiting = list(stages)
+    while len(waiting) > 1:
+        dout = waiting.pop().backward(dout)
+    for first in waiting:
+        if _kind(first) in _WITHOUT_INPUT_GRAD:
+            first.backward(dout, input_grad=False)
+        else:
+            first.backward(dout)

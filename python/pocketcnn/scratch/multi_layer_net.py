@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pocketcnn.arguments import Array
 from pocketcnn.init import he_std
+from pocketcnn.scratch.blocks import pass_on
 from pocketcnn.scratch.holders import Layer, Place, every_layer
 from pocketcnn.scratch.layers import (
     Affine,
@@ -204,7 +205,8 @@ class MultiLayerNetExtend(MultiLayerNet):
 
     def loss(self, x: npt.ArrayLike, t: npt.ArrayLike, train_flg: bool = False) -> Any:
         """Mean cross-entropy, with the weight decay's share; see `predict` for train_flg."""
-        return self.last_layer.forward(self.predict(x, train_flg), t) + self._decay()
+        scores = pass_on(self.predict, x, train_flg)
+        return self.last_layer.forward(scores, t) + self._decay()
 
     def _training_loss(self, x: npt.ArrayLike, t: npt.ArrayLike) -> Any:
         return self.loss(x, t, train_flg=True)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pocketcnn.arguments import Array, integer
-from pocketcnn.scratch.blocks import backward, forward, stages
+from pocketcnn.scratch.blocks import backward, forward, pass_on, stages
 from pocketcnn.scratch.gradient import numerical_gradient
 from pocketcnn.scratch.holders import Layer, Place, gradient, places
 from pocketcnn.scratch.layers import SoftmaxWithLoss
@@ -73,7 +73,7 @@ class Network:
 
         Dropout and BatchNormalization act as in training, as in the book's networks.
         """
-        return self.last_layer.forward(self.predict(x, self._trains_in_loss), t)
+        return self.last_layer.forward(pass_on(self.predict, x, self._trains_in_loss), t)
 
     def accuracy(self, x: Array, t: npt.ArrayLike, batch_size: int = 100) -> float:
         """Part of x, 0 to 1, whose largest score is at the right class; every example counts.

@@ -46,12 +46,12 @@ class _Optimizer(ABC):
         KeyError, ValueError
             For a gradient that is missing, or of another shape. Nothing is changed then.
         """
-        steps = [
-            (key, value, _updatable(key, value), _gradient(grads, key, value))
-            for key, value in params.items()
-        ]
-        self._begin()
-        for key, value, param, grad in steps:
+        self._apply(params, _checked(params, grads))
+
+    def _apply(self, params: MutableMapping[str, Any], grads: Mapping[str, Array]) -> None:
+        for key, grad in grads.items():
+            value = params[key]
+            param = _updatable(value)
             self._step(key, param, np.ascontiguousarray(grad, param.dtype).reshape(grad.shape))
             if isinstance(value, np.ndarray):
                 if param is not value:
@@ -59,38 +59,50 @@ class _Optimizer(ABC):
             else:
                 params[key] = param[()]
 
-    def _begin(self) -> None:
-        """Count a step, where the optimiser counts."""
-
     @abstractmethod
     def _step(self, key: str, param: Array, grad: Array) -> None:
         """Change param, C-contiguous and of one dtype with grad, in place."""
 
 
-def _updatable(key: str, value: Any) -> Array:
-    """`value` itself where it is an array that can be updated in place, else a copy that is."""
-    is_array = isinstance(value, np.ndarray)
-    if is_array and value.dtype.kind != "f":
-        raise TypeError(f"params[{key!r}] has dtype {value.dtype}, but must be an array of floats")
-    if not is_array and not isinstance(value, (Real, np.number)):
+def _checked(params: Mapping[str, Any], grads: Mapping[str, Any]) -> dict[str, Array]:
+    """Return the gradients of `params`, after a look at whether every pair can be updated."""
+    checked = {}
+    for key, value in params.items():
+        _require_floats(key, value)
+        checked[key] = array(f"grads[{key!r}]", grads[key])
+        if checked[key].shape != np.shape(value):
+            raise ValueError(
+                f"grads[{key!r}] has shape {checked[key].shape}, but params[{key!r}] "
+                f"{np.shape(value)}"
+            )
+    return checked
+
+
+def _require_floats(key: str, value: Any) -> None:
+    """Raise an error unless `value` is a writeable array of floats, or a number."""
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind != "f":
+            raise TypeError(
+                f"params[{key!r}] has dtype {value.dtype}, but must be an array of floats"
+            )
+        if not value.flags.writeable:
+            raise ValueError(f"params[{key!r}] is read-only, but is updated in place")
+    elif not isinstance(value, Real):
         raise TypeError(
             f"params[{key!r}] is a {type(value).__name__}, but must be an array of floats or a "
             "number"
         )
-    if is_array and value.dtype in (np.float32, np.float64) and value.flags.carray:
+
+
+def _updatable(value: Any) -> Array:
+    """`value` itself where it is an array that can be updated in place, else a copy that is."""
+    if (
+        isinstance(value, np.ndarray)
+        and value.dtype in (np.float32, np.float64)
+        and value.flags.carray
+    ):
         return value
-    if is_array and not value.flags.writeable:
-        raise ValueError(f"params[{key!r}] is read-only, but is updated in place")
-    return np.array(value, np.float64, order="C", subok=False)
-
-
-def _gradient(grads: Mapping[str, Any], key: str, value: Any) -> Array:
-    grad = array(f"grads[{key!r}]", grads[key])
-    if grad.shape != np.shape(value):
-        raise ValueError(
-            f"grads[{key!r}] has shape {grad.shape}, but params[{key!r}] {np.shape(value)}"
-        )
-    return grad
+    return np.array(value, np.float64, order="C")
 
 
 def _state(store: State, key: str, like: Array) -> tuple[dict[str, Array], Array]:
@@ -185,8 +197,11 @@ class Adam(_Optimizer):
         self.m: State = None
         self.v: State = None
 
-    def _begin(self) -> None:
+    def update(self, params: MutableMapping[str, Any], grads: Mapping[str, Any]) -> None:
+        """Take one step; see `SGD.update`."""
+        checked = _checked(params, grads)
         self.iter += 1
+        self._apply(params, checked)
 
     def _step(self, key: str, param: Array, grad: Array) -> None:
         self.m, m = _state(self.m, key, param)
