@@ -57,7 +57,7 @@ class ConvBlock:
         else:
             maps = Later(_rectified_maps, x, W, b, conv.stride, conv.pad, result)
             self._relu.keep(maps)
-            self._pool.keep(maps, recall(argmax))
+            self._pool.keep(maps, Later(_winners, maps, *self._pool.window))
         return self._kept[-1]
 
     def backward(self, dout: npt.ArrayLike, input_grad: bool = True) -> Array | None:
@@ -84,6 +84,11 @@ def _rectified_maps(
     x: Array, W: Array, b: Array, stride: int, pad: int, dtype: np.dtype[Any]
 ) -> Array:
     return restore(F.relu(F.conv2d(x, W, b, stride, pad)), dtype)
+
+
+def _winners(maps: Array, size: tuple[int, int], stride: int, pad: int) -> Array:
+    """As a Pooling by itself finds them; the block's own are of the maps before the Relu."""
+    return F.max_pool2d(maps, size, stride, pad)[1]
 
 
 def stages(layers: Iterable[Layer]) -> list[Layer]:

@@ -115,7 +115,7 @@ class Pooling(Shown):
     _settings: ClassVar[tuple[str, ...]] = ("pool_h", "pool_w", "stride", "pad")
     x = LateAttribute()
     arg_max = LateAttribute()
-    winners: npt.NDArray[np.int64] | None = None
+    winners = LateAttribute()
 
     def __init__(self, pool_h: int, pool_w: int, stride: int = 1, pad: int = 0) -> None:
         self.pool_h = pool_h
@@ -123,14 +123,19 @@ class Pooling(Shown):
         self.stride = stride
         self.pad = pad
 
+    @property
+    def window(self) -> tuple[tuple[int, int], int, int]:
+        """Size, stride and padding, as `max_pool2d` takes them."""
+        return (self.pool_h, self.pool_w), self.stride, self.pad
+
     def forward(self, x: npt.ArrayLike) -> Array:
         """Compute the maxima (N, C, OH, OW) of x (N, C, H, W)."""
         x = as_float("x", x)
-        out, winners = F.max_pool2d(x, (self.pool_h, self.pool_w), self.stride, self.pad)
+        out, winners = F.max_pool2d(x, *self.window)
         self.keep(x, winners)
         return out
 
-    def keep(self, x: Array | Later, winners: npt.NDArray[np.int64]) -> None:
+    def keep(self, x: Array | Later, winners: Array | Later) -> None:
         """Keep what backward needs: the input, and which element of its plane each maximum is."""
         self.x, self.winners = x, winners
         self.arg_max = Later(_places_in_windows, winners, x, self.pool_w, self.stride, self.pad)
