@@ -209,6 +209,14 @@ def test_half_floats(rng: np.random.Generator) -> None:
         ({"input_dim": (28, 28)}, "input_dim"),
         ({"input_dim": (1, 1, 9)}, "input_dim"),
         ({"conv_param": {"filter_num": 3, "filter_size": 2}}, "conv_param"),
+        (
+            {"conv_param": {**SMALL["conv_param"], "stride": 0}},
+            "stride is 0, but must be at least 1",
+        ),
+        ({"conv_param": {**SMALL["conv_param"], "pad": -1}}, "pad is -1"),
+        ({"conv_param": {**SMALL["conv_param"], "filter_size": 0}}, "filter_size is 0"),
+        ({"conv_param": {**SMALL["conv_param"], "filter_num": 0}}, "filter_num is 0"),
+        ({"input_dim": (2, 2, 2)}, r"too small: maps of 1 x 1 are left to pool"),
     ],
 )
 def test_wrong_settings_are_refused(change: dict[str, Any], message: str) -> None:
@@ -218,6 +226,16 @@ def test_wrong_settings_are_refused(change: dict[str, Any], message: str) -> Non
 
 def test_wrong_calls_are_refused() -> None:
     net = small_net()
+    with pytest.raises(ValueError, match="input_dim is .* too small"):
+        scratch.DeepConvNet((1, 2, 2))
+    for call in (
+        lambda: scratch.conv_output_size(28, 5, 0),
+        lambda: scratch.im2col(np.ones((1, 1, 4, 4)), 2, 2, stride=0),
+        lambda: scratch.Pooling(2, 2, stride=0).forward(np.ones((1, 1, 4, 4))),
+        lambda: scratch.Convolution(np.ones((1, 1, 2, 2)), 0, 0).forward(np.ones((1, 1, 4, 4))),
+    ):
+        with pytest.raises(ValueError, match="stride is 0, but must be"):
+            call()
     with pytest.raises(ValueError, match=r"x has 1 channels, but W \(3, 2, 2, 2\) takes 2"):
         net.predict(np.zeros((1, 1, 9, 7)))
     with pytest.raises(ValueError, match="x has 0 examples"):

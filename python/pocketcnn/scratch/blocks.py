@@ -23,7 +23,7 @@ from pocketcnn.functional.block import (
 )
 from pocketcnn.scratch.attributes import Later
 from pocketcnn.scratch.checks import recall
-from pocketcnn.scratch.convolution import Convolution, Pooling
+from pocketcnn.scratch.convolution import Convolution, Pooling, window_of
 from pocketcnn.scratch.holders import Layer, Visit, vars_of
 from pocketcnn.scratch.layers import Affine, Relu
 
@@ -43,7 +43,7 @@ class ConvBlock:
     def forward(self, x: npt.ArrayLike) -> Array:
         """Compute the output (N, FN, OH, OW) of x (N, C, H, W)."""
         conv = self._conv
-        x, W, b = conv.take(x)
+        x, W, b = conv._take(x)
         if x.shape[1] != W.shape[1]:
             raise ValueError(f"x has {x.shape[1]} channels, but W {W.shape} takes {W.shape[1]}")
         compute, result = compute_dtypes(x, W, b)
@@ -53,11 +53,11 @@ class ConvBlock:
         y, argmax = conv_block(x, W, b, *self._geometry())
         self._kept = x, W, argmax, y, restore(y, result)
         if self._pool is None:
-            self._relu.keep(self._kept[-1])
+            self._relu._keep(self._kept[-1])
         else:
             maps = Later(_rectified_maps, x, W, b, conv.stride, conv.pad, result)
-            self._relu.keep(maps)
-            self._pool.keep(maps, Later(_winners, maps, *self._pool.window))
+            self._relu._keep(maps)
+            self._pool._keep(maps, Later(_winners, maps, *window_of(self._pool)))
         return self._kept[-1]
 
     def backward(self, dout: npt.ArrayLike, input_grad: bool = True) -> Array | None:

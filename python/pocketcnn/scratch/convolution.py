@@ -52,10 +52,10 @@ class Convolution(Shown):
 
     def forward(self, x: npt.ArrayLike) -> Array:
         """Compute the feature maps (N, FN, OH, OW) of x (N, C, H, W)."""
-        x, W, b = self.take(x)
+        x, W, b = self._take(x)
         return F.conv2d(x, W, b, self.stride, self.pad)
 
-    def take(self, x: npt.ArrayLike) -> tuple[Array, Array, Array]:
+    def _take(self, x: npt.ArrayLike) -> tuple[Array, Array, Array]:
         """Keep an input, and return what to compute with: input, filters, bias of each filter."""
         self.x = array("x", x, 4)
         W = as_float("W", self.W)
@@ -123,19 +123,14 @@ class Pooling(Shown):
         self.stride = stride
         self.pad = pad
 
-    @property
-    def window(self) -> tuple[tuple[int, int], int, int]:
-        """Size, stride and padding, as `max_pool2d` takes them."""
-        return (self.pool_h, self.pool_w), self.stride, self.pad
-
     def forward(self, x: npt.ArrayLike) -> Array:
         """Compute the maxima (N, C, OH, OW) of x (N, C, H, W)."""
         x = as_float("x", x)
-        out, winners = F.max_pool2d(x, *self.window)
-        self.keep(x, winners)
+        out, winners = F.max_pool2d(x, *window_of(self))
+        self._keep(x, winners)
         return out
 
-    def keep(self, x: Array | Later, winners: Array | Later) -> None:
+    def _keep(self, x: Array | Later, winners: Array | Later) -> None:
         """Keep what backward needs: the input, and which element of its plane each maximum is."""
         self.x, self.winners = x, winners
         self.arg_max = Later(_places_in_windows, winners, x, self.pool_w, self.stride, self.pad)
@@ -154,6 +149,11 @@ class Pooling(Shown):
         dcol = spread.reshape(images * height * width, channels * self.pool_h * self.pool_w)
         window: tuple[Any, ...] = (self.pool_h, self.pool_w, self.stride, self.pad)
         return col2im(dcol, recall(self.x).shape, *window)
+
+
+def window_of(pool: Pooling) -> tuple[tuple[int, int], int, int]:
+    """Size, stride and padding, as `max_pool2d` takes them."""
+    return (pool.pool_h, pool.pool_w), pool.stride, pool.pad
 
 
 def _as_columns(W: Array) -> Array:

@@ -52,10 +52,10 @@ class Relu(Shown):
     def forward(self, x: npt.ArrayLike) -> Array:
         """Compute the output, of x's shape."""
         out = F.relu(as_float("x", x))
-        self.keep(out)
+        self._keep(out)
         return out
 
-    def keep(self, out: Array | Later) -> None:
+    def _keep(self, out: Array | Later) -> None:
         """Keep what backward needs: the output."""
         self.out, self.mask = out, Later(np.less_equal, out, 0)
 
