@@ -226,7 +226,7 @@ def test_wrong_settings_are_refused(change: dict[str, Any], message: str) -> Non
 
 def test_wrong_calls_are_refused() -> None:
     net = small_net()
-    with pytest.raises(ValueError, match="input_dim is .* too small"):
+    with pytest.raises(ValueError, match=r"input_dim is .* too small"):
         scratch.DeepConvNet((1, 2, 2))
     for call in (
         lambda: scratch.conv_output_size(28, 5, 0),
