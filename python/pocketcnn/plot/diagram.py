@@ -11,6 +11,7 @@ from pocketcnn.arguments import pair
 from pocketcnn.inspection.receptive import branches_of
 from pocketcnn.layers import Conv2d, Layer, Linear, Shape
 from pocketcnn.plot.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, describe, new_figure, root
+from pocketcnn.plot.words import drawable, literally
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -192,11 +193,12 @@ def _draw_box(ax: Axes, left: float, bottom: float, box: _Box, part: _Part) -> N
         ax.text(
             left,
             bottom - _LINE * (number + 0.4),
-            line,
+            drawable(line),
             va="top",
             fontsize=8 if number == 0 else 7.5,
             weight="bold" if number == 0 else "normal",
             color="black" if number < 2 else GREY,
+            **literally(line),
         )
 
 

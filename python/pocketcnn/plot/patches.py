@@ -20,6 +20,7 @@ from pocketcnn.plot.canvas import (
     root,
     tile,
 )
+from pocketcnn.plot.words import drawable, literally
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,7 +86,8 @@ def top_patches(
         figure = new_figure(2.0 * columns + 0.3, 2.2 * rows + 0.5)
         axes = list(figure.subplots(rows, columns, squeeze=False, gridspec_kw=_GAPS).ravel())
         height, width = top.field.size
-        figure.suptitle(f"What excites {layer} most: patches of {height} × {width}", fontsize=12)
+        title = f"What excites {drawable(layer)} most: patches of {height} × {width}"
+        figure.suptitle(title, fontsize=12, **literally(title))
     if len(axes) < shown:
         raise ValueError(f"axes are {len(axes)}, but there are {shown} channels to draw")
     for ax in axes:
