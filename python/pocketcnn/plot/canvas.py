@@ -47,14 +47,15 @@ def root(ax: Axes) -> Figure:
     return figure.figure
 
 
-def tile(pictures: Array, columns: int, background: float | Array) -> Array:
-    """Lay pictures (N, H, W, depth) out in rows, one pixel apart."""
+def tile(pictures: Array, columns: int, background: float | Array, gap: int = 1) -> Array:
+    """Lay pictures (N, H, W, depth) out in rows, `gap` pixels apart."""
     count, height, width, depth = pictures.shape
     rows = math.ceil(count / columns)
-    canvas = np.empty((rows * (height + 1) - 1, columns * (width + 1) - 1, depth))
+    down, across = height + gap, width + gap
+    canvas = np.empty((rows * down - gap, columns * across - gap, depth))
     canvas[...] = background
     for index, picture in enumerate(pictures):
-        top, left = index // columns * (height + 1), index % columns * (width + 1)
+        top, left = index // columns * down, index % columns * across
         canvas[top : top + height, left : left + width] = picture
     return canvas
 

@@ -169,7 +169,8 @@ def _label_range(ax: Axes, maps: Array) -> None:
     """Write between which numbers a row lies to the right of its last axes."""
     low, high = finite_range(maps)
     wrong = maps.size - int(np.isfinite(maps).sum())
-    lines = [f"{low:.3g} to {high:.3g}", *([f"{wrong:,} not finite"] if wrong else [])]
+    ends = f"{low:.3g} to {high:.3g}".replace("-", "−")
+    lines = [ends, *([f"{wrong:,} not finite"] if wrong else [])]
     _label(ax, "\n".join(lines), (1, 0.5), (6, 0), ha="left", fontsize=8)
 
 

@@ -107,6 +107,8 @@ def _mosaic(patches: Array, pixels: tuple[float, float]) -> Array:
         pictures = np.repeat(pictures[..., np.newaxis], 3, axis=3)
     outside, line = (_PALE_BLUE, _BLUE) if grey else (_PALE_GREY, _GREY)
     pictures = np.where(np.isnan(pictures), outside, pictures)
-    enlarge = max(1, 40 // pictures.shape[1])  # so that the lines between small patches are thin
+    enlarge = max(1, 40 // pictures.shape[1])  # so that a line can be narrower than a pixel
     pictures = pictures.repeat(enlarge, axis=1).repeat(enlarge, axis=2)
-    return tile(pictures, math.ceil(math.sqrt(len(patches))), line)
+    # Wide enough that nobody reads across it from one patch to the next.
+    gap = max(2, pictures.shape[1] // 8)
+    return tile(pictures, math.ceil(math.sqrt(len(patches))), line, gap)

@@ -13,14 +13,14 @@ _NO_GLYPH = "□"
 
 
 def drawable(text: object) -> str:
-    """Return a name as a picture can show it.
+    r"""Return a name as a picture can show it.
 
     What cannot be printed is escaped, what no font has becomes a box, and what is very long is cut.
 
     Examples
     --------
-    >>> drawable("a\\nb"), len(drawable(100 * "long"))
-    ('a\\\\nb', 40)
+    >>> print(drawable("a\nb"))
+    a\nb
     """
     name = "".join(map(_printable, str(text)))
     name = name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
@@ -68,7 +68,7 @@ def _found(characters: str, installed: int) -> tuple[str, ...]:
 
     wanted = set(characters)
     having: dict[str, set[str]] = {}
-    for font in fontManager.ttflist:
+    for font in fontManager.ttflist[:installed]:
         if font.style == "normal" and not font.name.startswith("Last Resort"):
             having.setdefault(font.name, set()).update(wanted & _glyphs(font.fname))
     families: list[str] = []
