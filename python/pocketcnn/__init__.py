@@ -39,7 +39,7 @@ from pocketcnn.layers import (
 from pocketcnn.net import ConvNet, load
 
 if TYPE_CHECKING:
-    from pocketcnn import data, inspection, models, optim, plot, schedules
+    from pocketcnn import data, inspection, models, optim, plot, schedules, scratch
     from pocketcnn.callbacks import Callback, EarlyStopping, ProgressBar
     from pocketcnn.history import History
     from pocketcnn.trainer import Trainer
@@ -82,6 +82,7 @@ __all__ = [
     "optim",
     "plot",
     "schedules",
+    "scratch",
     "set_num_threads",
     "show_config",
 ]
@@ -110,5 +111,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List what comes later as well."""
-    return sorted({*globals(), *_MODULES, *_MODULE_OF})
+    """List the public names, which completion shows, those that come later as well."""
+    return sorted([*__all__, "__version__"])

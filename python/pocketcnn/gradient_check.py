@@ -103,12 +103,19 @@ class CheckedGradient:
 
 
 class GradientCheck(tuple[CheckedGradient, ...]):
-    """The rows of a gradient check, one a parameter; as a string, a table of them."""
+    """The rows of a gradient check, one a parameter; as a string, a table of them.
+
+    The repr is a line, for `ConvNet.check_gradients` has printed the table by the time that an
+    interactive session shows what it returned.
+    """
 
     @property
     def largest_error(self) -> float:
         """The largest relative error of a row; 0 without rows."""
         return max((row.relative_error for row in self), default=0.0)
+
+    def __repr__(self) -> str:
+        return f"GradientCheck({len(self)} parameters, largest error {self.largest_error:.1e})"
 
     def __str__(self) -> str:
         """Table of the rows, and how much of the parameters was compared."""

@@ -7,6 +7,16 @@ import numpy as np
 from pocketcnn import functional
 from pocketcnn.arguments import Array
 
+__all__ = [
+    "count_correct",
+    "cross_entropy",
+]
+
+
+def __dir__() -> list[str]:
+    """List the public names, which completion shows."""
+    return sorted(__all__)
+
 
 def cross_entropy(
     logits: Array, target: Array, *, label_smoothing: float = 0.0

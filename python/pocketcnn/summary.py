@@ -33,6 +33,14 @@ class Row:
     note: str = ""
 
 
+class Table(str):
+    """A string of lines that a notebook or the interactive interpreter shows as lines."""
+
+    def __repr__(self) -> str:
+        """The text as it is, where a string's repr would be one long line of it."""
+        return str(self)
+
+
 def layer_rows(
     name: str, layer: Layer, input_shape: Shape, notes: Mapping[str, str]
 ) -> Iterator[Row]:
@@ -59,7 +67,7 @@ def layer_rows(
         yield Row(name, repr(layer), shape, parameters, work, note)
 
 
-def format_table(rows: Sequence[Row]) -> str:
+def format_table(rows: Sequence[Row]) -> Table:
     """Set the rows in aligned columns under a head, with the totals below.
 
     The column of notes is there only if a row has one.
@@ -84,7 +92,7 @@ def format_table(rows: Sequence[Row]) -> str:
     lines = align_columns(
         head[:columns], [line[:columns] for line in (*body, total)], numbers=(3, 4)
     )
-    return "\n".join([*lines[:-1], lines[1], lines[-1]])
+    return Table("\n".join([*lines[:-1], lines[1], lines[-1]]))
 
 
 def align_columns(
