@@ -42,7 +42,7 @@ def new_figure(width: float, height: float) -> Figure:
 def root(ax: Axes) -> Figure:
     """Return the figure that the axes belong to, at any depth of subfigures."""
     figure: Figure | SubFigure | None = ax.figure
-    if figure is None:
+    if figure is None or not any(ax in (own, *own.child_axes) for own in figure.axes):
         raise ValueError("axes belong to no figure: theirs was cleared, or they were removed")
     return figure.figure
 

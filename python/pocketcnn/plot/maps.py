@@ -78,6 +78,7 @@ def feature_maps(
     x = one_image(net, image)
     outputs = {name: out[0].astype(np.float64) for name, out in net.activations(x).items()}
     maps = integer("maps", maps, 1)
+    layers = [layers] if isinstance(layers, str) else layers
     if layers is None:
         layers = [name for name, layer in net.layers.items() if not isinstance(layer, Flatten)]
     for name in layers:
@@ -87,7 +88,8 @@ def feature_maps(
     names = class_names_of(len(probability), class_names)
 
     heights = [1.0, *(0.4 if _is_band(outputs[name]) else 1.0 for name in layers)]
-    figure = new_figure(0.95 * maps + 1.9, sum(heights) + 0.9)
+    named = _is_named(outputs[layers[-1]], names) if layers else False
+    figure = new_figure(0.95 * maps + 2.5, sum(heights) + (1.5 if named else 0.9))
     title = f"Feature maps: {_verdict(probability, names)}"
     figure.suptitle(title, **literally(title))
     grid = figure.add_gridspec(len(layers) + 1, maps, height_ratios=heights)
@@ -105,10 +107,16 @@ def feature_maps(
             axes = [figure.add_subplot(grid[row, column]) for column in range(min(maps, len(out)))]
             _draw_maps(axes, out[:maps])
         _label_row(axes[0], f"{drawable(name)}\n{describe(out.shape)}")
-        _label_range(axes[-1], out if _is_band(out) else out[:maps])
-    if layers and _is_band(out) and out.size == len(names) <= _NAMED:
+        at_the_end = _is_band(out) or len(out) >= maps
+        _label_range(axes[-1], out if _is_band(out) else out[:maps], in_layout=at_the_end)
+    if named:
         _name_band(axes[0], names)
     return figure
+
+
+def _is_named(out: Array, names: Sequence[str]) -> bool:
+    """Whether the numbers of a band stand for the classes, and there is room for their names."""
+    return _is_band(out) and out.size == len(names) <= _NAMED
 
 
 def _verdict(probability: NDArray[np.float64], names: Sequence[str]) -> str:
@@ -165,13 +173,16 @@ def _label_row(ax: Axes, label: str) -> None:
     _label(ax, label, (0, 0.5), (-8, 0), ha="right", fontsize=9, **literally(label))
 
 
-def _label_range(ax: Axes, maps: Array) -> None:
-    """Write between which numbers a row lies to the right of its last axes."""
+def _label_range(ax: Axes, maps: Array, *, in_layout: bool) -> None:
+    """Write between which numbers a row lies to the right of its last axes.
+
+    Before the end of the grid there is room for it: outside of the layout, which would make more.
+    """
     low, high = finite_range(maps)
     wrong = maps.size - int(np.isfinite(maps).sum())
     ends = f"{low:.3g} to {high:.3g}".replace("-", "−")
     lines = [ends, *([f"{wrong:,} not finite"] if wrong else [])]
-    _label(ax, "\n".join(lines), (1, 0.5), (6, 0), ha="left", fontsize=8)
+    _label(ax, "\n".join(lines), (1, 0.5), (6, 0), ha="left", fontsize=8, in_layout=in_layout)
 
 
 def _label(
@@ -183,6 +194,7 @@ def _label(
 
 def _name_band(ax: Axes, names: Sequence[str]) -> None:
     """Write the classes' names below the numbers that stand for them."""
+    names = [name if len(name) <= 16 else f"{name[:15]}…" for name in names]
     slant = {"rotation": 30, "ha": "right"} if max(map(len, names)) > 8 else {"ha": "center"}
     style = {"va": "top", "fontsize": 8, **slant, **literally(*names)}
     for place, name in enumerate(names):

@@ -67,7 +67,8 @@ def confusion_matrix(
     counts = inspection.confusion_matrix(scores, t)
     names = class_names_of(len(counts), class_names)
     if axes is None:
-        side = 2.4 + min(0.45 * len(counts), 9)
+        room = 0.075 * max(0, max(map(len, names)) - 10)  # for long names
+        side = 2.4 + min(0.45 * len(counts), 9) + (room if len(names) <= _NUMBERED else room / 2)
         axes = new_figure(side, side).subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1, interpolation="nearest")

@@ -77,7 +77,8 @@ def filters(
         for weights, title in zip(sets, titles, strict=False)
     ]
     if change and len(sets) == 2:
-        with np.errstate(invalid="ignore"):  # the difference of two infinities
+        # The difference of two infinities, or of numbers that are too large.
+        with np.errstate(invalid="ignore", over="ignore"):
             difference = sets[1] - sets[0]
             panels.append((difference, _title("change", difference, plane)))
     side = 3.9
@@ -111,7 +112,8 @@ def _title(title: str, weights: Array, plane: int | None) -> str:
 def _largest(sets: Iterable[Array]) -> float:
     """The largest finite absolute value, or 1 where all are zero."""
     sizes = [np.abs(weights[np.isfinite(weights)]) for weights in sets]
-    return max(float(size.max(initial=0)) for size in sizes) or 1.0
+    # A scale twice as long as this must be a number too.
+    return min(max(float(size.max(initial=0)) for size in sizes), 1e307) or 1.0
 
 
 def _draw_in_colour(
@@ -128,8 +130,7 @@ def _draw_plane(ax: Axes, weights: Array, columns: int, plane: int, shown: Itera
     from matplotlib import colormaps
 
     limit = _largest(shown)
-    with np.errstate(invalid="ignore"):
-        weights = np.where(np.isfinite(weights), weights, np.nan)
+    weights = np.where(np.isfinite(weights), weights, np.nan)
     ax.imshow(
         tile(weights[:, plane, :, :, np.newaxis], columns, np.nan)[:, :, 0],
         cmap=colormaps["RdBu_r"].with_extremes(bad="#c8c8c8"),
@@ -176,7 +177,8 @@ def _stretch(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     low = np.where(finite, weights, np.inf).min(axis=axes, keepdims=True)
     high = np.where(finite, weights, -np.inf).max(axis=axes, keepdims=True)
     low, high = np.where(low <= high, low, 0), np.where(low <= high, high, 0)
-    scaled = (np.where(finite, weights, low) - low) / np.where(high > low, high - low, 1.0)
+    half = np.where(high > low, high / 2 - low / 2, 0.5)  # the whole may be too large a number
+    scaled: NDArray[np.float64] = (np.where(finite, weights, low) / 2 - low / 2) / half
     return scaled.transpose(0, 2, 3, 1)
 
 
