@@ -165,7 +165,8 @@ def _add_legend(ax: Axes, *, below: bool) -> None:
     place: dict[str, Any] = {"frameon": False}
     if below:
         place |= {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16)}
-        place |= {"ncols": 1 if len(lines) < 4 else 2}
+        longest = max(len(str(line.get_label())) for line in lines)
+        place |= {"ncols": 2 if len(lines) > 3 and longest < 24 else 1}
     # matplotlib leaves out what is called "_...": a name is set once the legend is there.
     legend = ax.legend(lines, [" "] * len(lines), **place)
     for text, line in zip(legend.get_texts(), lines, strict=True):
