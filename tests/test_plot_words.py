@@ -152,8 +152,10 @@ def test_letters_come_from_an_installed_font_that_has_them(hangul: str) -> None:
 
 def test_names_of_any_length_and_kind() -> None:
     long = [k * "long" for k in range(100, 106)]
-    for _, figure, _ in pictures(make_net(), long):
-        figure.draw_without_rendering()
+    x = images()
+    plot.feature_maps(make_net(), x[0], class_names=long).draw_without_rendering()
+    plot.misclassified(x, np.eye(6), [1] * 6, class_names=long).draw_without_rendering()
+    plot.compare({name: history() for name in long}).draw_without_rendering()
     odd = ["", " ", "\udc80", "a\u200db\u3000", "\x00"]
     plot.confusion_matrix(np.eye(5), range(5), class_names=odd).draw_without_rendering()
     assert words.drawable("a\u200db\u3000c\xa0\udc80") == r"ab c \udc80"
