@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import reference
 import reference_scratch
 from pocketcnn import scratch
 from pocketcnn.scratch.blocks import ConvBlock, stages
@@ -137,9 +138,14 @@ def test_what_the_layers_keep_after_a_pass(rng: np.random.Generator) -> None:
     assert conv.dW is grads["W1"]
     assert net.layers["Affine1"].x.shape == (2, 36)
     assert net.layers["Affine2"].db is grads["b3"]
-    assert pool.x is net.layers["Relu1"].mask is pool.arg_max is None
-    pool.forward(net.layers["Relu1"].forward(conv.forward(x)))
-    assert pool.arg_max.shape == (2 * 4 * 3 * 3,)
+    relu = net.layers["Relu1"]
+    kept = relu.mask, pool.x, pool.arg_max
+    maps = reference.relu(reference.conv2d(x, net.params["W1"], net.params["b1"]))
+    np.testing.assert_array_equal(kept[0], maps == 0)
+    np.testing.assert_allclose(kept[1], maps, rtol=1e-12, atol=1e-14)
+    assert kept[2].shape == (2 * 4 * 3 * 3,)
+    pool.forward(relu.forward(conv.forward(x)))
+    np.testing.assert_array_equal(kept[2], pool.arg_max)
 
 
 @pytest.mark.parametrize(("decay", "normalised"), [(0.0, False), (0.1, False), (0.1, True)])
@@ -203,6 +209,14 @@ def test_half_floats(rng: np.random.Generator) -> None:
         ({"input_dim": (28, 28)}, "input_dim"),
         ({"input_dim": (1, 1, 9)}, "input_dim"),
         ({"conv_param": {"filter_num": 3, "filter_size": 2}}, "conv_param"),
+        (
+            {"conv_param": {**SMALL["conv_param"], "stride": 0}},
+            "stride is 0, but must be at least 1",
+        ),
+        ({"conv_param": {**SMALL["conv_param"], "pad": -1}}, "pad is -1"),
+        ({"conv_param": {**SMALL["conv_param"], "filter_size": 0}}, "filter_size is 0"),
+        ({"conv_param": {**SMALL["conv_param"], "filter_num": 0}}, "filter_num is 0"),
+        ({"input_dim": (2, 2, 2)}, r"too small: maps of 1 x 1 are left to pool"),
     ],
 )
 def test_wrong_settings_are_refused(change: dict[str, Any], message: str) -> None:
@@ -212,6 +226,16 @@ def test_wrong_settings_are_refused(change: dict[str, Any], message: str) -> Non
 
 def test_wrong_calls_are_refused() -> None:
     net = small_net()
+    with pytest.raises(ValueError, match=r"input_dim is .* too small"):
+        scratch.DeepConvNet((1, 2, 2))
+    for call in (
+        lambda: scratch.conv_output_size(28, 5, 0),
+        lambda: scratch.im2col(np.ones((1, 1, 4, 4)), 2, 2, stride=0),
+        lambda: scratch.Pooling(2, 2, stride=0).forward(np.ones((1, 1, 4, 4))),
+        lambda: scratch.Convolution(np.ones((1, 1, 2, 2)), 0, 0).forward(np.ones((1, 1, 4, 4))),
+    ):
+        with pytest.raises(ValueError, match="stride is 0, but must be"):
+            call()
     with pytest.raises(ValueError, match=r"x has 1 channels, but W \(3, 2, 2, 2\) takes 2"):
         net.predict(np.zeros((1, 1, 9, 7)))
     with pytest.raises(ValueError, match="x has 0 examples"):

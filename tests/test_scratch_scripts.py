@@ -70,18 +70,41 @@ print('accuracy', trainer.test_acc_list[-1], ANSWER)
 """
 
 
-def run(folder: Path, code: str) -> str:
-    """Run code in a fresh interpreter, in a folder from which modules are imported too."""
-    paths = os.pathsep.join([str(folder), *sys.path])
-    answer = subprocess.run(
-        [sys.executable, "-c", code],
+# A reader's copy of the book's file, with more in it than the book has.
+OWN_FUNCTIONS = """
+from .own_module import ANSWER
+from common.util import im2col
+
+def sigmoid(x):
+    return 'of the book'
+
+def elu(x):
+    return np.where(x > 0, x, np.exp(x) - 1)
+
+class Swish:
+    pass
+
+import numpy as np
+LIMIT, (LOW, HIGH) = 1, (2, 3)
+"""
+
+
+def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Start a fresh interpreter in a folder."""
+    return subprocess.run(
+        [sys.executable, *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": paths},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+
+
+def run(folder: Path, code: str) -> str:
+    """Run code in a fresh interpreter, in a folder from which modules are imported too."""
+    answer = start(folder, "-c", code)
     assert answer.returncode == 0, answer.stderr
     return answer.stdout
 
@@ -97,16 +120,14 @@ def book(tmp_path: Path) -> Path:
     (common / "__init__.py").write_text("")
     (common / "layers.py").write_text("raise ImportError('the book\\'s own layers')")
     (common / "own_module.py").write_text("ANSWER = 42")
+    (common / "functions.py").write_text(OWN_FUNCTIONS)
     return chapter
 
 
 def test_a_script_runs_unchanged(book: Path) -> None:
-    out = run(
-        book,
-        "import pocketcnn, runpy\n"
-        "pocketcnn.scratch.install_common()\n"
-        "runpy.run_path('script.py', run_name='__main__')",
-    )
+    answer = start(book, "-m", "pocketcnn.scratch", "script.py")
+    assert answer.returncode == 0, answer.stderr
+    out = answer.stdout
     name, accuracy, answer = out.splitlines()[-1].split()
     assert name == "accuracy"
     assert float(accuracy) > 0.7  # 500 draws of 200 digits; guessing gives 0.1
@@ -145,4 +166,46 @@ def test_importing_the_package_does_not_import_the_book(tmp_path: Path) -> None:
         "assert 'pocketcnn.scratch' not in sys.modules\n"
         "assert pocketcnn.scratch.SimpleConvNet\n"
         "assert not any(name.split('.')[0] == 'common' for name in sys.modules)",
+    )
+
+
+def test_a_script_sees_what_python_would_show_it(book: Path) -> None:
+    """Its own file by an absolute path, its folder first on the path, its arguments."""
+    lines = (
+        "import os, sys",
+        "print(__name__, __file__, sys.path[0], sys.argv[1:], sep='\\n')",
+        "assert os.path.isabs(__file__) and os.path.samefile(sys.argv[0], __file__)",
+        "import tiny_net",
+    )
+    (book / "seen.py").write_text("\n".join(lines))
+    answer = start(book.parent, "-m", "pocketcnn.scratch", "ch07/seen.py", "--lr", "0.1", "-h")
+    assert answer.returncode == 0, answer.stderr
+    seen = ["__main__", str(book / "seen.py"), str(book), "['--lr', '0.1', '-h']"]
+    assert answer.stdout.splitlines() == seen
+
+
+def test_a_script_that_is_not_there(tmp_path: Path) -> None:
+    answer = start(tmp_path, "-m", "pocketcnn.scratch", "none.py")
+    assert answer.returncode == 2
+    assert "there is no file 'none.py'" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_what_readers_added_to_their_common_is_found(book: Path) -> None:
+    run(
+        book.parent,
+        "from pocketcnn import scratch\n"
+        "scratch.install_common()\n"
+        "import common.functions, pickle\n"
+        "from common.functions import *\n"
+        "assert sigmoid is scratch.sigmoid and (LIMIT, HIGH) == (1, 3)\n"
+        "assert elu(np.array([-np.inf, 2])).tolist() == [-1, 2]\n"
+        "from common.functions import Swish, ANSWER\n"
+        "assert isinstance(pickle.loads(pickle.dumps(Swish())), common.functions.Swish)\n"
+        "try:\n"
+        "    from common.functions import nothing\n"
+        "except ImportError as error:\n"
+        "    assert 'nothing' in str(error)\n"
+        "else:\n"
+        "    raise AssertionError",
     )

@@ -60,6 +60,66 @@ def test_arrays_of_any_layout_are_updated_in_place(name: str, rng: np.random.Gen
         np.testing.assert_allclose(array, expected["W"], rtol=limit, atol=limit, err_msg=layout)
 
 
+@each_optimizer
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.array([5]), r"params\['x'\] has dtype int64"),
+        (np.array([True]), r"params\['x'\] has dtype bool"),
+        (np.array([5j]), r"params\['x'\] has dtype complex128"),
+        (np.array([5], object), r"params\['x'\] has dtype object"),
+        ([5], r"params\['x'\] is a list"),
+        ([5.0], r"params\['x'\] is a list"),
+        ((5.0,), r"params\['x'\] is a tuple"),
+        ("5", r"params\['x'\] is a str"),
+        (None, r"params\['x'\] is a NoneType"),
+    ],
+)
+def test_what_a_step_would_be_lost_in_is_refused(name: str, value: Any, message: str) -> None:
+    """Before anything is changed, the count of steps included."""
+    optimizer = getattr(scratch, name)(lr=0.1)
+    params = {"W": np.ones(2), "x": value}
+    with pytest.raises(TypeError, match=message):
+        optimizer.update(params, {"W": np.ones(2), "x": np.array([0.5])})
+    assert params["W"].tolist() == [1, 1]
+    assert params["x"] is value
+    assert getattr(optimizer, "iter", 0) == 0
+
+
+@each_optimizer
+def test_wrong_gradients_change_nothing(name: str) -> None:
+    optimizer, params = getattr(scratch, name)(), {"W": np.ones(2), "b": np.ones(3)}
+    with pytest.raises(KeyError, match="b"):
+        optimizer.update(params, {"W": np.ones(2)})
+    with pytest.raises(
+        ValueError, match=r"grads\['b'\] has shape \(1,\), but params\['b'\] \(3,\)"
+    ):
+        optimizer.update(params, {"W": np.ones(2), "b": np.ones(1)})
+    params["b"].flags.writeable = False
+    with pytest.raises(ValueError, match=r"params\['b'\] is read-only"):
+        optimizer.update(params, {"W": np.ones(2), "b": np.ones(3)})
+    assert params["W"].tolist() == [1, 1]
+    assert getattr(optimizer, "iter", 0) == 0
+
+
+@each_optimizer
+def test_plain_numbers_are_replaced(name: str) -> None:
+    for value in (5, 5.0, np.int64(5), np.float32(5)):
+        params = {"x": value}
+        getattr(scratch, name)(lr=0.1).update(params, {"x": 0.5})
+        expected = getattr(reference_scratch, name.lower())(5.0, 0.5, {}, 1, 0.1)
+        assert params["x"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_parameter_may_come_later() -> None:
+    momentum = scratch.Momentum(0.1)
+    params = {"W": np.ones(1)}
+    momentum.update(params, {"W": np.ones(1)})
+    params["V"] = np.ones(1)
+    momentum.update(params, {"W": np.ones(1), "V": np.ones(1)})
+    np.testing.assert_allclose([params["W"], params["V"]], [[1 - 0.1 - 0.19], [0.9]])
+
+
 def test_state_is_none_before_the_first_update() -> None:
     assert scratch.Momentum().v is scratch.AdaGrad().h is scratch.RMSprop().h is None
     adam = scratch.Adam()
@@ -129,6 +189,29 @@ def test_trainer_prints_when_verbose(capsys: pytest.CaptureFixture[str]) -> None
 def test_unknown_optimizer_is_refused() -> None:
     with pytest.raises(ValueError, match="optimizer is 'adamw'"):
         trainer_of(Recorder(), 4, optimizer="adamw")
+
+
+@pytest.mark.parametrize(("examples", "batch"), [(1, 1), (1, 7), (7, 3), (3, 100)])
+def test_odd_sizes(examples: int, batch: int) -> None:
+    trainer = trainer_of(Recorder(), examples, epochs=2, mini_batch_size=batch)
+    trainer.train()
+    assert len(trainer.train_loss_list) == int(2 * max(examples / batch, 1))
+    assert len(trainer.test_acc_list) == 2
+
+
+@pytest.mark.parametrize(
+    ("sizes", "options", "message"),
+    [
+        ((4, 3, 4, 4), {}, "x_train has 4 examples and t_train 3"),
+        ((4, 4, 2, 4), {}, "x_test has 2 examples and t_test 4"),
+        ((0, 0, 4, 4), {}, "x_train has 0 examples"),
+        ((4, 4, 4, 4), {"mini_batch_size": 0}, "mini_batch_size is 0"),
+        ((4, 4, 4, 4), {"evaluate_sample_num_per_epoch": 0}, "evaluate_sample_num_per_epoch is 0"),
+    ],
+)
+def test_wrong_sizes_are_refused(sizes: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        scratch.Trainer(Recorder(), *map(np.arange, sizes), **options)
 
 
 def test_training_lowers_the_loss(rng: np.random.Generator) -> None:

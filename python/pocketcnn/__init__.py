@@ -42,7 +42,7 @@ from pocketcnn.layers import (
 from pocketcnn.net import ConvNet, load
 
 if TYPE_CHECKING:
-    from pocketcnn import data, inspection, models, optim, plot, schedules
+    from pocketcnn import data, inspection, models, optim, plot, schedules, scratch
     from pocketcnn.callbacks import Callback, EarlyStopping
     from pocketcnn.history import History
     from pocketcnn.progress import ProgressBar
@@ -86,6 +86,7 @@ __all__ = [
     "optim",
     "plot",
     "schedules",
+    "scratch",
     "set_num_threads",
     "show_config",
 ]
@@ -114,5 +115,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List what comes later as well."""
-    return sorted({*globals(), *_MODULES, *_MODULE_OF})
+    """List the public names, which completion shows, those that come later as well."""
+    return sorted([*__all__, "__version__"])

@@ -103,7 +103,11 @@ class CheckedGradient:
 
 
 class GradientCheck(tuple[CheckedGradient, ...]):
-    """The rows of a gradient check, one a parameter; as a string, a table of them."""
+    """The rows of a gradient check, one a parameter; as a string, a table of them.
+
+    The repr is a line, for `ConvNet.check_gradients` has printed the table by the time that an
+    interactive session shows what it returned.
+    """
 
     @property
     def largest_error(self) -> float:

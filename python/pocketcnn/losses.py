@@ -8,6 +8,16 @@ from pocketcnn import functional
 from pocketcnn.arguments import Array
 from pocketcnn.functional.loss import checked_target
 
+__all__ = [
+    "count_correct",
+    "cross_entropy",
+]
+
+
+def __dir__() -> list[str]:
+    """List the public names, which completion shows."""
+    return sorted(__all__)
+
 
 def cross_entropy(
     logits: Array, target: Array, *, label_smoothing: float = 0.0

@@ -31,6 +31,22 @@ from pocketcnn.layers import (
 )
 from pocketcnn.net import ConvNet
 
+__all__ = [
+    "alexnet",
+    "compact_resnet",
+    "deep_convnet",
+    "lenet5",
+    "resnet18",
+    "simple_convnet",
+    "vgg16",
+]
+
+
+def __dir__() -> list[str]:
+    """List the public names, which completion shows."""
+    return sorted(__all__)
+
+
 _T = TypeVar("_T")
 NamedLayers = list[tuple[str, Layer]]
 

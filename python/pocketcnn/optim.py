@@ -18,6 +18,21 @@ from numpy.typing import NDArray
 from pocketcnn import arguments
 from pocketcnn import functional as F
 
+__all__ = [
+    "SGD",
+    "AdaGrad",
+    "Adam",
+    "AdamW",
+    "Optimizer",
+    "RMSprop",
+]
+
+
+def __dir__() -> list[str]:
+    """List the public names, which completion shows."""
+    return sorted(__all__)
+
+
 Array = NDArray[np.floating]
 Grad: TypeAlias = Array | F.LinearWeightGrad
 Grads: TypeAlias = Mapping[str, Grad]

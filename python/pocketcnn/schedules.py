@@ -18,6 +18,19 @@ if TYPE_CHECKING:
     from pocketcnn.trainer import Trainer
 
 
+__all__ = [
+    "Cosine",
+    "OneCycle",
+    "Schedule",
+    "Steps",
+]
+
+
+def __dir__() -> list[str]:
+    """List the public names, which completion shows."""
+    return sorted(__all__)
+
+
 class Schedule(Callback):
     """Base class: a subclass says in `factor` how the rate runs from the start to the end.
 

@@ -34,6 +34,14 @@ class Row:
     note: str = ""
 
 
+class Table(str):
+    """A string of lines that a notebook or the interactive interpreter shows as lines."""
+
+    def __repr__(self) -> str:
+        """The text as it is, where a string's repr would be one long line of it."""
+        return str(self)
+
+
 def layer_rows(
     name: str, layer: Layer, input_shape: Shape, notes: Mapping[str, str]
 ) -> Iterator[Row]:
@@ -60,7 +68,7 @@ def layer_rows(
         yield Row(name, repr(layer), shape, parameters, work, note)
 
 
-def format_table(rows: Sequence[Row], width: int | None = None) -> str:
+def format_table(rows: Sequence[Row], width: int | None = None) -> Table:
     """Set the rows in aligned columns under a head, with the totals below.
 
     The column of notes is there only if a row has one. A table that is wider than `width` goes
@@ -86,7 +94,7 @@ def format_table(rows: Sequence[Row], width: int | None = None) -> str:
     count, kind_width = _room(table, 6 if any(row.note for row in rows) else 5, width)
     cut = [[line[0], _shorten(line[1], kind_width), *line[2:count]] for line in table]
     lines = align_columns(cut[0], cut[1:], numbers=(3, 4))
-    return "\n".join([*lines[:-1], lines[1], lines[-1]])
+    return Table("\n".join([*lines[:-1], lines[1], lines[-1]]))
 
 
 # A kind that is cut further says too little: then a column less.

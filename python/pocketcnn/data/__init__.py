@@ -19,3 +19,8 @@ __all__ = [
     "image_folder",
     "mnist",
 ]
+
+
+def __dir__() -> list[str]:
+    """List the public names, which completion shows."""
+    return sorted(__all__)

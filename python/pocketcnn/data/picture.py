@@ -65,7 +65,7 @@ def pillow() -> Any:
         from PIL import Image
     except ImportError as error:
         raise ImportError(
-            "reading image files needs Pillow: pip install 'pocketcnn[images]'"
+            "reading image files needs Pillow: pip install pillow (pocketcnn's extra `images`)"
         ) from error
     Image.preinit()  # the formats that are met most often are to be tried first
     Image.init()

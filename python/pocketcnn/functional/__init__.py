@@ -101,3 +101,8 @@ __all__ = [
     "tanh",
     "tanh_backward",
 ]
+
+
+def __dir__() -> list[str]:
+    """List the public names, which completion shows."""
+    return sorted(__all__)

@@ -22,3 +22,8 @@ __all__ = [
     "saliency",
     "top_patches",
 ]
+
+
+def __dir__() -> list[str]:
+    """List the public names, which completion shows."""
+    return sorted(__all__)

@@ -59,3 +59,8 @@ __all__ = [
     "Tanh",
     "WeightLayer",
 ]
+
+
+def __dir__() -> list[str]:
+    """List the public names, which completion shows."""
+    return sorted(__all__)

@@ -16,11 +16,13 @@ from pocketcnn.plot.canvas import (
     as_picture,
     class_names_of,
     draw_picture,
+    finite_range,
     new_figure,
     one_image,
     pixel_range,
     root,
 )
+from pocketcnn.plot.words import drawable, literally
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,7 +116,9 @@ def grad_cam(
     values = inspection.grad_cam(net, x, target, layer=layer)[0]
     ax = _beside_image(x, axes)
     _draw_over(ax, as_picture(x[0], pixel_range(x)), values)
-    return _finish(ax, axes, f"Grad-CAM of {layer} for {_tell(net, x, target, class_names)}")
+    return _finish(
+        ax, axes, f"Grad-CAM of {drawable(layer)} for {_tell(net, x, target, class_names)}"
+    )
 
 
 def explain(
@@ -148,6 +152,8 @@ def explain(
         As `grad_cam`.
     """
     images = arguments.array("x", x, 4)
+    if not len(images):
+        raise ValueError("x has no image: wanted at least one")
     layer = inspection.cam_layer(net) if layer is None else layer
     gradients = inspection.saliency(net, images, target)
     regions = inspection.grad_cam(net, images, target, layer=layer)
@@ -160,9 +166,10 @@ def explain(
         _draw_heat(axes[row, 1], gradients[row])
         _draw_over(axes[row, 2], picture, regions[row])
         told = _tell(net, images[row : row + 1], target, class_names)
-        axes[row, 0].set_title(told, fontsize=10)
+        axes[row, 0].set_title(told, fontsize=10, **literally(told))
     axes[0, 1].set_title("saliency", fontsize=10)
-    axes[0, 2].set_title(f"Grad-CAM of {layer}", fontsize=10)
+    told = f"Grad-CAM of {drawable(layer)}"
+    axes[0, 2].set_title(told, fontsize=10, **literally(told))
     return figure
 
 
@@ -177,11 +184,23 @@ def _beside_image(x: Array, axes: Axes | None) -> Axes:
 
 
 def _draw_heat(ax: Axes, values: Array, **settings: Any) -> None:
-    """Draw from dark, zero, to bright, the largest value."""
-    largest = float(values.max()) or 1.0
+    """Draw from dark, zero, to bright, the largest value; what is not finite is left out."""
+    largest = finite_range(values)[1]
     settings = {"interpolation": "nearest", **settings}
-    ax.imshow(values, cmap="viridis", vmin=0, vmax=largest, **settings)
+    shown = np.where(np.isfinite(values), values, np.nan)
+    ax.imshow(shown, cmap="viridis", vmin=0, vmax=largest if largest > 0 else 1.0, **settings)
     ax.set_axis_off()
+    if not np.isfinite(values).all():
+        _write_over(ax, "not finite")
+    elif not values.any():
+        _write_over(ax, "zero everywhere:\nnothing speaks for it")
+
+
+def _write_over(ax: Axes, text: str) -> None:
+    """Say in a map what its colours cannot."""
+    box: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8}
+    centred: dict[str, Any] = {"transform": ax.transAxes, "ha": "center", "va": "center"}
+    ax.text(0.5, 0.5, text, fontsize=8, bbox=box, **centred)
 
 
 def _draw_over(ax: Axes, picture: Picture, values: Array) -> None:
@@ -197,9 +216,9 @@ def _finish(ax: Axes, given: Axes | None, title: str) -> Figure:
     figure = root(ax)
     if given is None:
         ax.set_title("dark: none, bright: most", fontsize=10)
-        figure.suptitle(title, fontsize=12)
+        figure.suptitle(title, fontsize=12, **literally(title))
     else:
-        ax.set_title(title, fontsize=10)
+        ax.set_title(title, fontsize=10, **literally(title))
     return figure
 
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pocketcnn import arguments
 from pocketcnn.arguments import Array, Pair
+from pocketcnn.plot.words import drawable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,14 +30,15 @@ Picture: TypeAlias = NDArray[np.float64]
 
 def new_figure(width: float, height: float) -> Figure:
     """Make a figure of so many inches that pyplot does not know of."""
+    # Asked for by its name: where matplotlib is missing that is the error, also once this module
+    # has been imported.
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise ImportError(_NEEDED) from error
-    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    from pocketcnn.plot.figure import Figure as NotebookFigure
+
+    return NotebookFigure(width, height)
 
 
 def picture_kinds() -> list[str]:
@@ -50,18 +52,21 @@ def picture_kinds() -> list[str]:
 
 def root(ax: Axes) -> Figure:
     """Return the figure that the axes belong to, at any depth of subfigures."""
-    figure: Figure | SubFigure = ax.figure
+    figure: Figure | SubFigure | None = ax.figure
+    if figure is None or not any(ax in (own, *own.child_axes) for own in figure.axes):
+        raise ValueError("axes belong to no figure: theirs was cleared, or they were removed")
     return figure.figure
 
 
-def tile(pictures: Array, columns: int, background: float | Array) -> Array:
-    """Lay pictures (N, H, W, depth) out in rows, one pixel apart."""
+def tile(pictures: Array, columns: int, background: float | Array, gap: int = 1) -> Array:
+    """Lay pictures (N, H, W, depth) out in rows, `gap` pixels apart."""
     count, height, width, depth = pictures.shape
     rows = math.ceil(count / columns)
-    canvas = np.empty((rows * (height + 1) - 1, columns * (width + 1) - 1, depth))
+    down, across = height + gap, width + gap
+    canvas = np.empty((rows * down - gap, columns * across - gap, depth))
     canvas[...] = background
     for index, picture in enumerate(pictures):
-        top, left = index // columns * (height + 1), index % columns * (width + 1)
+        top, left = index // columns * down, index % columns * across
         canvas[top : top + height, left : left + width] = picture
     return canvas
 
@@ -84,12 +89,19 @@ def pixel_range(x: Array) -> tuple[float, float]:
     """Numbers that stand for black and for white in the images `x`.
 
     0 and 255 for integers, 0 and 1 for numbers that lie between these, and else, for images
-    that were normalised, the least and the largest number that occurs.
+    that were normalised, the least and the largest number that occurs. NaN and infinities do not
+    count.
     """
     if x.dtype.kind in "ui":
         return 0.0, 255.0
-    low, high = (float(x.min()), float(x.max())) if x.size else (0.0, 1.0)
+    low, high = finite_range(x)
     return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
+
+
+def finite_range(values: Array) -> tuple[float, float]:
+    """The least and the largest of the finite values; 0 and 0 if there are none."""
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
 
 
 def as_picture(image: Array, pixels: tuple[float, float]) -> Picture:
@@ -109,12 +121,19 @@ def draw_picture(ax: Axes, picture: Picture, **settings: Any) -> None:
 
 
 def class_names_of(count: int, class_names: Sequence[str] | None) -> list[str]:
-    """Names of `count` classes: their numbers where none are given."""
+    """Names of `count` classes as they can be drawn: their numbers where none are given.
+
+    A name that no font can write has its number in front.
+    """
     if class_names is None:
         return [str(k) for k in range(count)]
     if len(class_names) != count:
         raise ValueError(f"class_names has {len(class_names)} names, but there are {count} classes")
-    return list(class_names)
+    shown = []
+    for k, name in enumerate(map(str, class_names)):
+        drawn = drawable(name)
+        shown.append(drawn if drawn.count("□") == name.count("□") else f"{k} {drawn}")
+    return shown
 
 
 def grid_shape(count: int, columns: int) -> Pair:

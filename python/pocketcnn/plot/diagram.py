@@ -11,6 +11,7 @@ from pocketcnn.arguments import pair
 from pocketcnn.inspection.receptive import branches_of
 from pocketcnn.layers import Conv2d, Layer, Linear, Shape
 from pocketcnn.plot.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, describe, new_figure, root
+from pocketcnn.plot.words import drawable, literally
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 # In inches: a box's place, its largest sides, the smallest side, a line of text.
 _PITCH, _FACE, _THICKNESS, _LEAST, _LINE = 1.3, 1.05, 0.4, 0.06, 0.145
 _OBLIQUE = 0.4  # how far the third dimension goes to the upper right, as a part of its length
+_ARROW = 0.08  # how far above a box's foot the arrows run
 _ROW = 9  # boxes beside each other at most
 
 
@@ -48,7 +50,8 @@ def architecture(net: ConvNet, *, axes: Axes | None = None) -> Figure:
 
     A box is as high and as deep as the maps, and as thick as there are channels; the areas, not
     the lengths, are in proportion. Layers that keep the shape and have no weights, such as ReLU,
-    are written below the box that they work on. An arc goes around a residual layer.
+    are written below the box that they work on. A line goes around a residual layer, from the
+    arrow that comes to it to the one that leaves it.
 
     Parameters
     ----------
@@ -81,8 +84,12 @@ def architecture(net: ConvNet, *, axes: Axes | None = None) -> Figure:
         ground -= up
         for column, (part, box) in enumerate(zip(parts[line], boxes[line], strict=True)):
             _draw_box(axes, column * _PITCH, ground, box, part)
+            if column == 0 and part is not parts[0]:
+                _draw_arrow(axes, -0.25, -0.05, ground)
             if part is not parts[-1]:
-                _draw_arrow(axes, column * _PITCH, ground, box)
+                end = (column + 1) * _PITCH - 0.05
+                start = column * _PITCH + box.thickness + box.depth + 0.05
+                _draw_arrow(axes, min(start, end - 0.2), end, ground)
         ground -= down
     shapes = [shape for layer in net.layers.values() for shape in layer.param_shapes.values()]
     axes.set_title(
@@ -187,41 +194,48 @@ def _draw_box(ax: Axes, left: float, bottom: float, box: _Box, part: _Part) -> N
         )
         ax.add_patch(face)
     if part.skips:
-        _draw_skip(ax, left, right + back, top + back)
+        _draw_skip(ax, left, min(right + back, left + _PITCH - 0.3), bottom, top + back)
     for number, line in enumerate(part.text):
         ax.text(
             left,
             bottom - _LINE * (number + 0.4),
-            line,
+            drawable(line),
             va="top",
             fontsize=8 if number == 0 else 7.5,
             weight="bold" if number == 0 else "normal",
             color="black" if number < 2 else GREY,
+            **literally(line),
         )
 
 
-def _draw_skip(ax: Axes, left: float, right: float, top: float) -> None:
+def _draw_skip(ax: Axes, left: float, right: float, bottom: float, top: float) -> None:
+    """Draw the way around a box, from the arrow before it to the arrow behind."""
     from matplotlib.patches import FancyArrowPatch
 
+    start, end, height = left - 0.16, right + 0.16, top + 0.1 - (bottom + _ARROW)
     ax.add_patch(
         FancyArrowPatch(
-            (left - 0.12, top - 0.05),
-            (right + 0.12, top - 0.05),
-            connectionstyle="arc3,rad=-0.5",
+            (start, bottom + _ARROW),
+            (end, bottom + _ARROW),
+            connectionstyle=f"bar,fraction={-height / (end - start)}",
             arrowstyle="-|>",
             mutation_scale=7,
             color=PURPLE,
             linewidth=1,
+            shrinkA=0,
+            shrinkB=0,
         )
     )
 
 
-def _draw_arrow(ax: Axes, left: float, bottom: float, box: _Box) -> None:
-    """An arrow from the box to the next, at the height where every box has something."""
-    start = left + box.thickness + box.depth + 0.05
+def _draw_arrow(ax: Axes, start: float, end: float, bottom: float) -> None:
+    """An arrow to the next box, at the height where every box has something."""
     ax.annotate(
         "",
-        (left + _PITCH - 0.05, bottom + 0.08),
-        (min(start, left + _PITCH - 0.25), bottom + 0.08),
-        arrowprops={"arrowstyle": "-|>", "color": GREY, "linewidth": 0.8, "mutation_scale": 8},
+        (end, bottom + _ARROW),
+        (start, bottom + _ARROW),
+        arrowprops={
+            **{"arrowstyle": "-|>", "color": GREY, "linewidth": 0.8, "mutation_scale": 8},
+            **{"shrinkA": 0, "shrinkB": 0},
+        },
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +19,7 @@ from pocketcnn.plot.canvas import (
     pixel_range,
     root,
 )
+from pocketcnn.plot.words import literally
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +67,8 @@ def confusion_matrix(
     counts = inspection.confusion_matrix(scores, t)
     names = class_names_of(len(counts), class_names)
     if axes is None:
-        side = 2.4 + min(0.45 * len(counts), 9)
+        room = 0.075 * max(0, max(map(len, names)) - 10)  # for long names
+        side = 2.4 + min(0.45 * len(counts), 9) + (room if len(names) <= _NUMBERED else room / 2)
         axes = new_figure(side, side).subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
@@ -78,8 +80,14 @@ def confusion_matrix(
                     column, row, str(number), ha="center", va="center", color=colour, fontsize=9
                 )
     places = range(len(counts))
-    axes.set_xticks(places, names, rotation=45 if max(map(len, names)) > 2 else 0)
-    axes.set_yticks(places, names)
+    words = literally(*names)
+    if len(names) > _NUMBERED:
+        words["fontsize"] = max(4.0, 200 / len(names))
+    slanted: dict[str, Any] = {}
+    if max(map(len, names)) > 2:
+        slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(places, names, **words, **slanted)
+    axes.set_yticks(places, names, **words)
     total, right = int(counts.sum()), int(np.trace(counts))
     share = f"{right / total:.1%} of {total:,} right" if total else "no samples"
     axes.set(xlabel="guess", ylabel="truth", title=f"Confusion matrix: {share}")
@@ -136,5 +144,5 @@ def misclassified(
         guess = int(probability.argmax())
         draw_picture(ax, as_picture(images[index], pixels))
         title = f"truth {names[int(truth[index])]}\nguess {names[guess]}, {probability[guess]:.0%}"
-        ax.set_title(title, fontsize=8)
+        ax.set_title(title, fontsize=8, **literally(title))
     return figure

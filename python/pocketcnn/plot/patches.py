@@ -20,6 +20,7 @@ from pocketcnn.plot.canvas import (
     root,
     tile,
 )
+from pocketcnn.plot.words import drawable, literally
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,7 +86,8 @@ def top_patches(
         figure = new_figure(2.0 * columns + 0.3, 2.2 * rows + 0.5)
         axes = list(figure.subplots(rows, columns, squeeze=False, gridspec_kw=_GAPS).ravel())
         height, width = top.field.size
-        figure.suptitle(f"What excites {layer} most: patches of {height} × {width}", fontsize=12)
+        title = f"What excites {drawable(layer)} most: patches of {height} × {width}"
+        figure.suptitle(title, fontsize=12, **literally(title))
     if len(axes) < shown:
         raise ValueError(f"axes are {len(axes)}, but there are {shown} channels to draw")
     for ax in axes:
@@ -105,6 +107,8 @@ def _mosaic(patches: Array, pixels: tuple[float, float]) -> Array:
         pictures = np.repeat(pictures[..., np.newaxis], 3, axis=3)
     outside, line = (_PALE_BLUE, _BLUE) if grey else (_PALE_GREY, _GREY)
     pictures = np.where(np.isnan(pictures), outside, pictures)
-    enlarge = max(1, 40 // pictures.shape[1])  # so that the lines between small patches are thin
+    enlarge = max(1, 40 // pictures.shape[1])  # so that a line can be narrower than a pixel
     pictures = pictures.repeat(enlarge, axis=1).repeat(enlarge, axis=2)
-    return tile(pictures, math.ceil(math.sqrt(len(patches))), line)
+    # Wide enough that nobody reads across it from one patch to the next.
+    gap = max(2, pictures.shape[1] // 8)
+    return tile(pictures, math.ceil(math.sqrt(len(patches))), line, gap)

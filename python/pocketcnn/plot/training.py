@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,7 @@ from pocketcnn.plot.canvas import (
     new_figure,
     root,
 )
+from pocketcnn.plot.words import drawable, literally
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +31,8 @@ _DASHES = ("-", "--", ":")
 
 def curves(history: Iterable[Record], axes: Sequence[Axes] | None = None) -> Figure:
     """Draw loss and accuracy over the epochs, of training and of validation.
+
+    Where a number is not finite the curve has a gap.
 
     Parameters
     ----------
@@ -65,8 +69,9 @@ def curves(history: Iterable[Record], axes: Sequence[Axes] | None = None) -> Fig
         best=max,
         unit=" %",
     )
-    left.set(title="Loss", xlabel="epoch", ylabel="mean cross-entropy", ylim=(0, None))
+    left.set(title="Loss", xlabel="epoch", ylabel="mean cross-entropy")
     right.set(title="Accuracy", xlabel="epoch", ylabel="correct, %")
+    left.set_ylim(bottom=0)
     return root(left)
 
 
@@ -117,17 +122,21 @@ def compare(
             "marker": "o" if len(records) <= 30 else None,
             "markersize": 3.5,
         }
+        name = drawable(name)
         left.plot(places, [record["loss"] for record in records], label=name, **style)
         accuracy = [
             100 * (r["accuracy"] if r["val_accuracy"] is None else r["val_accuracy"])
             for r in records
         ]
-        right.plot(places, accuracy, label=f"{name}: best {max(accuracy):.4g} %", **style)
+        best = max(filter(math.isfinite, accuracy), default=math.nan)
+        right.plot(places, accuracy, label=f"{name}: best {best:.4g} %", **style)
     label = "epoch" if over == "epochs" else "seconds of training"
-    left.set(title="Training loss", xlabel=label, ylabel="mean cross-entropy", ylim=(0, None))
+    left.set(title="Training loss", xlabel=label, ylabel="mean cross-entropy")
+    left.set_ylim(bottom=0)
     right.set(title="Accuracy", xlabel=label, ylabel="correct, %")
     for ax in (left, right):
         _dress(ax, whole_numbers=over == "epochs")
+        _add_legend(ax, below=axes is None)
     return root(left)
 
 
@@ -140,7 +149,7 @@ def _two_axes(axes: Sequence[Axes] | None) -> Sequence[Axes]:
 
 
 def _dress(ax: Axes, *, whole_numbers: bool) -> None:
-    """Add grid and legend."""
+    """Add a grid."""
     from matplotlib.ticker import MaxNLocator
 
     if whole_numbers:
@@ -148,7 +157,21 @@ def _dress(ax: Axes, *, whole_numbers: bool) -> None:
     ax.grid(color="#dddddd", linewidth=0.6)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False)
+
+
+def _add_legend(ax: Axes, *, below: bool) -> None:
+    """Say what the curves are, within the axes or, so that it covers none, below them."""
+    lines = ax.get_lines()
+    place: dict[str, Any] = {"frameon": False}
+    if below:
+        place |= {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16)}
+        longest = max(len(str(line.get_label())) for line in lines)
+        place |= {"ncols": 2 if len(lines) > 3 and longest < 24 else 1}
+    # matplotlib leaves out what is called "_...": a name is set once the legend is there.
+    legend = ax.legend(lines, [" "] * len(lines), **place)
+    for text, line in zip(legend.get_texts(), lines, strict=True):
+        name = str(line.get_label())
+        text.set(text=name, **literally(name))
 
 
 def _draw_pair(
@@ -162,6 +185,7 @@ def _draw_pair(
     marker = "o" if len(epochs) <= 30 else None
     ax.plot(epochs, training, color=BLUE, marker=marker, markersize=3.5, label="training")
     measured = [(e, v) for e, v in zip(epochs, validation, strict=True) if v is not None]
+    finite = [(e, v) for e, v in measured if math.isfinite(v)]
     if measured:
         ax.plot(
             *zip(*measured, strict=True),
@@ -171,7 +195,8 @@ def _draw_pair(
             linestyle="--",
             label="validation",
         )
-        epoch, value = best(measured, key=lambda pair: pair[1])
+    if finite:
+        epoch, value = best(finite, key=lambda pair: pair[1])
         ax.plot(
             epoch,
             value,
@@ -183,3 +208,4 @@ def _draw_pair(
             label=f"best: {value:.4g}{unit} (epoch {epoch})",
         )
     _dress(ax, whole_numbers=True)
+    _add_legend(ax, below=False)

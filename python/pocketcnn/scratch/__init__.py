@@ -96,3 +96,8 @@ __all__ = [
     "step_function",
     "sum_squared_error",
 ]
+
+
+def __dir__() -> list[str]:
+    """List the public names, which completion shows."""
+    return sorted(__all__)

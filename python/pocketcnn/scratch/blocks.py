@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, TypeAlias
+import inspect
+from collections import Counter
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
+from pocketcnn import functional as F
 from pocketcnn.arguments import Array, array, compute_dtypes, contiguous, restore
 from pocketcnn.functional.block import (
     ConvGeometry,
@@ -16,19 +21,19 @@ from pocketcnn.functional.block import (
     conv_geometry,
     pool_geometry,
 )
+from pocketcnn.scratch.attributes import Later
 from pocketcnn.scratch.checks import recall
-from pocketcnn.scratch.convolution import Convolution, Pooling
-from pocketcnn.scratch.layers import Relu
-
-Layer: TypeAlias = Any
-"""Whatever has ``forward(x)`` and ``backward(dout)``: a layer of ours or of the user."""
+from pocketcnn.scratch.convolution import Convolution, Pooling, window_of
+from pocketcnn.scratch.holders import Layer, Visit, vars_of
+from pocketcnn.scratch.layers import Affine, Relu
 
 
 class ConvBlock:
     """Convolution, Relu and, where one follows, Pooling: a few images at a time through all.
 
-    The feature maps before a Pooling never exist as a whole. `Relu.out` and `Pooling.x` are
-    therefore None after a pass; all else is as the layers by themselves would leave it.
+    The feature maps before a Pooling never exist as a whole. What the layers by themselves would
+    have kept of them, such as ``Relu.mask``, is computed when somebody looks at it: a layer's own
+    ``backward`` does.
     """
 
     def __init__(self, conv: Convolution, relu: Relu, pool: Pooling | None) -> None:
@@ -37,20 +42,22 @@ class ConvBlock:
 
     def forward(self, x: npt.ArrayLike) -> Array:
         """Compute the output (N, FN, OH, OW) of x (N, C, H, W)."""
-        conv, relu, pool = self._conv, self._relu, self._pool
-        conv.x = array("x", x, 4)
-        if conv.x.shape[1] != conv.W.shape[1]:
-            raise ValueError(
-                f"x has {conv.x.shape[1]} channels, but W {conv.W.shape} takes {conv.W.shape[1]}"
-            )
-        compute, result = compute_dtypes(conv.x, conv.W, conv.bias)
-        x, W, b = (contiguous(a, compute) for a in (conv.x, conv.W, conv.bias))
+        conv = self._conv
+        x, W, b = conv._take(x)
+        if x.shape[1] != W.shape[1]:
+            raise ValueError(f"x has {x.shape[1]} channels, but W {W.shape} takes {W.shape[1]}")
+        compute, result = compute_dtypes(x, W, b)
+        x = contiguous(x, compute)
+        # Copies, for what is computed later shall not see the next step of an optimiser.
+        W, b = (np.array(a, compute, order="C") for a in (W, b))
         y, argmax = conv_block(x, W, b, *self._geometry())
         self._kept = x, W, argmax, y, restore(y, result)
-        if pool is None:
-            relu.out = self._kept[-1]
+        if self._pool is None:
+            self._relu._keep(self._kept[-1])
         else:
-            relu.out, pool.x, pool.winners = None, None, argmax
+            maps = Later(_rectified_maps, x, W, b, conv.stride, conv.pad, result)
+            self._relu._keep(maps)
+            self._pool._keep(maps, Later(_winners, maps, *window_of(self._pool)))
         return self._kept[-1]
 
     def backward(self, dout: npt.ArrayLike, input_grad: bool = True) -> Array | None:
@@ -73,17 +80,81 @@ class ConvBlock:
         return geometry, pool_geometry(maps, window, pool.stride, pool.pad, False)
 
 
+def _rectified_maps(
+    x: Array, W: Array, b: Array, stride: int, pad: int, dtype: np.dtype[Any]
+) -> Array:
+    return restore(F.relu(F.conv2d(x, W, b, stride, pad)), dtype)
+
+
+def _winners(maps: Array, size: tuple[int, int], stride: int, pad: int) -> Array:
+    """As a Pooling by itself finds them; the block's own are of the maps before the Relu."""
+    return F.max_pool2d(maps, size, stride, pad)[1]
+
+
 def stages(layers: Iterable[Layer]) -> list[Layer]:
-    """Put what a ConvBlock can compute into one, and leave the other layers as they are."""
-    found: list[Layer] = []
+    """Put what a ConvBlock can compute into one, and leave the other layers as they are.
+
+    A layer that comes more than once is a `Visit` each time.
+    """
     rest = list(layers)
+    times = Counter(map(id, rest))
+    sums: dict[int, dict[tuple[int, str], Array]] = {}
+    found: list[Layer] = []
     while rest:
-        kinds = [type(layer) for layer in rest[:3]]
+        kinds = [_kind(layer) if times[id(layer)] == 1 else None for layer in rest[:3]]
+        length = 1
         if kinds[:2] == [Convolution, Relu]:
             length = 3 if kinds[2:] == [Pooling] else 2
             found.append(ConvBlock(rest[0], rest[1], rest[2] if length == 3 else None))
+        elif times[id(rest[0])] > 1:
+            found.append(Visit(rest[0], sums.setdefault(id(rest[0]), {})))
         else:
-            length = 1
             found.append(rest[0])
         rest = rest[length:]
     return found
+
+
+def _kind(layer: Layer) -> type | None:
+    """The layer's class, unless it has a forward or backward of its own."""
+    return None if {"forward", "backward"} & vars_of(layer).keys() else type(layer)
+
+
+def forward(stage: Layer, x: Any, train_flg: bool) -> Any:
+    """Pass x through a stage, in training or not where the stage knows a difference."""
+    if isinstance(stage, Visit):
+        out = forward(stage.layer, x, train_flg)
+        stage.remember()
+        return out
+    return pass_on(stage.forward, x, train_flg)
+
+
+def pass_on(function: Callable[..., Any], x: Any, train_flg: bool) -> Any:
+    """Call a forward or a predict, with `train_flg` if it takes that."""
+    if _takes_flag(getattr(function, "__func__", function)):
+        return function(x, train_flg=train_flg)
+    return function(x)
+
+
+@lru_cache(maxsize=64)
+def _takes_flag(function: Callable[..., Any]) -> bool:
+    """Whether a function is told if it is a step of training, as Dropout's forward is."""
+    try:
+        return "train_flg" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # a callable that has no signature
+        return False
+
+
+# A first layer need not compute the gradient of its input.
+_WITHOUT_INPUT_GRAD: set[type | None] = {Affine, ConvBlock, Convolution}
+
+
+def backward(stages: Iterable[Layer], dout: Any) -> None:
+    """Pass a gradient back through stages, from the last to the first."""
+    waiting = list(stages)
+    while len(waiting) > 1:
+        dout = waiting.pop().backward(dout)
+    for first in waiting:
+        if _kind(first) in _WITHOUT_INPUT_GRAD:
+            first.backward(dout, input_grad=False)
+        else:
+            first.backward(dout)

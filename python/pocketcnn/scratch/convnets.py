@@ -10,11 +10,12 @@ import numpy as np
 
 from pocketcnn.arguments import Array, integer
 from pocketcnn.init import he_std
-from pocketcnn.scratch.blocks import Layer
+from pocketcnn.scratch.holders import Layer
 from pocketcnn.scratch.layers import Affine, Convolution, Dropout, Pooling, Relu
 from pocketcnn.scratch.network import Network
 
-_SETTINGS = ("filter_num", "filter_size", "pad", "stride")
+# What describes a convolution, and the least that each may be.
+_SETTINGS = {"filter_num": 1, "filter_size": 1, "pad": 0, "stride": 1}
 
 
 def _conv_param(filter_num: int, filter_size: int, pad: int) -> Mapping[str, int]:
@@ -58,13 +59,14 @@ class SimpleConvNet(Network):
         weight_init_std: float = 0.01,
     ) -> None:
         channels = _image(input_dim)[0]
-        filters, height, width = _feature_maps(input_dim, conv_param)
+        maps = _feature_maps(input_dim, conv_param)
+        filters = maps[0]
         size = conv_param["filter_size"]
         params = {
             "W1": weight_init_std * np.random.randn(filters, channels, size, size),
             "b1": np.zeros(filters),
             "W2": weight_init_std
-            * np.random.randn(filters * (height // 2) * (width // 2), hidden_size),
+            * np.random.randn(math.prod(_pooled(maps, input_dim)), hidden_size),
             "b2": np.zeros(hidden_size),
             "W3": weight_init_std * np.random.randn(hidden_size, output_size),
             "b3": np.zeros(output_size),
@@ -107,7 +109,6 @@ class DeepConvNet(Network):
     """
 
     layers: list[Layer]
-    _trains_in_loss = True
 
     def __init__(
         self,
@@ -135,7 +136,7 @@ class DeepConvNet(Network):
             shape = maps
             if number % 2 == 0:
                 layers.append(Pooling(pool_h=2, pool_w=2, stride=2))
-                shape = (maps[0], maps[1] // 2, maps[2] // 2)
+                shape = _pooled(maps, input_dim)
         _add_weights(params, 7, (math.prod(shape), hidden_size))
         _add_weights(params, 8, (hidden_size, output_size))
         layers += [Affine(params["W7"], params["b7"]), Relu(), Dropout(0.5)]
@@ -154,10 +155,22 @@ def _feature_maps(input_dim: Sequence[int], conv_param: Mapping[str, int]) -> tu
     """Shape of a convolution's output, for input_dim (C, H, W)."""
     if set(conv_param) != set(_SETTINGS):
         raise ValueError(f"conv_param has {sorted(conv_param)}, but must have {list(_SETTINGS)}")
-    filters, size, pad, stride = (integer(key, conv_param[key]) for key in _SETTINGS)
+    filters, size, pad, stride = (
+        integer(key, conv_param[key], least) for key, least in _SETTINGS.items()
+    )
     height, width = ((n + 2 * pad - size) // stride + 1 for n in input_dim[1:])
     if min(height, width) < 1:
         raise ValueError(f"input_dim is {input_dim!r}, too small for filter_size {size}")
+    return filters, height, width
+
+
+def _pooled(maps: tuple[int, int, int], input_dim: Sequence[int]) -> tuple[int, int, int]:
+    """Shape of what the pooling behind a convolution leaves of its maps."""
+    filters, height, width = maps[0], maps[1] // 2, maps[2] // 2
+    if min(height, width) < 1:
+        raise ValueError(
+            f"input_dim is {input_dim!r}, too small: maps of {maps[1]} x {maps[2]} are left to pool"
+        )
     return filters, height, width
 
 

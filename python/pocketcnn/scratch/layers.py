@@ -6,7 +6,7 @@ Nothing here writes into what it is given.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from pocketcnn import functional as F
 from pocketcnn.arguments import Array
 from pocketcnn.functional.product import matmul
 from pocketcnn.scratch import functions
+from pocketcnn.scratch.attributes import LateAttribute, Later, Shown, was_given
 from pocketcnn.scratch.checks import as_float, class_indices, recall
 from pocketcnn.scratch.convolution import Convolution, Pooling
 from pocketcnn.scratch.functions import *  # noqa: F403  (so has the book's module)
@@ -36,34 +37,38 @@ __all__ = [
 ]
 
 
-class Relu:
+class Relu(Shown):
     """max(x, 0), elementwise.
 
     Attributes
     ----------
     mask : ndarray of bool, or None before forward
-        Where x <= 0.
+        Where x <= 0. One that was put in its place is what backward uses.
     """
 
-    def __init__(self) -> None:
-        self.out: Array | None = None
-
-    @property
-    def mask(self) -> npt.NDArray[np.bool_] | None:
-        """Where x <= 0; None before forward."""
-        return None if self.out is None else self.out <= 0
+    out = LateAttribute()
+    mask = LateAttribute()
 
     def forward(self, x: npt.ArrayLike) -> Array:
         """Compute the output, of x's shape."""
-        self.out = F.relu(as_float("x", x))
-        return self.out
+        out = F.relu(as_float("x", x))
+        self._keep(out)
+        return out
+
+    def _keep(self, out: Array | Later) -> None:
+        """Keep what backward needs: the output."""
+        self.out, self.mask = out, Later(np.less_equal, out, 0)
 
     def backward(self, dout: npt.ArrayLike) -> Array:
         """Return dout where x was above 0, else 0, in a new array."""
-        return F.relu_backward(dout, recall(self.out))
+        if not was_given(self, "mask"):
+            return F.relu_backward(dout, recall(self.out))
+        dx = np.array(as_float("dout", dout))
+        dx[self.mask] = 0
+        return dx
 
 
-class Sigmoid:
+class Sigmoid(Shown):
     """1 / (1 + exp(-x)), elementwise.
 
     Attributes
@@ -84,7 +89,7 @@ class Sigmoid:
         return F.sigmoid_backward(dout, recall(self.out))
 
 
-class Affine:
+class Affine(Shown):
     """Fully connected layer, ``x @ W + b``.
 
     Parameters
@@ -100,6 +105,8 @@ class Affine:
         The flattened input; `original_x_shape` is the shape in which it came.
     """
 
+    _settings: ClassVar[tuple[str, ...]] = ("W", "b")
+
     def __init__(self, W: Array, b: Array) -> None:
         self.W = W
         self.b = b
@@ -113,7 +120,7 @@ class Affine:
         x = np.asarray(x)
         self.original_x_shape = x.shape
         self.x = x.reshape(len(x), -1)
-        out: Array = matmul(self.x, self.W) + self.b
+        out: Array = matmul(as_float("x", self.x), as_float("W", self.W)) + self.b
         return out
 
     def backward(self, dout: npt.ArrayLike, input_grad: bool = True) -> Array | None:
@@ -126,14 +133,15 @@ class Affine:
             False returns None instead of dx, which a first layer does not need.
         """
         x, dout = recall(self.x), as_float("dout", dout)
-        self.dW = matmul(x, dout, transpose_a=True)
+        self.dW = matmul(as_float("x", x), dout, transpose_a=True)
         self.db = dout.sum(axis=0)
         if not input_grad:
             return None
-        return matmul(dout, self.W, transpose_b=True).reshape(recall(self.original_x_shape))
+        dx = matmul(dout, as_float("W", self.W), transpose_b=True)
+        return dx.reshape(recall(self.original_x_shape))
 
 
-class SoftmaxWithLoss:
+class SoftmaxWithLoss(Shown):
     """Softmax and the mean cross-entropy of its output.
 
     Attributes
@@ -169,7 +177,7 @@ class SoftmaxWithLoss:
         return dx
 
 
-class Dropout:
+class Dropout(Shown):
     """Drop elements in training; scale all by 1 - dropout_ratio otherwise.
 
     Srivastava et al., JMLR 15 (2014), section 4: the scaling is done when predicting.
@@ -185,6 +193,10 @@ class Dropout:
         What the last training pass kept, drawn by ``np.random.rand``.
     """
 
+    _settings: ClassVar[tuple[str, ...]] = ("dropout_ratio",)
+    # The factor of a pass outside training, with the mask that was there before it.
+    _scaled: tuple[float, Any] | None = None
+
     def __init__(self, dropout_ratio: float = 0.5) -> None:
         self.dropout_ratio = dropout_ratio
         self.mask: npt.NDArray[np.bool_] | None = None
@@ -193,16 +205,20 @@ class Dropout:
         """Compute the output, of x's shape."""
         x = as_float("x", x)
         if not train_flg:
-            return x * (1.0 - self.dropout_ratio)
+            self._scaled = 1.0 - self.dropout_ratio, self.mask
+            return x * self._scaled[0]
         self.mask = np.random.rand(*x.shape) > self.dropout_ratio
         return x * self.mask
 
     def backward(self, dout: npt.ArrayLike) -> Array:
-        """Return dout where the element was kept, else 0."""
-        return as_float("dout", dout) * recall(self.mask)
+        """Return dout where the element was kept, else 0; outside training dout, scaled."""
+        dout = as_float("dout", dout)
+        if self._scaled is not None and self._scaled[1] is self.mask:
+            return dout * self._scaled[0]
+        return dout * recall(self.mask)
 
 
-class BatchNormalization:
+class BatchNormalization(Shown):
     """Normalise each feature over the batch; of images, each pixel of each channel by itself.
 
     Ioffe, Szegedy, "Batch Normalization", ICML 2015, algorithm 1, with 1e-6 added to the
@@ -224,6 +240,10 @@ class BatchNormalization:
     xc, xn, std, batch_size, input_shape
         What the last training pass kept: x without its mean, normalised x, standard deviation.
     """
+
+    _settings: ClassVar[tuple[str, ...]] = ("gamma", "beta", "momentum")
+    # Normalised x and deviation of a pass outside training, with the xc that was there before it.
+    _fixed: tuple[Array, Array, Any] | None = None
 
     def __init__(
         self,
@@ -257,7 +277,9 @@ class BatchNormalization:
         if train_flg:
             xn = self._normalise(rows)
         else:
-            xn = (rows - self.running_mean) / np.sqrt(self.running_var + 1e-6)
+            std = np.sqrt(self.running_var + 1e-6)
+            xn = (rows - self.running_mean) / std
+            self._fixed = xn, std, self.xc
         out: Array = (self.gamma * xn + self.beta).reshape(x.shape)
         return out
 
@@ -276,10 +298,13 @@ class BatchNormalization:
     def backward(self, dout: npt.ArrayLike) -> Array:
         """Fill dgamma and dbeta, and return dx in x's shape."""
         dout, shape = as_float("dout", dout), recall(self.input_shape)
-        rows, xn = dout.reshape(shape[0], -1), recall(self.xn)
+        rows = dout.reshape(shape[0], -1)
+        outside = self._fixed is not None and self._fixed[2] is self.xc
+        xn, std = recall(self._fixed)[:2] if outside else (recall(self.xn), recall(self.std))
         self.dbeta = rows.sum(axis=0)
         self.dgamma = np.sum(xn * rows, axis=0)
-        # Algorithm 1's derivative with mean and variance eliminated.
-        centred = rows - self.dbeta / len(rows) - xn * (self.dgamma / len(rows))
-        dx: Array = (self.gamma / recall(self.std) * centred).reshape(shape)
+        if not outside:
+            # Algorithm 1's derivative with mean and variance eliminated.
+            rows = rows - self.dbeta / len(rows) - xn * (self.dgamma / len(rows))
+        dx: Array = (self.gamma / std * rows).reshape(shape)
         return dx

@@ -12,10 +12,12 @@ import numpy.typing as npt
 
 from pocketcnn.arguments import Array
 from pocketcnn.init import he_std
-from pocketcnn.scratch.blocks import Layer
+from pocketcnn.scratch.blocks import pass_on
+from pocketcnn.scratch.holders import Layer, Place, every_layer
 from pocketcnn.scratch.layers import (
     Affine,
     BatchNormalization,
+    Convolution,
     Dropout,
     Relu,
     Sigmoid,
@@ -60,6 +62,10 @@ class TwoLayerNet(Network):
     def lastLayer(self) -> SoftmaxWithLoss:
         """The same as `last_layer`."""
         return self.last_layer
+
+    @lastLayer.setter
+    def lastLayer(self, layer: SoftmaxWithLoss) -> None:
+        self.last_layer = layer
 
 
 class MultiLayerNet(Network):
@@ -113,6 +119,7 @@ class MultiLayerNet(Network):
             self.layers[f"Activation_function{number}"] = _ACTIVATIONS[activation]()
             self._add_after_activation(number)
         self._add_affine(self.hidden_layer_num + 1)
+        self._held = self._places()
 
     def _add_affine(self, number: int) -> None:
         W, b = self.params[f"W{number}"], self.params[f"b{number}"]
@@ -132,15 +139,21 @@ class MultiLayerNet(Network):
         """Half of lambda times the squares of all weights."""
         if not self.weight_decay_lambda:
             return 0
-        squares = sum(np.sum(layer.W**2) for layer in self._weighted())
+        layers = filter(_decays, every_layer(self._chain()))
+        squares = sum(np.sum(layer.W**2) for layer in layers)
         return 0.5 * self.weight_decay_lambda * squares
 
-    def _grads(self) -> dict[str, Array]:
-        grads = super()._grads()
-        if self.weight_decay_lambda:
-            for number, layer in enumerate(self._weighted(), start=1):
-                grads[f"W{number}"] += self.weight_decay_lambda * layer.W
-        return grads
+    def _gradient(self, name: str, held: list[Place]) -> Array:
+        grad = super()._gradient(name, held)
+        for layer, attribute in held:
+            if attribute == "W" and _decays(layer) and self.weight_decay_lambda:
+                grad = grad + self.weight_decay_lambda * layer.W
+        return grad
+
+
+def _decays(layer: Layer) -> bool:
+    """Whether the layer's W is part of the weight decay."""
+    return isinstance(layer, (Affine, Convolution))
 
 
 class MultiLayerNetExtend(MultiLayerNet):
@@ -192,7 +205,8 @@ class MultiLayerNetExtend(MultiLayerNet):
 
     def loss(self, x: npt.ArrayLike, t: npt.ArrayLike, train_flg: bool = False) -> Any:
         """Mean cross-entropy, with the weight decay's share; see `predict` for train_flg."""
-        return self.last_layer.forward(self.predict(x, train_flg), t) + self._decay()
+        scores = pass_on(self.predict, x, train_flg)
+        return self.last_layer.forward(scores, t) + self._decay()
 
     def _training_loss(self, x: npt.ArrayLike, t: npt.ArrayLike) -> Any:
         return self.loss(x, t, train_flg=True)

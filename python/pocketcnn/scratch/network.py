@@ -2,48 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pocketcnn.arguments import Array, integer
-from pocketcnn.scratch.blocks import ConvBlock, Layer, stages
+from pocketcnn.scratch.blocks import backward, forward, pass_on, stages
 from pocketcnn.scratch.gradient import numerical_gradient
-from pocketcnn.scratch.layers import (
-    Affine,
-    BatchNormalization,
-    Convolution,
-    Dropout,
-    SoftmaxWithLoss,
-)
+from pocketcnn.scratch.holders import Layer, Place, gradient, places
+from pocketcnn.scratch.layers import SoftmaxWithLoss
 from pocketcnn.scratch.parameters import load_params, save_params
-
-# Outside training these act otherwise.
-_TWO_MODES = (Dropout, BatchNormalization)
-_WITHOUT_INPUT_GRAD = (Affine, Convolution, ConvBlock)
 
 
 class Network:
-    """Base of the book's networks.
+    """Base of the book's networks, which may be changed as the book's may.
+
+    Layers may be put in between, taken out, exchanged for others, a reader's own among them. A
+    parameter belongs to the layers that hold its very array.
 
     Attributes
     ----------
     params : dict of str to ndarray
-        ``W1``, ``b1``, ... in the order of the layers: the layers' own arrays.
+        ``W1``, ``b1``, ...: the layers' own arrays.
     layers : dict of str to layer, or list of layers
     last_layer : SoftmaxWithLoss
     """
 
     # Whether loss() passes through Dropout and BatchNormalization as in training.
-    _trains_in_loss = False
+    _trains_in_loss = True
+
+    # What the last predict passed through, and where each parameter was last found. A reader's
+    # network may have an __init__ that does not call ours, or a predict of its own.
+    _passed: list[Layer] | None = None
+    _held: Mapping[str, list[Place]] = MappingProxyType({})
 
     def __init__(self, params: dict[str, Array], layers: dict[str, Layer] | list[Layer]) -> None:
         self.params = params
         self.layers = layers
         self.last_layer = SoftmaxWithLoss()
-        self._passed: list[Layer] = []
+        self._held = self._places()
+
+    def __repr__(self) -> str:
+        """The layers, one a line."""
+        named = self.layers.items() if isinstance(self.layers, dict) else enumerate(self.layers)
+        lines = [f"  {name}: {layer!r}" for name, layer in named]
+        return "\n".join([f"{type(self).__name__}(", *lines, ")"])
 
     def predict(self, x: npt.ArrayLike, train_flg: bool = False) -> Array:
         """Compute the scores (N, K) of x, before softmax.
@@ -54,16 +61,19 @@ class Network:
         train_flg : bool
             Whether Dropout and BatchNormalization act as in training.
         """
-        self._passed = stages(self._chain())
+        passed = stages(self._chain())
         out = np.asarray(x)
-        for stage in self._passed:
-            two_modes = isinstance(stage, _TWO_MODES)
-            out = stage.forward(out, train_flg) if two_modes else stage.forward(out)
+        for stage in passed:
+            out = forward(stage, out, train_flg)
+        self._passed = passed
         return out
 
     def loss(self, x: npt.ArrayLike, t: npt.ArrayLike) -> Any:
-        """Mean cross-entropy of x for the labels (N,) or one-hot rows (N, K) in t."""
-        return self.last_layer.forward(self.predict(x, self._trains_in_loss), t)
+        """Mean cross-entropy of x for the labels (N,) or one-hot rows (N, K) in t.
+
+        Dropout and BatchNormalization act as in training, as in the book's networks.
+        """
+        return self.last_layer.forward(pass_on(self.predict, x, self._trains_in_loss), t)
 
     def accuracy(self, x: Array, t: npt.ArrayLike, batch_size: int = 100) -> float:
         """Part of x, 0 to 1, whose largest score is at the right class; every example counts.
@@ -76,7 +86,7 @@ class Network:
             How many examples pass through the network at a time.
         """
         t = np.asarray(t)
-        labels = t if t.ndim == 1 else t.argmax(axis=1)
+        labels = t.reshape(-1) if t.size == len(t) else t.argmax(axis=1)
         size = integer("batch_size", batch_size, 1)
         if len(x) != len(labels) or not len(x):
             raise ValueError(f"x has {len(x)} examples and t {len(labels)}: need as many, not 0")
@@ -92,17 +102,23 @@ class Network:
         Returns
         -------
         dict of str to ndarray
-            With the keys, shapes and dtypes of `params`.
+            With the keys, shapes and dtypes of `params`; of a parameter that several layers
+            share, the sum.
+
+        Raises
+        ------
+        ValueError
+            If `params` has an array that no layer holds.
         """
+        held = self._places()
+        for name in [name for name, its_places in held.items() if not its_places]:
+            gradient(name, [])
+        self._passed = None
         self._training_loss(x, t)
-        dout: Any = self.last_layer.backward()
-        first = self._passed[0]
-        for stage in reversed(self._passed):
-            if stage is first and isinstance(stage, _WITHOUT_INPUT_GRAD):
-                stage.backward(dout, input_grad=False)
-            else:
-                dout = stage.backward(dout)
-        return self._grads()
+        dout = self.last_layer.backward(1)
+        backward(self._chain() if self._passed is None else self._passed, dout)
+        self._held = held
+        return {name: self._gradient(name, its_places) for name, its_places in held.items()}
 
     def numerical_gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> dict[str, Array]:
         """Differentiate `loss` by central differences: slow, to check `gradient` with.
@@ -136,28 +152,34 @@ class Network:
             raise ValueError(
                 f"{file_name} has {sorted(found)}, but must have {sorted(self.params)}"
             )
+        first: dict[int, str] = {}
+        for name, value in self.params.items():
+            if found[name].shape != np.shape(value):
+                raise ValueError(
+                    f"{file_name} has {name} of shape {found[name].shape}, but the network's has "
+                    f"{np.shape(value)}"
+                )
+            twin = first.setdefault(id(value), name)
+            if not np.array_equal(found[name], found[twin], equal_nan=True):
+                raise ValueError(
+                    f"{file_name} has different {twin} and {name}, which share one array here"
+                )
+            found[name] = found[twin]
+        self._held = self._places()
         self.params.update(found)
-        for number, layer in enumerate(self._weighted(), start=1):
-            layer.W, layer.b = self.params[f"W{number}"], self.params[f"b{number}"]
-        for number, norm in enumerate(self._normalising(), start=1):
-            norm.gamma, norm.beta = self.params[f"gamma{number}"], self.params[f"beta{number}"]
+        for name, its_places in self._held.items():
+            for layer, attribute in its_places:
+                setattr(layer, attribute, found[name])
 
     def _training_loss(self, x: npt.ArrayLike, t: npt.ArrayLike) -> Any:
         return self.loss(x, t)
 
-    def _grads(self) -> dict[str, Array]:
-        grads: dict[str, Any] = {}
-        for number, layer in enumerate(self._weighted(), start=1):
-            grads[f"W{number}"], grads[f"b{number}"] = layer.dW, layer.db
-        for number, norm in enumerate(self._normalising(), start=1):
-            grads[f"gamma{number}"], grads[f"beta{number}"] = norm.dgamma, norm.dbeta
-        return grads
+    def _places(self) -> dict[str, list[Place]]:
+        return places(self.params, self._chain(), self._held)
+
+    def _gradient(self, name: str, held: list[Place]) -> Array:
+        """Gradient of a parameter after the layers' backward."""
+        return gradient(name, held)
 
     def _chain(self) -> list[Layer]:
         return list(self.layers.values() if isinstance(self.layers, dict) else self.layers)
-
-    def _weighted(self) -> list[Affine | Convolution]:
-        return [layer for layer in self._chain() if isinstance(layer, (Affine, Convolution))]
-
-    def _normalising(self) -> list[BatchNormalization]:
-        return [layer for layer in self._chain() if isinstance(layer, BatchNormalization)]

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, MutableMapping
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from pocketcnn import functional as F
-from pocketcnn.arguments import Array
+from pocketcnn.arguments import Array, array
 
 # The scripts count on np coming along with "from common.optimizer import *".
 __all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "RMSprop", "np"]
@@ -36,11 +37,22 @@ class _Optimizer(ABC):
             Arrays, which are changed in place, or plain numbers, which are replaced.
         grads : mapping
             The gradient of each; further entries are ignored.
+
+        Raises
+        ------
+        TypeError
+            For an array of integers, which a step would be lost in, or what is neither array nor
+            number. Nothing is changed then.
+        KeyError, ValueError
+            For a gradient that is missing, or of another shape. Nothing is changed then.
         """
-        for key, value in params.items():
+        self._apply(params, _checked(params, grads))
+
+    def _apply(self, params: MutableMapping[str, Any], grads: Mapping[str, Array]) -> None:
+        for key, grad in grads.items():
+            value = params[key]
             param = _updatable(value)
-            grad = np.ascontiguousarray(grads[key], param.dtype).reshape(np.shape(grads[key]))
-            self._step(key, param, grad)
+            self._step(key, param, np.ascontiguousarray(grad, param.dtype).reshape(grad.shape))
             if isinstance(value, np.ndarray):
                 if param is not value:
                     value[...] = param
@@ -50,6 +62,36 @@ class _Optimizer(ABC):
     @abstractmethod
     def _step(self, key: str, param: Array, grad: Array) -> None:
         """Change param, C-contiguous and of one dtype with grad, in place."""
+
+
+def _checked(params: Mapping[str, Any], grads: Mapping[str, Any]) -> dict[str, Array]:
+    """Return the gradients of `params`, after a look at whether every pair can be updated."""
+    checked = {}
+    for key, value in params.items():
+        _require_floats(key, value)
+        checked[key] = array(f"grads[{key!r}]", grads[key])
+        if checked[key].shape != np.shape(value):
+            raise ValueError(
+                f"grads[{key!r}] has shape {checked[key].shape}, but params[{key!r}] "
+                f"{np.shape(value)}"
+            )
+    return checked
+
+
+def _require_floats(key: str, value: Any) -> None:
+    """Raise an error unless `value` is a writeable array of floats, or a number."""
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind != "f":
+            raise TypeError(
+                f"params[{key!r}] has dtype {value.dtype}, but must be an array of floats"
+            )
+        if not value.flags.writeable:
+            raise ValueError(f"params[{key!r}] is read-only, but is updated in place")
+    elif not isinstance(value, Real):
+        raise TypeError(
+            f"params[{key!r}] is a {type(value).__name__}, but must be an array of floats or a "
+            "number"
+        )
 
 
 def _updatable(value: Any) -> Array:
@@ -66,7 +108,9 @@ def _updatable(value: Any) -> Array:
 def _state(store: State, key: str, like: Array) -> tuple[dict[str, Array], Array]:
     """Return the store, made where there was none, and its array for a parameter."""
     store = {} if store is None else store
-    return store, store.setdefault(key, np.zeros_like(like))
+    if key not in store:
+        store[key] = np.zeros_like(like)
+    return store, store[key]
 
 
 class SGD(_Optimizer):
@@ -155,8 +199,9 @@ class Adam(_Optimizer):
 
     def update(self, params: MutableMapping[str, Any], grads: Mapping[str, Any]) -> None:
         """Take one step; see `SGD.update`."""
+        checked = _checked(params, grads)
         self.iter += 1
-        super().update(params, grads)
+        self._apply(params, checked)
 
     def _step(self, key: str, param: Array, grad: Array) -> None:
         self.m, m = _state(self.m, key, param)

@@ -56,6 +56,12 @@ class Trainer:
         Of each batch, after the step it led to.
     train_acc_list, test_acc_list : list of float
         Taken after the first step of each epoch.
+
+    Raises
+    ------
+    ValueError
+        For sets without an example, or of other lengths than their labels, and numbers that are
+        too small.
     """
 
     def __init__(
@@ -75,6 +81,13 @@ class Trainer:
         if optimizer.lower() not in _OPTIMIZERS:
             names = [kind.__name__ for kind in _OPTIMIZERS.values()]
             raise ValueError(f"optimizer is {optimizer!r}, but must be one of {names}")
+        for name, x, t in (("train", x_train, t_train), ("test", x_test, t_test)):
+            if len(x) != len(t) or not len(x):
+                raise ValueError(
+                    f"x_{name} has {len(x)} examples and t_{name} {len(t)}: need as many, not 0"
+                )
+        if evaluate_sample_num_per_epoch is not None:
+            integer("evaluate_sample_num_per_epoch", evaluate_sample_num_per_epoch, 1)
         self.network = network
         self.x_train, self.t_train = x_train, t_train
         self.x_test, self.t_test = x_test, t_test

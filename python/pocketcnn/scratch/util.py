@@ -55,6 +55,8 @@ def conv_output_size(input_size: int, filter_size: int, stride: int = 1, pad: in
     >>> conv_output_size(28, 5)
     24.0
     """
+    if stride <= 0:
+        raise ValueError(f"stride is {stride!r}, but must be above 0")
     return (input_size + 2 * pad - filter_size) / stride + 1
 
 
