@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from pocketcnn import arguments
 from pocketcnn import functional as F
 from pocketcnn.arguments import Array
+from pocketcnn.functional.loss import checked_target
 
 
 def confusion_matrix(scores: ArrayLike, t: ArrayLike) -> NDArray[np.int64]:
@@ -28,7 +29,7 @@ def confusion_matrix(scores: ArrayLike, t: ArrayLike) -> NDArray[np.int64]:
     Raises
     ------
     TypeError, ValueError
-        `scores` are not (N, K), or `t` does not fit them.
+        `scores` are not (N, K) or have NaN, or `t` does not fit them.
 
     Examples
     --------
@@ -67,8 +68,11 @@ def check_scores(scores: ArrayLike, t: ArrayLike) -> tuple[Array, Array]:
     t = arguments.array("t", t)
     if t.shape not in (scores.shape, scores.shape[:1]):
         raise ValueError(f"t has shape {t.shape}, but scores {scores.shape} need a label each")
+    odd = np.isnan(scores).any(axis=1)
+    if odd.any():
+        raise ValueError(f"scores has NaN in row {odd.argmax()}, which is no guess")
     if t.ndim == 2:
-        return scores, t.argmax(axis=1)
+        return scores, checked_target("t", t, scores.shape).argmax(axis=1)
     if t.dtype.kind not in "ui":
         raise TypeError(f"t has dtype {t.dtype}, but labels must be integers")
     bad = t[(t < 0) | (t >= scores.shape[1])]
