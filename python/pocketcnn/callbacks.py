@@ -6,9 +6,8 @@ import inspect
 import math
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,20 +87,19 @@ class ProgressBar(Callback):
         if stream is not None and not callable(getattr(stream, "write", None)):
             raise TypeError(f"stream is {stream!r}, but must be a text file")
         self.stream = stream
-        self._out: TextIO | None = None
+        self._out = _Quiet(None)
         self._bar: tqdm | None = None
         self._due = 0.0
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Write the table's header and open the bar."""
-        self._out = sys.stderr if self.stream is None else self.stream
+        self._out = _Quiet(sys.stderr if self.stream is None else self.stream)
         self._write(
             f"{'epoch':>5}{'loss':>10}{'accuracy':>10}"
             f"{'val loss':>11}{'val accuracy':>14}{'rate':>9}{'images/s':>11}{'time':>9}"
         )
-        if _is_terminal(self._out):
-            with self._silent_when_broken():
-                self._bar = self._make_bar(trainer)
+        if self._out.isatty():
+            self._bar = self._make_bar(trainer)
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
         """Name the epoch."""
@@ -119,8 +117,7 @@ class ProgressBar(Callback):
             self._bar.set_postfix_str(
                 f"loss {loss:.4f}, acc {accuracy:.1%}, {speed:,.0f} images/s", refresh=False
             )
-        with self._silent_when_broken():
-            self._bar.update(size)
+        self._bar.update(size)
 
     def on_epoch_end(self, trainer: Trainer, record: Record) -> None:
         """Write the epoch's line."""
@@ -136,8 +133,7 @@ class ProgressBar(Callback):
     def on_fit_end(self, trainer: Trainer) -> None:
         """Remove the bar; the table stays."""
         if self._bar is not None:
-            with self._silent_when_broken():
-                self._bar.close()
+            self._bar.close()
             self._bar = None
 
     def _make_bar(self, trainer: Trainer) -> tqdm:
@@ -155,31 +151,45 @@ class ProgressBar(Callback):
         )
 
     def _write(self, line: str) -> None:
-        with self._silent_when_broken():
-            if self._bar is not None:
-                self._bar.write(line, file=self._out)
-            elif self._out is not None:
-                self._out.write(line + "\n")
-                if callable(flush := getattr(self._out, "flush", None)):
-                    flush()
+        if self._bar is not None:
+            self._bar.write(line, file=self._out)
+        else:
+            self._out.write(line + "\n")
+            self._out.flush()
 
-    @contextmanager
-    def _silent_when_broken(self) -> Iterator[None]:
-        """Write no more after an error: a closed stream, a pipe that nobody reads, a full disk."""
+
+class _Quiet:
+    """A stream that is no more written to after an error, and may be none at all.
+
+    The error may be that it was closed, that nobody reads the pipe, or that the disk is full.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write, where that is possible."""
+        self._do("write", text)
+
+    def flush(self) -> None:
+        """Flush, where that is possible."""
+        self._do("flush")
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return bool(self._do("isatty"))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _do(self, name: str, *arguments: str) -> Any:
+        method = getattr(self._stream, name, None)
+        if not callable(method):
+            return None
         try:
-            yield
+            return method(*arguments)
         except (OSError, ValueError):
-            if self._bar is not None:
-                self._bar.disable = True  # or it writes once more when it is let go
-            self._out = self._bar = None
-
-
-def _is_terminal(stream: TextIO | None) -> bool:
-    isatty = getattr(stream, "isatty", None)
-    try:
-        return callable(isatty) and bool(isatty())
-    except (OSError, ValueError):  # a closed one
-        return False
+            self._stream = None
 
 
 def _description(trainer: Trainer) -> str:
