@@ -349,6 +349,8 @@ def test_misclassified_are_sorted_by_confidence() -> None:
         ([[1.0, 2.0]], [-1], ValueError, "t has the label -1"),
         ([[1.0, 2.0]], [0.5], TypeError, "t has dtype float64"),
         ([["a", "b"]], [0], TypeError, "scores has dtype"),
+        ([[1.0, 2.0], [0.0, np.nan]], [0, 1], ValueError, "scores has NaN for sample 1"),
+        ([[1.0, 2.0]], [[1.0, 1.0]], ValueError, "t must be .* row 0 sums to 2"),
     ],
 )
 def test_bad_scores(scores, t, error, message) -> None:

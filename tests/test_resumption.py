@@ -398,6 +398,45 @@ def test_a_digest_sees_every_value_and_no_stride(monkeypatch: pytest.MonkeyPatch
     assert 20 <= seen < 50
 
 
+def test_objects_of_a_users_own_are_no_hindrance(tmp_path: Path) -> None:
+    class Doubled(pc.Layer):
+        """Does not keep what it was made with, so that it has no `repr`."""
+
+        def __init__(self, factor: float) -> None:
+            super().__init__()
+            self._by = factor
+
+        def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+            return x * np.float32(self._by)
+
+        def backward(self, grad: np.ndarray) -> np.ndarray:
+            return grad * np.float32(self._by)
+
+        def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+            return input_shape
+
+    class Shifted(pc.optim.SGD):
+        hyperparameters = (*pc.optim.SGD.hyperparameters, "shift", "word")
+
+        def __init__(self) -> None:
+            super().__init__(0.05, 0.9)
+            self.shift, self.word = np.zeros(3), "any"
+
+    class StopAtOnce(pc.Callback):
+        def on_fit_begin(self, trainer: Trainer) -> None:
+            trainer.stop = True
+
+    def make() -> Trainer:
+        return make_trainer(make_net(("twice", Doubled(2.0))), optimizer=Shifted())
+
+    path = tmp_path / "run.st"
+    train(path, 1, make())
+    assert len(train(path, 9, make(), callbacks=[*make_callbacks(), StopAtOnce()])[1]) == 1
+    resumed, whole = train(path, 3, make())[0], train(tmp_path / "whole.st", 3, make())[0]
+    assert len(resumed.history) == len(whole.history) == 3
+    assert resumed.optimizer.word == "any"  # type: ignore[attr-defined]
+
+
 # Damage
 
 

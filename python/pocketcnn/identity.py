@@ -53,7 +53,10 @@ def describe(thing: object) -> str:
         return _call(type(thing).__qualname__, [], settings)
     if type(thing).__repr__ is object.__repr__:
         return type(thing).__qualname__
-    return _ADDRESS.sub("", repr(thing))
+    try:
+        return _ADDRESS.sub("", repr(thing))
+    except Exception:  # such as of a user's layer that does not keep its constructor's arguments
+        return type(thing).__qualname__
 
 
 def digest(array: Array) -> str:

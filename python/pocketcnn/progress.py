@@ -6,8 +6,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from pocketcnn.callbacks import Callback
@@ -99,22 +98,21 @@ class ProgressBar(Callback):
         self.stream = stream
         self.table = table
         self._columns = list(_TABLE)
-        self._lines: TextIO | None = None
+        self._lines = _Quiet(None)
         self._bar: tqdm | None = None
         self._is_wide = True
         self._due = 0.0
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Write the table's header and open the bar."""
-        stream = sys.stderr if self.stream is None else self.stream
-        self._lines = stream if self.table is None else self.table
+        stream = _Quiet(sys.stderr if self.stream is None else self.stream)
+        self._lines = stream if self.table is None else _Quiet(self.table)
         columns = shutil.get_terminal_size().columns
-        self._columns = _table_within(columns if _is_terminal(self._lines) else None)
+        self._columns = _table_within(columns if self._lines.isatty() else None)
         self._write("".join(f"{column.title:>{column.width}}" for column in self._columns))
-        if _is_terminal(stream) and os.environ.get("TERM") != "dumb":
+        if stream.isatty() and os.environ.get("TERM") != "dumb":
             self._is_wide = columns >= _BAR_WITH_SPEED
-            with self._silent_when_broken():
-                self._bar = _make_bar(trainer, stream)
+            self._bar = _make_bar(trainer, stream)
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
         """Name the epoch."""
@@ -132,8 +130,7 @@ class ProgressBar(Callback):
             speed_too = f", {speed:,.0f} images/s" if self._is_wide else ""
             told = f"loss {loss:.4f}, acc {accuracy:.1%}{speed_too}"
             self._bar.set_postfix_str(told, refresh=False)
-        with self._silent_when_broken():
-            self._bar.update(size)
+        self._bar.update(size)
 
     def on_epoch_end(self, trainer: Trainer, record: Record) -> None:
         """Write the epoch's line."""
@@ -142,33 +139,52 @@ class ProgressBar(Callback):
     def on_fit_end(self, trainer: Trainer) -> None:
         """Remove the bar; the table stays."""
         if self._bar is not None:
-            with self._silent_when_broken():
-                self._bar.close()
+            self._bar.close()
             self._bar = None
 
     def _write(self, line: str) -> None:
-        with self._silent_when_broken():
-            if self._lines is None:
-                return
-            if self._bar is not None:
-                self._bar.write(line, file=self._lines)
-            else:
-                self._lines.write(line + "\n")
-            if callable(flush := getattr(self._lines, "flush", None)):
-                flush()
+        if self._bar is not None:
+            self._bar.write(line, file=self._lines)
+        else:
+            self._lines.write(line + "\n")
+            self._lines.flush()
 
-    @contextmanager
-    def _silent_when_broken(self) -> Iterator[None]:
-        """Write no more after an error: a closed stream, a pipe that nobody reads, a full disk."""
+
+class _Quiet:
+    """A stream that is no more written to after an error, and may be none at all.
+
+    The error may be that it was closed, that nobody reads the pipe, or that the disk is full.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write, where that is possible."""
+        self._do("write", text)
+
+    def flush(self) -> None:
+        """Flush, where that is possible."""
+        self._do("flush")
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return bool(self._do("isatty"))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _do(self, name: str, *arguments: str) -> Any:
+        method = getattr(self._stream, name, None)
+        if not callable(method):
+            return None
         try:
-            yield
+            return method(*arguments)
         except (OSError, ValueError):
-            if self._bar is not None:
-                self._bar.disable = True  # or it writes once more when it is let go
-            self._lines = self._bar = None
+            self._stream = None
 
 
-def _make_bar(trainer: Trainer, stream: TextIO) -> tqdm:
+def _make_bar(trainer: Trainer, stream: _Quiet) -> tqdm:
     from tqdm import tqdm  # here, because importing it takes longer than all of this package
 
     return tqdm(
@@ -182,14 +198,6 @@ def _make_bar(trainer: Trainer, stream: TextIO) -> tqdm:
         smoothing=0.1,
         ascii=True if os.environ.get("NO_COLOR") else None,
     )
-
-
-def _is_terminal(stream: TextIO | None) -> bool:
-    isatty = getattr(stream, "isatty", None)
-    try:
-        return callable(isatty) and bool(isatty())
-    except (OSError, ValueError):  # a closed one
-        return False
 
 
 def _description(trainer: Trainer) -> str:

@@ -67,7 +67,7 @@ class RunFile:
         }
         self._validation = None if validation is None else " ".join(map(digest, validation))
         self._settings: dict[str, object] = {
-            name: plain(name, getattr(optimizer, name))
+            name: _setting(getattr(optimizer, name))
             for name in getattr(optimizer, "hyperparameters", ())
         }
         # Whether the file that is there is a whole checkpoint of this run.
@@ -210,7 +210,7 @@ def taking_part(
             file.collect(callbacks)  # what cannot be kept is told before an epoch is lost
         undo = None
         # Another callback's wish to stop, such as one that watches the clock, has passed.
-        trainer.stop = any(isinstance(c, EarlyStopping) and c.has_stopped for c in callbacks)
+        trainer.stop |= any(isinstance(c, EarlyStopping) and c.has_stopped for c in callbacks)
         yield
     except BaseException as caught:
         error = caught
@@ -273,6 +273,14 @@ def _restore_callbacks(saved: SavedRun, callbacks: Sequence[Callback]) -> list[s
         for callback, entry in zip(callbacks, entries, strict=True)
         if entry is not None and entry.settings not in (None, mine := describe(callback))
     ]
+
+
+def _setting(value: object) -> object:
+    """Return a hyper-parameter as JSON has it; somebody's own may be anything."""
+    try:
+        return plain("", value)
+    except TypeError:
+        return describe(value)
 
 
 def _takes_state(callback: Callback) -> bool:

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from pocketcnn import arguments
 from pocketcnn import functional as F
 from pocketcnn.arguments import Array
+from pocketcnn.functional.loss import checked_target
 
 
 def confusion_matrix(scores: ArrayLike, t: ArrayLike) -> NDArray[np.int64]:
@@ -76,7 +77,7 @@ def check_scores(scores: ArrayLike, t: ArrayLike) -> tuple[Array, Array]:
             row = np.flatnonzero(np.isnan(a.reshape(len(a), -1)).any(axis=1))[0]
             raise ValueError(f"{name} has NaN for sample {row}: no class is the largest")
     if t.ndim == 2:
-        return scores, t.argmax(axis=1)
+        return scores, checked_target("t", t, scores.shape).argmax(axis=1)
     if t.dtype.kind not in "ui":
         raise TypeError(f"t has dtype {t.dtype}, but labels must be integers")
     bad = t[(t < 0) | (t >= scores.shape[1])]
