@@ -25,6 +25,9 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any] | None, tuple[int, int, in
     ("stride", {"kernel_size": 3, "stride": 2, "dilation": 2}, None, (2, 15, 14), 9),
     ("no bias", {"kernel_size": 3, "bias": False}, {"kernel_size": 2}, (1, 8, 8), 11),
     ("empty", {"kernel_size": 3}, {"kernel_size": 2}, (1, 8, 8), 0),
+    ("dilated across", {"kernel_size": 3, "dilation": (1, 2)}, {"kernel_size": 2}, (1, 28, 28), 9),
+    ("dilated down", {"kernel_size": 3, "dilation": (2, 1)}, {"kernel_size": 2}, (2, 14, 13), 3),
+    ("strided across", {"kernel_size": 3, "stride": (1, 2)}, {"kernel_size": 2}, (2, 14, 13), 9),
     ("large maps", {"kernel_size": 3, "padding": 1}, {"kernel_size": 2}, (3, 160, 160), 8),
 ]
 

@@ -11,6 +11,7 @@
 #include <latch>
 #include <limits>
 #include <new>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -110,6 +111,18 @@ TEST(MemoryPool, MoreThanThereIs) {
     EXPECT_THROW(Buffer<double>(std::numeric_limits<index_t>::max() / 8), std::bad_alloc);
     EXPECT_THROW(Buffer<float>(-1), std::bad_alloc);
     EXPECT_EQ(memory_use().in_use, before.in_use);
+}
+
+TEST(MemoryPool, SaysHowMuchThereIsNot) {
+    constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
+    try {
+        pool_allocate(most);
+        FAIL() << "so much there is not";
+    } catch (const std::bad_alloc& error) {
+        EXPECT_NE(std::string(error.what()).find(std::to_string(most) + " bytes"),
+                  std::string::npos)
+            << error.what();
+    }
 }
 
 TEST(MemoryPool, BufferOwnsItsBlock) {

@@ -56,8 +56,8 @@ std::size_t page_size() {
 
 void* GuardedPool::allocate(std::size_t bytes) {
     const std::size_t page = page_size(), room = (bytes + page - 1) / page * page;
-    void* const begin = mmap(nullptr, room + 2 * page, PROT_NONE,
-                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* const begin =
+        mmap(nullptr, room + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (begin == MAP_FAILED) throw OutOfMemory(bytes);
     char* const inside = static_cast<char*>(begin) + page;
     if (room > 0 && mprotect(inside, room, PROT_READ | PROT_WRITE) != 0) {
@@ -83,8 +83,7 @@ void GuardedPool::release(void* block) noexcept {
     blocks_.erase(found);
     in_use_ -= mapping.bytes;
     // A new mapping in the place of the old: its memory goes back to the system.
-    mmap(mapping.begin, mapping.size, PROT_NONE,
-         MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    mmap(mapping.begin, mapping.size, PROT_NONE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     quarantine_.push_back(mapping);
     if (quarantine_.size() > kQuarantine) {
         munmap(quarantine_.front().begin, quarantine_.front().size);
