@@ -1,7 +1,9 @@
+#include "gil.h"
 #include "register.h"
 
 PYBIND11_MODULE(_core, module) {
     using namespace pocketcnn::bindings;
+    prepare_interpreter();
     module.doc() = "The native operations. pocketcnn.functional checks arguments and calls them.";
     register_activation(module);
     register_conv2d(module);

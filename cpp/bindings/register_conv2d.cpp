@@ -5,6 +5,7 @@
 #include <string>
 
 #include "arrays.h"
+#include "gil.h"
 #include "register.h"
 #include "window.h"
 
@@ -51,7 +52,7 @@ void define(py::module_& module) {
             if (bias) require_size(*bias, conv.filters, "bias");
             Array<T> y = new_image<T>(conv2d_output_shape(shape4(x), conv));
             const ImageView<T> out = mutable_image(y);
-            const py::gil_scoped_release release;
+            const WithoutGil released;
             conv2d<T>(image(x), weight.data(), bias ? bias->data() : nullptr, conv, out);
             return y;
         },
@@ -66,7 +67,7 @@ void define(py::module_& module) {
             const Conv2d conv = convolution(weight, stride, padding, dilation, groups, algorithm);
             Array<T> dx = new_image<T>(shape4(x_shape));
             const ImageView<T> out = mutable_image(dx);
-            const py::gil_scoped_release release;
+            const WithoutGil released;
             conv2d_input_grad<T>(image(grad), weight.data(), conv, out);
             return dx;
         },
@@ -85,7 +86,7 @@ void define(py::module_& module) {
             Array<T> dbias = new_array<T>({dy.c});
             T *to_weight = dweight.mutable_data(), *to_bias = dbias.mutable_data();
             {
-                const py::gil_scoped_release release;
+                const WithoutGil released;
                 conv2d_weight_grad<T>(image(grad), image(x), conv, to_weight, to_bias);
             }
             return py::make_tuple(dweight, dbias);

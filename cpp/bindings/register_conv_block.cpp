@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "arrays.h"
+#include "gil.h"
 #include "register.h"
 #include "window.h"
 
@@ -81,7 +82,7 @@ void define_averaged(py::module_& module) {
             Array<T> y = new_image<T>(pool2d_output_shape(shape, block.pool));
             const ImageView<T> between = mutable_image(maps), out = mutable_image(y);
             {
-                const py::gil_scoped_release release;
+                const WithoutGil released;
                 averaged_conv<T>(image(x), weight.data(), bias ? bias->data() : nullptr, block,
                                  between, out);
             }
@@ -102,7 +103,7 @@ void define_averaged(py::module_& module) {
             const ConvBlockGrads<T> grads = {dx ? dx->mutable_data() : nullptr,
                                              dweight.mutable_data(), dbias.mutable_data()};
             {
-                const py::gil_scoped_release release;
+                const WithoutGil released;
                 averaged_conv_grad<T>(image(grad), maps.data(), image(x), weight.data(), block,
                                       grads);
             }
@@ -129,7 +130,7 @@ void define(py::module_& module) {
             const ImageView<T> out = mutable_image(y);
             std::int32_t* places = argmax ? argmax->mutable_data() : nullptr;
             {
-                const py::gil_scoped_release release;
+                const WithoutGil released;
                 conv_block<T>(image(x), weight.data(), bias ? bias->data() : nullptr, block, out,
                               places, known ? &*known : nullptr);
             }
@@ -157,7 +158,7 @@ void define(py::module_& module) {
             const ConvBlockGrads<T> grads = {dx ? dx->mutable_data() : nullptr,
                                              dweight.mutable_data(), dbias.mutable_data()};
             {
-                const py::gil_scoped_release release;
+                const WithoutGil released;
                 conv_block_grad<T>(image(grad), y.data(), argmax ? argmax->data() : nullptr,
                                    image(x), weight.data(), block, grads);
             }

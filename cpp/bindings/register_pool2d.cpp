@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include "arrays.h"
+#include "gil.h"
 #include "register.h"
 #include "window.h"
 
@@ -21,7 +22,7 @@ void define(py::module_& module) {
             const ImageView<T> out = mutable_image(y);
             index_t* places = argmax.mutable_data();
             {
-                const py::gil_scoped_release release;
+                const WithoutGil released;
                 max_pool2d<T>(image(x), pool, out, places);
             }
             return py::make_tuple(y, argmax);
@@ -35,7 +36,7 @@ void define(py::module_& module) {
             require_size(argmax, grad.size(), "argmax");
             Array<T> dx = new_image<T>(shape4(input_shape));
             const ImageView<T> out = mutable_image(dx);
-            const py::gil_scoped_release release;
+            const WithoutGil released;
             max_pool2d_grad<T>(image(grad), argmax.data(), out);
             return dx;
         },
@@ -47,7 +48,7 @@ void define(py::module_& module) {
             const Pool2d pool = {window2d(kernel, stride, padding, {1, 1}), ceil_mode};
             Array<T> y = new_image<T>(pool2d_output_shape(shape4(x), pool));
             const ImageView<T> out = mutable_image(y);
-            const py::gil_scoped_release release;
+            const WithoutGil released;
             avg_pool2d<T>(image(x), pool, count_include_pad, out);
             return y;
         },
@@ -62,7 +63,7 @@ void define(py::module_& module) {
             pool2d_output_shape(in, pool);
             Array<T> dx = new_image<T>(in);
             const ImageView<T> out = mutable_image(dx);
-            const py::gil_scoped_release release;
+            const WithoutGil released;
             avg_pool2d_grad<T>(image(grad), pool, count_include_pad, out);
             return dx;
         },
