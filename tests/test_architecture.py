@@ -23,7 +23,7 @@ FLOORS: list[set[str]] = [
     {"net", "fusion", "stages", "serialization", "summary", "gradient_check"},
     {"layers", "chain", "losses", "optim", "data", "init"},
     {"functional", "config", "alignment"},
-    {"arguments", "atomic"},
+    {"arguments", "atomic", "sharing"},
     {"_core"},
 ]
 

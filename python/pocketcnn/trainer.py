@@ -29,6 +29,7 @@ from pocketcnn.layers import Softmax
 from pocketcnn.losses import count_correct, cross_entropy
 from pocketcnn.net import ConvNet
 from pocketcnn.optim import Grads, Optimizer
+from pocketcnn.sharing import Sharing, changes
 
 Array = NDArray[Any]
 
@@ -66,6 +67,8 @@ class Trainer:
         Of the current or last `fit`.
     stop : bool
         Set it in a callback to end training after the current epoch.
+    sharing : Sharing
+        Which thread trains now: a second one gets a RuntimeError.
 
     Examples
     --------
@@ -97,6 +100,7 @@ class Trainer:
             raise TypeError(f"augment is {augment!r}: wanted a callable (x, rng) -> x")
         if isinstance(list(net.layers.values())[-1], Softmax):
             raise ValueError("the last layer is Softmax, but the loss contains it: leave it out")
+        self.sharing = Sharing("the trainer", "each thread needs a trainer of its own")
         self.net = net
         self.optimizer = optimizer
         self.batch_size = batch_size
@@ -116,6 +120,7 @@ class Trainer:
         self._loss_sum = 0.0
         self._epoch_start = 0.0
 
+    @changes("a step")
     def step(self, x_batch: ArrayLike, t_batch: ArrayLike) -> float:
         """Make one update: forward, backward, optimiser.
 
@@ -136,14 +141,16 @@ class Trainer:
         """
         x, t = np.asarray(x_batch), np.asarray(t_batch)
         net = self.net
-        logits = net.forward(x, training=True)
-        self.loss, grad = cross_entropy(logits, t, label_smoothing=self.label_smoothing)
-        self._update(grad)
+        with net.sharing.change("a training step"):
+            logits = net.forward(x, training=True)
+            self.loss, grad = cross_entropy(logits, t, label_smoothing=self.label_smoothing)
+            self._update(grad)
         self._seen += len(x)
         self._hits += count_correct(logits, t)
         self._loss_sum += self.loss * len(x)
         return self.loss
 
+    @changes("a run")
     def fit(
         self,
         x: ArrayLike,
