@@ -60,12 +60,16 @@ bool WithoutGil::signal_raises() {
     return raises;
 }
 
+bool in_main_interpreter() {
+    if (PyInterpreterState_Get() == PyInterpreterState_Main()) return true;
+    PyErr_SetString(PyExc_ImportError,
+                    "pocketcnn cannot be imported in a sub-interpreter: the arrays, signals and "
+                    "threads that it works with are the main one's; use threads or processes");
+    return false;
+}
+
 void prepare_interpreter() {
-    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
-        throw py::import_error(
-            "pocketcnn cannot be imported in a sub-interpreter: NumPy's arrays and the threads of "
-            "its core belong to the main one; use threads or processes");
-    }
+    if (!in_main_interpreter()) throw py::error_already_set();
     const py::object main = py::module_::import("threading").attr("main_thread")();
     main_thread = reinterpret_cast<pthread_t>(main.attr("ident").cast<unsigned long>());
     pthread_atfork(nullptr, nullptr, [] { main_thread = pthread_self(); });

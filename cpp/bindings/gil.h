@@ -32,8 +32,10 @@ class WithoutGil {
     std::optional<InterruptScope> scope_;
 };
 
-/// Makes Python see what a signal's handler raised where the core throws Interrupted, and refuses
-/// interpreters other than the first.
+/// Whether the interpreter is the process's first; if not, an ImportError is set.
+bool in_main_interpreter();
+
+/// Makes Python see what a signal's handler raised where the core throws Interrupted.
 void prepare_interpreter();
 
 }  // namespace pocketcnn::bindings
