@@ -8,6 +8,7 @@
 
 #include "gemm/indirect.h"
 #include "gemm/matrix.h"
+#include "runtime/interrupt.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 
@@ -278,6 +279,7 @@ void linear_by_streaming(MatrixView<const T> x, MatrixView<const T> weight, cons
         for (index_t k = 0; k < x.cols; k += slice) {
             const index_t end = std::min(x.cols, k + slice);
             for (index_t c = 0; c < cols; c += kIndirectRowsMultiple) {
+                heed_interrupt();
                 const index_t count = std::min(kIndirectRowsMultiple, cols - c);
                 for (index_t from = k; from < end; from += part) {
                     sums.add(std::min(part, end - from), weight.data + col * weight.cols + from,

@@ -92,6 +92,25 @@ TEST_F(InterruptTest, OtherThreadsGoOn) {
     EXPECT_EQ(calls, 10);
 }
 
+/// Such as a signal's handler.
+TEST_F(InterruptTest, WhoIsAskedMayCallOperations) {
+    for (const int threads : {1, 3}) {
+        set_num_threads(threads);
+        std::atomic<int> calls{0};
+        const auto ask = [](void* count) {
+            const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(150);
+            while (std::chrono::steady_clock::now() < end) {
+                parallel_for(10, kMuch, [&](index_t) { ++*static_cast<std::atomic<int>*>(count); });
+            }
+            return true;
+        };
+        const InterruptScope scope(ask, &calls);
+        const auto nap = [](index_t) { std::this_thread::sleep_for(std::chrono::milliseconds(1)); };
+        EXPECT_THROW(parallel_for(100000, kMuch, nap), Interrupted);
+        EXPECT_GE(calls, 10);
+    }
+}
+
 TEST_F(InterruptTest, AnInnerScopeHidesTheOuterOne) {
     const auto always = [](void*) { return true; };
     const auto never = [](void*) { return false; };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "runtime/interrupt.h"
 #include "runtime/isa.h"
 #include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
@@ -286,6 +287,7 @@ class GroupGradients {
             T* to = sums.data();
             for (index_t g = group; g < end; ++g) {
                 for (index_t band = 0; band < bands_.count; ++band) {
+                    heed_interrupt();
                     add_band(n * problem_.groups + g, band, dy, x, to);
                 }
                 to += problem_.filters * problem_.taps * kernels_.lanes;

@@ -8,6 +8,7 @@
 #include "gemm/indirect.h"
 #include "gemm/matrix.h"
 #include "gemm/pointwise.h"
+#include "runtime/interrupt.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 
@@ -179,6 +180,7 @@ void weight_grad_block(const Kernels<T>& kernel, const Problem& problem, const W
         const index_t p_end = std::min(pixel_end, p + cut.slice);
         gemm::pack_pixels(kernel, dy, p, p_end, gradient);
         for_slabs([&](index_t tap, index_t tap_end, index_t row) {
+            heed_interrupt();
             slab.load(tap, tap_end, p, p_end);
             sums.add(p_end - p, slab.data(), slab.tap_offsets(), row, tap_end - tap,
                      slab.pixel_offsets(), gradient, 0, p > pixel);

@@ -30,12 +30,17 @@ InterruptScope::~InterruptScope() {
 void InterruptScope::heed() {
     if (stopped_.load(std::memory_order_relaxed)) throw Interrupted();
     if (owner_ != &this_thread || coarse_now() < next_) return;
-    const bool stop = ask_(context_);
+    const bool stop = asks();
     next_ = coarse_now() + kBetween;
     if (stop) {
         stopped_ = true;
         throw Interrupted();
     }
+}
+
+bool InterruptScope::asks() {
+    const InterruptHelper nobodys(nullptr);  // what is asked may call operations itself
+    return ask_(context_);
 }
 
 InterruptScope* interrupt_scope() {

@@ -30,6 +30,7 @@ class InterruptScope {
     friend void heed_interrupt();
 
     void heed();
+    bool asks();
 
     Ask ask_;
     void* context_;

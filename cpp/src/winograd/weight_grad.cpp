@@ -10,6 +10,7 @@
 // The sums depend on how the tiles are cut, so that is decided by the problem's size. Where one S
 // is small, chunks of the tiles have sums of their own, added in order. Where it is large, or tiles
 // are too few for two chunks, all threads work on one S and share V and D.
+#include "runtime/interrupt.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 #include "winograd/dilated.h"
@@ -128,6 +129,7 @@ class WeightGrad {
             transform_input(first, last, first, 0, depth_vectors_, to);
             transform_gradient(first, last, first, 0, panels_.total, to);
             for (index_t point = 0; point < kWinogradPoints; ++point) {
+                heed_interrupt();
                 for (index_t panel = 0; panel < panels_.count(); ++panel) {
                     multiply(to, last - first, point, panel, first > begin, sums);
                 }
