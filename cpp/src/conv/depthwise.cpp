@@ -284,10 +284,11 @@ class GroupGradients {
         const Buffer<T> sums(size * kernels_.lanes);
         std::fill_n(sums.data(), size * kernels_.lanes, T{0});
         for (index_t n = 0; n < problem_.x.n; ++n) {
+            heed_interrupt();
             T* to = sums.data();
             for (index_t g = group; g < end; ++g) {
                 for (index_t band = 0; band < bands_.count; ++band) {
-                    heed_interrupt();
+                    if (band % 64 == 63) heed_interrupt();
                     add_band(n * problem_.groups + g, band, dy, x, to);
                 }
                 to += problem_.filters * problem_.taps * kernels_.lanes;

@@ -258,7 +258,7 @@ class BlockGradient {
             const index_t image = item / shape_.blocks();
             const BandBlock block(shape_, problem_.y, item % shape_.blocks());
             for (index_t c = 0; c < problem_.channels; c += shape_.channels) {
-                heed_interrupt();
+                if (c > 0 || item % 8 == 0) heed_interrupt();
                 const index_t channels = std::min(shape_.channels, problem_.channels - c);
                 band_.load(block, x + image * problem_.x.image() + c * problem_.x.plane(),
                            channels);

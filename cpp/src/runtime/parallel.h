@@ -27,9 +27,10 @@ void parallel_for(index_t count, double work, Body&& body) {
     }
     using Function = std::remove_reference_t<Body>;
     const auto call = [](void* context, index_t i) { (*static_cast<Function*>(context))(i); };
-    const double tasks_of_small_work = static_cast<double>(count) * (small_work / work);
+    constexpr double work_between = 8 * small_work;  // looking whether to stop costs 20 ns
+    const double tasks_between = static_cast<double>(count) * (work_between / work);
     run_loop({call, const_cast<void*>(static_cast<const void*>(&body)), count,
-              1 + static_cast<index_t>(tasks_of_small_work)},
+              1 + static_cast<index_t>(tasks_between)},
              static_cast<int>(std::min<index_t>(count, threads_for_loop())));
 }
 
