@@ -26,7 +26,7 @@ FLOORS: list[set[str]] = [
     {"net", "fusion", "stages", "serialization", "summary", "gradient_check"},
     {"layers", "chain", "losses", "optim", "data", "init"},
     {"functional", "config", "alignment", "tensor_file"},
-    {"arguments", "atomic", "text", "reading"},
+    {"arguments", "atomic", "text", "reading", "sharing"},
     {"_core"},
 ]
 

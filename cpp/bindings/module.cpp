@@ -1,7 +1,9 @@
+#include "gil.h"
 #include "register.h"
 
-PYBIND11_MODULE(_core, module) {
+PYBIND11_MODULE(_core_of_main_interpreter, module) {
     using namespace pocketcnn::bindings;
+    prepare_interpreter();
     module.doc() = "The native operations. pocketcnn.functional checks arguments and calls them.";
     register_activation(module);
     register_conv2d(module);
@@ -13,4 +15,10 @@ PYBIND11_MODULE(_core, module) {
     register_pool2d(module);
     register_runtime(module);
     register_softmax(module);
+}
+
+/// What Python looks for. pybind11's own would wait for ever in a sub-interpreter of Python 3.11.
+PYBIND11_PLUGIN_IMPL(_core) {
+    if (!pocketcnn::bindings::in_main_interpreter()) return nullptr;
+    return PyInit__core_of_main_interpreter();
 }

@@ -1,6 +1,7 @@
 #include <pocketcnn/activation.h>
 
 #include "arrays.h"
+#include "gil.h"
 #include "register.h"
 
 namespace pocketcnn::bindings {
@@ -13,7 +14,7 @@ void define(py::module_& module, const std::string& name, Activation f) {
         [f](const Array<T>& x) {
             Array<T> y = new_array_like(x);
             T* out = y.mutable_data();
-            const py::gil_scoped_release release;
+            const WithoutGil released;
             activate(f, x.data(), out, x.size());
             return y;
         },
@@ -23,7 +24,7 @@ void define(py::module_& module, const std::string& name, Activation f) {
                    require_shape(grad, shape_of(y), "grad");
                    Array<T> dx = new_array_like(y);
                    T* to = dx.mutable_data();
-                   const py::gil_scoped_release release;
+                   const WithoutGil released;
                    activate_grad(f, grad.data(), y.data(), to, y.size());
                    return dx;
                },
@@ -38,7 +39,7 @@ void define_add(py::module_& module) {
             require_shape(b, shape_of(a), "b");
             Array<T> y = new_array_like(a);
             T* out = y.mutable_data();
-            const py::gil_scoped_release release;
+            const WithoutGil released;
             add(a.data(), b.data(), rectify, out, a.size());
             return y;
         },

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "arrays.h"
+#include "gil.h"
 #include "register.h"
 #include "window.h"
 
@@ -44,7 +45,7 @@ void define(py::module_& module) {
             if (bias) require_shape(*bias, Shape{conv.filters}, "bias");
             Array<T> y = new_image<T>(conv2d_output_shape(shape4(x), conv));
             const ImageView<T> out = mutable_image(y);
-            const py::gil_scoped_release release;
+            const WithoutGil released;
             conv2d<T>(image(x), weight.data(), bias ? bias->data() : nullptr, conv, out);
             return y;
         },
@@ -62,7 +63,7 @@ void define(py::module_& module) {
             require_shape(grad, conv2d_output_shape(in, conv), "grad");
             Array<T> dx = new_image<T>(in);
             const ImageView<T> out = mutable_image(dx);
-            const py::gil_scoped_release release;
+            const WithoutGil released;
             conv2d_input_grad<T>(image(grad), weight.data(), conv, out);
             return dx;
         },
@@ -81,7 +82,7 @@ void define(py::module_& module) {
             Array<T> dbias = new_array<T>({dy.c});
             T *to_weight = dweight.mutable_data(), *to_bias = dbias.mutable_data();
             {
-                const py::gil_scoped_release release;
+                const WithoutGil released;
                 conv2d_weight_grad<T>(image(grad), image(x), conv, to_weight, to_bias);
             }
             return py::make_tuple(dweight, dbias);

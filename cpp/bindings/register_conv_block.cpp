@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "arrays.h"
+#include "gil.h"
 #include "register.h"
 #include "window.h"
 
@@ -80,7 +81,7 @@ void define_averaged(py::module_& module) {
             Array<T> y = new_image<T>(pool2d_output_shape(shape, block.pool));
             const ImageView<T> between = mutable_image(maps), out = mutable_image(y);
             {
-                const py::gil_scoped_release release;
+                const WithoutGil released;
                 averaged_conv<T>(image(x), weight.data(), bias ? bias->data() : nullptr, block,
                                  between, out);
             }
@@ -103,7 +104,7 @@ void define_averaged(py::module_& module) {
             const ConvBlockGrads<T> grads = {dx ? dx->mutable_data() : nullptr,
                                              dweight.mutable_data(), dbias.mutable_data()};
             {
-                const py::gil_scoped_release release;
+                const WithoutGil released;
                 averaged_conv_grad<T>(image(grad), maps.data(), image(x), weight.data(), block,
                                       grads);
             }
@@ -130,7 +131,7 @@ void define(py::module_& module) {
             const ImageView<T> out = mutable_image(y);
             std::int32_t* places = argmax ? argmax->mutable_data() : nullptr;
             {
-                const py::gil_scoped_release release;
+                const WithoutGil released;
                 conv_block<T>(image(x), weight.data(), bias ? bias->data() : nullptr, block, out,
                               places, known ? &*known : nullptr);
             }
@@ -162,7 +163,7 @@ void define(py::module_& module) {
             const ConvBlockGrads<T> grads = {dx ? dx->mutable_data() : nullptr,
                                              dweight.mutable_data(), dbias.mutable_data()};
             {
-                const py::gil_scoped_release release;
+                const WithoutGil released;
                 conv_block_grad<T>(image(grad), y.data(), argmax ? argmax->data() : nullptr,
                                    image(x), weight.data(), block, grads);
             }

@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include "arrays.h"
+#include "gil.h"
 #include "register.h"
 #include "window.h"
 
@@ -21,7 +22,7 @@ void define(py::module_& module) {
             Array<T> columns = new_array<T>(
                 {in.n * window.out_h(in.h) * window.out_w(in.w), in.c * window.taps()});
             const MatrixView<T> out = mutable_matrix(columns);
-            const py::gil_scoped_release release;
+            const WithoutGil released;
             im2col<T>(image(x), window, out);
             return columns;
         },
@@ -41,7 +42,7 @@ void define(py::module_& module) {
             require_shape(col, Shape{grid.n * grid.plane(), grid.c}, "col");
             Array<T> x = new_image<T>(out_shape);
             const ImageView<T> out = mutable_image(x);
-            const py::gil_scoped_release release;
+            const WithoutGil released;
             col2im<T>(matrix(col), window, out);
             return x;
         },

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "arrays.h"
+#include "gil.h"
 #include "register.h"
 
 namespace pocketcnn::bindings {
@@ -24,7 +25,7 @@ void define(py::module_& module) {
             if (bias) require_shape(*bias, Shape{matrix(weight).rows}, "bias");
             Array<T> y = new_array<T>({matrix(x).rows, matrix(weight).rows});
             const MatrixView<T> out = mutable_matrix(y);
-            const py::gil_scoped_release release;
+            const WithoutGil released;
             linear<T>(matrix(x), matrix(weight), bias ? bias->data() : nullptr, out);
             return y;
         },
@@ -43,7 +44,7 @@ void define(py::module_& module) {
             const MatrixView<T> to_weight = mutable_matrix(dweight);
             T* to_bias = dbias.mutable_data();
             {
-                const py::gil_scoped_release release;
+                const WithoutGil released;
                 if (input_grad) linear_input_grad<T>(matrix(grad), matrix(weight), to_x);
                 linear_weight_grad<T>(matrix(grad), matrix(x), to_weight);
                 linear_bias_grad<T>(matrix(grad), to_bias);
@@ -63,7 +64,7 @@ void define(py::module_& module) {
             Array<T> y = new_array<T>(
                 {transpose_a ? left.cols : left.rows, transpose_b ? right.rows : right.cols});
             const MatrixView<T> out = mutable_matrix(y);
-            const py::gil_scoped_release release;
+            const WithoutGil released;
             if (transpose_a) {
                 linear_weight_grad<T>(left, right, out);
             } else if (transpose_b) {

@@ -2,6 +2,7 @@
 #include <pocketcnn/local_response_norm.h>
 
 #include "arrays.h"
+#include "gil.h"
 #include "register.h"
 
 namespace pocketcnn::bindings {
@@ -45,7 +46,7 @@ void define_batch_norm(py::module_& module) {
             double *to_mean = mean.mutable_data(), *to_variance = variance.mutable_data();
             T* out = y.mutable_data();
             {
-                const py::gil_scoped_release release;
+                const WithoutGil released;
                 batch_norm_train(x.data(), shape, norm, to_mean, to_variance, out);
             }
             return py::make_tuple(y, mean, variance);
@@ -61,7 +62,7 @@ void define_batch_norm(py::module_& module) {
             const ChannelStatistics statistics = given(mean, variance, shape);
             Array<T> y = new_array_like(x);
             T* out = y.mutable_data();
-            const py::gil_scoped_release release;
+            const WithoutGil released;
             batch_norm_infer(x.data(), shape, norm, statistics, out);
             return y;
         },
@@ -82,7 +83,7 @@ void define_batch_norm(py::module_& module) {
             T *to = dx.mutable_data(), *to_gamma = dgamma.mutable_data();
             T* to_beta = dbeta.mutable_data();
             {
-                const py::gil_scoped_release release;
+                const WithoutGil released;
                 batch_norm_grad(grad.data(), x.data(), shape, norm, statistics, training, to,
                                 to_gamma, to_beta);
             }
@@ -100,7 +101,7 @@ void define_local_response_norm(py::module_& module) {
         [](const Array<T>& x, index_t size, double alpha, double beta, double k) {
             Array<T> y = new_array_like(x);
             const ImageView<T> out = mutable_image(y);
-            const py::gil_scoped_release release;
+            const WithoutGil released;
             local_response_norm<T>(image(x), {size, alpha, beta, k}, out);
             return y;
         },
@@ -112,7 +113,7 @@ void define_local_response_norm(py::module_& module) {
             require_shape(grad, shape_of(x), "grad");
             Array<T> dx = new_array_like(x);
             const ImageView<T> out = mutable_image(dx);
-            const py::gil_scoped_release release;
+            const WithoutGil released;
             local_response_norm_grad<T>(image(grad), image(x), {size, alpha, beta, k}, out);
             return dx;
         },

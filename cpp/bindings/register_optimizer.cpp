@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "arrays.h"
+#include "gil.h"
 #include "register.h"
 
 namespace pocketcnn::bindings {
@@ -61,7 +62,7 @@ void update_all(Arrays<T>& params, const Gradients<T>& grads, std::vector<Arrays
         }
         steps.push_back(step(params[i].mutable_data(), states));
     }
-    const py::gil_scoped_release release;
+    const WithoutGil released(WithoutGil::Signals::kept_waiting);
     for (std::size_t i = 0; i < steps.size(); ++i) {
         if (const auto* grad = std::get_if<Array<T>>(&grads[i])) {
             update<T>(steps[i], grad->data(), grad->size());

@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include "arrays.h"
+#include "gil.h"
 #include "register.h"
 #include "window.h"
 
@@ -21,7 +22,7 @@ void define(py::module_& module) {
             const ImageView<T> out = mutable_image(y);
             index_t* places = argmax.mutable_data();
             {
-                const py::gil_scoped_release release;
+                const WithoutGil released;
                 max_pool2d<T>(image(x), pool, out, places);
             }
             return py::make_tuple(y, argmax);
@@ -40,7 +41,7 @@ void define(py::module_& module) {
             }
             Array<T> dx = new_image<T>(in);
             const ImageView<T> out = mutable_image(dx);
-            const py::gil_scoped_release release;
+            const WithoutGil released;
             max_pool2d_grad<T>(image(grad), argmax.data(), out);
             return dx;
         },
@@ -52,7 +53,7 @@ void define(py::module_& module) {
             const Pool2d pool = {window2d(kernel, stride, padding, {1, 1}), ceil_mode};
             Array<T> y = new_image<T>(pool2d_output_shape(shape4(x), pool));
             const ImageView<T> out = mutable_image(y);
-            const py::gil_scoped_release release;
+            const WithoutGil released;
             avg_pool2d<T>(image(x), pool, count_include_pad, out);
             return y;
         },
@@ -67,7 +68,7 @@ void define(py::module_& module) {
             require_shape(grad, pool2d_output_shape(in, pool), "grad");
             Array<T> dx = new_image<T>(in);
             const ImageView<T> out = mutable_image(dx);
-            const py::gil_scoped_release release;
+            const WithoutGil released;
             avg_pool2d_grad<T>(image(grad), pool, count_include_pad, out);
             return dx;
         },

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "register.h"
+#include "runtime/thread_requests.h"
 
 namespace pocketcnn::bindings {
 
@@ -11,6 +12,9 @@ void register_runtime(pybind11::module_& module) {
     namespace py = pybind11;
     module.def("get_num_threads", get_num_threads);
     module.def("set_num_threads", set_num_threads, py::arg("threads"));
+    module.def("begin_thread_block", begin_thread_block, py::arg("threads"));
+    module.def("end_thread_block", end_thread_block, py::arg("block"));
+    module.def("num_threads_complaint", [] { return std::string(num_threads_complaint()); });
     module.def("isa", [] { return std::string(isa()); });
     module.def("available_isas", [] {
         std::vector<std::string> names;

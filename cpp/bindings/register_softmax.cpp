@@ -1,6 +1,7 @@
 #include <pocketcnn/softmax.h>
 
 #include "arrays.h"
+#include "gil.h"
 #include "register.h"
 
 namespace pocketcnn::bindings {
@@ -30,7 +31,7 @@ void define(py::module_& module, const std::string& name, Forward<T> forward,
             const AxisShape shape = axis_shape(x, axis);
             Array<T> y = new_array_like(x);
             T* out = y.mutable_data();
-            const py::gil_scoped_release release;
+            const WithoutGil released;
             if (x.size() > 0) forward(x.data(), shape, out);
             return y;
         },
@@ -41,7 +42,7 @@ void define(py::module_& module, const std::string& name, Forward<T> forward,
                    const AxisShape shape = axis_shape(y, axis);
                    Array<T> dx = new_array_like(y);
                    T* to = dx.mutable_data();
-                   const py::gil_scoped_release release;
+                   const WithoutGil released;
                    if (y.size() > 0) backward(grad.data(), y.data(), shape, to);
                    return dx;
                },
@@ -62,7 +63,7 @@ void define_cross_entropy(py::module_& module) {
             T* to = dlogits.mutable_data();
             double loss = 0;
             {
-                const py::gil_scoped_release release;
+                const WithoutGil released;
                 loss = cross_entropy<T>(rows, target.data(), label_smoothing, to);
             }
             return py::make_tuple(loss, dlogits);

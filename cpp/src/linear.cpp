@@ -7,6 +7,7 @@
 #include "gemm/indirect.h"
 #include "gemm/long_sums.h"
 #include "linear_sizes.h"
+#include "runtime/interrupt.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 
@@ -191,6 +192,7 @@ void linear_by_streaming(MatrixView<const T> x, MatrixView<const T> weight, cons
             const index_t end = std::min(x.cols, k + slice);
             const bool anew = sums.begin_anew(end - k);
             for (index_t c = 0; c < cols; c += kIndirectRowsMultiple) {
+                heed_interrupt();
                 const index_t count = std::min(kIndirectRowsMultiple, cols - c);
                 for (index_t from = k; from < end; from += part) {
                     sums.add(std::min(part, end - from), weight.data + col * weight.cols + from,

@@ -10,6 +10,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "runtime/interrupt.h"
 #include "runtime/isa.h"
 #include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
@@ -159,9 +160,14 @@ std::vector<PlacedBlock> blocks_of(const Axes& a) {
                                     .x_room = 0,
                                     .y_room = 0}});
     };
+    // Between two blocks a call may be interrupted: none of them takes long.
+    constexpr index_t much = 1 << 24;
+    const index_t most_rows = ceil_div(much, std::max<index_t>(1, x.out * x.kernel * y.kernel));
     const auto rows_of_blocks = [&](index_t ox, index_t count) {
         for (index_t oy = 0; oy < whole_rows.first; ++oy) block(oy, 1, ox, count);
-        block(whole_rows.first, whole_rows.last - whole_rows.first, ox, count);
+        for (index_t oy = whole_rows.first; oy < whole_rows.last; oy += most_rows) {
+            block(oy, std::min(most_rows, whole_rows.last - oy), ox, count);
+        }
         for (index_t oy = whole_rows.last; oy < y.out; ++oy) block(oy, 1, ox, count);
     };
     rows_of_blocks(whole_cols.first, whole_cols.last - whole_cols.first);
@@ -184,6 +190,7 @@ void for_blocks(const Shape4& x, const Shape4& y, const Pool2d& pool,
             for (const PlacedBlock& placed : blocks) {
                 const index_t o = placed.oy * y.w + placed.ox;
                 PoolBlock windows = placed.windows;
+                if (blocks.size() > 1) heed_interrupt();
                 windows.planes = together;
                 windows.x_room = x.size() - i * x.plane() - placed.place;
                 windows.y_room = (end - i) * y.plane() - o;

@@ -9,7 +9,8 @@
 int main() {
     try {
         const std::string_view isa = pocketcnn::isa();
-        std::cout << "isa " << isa << ", threads " << pocketcnn::get_num_threads() << '\n';
+        std::cout << "isa " << isa << ", threads " << pocketcnn::get_num_threads() << '\n'
+                  << pocketcnn::num_threads_complaint() << '\n';
     } catch (const std::exception& error) {
         std::cout << error.what() << '\n';
         return 1;

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -127,6 +128,49 @@ TEST_F(ParallelTest, SetNumThreadsRefusesNonsense) {
     }
     set_num_threads(1024);
     EXPECT_EQ(get_num_threads(), 1024);
+}
+
+TEST_F(ParallelTest, BlocksNestAndOverlapInAnyOrder) {
+    set_num_threads(3);
+    auto outer = std::make_unique<NumThreads>(5);
+    EXPECT_EQ(get_num_threads(), 5);
+    auto inner = std::make_unique<NumThreads>(2);
+    EXPECT_EQ(get_num_threads(), 2);
+    outer.reset();
+    EXPECT_EQ(get_num_threads(), 2);
+    inner.reset();
+    EXPECT_EQ(get_num_threads(), 3);
+    EXPECT_THROW(NumThreads(0), std::invalid_argument);
+    EXPECT_THROW(NumThreads(1025), std::invalid_argument);
+    EXPECT_EQ(get_num_threads(), 3);
+}
+
+TEST_F(ParallelTest, ABlocksNumberChangesUntilItEnds) {
+    set_num_threads(3);
+    {
+        const NumThreads block(5);
+        set_num_threads(4);
+        EXPECT_EQ(get_num_threads(), 4);
+    }
+    EXPECT_EQ(get_num_threads(), 3);
+}
+
+TEST_F(ParallelTest, EachThreadHasItsOwnBlocks) {
+    set_num_threads(3);
+    const auto elsewhere = [](auto body) { std::thread(body).join(); };
+    {
+        const NumThreads block(5);
+        elsewhere([] {
+            EXPECT_EQ(get_num_threads(), 5) << "what was asked for last";
+            const NumThreads own(2);
+            EXPECT_EQ(get_num_threads(), 2);
+        });
+        EXPECT_EQ(get_num_threads(), 5);
+        elsewhere([] { set_num_threads(4); });
+        EXPECT_EQ(get_num_threads(), 5);
+        elsewhere([] { EXPECT_EQ(get_num_threads(), 4) << "what was asked for last"; });
+    }
+    EXPECT_EQ(get_num_threads(), 4);
 }
 
 /// threadpoolctl and others limit us through OpenMP.

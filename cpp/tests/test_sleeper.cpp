@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <semaphore>
 #include <thread>
@@ -23,18 +24,27 @@ cpu_set_t only(int core) {
     return mask;
 }
 
+cpu_set_t without(cpu_set_t mask, int core) {
+    CPU_CLR(core, &mask);
+    return mask;
+}
+
 /// What a thread sees of itself when it wakes from a sleep on `core`.
 struct Awoken {
     int core;
     cpu_set_t allowed;
 };
 
-/// A thread that may use `mask` falls asleep on `core` while the caller keeps clear of it there.
-Awoken wake_beside_busy(int core, const cpu_set_t& mask) {
+/// A thread that may use `mask` falls asleep on `core` while the caller keeps clear of it there;
+/// before(thread) is called between that and its waking.
+template <typename Before>
+Awoken wake_beside_busy(int core, const cpu_set_t& mask, const Before& before) {
     Sleeper sleeper;
     std::binary_semaphore asleep{0}, wake{0};
     Awoken awoken{};
+    pid_t thread = 0;
     std::thread helper([&] {
+        thread = gettid();
         const cpu_set_t here = only(core);
         sched_setaffinity(0, sizeof here, &here);
         sleeper.going_to_sleep();
@@ -47,15 +57,18 @@ Awoken wake_beside_busy(int core, const cpu_set_t& mask) {
     });
     asleep.acquire();
     sleeper.keep_clear_of(core);
+    before(thread);
     wake.release();
     helper.join();
     return awoken;
 }
 
+void nothing(pid_t) {}
+
 TEST(SleeperTest, WakesOnAnotherCoreAndMayUseAllAgain) {
     const cpu_set_t before = allowed();
     const int core = current_core();
-    const Awoken awoken = wake_beside_busy(core, before);
+    const Awoken awoken = wake_beside_busy(core, before, nothing);
     if (CPU_COUNT(&before) > 1) {
         EXPECT_NE(awoken.core, core);
     }
@@ -64,10 +77,30 @@ TEST(SleeperTest, WakesOnAnotherCoreAndMayUseAllAgain) {
 
 TEST(SleeperTest, StaysWhereItMayUseOneCoreOnly) {
     const int core = current_core();
-    const Awoken awoken = wake_beside_busy(core, only(core));
+    const Awoken awoken = wake_beside_busy(core, only(core), nothing);
     EXPECT_EQ(awoken.core, core);
     const cpu_set_t one = only(core);
     EXPECT_TRUE(CPU_EQUAL(&awoken.allowed, &one));
+}
+
+/// Somebody outside gives the sleeping thread, or all threads, other cores.
+TEST(SleeperTest, LeavesAMaskFromOutsideAlone) {
+    const cpu_set_t all = allowed();
+    if (CPU_COUNT(&all) < 2) GTEST_SKIP() << "there is one core only";
+    const int core = current_core();
+    const cpu_set_t same_as_moved = without(all, core);
+    for (const cpu_set_t& mask : {only(core), same_as_moved}) {
+        const Awoken awoken = wake_beside_busy(core, all, [&](pid_t thread) {
+            sched_setaffinity(0, sizeof mask, &mask);
+            sched_setaffinity(thread, sizeof mask, &mask);
+        });
+        sched_setaffinity(0, sizeof all, &all);
+        EXPECT_TRUE(CPU_EQUAL(&awoken.allowed, &mask));
+    }
+    const cpu_set_t mask = only(core);
+    const Awoken awoken = wake_beside_busy(
+        core, all, [&](pid_t thread) { sched_setaffinity(thread, sizeof mask, &mask); });
+    EXPECT_TRUE(CPU_EQUAL(&awoken.allowed, &mask));
 }
 
 TEST(SleeperTest, AThreadThatIsAwakeIsLeftAlone) {

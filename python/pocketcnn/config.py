@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,13 +11,26 @@ import numpy as np
 from pocketcnn import _core
 from pocketcnn.arguments import integer
 
+_MOST_THREADS = 1024
+
+if _complaint := _core.num_threads_complaint():
+    warnings.warn(_complaint, RuntimeWarning, stacklevel=2)
+
 
 def get_num_threads() -> int:
     """Threads that a large operation uses when called from here, now.
 
+    The number of the innermost :func:`num_threads` block around, else that of
     :func:`set_num_threads` if it was called, else ``OMP_NUM_THREADS``, else the smaller of the
-    process's CPU affinity and its control group's CPU quota; never more than a limit that
-    threadpoolctl sets. In a forked child 1. Results do not depend on it, to the last bit.
+    calling thread's CPU affinity and the control group's CPU quota. Never more than a limit that
+    threadpoolctl sets, where that is lower than the number of threads OpenMP began with (a limit
+    equal to that number is not told from none). In a forked child 1. Results do not depend on it,
+    to the last bit.
+
+    The affinity may change at any time, and running loops follow within a tenth of a second; the
+    quota and ``OMP_NUM_THREADS`` are read once, when the package is imported. Of
+    ``OMP_NUM_THREADS``, a number above 1024 means 1024, and what is no number is ignored, both
+    with a RuntimeWarning.
     """
     return _core.get_num_threads()
 
@@ -24,20 +38,24 @@ def get_num_threads() -> int:
 def set_num_threads(n: int) -> None:
     """Use up to `n` threads (1 to 1024) in large operations, in the whole process.
 
+    Within a :func:`num_threads` block of the same thread it changes the block's number, which
+    ends with the block.
+
     Raises
     ------
     TypeError, ValueError
         If n is not an int, or outside 1 to 1024.
     """
-    n = integer("n", n, 1)
-    if n > 1024:
-        raise ValueError(f"n is {n}, but at most 1024 threads can be asked for")
-    _core.set_num_threads(n)
+    _core.set_num_threads(_checked(n))
 
 
 @contextmanager
 def num_threads(n: int) -> Iterator[None]:
     """Use up to `n` threads within a ``with`` block.
+
+    Blocks of several threads may overlap in any order: each has its own number. A thread
+    without a block follows what was asked for last and has not ended, a block elsewhere or
+    `set_num_threads`.
 
     Examples
     --------
@@ -45,12 +63,18 @@ def num_threads(n: int) -> Iterator[None]:
     ...     get_num_threads()
     1
     """
-    before = _core.get_num_threads()
-    set_num_threads(n)
+    block = _core.begin_thread_block(_checked(n))
     try:
         yield
     finally:
-        _core.set_num_threads(before)
+        _core.end_thread_block(block)
+
+
+def _checked(n: int) -> int:
+    n = integer("n", n, 1)
+    if n > _MOST_THREADS:
+        raise ValueError(f"n is {n}, but at most {_MOST_THREADS} threads can be asked for")
+    return n
 
 
 def isa() -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from os import PathLike
+from threading import get_ident
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -19,6 +20,7 @@ from pocketcnn.chain import auto_schemes, compute_dtype, every_layer, named_laye
 from pocketcnn.functional.loss import checked_target
 from pocketcnn.fusion import fuse
 from pocketcnn.layers import Array, Layer, Shape, Softmax, WeightLayer
+from pocketcnn.sharing import Sharing, changes
 from pocketcnn.stages import LargeLinear, Update
 from pocketcnn.summary import Row, format_table, layer_rows
 
@@ -52,12 +54,21 @@ class ConvNet:
     input_shape, output_shape : tuple of int
         Without the batch axis.
     dtype : numpy.dtype
+    sharing : Sharing
+        Which thread trains the network now.
 
     Raises
     ------
     ValueError
         If a layer cannot take what the one before it gives, or has weights, from another network
         or a file or set by hand, that `seed` would draw anew; the message names the layer.
+
+    Notes
+    -----
+    Any number of threads may call `predict`, `accuracy` and `activations` at once. Training
+    (`loss`, `gradient`, `forward` and `backward`, a trainer's step) is for one thread at a time:
+    another that trains or predicts meanwhile gets a RuntimeError, and so does a `backward` whose
+    thread did not call the last `forward`. Networks that have layers in common count as one.
 
     Examples
     --------
@@ -77,6 +88,12 @@ class ConvNet:
         seed: int | None = 0,
         dtype: DTypeLike = np.float32,
     ) -> None:
+        self.sharing = Sharing(
+            "the network",
+            "one thread at a time trains it, and others predict before or after, or use a copy "
+            "that net.astype(net.dtype) made",
+        )
+        self._remembers: int | None = None  # the thread whose `forward` was the last use
         self.layers = named_layers(layers)
         self.input_shape = sizes("input_shape", input_shape)
         self.dtype = compute_dtype(dtype)
@@ -178,16 +195,20 @@ class ConvNet:
         """Compute every layer's output, by the layer's name, in inference mode."""
         outputs = {}
         out = self._cast(self._checked_input(x))
-        for name, layer in self.layers.items():
-            outputs[name] = out = layer.forward(out)
-            layer.clear()
+        with self.sharing.read():
+            self._remembers = None
+            for name, layer in self.layers.items():
+                outputs[name] = out = layer.forward(out)
+                layer.clear()
         return outputs
 
     def _infer(self, x: Array) -> Array:
         out = self._cast(x)
-        for stage in self._stages:
-            out = stage.forward(out)
-            stage.clear()
+        with self.sharing.read():
+            self._remembers = None
+            for stage in self._stages:
+                out = stage.forward(out)
+                stage.clear()
         return out
 
     def _batches(self, samples: int, batch_size: int | None) -> Iterator[slice]:
@@ -199,6 +220,7 @@ class ConvNet:
 
     # Training
 
+    @changes("a loss")
     def loss(self, x: ArrayLike, t: ArrayLike, *, label_smoothing: float = 0.0) -> float:
         """Mean cross-entropy of the batch, in training mode.
 
@@ -208,6 +230,7 @@ class ConvNet:
             As in `value_and_gradient`.
         """
         loss, _ = self._forward_loss(x, t, label_smoothing)
+        self._remembers = None
         for stage in self._stages:
             stage.clear()
         return loss
@@ -224,6 +247,7 @@ class ConvNet:
         """
         return self.value_and_gradient(x, t, label_smoothing=label_smoothing)[1]
 
+    @changes("a gradient")
     def value_and_gradient(
         self, x: ArrayLike, t: ArrayLike, *, label_smoothing: float = 0.0
     ) -> tuple[float, dict[str, Array]]:
@@ -297,6 +321,7 @@ class ConvNet:
             print(check)
         return check
 
+    @changes("a forward pass")
     def forward(self, x: ArrayLike, training: bool = False) -> Array:
         """Pass a batch through all layers, which remember what `backward` needs.
 
@@ -311,21 +336,31 @@ class ConvNet:
         logits : ndarray, (N, K), of the network's dtype
         """
         out = self._cast(self._checked_input(x))
+        self._remembers = None
         for stage in self._stages:
             out = stage.forward(out, training)
+        self._remembers = get_ident()
         return out
 
+    @changes("a backward pass")
     def backward(self, grad: Array, update: Update | None = None) -> None:
         """Carry a gradient from the scores down to the first parameters, filling `grads`.
 
         Parameters
         ----------
         grad : ndarray, (N, K)
-            d loss / d logits for the last `forward`, which is forgotten on the way.
+            d loss / d logits for the last `forward`, which is forgotten on the way and must have
+            been this thread's.
         update : callable (params, grads), optional
             Such as `Optimizer.apply`: uses up the gradients of layers that `summary` calls
             "updated in backward".
         """
+        if self._remembers != get_ident():
+            raise RuntimeError(
+                "backward needs a forward before it: of the same thread, and with no other use of "
+                "the network since"
+            )
+        self._remembers = None
         flowing: Array | None = grad
         for stage in reversed(self._stages):
             if flowing is not None:  # else no layer from here down has parameters

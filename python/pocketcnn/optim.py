@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pocketcnn import arguments
 from pocketcnn import functional as F
+from pocketcnn.sharing import Sharing, changes
 
 __all__ = [
     "SGD",
@@ -52,6 +53,8 @@ class Optimizer(ABC):
         update with the parameter's shape and dtype.
     steps : int
         How many updates were made.
+    sharing : Sharing
+        Which thread updates now: a second one gets a RuntimeError.
     """
 
     hyperparameters: ClassVar[tuple[str, ...]] = ("lr", "weight_decay")
@@ -61,12 +64,14 @@ class Optimizer(ABC):
         self.weight_decay = _at_least_zero("weight_decay", weight_decay)
         self.steps = 0
         self.state: dict[str, dict[str, Array]] = {}
+        self.sharing = Sharing("the optimiser", "each thread needs an optimiser of its own")
 
     @property
     @abstractmethod
     def slots(self) -> tuple[str, ...]:
         """The names of the state arrays that a parameter has."""
 
+    @changes("an update")
     def update(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> None:
         """Make one step: change every array of `params` in place.
 

@@ -246,8 +246,8 @@ class FusedResidual:
             through = stage.forward(through, training)
         for stage in self._shortcut:
             around = stage.forward(around, training)
-        self._output = add(through, around, rectify=self._rectify)
-        return self._output
+        self._output = out = add(through, around, rectify=self._rectify)
+        return out
 
     def backward(self, grad: Array) -> Array | None:
         """Go back through both branches and add."""

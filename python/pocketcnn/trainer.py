@@ -27,6 +27,7 @@ from pocketcnn.net import ConvNet
 from pocketcnn.optim import Grads, Optimizer
 from pocketcnn.resumption import RunFile, taking_part
 from pocketcnn.samples import check_callbacks, check_last_batch, check_samples
+from pocketcnn.sharing import Sharing, changes
 
 Array = NDArray[Any]
 
@@ -67,6 +68,8 @@ class Trainer:
         Of the current or last `fit`.
     stop : bool
         Set it in a callback to end training after the current epoch.
+    sharing : Sharing
+        Which thread trains now: a second one gets a RuntimeError.
 
     Examples
     --------
@@ -94,6 +97,7 @@ class Trainer:
             raise TypeError(f"augment is {augment!r}: wanted a callable (x, rng) -> x")
         if isinstance(list(net.layers.values())[-1], Softmax):
             raise ValueError("the last layer is Softmax, but the loss contains it: leave it out")
+        self.sharing = Sharing("the trainer", "each thread needs a trainer of its own")
         self.net = net
         self.optimizer = optimizer
         self.batch_size = arguments.integer("batch_size", batch_size, 1)
@@ -129,6 +133,7 @@ class Trainer:
             f"label_smoothing={self.label_smoothing}, augment={self.augment!r})"
         )
 
+    @changes("a step")
     def step(self, x_batch: ArrayLike, t_batch: ArrayLike) -> float:
         """Make one update: forward, backward, optimiser.
 
@@ -155,17 +160,21 @@ class Trainer:
         x, t = np.asarray(x_batch), np.asarray(t_batch)
         net = self.net
         self._steps += 1
-        logits = net.forward(x, training=True)
-        self.loss, grad = cross_entropy(logits, t, label_smoothing=self.label_smoothing)
-        if not math.isfinite(self.loss):
-            reason = divergence.explain(net, "x_batch", x)
-            raise FloatingPointError(f"the loss became {self.loss} in {self._place()}: {reason}")
-        self._update(grad)
+        with net.sharing.change("a training step"):
+            logits = net.forward(x, training=True)
+            self.loss, grad = cross_entropy(logits, t, label_smoothing=self.label_smoothing)
+            if not math.isfinite(self.loss):
+                reason = divergence.explain(net, "x_batch", x)
+                raise FloatingPointError(
+                    f"the loss became {self.loss} in {self._place()}: {reason}"
+                )
+            self._update(grad)
         self._seen += len(x)
         self._hits += count_hits(logits, t)
         self._loss_sum += self.loss * len(x)
         return self.loss
 
+    @changes("a run")
     def fit(
         self,
         x: ArrayLike,

@@ -2,19 +2,43 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 #include <vector>
 
 namespace pocketcnn {
 
-/// Threads that a large operation uses, from the calling thread, now: set_num_threads() if it
-/// was called, else OMP_NUM_THREADS, else the smaller of the affinity mask and the cgroup's CPU
-/// quota; never more than an OpenMP limit that was lowered since the library was loaded. In a
-/// forked child always 1, which has none of its parent's threads.
+/// The largest team.
+inline constexpr int kMaxThreads = 1024;
+
+/// Threads that a large operation uses, from the calling thread, now: those of a NumThreads or of
+/// set_num_threads(), else OMP_NUM_THREADS, else the smaller of the calling thread's affinity mask
+/// and of the cgroup's CPU quota when the library was loaded. Never more than an OpenMP limit below
+/// the one that OpenMP itself began with. In a forked child always 1, which has none of its
+/// parent's threads.
 int get_num_threads();
 
-/// Throws std::invalid_argument unless 1 <= threads <= 1024.
+/// For all threads; within a NumThreads of the calling thread, until that ends. Throws
+/// std::invalid_argument unless 1 <= threads <= kMaxThreads.
 void set_num_threads(int threads);
+
+/// While it lives, what its thread calls uses up to `threads` threads, and so do threads without
+/// one of their own unless set_num_threads() was called later. Those of several threads may overlap
+/// in any order. Throws as set_num_threads().
+class NumThreads {
+  public:
+    explicit NumThreads(int threads);
+    ~NumThreads();
+    NumThreads(const NumThreads&) = delete;
+    NumThreads& operator=(const NumThreads&) = delete;
+
+  private:
+    std::uint64_t block_;
+};
+
+/// What is wrong with OMP_NUM_THREADS, in a sentence; empty where nothing is. A number above
+/// kMaxThreads counts as that many, and what is no number as if it were not set.
+std::string_view num_threads_complaint();
 
 /// Name of the instruction set in use: "avx512", "avx2" or "baseline". The best that the machine
 /// has, or the one that the environment variable POCKETCNN_ISA names.

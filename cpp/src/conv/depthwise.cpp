@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "gemm/long_sums.h"
+#include "runtime/interrupt.h"
 #include "runtime/isa.h"
 #include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
@@ -294,11 +295,13 @@ class GroupGradients {
             totals.emplace_back(group_size, problem_.x.n * bands_.count * terms, lane_terms);
         }
         for (index_t n = 0; n < problem_.x.n; ++n) {
+            heed_interrupt();
             T* to = sums.data();
             for (index_t g = group; g < end; ++g, to += group_size) {
                 gemm::LongSums<T>& total = totals[static_cast<std::size_t>(g - group)];
                 for (index_t band = 0; band < bands_.count; ++band) {
                     total.make_room(terms, to, group_size);
+                    if (band % 64 == 63) heed_interrupt();
                     add_band(n * problem_.groups + g, band, dy, x, to);
                 }
             }

@@ -3,6 +3,7 @@
 #include "conv/band.h"
 #include "conv/depthwise.h"
 #include "gemm/long_sums.h"
+#include "runtime/interrupt.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 
@@ -264,6 +265,7 @@ class BlockGradient {
             const BandBlock block(shape_, problem_.y, item % shape_.blocks());
             totals.make_room(most, sums, size);
             for (index_t c = 0; c < problem_.channels; c += shape_.channels) {
+                if (c > 0 || item % 8 == 0) heed_interrupt();
                 const index_t channels = std::min(shape_.channels, problem_.channels - c);
                 band_.load(block, x + image * problem_.x.image() + c * problem_.x.plane(),
                            channels);

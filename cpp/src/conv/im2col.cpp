@@ -8,6 +8,7 @@
 #include "gemm/indirect.h"
 #include "gemm/matrix.h"
 #include "gemm/pointwise.h"
+#include "runtime/interrupt.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 
@@ -187,6 +188,7 @@ void weight_grad_block(const Kernels<T>& kernel, const Problem& problem, const W
         gemm::pack_pixels(kernel, dy, p, p_end, gradient);
         const bool anew = sums.begin_anew(p_end - p);
         for_slabs([&](index_t tap, index_t tap_end, index_t row) {
+            heed_interrupt();
             slab.load(tap, tap_end, p, p_end);
             sums.add(p_end - p, slab.data(), slab.tap_offsets(), row, tap_end - tap,
                      slab.pixel_offsets(), gradient, 0, !anew);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gemm/long_sums.h"
+#include "runtime/interrupt.h"
 #include "runtime/isa.h"
 #include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
@@ -128,6 +129,7 @@ class SparseSums {
         std::fill_n(patches.data(), patches_size, T{0});
         gemm::LongSums<T> totals(size, problem_.x.n * count, kMostValues);
         for (index_t n = 0; n < problem_.x.n; ++n) {
+            heed_interrupt();
             image.load(x_ + n * problem_.x.image());
             gather(n * pooled_.shape.c + filter, filters, values.data(), places.data());
             for (index_t block = 0; block < rows_.blocks(); ++block) {

@@ -16,6 +16,7 @@
 
 #include "gemm/long_sums.h"
 #include "kernels/kernel_table.h"
+#include "runtime/interrupt.h"
 #include "runtime/memory_pool.h"
 
 namespace pocketcnn::gemm {
@@ -92,6 +93,7 @@ void multiply_block(const Kernels<T>& kernels, const Block& block, const Left& l
     const index_t col_panels = ceil_div(block.col_end - block.col, cols);
     const index_t slice = depth_slice(block.depth_end - block.depth, longest_slice);
     const bool one_slice = slice >= block.depth_end - block.depth;
+    const index_t heed_rows = 64 * rows;
 
     const Buffer<T> left_panel(slice * rows + kPackSlack);
     const Buffer<T> right_panels(col_panels * slice * cols + kPackSlack);
@@ -109,6 +111,7 @@ void multiply_block(const Kernels<T>& kernels, const Block& block, const Left& l
         T* tile = tiles.data();
         index_t i = 0;
         for (index_t row = block.row; row < block.row_end; row += rows) {
+            if ((row - block.row) % heed_rows == 0) heed_interrupt();
             const T* a = left.panel(row, depth, depth_end, left_panel.data());
             const T* b = right_panels.data();
             for (index_t col = block.col; col < block.col_end; col += cols) {

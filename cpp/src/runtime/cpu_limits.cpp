@@ -14,14 +14,6 @@ namespace {
 
 constexpr double kUnlimited = std::numeric_limits<double>::infinity();
 
-int affinity_cpus() {
-#ifdef __linux__
-    cpu_set_t mask;
-    if (sched_getaffinity(0, sizeof mask, &mask) == 0) return CPU_COUNT(&mask);
-#endif
-    return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-}
-
 /// cgroup v2: "max 100000" or "quota period", in microseconds.
 double quota_v2(const std::string& folder) {
     std::ifstream file(folder + "/cpu.max");
@@ -73,9 +65,16 @@ double cgroup_quota() {
 
 }  // namespace
 
-int usable_cpus() {
-    const double quota = std::min(std::ceil(cgroup_quota()), 1e6);
-    return std::max(1, std::min(affinity_cpus(), static_cast<int>(quota)));
+int affinity_cpus() {
+#ifdef __linux__
+    cpu_set_t mask;
+    if (sched_getaffinity(0, sizeof mask, &mask) == 0) return CPU_COUNT(&mask);
+#endif
+    return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+}
+
+int cpu_quota() {
+    return static_cast<int>(std::clamp(std::ceil(cgroup_quota()), 1.0, 1e6));
 }
 
 }  // namespace pocketcnn

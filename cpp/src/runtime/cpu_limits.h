@@ -3,7 +3,10 @@
 
 namespace pocketcnn {
 
-/// The smaller of the affinity mask's CPUs and the cgroup's CPU quota rounded up; at least 1.
-int usable_cpus();
+/// The CPUs in the calling thread's affinity mask; at least 1.
+int affinity_cpus();
+
+/// The cgroup's CPU quota rounded up; at least 1, and a large number where there is none.
+int cpu_quota();
 
 }  // namespace pocketcnn

@@ -21,10 +21,12 @@ bool always() {
     return true;
 }
 
-#if defined(__x86_64__)
+#if defined(POCKETCNN_HAS_AVX2)
 bool has_avx2() {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
+#endif
+#if defined(POCKETCNN_HAS_AVX512)
 bool has_avx512() {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
@@ -33,8 +35,10 @@ bool has_avx512() {
 
 /// Best first.
 constexpr Isa kIsas[] = {
-#if defined(__x86_64__)
+#if defined(POCKETCNN_HAS_AVX512)
     {avx512::kernel_table, has_avx512},
+#endif
+#if defined(POCKETCNN_HAS_AVX2)
     {avx2::kernel_table, has_avx2},
 #endif
     {baseline::kernel_table, always},

@@ -11,6 +11,9 @@
 
 namespace pocketcnn {
 
+/// As get_num_threads(), but an answer about the affinity mask may be some 100 ms old.
+int threads_for_loop();
+
 /// Calls body(i) for every i in [0, count), in any order, over the team's threads. `work` is the
 /// whole loop's cost in multiply-adds or elements moved; a small loop runs serially, for waking a
 /// thread costs some microseconds. Each task goes to whichever thread is free, so a task must not
@@ -18,15 +21,17 @@ namespace pocketcnn {
 template <typename Body>
 void parallel_for(index_t count, double work, Body&& body) {
     constexpr double small_work = 1 << 17;
-    const int threads =
-        static_cast<int>(std::min<index_t>(count, work < small_work ? 1 : get_num_threads()));
-    if (threads <= 1) {
+    if (count <= 1 || work < small_work) {
         for (index_t i = 0; i < count; ++i) body(i);
         return;
     }
     using Function = std::remove_reference_t<Body>;
     const auto call = [](void* context, index_t i) { (*static_cast<Function*>(context))(i); };
-    run_loop({call, const_cast<void*>(static_cast<const void*>(&body)), count}, threads);
+    constexpr double work_between = 8 * small_work;  // looking whether to stop costs 20 ns
+    const double tasks_between = static_cast<double>(count) * (work_between / work);
+    run_loop({call, const_cast<void*>(static_cast<const void*>(&body)), count,
+              1 + static_cast<index_t>(tasks_between)},
+             static_cast<int>(std::min<index_t>(count, threads_for_loop())));
 }
 
 /// Calls body(begin, end) for consecutive ranges of [0, size), cut at multiples of `grain`

@@ -18,19 +18,32 @@ void Sleeper::going_to_sleep() {
 void Sleeper::awake() {
     int state = state_;
     while (state == kBeingMoved || !state_.compare_exchange_weak(state, kAwake)) state = state_;
-    if (state == kMoved) sched_setaffinity(0, sizeof allowed_, &allowed_);
+    if (state == kMoved) move_back();
 }
 
 void Sleeper::keep_clear_of(int core) {
     int asleep_there = core;
     if (core < 0 || !state_.compare_exchange_strong(asleep_there, kBeingMoved)) return;
-    bool moved = false;
-    if (sched_getaffinity(thread_, sizeof allowed_, &allowed_) == 0) {
-        cpu_set_t others = allowed_;
-        CPU_CLR(core, &others);
-        moved = CPU_COUNT(&others) > 0 && sched_setaffinity(thread_, sizeof others, &others) == 0;
-    }
-    state_ = moved ? kMoved : core;
+    state_ = move_aside(core) ? kMoved : core;
+}
+
+bool Sleeper::move_aside(int core) {
+    if (sched_getaffinity(thread_, sizeof allowed_, &allowed_) != 0) return false;
+    waker_ = gettid();
+    aside_ = allowed_;
+    CPU_CLR(core, &aside_);
+    return CPU_COUNT(&aside_) > 0 && sched_setaffinity(thread_, sizeof aside_, &aside_) == 0;
+}
+
+/// If the mask is another than the one it was moved with, somebody outside has set it. If it is the
+/// same, that may have been set for the whole process: then the waker has it too, which it had not
+/// when it was on the core that was left out.
+void Sleeper::move_back() const {
+    cpu_set_t now, wakers;
+    if (sched_getaffinity(0, sizeof now, &now) != 0 || !CPU_EQUAL(&now, &aside_)) return;
+    const bool known = sched_getaffinity(waker_, sizeof wakers, &wakers) == 0;
+    if (known && CPU_EQUAL(&wakers, &aside_)) return;
+    sched_setaffinity(0, sizeof allowed_, &allowed_);
 }
 
 #else  // the scheduler's business

@@ -22,7 +22,7 @@ class Sleeper {
 
     /// To be called before the helper is woken, by a thread that will keep `core` busy. If the
     /// helper sleeps on that core and may use others, it wakes on one of those; what it may use
-    /// is as before once it is awake.
+    /// is as before once it is awake, unless somebody outside has changed that in between.
     void keep_clear_of(int core);
 
   private:
@@ -33,7 +33,11 @@ class Sleeper {
     std::atomic<int> state_{kAwake};  // one of these, or the core of a sleeping thread
     pid_t thread_ = 0;
 #ifdef __linux__
-    cpu_set_t allowed_{};
+    bool move_aside(int core);
+    void move_back() const;
+
+    pid_t waker_ = 0;
+    cpu_set_t allowed_{}, aside_{};
 #endif
 };
 

@@ -12,6 +12,8 @@
 #include <mutex>
 #include <thread>
 
+#include "runtime/coarse_clock.h"
+#include "runtime/interrupt.h"
 #include "runtime/sleeper.h"
 #include "runtime/spin.h"
 
@@ -22,8 +24,37 @@ namespace {
 /// two operations of a training step, too short to disturb anybody.
 constexpr auto kSpin = std::chrono::microseconds(100);
 
+/// How long to do without the helpers that the system refused to start.
+constexpr auto kRetry = std::chrono::seconds(10);
+
 thread_local bool in_loop = false;
 std::atomic<bool> forked{false};
+
+/// Keeps all signals from the calling thread, and from those it starts, while it lives.
+class SignalsBlocked {
+  public:
+    SignalsBlocked() {
+        sigset_t all;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before_);
+    }
+    ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+    SignalsBlocked(const SignalsBlocked&) = delete;
+    SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+  private:
+    sigset_t before_;
+};
+
+void run_serially(const Loop& loop) {
+    index_t left = loop.heed_every;
+    for (index_t i = 0; i < loop.count; ++i) {
+        loop.body(loop.context, i);
+        if (--left > 0) continue;
+        left = loop.heed_every;
+        heed_interrupt();
+    }
+}
 
 /// One loop under way. Each thread begins with a range of its own, the same in every loop of as
 /// many iterations, so that it finds in its cache what it wrote there in the loop before; then it
@@ -33,7 +64,10 @@ std::atomic<bool> forked{false};
 class Job {
   public:
     Job(const Loop& loop, int helpers)
-        : loop_(loop), places_(helpers), range_count_(std::min(helpers + 1, kRanges)) {
+        : loop_(loop),
+          scope_(interrupt_scope()),
+          places_(helpers),
+          range_count_(std::min(helpers + 1, kRanges)) {
         for (int r = 0; r < range_count_; ++r) {
             ranges_[r].next = loop.count * r / range_count_;
             ranges_[r].end = loop.count * (r + 1) / range_count_;
@@ -42,7 +76,9 @@ class Job {
 
     /// A helper's part; at most as many helpers as the job has places for take one.
     void help(int helper) {
-        if (places_.fetch_sub(1) > 0) work(helper);
+        if (places_.fetch_sub(1) <= 0) return;
+        const InterruptHelper for_owner(scope_);
+        work(helper);
     }
 
     /// The part of the thread with this number; the loop's owner is 0.
@@ -70,12 +106,17 @@ class Job {
     };
 
     void run(Range& range) {
+        index_t left = loop_.heed_every;
         for (index_t i = range.next++; i < range.end; i = range.next++) {
             loop_.body(loop_.context, i);
+            if (--left > 0) continue;
+            left = loop_.heed_every;
+            heed_interrupt();
         }
     }
 
     Loop loop_;
+    InterruptScope* scope_;
     std::atomic<int> places_;
     int range_count_;
     Range ranges_[kRanges];
@@ -90,7 +131,7 @@ class Pool {
     bool try_run(Job& job, int helpers) {
         const std::unique_lock lock(mutex_, std::try_to_lock);
         if (!lock) return false;
-        while (started_ < helpers && start_helper()) ++started_;
+        if (started_ < helpers) start_helpers(helpers);
         job_ = &job;
         ++announced_;
         if (sleeping_ > 0) wake_helpers();
@@ -100,24 +141,26 @@ class Pool {
         return true;
     }
 
+    /// In the child of a fork, whose forking thread may be inside a job: no helper is left.
+    void forget_helpers() { inside_ = 0; }
+
   private:
-    bool start_helper() {
-        // Signals belong to the program's own threads.
-        sigset_t all, before;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        bool started = true;
-        Sleeper& sleeper = sleepers_.emplace_back();
+    /// Fewer where the system gives no more: the caller then does their part.
+    void start_helpers(int wanted) {
+        if (coarse_now() < retry_at_) return;
+        const SignalsBlocked blocked;  // signals belong to the program's own threads
         try {
-            std::thread([this, &sleeper, number = started_ + 1] {
-                helper(number, sleeper);
-            }).detach();
-        } catch (const std::system_error&) {
-            started = false;  // no more threads to be had: the caller works alone
-            sleepers_.pop_back();
+            while (started_ < wanted) {
+                if (sleepers_.size() == static_cast<std::size_t>(started_))
+                    sleepers_.emplace_back();
+                std::thread([this, &sleeper = sleepers_.back(), number = started_ + 1] {
+                    helper(number, sleeper);
+                }).detach();
+                ++started_;
+            }
+        } catch (const std::exception&) {  // std::system_error, std::bad_alloc
+            retry_at_ = coarse_now() + kRetry;
         }
-        pthread_sigmask(SIG_SETMASK, &before, nullptr);
-        return started;
     }
 
     void wake_helpers() {
@@ -166,6 +209,7 @@ class Pool {
 
     std::mutex mutex_;
     int started_ = 0;
+    std::chrono::nanoseconds retry_at_{};
     std::deque<Sleeper> sleepers_;  // one a helper
     // All sequentially consistent: a helper announces itself in inside_ before it looks at job_,
     // and the owner clears job_ before it looks at inside_, so one of them sees the other.
@@ -178,7 +222,10 @@ class Pool {
 /// Never destroyed: helpers use it until the process ends.
 Pool& pool() {
     static Pool* const instance = [] {
-        pthread_atfork(nullptr, nullptr, [] { forked = true; });
+        pthread_atfork(nullptr, nullptr, [] {
+            forked = true;
+            pool().forget_helpers();
+        });
         return new Pool;
     }();
     return *instance;
@@ -190,13 +237,9 @@ Pool& pool() {
 }  // namespace
 
 void run_loop(const Loop& loop, int threads) {
+    if (threads <= 1 || in_loop || forked) return run_serially(loop);
     Job job(loop, threads - 1);
-    const bool alone = threads <= 1 || in_loop || forked;
-    if (alone || !pool().try_run(job, threads - 1)) {
-        const bool outer = in_loop;
-        job.work(0);
-        in_loop = outer;
-    }
+    if (!pool().try_run(job, threads - 1)) job.work(0);
     job.rethrow();
 }
 

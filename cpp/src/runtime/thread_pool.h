@@ -13,11 +13,12 @@ struct Loop {
     void (*body)(void* context, index_t i);
     void* context;
     index_t count;
+    index_t heed_every;  ///< after how many iterations a thread looks whether it is interrupted
 };
 
 /// Runs the loop on the calling thread and up to `threads` - 1 helpers. The loop runs serially
 /// when another thread's loop is using the helpers. The first exception ends the loop early and
-/// is rethrown.
+/// is rethrown; Interrupted is one of them, see interrupt.h.
 void run_loop(const Loop& loop, int threads);
 
 /// Whether the calling thread is inside a loop's body, where a further loop would run serially.

@@ -3,58 +3,123 @@
 #include <pocketcnn/runtime.h>
 
 #include <algorithm>
-#include <atomic>
+#include <charconv>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
+#include "runtime/coarse_clock.h"
 #include "runtime/cpu_limits.h"
+#include "runtime/parallel.h"
 #include "runtime/thread_pool.h"
+#include "runtime/thread_requests.h"
 
 namespace pocketcnn {
 namespace {
 
-constexpr int kMaxThreads = 1024;
+/// What OMP_NUM_THREADS says.
+struct Environment {
+    int threads = 0;  ///< 0: nothing that could be used
+    std::string complaint;
+};
 
-std::atomic<int> requested_threads{0};
-
-int default_threads() {
+/// A number, or as OpenMP has it a list of numbers for nested regions, of which the first counts.
+Environment read_environment() {
     const char* variable = std::getenv("OMP_NUM_THREADS");
-    const long from_environment = variable != nullptr ? std::strtol(variable, nullptr, 10) : 0;
-    if (from_environment > 0)
-        return static_cast<int>(std::min<long>(from_environment, kMaxThreads));
-    return std::min(usable_cpus(), kMaxThreads);
+    if (variable == nullptr) return {};
+    std::string_view text(variable);
+    const auto trim = [&] {
+        text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
+    };
+    trim();
+    if (text.empty()) return {};
+    const std::string told = "OMP_NUM_THREADS is '" + std::string(variable) + "', ";
+    const bool digits = text.front() >= '0' && text.front() <= '9';
+    long threads = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), threads);
+    text.remove_prefix(end - text.data());
+    trim();
+    const bool whole = text.empty() || text.front() == ',';
+    const bool huge = error == std::errc::result_out_of_range;
+    if (!digits || !whole || (threads < 1 && !huge))
+        return {0, told + "which is no number of threads, and is ignored"};
+    if (huge || threads > kMaxThreads) {
+        return {kMaxThreads,
+                told + "but at most " + std::to_string(kMaxThreads) + " threads are used"};
+    }
+    return {static_cast<int>(threads), {}};
 }
 
 struct Defaults {
-    int threads = default_threads();
+    Environment environment = read_environment();
+    int cpu_quota = pocketcnn::cpu_quota();
     int openmp_limit = omp_get_max_threads();
 };
 
+/// Never destroyed: threads may compute while the process ends.
 const Defaults& defaults() {
-    static const Defaults values;
-    return values;
+    static const Defaults* const values = new Defaults;
+    return *values;
 }
 
 /// Read while the library loads, before anybody can have lowered OpenMP's own limit.
 [[maybe_unused]] const Defaults& read_at_load = defaults();
 
-}  // namespace
+/// The CPUs that the calling thread may use, asked for anew if the last answer is older than `age`.
+int usable_cpus(std::chrono::nanoseconds age) {
+    struct Answer {
+        std::chrono::nanoseconds time{std::chrono::nanoseconds::min()};
+        int cpus = 1;
+    };
+    thread_local Answer last;
+    const std::chrono::nanoseconds now = coarse_now();
+    if (last.time < now - age) last = {now, std::min(affinity_cpus(), defaults().cpu_quota)};
+    return last.cpus;
+}
 
-int get_num_threads() {
+int threads_now(std::chrono::nanoseconds age) {
     if (is_forked_child() || inside_loop() || omp_in_parallel() != 0) return 1;
-    const int requested = requested_threads;
-    const int threads = requested > 0 ? requested : defaults().threads;
+    int threads = requested_threads();
+    if (threads == 0) threads = defaults().environment.threads;
+    if (threads == 0) threads = std::min(usable_cpus(age), kMaxThreads);
     const int limit = omp_get_max_threads();
     return limit < defaults().openmp_limit ? std::min(threads, limit) : threads;
 }
 
+void check(int threads) {
+    if (threads >= 1 && threads <= kMaxThreads) return;
+    throw std::invalid_argument("threads is " + std::to_string(threads) + ", but must lie in 1.." +
+                                std::to_string(kMaxThreads));
+}
+
+}  // namespace
+
+int get_num_threads() {
+    return threads_now(std::chrono::nanoseconds(-1));
+}
+
+int threads_for_loop() {
+    constexpr std::chrono::milliseconds age(100);
+    return threads_now(age);
+}
+
 void set_num_threads(int threads) {
-    if (threads < 1 || threads > kMaxThreads) {
-        throw std::invalid_argument("threads is " + std::to_string(threads) +
-                                    ", but must lie in 1.." + std::to_string(kMaxThreads));
-    }
-    requested_threads = threads;
+    check(threads);
+    request_threads(threads);
+}
+
+std::string_view num_threads_complaint() {
+    return defaults().environment.complaint;
+}
+
+NumThreads::NumThreads(int threads) {
+    check(threads);
+    block_ = begin_thread_block(threads);
+}
+
+NumThreads::~NumThreads() {
+    end_thread_block(block_);
 }
 
 }  // namespace pocketcnn

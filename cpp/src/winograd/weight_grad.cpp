@@ -12,6 +12,7 @@
 // are too few for two chunks, all threads work on one S and share V and D.
 #include "conv/im2col.h"
 #include "gemm/long_sums.h"
+#include "runtime/interrupt.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 #include "winograd/dilated.h"
@@ -135,6 +136,7 @@ class WeightGrad {
             transform_input(first, last, first, 0, depth_vectors_, to);
             transform_gradient(first, last, first, 0, panels_.total, to);
             for (index_t point = 0; point < kWinogradPoints; ++point) {
+                heed_interrupt();
                 for (index_t panel = 0; panel < panels_.count(); ++panel) {
                     multiply(to, last - first, point, panel, !anew, sums);
                 }

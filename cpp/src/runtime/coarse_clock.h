@@ -1,0 +1,22 @@
+// A clock that is cheaper to read than to care about, some nanoseconds, and that moves on every few
+// milliseconds.
+#pragma once
+
+#include <time.h>
+
+#include <chrono>
+
+namespace pocketcnn {
+
+/// Since some fixed moment; never goes back.
+inline std::chrono::nanoseconds coarse_now() {
+#ifdef CLOCK_MONOTONIC_COARSE
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+#else
+    return std::chrono::steady_clock::now().time_since_epoch();
+#endif
+}
+
+}  // namespace pocketcnn
