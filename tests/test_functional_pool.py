@@ -42,7 +42,10 @@ CASES: list[Case] = [
     ((1, 2, 2, 2), {"kernel_size": 3, "stride": 2, "ceil_mode": True}),
     ((2, 3, 1, 1), {"kernel_size": 2, "ceil_mode": True}),
     ((2, 3, 9, 3), {"kernel_size": (3, 6), "stride": (2, 3), "padding": 1, "ceil_mode": True}),
-    ((2, 1, 1, 5), {"kernel_size": (4, 2), "stride": 3, "padding": ((1, 0), (0, 1)), "ceil_mode": True}),
+    (
+        (2, 1, 1, 5),
+        {"kernel_size": (4, 2), "stride": 3, "padding": ((1, 0), (0, 1)), "ceil_mode": True},
+    ),
     ((1, 1, 5, 70), {"kernel_size": (9, 100), "stride": (5, 31), "ceil_mode": True}),
     ((2, 3, 5, 6), {"kernel_size": 1}),
     ((1, 1, 1, 1), {"kernel_size": 1}),

@@ -66,9 +66,7 @@ def test_linear_of_many_inputs(rows: int, cols: int) -> None:
 @pytest.mark.parametrize("rows", [1, 5, 9, 40])
 def test_gradient_of_the_input_from_many_outputs(rows: int) -> None:
     outputs = 2**19
-    dx, _, _ = F.linear_backward(
-        _of(0.1, rows, outputs), _of(1, rows, 6), _of(0.7, outputs, 6)
-    )
+    dx, _, _ = F.linear_backward(_of(0.1, rows, outputs), _of(1, rows, 6), _of(0.7, outputs, 6))
     _assert_right(dx, outputs * float(np.float32(0.1)) * float(np.float32(0.7)))
 
 

@@ -40,7 +40,7 @@ def relu(x: npt.ArrayLike) -> Array:
 
 
 def relu_backward(grad: npt.ArrayLike, out: npt.ArrayLike) -> Array:
-    """Gradient of :func:`relu` from its output `out`: 0 where out <= 0, else grad. NaN passes it."""
+    """Gradient of :func:`relu` from its output: 0 where out <= 0, else (where NaN too) grad."""
     return _backward(_core.relu_backward, grad, out)
 
 

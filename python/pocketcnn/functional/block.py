@@ -52,9 +52,7 @@ def pool_geometry(
 ) -> PoolGeometry:
     """The pooling's settings for feature maps of (C, H, W)."""
     step = kernel_size if stride is None else stride
-    kernel, steps, sides, _ = window(
-        (1, *shape), kernel_size, step, padding, ceil_mode=ceil_mode
-    )
+    kernel, steps, sides, _ = window((1, *shape), kernel_size, step, padding, ceil_mode=ceil_mode)
     return kernel, steps, sides, ceil_mode
 
 
