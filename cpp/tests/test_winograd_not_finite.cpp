@@ -20,14 +20,14 @@ Window2d padded(index_t kernel, index_t stride, index_t padding, index_t dilatio
 
 const ConvCase kCases[] = {
     {"same", {3, 5, 17, 14}, {padded(3, 1, 1), 7}},
-    {"wide kernel", {2, 3, 15, 16}, {padded(5, 1, 2), 20}},
+    {"wide kernel", {2, 3, 13, 14}, {padded(5, 1, 2), 18}},
     {"no padding, groups", {3, 6, 13, 12}, {padded(3, 1, 0), 4, 2}},
-    {"point by point", {2, 300, 9, 9}, {padded(3, 1, 1), 35}},
+    {"point by point", {2, 300, 7, 8}, {padded(3, 1, 1), 3}},
     {"strided", {2, 3, 22, 23}, {padded(7, 2, 3), 6}},
-    {"steps over the last pixels", {2, 3, 18, 18}, {padded(5, 4, 0), 4}},
+    {"steps over the last pixels", {2, 3, 15, 18}, {padded(5, 4, 0), 4}},
     {"dilated", {2, 4, 19, 18}, {padded(3, 1, 2, 2), 5}},
     {"in parts", {3, 3, 16, 19}, {padded(7, 1, 3), 5}},
-    {"in many parts", {2, 2, 21, 20}, {padded(11, 1, 5), 3, 2}},
+    {"in many parts", {2, 2, 16, 15}, {padded(11, 1, 5), 4, 2}},
 };
 
 template <typename T>
@@ -37,12 +37,15 @@ std::vector<T> odd_values() {
             -Limits::max()};
 }
 
-/// Every result is what the direct sum is. Rectified, where asked for.
+/// Every result is what the direct sum is, within what Winograd's may be off by among the ordinary
+/// values that `clean` are the sums of. Rectified, where asked for.
 template <typename T>
-void expect_direct(const std::vector<T>& actual, const Sums& wanted, bool rectified = false) {
+void expect_direct(const std::vector<T>& actual, const Sums& wanted, const Sums& clean,
+                   bool rectified = false) {
+    const double allowed = tolerance<T>(allowances(clean, ConvAlgorithm::winograd)[0]);
     for (std::size_t i = 0; i < wanted.size(); ++i) {
         const double value = rectified && wanted[i].value <= 0 ? 0 : wanted[i].value;
-        expect_near(actual[i], value, tolerance<T>(wanted[i]));
+        expect_near(actual[i], value, tolerance<T>(wanted[i]) + allowed);
         if (::testing::Test::HasFailure()) {
             ADD_FAILURE() << "at " << i;
             return;
@@ -50,7 +53,7 @@ void expect_direct(const std::vector<T>& actual, const Sums& wanted, bool rectif
     }
 }
 
-/// Calls body(operands of the case, odd value): for each, in the last image but one, another place
+/// Calls body(place, odd value): for each, in the last image but one, another place
 /// of x or dy has it.
 template <typename T, typename Body>
 void with_odd_values(const ConvCase& c, const Shape4& shape, Body&& body) {
@@ -67,15 +70,18 @@ void odd_forward(ConvCase c) {
     c.conv.algorithm = ConvAlgorithm::winograd;
     ConvOperands<T> o(c);
     std::vector<T> x = o.x.copy();
+    const auto sums = [&] {
+        return reference::conv2d<T>(x.data(), c.x, o.weight.data(), o.bias.data(), c.conv);
+    };
+    const Sums clean = sums();
     with_odd_values<T>(c, c.x, [&](index_t place, T value) {
         const T before = std::exchange(x[place], value);
-        const Sums wanted =
-            reference::conv2d<T>(x.data(), c.x, o.weight.data(), o.bias.data(), c.conv);
+        const Sums wanted = sums();
         for (const bool rectify : {false, true}) {
             std::vector<T> y(o.y_shape.size());
             conv2d<T>({x.data(), c.x}, o.weight.data(), o.bias.data(), c.conv,
                       {y.data(), o.y_shape}, rectify);
-            expect_direct(y, wanted, rectify);
+            expect_direct(y, wanted, clean, rectify);
         }
         x[place] = before;
     });
@@ -87,18 +93,22 @@ void odd_input_grad(ConvCase c) {
     ConvOperands<T> o(c);
     std::vector<T> dy = o.dy.copy(), gate = o.x.copy();
     gate[0] = std::numeric_limits<T>::quiet_NaN();  // lets the gradient through
+    const auto sums = [&] {
+        return reference::conv2d_input_grad<T>(dy.data(), o.weight.data(), c.conv, c.x);
+    };
+    const Sums clean = sums();
     with_odd_values<T>(c, o.y_shape, [&](index_t place, T value) {
         const T before = std::exchange(dy[place], value);
-        Sums wanted = reference::conv2d_input_grad<T>(dy.data(), o.weight.data(), c.conv, c.x);
+        Sums wanted = sums();
         std::vector<T> dx(c.x.size());
         conv2d_input_grad<T>({dy.data(), o.y_shape}, o.weight.data(), c.conv, {dx.data(), c.x});
-        expect_direct(dx, wanted);
+        expect_direct(dx, wanted, clean);
         conv2d_input_grad<T>({dy.data(), o.y_shape}, o.weight.data(), c.conv, {dx.data(), c.x},
                              gate.data());
         for (std::size_t i = 0; i < gate.size(); ++i) {
             if (gate[i] <= 0) wanted[i] = {};
         }
-        expect_direct(dx, wanted);
+        expect_direct(dx, wanted, clean);
         dy[place] = before;
     });
 }
@@ -109,12 +119,15 @@ void odd_weight_grad(ConvCase c) {
     c.conv.algorithm = ConvAlgorithm::winograd;
     ConvOperands<T> o(c);
     std::vector<T> x = o.x.copy();
+    const auto sums = [&] {
+        return reference::conv2d_weight_grad<T>(o.dy.data(), x.data(), c.x, c.conv);
+    };
+    const Sums clean = sums();
     with_odd_values<T>(c, c.x, [&](index_t place, T value) {
         const T before = std::exchange(x[place], value);
         std::vector<T> dweight(c.weights());
         conv2d_weight_grad<T>(o.dy_view(), {x.data(), c.x}, c.conv, dweight.data());
-        expect_direct(dweight,
-                      reference::conv2d_weight_grad<T>(o.dy.data(), x.data(), c.x, c.conv));
+        expect_direct(dweight, sums(), clean);
         x[place] = before;
     });
 }

@@ -44,6 +44,7 @@ inline double sum_of(index_t size, const Vector& vector, const Element& element)
         const index_t end = size - i < run ? size : i + run;
         Vec<T> partial[chains] = {};
         for (; i + step <= end; i += step) {
+#pragma GCC unroll 4
             for (index_t c = 0; c < chains; ++c) partial[c] += vector(i + c * kLanes<T>);
         }
         for (; i + kLanes<T> <= end; i += kLanes<T>) partial[0] += vector(i);

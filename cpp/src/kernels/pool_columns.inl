@@ -45,14 +45,12 @@ inline void for_parts(const PoolBlock& block, const Body& body) {
 template <typename Element>
 [[gnu::always_inline]] inline auto sum_in_runs(index_t count, const Element& element) {
     constexpr index_t run = 64;
-    auto total = element(0);
-    index_t k = 1;
-    for (; k < count && k < run; ++k) total += element(k);
-    while (k < count) {
-        const index_t end = count - k < run ? count : k + run;
-        auto part = element(k++);
-        for (; k < end; ++k) part += element(k);
-        total += part;
+    decltype(element(0)) total{};
+    for (index_t begin = 0; begin < count; begin += run) {
+        const index_t end = count - begin < run ? count : begin + run;
+        auto part = element(begin);
+        for (index_t k = begin + 1; k < end; ++k) part += element(k);
+        total = begin == 0 ? part : total + part;
     }
     return total;
 }
