@@ -1,4 +1,4 @@
-"""Networks, layers, optimisers and trainers in several threads: right, or one clear error.
+"""Networks, optimisers and trainers in several threads: right, or one clear error.
 
 A layer that waits in its forward or backward stands for a thread that is put aside there.
 """
@@ -180,20 +180,6 @@ def test_backward_of_another_threads_forward_is_refused(between: str) -> None:
         net.backward(grad)
 
 
-@pytest.mark.parametrize(
-    "layer",
-    [pc.Conv2d(1, 2, 3), pc.ReLU(), pc.MaxPool2d(2), pc.BatchNorm2d(1), pc.Dropout(0.5)],
-    ids=repr,
-)
-def test_a_layer_serves_one_thread_at_a_time(layer: pc.Layer) -> None:
-    grad = np.ones_like(layer.forward(X, training=True))
-    _elsewhere(lambda: layer.forward(X, training=True))
-    with pytest.raises(RuntimeError, match="forward of its own thread"):
-        layer.backward(grad)
-    layer.forward(X, training=True)
-    layer.backward(grad)
-
-
 class Slow(pc.Callback):
     def __init__(self) -> None:
         self.here, self.go = threading.Event(), threading.Event()
@@ -243,11 +229,21 @@ def test_an_optimiser_updates_once_at_a_time() -> None:
 
 def test_the_same_thread_may_nest() -> None:
     sharing = Sharing("it", "wait")
-    with sharing.change("a"), sharing.change("b"), sharing.read():
+    with sharing.change("a"), sharing.change("b"), sharing.read("c"):
         pass
-    with sharing.read(), sharing.change("c"):
+    with sharing.read("c"), sharing.change("d"):
         pass
     _elsewhere(lambda: sharing.change("d"))  # nothing is left behind
+
+
+def test_a_reader_that_never_ends_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that an interrupt took away at the wrong moment."""
+    monkeypatch.setattr("pocketcnn.sharing._PATIENCE", 0.01)
+    sharing = Sharing("it", "wait")
+    _elsewhere(lambda: sharing.begin_reading("a look"))
+    with pytest.raises(RuntimeError, match="it is in a look of another thread: wait"):
+        sharing.claim("a change")
+    _elsewhere(lambda: sharing.begin_reading("a look"))  # and nothing is claimed
 
 
 def test_an_error_leaves_nothing_behind() -> None:

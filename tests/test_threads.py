@@ -100,6 +100,65 @@ def test_context_manager_restores_also_after_an_error() -> None:
     assert pc.get_num_threads() == 3
 
 
+@pytest.mark.parametrize("first_out", [0, 1])
+def test_blocks_of_two_threads_overlap(first_out: int) -> None:
+    pc.set_num_threads(3)
+    counts = [5, 2]
+    inside = [threading.Event(), threading.Event()]
+    leave = [threading.Event(), threading.Event()]
+
+    def work(i: int) -> tuple[int, int, int]:
+        with pc.num_threads(counts[i]):
+            entered = pc.get_num_threads()
+            inside[i].set()
+            assert inside[1 - i].wait(60)
+            both = pc.get_num_threads()
+            assert leave[i].wait(60)
+            return entered, both, pc.get_num_threads()
+
+    with ThreadPoolExecutor(2) as pool:
+        blocks = [pool.submit(work, i) for i in range(2)]
+        for i in (first_out, 1 - first_out):
+            assert all(event.wait(60) for event in inside)
+            leave[i].set()
+            assert blocks[i].result(60) == (counts[i],) * 3
+    assert pc.get_num_threads() == 3
+
+
+def test_blocks_of_one_thread_may_end_in_any_order() -> None:
+    """As those of two coroutines do."""
+    pc.set_num_threads(3)
+    first, second = pc.num_threads(5), pc.num_threads(2)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert pc.get_num_threads() == 2
+    second.__exit__(None, None, None)
+    assert pc.get_num_threads() == 3
+
+
+def test_a_block_may_end_in_another_thread() -> None:
+    pc.set_num_threads(3)
+    block = pc.num_threads(5)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(block.__enter__).result(60)
+        assert pool.submit(pc.get_num_threads).result(60) == 5
+        block.__exit__(None, None, None)
+        assert pool.submit(pc.get_num_threads).result(60) == 3
+    assert pc.get_num_threads() == 3
+
+
+def test_threads_without_a_block_follow_what_was_asked_for_last() -> None:
+    pc.set_num_threads(3)
+    with ThreadPoolExecutor(1) as pool:
+        with pc.num_threads(2):
+            assert pool.submit(pc.get_num_threads).result(60) == 2
+            pool.submit(pc.set_num_threads, 4).result(60)
+            assert pool.submit(pc.get_num_threads).result(60) == 4
+            assert pc.get_num_threads() == 2
+        assert pc.get_num_threads() == 4
+
+
 @pytest.mark.parametrize("bad", [0, -1, -(2**40), 2**31, 2**63, 2**70])
 def test_bad_counts(bad: int) -> None:
     before = pc.get_num_threads()
@@ -243,6 +302,34 @@ def test_set_num_threads_is_the_size_of_the_team() -> None:
 """
     )
     assert _child(code, OMP_NUM_THREADS="2") == "done"
+
+
+@pytest.mark.parametrize("asked", [None, 1, 2, 6])
+def test_a_block_under_a_limit_leaves_no_lower_number_behind(asked: int | None) -> None:
+    code = (
+        THREADPOOLCTL
+        + f"""
+    if {asked}:
+        pc.set_num_threads({asked})
+    before = pc.get_num_threads()
+    for limit in (1, 2):
+        with threadpool_limits(limit):
+            limited = pc.get_num_threads()
+            assert limited == min(limit, before)
+            for n in (1, 2, 5):
+                with pc.num_threads(n):
+                    assert pc.get_num_threads() == min(n, limit)
+                assert pc.get_num_threads() == limited
+        assert pc.get_num_threads() == before
+    with pc.num_threads(2):
+        with threadpool_limits(1):
+            assert pc.get_num_threads() == 1
+        assert pc.get_num_threads() == 2
+    assert pc.get_num_threads() == before
+    print("done")
+"""
+    )
+    assert _child(code, OMP_NUM_THREADS="3") == "done"
 
 
 @pytest.mark.parametrize("name", ["conv2d", "conv2d_backward", "linear", "max_pool2d", "softmax"])

@@ -68,7 +68,8 @@ class ConvNet:
     Any number of threads may call `predict`, `accuracy` and `activations` at once. Training
     (`loss`, `gradient`, `forward` and `backward`, a trainer's step) is for one thread at a time:
     another that trains or predicts meanwhile gets a RuntimeError, and so does a `backward` whose
-    thread did not call the last `forward`. Networks that have layers in common count as one.
+    thread did not call the last `forward`. Networks that have layers in common, and layers used by
+    themselves, are not guarded: they belong to one thread.
 
     Examples
     --------
@@ -195,7 +196,7 @@ class ConvNet:
         """Compute every layer's output, by the layer's name, in inference mode."""
         outputs = {}
         out = self._cast(self._checked_input(x))
-        with self.sharing.read():
+        with self.sharing.read("a look at activations"):
             self._remembers = None
             for name, layer in self.layers.items():
                 outputs[name] = out = layer.forward(out)
@@ -204,11 +205,14 @@ class ConvNet:
 
     def _infer(self, x: Array) -> Array:
         out = self._cast(x)
-        with self.sharing.read():
+        self.sharing.begin_reading("a prediction")
+        try:
             self._remembers = None
             for stage in self._stages:
                 out = stage.forward(out)
                 stage.clear()
+        finally:
+            self.sharing.end_reading()
         return out
 
     def _batches(self, samples: int, batch_size: int | None) -> Iterator[slice]:

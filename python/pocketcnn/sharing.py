@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
-from types import TracebackType
+from threading import get_ident
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 _User = tuple[int, int]  # a thread, and how many forks ago it was seen
+
+_PATIENCE = 60.0  # seconds
 
 _forks = 0
 
@@ -41,98 +44,94 @@ class Sharing:
     def __init__(self, what: str, advice: str) -> None:
         self._what, self._advice = what, advice
         self._changer: dict[str, tuple[_User, str]] = {}
-        self._readers: dict[int, _User] = {}
+        self._readers: dict[_User, str] = {}
 
     def __reduce__(self) -> tuple[type[Sharing], tuple[str, str]]:
         return Sharing, (self._what, self._advice)  # a copy is nobody's
 
-    def change(self, deed: str) -> _Changing:
-        """For a ``with`` block that changes the object; waits until nobody reads it.
+    def claim(self, deed: str) -> bool:
+        """Begin to change the object, once nobody reads it.
+
+        Returns
+        -------
+        bool
+            Whether it was not this thread's already: then `release` must follow.
 
         Raises
         ------
         RuntimeError
-            Another thread changes it, from the beginning of such a block to its end.
+            Another thread changes it.
         """
-        me = threading.get_ident(), _forks
-        return _Changing(self, me, self._claim(me, deed))
+        claim = (get_ident(), _forks), deed
+        changer = self._changer.setdefault("user", claim)
+        if changer is not claim:
+            if changer[0] == claim[0]:
+                return False
+            if changer[0][1] == _forks:
+                raise self._refusal(*changer)
+            self._changer["user"] = claim
+        if self._readers:
+            self._wait_for_readers(claim[0])
+        return True
 
-    def read(self) -> _Reading:
-        """For a ``with`` block that others may run at the same time.
+    def release(self) -> None:
+        """End what `claim` began."""
+        self._changer.pop("user", None)
+
+    def begin_reading(self, deed: str) -> None:
+        """Begin what other threads may do at the same time, but none that changes the object.
 
         Raises
         ------
         RuntimeError
-            Another thread changes the object.
+            Another thread changes it.
         """
-        me = threading.get_ident(), _forks
-        reading = _Reading(self, me)
+        me = get_ident(), _forks
+        self._readers[me] = deed
         changer = self._changer.get("user")
         if changer is not None and changer[0] != me and changer[0][1] == _forks:
-            reading.end()
-            raise self._refusal(changer)
-        return reading
+            self.end_reading()
+            raise self._refusal(*changer)
 
-    def _claim(self, me: _User, deed: str) -> bool:
-        """Whether the object was not this thread's already."""
-        claim = me, deed
-        changer = self._changer.setdefault("user", claim)
-        if changer is claim:
-            while any(user != me and user[1] == _forks for user in list(self._readers.values())):
-                time.sleep(0.0002)
-            return True
-        if changer[0][1] != _forks:
-            self._changer["user"] = claim
-            return True
-        if changer[0] == me:
-            return False
-        raise self._refusal(changer)
+    def end_reading(self) -> None:
+        """End what `begin_reading` began."""
+        self._readers.pop((get_ident(), _forks), None)
 
-    def _refusal(self, changer: tuple[_User, str]) -> RuntimeError:
-        (thread, _), deed = changer
-        names = [other.name for other in threading.enumerate() if other.ident == thread]
+    @contextmanager
+    def change(self, deed: str) -> Iterator[None]:
+        """A ``with`` block from `claim` to `release`."""
+        outermost = self.claim(deed)
+        try:
+            yield
+        finally:
+            if outermost:
+                self.release()
+
+    @contextmanager
+    def read(self, deed: str) -> Iterator[None]:
+        """A ``with`` block from `begin_reading` to `end_reading`."""
+        self.begin_reading(deed)
+        try:
+            yield
+        finally:
+            self.end_reading()
+
+    def _wait_for_readers(self, me: _User) -> None:
+        end = time.monotonic() + _PATIENCE
+        while others := [
+            (user, deed)
+            for user, deed in list(self._readers.items())
+            if user != me and user[1] == _forks
+        ]:
+            if time.monotonic() > end:
+                self.release()
+                raise self._refusal(*others[0])
+            time.sleep(0.0002)
+
+    def _refusal(self, user: _User, deed: str) -> RuntimeError:
+        names = [thread.name for thread in threading.enumerate() if thread.ident == user[0]]
         whose = f"thread {names[0]!r}" if names else "another thread"
         return RuntimeError(f"{self._what} is in {deed} of {whose}: {self._advice}")
-
-
-class _Use:
-    """A ``with`` block; without a reference it has ended too, should an interrupt come early."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.end()
-
-    def __del__(self) -> None:
-        self.end()
-
-    def end(self) -> None:
-        raise NotImplementedError
-
-
-class _Changing(_Use):
-    def __init__(self, sharing: Sharing, user: _User, outermost: bool) -> None:
-        self._sharing, self._user, self._open = sharing, user, outermost
-
-    def end(self) -> None:
-        if self._open:
-            self._open = False
-            self._sharing._changer.pop("user", None)
-
-
-class _Reading(_Use):
-    def __init__(self, sharing: Sharing, user: _User) -> None:
-        self._readers = sharing._readers
-        self._readers[id(self)] = user
-
-    def end(self) -> None:
-        self._readers.pop(id(self), None)
 
 
 class _Shared(Protocol):
@@ -151,15 +150,20 @@ def changes(
     [Callable[Concatenate[_Self, _Arguments], _Answer]],
     Callable[Concatenate[_Self, _Arguments], _Answer],
 ]:
-    """Make all of a method a `Sharing.change` of its object's `sharing`."""
+    """Make all of a method a change of its object, in the sense of the object's `sharing`."""
 
     def decorate(
         method: Callable[Concatenate[_Self, _Arguments], _Answer],
     ) -> Callable[Concatenate[_Self, _Arguments], _Answer]:
         @wraps(method)
         def alone(self: _Self, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer:
-            with self.sharing.change(deed):
+            sharing = self.sharing
+            outermost = sharing.claim(deed)
+            try:
                 return method(self, *args, **kwargs)
+            finally:
+                if outermost:
+                    sharing.release()
 
         return alone
 

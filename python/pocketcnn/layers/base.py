@@ -10,7 +10,6 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from copy import deepcopy
-from threading import get_ident
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -92,7 +91,7 @@ class Layer(ABC):
         Raises
         ------
         RuntimeError
-            Without a `forward` before it in the same thread.
+            Without a `forward` before it.
         """
 
     @abstractmethod
@@ -265,24 +264,9 @@ class Layer(ABC):
         self._saved = None
 
     def _recall(self) -> Any:
-        saved, thread = self._memory
-        if saved is None:
+        if self._saved is None:
             raise RuntimeError(f"{type(self).__name__}.backward needs a forward before it")
-        if thread != get_ident():
-            raise RuntimeError(
-                f"{type(self).__name__}.backward needs a forward of its own thread before it, but "
-                "the last was another's: a layer serves one thread at a time"
-            )
-        return saved
-
-    @property
-    def _saved(self) -> Any:
-        """What `forward` remembers for `backward`."""
-        return self._memory[0]
-
-    @_saved.setter
-    def _saved(self, value: Any) -> None:
-        self._memory = value, get_ident()
+        return self._saved
 
     def config(self) -> dict[str, Any]:
         """Arguments that make such a layer again, fit for JSON: ``type(layer)(**config)``."""
