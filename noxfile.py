@@ -3,8 +3,9 @@
 One session a question: ``lint`` (does it read well?), ``typing`` (do the annotations hold?),
 ``cpp`` (does the C++ library work by itself, on every instruction set of this machine?),
 ``tests`` (does the package work?), ``docs`` (does the documentation tell the truth?).
-Not in the default run: ``sanitize``, ``tidy``, ``bench``, which measures pocketcnn beside its
-peers, and ``dev``, which prepares a working place.
+Not in the default run: machines that look for longer, ``guard``, ``sanitize``, ``tsan``, ``tidy``,
+``fuzz``, ``soak`` and ``coverage``; ``bench``, which measures pocketcnn beside its peers; and
+``dev``, which prepares a working place.
 
 Test runners leave JUnit files in ``build/reports``; ``.ci/run`` counts them.
 """
@@ -16,6 +17,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nox
@@ -97,6 +99,43 @@ def build_and_ctest(session: nox.Session, preset: str) -> None:
     )
 
 
+# What exercises the extension module most, for builds in which everything takes longer.
+NATIVE_TESTS = (
+    *("tests/test_native_borders.py", "tests/test_fusion.py", "tests/test_functional_conv.py"),
+    *("tests/test_functional_pool.py", "tests/test_functional_linear.py"),
+    *("tests/test_functional_normalization.py", "tests/test_empty_batches.py"),
+    *("tests/test_layer_arrays.py", "tests/test_optim_updates.py", "tests/test_layers.py"),
+)
+
+
+def python_options(session: nox.Session) -> list[str]:
+    """Return what makes CMake build the extension module for the session's Python."""
+    folder = session.run("python", "-m", "pybind11", "--cmakedir", silent=True)
+    python = Path(session.bin) / "python"
+    return [
+        "-DPOCKETCNN_BUILD_PYTHON=ON",
+        f"-Dpybind11_DIR={str(folder).strip()}",
+        f"-DPython_EXECUTABLE={python}",
+    ]
+
+
+def package_of(session: nox.Session, preset: str) -> Path:
+    """Build the extension module of a preset; return the folder with the package around it."""
+    install(session, "pybind11", f"{ROOT}[test]")
+    session.run("python", "-m", "pip", "uninstall", "-y", "pocketcnn")
+    native(session, "cmake", "--preset", preset, *python_options(session))
+    native(session, "cmake", "--build", "--preset", preset)
+    folder = BUILD / preset / "package"
+    shutil.rmtree(folder, ignore_errors=True)
+    native(
+        session,
+        *("cmake", "--install", str(BUILD / preset), "--component", "python", "--prefix"),
+        str(folder),
+    )
+    shutil.copytree(ROOT / "python", folder, dirs_exist_ok=True)
+    return folder
+
+
 def cpp_sources() -> list[str]:
     """List every C++ file of ours."""
     files = (path for folder in CPP_FOLDERS for path in (ROOT / folder).rglob("*"))
@@ -149,20 +188,96 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def guard(session: nox.Session) -> None:
+    """Run both test suites with a forbidden page behind every block of memory."""
+    install_native_tools(session)
+    build_and_ctest(session, "guard")
+    package = package_of(session, "guard")
+    session.run("pytest", *NATIVE_TESTS, env={"PYTHONPATH": str(package)})
+
+
+@nox.session(default=False)
 def sanitize(session: nox.Session) -> None:
-    """Run the C++ tests under the address and undefined-behaviour sanitizers."""
+    """Run both test suites under the address and undefined-behaviour sanitizers."""
     install_native_tools(session)
     build_and_ctest(session, "sanitize")
+    package = package_of(session, "sanitize")
+    runtime = subprocess.run(
+        ["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
+    )
+    # Python itself is not instrumented, and never gives all of its memory back.
+    environment = {
+        "PYTHONPATH": str(package),
+        "LD_PRELOAD": runtime.stdout.strip(),
+        "ASAN_OPTIONS": "detect_leaks=0",
+    }
+    session.run("pytest", *NATIVE_TESTS, env=environment)
+
+
+@nox.session(default=False)
+def tsan(session: nox.Session) -> None:
+    """Run the tests of threads under the thread sanitizer."""
+    install_native_tools(session)
+    build_and_ctest(session, "tsan")
 
 
 @nox.session(default=False)
 def tidy(session: nox.Session) -> None:
-    """Run clang-tidy over the library's sources."""
+    """Run clang-tidy over the sources of the library and of the extension module."""
     install_native_tools(session)
-    install(session, "clang-tidy")
-    native(session, "cmake", "--preset", "dev", "--fresh")
-    units = [n for n in cpp_sources() if n.startswith("cpp/src/") and n.endswith(".cpp")]
+    install(session, "clang-tidy", "pybind11")
+    native(session, "cmake", "--preset", "dev", "--fresh", *python_options(session))
+    folders = ("cpp/src/", "cpp/bindings/")
+    units = [n for n in cpp_sources() if n.startswith(folders) and n.endswith(".cpp")]
     session.run("clang-tidy", "--quiet", "-p", str(BUILD / "dev"), *(session.posargs or units))
+
+
+@nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Draw networks, calls and damaged files: ``-- 600`` for 600 seconds each (60)."""
+    install_wheel(session, "test")
+    seconds = (session.posargs or ["60"])[0]
+    # The seed is another one every day; what fails prints its own.
+    seed = str(int(time.time() // 86400) * 10**6)
+    isas = session.run(
+        *("python", "-c", "import pocketcnn; print(*pocketcnn.available_isas())"), silent=True
+    )
+    for isa in str(isas).split():
+        for program in ("fuzz_networks.py", "fuzz_operations.py"):
+            session.run(
+                *("python", f"tests/{program}", "--seconds", seconds, "--seed", seed),
+                env={"POCKETCNN_ISA": isa},
+            )
+    session.run("python", "tests/fuzz_files.py", str(int(float(seconds)) * 50), seed)
+    if sys.version_info < (3, 14):  # atheris has no wheels for later versions
+        session.install("atheris")
+        session.run("python", "tests/fuzz_guided.py", "--seconds", seconds)
+
+
+@nox.session(default=False)
+def soak(session: nox.Session) -> None:
+    """Let one process do everything at random: ``-- --seconds 3600``."""
+    install_wheel(session, "test")
+    session.run("python", "tests/soak.py", *session.posargs)
+
+
+@nox.session(default=False)
+def coverage(session: nox.Session) -> None:
+    """Count the lines of C++ and of Python that the tests reach."""
+    install_native_tools(session)
+    install(session, "gcovr", "coverage")
+    build_and_ctest(session, "coverage")
+    package = package_of(session, "coverage")
+    environment = {"PYTHONPATH": str(package), "COVERAGE_FILE": str(BUILD / "coverage" / "python")}
+    source = f"--source={package / 'pocketcnn'}"
+    session.run(
+        *("python", "-m", "coverage", "run", source, "-m", "pytest", "-q"), env=environment
+    )
+    session.run("python", "-m", "coverage", "report", "--fail-under=95", env=environment)
+    session.run(
+        *("gcovr", "--root", str(ROOT), "--filter", "cpp/src/", "--print-summary"),
+        *("--exclude-unreachable-branches", "--fail-under-line", "95", str(BUILD / "coverage")),
+    )
 
 
 @nox.session(default=False)

@@ -10,9 +10,21 @@ from pathlib import Path
 import pytest
 
 CASES = 300
+KINDS = [
+    "model",
+    "checkpoint",
+    "resume",
+    "params",
+    "history",
+    "idx",
+    "idx.gz",
+    "picture",
+    "npy",
+    "run",
+]
 
 
-@pytest.mark.parametrize("kind", ["model", "checkpoint", "params", "history", "idx", "picture"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_damaged_files(kind: str) -> None:
     """In a process of its own, whose memory is limited."""
     if kind == "picture":
