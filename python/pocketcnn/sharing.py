@@ -14,20 +14,9 @@ from contextlib import contextmanager
 from functools import wraps
 from threading import get_ident
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
-
-_User = tuple[int, int]  # a thread, and how many forks ago it was seen
+from weakref import WeakSet
 
 _PATIENCE = 60.0  # seconds
-
-_forks = 0
-
-
-def _after_fork() -> None:
-    global _forks
-    _forks += 1  # the other threads are gone, and with them what they had begun
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 class Sharing:
@@ -43,8 +32,9 @@ class Sharing:
 
     def __init__(self, what: str, advice: str) -> None:
         self._what, self._advice = what, advice
-        self._changer: dict[str, tuple[_User, str]] = {}
-        self._readers: dict[_User, str] = {}
+        self._changer: dict[str, tuple[int, str]] = {}  # one "user" at most: a thread, its deed
+        self._readers: dict[int, str] = {}
+        _all.add(self)
 
     def __reduce__(self) -> tuple[type[Sharing], tuple[str, str]]:
         return Sharing, (self._what, self._advice)  # a copy is nobody's
@@ -62,16 +52,14 @@ class Sharing:
         RuntimeError
             Another thread changes it.
         """
-        claim = (get_ident(), _forks), deed
+        claim = get_ident(), deed
         changer = self._changer.setdefault("user", claim)
         if changer is not claim:
             if changer[0] == claim[0]:
                 return False
-            if changer[0][1] == _forks:
-                raise self._refusal(*changer)
-            self._changer["user"] = claim
+            raise self._refusal(*changer)
         if self._readers:
-            self._wait_for_readers(claim[0])
+            self._wait_for_readers()
         return True
 
     def release(self) -> None:
@@ -86,16 +74,13 @@ class Sharing:
         RuntimeError
             Another thread changes it.
         """
-        me = get_ident(), _forks
-        self._readers[me] = deed
-        changer = self._changer.get("user")
-        if changer is not None and changer[0] != me and changer[0][1] == _forks:
-            self.end_reading()
-            raise self._refusal(*changer)
+        self._readers[get_ident()] = deed
+        if self._changer:
+            self._refuse_readers()
 
     def end_reading(self) -> None:
         """End what `begin_reading` began."""
-        self._readers.pop((get_ident(), _forks), None)
+        self._readers.pop(get_ident(), None)
 
     @contextmanager
     def change(self, deed: str) -> Iterator[None]:
@@ -116,22 +101,41 @@ class Sharing:
         finally:
             self.end_reading()
 
-    def _wait_for_readers(self, me: _User) -> None:
+    def _refuse_readers(self) -> None:
+        changer = self._changer.get("user")
+        if changer is not None and changer[0] != get_ident():
+            self.end_reading()
+            raise self._refusal(*changer)
+
+    def _wait_for_readers(self) -> None:
         end = time.monotonic() + _PATIENCE
-        while others := [
-            (user, deed)
-            for user, deed in list(self._readers.items())
-            if user != me and user[1] == _forks
-        ]:
+        while others := [it for it in list(self._readers.items()) if it[0] != get_ident()]:
             if time.monotonic() > end:
                 self.release()
                 raise self._refusal(*others[0])
             time.sleep(0.0002)
 
-    def _refusal(self, user: _User, deed: str) -> RuntimeError:
-        names = [thread.name for thread in threading.enumerate() if thread.ident == user[0]]
+    def _forget_other_threads(self) -> None:
+        me = get_ident()
+        self._changer = {key: it for key, it in self._changer.items() if it[0] == me}
+        self._readers = {user: deed for user, deed in self._readers.items() if user == me}
+
+    def _refusal(self, user: int, deed: str) -> RuntimeError:
+        names = [thread.name for thread in threading.enumerate() if thread.ident == user]
         whose = f"thread {names[0]!r}" if names else "another thread"
         return RuntimeError(f"{self._what} is in {deed} of {whose}: {self._advice}")
+
+
+_all: WeakSet[Sharing] = WeakSet()
+
+
+def _after_fork() -> None:
+    """In the child, where the other threads are gone, and with them what they had begun."""
+    for sharing in list(_all):
+        sharing._forget_other_threads()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class _Shared(Protocol):
