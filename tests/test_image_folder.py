@@ -98,7 +98,7 @@ def test_without_pillow_the_error_names_the_extra(
 ) -> None:
     write_images(tmp_path)
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(ImportError, match=r"pip install 'pocketcnn\[images\]'"):
+    with pytest.raises(ImportError, match="pip install pillow"):
         data.image_folder(tmp_path)
 
 

@@ -145,8 +145,9 @@ def test_feature_maps_that_are_not_finite(value: float) -> None:
         assert drawn.count("not finite") > 1  # beside the rows too
     for picture in (plot.saliency, plot.grad_cam):
         texts(picture(broken_net(value), images()[0], target=1))
-    texts(plot.explain(broken_net(value), images(1)))
-    texts(plot.top_patches(broken_net(value), images(), "conv"))
+    texts(plot.explain(broken_net(value), images(1), target=1))
+    with pytest.raises(ValueError, match="no class wins"):
+        plot.explain(broken_net(value), images(1))
 
 
 def test_maps_of_zeros_say_so() -> None:
@@ -168,8 +169,11 @@ def test_images_that_are_not_finite() -> None:
     texts(plot.misclassified(x, NAN * scores, [1, 2, 1, 2, 0]))
     for image in x[:2]:
         texts(plot.feature_maps(make_net(), image))
-        texts(plot.saliency(make_net(), image))
-    texts(plot.top_patches(make_net(), x, "conv"))
+        texts(plot.saliency(make_net(), image, target=0))
+        with pytest.raises(ValueError, match="no class wins"):
+            plot.saliency(make_net(), image)
+    with pytest.raises(ValueError, match="NaN"):
+        plot.top_patches(make_net(), x, "conv")
 
 
 @pytest.mark.parametrize("classes", [1, 20, 100])

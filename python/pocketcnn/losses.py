@@ -10,6 +10,7 @@ from pocketcnn.functional.loss import checked_target
 
 __all__ = [
     "count_correct",
+    "count_hits",
     "cross_entropy",
 ]
 
