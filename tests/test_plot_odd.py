@@ -166,7 +166,8 @@ def test_images_that_are_not_finite() -> None:
     x[0], x[1, 0, 0, 0] = NAN, INF
     scores = np.eye(3)[[0, 0, 0, 1, 2]]
     texts(plot.misclassified(x, scores, [1, 2, 1, 2, 0]))
-    texts(plot.misclassified(x, NAN * scores, [1, 2, 1, 2, 0]))
+    with pytest.raises(ValueError, match="NaN"):
+        plot.misclassified(x, NAN * scores, [1, 2, 1, 2, 0])
     for image in x[:2]:
         texts(plot.feature_maps(make_net(), image))
         texts(plot.saliency(make_net(), image, target=0))
