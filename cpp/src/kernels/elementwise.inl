@@ -37,7 +37,7 @@ void add_two(index_t size, const T* a, const T* b, bool rectify, T* y) {
 // elements in one run was wrong in the fourth digit.
 template <typename T, typename Vector, typename Element>
 inline double sum_of(index_t size, const Vector& vector, const Element& element) {
-    constexpr index_t chains = 4, step = chains * kLanes<T>, run = 128 * step;
+    constexpr index_t chains = 4, step = chains * kLanes<T>, run = 256 * step;
     double total = 0;
     index_t i = 0;
     do {

@@ -41,13 +41,20 @@ inline void for_parts(const PoolBlock& block, const Body& body) {
     }
 }
 
-/// element(0) + element(1) + ..., in runs: errors grow with the additions that follow each other.
-template <typename Element>
-[[gnu::always_inline]] inline auto sum_in_runs(index_t count, const Element& element) {
-    constexpr index_t run = 64;
-    decltype(element(0)) total{};
-    for (index_t begin = 0; begin < count; begin += run) {
-        const index_t end = count - begin < run ? count : begin + run;
+/// Elements that are added up in a row; of more, such sums are: errors grow with the additions that
+/// follow each other.
+inline constexpr index_t kAverageRun = 64;
+
+/// element(0) + element(1) + ..., in runs if there are many.
+template <bool many, typename Element>
+[[gnu::always_inline]] inline auto sum_of_elements(index_t count, const Element& element) {
+    auto total = element(0);
+    if constexpr (!many) {
+        for (index_t k = 1; k < count; ++k) total += element(k);
+        return total;
+    }
+    for (index_t begin = 0; begin < count; begin += kAverageRun) {
+        const index_t end = count - begin < kAverageRun ? count : begin + kAverageRun;
         auto part = element(begin);
         for (index_t k = begin + 1; k < end; ++k) part += element(k);
         total = begin == 0 ? part : total + part;
@@ -55,7 +62,7 @@ template <typename Element>
     return total;
 }
 
-template <typename T>
+template <typename T, bool many>
 [[gnu::noinline]] void average_pool_by_columns(const PoolBlock block, const T* x, T divisor, T* y) {
     T sums[kPoolColumns];
     for_parts(
@@ -65,19 +72,20 @@ template <typename T>
                 columns,
                 [&]<int Bytes>(index_t i) {
                     using P = Pack<T, Bytes>;
-                    P::store(sums + i, sum_in_runs(block.taps_y, [&](index_t k) {
+                    P::store(sums + i, sum_of_elements<many>(block.taps_y, [&](index_t k) {
                                  prefetch<0>(from + i + k * block.step_y, kReadAhead, Bytes);
                                  return P::load(from + i + k * block.step_y);
                              }));
                 },
                 [&](index_t i) {
-                    sums[i] = sum_in_runs(block.taps_y,
-                                          [&](index_t k) { return from[i + k * block.step_y]; });
+                    sums[i] = sum_of_elements<many>(
+                        block.taps_y, [&](index_t k) { return from[i + k * block.step_y]; });
                 });
             T* to = y + plane * block.y_plane + row * block.y_step + first;
             const auto single = [&](index_t i) {
                 const T* columns = sums + i * block.stride;
-                to[i] = sum_in_runs(block.taps_x, [&](index_t k) { return columns[k]; }) / divisor;
+                to[i] = sum_of_elements<many>(block.taps_x, [&](index_t k) { return columns[k]; }) /
+                        divisor;
             };
             if (block.stride > 1) {
                 for (index_t i = 0; i < windows; ++i) single(i);
@@ -87,8 +95,8 @@ template <typename T>
                 windows,
                 [&]<int Bytes>(index_t i) {
                     using P = Pack<T, Bytes>;
-                    const auto total =
-                        sum_in_runs(block.taps_x, [&](index_t k) { return P::load(sums + i + k); });
+                    const auto total = sum_of_elements<many>(
+                        block.taps_x, [&](index_t k) { return P::load(sums + i + k); });
                     P::store(to + i, total / divisor);
                 },
                 single);
@@ -243,8 +251,10 @@ template <typename T>
 void average_pool(const PoolBlock& block, const T* x, T divisor, T* y) {
     if (block.taps_x > kPoolColumns / 2) {
         average_pool_by_rows(block, x, divisor, y);
+    } else if (is_large(block) && (block.taps_y > kAverageRun || block.taps_x > kAverageRun)) {
+        average_pool_by_columns<T, true>(block, x, divisor, y);
     } else if (is_large(block)) {
-        average_pool_by_columns(block, x, divisor, y);
+        average_pool_by_columns<T, false>(block, x, divisor, y);
     } else {
         for_tiles<T>(block, AveragePoolBlock<T>{block, x, divisor, y});
     }
