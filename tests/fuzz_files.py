@@ -3,10 +3,10 @@
     python tests/fuzz_files.py CASES SEED [KIND ...] [--only CASE]
 
 Each reader must return, or raise what its documentation says of a foreign file. The first case
-that does anything else, or takes longer than ten seconds of the processor, is printed with its traceback, kept in
-a file, and ends the program with 1. Bytes are changed anywhere, and, for the kinds that have an
-inside, the inside is changed and checksums, lengths and compression are made right again, so
-that the checks behind them are reached.
+that does anything else, or takes longer than ten seconds of the processor, is printed with its
+traceback, kept in a file, and ends the program with 1. Bytes are changed anywhere, and, for the
+kinds that have an inside, the inside is changed and checksums, lengths and compression are made
+right again, so that the checks behind them are reached.
 """
 
 from __future__ import annotations
