@@ -120,9 +120,12 @@ def python_options(session: nox.Session) -> list[str]:
 
 
 def package_of(session: nox.Session, preset: str) -> Path:
-    """Build the extension module of a preset; return the folder with the package around it."""
-    install(session, "pybind11", f"{ROOT}[test]")
-    session.run("python", "-m", "pip", "uninstall", "-y", "pocketcnn")
+    """Build the extension module of a preset; return the folder with the package around it.
+
+    The wheel is installed too, for its requirements and for what it says of itself; the folder
+    goes before it on Python's path.
+    """
+    install_wheel(session, "test", "pybind11")
     native(session, "cmake", "--preset", preset, *python_options(session))
     native(session, "cmake", "--build", "--preset", preset)
     folder = BUILD / preset / "package"
@@ -270,9 +273,7 @@ def coverage(session: nox.Session) -> None:
     package = package_of(session, "coverage")
     environment = {"PYTHONPATH": str(package), "COVERAGE_FILE": str(BUILD / "coverage" / "python")}
     source = f"--source={package / 'pocketcnn'}"
-    session.run(
-        *("python", "-m", "coverage", "run", source, "-m", "pytest", "-q"), env=environment
-    )
+    session.run(*("python", "-m", "coverage", "run", source, "-m", "pytest", "-q"), env=environment)
     session.run("python", "-m", "coverage", "report", "--fail-under=95", env=environment)
     session.run(
         *("gcovr", "--root", str(ROOT), "--filter", "cpp/src/", "--print-summary"),
