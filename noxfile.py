@@ -176,8 +176,9 @@ def cpp(session: nox.Session, preset: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the Python tests against the installed wheel; ``-- -k conv`` selects some."""
-    install_wheel(session, "test")
-    session.run("pytest", f"--junitxml={REPORTS / 'pytest.xml'}", *session.posargs)
+    install_wheel(session, "test", "pytest-xdist")
+    report = f"--junitxml={REPORTS / 'pytest.xml'}"
+    session.run("pytest", "--numprocesses=auto", report, *session.posargs)
 
 
 @nox.session
