@@ -176,7 +176,8 @@ def conv2d(
         out += _double(bias)[:, None, None]
     for kh, kw, view in _taps(_pad(x, rows, cols), rows, cols):
         for f, c in _group_slices(filters, channels, groups):
-            out[:, f] += np.einsum("nchw,fc->nfhw", view[:, c], weight[f, :, kh, kw], optimize=True)
+            products = np.tensordot(view[:, c], weight[f, :, kh, kw], (1, 1))
+            out[:, f] += np.moveaxis(products, -1, 1)
     return out
 
 
@@ -197,10 +198,11 @@ def conv2d_backward(
     taps = zip(_taps(padded, rows, cols), _taps(dpadded, rows, cols), strict=True)
     for (kh, kw, view), (_, _, dview) in taps:
         for f, c in _group_slices(filters, channels, groups):
-            w = weight[f, :, kh, kw]
-            dview[:, c] += np.einsum("nfhw,fc->nchw", grad[:, f], w, optimize=True)
-            dweight[f, :, kh, kw] = np.einsum(
-                "nfhw,nchw->fc", grad[:, f], view[:, c], optimize=True
+            products = np.tensordot(grad[:, f], weight[f, :, kh, kw], (1, 0))
+            dview[:, c] += np.moveaxis(products, -1, 1)
+            images_and_pixels = (0, 2, 3)
+            dweight[f, :, kh, kw] = np.tensordot(
+                grad[:, f], view[:, c], (images_and_pixels, images_and_pixels)
             )
     return _crop(dpadded, rows, cols), dweight, grad.sum(axis=(0, 2, 3))
 

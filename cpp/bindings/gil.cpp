@@ -25,6 +25,7 @@ void retake(PyThreadState* state) noexcept {
 }
 
 /// The handler's exception is Python's current one already.
+// NOLINTNEXTLINE(performance-unnecessary-value-param): the type is pybind11's
 void translate(std::exception_ptr thrown) {
     try {
         if (thrown) std::rethrow_exception(thrown);

@@ -107,7 +107,8 @@ void register_conv2d(py::module_& module) {
                                        ConvPass::weight_grad};
             for (std::size_t i = 0; i < plans.size(); ++i) {
                 const ConvPlan plan = conv2d_plan(shape4(x_shape), conv, passes[i]);
-                plans[i] = {name_of(plan.algorithm), plan.reason};
+                plans[i][0] = name_of(plan.algorithm);
+                plans[i][1] = plan.reason;
             }
             return plans;
         },

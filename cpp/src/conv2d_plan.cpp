@@ -18,7 +18,7 @@ namespace {
 
 /// Tiles that are worth a transform of the weights.
 index_t fewest_tiles(const conv::Problem& problem, ConvPass pass) {
-    constexpr index_t few_weights = 64 * 64;
+    constexpr index_t few_weights = index_t{64} * 64;
     const Window2d& w = problem.window;
     if (pass == ConvPass::input_grad && w.stride_h * w.stride_w > 1) return 200;
     return problem.channels * problem.filters <= few_weights ? 16 : 24;
@@ -66,9 +66,10 @@ bool winograd_pays(const conv::Problem& dilated, ConvPass pass) {
     const index_t parts = is_parted ? winograd::Parts(whole.window).count() : 1;
     if (grid.tiles() < fewest_tiles(problem, pass) * parts) return false;
     // Multiplications of a direct sum over those of the tiles, with their ragged edges.
+    const index_t products = problem.channels * problem.filters * problem.groups;
     const double saving =
-        dilated.multiply_adds() / (static_cast<double>(grid.tiles()) * kWinogradPoints * phases *
-                                   problem.channels * problem.filters * problem.groups);
+        dilated.multiply_adds() / (static_cast<double>(grid.tiles() * kWinogradPoints * phases) *
+                                   static_cast<double>(products));
     return saving >= (phases > 1 && pass != ConvPass::input_grad ? 2.0 : 1.2);
 }
 

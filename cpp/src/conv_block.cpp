@@ -34,10 +34,11 @@ struct Backward {
         const T* rectified = block.dy_before_relu ? nullptr : images(y, begin, end).data;
         const std::int32_t* places = argmax + begin * pooled.shape.image();
         if (sparse) {
-            conv::sparse_weight_grad<T>(
-                conv::Problem(in.shape, block.conv),
-                {pooled.shape, block.pool->window, pooled.data, rectified, places}, in.data,
-                grads.dweight, grads.dbias);
+            // NOLINTNEXTLINE(bugprone-unchecked-optional-access): there is none without pooling
+            const Window2d& window = block.pool->window;
+            conv::sparse_weight_grad<T>(conv::Problem(in.shape, block.conv),
+                                        {pooled.shape, window, pooled.data, rectified, places},
+                                        in.data, grads.dweight, grads.dbias);
             if (grads.dx == nullptr) return;
         }
         dense(pooled, rectified, places, in, grads);

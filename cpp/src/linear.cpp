@@ -185,6 +185,7 @@ void linear_by_streaming(MatrixView<const T> x, MatrixView<const T> weight, cons
         const index_t col = i * step, cols = std::min(step, y.cols - col);
         gemm::IndirectSums<T> sums(kernel, panels, 0, panels.count(), cols, x.cols);
         std::vector<index_t> rows;
+        rows.reserve(static_cast<std::size_t>(cols + kIndirectRowsMultiple));
         for (index_t c = 0; c < cols + kIndirectRowsMultiple; ++c) {
             rows.push_back(std::min(c, cols - 1) * weight.cols);
         }

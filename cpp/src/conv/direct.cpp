@@ -76,8 +76,8 @@ index_t items_per_task(index_t items, double work) {
     constexpr double worth = 1 << 20;
     constexpr index_t enough_tasks = 16;
     const double wanted = worth * static_cast<double>(items) / (work + 1);
-    return std::max<index_t>(
-        1, static_cast<index_t>(std::min(wanted, static_cast<double>(items / enough_tasks))));
+    const index_t most = items / enough_tasks;
+    return std::max<index_t>(1, static_cast<index_t>(std::min(wanted, static_cast<double>(most))));
 }
 
 /// Takes the results of one block. They are computed in place where its positions are consecutive

@@ -1,6 +1,7 @@
 #include "conv/few_pixels.h"
 
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "gemm/indirect.h"
@@ -193,6 +194,7 @@ void for_blocks(const Problem& problem, const PackedColumns<T>& columns, const T
 /// Offsets of rows `step` apart, and more of the last, which a tile may have too many.
 std::vector<index_t> row_offsets(index_t rows, index_t step) {
     std::vector<index_t> offsets;
+    offsets.reserve(static_cast<std::size_t>(rows + kIndirectRowsMultiple));
     for (index_t row = 0; row < rows + kIndirectRowsMultiple; ++row) {
         offsets.push_back(std::min(row, rows - 1) * step);
     }
@@ -219,8 +221,8 @@ void forward(const Problem& problem, const T* x, const T* weight, const T* bias,
     const index_t area = problem.window.taps();
     const Kernels<T>& kernel = kernels<T>();
     const PackedColumns<T> columns(problem, x, dotted_pixels(problem, kernel.lanes));
-    std::vector<index_t> depth;
-    for (index_t k = 0; k < columns.channel(1) * area; ++k) depth.push_back(k);
+    std::vector<index_t> depth(static_cast<std::size_t>(columns.channel(1) * area));
+    std::iota(depth.begin(), depth.end(), index_t{0});
     for_blocks(problem, columns, bias, y, [&](Sums<T>& sums, index_t filter, index_t filters) {
         const std::vector<index_t> rows = row_offsets(filters, problem.taps);
         for (index_t i = 0; i < columns.slices(); ++i) {

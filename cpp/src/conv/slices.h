@@ -15,7 +15,7 @@
 namespace pocketcnn {
 
 /// Feature maps that are to stay in cache between the steps: half of a common L2 cache.
-inline constexpr index_t kCacheBytes = 512 * 1024;
+inline constexpr index_t kCacheBytes = index_t{512} * 1024;
 /// The batch is cut into as many slices, or a multiple, which threads share evenly; where there
 /// are not as many images, or one image's maps overflow the cache, the steps run one by one.
 inline constexpr index_t kSlices = 8;
@@ -76,7 +76,8 @@ ImageView<const T> constant(ImageView<T> view) {
 }
 
 inline double multiply_adds(const Shape4& x, const Shape4& maps, const Conv2d& conv) {
-    return static_cast<double>(maps.size()) * static_cast<double>(x.c / conv.groups) *
+    const index_t channels = x.c / conv.groups;
+    return static_cast<double>(maps.size()) * static_cast<double>(channels) *
            static_cast<double>(conv.window.taps());
 }
 

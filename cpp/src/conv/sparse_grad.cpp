@@ -62,7 +62,7 @@ class PooledRows {
   public:
     PooledRows(index_t rows, const Shape4& y, const Window2d& window, index_t patch_bytes)
         : rows_(rows), y_rows_(y.h), window_(window) {
-        constexpr index_t room = 12 * 1024;
+        constexpr index_t room = index_t{12} * 1024;
         const index_t fit = room / std::max<index_t>(1, y.w * patch_bytes);
         step_ = std::max<index_t>(1, (fit - window.span_h()) / window.stride_h + 1);
     }

@@ -73,6 +73,7 @@ template <typename T, typename Pack>
 std::vector<PackedPanels<T>> pack_groups(const Panels& panels, index_t groups, index_t depth,
                                          Pack&& pack) {
     std::vector<PackedPanels<T>> packed;
+    packed.reserve(static_cast<std::size_t>(groups));
     for (index_t group = 0; group < groups; ++group) packed.emplace_back(panels, depth);
     const double elements =
         static_cast<double>(groups * panels.padded_cols()) * static_cast<double>(depth);

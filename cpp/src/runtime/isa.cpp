@@ -61,6 +61,7 @@ const KernelTable& find(std::string_view name, const char* source) {
 }
 
 const KernelTable& choose() {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): read once, while the library loads
     const char* forced = std::getenv("POCKETCNN_ISA");
     if (forced != nullptr && *forced != '\0') return find(forced, "POCKETCNN_ISA");
     for (const Isa& isa : kIsas) {

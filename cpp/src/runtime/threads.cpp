@@ -26,6 +26,7 @@ struct Environment {
 
 /// A number, or as OpenMP has it a list of numbers for nested regions, of which the first counts.
 Environment read_environment() {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): read once, while the library loads
     const char* variable = std::getenv("OMP_NUM_THREADS");
     if (variable == nullptr) return {};
     std::string_view text(variable);

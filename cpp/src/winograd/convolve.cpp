@@ -248,7 +248,7 @@ class Convolver {
 
     /// Prefetches what `finish` writes, a strip a point, while the products are computed.
     void announce(const std::vector<Strip>& strips, index_t panel, index_t point) const {
-        const index_t lane = filters_.panels.first_lane(panel), count = strips.size();
+        const index_t lane = filters_.panels.first_lane(panel), count = std::ssize(strips);
         const index_t lane_end = lane + filters_.panels.width_lanes(panel);
         for (index_t i = point; i < count; i += kWinogradPoints) {
             kernel_.prefetch(conv_.result, strips[i].image, lane, lane_end,

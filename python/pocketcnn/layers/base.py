@@ -10,6 +10,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from copy import deepcopy
+from functools import lru_cache
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -20,6 +21,12 @@ from pocketcnn.init import Init, Scheme, checked_init, normal, weight_std
 from pocketcnn.layers.arrays import LayerArrays, fitted, require_names
 
 Shape: TypeAlias = tuple[int, ...]
+
+
+@lru_cache(maxsize=256)
+def _arguments_of(kind: type[Layer]) -> Mapping[str, inspect.Parameter]:
+    """What a layer's class is called with; kept, since asking takes longer than all the rest."""
+    return inspect.signature(kind).parameters
 
 
 class Layer(ABC):
@@ -270,7 +277,7 @@ class Layer(ABC):
 
     def config(self) -> dict[str, Any]:
         """Arguments that make such a layer again, fit for JSON: ``type(layer)(**config)``."""
-        return {name: self._argument(name) for name in inspect.signature(type(self)).parameters}
+        return {name: self._argument(name) for name in _arguments_of(type(self))}
 
     def _argument(self, name: str) -> Any:
         return getattr(self, name)
@@ -279,7 +286,7 @@ class Layer(ABC):
         """Sizes of input and output by position, other settings by name unless at default."""
         shown = []
         config = self.config()
-        for name, parameter in inspect.signature(type(self)).parameters.items():
+        for name, parameter in _arguments_of(type(self)).items():
             if name.startswith(("in_", "out_")):
                 shown.append(f"{config[name]}")
             elif config[name] != parameter.default:
