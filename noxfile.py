@@ -23,17 +23,20 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2024.4.15"
-nox.options.sessions = ["lint", "typing", "cpp", "tests", "docs"]
+# cpp before what needs the wheel alone: it builds the wheel with the C++ tests beside it.
+nox.options.sessions = ["lint", "cpp", "typing", "tests", "docs"]
 
 ROOT = Path(__file__).parent
 BUILD = ROOT / "build"
 REPORTS = BUILD / "reports"
+WHEEL_TREE = BUILD / "wheel-tree"
 CONSTRAINTS = ROOT / "dev-constraints.txt"
 MINIMUM_CMAKE = (3, 25)
 CPP_FOLDERS = ("cpp", "examples")
 CPP_SUFFIXES = (".h", ".inl", ".cpp")
 
-_wheels: list[Path] = []
+# The wheel of this nox run, and whether the C++ tests were built beside it.
+_wheels: dict[bool, Path] = {}
 
 
 def install(session: nox.Session, *requirements: str) -> None:
@@ -41,17 +44,23 @@ def install(session: nox.Session, *requirements: str) -> None:
     session.install("-c", str(CONSTRAINTS), *requirements)
 
 
-def wheel(session: nox.Session) -> Path:
-    """Build the wheel at the first call of a nox run and return its path."""
-    if not _wheels:
-        folder = BUILD / "wheel"
-        shutil.rmtree(folder, ignore_errors=True)
-        session.run(
-            *("python", "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT)),
-            env={"PIP_CONSTRAINT": "", "PIP_BUILD_CONSTRAINT": str(CONSTRAINTS)},
-        )
-        _wheels.extend(folder.glob("pocketcnn-*.whl"))
-    return _wheels[0]
+def wheel(session: nox.Session, with_tests: bool = False) -> Path:
+    """Build the wheel at the first call of a nox run and return its path.
+
+    With tests, the C++ tests of the same objects are built beside it, in ``WHEEL_TREE``.
+    """
+    if True in _wheels or (_wheels and not with_tests):
+        return _wheels.get(True) or _wheels[False]
+    folder = BUILD / "wheel"
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run(
+        *("python", "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(folder)),
+        *(f"-Cbuild-dir={WHEEL_TREE}", f"-Ccmake.define.POCKETCNN_BUILD_TESTS={with_tests}"),
+        str(ROOT),
+        env={"PIP_CONSTRAINT": "", "PIP_BUILD_CONSTRAINT": str(CONSTRAINTS)},
+    )
+    _wheels[with_tests] = next(folder.glob("pocketcnn-*.whl"))
+    return _wheels[with_tests]
 
 
 def install_wheel(session: nox.Session, extra: str, *requirements: str) -> None:
@@ -87,14 +96,19 @@ def native(session: nox.Session, *command: str) -> None:
 
 def build_and_ctest(session: nox.Session, preset: str) -> None:
     """Configure and build a preset of CMakePresets.json, then run its tests."""
-    REPORTS.mkdir(parents=True, exist_ok=True)
     native(session, "cmake", "--preset", preset, "--fresh")
     native(session, "cmake", "--build", "--preset", preset)
-    report = REPORTS / f"ctest-{preset}.xml"
+    ctest(session, preset, "--preset", preset)
+
+
+def ctest(session: nox.Session, name: str, *which: str) -> None:
+    """Run the tests of one build on all cores."""
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    report = REPORTS / f"ctest-{name}.xml"
     jobs = str(os.cpu_count() or 1)
     native(
         session,
-        *("ctest", "--preset", preset, "--output-junit", str(report), "--parallel", jobs),
+        *("ctest", *which, "--output-junit", str(report), "--parallel", jobs),
         *session.posargs,
     )
 
@@ -166,11 +180,15 @@ def typing(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("preset", ["dev", "release"], ids=["dev", "release"])
-def cpp(session: nox.Session, preset: str) -> None:
-    """Test the C++ library on every instruction set of this machine."""
+@nox.parametrize("build", ["dev", "release"], ids=["dev", "release"])
+def cpp(session: nox.Session, build: str) -> None:
+    """Test the C++ library on every instruction set: with assertions, and as wheels hold it."""
     install_native_tools(session)
-    build_and_ctest(session, preset)
+    if build == "dev":
+        build_and_ctest(session, "dev")
+    else:
+        wheel(session, with_tests=True)
+        ctest(session, "release", "--test-dir", str(WHEEL_TREE), "--output-on-failure")
 
 
 @nox.session
@@ -230,7 +248,9 @@ def tidy(session: nox.Session) -> None:
     """Run clang-tidy over the sources of the library and of the extension module."""
     install_native_tools(session)
     install(session, "clang-tidy", "pybind11")
-    native(session, "cmake", "--preset", "dev", "--fresh", *python_options(session))
+    # The compiler's precompiled headers are of no use to clang.
+    options = ("-DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON", *python_options(session))
+    native(session, "cmake", "--preset", "dev", "--fresh", *options)
     folders = ("cpp/src/", "cpp/bindings/")
     units = [n for n in cpp_sources() if n.startswith(folders) and n.endswith(".cpp")]
     session.run("clang-tidy", "--quiet", "-p", str(BUILD / "dev"), *(session.posargs or units))
