@@ -276,6 +276,26 @@ def fuzz(session: nox.Session) -> None:
     if sys.version_info < (3, 14):  # atheris has no wheels for later versions
         session.install("atheris")
         session.run("python", "tests/fuzz_guided.py", "--seconds", seconds)
+    fuzz_environment(session, seconds)
+
+
+def fuzz_environment(session: nox.Session, seconds: str) -> None:
+    """Let libFuzzer, which comes with clang, draw what the C++ library reads from outside."""
+    if shutil.which("clang++") is None:
+        session.warn("without clang++ (on Debian: clang) the environment's reader is not fuzzed")
+        return
+    found = BUILD / "fuzz" / "environment"
+    found.mkdir(parents=True, exist_ok=True)
+    program = BUILD / "fuzz" / "fuzz_environment"
+    sources = ("tests/fuzz_environment", "src/runtime/cpu_limits", "src/runtime/threads_variable")
+    native(
+        session,
+        *("clang++", "-std=c++20", "-O1", "-g", "-fsanitize=fuzzer,address,undefined"),
+        *("-Icpp/include", "-Icpp/src", *(f"cpp/{name}.cpp" for name in sources)),
+        *("-o", str(program)),
+    )
+    limits = (f"-max_total_time={int(float(seconds))}", "-timeout=10", "-verbosity=0")
+    native(session, str(program), *limits, str(found), "tests/corpus/environment")
 
 
 @nox.session(default=False)

@@ -127,7 +127,7 @@ inline void for_vectors(index_t size, const Body& body) {
 
 template <typename T>
 inline Vec<T> square_roots(Vec<T> x) {
-    Vec<T> y;
+    Vec<T> y{};
     for (int i = 0; i < kLanes<T>; ++i) y[i] = square_root(x[i]);
     return y;
 }

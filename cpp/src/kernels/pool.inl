@@ -57,7 +57,7 @@ inline typename Pack<T, Bytes>::Vec load_tap(const T* tap, index_t stride, bool 
         if (!first) --tap;
         return every_second<T, Bytes>(P::load(tap), P::load(tap + P::lanes), first ? 0 : 1);
     } else {
-        typename P::Vec value;
+        typename P::Vec value{};
         for (int i = 0; i < P::lanes; ++i) value[i] = tap[i * stride];
         return value;
     }

@@ -68,7 +68,7 @@ struct HalvedRows {
         if constexpr (sizeof(Whole<T>) == sizeof(Place)) {
             return P::load_whole(words) - start;
         } else if constexpr (sizeof(Whole<T>) > sizeof(Place)) {
-            Int wide;
+            Int wide{};
             for (index_t i = 0; i < lanes; ++i) wide[i] = places[i];
             return wide - start;
         } else {

@@ -3,7 +3,7 @@
 // The even elements of from[0, 2 * kLanes - 1): nothing past the last one taken is read.
 template <typename T>
 inline Vec<T> load_every_second(const T* from) {
-    typename Simd<T>::Mask mask;
+    typename Simd<T>::Mask mask{};
     for (int i = 0; i < kLanes<T>; ++i) {
         mask[i] = i < kLanes<T> / 2 ? 2 * i : kLanes<T> + 2 * i - (kLanes<T> - 1);
     }

@@ -134,7 +134,7 @@ struct Pack {
     static Vec splat(T value) { return value - Vec{}; }
     /// first, first + step, first + 2 step ...
     static Int sequence(int first, int step) {
-        Int result;
+        Int result{};
         for (int i = 0; i < lanes; ++i) result[i] = first + i * step;
         return result;
     }

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <iterator>
 #include <limits>
+#include <sstream>
 #include <string>
 #include <thread>
 
@@ -14,56 +16,64 @@ namespace {
 
 constexpr double kUnlimited = std::numeric_limits<double>::infinity();
 
+double ratio(double quota, double period) {
+    // Not a number is neither, and ends here too.
+    return quota > 0 && period > 0 ? quota / period : kUnlimited;
+}
+
 /// cgroup v2: "max 100000" or "quota period", in microseconds.
-double quota_v2(const std::string& folder) {
-    std::ifstream file(folder + "/cpu.max");
+double quota_v2(const std::string& folder, const ReadFile& read) {
+    std::istringstream file(read(folder + "/cpu.max"));
     double quota = 0, period = 0;  // "max" is no number: the read fails
-    if (!(file >> quota >> period) || quota <= 0 || period <= 0) return kUnlimited;
-    return quota / period;
+    file >> quota >> period;
+    return file ? ratio(quota, period) : kUnlimited;
 }
 
 /// cgroup v1: quota is -1 where there is none.
-double quota_v1(const std::string& folder) {
-    std::ifstream quota_file(folder + "/cpu.cfs_quota_us");
-    std::ifstream period_file(folder + "/cpu.cfs_period_us");
+double quota_v1(const std::string& folder, const ReadFile& read) {
+    std::istringstream quota_file(read(folder + "/cpu.cfs_quota_us"));
+    std::istringstream period_file(read(folder + "/cpu.cfs_period_us"));
     double quota = 0, period = 0;
-    if (!(quota_file >> quota) || !(period_file >> period) || quota <= 0 || period <= 0) {
-        return kUnlimited;
-    }
-    return quota / period;
+    return quota_file >> quota && period_file >> period ? ratio(quota, period) : kUnlimited;
 }
 
 /// A quota may stand at any level between the process's own group and the root.
-double smallest_quota(const std::string& root, std::string group,
-                      double (*quota)(const std::string&)) {
-    double smallest = quota(root);
-    while (group.size() > 1) {
-        smallest = std::min(smallest, quota(root + group));
+double smallest_quota(const std::string& root, std::string group, const ReadFile& read,
+                      double (*quota)(const std::string&, const ReadFile&)) {
+    double smallest = quota(root, read);
+    while (group.size() > 1 && group.front() == '/') {
+        smallest = std::min(smallest, quota(root + group, read));
         group.resize(group.rfind('/'));
     }
     return smallest;
 }
 
-double cgroup_quota() {
+std::string read_file(const std::string& path) {
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+}  // namespace
+
+double cgroup_quota(std::istream& groups, const ReadFile& read) {
     double smallest = kUnlimited;
-    std::ifstream groups("/proc/self/cgroup");
     for (std::string line; std::getline(groups, line);) {  // hierarchy:controllers:/path
         const auto first = line.find(':');
+        if (first == std::string::npos) continue;
         const auto second = line.find(':', first + 1);
-        if (first == std::string::npos || second == std::string::npos) continue;
+        if (second == std::string::npos) continue;
         std::string controllers(",");
         controllers.append(line, first + 1, second - first - 1).append(",");
         const std::string group = line.substr(second + 1);
         if (controllers == ",,") {
-            smallest = std::min(smallest, smallest_quota("/sys/fs/cgroup", group, quota_v2));
+            smallest = std::min(smallest, smallest_quota("/sys/fs/cgroup", group, read, quota_v2));
         } else if (controllers.find(",cpu,") != std::string::npos) {
-            smallest = std::min(smallest, smallest_quota("/sys/fs/cgroup/cpu", group, quota_v1));
+            smallest =
+                std::min(smallest, smallest_quota("/sys/fs/cgroup/cpu", group, read, quota_v1));
         }
     }
     return smallest;
 }
-
-}  // namespace
 
 int affinity_cpus() {
 #ifdef __linux__
@@ -74,7 +84,8 @@ int affinity_cpus() {
 }
 
 int cpu_quota() {
-    return static_cast<int>(std::clamp(std::ceil(cgroup_quota()), 1.0, 1e6));
+    std::ifstream groups("/proc/self/cgroup");
+    return static_cast<int>(std::clamp(std::ceil(cgroup_quota(groups, read_file)), 1.0, 1e6));
 }
 
 }  // namespace pocketcnn

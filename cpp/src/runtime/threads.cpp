@@ -3,7 +3,6 @@
 #include <pocketcnn/runtime.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -14,46 +13,19 @@
 #include "runtime/parallel.h"
 #include "runtime/thread_pool.h"
 #include "runtime/thread_requests.h"
+#include "runtime/threads_variable.h"
 
 namespace pocketcnn {
 namespace {
 
-/// What OMP_NUM_THREADS says.
-struct Environment {
-    int threads = 0;  ///< 0: nothing that could be used
-    std::string complaint;
-};
-
-/// A number, or as OpenMP has it a list of numbers for nested regions, of which the first counts.
-Environment read_environment() {
+ThreadsVariable read_environment() {
     // NOLINTNEXTLINE(concurrency-mt-unsafe): read once, while the library loads
     const char* variable = std::getenv("OMP_NUM_THREADS");
-    if (variable == nullptr) return {};
-    std::string_view text(variable);
-    const auto trim = [&] {
-        text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
-    };
-    trim();
-    if (text.empty()) return {};
-    const std::string told = "OMP_NUM_THREADS is '" + std::string(variable) + "', ";
-    const bool digits = text.front() >= '0' && text.front() <= '9';
-    long threads = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), threads);
-    text.remove_prefix(end - text.data());
-    trim();
-    const bool whole = text.empty() || text.front() == ',';
-    const bool huge = error == std::errc::result_out_of_range;
-    if (!digits || !whole || (threads < 1 && !huge))
-        return {0, told + "which is no number of threads, and is ignored"};
-    if (huge || threads > kMaxThreads) {
-        return {kMaxThreads,
-                told + "but at most " + std::to_string(kMaxThreads) + " threads are used"};
-    }
-    return {static_cast<int>(threads), {}};
+    return variable == nullptr ? ThreadsVariable{} : read_threads_variable(variable);
 }
 
 struct Defaults {
-    Environment environment = read_environment();
+    ThreadsVariable environment = read_environment();
     int cpu_quota = pocketcnn::cpu_quota();
     int openmp_limit = omp_get_max_threads();
 };
