@@ -2,10 +2,10 @@
 
 One session a question: ``lint`` (does it read well?), ``typing`` (do the annotations hold?),
 ``cpp`` (does the C++ library work by itself, on every instruction set of this machine?),
-``tests`` (does the package work?), ``docs`` (does the documentation tell the truth?).
-Not in the default run: machines that look for longer, ``guard``, ``sanitize``, ``tsan``, ``tidy``,
-``fuzz``, ``soak`` and ``coverage``; ``bench``, which measures pocketcnn beside its peers; and
-``dev``, which prepares a working place.
+``tests`` (does the package work?), ``docs`` (does the documentation tell the truth?), ``machines``
+(a short part of what follows). Not in the default run: machines that look for longer, ``guard``,
+``sanitize``, ``tsan``, ``tidy``, ``fuzz``, ``soak`` and ``coverage``; ``bench``, which measures
+pocketcnn beside its peers; and ``dev``, which prepares a working place.
 
 Test runners leave JUnit files in ``build/reports``; ``.ci/run`` counts them.
 """
@@ -24,7 +24,7 @@ import nox
 
 nox.needs_version = ">=2024.4.15"
 # cpp before what needs the wheel alone: it builds the wheel with the C++ tests beside it.
-nox.options.sessions = ["lint", "cpp", "typing", "tests", "docs"]
+nox.options.sessions = ["lint", "cpp", "typing", "tests", "docs", "machines"]
 
 ROOT = Path(__file__).parent
 BUILD = ROOT / "build"
@@ -101,6 +101,15 @@ def build_and_ctest(session: nox.Session, preset: str) -> None:
     ctest(session, preset, "--preset", preset)
 
 
+def build_and_ctest_some(session: nox.Session, preset: str, tests: str) -> None:
+    """Build and run some of the tests (``NAME;NAME``) on the baseline's kernels, as a preset."""
+    folder = BUILD / f"short-{preset}"
+    options = ("-DPOCKETCNN_ISAS=baseline", f"-DPOCKETCNN_TESTS={tests}")
+    native(session, "cmake", "--preset", preset, "--fresh", "-B", str(folder), *options)
+    native(session, "cmake", "--build", str(folder), "--target", "pocketcnn_tests")
+    native(session, str(folder / "cpp" / "tests" / "pocketcnn_tests"), "--gtest_brief=1")
+
+
 def ctest(session: nox.Session, name: str, *which: str) -> None:
     """Run the tests of one build on all cores."""
     REPORTS.mkdir(parents=True, exist_ok=True)
@@ -120,6 +129,10 @@ NATIVE_TESTS = (
     *("tests/test_functional_normalization.py", "tests/test_empty_batches.py"),
     *("tests/test_layer_arrays.py", "tests/test_optim_updates.py", "tests/test_layers.py"),
 )
+
+# What a short run of the sanitizers takes: what indexes most, and what threads share.
+SHORTLY_SANITIZED = "avg_pool2d;batch_norm;conv2d_fields;im2col;linear;max_pool2d;softmax"
+SHORTLY_WATCHED = "interrupt;memory_pool;parallel;sleeper;threads"
 
 
 def python_options(session: nox.Session) -> list[str]:
@@ -243,17 +256,31 @@ def tsan(session: nox.Session) -> None:
     build_and_ctest(session, "tsan")
 
 
+@nox.session
+def machines(session: nox.Session) -> None:
+    """Run a short part of the sanitizers and of clang-tidy; `cpp` and `tests` have the others'."""
+    install_native_tools(session)
+    build_and_ctest_some(session, "sanitize", SHORTLY_SANITIZED)
+    build_and_ctest_some(session, "tsan", SHORTLY_WATCHED)
+    run_clang_tidy(session, [name for name in cpp_sources() if name.startswith("cpp/src/runtime")])
+
+
 @nox.session(default=False)
 def tidy(session: nox.Session) -> None:
     """Run clang-tidy over the sources of the library and of the extension module."""
     install_native_tools(session)
+    run_clang_tidy(session, [n for n in cpp_sources() if n.startswith(("cpp/src", "cpp/bindings"))])
+
+
+def run_clang_tidy(session: nox.Session, names: list[str]) -> None:
+    """Run clang-tidy over the units among some files, or over those that the command line names."""
     install(session, "clang-tidy", "pybind11")
+    folder = BUILD / "tidy"
     # The compiler's precompiled headers are of no use to clang.
     options = ("-DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON", *python_options(session))
-    native(session, "cmake", "--preset", "dev", "--fresh", *options)
-    folders = ("cpp/src/", "cpp/bindings/")
-    units = [n for n in cpp_sources() if n.startswith(folders) and n.endswith(".cpp")]
-    session.run("clang-tidy", "--quiet", "-p", str(BUILD / "dev"), *(session.posargs or units))
+    native(session, "cmake", "--preset", "dev", "--fresh", "-B", str(folder), *options)
+    units = [name for name in names if name.endswith(".cpp")]
+    session.run("clang-tidy", "--quiet", "-p", str(folder), *(session.posargs or units))
 
 
 @nox.session(default=False)

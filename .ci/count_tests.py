@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 # Which session leaves which report; {} are a session's parameters. One not named leaves none.
-REPORT_OF_SESSION = {"cpp": "ctest-{preset}", "tests": "pytest", "docs": "doctest"}
+REPORT_OF_SESSION = {"cpp": "ctest-{build}", "tests": "pytest", "docs": "doctest"}
 
 
 class Count(NamedTuple):

@@ -152,7 +152,8 @@ struct WeightGradCut {
         chunk_pixels = ceil_div(problem.pixels(), chunks);
         slice = gemm::depth_slice(chunk_pixels);
         const index_t room = kSlabSize / (slice * slab_share(problem.window));
-        slab_channels = std::clamp<index_t>(room, ceil_div(kIndirectRowsMultiple, area), channels);
+        const index_t fewest = ceil_div(kIndirectRowsMultiple, area);
+        slab_channels = std::min(channels, std::max<index_t>(room, fewest));
         slab_channels = ceil_div(channels, ceil_div(channels, slab_channels));
     }
 

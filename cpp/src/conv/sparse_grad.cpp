@@ -77,7 +77,7 @@ class PooledRows {
     /// The end of the rows that they see.
     index_t last(index_t block) const {
         const index_t last_begin = (end(block) - 1) * window_.stride_h - window_.pad_top;
-        return std::clamp(last_begin + window_.span_h(), first(block), y_rows_);
+        return std::min(y_rows_, std::max(first(block), last_begin + window_.span_h()));
     }
     /// Rows that a block sees at most.
     index_t most_rows() const { return (step_ - 1) * window_.stride_h + window_.span_h(); }
