@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from pocketcnn import serialization
 from pocketcnn.layers import (
     LAYERS,
     AvgPool2d,
@@ -25,7 +24,8 @@ from pocketcnn.layers import (
     Tanh,
 )
 from pocketcnn.models import deep_convnet, lenet5, simple_convnet
-from pocketcnn.net import ConvNet, load
+from pocketcnn.network import serialization
+from pocketcnn.network.net import ConvNet, load
 
 
 def every_layer(dtype=np.float32):

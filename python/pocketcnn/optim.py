@@ -15,9 +15,9 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketcnn import arguments
+from pocketcnn import _arguments
 from pocketcnn import functional as F
-from pocketcnn.sharing import Sharing, changes
+from pocketcnn._sharing import Sharing, changes
 
 __all__ = [
     "SGD",
@@ -436,11 +436,11 @@ def _named(error: Exception, params: Mapping[str, Array], grads: Grads) -> Excep
 
 
 def _at_least_zero(name: str, value: float) -> float:
-    return arguments.non_negative(name, value)
+    return _arguments.non_negative(name, value)
 
 
 def _share(name: str, value: float) -> float:
-    share = arguments.number(name, value, 0.0, 1.0)
+    share = _arguments.number(name, value, 0.0, 1.0)
     if share == 1.0:
         raise ValueError(f"{name} is {value}: wanted at least 0 and less than 1")
     return share
@@ -461,7 +461,7 @@ _CHECKS: Mapping[str, Callable[[str, float], float]] = {
 def _checked_scalar(name: str, value: object) -> object:
     """Return a hyper-parameter, or the number of steps, out of a state dict."""
     if name == "steps":
-        return arguments.integer(name, value, 0)  # type: ignore[arg-type]  # it checks that
+        return _arguments.integer(name, value, 0)  # type: ignore[arg-type]  # it checks that
     if name == "nesterov" and not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"nesterov is {value!r}, but must be a bool")
     if name not in _CHECKS:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pocketcnn import _core
-from pocketcnn.arguments import (
+from pocketcnn._arguments import (
     Array,
     integer,
     number,

@@ -1,6 +1,6 @@
 """The layers, one a file, and the table that finds a layer's class by its name."""
 
-from pocketcnn.arguments import Array
+from pocketcnn._arguments import Array
 from pocketcnn.layers.avg_pool import AvgPool2d
 from pocketcnn.layers.base import Layer, Shape, WeightLayer
 from pocketcnn.layers.batch_norm import BatchNorm2d

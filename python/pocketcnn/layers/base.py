@@ -16,9 +16,9 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
-from pocketcnn.arguments import Array, require_shape
-from pocketcnn.init import Init, Scheme, checked_init, normal, weight_std
+from pocketcnn._arguments import Array, require_shape
 from pocketcnn.layers.arrays import LayerArrays, fitted, require_names
+from pocketcnn.layers.init import Init, Scheme, checked_init, normal, weight_std
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -327,7 +327,7 @@ class WeightLayer(Layer):
         return self.params.get("bias")
 
     def draw_params(self, rng: np.random.Generator, auto: Scheme) -> dict[str, Array]:
-        """Draw the weight as :mod:`pocketcnn.init` says; the bias is zero."""
+        """Draw the weight as :mod:`pocketcnn.layers.init` says; the bias is zero."""
         std = weight_std(self.init, auto, *self._fans)
         params = {"weight": normal(rng, self.param_shapes["weight"], std, self.dtype)}
         if self.use_bias:

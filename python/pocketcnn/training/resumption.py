@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from pocketcnn.arguments import Array
-from pocketcnn.callbacks import Callback, EarlyStopping
-from pocketcnn.checkpoint import (
+from pocketcnn._arguments import Array
+from pocketcnn.training.callbacks import Callback, EarlyStopping
+from pocketcnn.training.checkpoint import (
     Arrays,
     network_arrays,
     plain,
@@ -25,12 +25,12 @@ from pocketcnn.checkpoint import (
     split_state,
     write_checkpoint,
 )
-from pocketcnn.divergence import is_finite
-from pocketcnn.identity import describe, digest
-from pocketcnn.saved_run import SavedCallback, SavedRun, damaged, read_saved_run
+from pocketcnn.training.divergence import is_finite
+from pocketcnn.training.identity import describe, digest
+from pocketcnn.training.saved_run import SavedCallback, SavedRun, damaged, read_saved_run
 
 if TYPE_CHECKING:
-    from pocketcnn.trainer import Trainer
+    from pocketcnn.training.trainer import Trainer
 
 
 class RunFile:

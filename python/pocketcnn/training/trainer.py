@@ -16,18 +16,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pocketcnn import arguments, divergence
-from pocketcnn.callbacks import Callback
-from pocketcnn.checkpoint import require_writable
+from pocketcnn import _arguments
+from pocketcnn._sharing import Sharing, changes
 from pocketcnn.data import Augment
-from pocketcnn.history import History, Record
 from pocketcnn.layers import Softmax
 from pocketcnn.losses import count_hits, cross_entropy
-from pocketcnn.net import ConvNet
+from pocketcnn.network.net import ConvNet
 from pocketcnn.optim import Grads, Optimizer
-from pocketcnn.resumption import RunFile, taking_part
-from pocketcnn.samples import check_callbacks, check_last_batch, check_samples
-from pocketcnn.sharing import Sharing, changes
+from pocketcnn.training import divergence
+from pocketcnn.training.callbacks import Callback
+from pocketcnn.training.checkpoint import require_writable
+from pocketcnn.training.history import History, Record
+from pocketcnn.training.resumption import RunFile, taking_part
+from pocketcnn.training.samples import check_callbacks, check_last_batch, check_samples
 
 Array = NDArray[Any]
 
@@ -100,9 +101,9 @@ class Trainer:
         self.sharing = Sharing("the trainer", "each thread needs a trainer of its own")
         self.net = net
         self.optimizer = optimizer
-        self.batch_size = arguments.integer("batch_size", batch_size, 1)
-        self.seed = arguments.integer("seed", seed, 0)
-        self.label_smoothing = arguments.number("label_smoothing", label_smoothing, 0.0, 1.0)
+        self.batch_size = _arguments.integer("batch_size", batch_size, 1)
+        self.seed = _arguments.integer("seed", seed, 0)
+        self.label_smoothing = _arguments.number("label_smoothing", label_smoothing, 0.0, 1.0)
         if self.label_smoothing == 1.0:
             raise ValueError(f"label_smoothing is {label_smoothing}: wanted 0 to less than 1")
         self.augment = augment
@@ -234,7 +235,7 @@ class Trainer:
         """
         # An augmentation may cut the images to the network's size.
         x, t = self._checked("x", "t", x, t, any_size=self.augment is not None)
-        epochs = arguments.integer("epochs", epochs, 0)
+        epochs = _arguments.integer("epochs", epochs, 0)
         held_out = self._check_validation(validation)
         callbacks = check_callbacks(callbacks, validated=held_out is not None)
         check_last_batch(self.net, len(x), self.batch_size)

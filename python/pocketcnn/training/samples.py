@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pocketcnn.arguments import Array
-from pocketcnn.callbacks import Callback, EarlyStopping
-from pocketcnn.chain import every_input
+from pocketcnn._arguments import Array
 from pocketcnn.functional.loss import checked_target
 from pocketcnn.layers import BatchNorm2d
-from pocketcnn.net import ConvNet
-from pocketcnn.progress import ProgressBar
-from pocketcnn.schedules import Schedule
+from pocketcnn.layers.chain import every_input
+from pocketcnn.network.net import ConvNet
+from pocketcnn.training.callbacks import Callback, EarlyStopping
+from pocketcnn.training.progress import ProgressBar
+from pocketcnn.training.schedules import Schedule
 
 
 def check_samples(

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketcnn import arguments
-from pocketcnn.checkpoint import network_arrays
-from pocketcnn.history import COLUMNS, Record
+from pocketcnn import _arguments
+from pocketcnn.training.checkpoint import network_arrays
+from pocketcnn.training.history import COLUMNS, Record
 
 if TYPE_CHECKING:
-    from pocketcnn.trainer import Trainer
+    from pocketcnn.training.trainer import Trainer
 
 
 class Callback:
@@ -101,8 +101,8 @@ class EarlyStopping(Callback):
         if monitor not in COLUMNS:
             raise ValueError(f"monitor is {monitor!r}: wanted one of {', '.join(COLUMNS)}")
         self.monitor = monitor
-        self.patience = arguments.integer("patience", patience, 1)
-        self.min_delta = arguments.non_negative("min_delta", min_delta)
+        self.patience = _arguments.integer("patience", patience, 1)
+        self.min_delta = _arguments.non_negative("min_delta", min_delta)
         self.restore_best = bool(restore_best)
         self.best: float | None = None
         self.best_epoch = self.waited = 0

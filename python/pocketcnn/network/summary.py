@@ -6,8 +6,8 @@ import math
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from pocketcnn._files.reading import excerpt
 from pocketcnn.layers.base import Layer, Shape
-from pocketcnn.reading import excerpt
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """ConvNet: an ordered chain of layers, its loss and its parameters.
 
 A network here is a chain: each layer takes what the one before it gives. How to train one is
-not in this file; see :mod:`pocketcnn.trainer`.
+not in this file; see :mod:`pocketcnn.training.trainer`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,22 @@ from threading import get_ident
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from pocketcnn import gradient_check, losses, serialization
-from pocketcnn.arguments import integer, sizes
-from pocketcnn.chain import auto_schemes, compute_dtype, every_layer, named_layers, output_shapes
+from pocketcnn import losses
+from pocketcnn._arguments import integer, sizes
+from pocketcnn._sharing import Sharing, changes
 from pocketcnn.functional.loss import checked_target
-from pocketcnn.fusion import fuse
 from pocketcnn.layers import Array, Layer, Shape, Softmax, WeightLayer
-from pocketcnn.sharing import Sharing, changes
-from pocketcnn.stages import LargeLinear, Update
-from pocketcnn.summary import Row, format_table, layer_rows
+from pocketcnn.layers.chain import (
+    auto_schemes,
+    compute_dtype,
+    every_layer,
+    named_layers,
+    output_shapes,
+)
+from pocketcnn.network import gradient_check, serialization
+from pocketcnn.network.fusion import fuse
+from pocketcnn.network.stages import LargeLinear, Update
+from pocketcnn.network.summary import Row, format_table, layer_rows
 
 # Blocks of up to 32 MiB are recycled by the C library's allocator; larger ones come as fresh
 # pages each time, and touching those costs more than small layers do.

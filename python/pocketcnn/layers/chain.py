@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from pocketcnn.init import Scheme
 from pocketcnn.layers.base import Layer, Shape, WeightLayer
+from pocketcnn.layers.init import Scheme
 
 
 def named_layers(layers: Sequence[tuple[str, Layer]]) -> dict[str, Layer]:

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketcnn.atomic import write_atomically
-from pocketcnn.reading import excerpt
-from pocketcnn.tensor_file import read_tensors, write_tensors
+from pocketcnn._files.atomic import write_atomically
+from pocketcnn._files.reading import excerpt
+from pocketcnn._files.tensor_file import read_tensors, write_tensors
 
 if TYPE_CHECKING:
-    from pocketcnn.net import ConvNet
+    from pocketcnn.network.net import ConvNet
 
 Arrays = dict[str, NDArray[Any]]
 FORMAT = "pocketcnn checkpoint 2"

@@ -9,7 +9,7 @@ import stat
 from io import BufferedReader
 from typing import Any
 
-from pocketcnn.text import printable
+from pocketcnn._text import printable
 
 
 def open_regular(path: str | os.PathLike[str]) -> BufferedReader:

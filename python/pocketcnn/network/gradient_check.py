@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pocketcnn.arguments import Array, integer
+from pocketcnn._arguments import Array, integer
 from pocketcnn.layers import Shape
-from pocketcnn.summary import align_columns
+from pocketcnn.network.summary import align_columns
 
 if TYPE_CHECKING:
-    from pocketcnn.net import ConvNet
+    from pocketcnn.network.net import ConvNet
 
 
 def central_differences(

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from pocketcnn.callbacks import Callback
-from pocketcnn.history import Record
+from pocketcnn.training.callbacks import Callback
+from pocketcnn.training.history import Record
 
 if TYPE_CHECKING:
     from tqdm import tqdm  # type: ignore[import-untyped]  # it has no type hints
 
-    from pocketcnn.trainer import Trainer
+    from pocketcnn.training.trainer import Trainer
 
 
 def format_seconds(seconds: float) -> str:
