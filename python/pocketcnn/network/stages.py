@@ -31,7 +31,7 @@ from pocketcnn.layers import (
     MaxPool2d,
     Shape,
 )
-from pocketcnn.optim import Grad, Grads
+from pocketcnn.optim.base import Grad, Grads
 
 Update = Callable[[Mapping[str, Array], Grads], None]
 """What changes parameters by their gradients, as `Optimizer.apply` does."""

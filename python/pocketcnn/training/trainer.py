@@ -22,7 +22,7 @@ from pocketcnn.data import Augment
 from pocketcnn.layers import Softmax
 from pocketcnn.losses import count_hits, cross_entropy
 from pocketcnn.network.net import ConvNet
-from pocketcnn.optim import Grads, Optimizer
+from pocketcnn.optim.base import Grads, Optimizer
 from pocketcnn.training import divergence
 from pocketcnn.training.callbacks import Callback
 from pocketcnn.training.checkpoint import require_writable

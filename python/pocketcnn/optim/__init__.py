@@ -1,0 +1,20 @@
+"""Optimisers: small classes that change parameter arrays in place.
+
+The definitions are PyTorch's; where they differ from the paper, the class says so.
+"""
+
+from pocketcnn.optim.base import SGD, AdaGrad, Adam, AdamW, Optimizer, RMSprop
+
+__all__ = [
+    "SGD",
+    "AdaGrad",
+    "Adam",
+    "AdamW",
+    "Optimizer",
+    "RMSprop",
+]
+
+
+def __dir__() -> list[str]:
+    """List the public names, which completion shows."""
+    return sorted(__all__)
