@@ -21,7 +21,8 @@ from pocketcnn.layers import (
     Tanh,
 )
 from pocketcnn.models import deep_convnet, simple_convnet
-from pocketcnn.network.net import ConvNet, load
+from pocketcnn.network.load import load
+from pocketcnn.network.net import ConvNet
 from pocketcnn.network.summary import Row, format_table
 
 CLASSES = 4

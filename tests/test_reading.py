@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketcnn._files.reading import excerpt, open_regular, read_json
+from pocketcnn._files.reading import open_regular, read_json
+from pocketcnn._text import excerpt
 from pocketcnn.training.history import COLUMNS, History, Record
 
 

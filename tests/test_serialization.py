@@ -25,7 +25,8 @@ from pocketcnn.layers import (
 )
 from pocketcnn.models import deep_convnet, lenet5, simple_convnet
 from pocketcnn.network import serialization
-from pocketcnn.network.net import ConvNet, load
+from pocketcnn.network.load import load
+from pocketcnn.network.net import ConvNet
 
 
 def every_layer(dtype=np.float32):

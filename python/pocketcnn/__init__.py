@@ -39,7 +39,8 @@ from pocketcnn.layers import (
     Softmax,
     Tanh,
 )
-from pocketcnn.network.net import ConvNet, load
+from pocketcnn.network.load import load
+from pocketcnn.network.net import ConvNet
 
 if TYPE_CHECKING:
     from pocketcnn import data, inspection, models, optim, plot, schedules, scratch

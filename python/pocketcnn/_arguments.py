@@ -275,6 +275,14 @@ def number(name: str, value: float, low: float, high: float) -> float:
     return as_float
 
 
+def share(name: str, value: float) -> float:
+    """Return `value` as a float from 0 to less than 1."""
+    as_float = number(name, value, 0.0, 1.0)
+    if as_float == 1.0:
+        raise ValueError(f"{name} is {value!r}, but must be less than 1")
+    return as_float
+
+
 def non_negative(name: str, value: float) -> float:
     """Return `value` as a finite float, at least 0."""
     return number(name, value, 0, float(np.finfo(np.float64).max))

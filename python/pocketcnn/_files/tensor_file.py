@@ -26,7 +26,8 @@ import numpy as np
 from pocketcnn import _alignment
 from pocketcnn._arguments import Array
 from pocketcnn._files.atomic import write_atomically
-from pocketcnn._files.reading import excerpt, open_regular
+from pocketcnn._files.reading import open_regular
+from pocketcnn._text import excerpt
 
 _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",

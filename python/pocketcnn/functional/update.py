@@ -18,10 +18,10 @@ from pocketcnn._arguments import (
     integer,
     number,
 )
-from pocketcnn.functional.dense import LinearWeightGrad
+from pocketcnn.functional.dense import Grad, LinearWeightGrad
 
 Arrays: TypeAlias = Array | Sequence[Array]
-Grads: TypeAlias = Array | LinearWeightGrad | Sequence[Array | LinearWeightGrad]
+Grads: TypeAlias = Grad | Sequence[Grad]
 
 
 def _update(

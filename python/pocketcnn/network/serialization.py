@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pocketcnn._arguments import sizes
-from pocketcnn._files.reading import excerpt
 from pocketcnn._files.tensor_file import Tensor, open_tensors, read_tensors, write_tensors
+from pocketcnn._text import excerpt
 from pocketcnn.layers import Array, Layer, Shape
 from pocketcnn.layers.chain import named_layers, output_shapes
 from pocketcnn.layers.registry import build_layer, describe_layer

@@ -1,8 +1,6 @@
-"""Optimisers: small classes that change parameter arrays in place.
+"""What all optimisers share: hyper-parameters, a state for each parameter, and their way to files.
 
-The arithmetic of a step is one native call (`functional.*_update`); what is here is the
-hyper-parameters, the state of each parameter, and their way in and out of a checkpoint.
-The definitions are PyTorch's; where they differ from the paper, the class says so.
+The arithmetic of a step is one native call (`functional.*_update`).
 """
 
 from __future__ import annotations
@@ -16,26 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketcnn import _arguments
-from pocketcnn import functional as F
 from pocketcnn._sharing import Sharing, changes
-
-__all__ = [
-    "SGD",
-    "AdaGrad",
-    "Adam",
-    "AdamW",
-    "Optimizer",
-    "RMSprop",
-]
-
-
-def __dir__() -> list[str]:
-    """List the public names, which completion shows."""
-    return sorted(__all__)
-
+from pocketcnn.functional.dense import Grad
 
 Array = NDArray[np.floating]
-Grad: TypeAlias = Array | F.LinearWeightGrad
 Grads: TypeAlias = Mapping[str, Grad]
 
 
@@ -60,8 +42,8 @@ class Optimizer(ABC):
     hyperparameters: ClassVar[tuple[str, ...]] = ("lr", "weight_decay")
 
     def __init__(self, lr: float, weight_decay: float) -> None:
-        self.lr = _at_least_zero("lr", lr)
-        self.weight_decay = _at_least_zero("weight_decay", weight_decay)
+        self.lr = _arguments.non_negative("lr", lr)
+        self.weight_decay = _arguments.non_negative("weight_decay", weight_decay)
         self.steps = 0
         self.state: dict[str, dict[str, Array]] = {}
         self.sharing = Sharing("the optimiser", "each thread needs an optimiser of its own")
@@ -188,234 +170,6 @@ class Optimizer(ABC):
         return f"{type(self).__name__}({', '.join(values)})"
 
 
-class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum when asked.
-
-    With `g = grad + weight_decay * p`: `v = momentum * v + g`, `p -= lr * v`. Nesterov's
-    momentum, in the form of Sutskever et al. (2013): `p -= lr * (g + momentum * v)`.
-
-    Parameters
-    ----------
-    lr : float
-        Learning rate.
-    momentum : float, default 0
-        Share of the last velocity that is kept; 0 to less than 1.
-    nesterov : bool, default False
-        Look ahead along the velocity; needs `momentum > 0`.
-    weight_decay : float, default 0
-        Coefficient of the L2 penalty.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from pocketcnn import optim
-    >>> w = np.array([1.0, 2.0])
-    >>> optim.SGD(0.1).update({"w": w}, {"w": np.array([1.0, -1.0])})
-    >>> w
-    array([0.9, 2.1])
-    """
-
-    hyperparameters = ("lr", "momentum", "nesterov", "weight_decay")
-
-    def __init__(
-        self, lr: float, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0
-    ) -> None:
-        super().__init__(lr, weight_decay)
-        self.momentum = _share("momentum", momentum)
-        self.nesterov = bool(nesterov)
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("nesterov=True needs a momentum above 0, but momentum is 0")
-
-    @property
-    def slots(self) -> tuple[str, ...]:
-        """The velocity, unless the momentum is zero."""
-        return ("velocity",) if self.momentum else ()
-
-    def _knows(self, slot: str) -> bool:
-        return slot == "velocity"  # also while the momentum is zero: it may have been another
-
-    def _update(self, params: list[Array], grads: list[Grad], slots: list[list[Array]]) -> None:
-        F.sgd_update(
-            params,
-            grads,
-            slots[0] if self.momentum else None,
-            lr=self.lr,
-            momentum=self.momentum,
-            nesterov=self.nesterov,
-            weight_decay=self.weight_decay,
-        )
-
-
-class AdaGrad(Optimizer):
-    """AdaGrad (Duchi, Hazan, Singer, 2011): a rate that falls with a parameter's past gradients.
-
-    With `g = grad + weight_decay * p`: `s += g * g`, `p -= lr * g / (sqrt(s) + eps)`.
-
-    Parameters
-    ----------
-    lr : float, default 0.01
-        Learning rate.
-    eps : float, default 1e-10
-        Keeps the quotient finite.
-    weight_decay : float, default 0
-        Coefficient of the L2 penalty.
-    """
-
-    hyperparameters = ("lr", "eps", "weight_decay")
-
-    def __init__(self, lr: float = 0.01, *, eps: float = 1e-10, weight_decay: float = 0.0) -> None:
-        super().__init__(lr, weight_decay)
-        self.eps = _at_least_zero("eps", eps)
-
-    @property
-    def slots(self) -> tuple[str, ...]:
-        """The sum of the squared gradients."""
-        return ("square_sum",)
-
-    def _update(self, params: list[Array], grads: list[Grad], slots: list[list[Array]]) -> None:
-        F.adagrad_update(
-            params, grads, slots[0], lr=self.lr, eps=self.eps, weight_decay=self.weight_decay
-        )
-
-
-class RMSprop(Optimizer):
-    """RMSprop (Hinton, Coursera lecture 6e, 2012): AdaGrad with a moving average.
-
-    With `g = grad + weight_decay * p`: `s = alpha * s + (1 - alpha) * g * g`,
-    `p -= lr * g / (sqrt(s) + eps)`.
-
-    Parameters
-    ----------
-    lr : float, default 0.01
-        Learning rate.
-    alpha : float, default 0.99
-        Share of the average that is kept; 0 to less than 1.
-    eps : float, default 1e-8
-        Keeps the quotient finite.
-    weight_decay : float, default 0
-        Coefficient of the L2 penalty.
-    """
-
-    hyperparameters = ("lr", "alpha", "eps", "weight_decay")
-
-    def __init__(
-        self,
-        lr: float = 0.01,
-        *,
-        alpha: float = 0.99,
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-    ) -> None:
-        super().__init__(lr, weight_decay)
-        self.alpha = _share("alpha", alpha)
-        self.eps = _at_least_zero("eps", eps)
-
-    @property
-    def slots(self) -> tuple[str, ...]:
-        """The moving average of the squared gradients."""
-        return ("square_average",)
-
-    def _update(self, params: list[Array], grads: list[Grad], slots: list[list[Array]]) -> None:
-        F.rmsprop_update(
-            params,
-            grads,
-            slots[0],
-            lr=self.lr,
-            alpha=self.alpha,
-            eps=self.eps,
-            weight_decay=self.weight_decay,
-        )
-
-
-class Adam(Optimizer):
-    """Adam (Kingma and Ba, 2015, algorithm 1), with the paper's bias correction.
-
-    At step k, with `g = grad + weight_decay * p`: `m = beta1 * m + (1 - beta1) * g`,
-    `v = beta2 * v + (1 - beta2) * g * g`,
-    `p -= lr * (m / (1 - beta1**k)) / (sqrt(v / (1 - beta2**k)) + eps)`.
-
-    Parameters
-    ----------
-    lr : float, default 0.001
-        Learning rate.
-    beta1, beta2 : float, default 0.9 and 0.999
-        Shares of the averages that are kept; 0 to less than 1.
-    eps : float, default 1e-8
-        Keeps the quotient finite.
-    weight_decay : float, default 0
-        Coefficient of the L2 penalty.
-    """
-
-    hyperparameters = ("lr", "beta1", "beta2", "eps", "weight_decay")
-    _decoupled: ClassVar[bool] = False
-
-    def __init__(
-        self,
-        lr: float = 0.001,
-        *,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-    ) -> None:
-        super().__init__(lr, weight_decay)
-        self.beta1 = _share("beta1", beta1)
-        self.beta2 = _share("beta2", beta2)
-        self.eps = _at_least_zero("eps", eps)
-
-    @property
-    def slots(self) -> tuple[str, ...]:
-        """The moving averages of the gradients and of their squares."""
-        return ("m", "v")
-
-    def _update(self, params: list[Array], grads: list[Grad], slots: list[list[Array]]) -> None:
-        F.adam_update(
-            params,
-            grads,
-            slots[0],
-            slots[1],
-            lr=self.lr,
-            beta1=self.beta1,
-            beta2=self.beta2,
-            eps=self.eps,
-            weight_decay=self.weight_decay,
-            decoupled=self._decoupled,
-            step=self.steps,
-        )
-
-
-class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019, algorithm 2).
-
-    As `Adam`, but the decay does not pass through the averages: `p -= lr * weight_decay * p`
-    first, then Adam's step with `g = grad`.
-
-    Parameters
-    ----------
-    lr : float, default 0.001
-        Learning rate.
-    beta1, beta2 : float, default 0.9 and 0.999
-        Shares of the averages that are kept; 0 to less than 1.
-    eps : float, default 1e-8
-        Keeps the quotient finite.
-    weight_decay : float, default 0.01
-        Share of a parameter that is taken off a step, times `lr`.
-    """
-
-    _decoupled = True
-
-    def __init__(
-        self,
-        lr: float = 0.001,
-        *,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        eps: float = 1e-8,
-        weight_decay: float = 0.01,
-    ) -> None:
-        super().__init__(lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
-
-
 def _require_same_keys(params: Mapping[str, Array], grads: Grads) -> None:
     if params.keys() != grads.keys():
         odd = sorted(set(params) ^ set(grads))
@@ -435,27 +189,16 @@ def _named(error: Exception, params: Mapping[str, Array], grads: Grads) -> Excep
     return error
 
 
-def _at_least_zero(name: str, value: float) -> float:
-    return _arguments.non_negative(name, value)
-
-
-def _share(name: str, value: float) -> float:
-    share = _arguments.number(name, value, 0.0, 1.0)
-    if share == 1.0:
-        raise ValueError(f"{name} is {value}: wanted at least 0 and less than 1")
-    return share
-
-
 _CHECKS: Mapping[str, Callable[[str, float], float]] = {
-    "lr": _at_least_zero,
-    "weight_decay": _at_least_zero,
-    "eps": _at_least_zero,
-    "momentum": _share,
-    "alpha": _share,
-    "beta1": _share,
-    "beta2": _share,
+    "lr": _arguments.non_negative,
+    "weight_decay": _arguments.non_negative,
+    "eps": _arguments.non_negative,
+    "momentum": _arguments.share,
+    "alpha": _arguments.share,
+    "beta1": _arguments.share,
+    "beta2": _arguments.share,
 }
-"""What the hyper-parameters of the optimisers in this file may be."""
+"""What the hyper-parameters of our optimisers may be."""
 
 
 def _checked_scalar(name: str, value: object) -> object:

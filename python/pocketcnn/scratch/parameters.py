@@ -15,7 +15,8 @@ import numpy as np
 
 from pocketcnn._arguments import Array
 from pocketcnn._files.atomic import write_atomically
-from pocketcnn._files.reading import excerpt, open_regular
+from pocketcnn._files.reading import open_regular
+from pocketcnn._text import excerpt
 from pocketcnn.scratch.pickled import read_arrays
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from pocketcnn._files.atomic import write_atomically
 from pocketcnn._files.reading import read_json
-from pocketcnn.network.summary import align_columns
+from pocketcnn._text import align_columns
 
 
 class Record(TypedDict):

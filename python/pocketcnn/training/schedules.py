@@ -9,26 +9,11 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from pocketcnn import _arguments
 from pocketcnn.training.callbacks import Callback
-
-if TYPE_CHECKING:
-    from pocketcnn.training.trainer import Trainer
-
-
-__all__ = [
-    "Cosine",
-    "OneCycle",
-    "Schedule",
-    "Steps",
-]
-
-
-def __dir__() -> list[str]:
-    """List the public names, which completion shows."""
-    return sorted(__all__)
+from pocketcnn.training.run import Run
 
 
 class Schedule(Callback):
@@ -60,21 +45,21 @@ class Schedule(Callback):
             Share of the run's updates that are done: 0 to less than 1.
         """
 
-    def on_fit_begin(self, trainer: Trainer) -> None:
+    def on_fit_begin(self, trainer: Run) -> None:
         """Take the optimiser's rate as the highest."""
         self.base = float(trainer.optimizer.lr)
         self._updates = 0
 
-    def on_epoch_begin(self, trainer: Trainer) -> None:
+    def on_epoch_begin(self, trainer: Run) -> None:
         """Set the rate of the epoch's first update."""
         self._set(trainer)
 
-    def on_batch_end(self, trainer: Trainer, size: int) -> None:
+    def on_batch_end(self, trainer: Run, size: int) -> None:
         """Set the rate of the next update."""
         self._updates += 1
         self._set(trainer)
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Run) -> None:
         """Give the optimiser its first rate back."""
         trainer.optimizer.lr = self.base
 
@@ -94,7 +79,7 @@ class Schedule(Callback):
             raise ValueError(f"values is {dict(values)!r}, which no {type(self).__name__} wrote")
         self.base, self._updates = rate, updates
 
-    def _set(self, trainer: Trainer) -> None:
+    def _set(self, trainer: Run) -> None:
         total = trainer.epochs * math.ceil(trainer.samples / trainer.batch_size)
         if self._updates < total:
             trainer.optimizer.lr = self.base * self.factor(self._updates / total)
@@ -119,7 +104,7 @@ class Cosine(Schedule):
 
     def __init__(self, *, warmup: float = 0.0) -> None:
         super().__init__()
-        self.warmup = _share("warmup", warmup)
+        self.warmup = _arguments.share("warmup", warmup)
 
     def factor(self, progress: float) -> float:
         """Rise along a line, fall along the cosine."""
@@ -151,7 +136,7 @@ class OneCycle(Schedule):
 
     def __init__(self, *, warmup: float = 0.25, start: float = 0.1) -> None:
         super().__init__()
-        self.warmup = _share("warmup", warmup)
+        self.warmup = _arguments.share("warmup", warmup)
         self.start = _arguments.number("start", start, 0.0, 1.0)
 
     def factor(self, progress: float) -> float:
@@ -179,7 +164,7 @@ class Steps(Schedule):
 
     def __init__(self, *, at: Sequence[float] = (0.5, 0.75), by: float = 0.1) -> None:
         super().__init__()
-        self.at = tuple(_share("at", share) for share in at)
+        self.at = tuple(_arguments.share("at", share) for share in at)
         if list(self.at) != sorted(self.at):
             raise ValueError(f"at is {self.at}: wanted an ascending order")
         self.by = _arguments.number("by", by, 0.0, 1.0)
@@ -187,10 +172,3 @@ class Steps(Schedule):
     def factor(self, progress: float) -> float:
         """Multiply once for each share that is passed."""
         return self.by ** sum(progress >= share for share in self.at)
-
-
-def _share(name: str, value: float) -> float:
-    share = _arguments.number(name, value, 0.0, 1.0)
-    if share == 1.0:
-        raise ValueError(f"{name} is {value!r}, but must be less than 1")
-    return share
