@@ -121,7 +121,8 @@ def case(request):
 
 
 def test_every_layer_class_has_a_case():
-    assert {type(case.layer) for case in CASES} == set(LAYERS.values())
+    ours = {cls for cls in LAYERS.values() if cls.__module__.startswith("pocketcnn.")}
+    assert {type(case.layer) for case in CASES} == ours
     assert all(name == cls.__name__ for name, cls in LAYERS.items())
 
 
