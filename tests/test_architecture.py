@@ -19,9 +19,9 @@ CPP = ROOT / "cpp"
 # below it, types included; the files of one folder import each other in any order but a circle.
 ROOMS = [
     *("__main__", "cli", "commands", "_startup"),
-    *("plot", "scratch", "inspection", "models"),
+    *("plot", "scratch", "inspection"),
     *("schedules", "training"),
-    "network",
+    *("models", "network"),
     *("optim", "data", "losses", "layers"),
     *("config", "functional"),
     *("_files", "_alignment", "_arguments", "_sharing", "_text"),
