@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from pocketcnn import losses
-from pocketcnn._arguments import integer, sizes
+from pocketcnn._arguments import integer, real_numbers, require_batch, sizes
 from pocketcnn._sharing import Sharing, changes
 from pocketcnn.functional.loss import checked_target
 from pocketcnn.layers import Array, Layer, Shape
@@ -421,13 +421,9 @@ class ConvNet:
     # Checks and preparation
 
     def _checked_input(self, x: ArrayLike) -> Array:
-        array = np.asarray(x)
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"x has dtype {array.dtype}, but images are real numbers")
-        if array.shape[1:] != self.input_shape or array.ndim == 0:
-            wanted = ", ".join(map(str, ("N", *self.input_shape)))
-            raise ValueError(f"x has shape {array.shape}, but the network takes ({wanted})")
-        return array
+        batch = real_numbers("x", x)
+        require_batch("x", batch, self.input_shape)
+        return batch
 
     def _cast(self, x: Array) -> Array:
         return x.astype(self.dtype, copy=False)
