@@ -37,15 +37,15 @@ import numpy as np
 import pocketcnn as pc
 from file_mutations import change_json, damage, rebuild_container
 from pocketcnn import scratch
-from pocketcnn.checkpoint import read_checkpoint, write_checkpoint
 from pocketcnn.commands.inputs import read_input
 from pocketcnn.commands.options import Options
 from pocketcnn.commands.run import RUN, Run
 from pocketcnn.commands.run import read as read_run
 from pocketcnn.data.image_folder import read_images
 from pocketcnn.data.mnist import read_idx
-from pocketcnn.history import History
 from pocketcnn.schedules import Cosine
+from pocketcnn.training.checkpoint import read_checkpoint, write_checkpoint
+from pocketcnn.training.history import History
 
 LIMIT = 4 * 2**30
 SECONDS = 10

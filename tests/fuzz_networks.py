@@ -28,8 +28,8 @@ import numpy as np
 import pocketcnn as pc
 import reference
 import reference_optim
-from pocketcnn import fusion
 from pocketcnn.layers import Layer
+from pocketcnn.network import fusion
 from reference_net import Arrays, Reference
 
 Rng: TypeAlias = np.random.Generator

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 import pocketcnn as pc
-from pocketcnn.checkpoint import network_arrays, read_checkpoint
+from pocketcnn.training.checkpoint import network_arrays, read_checkpoint
 
 LONGEST = 0.25  # seconds from a child's start to its end
 

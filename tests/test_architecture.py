@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -13,36 +15,35 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "python" / "pocketcnn"
 CPP = ROOT / "cpp"
 
-# Top to bottom. A module may import from its own floor and from those below.
-FLOORS: list[set[str]] = [
-    {"cli", "commands", "__main__", "_startup"},
-    {"sklearn", "onnx", "plot", "distributed"},
-    {"scratch"},
-    {
-        *("trainer", "callbacks", "progress", "schedules", "checkpoint", "history"),
-        *("resumption", "saved_run", "identity", "samples", "divergence"),
-    },
-    {"models", "inspection"},
-    {"net", "fusion", "stages", "serialization", "summary", "gradient_check"},
-    {"layers", "chain", "losses", "optim", "data", "init"},
-    {"functional", "config", "alignment", "tensor_file"},
-    {"arguments", "atomic", "text", "reading", "sharing"},
-    {"_core"},
+# The folders and files of the package, top to bottom. Each imports only from those that stand
+# below it, types included; the files of one folder import each other in any order but a circle.
+ROOMS = [
+    *("__main__", "cli", "commands", "_startup"),
+    *("plot", "scratch", "inspection"),
+    *("schedules", "training"),
+    *("models", "network"),
+    *("optim", "data", "losses", "layers"),
+    *("config", "functional"),
+    *("_files", "_alignment", "_arguments", "_sharing", "_text"),
+    "_core",
 ]
 
-# The face of the package gathers every floor but the command line.
+# The face of the package gathers every room but the command line.
 FACE = "__init__"
 
 
-def _floor(part: str) -> int:
-    for index, floor in enumerate(FLOORS):
-        if part in floor:
-            return index
-    raise AssertionError(f"pocketcnn.{part} stands on no floor: add it to FLOORS")
+def _module(path: Path) -> str:
+    """Its dotted name within the package; a folder's `__init__` is the folder."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == FACE else parts)
+
+
+MODULES = {_module(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+NAMES = {*MODULES, "_core"}
 
 
 def _imports(path: Path) -> Iterator[str]:
-    """Parts of pocketcnn that a file imports, at any depth of its code."""
+    """Modules of pocketcnn that a file imports, at any depth of its code."""
     package = ["pocketcnn", *path.relative_to(PACKAGE).parts[:-1]]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names: list[str] = []
@@ -53,59 +54,66 @@ def _imports(path: Path) -> Iterator[str]:
             module = ".".join([*base, *([node.module] if node.module else [])])
             names = [f"{module}.{alias.name}" for alias in node.names]
         for name in names:
-            parts = name.split(".")
-            if parts[0] == "pocketcnn":
-                yield parts[1] if len(parts) > 1 else FACE
+            root, _, rest = name.partition(".")
+            if root == "pocketcnn":
+                while rest and rest not in NAMES:  # a class or a function of a module
+                    rest = rest.rpartition(".")[0]
+                yield rest or FACE
 
 
-def _part(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def _room(module: str) -> str:
+    return module.partition(".")[0]
 
 
-MODULES = sorted(PACKAGE.rglob("*.py"))
+IMPORTS = {module: set(_imports(path)) for module, path in MODULES.items()}
 
 
-def _module_id(path: Path) -> str:
-    return str(path.relative_to(PACKAGE))
+def test_every_room_has_its_place_and_none_is_invented() -> None:
+    assert len(set(ROOMS)) == len(ROOMS)
+    assert {*ROOMS, FACE} == {_room(name) for name in NAMES}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_module_id)
-def test_imports_point_downwards(path: Path) -> None:
-    part = _part(path)
-    if part == FACE:
-        return
-    own = _floor(part)
-    for imported in _imports(path):
-        if imported in (FACE, "__version__"):
-            assert own == 0, f"{path.name} imports the package's face, which stands above it"
-            continue
-        assert _floor(imported) >= own, f"{path.name} imports {imported}, which stands above it"
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - {FACE}))
+def test_imports_point_downwards(module: str) -> None:
+    own = ROOMS.index(_room(module))
+    for imported in IMPORTS[module]:
+        if imported == FACE:
+            assert _room(module) in ("__main__", "cli", "commands"), (
+                f"{module} imports the package's face, which stands above it"
+            )
+        else:
+            assert ROOMS.index(_room(imported)) >= own, f"{module} imports {imported}, above it"
+
+
+def test_no_imports_run_in_a_circle() -> None:
+    """Not even for types alone."""
+    below = {module: IMPORTS[module] - {module, FACE} for module in MODULES}
+    try:
+        TopologicalSorter(below).prepare()
+    except CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))
 
 
 def test_functional_and_config_alone_import_the_native_module() -> None:
-    importers = {_part(path) for path in MODULES if "_core" in _imports(path)}
+    importers = {_room(module) for module in MODULES if "_core" in IMPORTS[module]}
     assert importers <= {"functional", "config"}
 
 
-OPTIONAL = {"matplotlib", "PIL", "pooch", "onnx", "sklearn", "mpi4py", "torch", "scipy"}
 # Holds a class derived from matplotlib's; imported when the first picture is drawn.
-WITH_OPTIONAL = PACKAGE / "plot" / "figure.py"
+WITH_OPTIONAL = "plot.figure"
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in MODULES if path != WITH_OPTIONAL], ids=_module_id
-)
-def test_optional_libraries_are_imported_only_when_used(path: Path) -> None:
-    """None at the top of a file, where importing the package would need it."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in tree.body:
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - {WITH_OPTIONAL}))
+def test_other_libraries_are_imported_only_when_used(module: str) -> None:
+    """None but NumPy at the top of a file, where importing the package would need it."""
+    for node in ast.parse(MODULES[module].read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Import):
             roots = {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
             roots = {(node.module or "").split(".")[0]}
         else:
             continue
-        assert not roots & OPTIONAL, f"{path.name} imports {roots & OPTIONAL} at its top"
+        assert roots <= {"numpy", "pocketcnn", *sys.stdlib_module_names}, f"{module}: {roots}"
 
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)

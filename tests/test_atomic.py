@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pocketcnn.atomic import write_atomically
+from pocketcnn._files.atomic import write_atomically
 
 
 def _write(path: Path, text: str) -> None:
@@ -184,7 +184,7 @@ def test_errors_of_a_device_name_it() -> None:
 def test_the_standard_output_is_written_in_place() -> None:
     """A name that leads to none: what a pipe is called under /proc does not exist."""
     code = (
-        "from pocketcnn.atomic import write_atomically\n"
+        "from pocketcnn._files.atomic import write_atomically\n"
         "with write_atomically('/dev/stdout') as file:\n"
         "    file.write_text('through')"
     )

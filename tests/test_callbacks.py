@@ -12,8 +12,8 @@ import pytest
 
 import pocketcnn as pc
 from pocketcnn import schedules
-from pocketcnn.history import Record
-from pocketcnn.trainer import Trainer
+from pocketcnn.training.history import Record
+from pocketcnn.training.trainer import Trainer
 
 
 def make_trainer(lr: float = 0.1) -> Trainer:
@@ -237,10 +237,10 @@ def test_a_history_is_a_line_and_a_table() -> None:
         images_per_second=12345.6,
         learning_rate=0.001,
     )
-    history = pc.history.History([record, {**record, "epoch": 2, "val_accuracy": 0.5}])
+    history = pc.History([record, {**record, "epoch": 2, "val_accuracy": 0.5}])
     assert repr(history) == "History(2 epochs: loss 0.5123, accuracy 87.50%, val_accuracy 50.00%)"
     assert repr(history[:1]) == "History(1 epoch: loss 0.5123, accuracy 87.50%)"
-    assert repr(pc.history.History()) == "History(0 epochs)"
+    assert repr(pc.History()) == "History(0 epochs)"
     lines = str(history).splitlines()
     assert lines[0].split() == list(record)
     assert lines[3].split() == [

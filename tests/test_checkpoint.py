@@ -13,10 +13,10 @@ import pytest
 
 import pocketcnn as pc
 from pocketcnn import schedules
-from pocketcnn.callbacks import Callback, EarlyStopping
-from pocketcnn.checkpoint import network_arrays, read_checkpoint, write_checkpoint
-from pocketcnn.history import History, Record
-from pocketcnn.trainer import Trainer
+from pocketcnn.training.callbacks import Callback, EarlyStopping
+from pocketcnn.training.checkpoint import network_arrays, read_checkpoint, write_checkpoint
+from pocketcnn.training.history import History, Record
+from pocketcnn.training.trainer import Trainer
 
 OPTIMIZERS = {
     "sgd": lambda: pc.optim.SGD(0.05),

@@ -21,7 +21,7 @@ from command_line import (
     write_folder,
 )
 from pocketcnn.commands import inputs
-from pocketcnn.history import History
+from pocketcnn.training.history import History
 
 FILES = {
     *("model.safetensors", "checkpoint.safetensors", "run.json"),

@@ -26,12 +26,12 @@ from command_line import (
     train,
     write_folder,
 )
-from pocketcnn.checkpoint import read_checkpoint
 from pocketcnn.commands import console
 from pocketcnn.commands import run as folders
 from pocketcnn.commands import train as command
 from pocketcnn.commands.run import Run
-from pocketcnn.history import History
+from pocketcnn.training.checkpoint import read_checkpoint
+from pocketcnn.training.history import History
 
 LIMIT = ("--limit", "50")
 

@@ -23,7 +23,7 @@ from command_line import (
     train,
     write_folder,
 )
-from pocketcnn.text import columns, fit, printable
+from pocketcnn._text import columns, fit, printable
 
 LIMIT = ("--limit", "50")
 # Clears the screen, names the window, turns the direction of writing, begins a line.

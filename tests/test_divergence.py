@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import pocketcnn as pc
-from pocketcnn.checkpoint import read_checkpoint
-from pocketcnn.divergence import describe_not_finite, describe_outputs, is_finite
+from pocketcnn.training.checkpoint import read_checkpoint
+from pocketcnn.training.divergence import describe_not_finite, describe_outputs, is_finite
 
 
 class Scale(pc.Layer):
@@ -163,7 +163,7 @@ def test_looking_for_the_layer_changes_nothing() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_finite_is_what_numpy_says(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pocketcnn.divergence._CHUNK_BYTES", 256)
+    monkeypatch.setattr("pocketcnn.training.divergence._CHUNK_BYTES", 256)
     rng = np.random.default_rng(0)
     for _ in range(50):
         a = rng.standard_normal((31, 3, 4)).astype(dtype)

@@ -12,7 +12,7 @@ import pytest
 
 import pocketcnn as pc
 from pocketcnn import functional as F
-from pocketcnn.fusion import fuse
+from pocketcnn.network.fusion import fuse
 
 FAR = 2**30
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import pocketcnn as pc
-from pocketcnn.fusion import fuse
 from pocketcnn.layers import Layer
-from pocketcnn.stages import AveragedConv, FusedConv, NormalizedConv
+from pocketcnn.network.fusion import fuse
+from pocketcnn.network.stages import AveragedConv, FusedConv, NormalizedConv
 
 # Name, settings of the convolution, of the pooling or None, input shape, batch. The batches of 9
 # and more are cut into slices that pass through the cache; the others run step by step.

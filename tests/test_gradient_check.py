@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import pocketcnn as pc
-from pocketcnn.gradient_check import GradientCheck
+from pocketcnn.network.gradient_check import GradientCheck
 
 
 def make_net(dtype=np.float32) -> pc.ConvNet:

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from pocketcnn.init import fans, he_std, normal, weight_std, xavier_std
 from pocketcnn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sigmoid, Tanh
-from pocketcnn.net import ConvNet
+from pocketcnn.layers.init import fans, he_std, normal, weight_std, xavier_std
+from pocketcnn.network.net import ConvNet
 
 
 def test_formulas():

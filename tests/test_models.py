@@ -17,7 +17,7 @@ from pocketcnn.models import (
     vgg16,
 )
 from pocketcnn.optim import SGD
-from pocketcnn.trainer import Trainer
+from pocketcnn.training.trainer import Trainer
 
 # Name, function, parameters, multiply-adds for one image, shapes on the way.
 MODELS = [

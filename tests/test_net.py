@@ -21,8 +21,9 @@ from pocketcnn.layers import (
     Tanh,
 )
 from pocketcnn.models import deep_convnet, simple_convnet
-from pocketcnn.net import ConvNet, load
-from pocketcnn.summary import Row, format_table
+from pocketcnn.network.load import load
+from pocketcnn.network.net import ConvNet
+from pocketcnn.network.summary import Row, format_table
 
 CLASSES = 4
 

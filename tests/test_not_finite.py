@@ -11,8 +11,8 @@ import pytest
 import pocketcnn as pc
 import pocketcnn.functional as F
 import reference
-from pocketcnn.fusion import fuse
 from pocketcnn.layers import Layer
+from pocketcnn.network.fusion import fuse
 
 Array = npt.NDArray[Any]
 NAN, INF = float("nan"), float("inf")

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 import pocketcnn as pc
 from pocketcnn import plot
-from pocketcnn.history import History, Record
+from pocketcnn.training.history import History, Record
 
 
 def make_history(epochs: int = 3, validation: bool = True) -> History:

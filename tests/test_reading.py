@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketcnn.history import COLUMNS, History, Record
-from pocketcnn.reading import excerpt, open_regular, read_json
+from pocketcnn._files.reading import open_regular, read_json
+from pocketcnn._text import excerpt
+from pocketcnn.training.history import COLUMNS, History, Record
 
 
 @pytest.mark.parametrize(

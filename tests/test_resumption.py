@@ -21,10 +21,10 @@ import pytest
 
 import pocketcnn as pc
 from pocketcnn import schedules
-from pocketcnn.checkpoint import network_arrays, previous_path, read_checkpoint
-from pocketcnn.identity import describe, digest
-from pocketcnn.serialization import write_tensors
-from pocketcnn.trainer import Trainer
+from pocketcnn.network.serialization import write_tensors
+from pocketcnn.training.checkpoint import network_arrays, previous_path, read_checkpoint
+from pocketcnn.training.identity import describe, digest
+from pocketcnn.training.trainer import Trainer
 
 TESTS = Path(__file__).parent
 
@@ -276,7 +276,7 @@ def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
             assert type(values["b"]) is int
             assert values["c"] is True
 
-    def run(epochs: int) -> pc.history.History:
+    def run(epochs: int) -> pc.History:
         optimizer = pc.optim.SGD(np.float32(0.5), np.float64(0.5), np.bool_(True), np.int64(0))
         optimizer.lr = 1
         stopping = pc.EarlyStopping("loss", patience=np.int64(9), min_delta=np.float32(0))
@@ -387,8 +387,8 @@ def test_a_digest_sees_every_value_and_no_stride(monkeypatch: pytest.MonkeyPatch
         assert digest(other) != digest(x)
     assert digest(np.arange(5, dtype=np.int8)) == digest(np.arange(5))
     # Larger arrays are sampled, from the first value to the last.
-    monkeypatch.setattr("pocketcnn.identity._WHOLE_BYTES", 1200)
-    monkeypatch.setattr("pocketcnn.identity._CHUNK_BYTES", 120)
+    monkeypatch.setattr("pocketcnn.training.identity._WHOLE_BYTES", 1200)
+    monkeypatch.setattr("pocketcnn.training.identity._CHUNK_BYTES", 120)
     seen = 0
     for row in range(50):
         other = x.copy()

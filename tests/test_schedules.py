@@ -10,8 +10,8 @@ import pytest
 
 import pocketcnn as pc
 from pocketcnn import schedules
-from pocketcnn.callbacks import Callback
-from pocketcnn.trainer import Trainer
+from pocketcnn.training.callbacks import Callback
+from pocketcnn.training.trainer import Trainer
 
 
 class RateLog(Callback):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from pocketcnn import serialization
 from pocketcnn.layers import (
     LAYERS,
     AvgPool2d,
@@ -17,6 +16,7 @@ from pocketcnn.layers import (
     Dropout,
     Flatten,
     GlobalAvgPool2d,
+    Layer,
     Linear,
     MaxPool2d,
     ReLU,
@@ -25,7 +25,9 @@ from pocketcnn.layers import (
     Tanh,
 )
 from pocketcnn.models import deep_convnet, lenet5, simple_convnet
-from pocketcnn.net import ConvNet, load
+from pocketcnn.network import serialization
+from pocketcnn.network.load import load
+from pocketcnn.network.net import ConvNet
 
 
 def every_layer(dtype=np.float32):
@@ -139,15 +141,49 @@ class Double(ReLU):
         return 2 * x
 
 
-def test_layer_class_of_the_users_own(tmp_path, monkeypatch):
+def test_layer_class_of_the_users_own(tmp_path):
     path = tmp_path / "net.safetensors"
-    net = ConvNet([("double", Double())], (3,))
-    with pytest.raises(ValueError, match=r"Double is not in pocketcnn\.layers\.LAYERS"):
-        net.save(path)
+    ConvNet([("double", Double())], (3,)).save(path)
+    assert type(load(path).layers["double"]) is Double
+
+
+def test_a_layer_class_that_is_defined_anew_replaces_its_elder(tmp_path):
+    path = tmp_path / "net.safetensors"
+    elder = type("Anew", (ReLU,), {})
+    younger = type("Anew", (ReLU,), {})
+    try:
+        ConvNet([("anew", younger())], (3,)).save(path)
+        assert type(load(path).layers["anew"]) is younger
+        with pytest.raises(ValueError, match="layer class Anew is not the one"):
+            ConvNet([("anew", elder())], (3,)).save(path)
+    finally:
+        del LAYERS["Anew"]
+    with pytest.raises(ValueError, match="'Anew': a class of your own must be defined before"):
+        load(path)
+
+
+def test_no_class_takes_the_place_of_ours(tmp_path):
+    path = tmp_path / "net.safetensors"
+    named_alike = type("Sigmoid", (ReLU,), {})
+    assert LAYERS["Sigmoid"] is Sigmoid
+    with pytest.raises(ValueError, match="layer class Sigmoid is not the one"):
+        ConvNet([("act", named_alike())], (3,)).save(path)
     assert not path.exists()
-    monkeypatch.setitem(LAYERS, "Double", Double)
-    net.save(path)
-    assert isinstance(load(path).layers["double"], Double)
+
+
+def test_what_is_abstract_is_no_layer_class_of_a_file():
+    half = type("Half", (Layer,), {"forward": ReLU.forward, "backward": ReLU.backward})
+    assert not {"Layer", "WeightLayer", half.__name__} & LAYERS.keys()
+
+
+def test_a_setting_that_a_layer_does_not_keep_is_named(tmp_path):
+    class Forgetful(ReLU):
+        def __init__(self, slope):
+            super().__init__()
+
+    with pytest.raises(AttributeError, match="Forgetful has no attribute 'slope'"):
+        ConvNet([("act", Forgetful(0.1))], (3,)).save(tmp_path / "net.safetensors")
+    del LAYERS["Forgetful"]
 
 
 # Writing

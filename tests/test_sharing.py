@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 import pocketcnn as pc
-from pocketcnn.arguments import Array
-from pocketcnn.sharing import Sharing
+from pocketcnn._arguments import Array
+from pocketcnn._sharing import Sharing
 
 RNG = np.random.default_rng(5)
 X = RNG.random((6, 1, 8, 8)).astype(np.float32)
@@ -238,7 +238,7 @@ def test_the_same_thread_may_nest() -> None:
 
 def test_a_reader_that_never_ends_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     """As one that an interrupt took away at the wrong moment."""
-    monkeypatch.setattr("pocketcnn.sharing._PATIENCE", 0.01)
+    monkeypatch.setattr("pocketcnn._sharing._PATIENCE", 0.01)
     sharing = Sharing("it", "wait")
     _elsewhere(lambda: sharing.begin_reading("a look"))
     with pytest.raises(RuntimeError, match="it is in a look of another thread: wait"):

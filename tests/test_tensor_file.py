@@ -18,10 +18,10 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import pocketcnn as pc
-from pocketcnn import alignment, scratch
-from pocketcnn.checkpoint import read_checkpoint, write_checkpoint
-from pocketcnn.history import History
-from pocketcnn.tensor_file import open_tensors, read_tensors, write_tensors
+from pocketcnn import _alignment, scratch
+from pocketcnn._files.tensor_file import open_tensors, read_tensors, write_tensors
+from pocketcnn.training.checkpoint import read_checkpoint, write_checkpoint
+from pocketcnn.training.history import History
 
 OLD_FILES = Path(__file__).parent / "old_files"
 
@@ -104,7 +104,7 @@ def test_what_the_format_cannot_hold(tmp_path: Path, dtype: str) -> None:
 def test_more_text_than_a_header_has_room_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pocketcnn.tensor_file._LARGEST_HEADER", 1000)
+    monkeypatch.setattr("pocketcnn._files.tensor_file._LARGEST_HEADER", 1000)
     with pytest.raises(ValueError, match="room for 1000"):
         write_tensors(tmp_path / "a", {}, {"text": "x" * 1000})
     assert list(tmp_path.iterdir()) == []
@@ -186,13 +186,13 @@ def test_a_file_that_shrinks_while_it_is_read(
     """Mapped into memory, it would end the process."""
     path = tmp_path / "net.safetensors"
     pc.models.simple_convnet().save(path)
-    empty = alignment.empty
+    empty = _alignment.empty
 
     def shrink(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         os.truncate(path, 5000)
         return empty(shape, dtype)
 
-    monkeypatch.setattr(alignment, "empty", shrink)
+    monkeypatch.setattr(_alignment, "empty", shrink)
     with pytest.raises(ValueError, match="cut while it was read"):
         pc.load(path)
 

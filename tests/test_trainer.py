@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import pocketcnn as pc
-from pocketcnn.callbacks import Callback, EarlyStopping
-from pocketcnn.history import COLUMNS, History, Record
-from pocketcnn.progress import ProgressBar, format_seconds
-from pocketcnn.trainer import Trainer
+from pocketcnn.training.callbacks import Callback, EarlyStopping
+from pocketcnn.training.history import COLUMNS, History, Record
+from pocketcnn.training.progress import ProgressBar, format_seconds
+from pocketcnn.training.trainer import Trainer
 
 
 def make_net(seed: int = 0, dropout: bool = False) -> pc.ConvNet:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import pocketcnn as pc
-from pocketcnn import fusion
+from pocketcnn.network import fusion
 
 OPTIMIZERS: list[Callable[[], pc.optim.Optimizer]] = [
     lambda: pc.optim.SGD(0.1),

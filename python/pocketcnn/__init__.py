@@ -39,14 +39,15 @@ from pocketcnn.layers import (
     Softmax,
     Tanh,
 )
-from pocketcnn.net import ConvNet, load
+from pocketcnn.network.load import load
+from pocketcnn.network.net import ConvNet
 
 if TYPE_CHECKING:
     from pocketcnn import data, inspection, models, optim, plot, schedules, scratch
-    from pocketcnn.callbacks import Callback, EarlyStopping
-    from pocketcnn.history import History
-    from pocketcnn.progress import ProgressBar
-    from pocketcnn.trainer import Trainer
+    from pocketcnn.training.callbacks import Callback, EarlyStopping
+    from pocketcnn.training.history import History
+    from pocketcnn.training.progress import ProgressBar
+    from pocketcnn.training.trainer import Trainer
 
 __version__ = "0.1.0"
 
@@ -95,11 +96,11 @@ __all__ = [
 # What a program that only runs a network never needs is imported when it is first asked for.
 _MODULES = {"data", "inspection", "models", "optim", "plot", "schedules", "scratch"}
 _MODULE_OF = {
-    "Callback": "callbacks",
-    "EarlyStopping": "callbacks",
-    "History": "history",
-    "ProgressBar": "progress",
-    "Trainer": "trainer",
+    "Callback": "training.callbacks",
+    "EarlyStopping": "training.callbacks",
+    "History": "training.history",
+    "ProgressBar": "training.progress",
+    "Trainer": "training.trainer",
 }
 
 

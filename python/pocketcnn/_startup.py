@@ -38,4 +38,4 @@ def _leave(_signum: int, _frame: object) -> None:
 # that file, the program is called "-m".
 if (getattr(sys, "argv", None) or [""])[0].rpartition(os.sep)[2] in ("pocketcnn", "-m"):
     with quiet_interrupts():
-        import_module("pocketcnn.net")
+        import_module("pocketcnn.network.net")

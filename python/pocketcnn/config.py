@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from pocketcnn import _core
-from pocketcnn.arguments import integer
+from pocketcnn._arguments import integer
 
 _MOST_THREADS = 1024
 

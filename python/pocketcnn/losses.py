@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pocketcnn import functional
-from pocketcnn.arguments import Array
+from pocketcnn._arguments import Array
 from pocketcnn.functional.loss import checked_target
 
 __all__ = [

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeVar
 
-from pocketcnn.arguments import extent, sizes
-from pocketcnn.chain import named_layers, output_shapes
+from pocketcnn._arguments import extent, sizes
 from pocketcnn.layers import (
     AvgPool2d,
     BatchNorm2d,
@@ -29,7 +28,8 @@ from pocketcnn.layers import (
     Sigmoid,
     Tanh,
 )
-from pocketcnn.net import ConvNet
+from pocketcnn.layers.chain import named_layers, output_shapes
+from pocketcnn.network.net import ConvNet
 
 __all__ = [
     "alexnet",

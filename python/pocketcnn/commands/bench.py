@@ -12,7 +12,7 @@ import numpy as np
 from pocketcnn import models, optim
 from pocketcnn.commands import console
 from pocketcnn.config import get_num_threads
-from pocketcnn.trainer import Trainer
+from pocketcnn.training.trainer import Trainer
 
 
 def bench(arguments: argparse.Namespace) -> None:

@@ -18,8 +18,8 @@ import warnings
 from collections.abc import Iterator
 from typing import TextIO
 
-from pocketcnn.progress import ProgressBar
-from pocketcnn.text import printable
+from pocketcnn._text import printable
+from pocketcnn.training.progress import ProgressBar
 
 # Longer messages quote a foreign file at length.
 _LONGEST = 1000

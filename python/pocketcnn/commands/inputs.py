@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pocketcnn import data
 from pocketcnn.commands.datasets import find_images
 from pocketcnn.data.image_folder import read_images
-from pocketcnn.net import ConvNet
+from pocketcnn.network.net import ConvNet
 
 
 def scale(images: NDArray[np.integer]) -> NDArray[np.float32]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pocketcnn.commands import console, run
 from pocketcnn.commands.run import Run
-from pocketcnn.net import ConvNet, load
+from pocketcnn.network.load import load
+from pocketcnn.network.net import ConvNet
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pocketcnn import models, optim
 from pocketcnn.commands.datasets import BUILT_IN
 from pocketcnn.commands.parser import Parser, not_negative, positive, seed, share, some_share
 from pocketcnn.commands.recipe import AUGMENTATIONS, SCHEDULES, make_augment, make_schedule
-from pocketcnn.net import ConvNet
+from pocketcnn.network.net import ConvNet
 
 MODELS: dict[str, Callable[..., ConvNet]] = {
     "simple_convnet": models.simple_convnet,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocketcnn import inspection, plot
-from pocketcnn.atomic import write_atomically
+from pocketcnn._files.atomic import write_atomically
 from pocketcnn.commands import console
 from pocketcnn.commands.inputs import read_inputs, scale
 from pocketcnn.commands.measured import load_test_set
@@ -18,7 +18,7 @@ from pocketcnn.plot.canvas import picture_kinds
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pocketcnn.net import ConvNet
+    from pocketcnn.network.net import ConvNet
 
 
 def filters(arguments: argparse.Namespace) -> None:

@@ -26,11 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketcnn import __version__
-from pocketcnn.atomic import write_atomically
-from pocketcnn.callbacks import Callback
-from pocketcnn.checkpoint import read_checkpoint
+from pocketcnn._files.atomic import write_atomically
 from pocketcnn.commands import console
-from pocketcnn.trainer import Trainer
+from pocketcnn.training.callbacks import Callback
+from pocketcnn.training.checkpoint import read_checkpoint
+from pocketcnn.training.trainer import Trainer
 
 MODEL = "model.safetensors"
 CHECKPOINT = "checkpoint.safetensors"

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pocketcnn import functional as F
 from pocketcnn import plot
+from pocketcnn._text import columns, fit, printable
 from pocketcnn.commands import console
 from pocketcnn.commands.datasets import Labels
 from pocketcnn.commands.inputs import expand, read_input, scale
@@ -18,7 +19,6 @@ from pocketcnn.commands.models import Model, load_model
 from pocketcnn.commands.pictures import picture_path, save_picture
 from pocketcnn.config import show_config
 from pocketcnn.losses import count_correct, cross_entropy
-from pocketcnn.text import columns, fit, printable
 
 # Names in a table are cut at this, or one long name leaves no room for the rest.
 _LONGEST_NAME = 32

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pocketcnn import optim, plot
-from pocketcnn.callbacks import Callback, EarlyStopping
 from pocketcnn.commands import console, run
 from pocketcnn.commands.datasets import Dataset, load_dataset
 from pocketcnn.commands.inputs import scale
@@ -18,9 +17,10 @@ from pocketcnn.commands.pictures import first_convolution, write_picture
 from pocketcnn.commands.recipe import make_augment, make_schedule
 from pocketcnn.commands.run import KeepRun, Run
 from pocketcnn.data import Augment
-from pocketcnn.net import ConvNet
-from pocketcnn.progress import format_seconds
-from pocketcnn.trainer import Trainer
+from pocketcnn.network.net import ConvNet
+from pocketcnn.training.callbacks import Callback, EarlyStopping
+from pocketcnn.training.progress import format_seconds
+from pocketcnn.training.trainer import Trainer
 
 
 @dataclass

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketcnn import arguments
+from pocketcnn import _arguments
 
 Array: TypeAlias = NDArray[Any]
 Augment: TypeAlias = "Callable[[Array, np.random.Generator], Array]"  # numpy.random loads slowly
@@ -86,7 +86,7 @@ class RandomCrop:
     reflect: bool = False
 
     def __post_init__(self) -> None:
-        _keep(self, "padding", arguments.extent("padding", self.padding, 0))
+        _keep(self, "padding", _arguments.extent("padding", self.padding, 0))
         if not isinstance(self.reflect, (bool, np.bool_)):
             raise TypeError(f"reflect is {self.reflect!r}, but must be True or False")
         _keep(self, "reflect", bool(self.reflect))
@@ -111,7 +111,7 @@ class RandomFlip:
     p: float = 0.5
 
     def __post_init__(self) -> None:
-        _keep(self, "p", arguments.number("p", self.p, 0.0, 1.0))
+        _keep(self, "p", _arguments.number("p", self.p, 0.0, 1.0))
 
     def __call__(self, x: Array, rng: np.random.Generator) -> Array:
         """Mirror images of x (N, C, H, W)."""
@@ -138,7 +138,7 @@ class Cutout:
     size: int = 8
 
     def __post_init__(self) -> None:
-        _keep(self, "size", arguments.extent("size", self.size, 1))
+        _keep(self, "size", _arguments.extent("size", self.size, 1))
 
     def __call__(self, x: Array, rng: np.random.Generator) -> Array:
         """Cut a square out of every image of x (N, C, H, W)."""
@@ -178,7 +178,7 @@ class RandomAffine:
 
     def __post_init__(self) -> None:
         for name, largest in (("degrees", 180.0), ("scale", 0.9), ("shear", 10.0), ("shift", 1e6)):
-            _keep(self, name, arguments.number(name, getattr(self, name), 0.0, largest))
+            _keep(self, name, _arguments.number(name, getattr(self, name), 0.0, largest))
 
     def __call__(self, x: Array, rng: np.random.Generator) -> Array:
         """Transform every image of x (N, C, H, W); integers are rounded to the nearest."""
@@ -202,7 +202,7 @@ class RandomAffine:
             Both in coordinates from the image's centre.
         """
         _check_generator(rng)
-        draws = rng.uniform(-1.0, 1.0, size=(5, arguments.integer("count", count, 0)))
+        draws = rng.uniform(-1.0, 1.0, size=(5, _arguments.integer("count", count, 0)))
         angle = np.radians(self.degrees) * draws[0]
         size = 1.0 + self.scale * draws[1]
         slant = self.shear * draws[2]
@@ -225,7 +225,7 @@ def _check_generator(rng: np.random.Generator) -> None:
 def _check_batch(x: Array, rng: np.random.Generator) -> Array:
     """Return x (N, C, H, W) as an array, where there is something to be changed."""
     _check_generator(rng)
-    x = arguments.array("x", x, 4)
+    x = _arguments.array("x", x, 4)
     if 0 in x.shape[2:]:
         raise ValueError(f"x has shape {x.shape}, but images must have a pixel")
     return x

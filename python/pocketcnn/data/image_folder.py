@@ -9,8 +9,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketcnn import arguments
-from pocketcnn.arguments import IntOrPair
+from pocketcnn import _arguments
+from pocketcnn._arguments import IntOrPair
 from pocketcnn.data.files import as_path
 from pocketcnn.data.listing import few, list_classes, missed
 from pocketcnn.data.picture import MODES, largest_picture, read_picture
@@ -157,7 +157,7 @@ def _several(files: Iterable[str | os.PathLike[str]]) -> list[str | os.PathLike[
 def _check_size(size: IntOrPair | None) -> tuple[int, int] | None:
     if size is None:
         return None
-    height, width = arguments.pair("size", size)
+    height, width = _arguments.pair("size", size)
     limit = largest_picture()
     if limit is not None and height * width > limit:
         raise ValueError(f"size is {size!r}, more than {limit} pixels (PIL.Image.MAX_IMAGE_PIXELS)")
@@ -165,7 +165,7 @@ def _check_size(size: IntOrPair | None) -> tuple[int, int] | None:
 
 
 def _check_channels(channels: int) -> int:
-    number = arguments.integer("channels", channels)
+    number = _arguments.integer("channels", channels)
     if number not in MODES:
         raise ValueError(f"channels is {channels}: wanted 1 (grey), 3 (RGB) or 4 (RGBA)")
     return number

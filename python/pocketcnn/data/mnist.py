@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketcnn.atomic import write_atomically
+from pocketcnn._files.atomic import write_atomically
 from pocketcnn.data.files import as_path, blaming, open_regular
 
 Split = tuple[NDArray[np.uint8], NDArray[np.int64]]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy.typing as npt
 
 from pocketcnn import _core
-from pocketcnn.arguments import (
+from pocketcnn._arguments import (
     Array,
     array,
     compute_dtypes,

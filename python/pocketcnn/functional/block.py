@@ -1,4 +1,4 @@
-"""Several steps in one native call, for :mod:`pocketcnn.fusion`."""
+"""Several steps in one native call, for :mod:`pocketcnn.network.fusion`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 
 from pocketcnn import _core
-from pocketcnn.arguments import (
+from pocketcnn._arguments import (
     Array,
     IntOrPair,
     Padding,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy.typing as npt
 
 from pocketcnn import _core
-from pocketcnn.arguments import (
+from pocketcnn._arguments import (
     Array,
     IntOrPair,
     Padding,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from pocketcnn import _core
-from pocketcnn.arguments import (
+from pocketcnn._arguments import (
     Array,
     array,
     compute_dtypes,
@@ -127,3 +127,7 @@ class LinearWeightGrad(NDArrayOperatorsMixin):
         """Compute the gradient and what is done with it."""
         arrays = [np.asarray(a) if isinstance(a, LinearWeightGrad) else a for a in inputs]
         return getattr(ufunc, method)(*arrays, **options)
+
+
+Grad: TypeAlias = Array | LinearWeightGrad
+"""The gradient of a parameter, computed or not yet."""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pocketcnn import _core
-from pocketcnn.arguments import (
+from pocketcnn._arguments import (
     Array,
     array,
     compute_dtypes,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy.typing as npt
 
 from pocketcnn import _core
-from pocketcnn.arguments import Array, array, compute_dtypes, contiguous, restore
+from pocketcnn._arguments import Array, array, compute_dtypes, contiguous, restore
 
 
 def matmul(

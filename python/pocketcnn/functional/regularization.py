@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pocketcnn.arguments import (
+from pocketcnn._arguments import (
     Array,
     array,
     compute_dtypes,

@@ -13,15 +13,15 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pocketcnn import _core
-from pocketcnn.arguments import (
+from pocketcnn._arguments import (
     Array,
     integer,
     number,
 )
-from pocketcnn.functional.dense import LinearWeightGrad
+from pocketcnn.functional.dense import Grad, LinearWeightGrad
 
 Arrays: TypeAlias = Array | Sequence[Array]
-Grads: TypeAlias = Array | LinearWeightGrad | Sequence[Array | LinearWeightGrad]
+Grads: TypeAlias = Grad | Sequence[Grad]
 
 
 def _update(

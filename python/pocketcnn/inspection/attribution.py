@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pocketcnn.arguments import Array
+from pocketcnn._arguments import Array
 from pocketcnn.inspection.probe import (
     Probe,
     check_image_net,
@@ -13,7 +13,7 @@ from pocketcnn.inspection.probe import (
     check_net,
     checked_classes,
 )
-from pocketcnn.net import ConvNet
+from pocketcnn.network.net import ConvNet
 
 
 def input_gradient(net: ConvNet, x: ArrayLike, classes: ArrayLike | None = None) -> Array:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pocketcnn import arguments
-from pocketcnn.arguments import Array
+from pocketcnn import _arguments
+from pocketcnn._arguments import Array
 from pocketcnn.inspection.probe import Probe
 from pocketcnn.inspection.receptive import ReceptiveField, receptive_field
-from pocketcnn.net import ConvNet
+from pocketcnn.network.net import ConvNet
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class TopPatches:
         TypeError, ValueError
             `x` are not the images that were searched.
         """
-        images = arguments.array("x", x, 4)
+        images = _arguments.array("x", x, 4)
         last = self.images.max()
         if last >= len(images):
             raise ValueError(f"x has {len(images)} images, but the patches come from up to {last}")
@@ -124,8 +124,8 @@ def top_patches(
     field = receptive_field(net, layer)
     probe = Probe(net, until=layer)
     images = probe.input(x)
-    count = min(arguments.integer("count", count, 1), len(images))
-    step = arguments.integer("batch_size", batch_size, 1)
+    count = min(_arguments.integer("count", count, 1), len(images))
+    step = _arguments.integer("batch_size", batch_size, 1)
     peaks, places = [], []
     width = 1
     for start in range(0, len(images), step):
@@ -159,7 +159,7 @@ def _check_channels(channels: Sequence[int] | None, count: int) -> NDArray[np.in
         chosen = list(range(count) if channels is None else channels)
     except TypeError:
         raise TypeError(f"channels is {channels!r}, but must be a sequence of ints") from None
-    checked = [arguments.integer("channels", channel, 0) for channel in chosen]
+    checked = [_arguments.integer("channels", channel, 0) for channel in chosen]
     if not checked or max(checked) >= count:
         raise ValueError(f"channels are {checked}: wanted some of 0 to {count - 1}")
     return np.array(checked, dtype=np.int64)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pocketcnn import arguments
+from pocketcnn import _arguments
 from pocketcnn import functional as F
-from pocketcnn.arguments import Array
+from pocketcnn._arguments import Array
 from pocketcnn.functional.loss import checked_target
 
 
@@ -66,8 +66,8 @@ def misclassified(scores: ArrayLike, t: ArrayLike) -> NDArray[np.int64]:
 
 def check_scores(scores: ArrayLike, t: ArrayLike) -> tuple[Array, Array]:
     """Return scores (N, K), and labels (N,) that fit them."""
-    scores = arguments.array("scores", scores, 2)
-    t = arguments.array("t", t)
+    scores = _arguments.array("scores", scores, 2)
+    t = _arguments.array("t", t)
     if scores.shape[1] == 0:
         raise ValueError(f"scores has shape {scores.shape}: wanted a score for each class")
     if t.shape not in (scores.shape, scores.shape[:1]):

@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pocketcnn import arguments
-from pocketcnn.arguments import Array
+from pocketcnn import _arguments
+from pocketcnn._arguments import Array
 from pocketcnn.layers import Layer, Softmax
-from pocketcnn.net import ConvNet
+from pocketcnn.network.net import ConvNet
 
 
 class Probe:
@@ -48,7 +48,7 @@ class Probe:
 
     def input(self, x: ArrayLike) -> Array:
         """Check images (N, *input_shape), and return them in the network's dtype."""
-        batch = arguments.array("x", x)
+        batch = _arguments.array("x", x)
         if batch.ndim == 0 or batch.shape[1:] != self._input_shape or len(batch) == 0:
             wanted = ", ".join(map(str, ("N", *self._input_shape)))
             raise ValueError(

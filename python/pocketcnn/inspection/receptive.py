@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pocketcnn.arguments import Pair, integer, window
+from pocketcnn._arguments import Pair, integer, window
 from pocketcnn.inspection.probe import check_image_net, check_layer
 from pocketcnn.layers import Layer, Shape
-from pocketcnn.net import ConvNet
+from pocketcnn.network.net import ConvNet
 
 
 @dataclass(frozen=True)

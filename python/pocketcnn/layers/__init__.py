@@ -1,8 +1,8 @@
-"""The layers, one a file, and the table that finds a layer's class by its name."""
+"""The layers, one per file, and the table that finds a layer's class by its name."""
 
-from pocketcnn.arguments import Array
+from pocketcnn._arguments import Array
 from pocketcnn.layers.avg_pool import AvgPool2d
-from pocketcnn.layers.base import Layer, Shape, WeightLayer
+from pocketcnn.layers.base import LAYERS, Layer, Shape, WeightLayer
 from pocketcnn.layers.batch_norm import BatchNorm2d
 from pocketcnn.layers.conv import Conv2d
 from pocketcnn.layers.dropout import Dropout
@@ -11,32 +11,11 @@ from pocketcnn.layers.global_avg_pool import GlobalAvgPool2d
 from pocketcnn.layers.linear import Linear
 from pocketcnn.layers.local_response_norm import LocalResponseNorm
 from pocketcnn.layers.max_pool import MaxPool2d
-from pocketcnn.layers.registry import LAYERS
 from pocketcnn.layers.relu import ReLU
 from pocketcnn.layers.residual import Residual
 from pocketcnn.layers.sigmoid import Sigmoid
 from pocketcnn.layers.softmax import Softmax
 from pocketcnn.layers.tanh import Tanh
-
-LAYERS.update(
-    (cls.__name__, cls)
-    for cls in (
-        AvgPool2d,
-        BatchNorm2d,
-        Conv2d,
-        Dropout,
-        Flatten,
-        GlobalAvgPool2d,
-        Linear,
-        LocalResponseNorm,
-        MaxPool2d,
-        ReLU,
-        Residual,
-        Sigmoid,
-        Softmax,
-        Tanh,
-    )
-)
 
 __all__ = [
     "LAYERS",

@@ -7,8 +7,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from pocketcnn.alignment import aligned, empty
-from pocketcnn.arguments import Array, array, require_shape
+from pocketcnn._alignment import aligned, empty
+from pocketcnn._arguments import Array, array, require_shape
 
 
 class LayerArrays(dict[str, Array]):

@@ -16,11 +16,15 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
-from pocketcnn.arguments import Array, require_shape
-from pocketcnn.init import Init, Scheme, checked_init, normal, weight_std
+from pocketcnn._arguments import Array, require_shape
 from pocketcnn.layers.arrays import LayerArrays, fitted, require_names
+from pocketcnn.layers.init import Init, Scheme, checked_init, normal, weight_std
 
 Shape: TypeAlias = tuple[int, ...]
+
+
+LAYERS: dict[str, type[Layer]] = {}
+"""Every layer class by its name, as model files write it; yours too, once they are defined."""
 
 
 @lru_cache(maxsize=256)
@@ -31,6 +35,9 @@ def _arguments_of(kind: type[Layer]) -> Mapping[str, inspect.Parameter]:
 
 class Layer(ABC):
     """One step of a network.
+
+    A class of your own is found by its name when a model file is read, once it is defined. It
+    keeps its constructor's arguments as attributes, or defines `config`.
 
     Attributes
     ----------
@@ -71,6 +78,17 @@ class Layer(ABC):
         self.rng: np.random.Generator | None = None
         self._saved: Any = None
         self._given = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Take the class into `LAYERS`; one defined anew replaces its elder, but none of ours."""
+        super().__init_subclass__(**options)
+        elder = LAYERS.get(cls.__name__)
+        # What is left abstract is noted in the class only after this.
+        left = (getattr(cls, name) for name in Layer.__abstractmethods__)
+        if any(getattr(method, "__isabstractmethod__", False) for method in left):
+            return
+        if elder is None or not elder.__module__.startswith("pocketcnn."):
+            LAYERS[cls.__name__] = cls
 
     @abstractmethod
     def forward(self, x: Array, training: bool = False) -> Array:
@@ -280,7 +298,13 @@ class Layer(ABC):
         return {name: self._argument(name) for name in _arguments_of(type(self))}
 
     def _argument(self, name: str) -> Any:
-        return getattr(self, name)
+        try:
+            return getattr(self, name)
+        except AttributeError:
+            raise AttributeError(
+                f"{type(self).__name__} has no attribute {name!r}, where `config` looks for the "
+                "constructor's argument of that name"
+            ) from None
 
     def __repr__(self) -> str:
         """Sizes of input and output by position, other settings by name unless at default."""
@@ -327,7 +351,7 @@ class WeightLayer(Layer):
         return self.params.get("bias")
 
     def draw_params(self, rng: np.random.Generator, auto: Scheme) -> dict[str, Array]:
-        """Draw the weight as :mod:`pocketcnn.init` says; the bias is zero."""
+        """Draw the weight as :mod:`pocketcnn.layers.init` says; the bias is zero."""
         std = weight_std(self.init, auto, *self._fans)
         params = {"weight": normal(rng, self.param_shapes["weight"], std, self.dtype)}
         if self.use_bias:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike
 
-from pocketcnn.arguments import Array, integer, non_negative, number
+from pocketcnn._arguments import Array, integer, non_negative, number
 from pocketcnn.functional import batch_norm, batch_norm_backward
 from pocketcnn.functional.block import KnownNorm
-from pocketcnn.init import Scheme
 from pocketcnn.layers.base import Layer, Shape, check_image_shape
+from pocketcnn.layers.init import Scheme
 
 
 class BatchNorm2d(Layer):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from pocketcnn.arguments import Array, IntOrPair, Padding, integer, pair
+from pocketcnn._arguments import Array, IntOrPair, Padding, integer, pair
 from pocketcnn.functional import conv2d, conv2d_backward
-from pocketcnn.init import Init, fans
 from pocketcnn.layers.base import Shape, WeightLayer, check_image_shape
+from pocketcnn.layers.init import Init, fans
 from pocketcnn.layers.window import check_window, output_size, plain
 
 
@@ -30,7 +30,7 @@ class Conv2d(WeightLayer):
     bias : bool
         Whether a number is added to each output channel.
     init : {"auto", "he", "xavier"} or float
-        How the weight is drawn; see `pocketcnn.init`.
+        How the weight is drawn; see `pocketcnn.layers.init`.
 
     Attributes
     ----------

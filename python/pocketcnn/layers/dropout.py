@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike
 
-from pocketcnn.arguments import Array
+from pocketcnn._arguments import Array
 from pocketcnn.functional import dropout
-from pocketcnn.init import Scheme
 from pocketcnn.layers.base import Layer, Shape
+from pocketcnn.layers.init import Scheme
 
 
 class Dropout(Layer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from pocketcnn.arguments import Array
+from pocketcnn._arguments import Array
 from pocketcnn.layers.base import Layer, Shape
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from pocketcnn.arguments import Array, integer
+from pocketcnn._arguments import Array, integer
 from pocketcnn.functional import LinearWeightGrad, linear, linear_backward
 from pocketcnn.functional.product import matmul
-from pocketcnn.init import Init, fans
 from pocketcnn.layers.base import Shape, WeightLayer
+from pocketcnn.layers.init import Init, fans
 
 
 def _column_sums(a: Array) -> Array:
@@ -28,7 +28,7 @@ class Linear(WeightLayer):
     bias : bool
         Whether a number is added to each output.
     init : {"auto", "he", "xavier"} or float
-        How the weight is drawn; see `pocketcnn.init`.
+        How the weight is drawn; see `pocketcnn.layers.init`.
 
     Attributes
     ----------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pocketcnn.arguments import Array, extent, non_negative
+from pocketcnn._arguments import Array, extent, non_negative
 from pocketcnn.functional import local_response_norm, local_response_norm_backward
 from pocketcnn.layers.base import Layer, Shape, check_image_shape
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pocketcnn.arguments import Array, IntOrPair, Padding
+from pocketcnn._arguments import Array, IntOrPair, Padding
 from pocketcnn.functional import max_pool2d, max_pool2d_backward
 from pocketcnn.layers.base import Layer, Shape, check_image_shape
 from pocketcnn.layers.window import check_pool_window, output_size, plain

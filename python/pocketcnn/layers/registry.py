@@ -1,17 +1,11 @@
-"""Layer classes by name, and layers as text that JSON can hold."""
+"""Layers as text that JSON can hold, and back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from pocketcnn.layers.base import Layer
-
-LAYERS: dict[str, type[Layer]] = {}
-"""Every layer class by its name, as model files write it.
-
-A network with a layer class of your own can be saved and loaded once the class is in here.
-"""
+from pocketcnn.layers.base import LAYERS, Layer
 
 
 def describe_layer(name: str, layer: Layer) -> dict[str, Any]:
@@ -25,7 +19,8 @@ def describe_layer(name: str, layer: Layer) -> dict[str, Any]:
     kind = type(layer).__name__
     if LAYERS.get(kind) is not type(layer):
         raise ValueError(
-            f"layer class {kind} is not in pocketcnn.layers.LAYERS, where loading looks for it"
+            f"layer class {kind} is not the one that pocketcnn.layers.LAYERS has by that name, "
+            "where loading looks for it: give it another"
         )
     return {"name": name, "kind": kind, "config": layer.config()}
 
@@ -40,7 +35,10 @@ def build_layer(entry: Mapping[str, Any]) -> Layer:
     """
     kind = entry["kind"]
     if kind not in LAYERS:
-        raise ValueError(f"layer {entry['name']!r} is of the unknown kind {kind!r}")
+        raise ValueError(
+            f"layer {entry['name']!r} is of the unknown kind {kind!r}: a class of your own must "
+            "be defined before"
+        )
     try:
         return LAYERS[kind](**entry["config"])
     except (ValueError, TypeError) as error:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pocketcnn.arguments import Array
+from pocketcnn._arguments import Array
 from pocketcnn.functional import relu, relu_backward
-from pocketcnn.init import Scheme
 from pocketcnn.layers.base import Layer, Shape
+from pocketcnn.layers.init import Scheme
 
 
 class ReLU(Layer):

@@ -8,12 +8,12 @@ from typing import Any, TypeAlias, TypeVar, cast
 import numpy as np
 from numpy.typing import DTypeLike
 
-from pocketcnn.arguments import Array, array, require_shape
-from pocketcnn.chain import auto_schemes, named_layers, output_shapes
+from pocketcnn._arguments import Array, array, require_shape
 from pocketcnn.functional.block import add
-from pocketcnn.init import Scheme
 from pocketcnn.layers.arrays import LayerArrays, require_names
 from pocketcnn.layers.base import Layer, Shape
+from pocketcnn.layers.chain import auto_schemes, named_layers, output_shapes
+from pocketcnn.layers.init import Scheme
 from pocketcnn.layers.registry import build_layer, describe_layer
 
 _T = TypeVar("_T")

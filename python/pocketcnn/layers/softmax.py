@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pocketcnn.arguments import Array, integer
+from pocketcnn._arguments import Array, integer
 from pocketcnn.functional import softmax, softmax_backward
 from pocketcnn.layers.base import Layer, Shape
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketcnn.arguments import IntOrPair, Padding, Pair, padding_sides, pair, window
+from pocketcnn._arguments import IntOrPair, Padding, Pair, padding_sides, pair, window
 
 
 def check_window(

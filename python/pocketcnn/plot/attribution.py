@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pocketcnn import arguments, inspection
+from pocketcnn import _arguments, inspection
 from pocketcnn import functional as F
-from pocketcnn.arguments import Array
+from pocketcnn._arguments import Array
 from pocketcnn.plot.canvas import (
     Picture,
     as_picture,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from pocketcnn.net import ConvNet
+    from pocketcnn.network.net import ConvNet
 
 
 def saliency(
@@ -151,7 +151,7 @@ def explain(
     TypeError, ValueError, ImportError
         As `grad_cam`.
     """
-    images = arguments.array("x", x, 4)
+    images = _arguments.array("x", x, 4)
     if not len(images):
         raise ValueError("x has no image: wanted at least one")
     layer = inspection.cam_layer(net) if layer is None else layer

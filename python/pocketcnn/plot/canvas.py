@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pocketcnn import arguments
-from pocketcnn.arguments import Array, Pair
+from pocketcnn import _arguments
+from pocketcnn._arguments import Array, Pair
 from pocketcnn.plot.words import drawable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-    from pocketcnn.net import ConvNet
+    from pocketcnn.network.net import ConvNet
 
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 SKY, PURPLE, GREY = "#56B4E9", "#CC79A7", "#666666"
@@ -78,7 +78,7 @@ def describe(shape: Sequence[int]) -> str:
 
 def one_image(net: ConvNet, image: ArrayLike) -> Array:
     """Return `image`, (C, H, W) or (1, C, H, W), as a batch of one that the network takes."""
-    x = arguments.array("image", image)
+    x = _arguments.array("image", image)
     x = x[np.newaxis] if x.ndim == len(net.input_shape) else x
     if x.shape != (1, *net.input_shape):
         raise ValueError(f"image has shape {x.shape[1:]}, but the network takes {net.input_shape}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pocketcnn.arguments import pair
+from pocketcnn._arguments import pair
 from pocketcnn.inspection.receptive import branches_of
 from pocketcnn.layers import Conv2d, Layer, Linear, Shape
 from pocketcnn.plot.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, describe, new_figure, root
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from pocketcnn.net import ConvNet
+    from pocketcnn.network.net import ConvNet
 
 # In inches: a box's place, its largest sides, the smallest side, a line of text.
 _PITCH, _FACE, _THICKNESS, _LEAST, _LINE = 1.3, 1.05, 0.4, 0.06, 0.145

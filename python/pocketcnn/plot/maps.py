@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pocketcnn import functional as F
-from pocketcnn.arguments import Array, integer
+from pocketcnn._arguments import Array, integer
 from pocketcnn.layers import Flatten
 from pocketcnn.plot.canvas import (
     BLUE,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 
-    from pocketcnn.net import ConvNet
+    from pocketcnn.network.net import ConvNet
 
 # Above this many classes their names would not fit below a band.
 _NAMED = 20

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pocketcnn import arguments, inspection
+from pocketcnn import _arguments, inspection
 from pocketcnn import functional as F
 from pocketcnn.plot.canvas import (
     as_picture,
@@ -125,13 +125,13 @@ def misclassified(
     ImportError
         matplotlib is not installed.
     """
-    images, scores = arguments.array("x", x, 4), arguments.array("scores", scores, 2)
+    images, scores = _arguments.array("x", x, 4), _arguments.array("scores", scores, 2)
     if len(images) != len(scores):
         raise ValueError(f"x has {len(images)} images, but scores have {len(scores)} rows")
     wrong = inspection.misclassified(scores, t)
     truth = np.asarray(t) if np.ndim(t) == 1 else np.argmax(t, axis=1)
     names = class_names_of(scores.shape[1], class_names)
-    shown = wrong[: arguments.integer("count", count, 1)]
+    shown = wrong[: _arguments.integer("count", count, 1)]
     rows, columns = grid_shape(max(len(shown), 1), 6)
     figure = new_figure(max(1.55 * columns, 4.0) + 0.2, 1.95 * rows + 0.6)
     figure.suptitle(f"{len(wrong):,} of {len(images):,} misclassified", fontsize=12)

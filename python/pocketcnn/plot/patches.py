@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pocketcnn import arguments, inspection
-from pocketcnn.arguments import Array
+from pocketcnn import _arguments, inspection
+from pocketcnn._arguments import Array
 from pocketcnn.plot.canvas import (
     as_picture,
     draw_picture,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from pocketcnn.net import ConvNet
+    from pocketcnn.network.net import ConvNet
 
 # What lies outside of an image, and the lines between patches: in colours that the images lack.
 _PALE_BLUE, _BLUE = np.array([0.75, 0.87, 0.96]), np.array([0.0, 0.45, 0.7])
@@ -78,7 +78,7 @@ def top_patches(
     --------
     pocketcnn.inspection.top_patches : The places themselves.
     """
-    images = arguments.array("x", x, 4)
+    images = _arguments.array("x", x, 4)
     top = inspection.top_patches(net, images, layer, channels=channels, count=count)
     shown = len(top.channels) if channels is not None else min(len(top.channels), 12)
     if axes is None:

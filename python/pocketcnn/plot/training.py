@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pocketcnn.history import Record
 from pocketcnn.plot.canvas import (
     BLUE,
     GREEN,
@@ -20,6 +19,7 @@ from pocketcnn.plot.canvas import (
     root,
 )
 from pocketcnn.plot.words import drawable, literally
+from pocketcnn.training.history import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pocketcnn.arguments import Array, array, integer
+from pocketcnn._arguments import Array, array, integer
 from pocketcnn.plot.canvas import new_figure, tile
 from pocketcnn.plot.words import drawable, literally
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pocketcnn import functional as F
-from pocketcnn.arguments import Array, array, compute_dtypes, contiguous, restore
+from pocketcnn._arguments import Array, array, compute_dtypes, contiguous, restore
 from pocketcnn.functional.block import (
     ConvGeometry,
     PoolGeometry,

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from pocketcnn.arguments import Array, array
+from pocketcnn._arguments import Array, array
 
 _T = TypeVar("_T")
 

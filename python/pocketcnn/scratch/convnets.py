@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from pocketcnn.arguments import Array, integer
-from pocketcnn.init import he_std
+from pocketcnn._arguments import Array, integer
+from pocketcnn.layers.init import he_std
 from pocketcnn.scratch.holders import Layer
 from pocketcnn.scratch.layers import Affine, Convolution, Dropout, Pooling, Relu
 from pocketcnn.scratch.network import Network

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pocketcnn import functional as F
-from pocketcnn.arguments import Array, array
+from pocketcnn._arguments import Array, array
 from pocketcnn.functional.product import matmul
 from pocketcnn.scratch.attributes import LateAttribute, Later, Shown, was_given
 from pocketcnn.scratch.checks import as_float, recall

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pocketcnn import functional as F
-from pocketcnn.arguments import Array
+from pocketcnn._arguments import Array
 from pocketcnn.scratch.checks import as_float, class_indices
 
 # The scripts count on np coming along with "from common.functions import *".

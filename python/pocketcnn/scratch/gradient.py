@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketcnn.arguments import Array
+from pocketcnn._arguments import Array
 
 # The scripts count on np coming along with "from common.gradient import *".
 __all__ = ["np", "numerical_gradient", "numerical_gradient_2d"]

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pocketcnn.arguments import Array
+from pocketcnn._arguments import Array
 
 Layer: TypeAlias = Any
 """Whatever has ``forward(x)`` and ``backward(dout)``: a layer of ours or of the user."""

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pocketcnn import functional as F
-from pocketcnn.arguments import Array
+from pocketcnn._arguments import Array
 from pocketcnn.functional.product import matmul
 from pocketcnn.scratch import functions
 from pocketcnn.scratch.attributes import LateAttribute, Later, Shown, was_given

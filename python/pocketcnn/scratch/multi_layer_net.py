@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pocketcnn.arguments import Array
-from pocketcnn.init import he_std
+from pocketcnn._arguments import Array
+from pocketcnn.layers.init import he_std
 from pocketcnn.scratch.blocks import pass_on
 from pocketcnn.scratch.holders import Layer, Place, every_layer
 from pocketcnn.scratch.layers import (

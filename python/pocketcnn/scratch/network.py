@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pocketcnn.arguments import Array, integer
+from pocketcnn._arguments import Array, integer
 from pocketcnn.scratch.blocks import backward, forward, pass_on, stages
 from pocketcnn.scratch.gradient import numerical_gradient
 from pocketcnn.scratch.holders import Layer, Place, gradient, places

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pocketcnn import functional as F
-from pocketcnn.arguments import Array, array
+from pocketcnn._arguments import Array, array
 
 # The scripts count on np coming along with "from common.optimizer import *".
 __all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "RMSprop", "np"]

@@ -13,9 +13,10 @@ from os import PathLike, fspath
 
 import numpy as np
 
-from pocketcnn.arguments import Array
-from pocketcnn.atomic import write_atomically
-from pocketcnn.reading import excerpt, open_regular
+from pocketcnn._arguments import Array
+from pocketcnn._files.atomic import write_atomically
+from pocketcnn._files.reading import open_regular
+from pocketcnn._text import excerpt
 from pocketcnn.scratch.pickled import read_arrays
 
 

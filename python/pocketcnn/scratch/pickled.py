@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketcnn.arguments import Array
+from pocketcnn._arguments import Array
 
 # What NumPy calls the element types of parameters, without the byte order.
 _NUMBERS = {f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)} | {"f2", "f4", "f8", "b1"}

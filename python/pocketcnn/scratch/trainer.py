@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pocketcnn.arguments import Array, integer
+from pocketcnn._arguments import Array, integer
 from pocketcnn.scratch.optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
 
 __all__ = ["Trainer"]

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pocketcnn import functional as F
-from pocketcnn.arguments import Array
+from pocketcnn._arguments import Array
 from pocketcnn.scratch.checks import as_float
 
 # The scripts count on np coming along with "from common.util import *".

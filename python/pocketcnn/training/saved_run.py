@@ -10,8 +10,8 @@ import os
 from dataclasses import dataclass
 from typing import Any, cast
 
-from pocketcnn.checkpoint import Arrays, join_state, read_checkpoint
-from pocketcnn.history import COLUMNS, Record
+from pocketcnn.training.checkpoint import Arrays, join_state, read_checkpoint
+from pocketcnn.training.history import COLUMNS, Record
 
 
 @dataclass(frozen=True)

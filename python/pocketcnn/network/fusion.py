@@ -27,7 +27,7 @@ from pocketcnn.layers import (
     Sigmoid,
     Tanh,
 )
-from pocketcnn.stages import (
+from pocketcnn.network.stages import (
     AveragedConv,
     FusedConv,
     FusedResidual,

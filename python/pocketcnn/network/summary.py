@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+
+from pocketcnn._text import align_columns, excerpt
 from pocketcnn.layers.base import Layer, Shape
-from pocketcnn.reading import excerpt
+from pocketcnn.layers.chain import output_shapes
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,21 @@ class Table(str):
     def __repr__(self) -> str:
         """The text as it is, where a string's repr would be one long line of it."""
         return str(self)
+
+
+def describe(
+    layers: Mapping[str, Layer],
+    input_shape: Shape,
+    dtype: np.dtype[Any],
+    notes: Mapping[str, str],
+    width: int | None,
+) -> Table:
+    """Set a chain of layers in a table; see `ConvNet.summary`."""
+    rows = [Row("input", f"{dtype}", input_shape)]
+    inputs = (input_shape, *output_shapes(layers, input_shape).values())
+    for (name, layer), shape in zip(layers.items(), inputs, strict=False):
+        rows += layer_rows(name, layer, shape, notes)
+    return format_table(rows, width)
 
 
 def layer_rows(
@@ -114,23 +133,3 @@ def _room(table: Sequence[Sequence[str]], count: int, width: int | None) -> tupl
 
 def _shorten(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
-
-
-def align_columns(
-    head: Sequence[str], body: Sequence[Sequence[str]], *, numbers: Container[int]
-) -> list[str]:
-    """Set a table in lines: the head, a rule, the body; columns in `numbers` end at the right.
-
-    Names come out of files: each cell is shown as `excerpt` makes it.
-    """
-    body = [tuple(map(excerpt, cells)) for cells in body]
-    widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
-
-    def line(cells: Sequence[str]) -> str:
-        return "  ".join(
-            cell.rjust(width) if column in numbers else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        ).rstrip()
-
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    return [line(head), rule, *map(line, body)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pocketcnn.arguments import Array
-from pocketcnn.net import ConvNet
+from pocketcnn._arguments import Array
+from pocketcnn.network.net import ConvNet
 
 _CHUNK_BYTES = 2**24
 

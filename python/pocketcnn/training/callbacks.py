@@ -5,39 +5,38 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketcnn import arguments
-from pocketcnn.checkpoint import network_arrays
-from pocketcnn.history import COLUMNS, Record
-
-if TYPE_CHECKING:
-    from pocketcnn.trainer import Trainer
+from pocketcnn import _arguments
+from pocketcnn.training.checkpoint import network_arrays
+from pocketcnn.training.history import COLUMNS, Record
+from pocketcnn.training.run import Run
 
 
 class Callback:
     """Base class: override what is needed; every method does nothing here.
 
     A callback may change `trainer.optimizer.lr` and set `trainer.stop = True`, which ends
-    training after the current epoch.
+    training after the current epoch. `trainer` is the `Trainer` that calls, and a class of yours
+    may declare it as that.
     """
 
-    def on_fit_begin(self, trainer: Trainer) -> None:
+    def on_fit_begin(self, trainer: Any) -> None:
         """Before the first epoch; `trainer.epoch`, `trainer.epochs`, `trainer.samples` are set."""
 
-    def on_epoch_begin(self, trainer: Trainer) -> None:
+    def on_epoch_begin(self, trainer: Any) -> None:
         """Before the first batch of epoch `trainer.epoch` (counted from 1)."""
 
-    def on_batch_end(self, trainer: Trainer, size: int) -> None:
+    def on_batch_end(self, trainer: Any, size: int) -> None:
         """After an update; `size` samples were in the batch, `trainer.loss` is their mean loss."""
 
-    def on_epoch_end(self, trainer: Trainer, record: Record) -> None:
+    def on_epoch_end(self, trainer: Any, record: Record) -> None:
         """After validation, before the checkpoint is written."""
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Any) -> None:
         """After the last epoch, also when training ends by an exception.
 
         It is called if `on_fit_begin` was without an error, also where another callback's raises.
@@ -101,14 +100,14 @@ class EarlyStopping(Callback):
         if monitor not in COLUMNS:
             raise ValueError(f"monitor is {monitor!r}: wanted one of {', '.join(COLUMNS)}")
         self.monitor = monitor
-        self.patience = arguments.integer("patience", patience, 1)
-        self.min_delta = arguments.non_negative("min_delta", min_delta)
+        self.patience = _arguments.integer("patience", patience, 1)
+        self.min_delta = _arguments.non_negative("min_delta", min_delta)
         self.restore_best = bool(restore_best)
         self.best: float | None = None
         self.best_epoch = self.waited = 0
         self._best_arrays: dict[str, NDArray[np.generic]] = {}
 
-    def on_fit_begin(self, trainer: Trainer) -> None:
+    def on_fit_begin(self, trainer: Run) -> None:
         """Forget an earlier run."""
         self.best, self.best_epoch, self.waited = None, 0, 0
         self._best_arrays = {}
@@ -118,7 +117,7 @@ class EarlyStopping(Callback):
         """Whether the patience has run out."""
         return self.waited >= self.patience
 
-    def on_epoch_end(self, trainer: Trainer, record: Record) -> None:
+    def on_epoch_end(self, trainer: Run, record: Record) -> None:
         """Compare with the best epoch so far.
 
         Raises
@@ -138,7 +137,7 @@ class EarlyStopping(Callback):
         if self.has_stopped:
             trainer.stop = True
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Run) -> None:
         """Put the best weights back when that was asked."""
         for name, array in network_arrays(trainer.net).items():
             if name in self._best_arrays:

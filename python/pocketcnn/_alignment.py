@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import DTypeLike
 
-from pocketcnn.arguments import Array
+from pocketcnn._arguments import Array
 
 _LINE = 64
 

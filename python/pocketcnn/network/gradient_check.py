@@ -5,17 +5,35 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
-from pocketcnn.arguments import Array, integer
+from pocketcnn._arguments import Array, integer
+from pocketcnn._text import align_columns
 from pocketcnn.layers import Shape
-from pocketcnn.summary import align_columns
 
-if TYPE_CHECKING:
-    from pocketcnn.net import ConvNet
+
+class Differentiable(Protocol):
+    """What is asked of a network, a `ConvNet`."""
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """The parameters, by name."""
+
+    @property
+    def generators(self) -> dict[str, np.random.Generator]:
+        """What Dropout draws from, by the layer's name."""
+
+    def astype(self, dtype: DTypeLike) -> Differentiable:
+        """Return an independent copy."""
+
+    def loss(self, x: ArrayLike, t: ArrayLike, *, label_smoothing: float) -> float:
+        """Mean loss of a batch."""
+
+    def gradient(self, x: ArrayLike, t: ArrayLike, *, label_smoothing: float) -> dict[str, Array]:
+        """Differentiate `loss` by backpropagation."""
 
 
 def central_differences(
@@ -56,7 +74,7 @@ def central_differences(
 
 
 def repeatable_loss(
-    net: ConvNet, x: ArrayLike, t: ArrayLike, label_smoothing: float
+    net: Differentiable, x: ArrayLike, t: ArrayLike, label_smoothing: float
 ) -> Callable[[], float]:
     """Make a function of the net's present parameters alone: its loss with fixed Dropout masks.
 
@@ -142,7 +160,7 @@ class GradientCheck(tuple[CheckedGradient, ...]):
 
 
 def check_gradients(
-    net: ConvNet,
+    net: Differentiable,
     x: ArrayLike,
     t: ArrayLike,
     label_smoothing: float,

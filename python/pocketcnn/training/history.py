@@ -12,9 +12,9 @@ from typing import Any, TypedDict, TypeGuard, overload
 
 import numpy as np
 
-from pocketcnn.atomic import write_atomically
-from pocketcnn.reading import read_json
-from pocketcnn.summary import align_columns
+from pocketcnn._files.atomic import write_atomically
+from pocketcnn._files.reading import read_json
+from pocketcnn._text import align_columns
 
 
 class Record(TypedDict):
@@ -45,7 +45,7 @@ class History(Sequence[Record]):
 
     Examples
     --------
-    >>> from pocketcnn.history import History
+    >>> from pocketcnn.training.history import History
     >>> history = History([{"epoch": 1, "loss": 0.5, "accuracy": 0.8, "val_loss": None,
     ...                     "val_accuracy": None, "seconds": 2.0, "images_per_second": 100.0,
     ...                     "learning_rate": 0.001}])

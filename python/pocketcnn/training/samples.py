@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pocketcnn.arguments import Array
-from pocketcnn.callbacks import Callback, EarlyStopping
-from pocketcnn.chain import every_input
+from pocketcnn._arguments import Array, real_numbers, require_batch
 from pocketcnn.functional.loss import checked_target
 from pocketcnn.layers import BatchNorm2d
-from pocketcnn.net import ConvNet
-from pocketcnn.progress import ProgressBar
-from pocketcnn.schedules import Schedule
+from pocketcnn.layers.chain import every_input
+from pocketcnn.network.net import ConvNet
+from pocketcnn.training.callbacks import Callback, EarlyStopping
+from pocketcnn.training.progress import ProgressBar
+from pocketcnn.training.schedules import Schedule
 
 
 def check_samples(
@@ -48,18 +48,15 @@ def check_samples(
     ValueError
         Shapes, labels or probabilities that do not fit.
     """
-    images, targets = np.asarray(x), np.asarray(t)
-    if images.dtype.kind not in "fiub":
-        raise TypeError(f"{x_name} has dtype {images.dtype}, but images are real numbers")
+    images, targets = real_numbers(x_name, x), np.asarray(t)
     if images.ndim < 2 or len(images) == 0:
         raise ValueError(f"{x_name} has shape {images.shape}: wanted (N, C, H, W) with N > 0")
     if targets.ndim == 0 or len(targets) != len(images):
         raise ValueError(
             f"{t_name} has shape {targets.shape}, but {x_name} has {len(images)} images"
         )
-    if images.shape[1:] != net.input_shape and not any_size:
-        wanted = ", ".join(map(str, ("N", *net.input_shape)))
-        raise ValueError(f"{x_name} has shape {images.shape}, but the network takes ({wanted})")
+    if not any_size:
+        require_batch(x_name, images, net.input_shape)
     if not any_target:
         if len(net.output_shape) != 1:
             raise ValueError(

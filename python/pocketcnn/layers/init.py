@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from pocketcnn.alignment import empty
+from pocketcnn._alignment import empty
 
 Scheme: TypeAlias = Literal["he", "xavier"]
 Init: TypeAlias = Literal["auto", "he", "xavier"] | float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Container, Sequence
 
 # Control characters, format characters (they turn the direction of writing), lone surrogates and
 # the separators that begin a new line. The two joiners are needed to write some languages.
@@ -24,6 +25,37 @@ def printable(text: str) -> str:
         else character
         for character in text
     )
+
+
+def excerpt(text: object, limit: int = 200) -> str:
+    r"""Return foreign text as one line that may be shown: escaped, and cut in the middle.
+
+    Names and messages that come out of a file may hold line ends, commands to a terminal, or
+    megabytes.
+
+    Parameters
+    ----------
+    text : object
+        A string, or what `str` makes one of, such as an error.
+    limit : int
+        The most characters that are returned.
+
+    Examples
+    --------
+    >>> print(excerpt("cat\x1b[2J\n"), excerpt("x" * 1000, 20))
+    cat\x1b[2J\n xxxxxxxxxx ... xxxxx
+    """
+    # First cut: a megabyte is not escaped to be thrown away.
+    return _cut(printable(_cut(str(text), limit)), limit)
+
+
+def _cut(text: str, limit: int) -> str:
+    """Leave out the middle of a text: what an error wanted stands at its end."""
+    if len(text) <= limit:
+        return text
+    gap = " ... "
+    tail = (limit - len(gap)) // 3
+    return text[: limit - len(gap) - tail] + gap + text[len(text) - tail :]
 
 
 def columns(text: str) -> int:
@@ -50,6 +82,26 @@ def fit(text: str, width: int) -> str:
         if kept >= width:
             return text[:place] + "…" + " " * (width - 1 - columns(text[:place]))
     return text
+
+
+def align_columns(
+    head: Sequence[str], body: Sequence[Sequence[str]], *, numbers: Container[int]
+) -> list[str]:
+    """Set a table in lines: the head, a rule, the body; columns in `numbers` end at the right.
+
+    Names come out of files: each cell is shown as `excerpt` makes it.
+    """
+    body = [tuple(map(excerpt, cells)) for cells in body]
+    widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        return "  ".join(
+            cell.rjust(width) if column in numbers else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ).rstrip()
+
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    return [line(head), rule, *map(line, body)]
 
 
 def _width(character: str) -> int:

@@ -16,17 +16,15 @@ import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketcnn.atomic import write_atomically
-from pocketcnn.reading import excerpt
-from pocketcnn.tensor_file import read_tensors, write_tensors
-
-if TYPE_CHECKING:
-    from pocketcnn.net import ConvNet
+from pocketcnn._files.atomic import write_atomically
+from pocketcnn._files.tensor_file import read_tensors, write_tensors
+from pocketcnn._text import excerpt
+from pocketcnn.network.net import ConvNet
 
 Arrays = dict[str, NDArray[Any]]
 FORMAT = "pocketcnn checkpoint 2"

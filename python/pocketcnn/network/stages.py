@@ -6,7 +6,7 @@ gradients with them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from pocketcnn.functional import relu_backward
@@ -22,6 +22,7 @@ from pocketcnn.functional.block import (
     conv_geometry,
     pool_geometry,
 )
+from pocketcnn.functional.dense import Grad
 from pocketcnn.layers import (
     Array,
     AvgPool2d,
@@ -31,9 +32,8 @@ from pocketcnn.layers import (
     MaxPool2d,
     Shape,
 )
-from pocketcnn.optim import Grad, Grads
 
-Update = Callable[[Mapping[str, Array], Grads], None]
+Update = Callable[[Mapping[str, Array], Mapping[str, Grad]], None]
 """What changes parameters by their gradients, as `Optimizer.apply` does."""
 
 
@@ -255,7 +255,10 @@ class FusedResidual:
             raise RuntimeError("backward needs a forward before it")
         if self._rectify:
             grad = relu_backward(grad, self._output)
-        return add(_flow_back(self._body, grad), _flow_back(self._shortcut, grad))
+        through, around = flow_back(self._body, grad), flow_back(self._shortcut, grad)
+        assert through is not None  # only a network's first layer needs no gradient of its input
+        assert around is not None
+        return add(through, around)
 
     def clear(self) -> None:
         """Let go of everything that the branches keep."""
@@ -292,13 +295,21 @@ class LargeLinear:
         return dx
 
 
-def _flow_back(stages: tuple[Stage, ...], grad: Array) -> Array:
+def flow_back(stages: Sequence[Stage], grad: Array, update: Update | None = None) -> Array | None:
+    """Carry a gradient from the end of a chain to its beginning; stages forget on the way.
+
+    Returns None where a stage has none to hand on: no layer from there down has parameters. With
+    `update`, gradients that need not exist as a whole are used up by it.
+    """
+    flowing: Array | None = grad
     for stage in reversed(stages):
-        flowing = stage.backward(grad)
+        if flowing is not None:
+            if update is not None and isinstance(stage, LargeLinear):
+                flowing = stage.backward_and_update(flowing, update)
+            else:
+                flowing = stage.backward(flowing)
         stage.clear()  # its memory serves the stages before
-        assert flowing is not None  # only a network's first layer needs no gradient of its input
-        grad = flowing
-    return grad
+    return flowing
 
 
 def _geometries(

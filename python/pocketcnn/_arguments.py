@@ -260,6 +260,21 @@ def require_shape(name: str, a: Array, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{name} has shape {a.shape}, but must have {shape}")
 
 
+def real_numbers(name: str, value: npt.ArrayLike) -> Array:
+    """Return `value` as an array of any real numbers, which a network casts to its own type."""
+    a = np.asarray(value)
+    if a.dtype.kind not in "fiub":
+        raise TypeError(f"{name} has dtype {a.dtype}, but images are real numbers")
+    return a
+
+
+def require_batch(name: str, a: Array, input_shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless `a` is a batch of what a network takes."""
+    if a.ndim == 0 or a.shape[1:] != input_shape:
+        wanted = ", ".join(map(str, ("N", *input_shape)))
+        raise ValueError(f"{name} has shape {a.shape}, but the network takes ({wanted})")
+
+
 def number(name: str, value: float, low: float, high: float) -> float:
     """Return `value` as a float within [low, high]."""
     if isinstance(value, (str, bytes)):
@@ -272,6 +287,14 @@ def number(name: str, value: float, low: float, high: float) -> float:
         as_float = inf if value > 0 else -inf
     if not low <= as_float <= high:
         raise ValueError(f"{name} is {value!r}, but must lie in {low:g} to {high:g}")
+    return as_float
+
+
+def share(name: str, value: float) -> float:
+    """Return `value` as a float from 0 to less than 1."""
+    as_float = number(name, value, 0.0, 1.0)
+    if as_float == 1.0:
+        raise ValueError(f"{name} is {value!r}, but must be less than 1")
     return as_float
 
 

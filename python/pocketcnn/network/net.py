@@ -1,7 +1,7 @@
 """ConvNet: an ordered chain of layers, its loss and its parameters.
 
 A network here is a chain: each layer takes what the one before it gives. How to train one is
-not in this file; see :mod:`pocketcnn.trainer`.
+not in this file; see :mod:`pocketcnn.training.trainer`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,23 @@ from threading import get_ident
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from pocketcnn import gradient_check, losses, serialization
-from pocketcnn.arguments import integer, sizes
-from pocketcnn.chain import auto_schemes, compute_dtype, every_layer, named_layers, output_shapes
+from pocketcnn import losses
+from pocketcnn._arguments import integer, real_numbers, require_batch, sizes
+from pocketcnn._sharing import Sharing, changes
 from pocketcnn.functional.loss import checked_target
-from pocketcnn.fusion import fuse
-from pocketcnn.layers import Array, Layer, Shape, Softmax, WeightLayer
-from pocketcnn.sharing import Sharing, changes
-from pocketcnn.stages import LargeLinear, Update
-from pocketcnn.summary import Row, format_table, layer_rows
+from pocketcnn.layers import Array, Layer, Shape
+from pocketcnn.layers.chain import (
+    compute_dtype,
+    draw_weights,
+    every_layer,
+    named_layers,
+    output_shapes,
+    require_scores,
+    skip_input_grad,
+)
+from pocketcnn.network import gradient_check, serialization, summary
+from pocketcnn.network.fusion import fuse
+from pocketcnn.network.stages import Update, flow_back
 
 # Blocks of up to 32 MiB are recycled by the C library's allocator; larger ones come as fresh
 # pages each time, and touching those costs more than small layers do.
@@ -99,12 +107,12 @@ class ConvNet:
         self.input_shape = sizes("input_shape", input_shape)
         self.dtype = compute_dtype(dtype)
         self._shapes = output_shapes(self.layers, self.input_shape)
-        self._chain = tuple(self.layers.values())
         if seed is None:
-            self._convert_layers()
+            for layer in self.layers.values():
+                layer.convert(self.dtype)
         else:
-            self._draw_weights(integer("seed", seed, 0))
-        self._skip_input_grad()
+            draw_weights(self.layers, integer("seed", seed, 0), self.dtype)
+        skip_input_grad(self.layers)
         # Last: which weights are large depends on the dtype that the layers have now.
         inputs = (self.input_shape, *self._shapes.values())
         self._stages, self._fusion_notes = fuse(self.layers, inputs)
@@ -365,20 +373,12 @@ class ConvNet:
                 "the network since"
             )
         self._remembers = None
-        flowing: Array | None = grad
-        for stage in reversed(self._stages):
-            if flowing is not None:  # else no layer from here down has parameters
-                if update is not None and isinstance(stage, LargeLinear):
-                    flowing = stage.backward_and_update(flowing, update)
-                else:
-                    flowing = stage.backward(flowing)
-            stage.clear()  # its memory serves the layers below
+        flow_back(self._stages, grad, update)
 
     def _forward_loss(
         self, x: ArrayLike, t: ArrayLike, label_smoothing: float
     ) -> tuple[float, Array]:
-        if isinstance(self._stages[-1], Softmax):
-            raise ValueError("the last layer is Softmax, but the loss contains it: leave it out")
+        require_scores(self.layers)
         logits = self.forward(x, training=True)
         return losses.cross_entropy(logits, np.asarray(t), label_smoothing=label_smoothing)
 
@@ -398,12 +398,8 @@ class ConvNet:
             Columns of a terminal: a table that is wider goes without its notes, and with settings
             that are cut.
         """
-        rows = [Row("input", f"{self.dtype}", self.input_shape)]
-        shape = self.input_shape
-        for name, layer in self.layers.items():
-            rows += layer_rows(name, layer, shape, self._fusion_notes)
-            shape = self._shapes[name]
-        return format_table(rows, width)
+        notes = self._fusion_notes
+        return summary.describe(self.layers, self.input_shape, self.dtype, notes, width)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write architecture and weights to one .safetensors file, which `load` reads.
@@ -425,60 +421,9 @@ class ConvNet:
     # Checks and preparation
 
     def _checked_input(self, x: ArrayLike) -> Array:
-        array = np.asarray(x)
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"x has dtype {array.dtype}, but images are real numbers")
-        if array.shape[1:] != self.input_shape or array.ndim == 0:
-            wanted = ", ".join(map(str, ("N", *self.input_shape)))
-            raise ValueError(f"x has shape {array.shape}, but the network takes ({wanted})")
-        return array
+        batch = real_numbers("x", x)
+        require_batch("x", batch, self.input_shape)
+        return batch
 
     def _cast(self, x: Array) -> Array:
         return x.astype(self.dtype, copy=False)
-
-    def _draw_weights(self, seed: int) -> None:
-        for name, layer in every_layer(self.layers):
-            if layer.has_own_weights():
-                raise ValueError(
-                    f"layer {name!r} has weights already, which seed={seed} would draw anew: "
-                    "seed=None keeps them, a new layer has none"
-                )
-        rng = np.random.default_rng(seed)
-        schemes = auto_schemes(self._chain)
-        for layer, scheme in zip(self._chain, schemes, strict=True):
-            layer.initialize(rng, auto=scheme, dtype=self.dtype)
-
-    def _convert_layers(self) -> None:
-        for layer in self._chain:
-            layer.convert(self.dtype)
-
-    def _skip_input_grad(self) -> None:
-        """Let the first layer with parameters be the last that a gradient reaches."""
-        first = next((layer for layer in self._chain if layer.param_shapes), None)
-        for layer in self._chain:
-            if isinstance(layer, WeightLayer):
-                layer.needs_input_grad = layer is not first
-
-
-def load(path: str | PathLike[str], *, check_finite: bool = False) -> ConvNet:
-    """Read a network that `ConvNet.save` wrote.
-
-    Parameters
-    ----------
-    path : path-like
-    check_finite : bool
-        Whether to refuse weights that are infinite or not a number, as a training that went
-        astray may have left them.
-
-    Raises
-    ------
-    OSError
-        If there is no such file, or it cannot be read.
-    ValueError
-        If the file is not a whole model of this version, or is damaged: the message says what
-        is wrong. A file without a checksum, which earlier versions wrote, is read unchecked.
-    MemoryError
-        If there is not as much memory as the file is large.
-    """
-    model = serialization.read_model(path, check_finite=check_finite)
-    return ConvNet(model.layers, model.input_shape, seed=None, dtype=model.dtype)

@@ -23,10 +23,11 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from pocketcnn import alignment
-from pocketcnn.arguments import Array
-from pocketcnn.atomic import write_atomically
-from pocketcnn.reading import excerpt, open_regular
+from pocketcnn import _alignment
+from pocketcnn._arguments import Array
+from pocketcnn._files.atomic import write_atomically
+from pocketcnn._files.reading import open_regular
+from pocketcnn._text import excerpt
 
 _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
@@ -155,7 +156,7 @@ class TensorFile:
         crc = 0
         for name, tensor in self.tensors.items():
             try:
-                arrays[name] = array = alignment.empty(tensor.shape, tensor.dtype)
+                arrays[name] = array = _alignment.empty(tensor.shape, tensor.dtype)
             except ValueError as error:  # nothing by nothing by more than a number can count
                 self._refuse(excerpt(error))
             content = _bytes_of(array)

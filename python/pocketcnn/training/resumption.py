@@ -11,13 +11,13 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 
-from pocketcnn.arguments import Array
-from pocketcnn.callbacks import Callback, EarlyStopping
-from pocketcnn.checkpoint import (
+from pocketcnn._arguments import Array
+from pocketcnn.training.callbacks import Callback, EarlyStopping
+from pocketcnn.training.checkpoint import (
     Arrays,
     network_arrays,
     plain,
@@ -25,12 +25,10 @@ from pocketcnn.checkpoint import (
     split_state,
     write_checkpoint,
 )
-from pocketcnn.divergence import is_finite
-from pocketcnn.identity import describe, digest
-from pocketcnn.saved_run import SavedCallback, SavedRun, damaged, read_saved_run
-
-if TYPE_CHECKING:
-    from pocketcnn.trainer import Trainer
+from pocketcnn.training.divergence import is_finite
+from pocketcnn.training.identity import describe, digest
+from pocketcnn.training.run import Run
+from pocketcnn.training.saved_run import SavedCallback, SavedRun, damaged, read_saved_run
 
 
 class RunFile:
@@ -38,7 +36,7 @@ class RunFile:
 
     Parameters
     ----------
-    trainer : Trainer
+    trainer : Run
     path : path-like
     data : (x, t)
     validation : (x, t) or None
@@ -46,7 +44,7 @@ class RunFile:
 
     def __init__(
         self,
-        trainer: Trainer,
+        trainer: Run,
         path: str | os.PathLike[str],
         data: tuple[Array, Array],
         validation: tuple[Array, Array] | None,
@@ -183,7 +181,7 @@ class RunFile:
 
 @contextmanager
 def taking_part(
-    trainer: Trainer,
+    trainer: Run,
     callbacks: Sequence[Callback],
     file: RunFile | None,
     saved: SavedRun | None,
@@ -225,7 +223,7 @@ def taking_part(
         raise error
 
 
-def _restore(saved: SavedRun, trainer: Trainer) -> Callable[[], None]:
+def _restore(saved: SavedRun, trainer: Run) -> Callable[[], None]:
     """Give network, optimiser and generators the state that they had; return what undoes that."""
     own, generators = network_arrays(trainer.net), _generators(trainer)
     arrays = {name: array.copy() for name, array in own.items()}
@@ -297,7 +295,7 @@ def _level_of_caller() -> int:
     return level
 
 
-def _generators(trainer: Trainer) -> dict[str, np.random.Generator]:
+def _generators(trainer: Run) -> dict[str, np.random.Generator]:
     """Return all that is drawn from: the trainer's generators and the layers'."""
     return trainer.generators | trainer.net.generators
 
@@ -326,7 +324,7 @@ def _differing_layer(theirs: list[list[str]], mine: list[list[str]]) -> str:
     return f"it has {len(theirs)} layers, this one has {len(mine)}"
 
 
-def _compare_network(saved: SavedRun, trainer: Trainer) -> None:
+def _compare_network(saved: SavedRun, trainer: Run) -> None:
     own = network_arrays(trainer.net)
     for name in own.keys() | saved.network.keys():
         if name not in own or name not in saved.network:
@@ -348,7 +346,7 @@ def _compare_network(saved: SavedRun, trainer: Trainer) -> None:
                 raise damaged(saved.path, f"{key} is {state.dtype} {state.shape}")
 
 
-def _compare_generators(saved: SavedRun, trainer: Trainer) -> None:
+def _compare_generators(saved: SavedRun, trainer: Run) -> None:
     own = _generators(trainer)
     if odd := sorted(own.keys() ^ saved.generators.keys()):
         raise ValueError(

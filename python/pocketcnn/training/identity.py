@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketcnn.arguments import Array
+from pocketcnn._arguments import Array
 from pocketcnn.data import Compose
 
 # Larger arrays are sampled: a digest takes a second or two for these. Processors compute

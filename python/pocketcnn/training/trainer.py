@@ -16,18 +16,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pocketcnn import arguments, divergence
-from pocketcnn.callbacks import Callback
-from pocketcnn.checkpoint import require_writable
+from pocketcnn import _arguments
+from pocketcnn._sharing import Sharing, changes
 from pocketcnn.data import Augment
-from pocketcnn.history import History, Record
-from pocketcnn.layers import Softmax
+from pocketcnn.layers.chain import require_scores
 from pocketcnn.losses import count_hits, cross_entropy
-from pocketcnn.net import ConvNet
-from pocketcnn.optim import Grads, Optimizer
-from pocketcnn.resumption import RunFile, taking_part
-from pocketcnn.samples import check_callbacks, check_last_batch, check_samples
-from pocketcnn.sharing import Sharing, changes
+from pocketcnn.network.net import ConvNet
+from pocketcnn.optim.base import Grads, Optimizer
+from pocketcnn.training import divergence
+from pocketcnn.training.batches import shuffled_batches
+from pocketcnn.training.callbacks import Callback
+from pocketcnn.training.checkpoint import require_writable
+from pocketcnn.training.history import History, Record
+from pocketcnn.training.resumption import RunFile, taking_part
+from pocketcnn.training.samples import check_callbacks, check_last_batch, check_samples
 
 Array = NDArray[Any]
 
@@ -95,16 +97,13 @@ class Trainer:
     ) -> None:
         if augment is not None and not callable(augment):
             raise TypeError(f"augment is {augment!r}: wanted a callable (x, rng) -> x")
-        if isinstance(list(net.layers.values())[-1], Softmax):
-            raise ValueError("the last layer is Softmax, but the loss contains it: leave it out")
+        require_scores(net.layers)
         self.sharing = Sharing("the trainer", "each thread needs a trainer of its own")
         self.net = net
         self.optimizer = optimizer
-        self.batch_size = arguments.integer("batch_size", batch_size, 1)
-        self.seed = arguments.integer("seed", seed, 0)
-        self.label_smoothing = arguments.number("label_smoothing", label_smoothing, 0.0, 1.0)
-        if self.label_smoothing == 1.0:
-            raise ValueError(f"label_smoothing is {label_smoothing}: wanted 0 to less than 1")
+        self.batch_size = _arguments.integer("batch_size", batch_size, 1)
+        self.seed = _arguments.integer("seed", seed, 0)
+        self.label_smoothing = _arguments.share("label_smoothing", label_smoothing)
         self.augment = augment
         self.rng = np.random.default_rng(self.seed)
         self._augment_rng = np.random.default_rng(self.seed).spawn(1)[0]
@@ -234,7 +233,7 @@ class Trainer:
         """
         # An augmentation may cut the images to the network's size.
         x, t = self._checked("x", "t", x, t, any_size=self.augment is not None)
-        epochs = arguments.integer("epochs", epochs, 0)
+        epochs = _arguments.integer("epochs", epochs, 0)
         held_out = self._check_validation(validation)
         callbacks = check_callbacks(callbacks, validated=held_out is not None)
         check_last_batch(self.net, len(x), self.batch_size)
@@ -331,24 +330,12 @@ class Trainer:
         for callback in callbacks:
             callback.on_epoch_begin(self)
         rate = float(self.optimizer.lr)
-        order = self.rng.permutation(len(x))
-        x_batch = np.empty((min(self.batch_size, len(x)), *x.shape[1:]), dtype=x.dtype)
-        # Of an array with gaps, take would copy all to get at a few.
-        whole = x.flags.c_contiguous and x.flags.aligned
         self._epoch_start = time.perf_counter()
-        for start in range(0, len(x), self.batch_size):
-            chosen = order[start : start + self.batch_size]
-            size = len(chosen)
-            images = x_batch[:size]
-            if whole:
-                # mode="clip" lets take write straight into the buffer; no index is out of range.
-                np.take(x, chosen, axis=0, out=images, mode="clip")
-            else:
-                images[...] = x[chosen]
+        for images, targets in shuffled_batches(x, t, self.batch_size, self.rng):
             if self.augment is not None:
                 images = self.augment(images, self._augment_rng)
             try:
-                self.step(images, t[chosen])
+                self.step(images, targets)
             except FloatingPointError as error:
                 # The images as they were given, if it is they.
                 found = divergence.describe_not_finite("x", x)
@@ -360,7 +347,7 @@ class Trainer:
                     ) from error
                 raise
             for callback in callbacks:
-                callback.on_batch_end(self, size)
+                callback.on_batch_end(self, len(targets))
         loss, accuracy, speed = self.running()
         seconds = time.perf_counter() - self._epoch_start
         if not math.isfinite(loss):  # of somebody's own `step`

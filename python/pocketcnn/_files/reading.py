@@ -1,4 +1,4 @@
-"""Files that somebody else wrote: opened without waiting, and quoted in one line."""
+"""Files that somebody else wrote, opened without waiting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import stat
 from io import BufferedReader
 from typing import Any
 
-from pocketcnn.text import printable
+from pocketcnn._text import excerpt
 
 
 def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
@@ -59,34 +59,3 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{os.fspath(path)} is not valid JSON: {excerpt(error)}") from error
-
-
-def excerpt(text: object, limit: int = 200) -> str:
-    r"""Return foreign text as one line that may be shown: escaped, and cut in the middle.
-
-    Names and messages that come out of a file may hold line ends, commands to a terminal, or
-    megabytes.
-
-    Parameters
-    ----------
-    text : object
-        A string, or what `str` makes one of, such as an error.
-    limit : int
-        The most characters that are returned.
-
-    Examples
-    --------
-    >>> print(excerpt("cat\x1b[2J\n"), excerpt("x" * 1000, 20))
-    cat\x1b[2J\n xxxxxxxxxx ... xxxxx
-    """
-    # First cut: a megabyte is not escaped to be thrown away.
-    return _cut(printable(_cut(str(text), limit)), limit)
-
-
-def _cut(text: str, limit: int) -> str:
-    """Leave out the middle of a text: what an error wanted stands at its end."""
-    if len(text) <= limit:
-        return text
-    gap = " ... "
-    tail = (limit - len(gap)) // 3
-    return text[: limit - len(gap) - tail] + gap + text[len(text) - tail :]

@@ -9,13 +9,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from pocketcnn.callbacks import Callback
-from pocketcnn.history import Record
+from pocketcnn.training.callbacks import Callback
+from pocketcnn.training.history import Record
+from pocketcnn.training.run import Run
 
 if TYPE_CHECKING:
     from tqdm import tqdm  # type: ignore[import-untyped]  # it has no type hints
-
-    from pocketcnn.trainer import Trainer
 
 
 def format_seconds(seconds: float) -> str:
@@ -103,7 +102,7 @@ class ProgressBar(Callback):
         self._is_wide = True
         self._due = 0.0
 
-    def on_fit_begin(self, trainer: Trainer) -> None:
+    def on_fit_begin(self, trainer: Run) -> None:
         """Write the table's header and open the bar."""
         stream = _Quiet(sys.stderr if self.stream is None else self.stream)
         self._lines = stream if self.table is None else _Quiet(self.table)
@@ -114,12 +113,12 @@ class ProgressBar(Callback):
             self._is_wide = columns >= _BAR_WITH_SPEED
             self._bar = _make_bar(trainer, stream)
 
-    def on_epoch_begin(self, trainer: Trainer) -> None:
+    def on_epoch_begin(self, trainer: Run) -> None:
         """Name the epoch."""
         if self._bar is not None:
             self._bar.set_description_str(_description(trainer), refresh=False)
 
-    def on_batch_end(self, trainer: Trainer, size: int) -> None:
+    def on_batch_end(self, trainer: Run, size: int) -> None:
         """Advance the bar; its text changes ten times a second."""
         if self._bar is None:
             return
@@ -132,11 +131,11 @@ class ProgressBar(Callback):
             self._bar.set_postfix_str(told, refresh=False)
         self._bar.update(size)
 
-    def on_epoch_end(self, trainer: Trainer, record: Record) -> None:
+    def on_epoch_end(self, trainer: Run, record: Record) -> None:
         """Write the epoch's line."""
         self._write(_row(self._columns, record))
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Run) -> None:
         """Remove the bar; the table stays."""
         if self._bar is not None:
             self._bar.close()
@@ -184,7 +183,7 @@ class _Quiet:
             self._stream = None
 
 
-def _make_bar(trainer: Trainer, stream: _Quiet) -> tqdm:
+def _make_bar(trainer: Run, stream: _Quiet) -> tqdm:
     from tqdm import tqdm  # here, because importing it takes longer than all of this package
 
     return tqdm(
@@ -200,5 +199,5 @@ def _make_bar(trainer: Trainer, stream: _Quiet) -> tqdm:
     )
 
 
-def _description(trainer: Trainer) -> str:
+def _description(trainer: Run) -> str:
     return f"epoch {trainer.epoch}/{trainer.epochs} "

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pocketcnn.arguments import sizes
-from pocketcnn.chain import named_layers, output_shapes
+from pocketcnn._arguments import sizes
+from pocketcnn._files.tensor_file import Tensor, open_tensors, read_tensors, write_tensors
+from pocketcnn._text import excerpt
 from pocketcnn.layers import Array, Layer, Shape
+from pocketcnn.layers.chain import named_layers, output_shapes
 from pocketcnn.layers.registry import build_layer, describe_layer
-from pocketcnn.reading import excerpt
-from pocketcnn.tensor_file import Tensor, open_tensors, read_tensors, write_tensors
 
 __all__ = ["build", "describe", "read_model", "read_tensors", "save", "write_tensors"]
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from pocketcnn.init import Scheme
 from pocketcnn.layers.base import Layer, Shape, WeightLayer
+from pocketcnn.layers.init import Scheme
+from pocketcnn.layers.softmax import Softmax
 
 
 def named_layers(layers: Sequence[tuple[str, Layer]]) -> dict[str, Layer]:
@@ -75,6 +76,12 @@ def output_shapes(layers: Mapping[str, Layer], input_shape: Shape) -> dict[str, 
     return shapes
 
 
+def require_scores(layers: Mapping[str, Layer]) -> None:
+    """Raise ValueError if a chain ends in probabilities, of which a loss would take the softmax."""
+    if isinstance([*layers.values()][-1], Softmax):
+        raise ValueError("the last layer is Softmax, but the loss contains it: leave it out")
+
+
 def auto_schemes(chain: Sequence[Layer], last: Scheme = "xavier") -> list[Scheme]:
     """Say for each layer what ``init="auto"`` means, from the activation that follows it.
 
@@ -96,3 +103,31 @@ def auto_schemes(chain: Sequence[Layer], last: Scheme = "xavier") -> list[Scheme
         elif isinstance(layer, WeightLayer) or layer.children:
             scheme = "he"
     return schemes[::-1]
+
+
+def draw_weights(layers: Mapping[str, Layer], seed: int, dtype: DTypeLike) -> None:
+    """Draw all parameters from one generator, in the order of the layers.
+
+    Raises
+    ------
+    ValueError
+        A layer has weights that would be lost.
+    """
+    for name, layer in every_layer(layers):
+        if layer.has_own_weights():
+            raise ValueError(
+                f"layer {name!r} has weights already, which seed={seed} would draw anew: "
+                "seed=None keeps them, a new layer has none"
+            )
+    rng = np.random.default_rng(seed)
+    chain = list(layers.values())
+    for layer, scheme in zip(chain, auto_schemes(chain), strict=True):
+        layer.initialize(rng, auto=scheme, dtype=dtype)
+
+
+def skip_input_grad(layers: Mapping[str, Layer]) -> None:
+    """Let the first layer with parameters be the last that a gradient reaches."""
+    first = next((layer for layer in layers.values() if layer.param_shapes), None)
+    for layer in layers.values():
+        if isinstance(layer, WeightLayer):
+            layer.needs_input_grad = layer is not first

@@ -1,0 +1,32 @@
+"""Reading a network that was saved."""
+
+from __future__ import annotations
+
+from os import PathLike
+
+from pocketcnn.network.net import ConvNet
+from pocketcnn.network.serialization import read_model
+
+
+def load(path: str | PathLike[str], *, check_finite: bool = False) -> ConvNet:
+    """Read a network that `ConvNet.save` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+    check_finite : bool
+        Whether to refuse weights that are infinite or not a number, as a training that went
+        astray may have left them.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it cannot be read.
+    ValueError
+        If the file is not a whole model of this version, or is damaged: the message says what
+        is wrong. A file without a checksum, which earlier versions wrote, is read unchecked.
+    MemoryError
+        If there is not as much memory as the file is large.
+    """
+    model = read_model(path, check_finite=check_finite)
+    return ConvNet(model.layers, model.input_shape, seed=None, dtype=model.dtype)

@@ -1,0 +1,174 @@
+"""Learning-rate schedules: callbacks that set the optimiser's rate before every update.
+
+A schedule is a shape: a factor for each share of the run that is done. The rate that it scales
+is the one the optimiser has when training begins, the highest of the run.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from pocketcnn import _arguments
+from pocketcnn.training.callbacks import Callback
+from pocketcnn.training.run import Run
+
+
+class Schedule(Callback):
+    """Base class: a subclass says in `factor` how the rate runs from the start to the end.
+
+    Before the update number k (from 0) of n in the whole run, the rate becomes
+    `base * factor(k / n)`. A resumed run goes on where it was; where it is given another number
+    of epochs, the rest of the schedule is stretched or shrunk to fit. When training ends, the
+    optimiser has its first rate again. The history's `learning_rate` is that of an epoch's first
+    update.
+
+    Attributes
+    ----------
+    base : float
+        The optimiser's rate at the beginning of the run.
+    """
+
+    def __init__(self) -> None:
+        self.base = 0.0
+        self._updates = 0
+
+    @abstractmethod
+    def factor(self, progress: float) -> float:
+        """Return what the rate is multiplied with.
+
+        Parameters
+        ----------
+        progress : float
+            Share of the run's updates that are done: 0 to less than 1.
+        """
+
+    def on_fit_begin(self, trainer: Run) -> None:
+        """Take the optimiser's rate as the highest."""
+        self.base = float(trainer.optimizer.lr)
+        self._updates = 0
+
+    def on_epoch_begin(self, trainer: Run) -> None:
+        """Set the rate of the epoch's first update."""
+        self._set(trainer)
+
+    def on_batch_end(self, trainer: Run, size: int) -> None:
+        """Set the rate of the next update."""
+        self._updates += 1
+        self._set(trainer)
+
+    def on_fit_end(self, trainer: Run) -> None:
+        """Give the optimiser its first rate back."""
+        trainer.optimizer.lr = self.base
+
+    def state_dict(self) -> dict[str, object]:
+        """Return the highest rate and the number of updates made."""
+        return {"base": self.base, "updates": self._updates}
+
+    def load_state_dict(self, values: Mapping[str, object]) -> None:
+        """Go on in the run that is resumed."""
+        base, updates = values.get("base"), values.get("updates")
+        if (
+            type(base) not in (int, float)
+            or not 0 <= (rate := float(cast(float, base))) < math.inf
+            or type(updates) is not int
+            or updates < 0
+        ):
+            raise ValueError(f"values is {dict(values)!r}, which no {type(self).__name__} wrote")
+        self.base, self._updates = rate, updates
+
+    def _set(self, trainer: Run) -> None:
+        total = trainer.epochs * math.ceil(trainer.samples / trainer.batch_size)
+        if self._updates < total:
+            trainer.optimizer.lr = self.base * self.factor(self._updates / total)
+
+
+class Cosine(Schedule):
+    """Half a cosine from the highest rate down to zero, after a linear rise from zero.
+
+    Loshchilov, Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017,
+    equation 5, with one period and no lowest rate.
+
+    Parameters
+    ----------
+    warmup : float, default 0
+        Share of the run in which the rate rises.
+
+    Examples
+    --------
+    >>> [round(Cosine(warmup=0.2).factor(p), 3) for p in (0, 0.1, 0.2, 0.6, 0.99)]
+    [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
+
+    def __init__(self, *, warmup: float = 0.0) -> None:
+        super().__init__()
+        self.warmup = _arguments.share("warmup", warmup)
+
+    def factor(self, progress: float) -> float:
+        """Rise along a line, fall along the cosine."""
+        if progress < self.warmup:
+            return progress / self.warmup
+        done = (progress - self.warmup) / (1 - self.warmup)
+        return 0.5 * (1 + math.cos(math.pi * done))
+
+
+class OneCycle(Schedule):
+    """A linear rise to the highest rate and a linear fall to zero.
+
+    Smith, Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning
+    Rates", 2018 (arXiv:1708.07120), section 4; their last phase, a further fall by orders of
+    magnitude, is here the end of the line. Momentum stays as it is.
+
+    Parameters
+    ----------
+    warmup : float, default 0.25
+        Share of the run in which the rate rises.
+    start : float, default 0.1
+        Where it begins, as a share of the highest.
+
+    Examples
+    --------
+    >>> [round(OneCycle(warmup=0.5).factor(p), 3) for p in (0, 0.25, 0.5, 0.75, 0.99)]
+    [0.1, 0.55, 1.0, 0.5, 0.02]
+    """
+
+    def __init__(self, *, warmup: float = 0.25, start: float = 0.1) -> None:
+        super().__init__()
+        self.warmup = _arguments.share("warmup", warmup)
+        self.start = _arguments.number("start", start, 0.0, 1.0)
+
+    def factor(self, progress: float) -> float:
+        """Rise along a line, fall along another."""
+        if progress < self.warmup:
+            return self.start + (1 - self.start) * progress / self.warmup
+        return (1 - progress) / (1 - self.warmup)
+
+
+class Steps(Schedule):
+    """The same rate for a while, then a smaller one, and so on.
+
+    Parameters
+    ----------
+    at : sequence of float, default (0.5, 0.75)
+        The shares of the run after which the rate falls, in ascending order.
+    by : float, default 0.1
+        What it is multiplied with each time.
+
+    Examples
+    --------
+    >>> [round(Steps().factor(p), 3) for p in (0, 0.49, 0.5, 0.75)]
+    [1.0, 1.0, 0.1, 0.01]
+    """
+
+    def __init__(self, *, at: Sequence[float] = (0.5, 0.75), by: float = 0.1) -> None:
+        super().__init__()
+        self.at = tuple(_arguments.share("at", share) for share in at)
+        if list(self.at) != sorted(self.at):
+            raise ValueError(f"at is {self.at}: wanted an ascending order")
+        self.by = _arguments.number("by", by, 0.0, 1.0)
+
+    def factor(self, progress: float) -> float:
+        """Multiply once for each share that is passed."""
+        return self.by ** sum(progress >= share for share in self.at)
