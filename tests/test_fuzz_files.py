@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+import fuzz_files
+
 CASES = 300
+CORPUS = Path(__file__).parent / "corpus"
 KINDS = [
     "model",
     "checkpoint",
@@ -39,3 +42,18 @@ def test_damaged_files(kind: str) -> None:
     )
     assert done.returncode == 0, f"seed {seed}: {done.stdout[-3000:]}{done.stderr[-1000:]}"
     assert f"{kind}: {CASES} damaged files" in done.stdout
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_that_reached_new_lines(kind: str, tmp_path: Path) -> None:
+    """What a fuzzer guided by coverage (fuzz_guided.py) has found worth keeping."""
+    if kind == "picture":
+        pytest.importorskip("PIL")
+    reader = fuzz_files.kinds()[kind]()
+    path = tmp_path / reader.name
+    kept = sorted((CORPUS / kind).iterdir())
+    assert kept
+    for file in kept:
+        path.write_bytes(file.read_bytes())
+        print(file)
+        fuzz_files.read(reader, path)
