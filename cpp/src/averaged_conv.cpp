@@ -19,8 +19,7 @@ template <typename T>
 void averaged_conv(ImageView<const T> x, const T* weight, const T* bias, const AveragedConv& block,
                    ImageView<T> maps, ImageView<T> y) {
     require_shapes(x.shape, block, y.shape);
-    const Slices slices(x.shape, maps.shape, sizeof(T),
-                        transforms_weights(x.shape, block.conv, ConvPass::forward));
+    const Slices slices(x.shape, maps.shape, sizeof(T), transforms_weights(x.shape, block.conv));
     Slices::run(slices.count(), multiply_adds(x.shape, maps.shape, block.conv), [&](index_t i) {
         const index_t begin = slices.begin(i), end = slices.end(i);
         const ImageView<T> part = images(maps, begin, end);
