@@ -238,9 +238,11 @@ struct ConvOperands {
     RandomArray<T> x, weight, bias, dy;
 };
 
+using Algorithms = std::vector<ConvAlgorithm>;
+
 /// What may be asked of a pass: each of its ways, and to choose for itself.
-inline std::vector<ConvAlgorithm> conv_algorithms(ConvPass pass) {
-    std::vector<ConvAlgorithm> all = {ConvAlgorithm::automatic};
+inline Algorithms conv_algorithms(ConvPass pass) {
+    Algorithms all = {ConvAlgorithm::automatic};
     for (const ConvWay& way : conv2d_ways(pass)) {
         for (const ConvAlgorithm algorithm : {way.algorithm, way.family}) {
             if (std::find(all.begin(), all.end(), algorithm) == all.end()) all.push_back(algorithm);
@@ -292,13 +294,13 @@ inline bool takes_tiles(const ConvCase& c) {
     return plan_for(c.x, conv, ConvPass::forward).has_value();
 }
 
-/// Runs compute(operands, conv, result) for every way, with the arrays at either edge of their
-/// pages, and compares with the reference. Where the arrays lie must not show in a bit.
+/// Runs compute(operands, conv, result) for every algorithm, with the arrays at either edge of
+/// their pages, and compares with the reference. Where the arrays lie must not show in a bit.
 template <typename T, typename Compute>
 void check_conv(const ConvCase& c, ConvPass pass, Compute&& compute, const ConvOperands<T>& front,
-                const ConvOperands<T>& back, const Sums& wanted) {
+                const ConvOperands<T>& back, const Sums& wanted, const Algorithms& algorithms) {
     const auto size = static_cast<index_t>(wanted.size());
-    for (const ConvAlgorithm algorithm : conv_algorithms(pass)) {
+    for (const ConvAlgorithm algorithm : algorithms) {
         SCOPED_TRACE(c.name + ", " + name_of(algorithm) +
                      (sizeof(T) == 4 ? ", float" : ", double"));
         Conv2d conv = c.conv;
@@ -318,34 +320,40 @@ void check_conv(const ConvCase& c, ConvPass pass, Compute&& compute, const ConvO
 }
 
 template <typename T>
-void check_forward(const ConvCase& c, bool with_bias) {
+void check_forward(const ConvCase& c, bool with_bias,
+                   const Algorithms& algorithms = conv_algorithms(ConvPass::forward)) {
     const ConvOperands<T> front(c, Edge::front), back(c, Edge::back);
     const auto bias = [&](const auto& o) { return with_bias ? o.bias.data() : nullptr; };
     const auto compute = [&](const auto& o, const Conv2d& conv, T* y) {
         conv2d<T>(o.x_view(), o.weight.data(), bias(o), conv, {y, o.y_shape});
     };
     check_conv(c, ConvPass::forward, compute, front, back,
-               reference::conv2d<T>(back.x.data(), c.x, back.weight.data(), bias(back), c.conv));
+               reference::conv2d<T>(back.x.data(), c.x, back.weight.data(), bias(back), c.conv),
+               algorithms);
 }
 
 template <typename T>
-void check_input_grad(const ConvCase& c) {
+void check_input_grad(const ConvCase& c,
+                      const Algorithms& algorithms = conv_algorithms(ConvPass::input_grad)) {
     const ConvOperands<T> front(c, Edge::front), back(c, Edge::back);
     const auto compute = [&](const auto& o, const Conv2d& conv, T* dx) {
         conv2d_input_grad<T>(o.dy_view(), o.weight.data(), conv, {dx, c.x});
     };
     check_conv(c, ConvPass::input_grad, compute, front, back,
-               reference::conv2d_input_grad<T>(back.dy.data(), back.weight.data(), c.conv, c.x));
+               reference::conv2d_input_grad<T>(back.dy.data(), back.weight.data(), c.conv, c.x),
+               algorithms);
 }
 
 template <typename T>
-void check_weight_grad(const ConvCase& c) {
+void check_weight_grad(const ConvCase& c,
+                       const Algorithms& algorithms = conv_algorithms(ConvPass::weight_grad)) {
     const ConvOperands<T> front(c, Edge::front), back(c, Edge::back);
     const auto compute = [&](const auto& o, const Conv2d& conv, T* dweight) {
         conv2d_weight_grad<T>(o.dy_view(), o.x_view(), conv, dweight);
     };
     check_conv(c, ConvPass::weight_grad, compute, front, back,
-               reference::conv2d_weight_grad<T>(back.dy.data(), back.x.data(), c.x, c.conv));
+               reference::conv2d_weight_grad<T>(back.dy.data(), back.x.data(), c.x, c.conv),
+               algorithms);
 }
 
 }  // namespace pocketcnn::tests

@@ -53,7 +53,7 @@ void add_convolution(const Conv2d& conv, std::string name, std::vector<Operation
     name += ", " + std::to_string(conv.filters) + " filters, " + std::to_string(conv.groups) +
             " groups";
     const auto takes = [&](ConvPass pass) {
-        const std::vector<ConvAlgorithm> ways = conv_algorithms(pass);
+        const Algorithms ways = conv_algorithms(pass);
         return std::find(ways.begin(), ways.end(), conv.algorithm) != ways.end() &&
                plan_for(x, conv, pass);
     };
@@ -83,7 +83,7 @@ std::vector<Operation<T>> convolutions() {
     const Window2d point = {.stride_h = 2, .stride_w = 2};
     std::set<ConvAlgorithm> algorithms;
     for (const ConvPass pass : {ConvPass::forward, ConvPass::input_grad, ConvPass::weight_grad}) {
-        const std::vector<ConvAlgorithm> ways = conv_algorithms(pass);
+        const Algorithms ways = conv_algorithms(pass);
         algorithms.insert(ways.begin(), ways.end());
     }
     for (const ConvAlgorithm algorithm : algorithms) {

@@ -29,8 +29,14 @@ constexpr const char* kPartsTake = "kernels of 2 to 12 taps, more than 5 on an a
 constexpr const char* kDilatedTake = "a dilation with stride 1, kernels of 2 to 12 taps";
 constexpr const char* kFewerProducts = "fewer multiplications";
 constexpr const char* kTilesPay =
-    "6 channels and filters or more (12 with AVX-512), 16 tiles or more, and multiplications saved "
-    "for all of them: 1.2 times fewer, forward and for the weights with a stride 2 times";
+    "6 channels and filters (with AVX-512 12) and 16 tiles or more, which save 1.2 times the "
+    "multiplications, with a stride 2 times";
+constexpr const char* kGradTilesPay =
+    "6 channels and filters (with AVX-512 12) and 16 tiles or more, with a stride 200, which save "
+    "1.2 times the multiplications";
+constexpr const char* kPartsPay =
+    "as `winograd`, with 16 tiles or more per part, and up to 32 MB of copies per image";
+constexpr const char* kDilatedPay = "as the two before";
 constexpr const char* kOneChannel =
     "one channel per group, strides up to 2, up to 7 rows of kernel, not dilated downwards";
 constexpr const char* kNear = "windows that are not dilated far beyond their kernel";
@@ -82,14 +88,14 @@ constexpr ForwardWay kForward[] = {
      .run_double = winograd::forward<double>,
      .finishes = true,
      .transforms_weights = true},
-    {.about = {winograd_parts, winograd, kFewerProducts, kPartsTake, kTilesPay},
+    {.about = {winograd_parts, winograd, kFewerProducts, kPartsTake, kPartsPay},
      .obstacle = parts_obstacle,
      .pays = tiles_pay<ConvPass::forward>,
      .run_float = winograd::forward_in_parts<float>,
      .run_double = winograd::forward_in_parts<double>,
      .finishes = true,
      .transforms_weights = true},
-    {.about = {winograd_dilated, winograd, kFewerProducts, kDilatedTake, kTilesPay},
+    {.about = {winograd_dilated, winograd, kFewerProducts, kDilatedTake, kDilatedPay},
      .obstacle = dilated_obstacle,
      .pays = tiles_pay<ConvPass::forward>,
      .run_float = winograd::forward_dilated<float>,
@@ -136,20 +142,20 @@ constexpr ForwardWay kForward[] = {
 };
 
 constexpr InputGradWay kInputGrad[] = {
-    {.about = {winograd, winograd, kFewerProducts, kTilesTake, kTilesPay},
+    {.about = {winograd, winograd, kFewerProducts, kTilesTake, kGradTilesPay},
      .obstacle = tiles_obstacle,
      .pays = tiles_pay<ConvPass::input_grad>,
      .run_float = winograd::input_grad<float>,
      .run_double = winograd::input_grad<double>,
      .finishes = true,
      .transforms_weights = true},
-    {.about = {winograd_parts, winograd, kFewerProducts, kPartsTake, kTilesPay},
+    {.about = {winograd_parts, winograd, kFewerProducts, kPartsTake, kPartsPay},
      .obstacle = parts_obstacle,
      .pays = tiles_pay<ConvPass::input_grad>,
      .run_float = winograd::input_grad_in_parts<float>,
      .run_double = winograd::input_grad_in_parts<double>,
      .transforms_weights = true},
-    {.about = {winograd_dilated, winograd, kFewerProducts, kDilatedTake, kTilesPay},
+    {.about = {winograd_dilated, winograd, kFewerProducts, kDilatedTake, kDilatedPay},
      .obstacle = dilated_obstacle,
      .pays = tiles_pay<ConvPass::input_grad>,
      .run_float = winograd::input_grad_dilated<float>,
@@ -189,13 +195,13 @@ constexpr WeightGradWay kWeightGrad[] = {
      .run_float = winograd::weight_grad<float>,
      .run_double = winograd::weight_grad<double>,
      .transforms_weights = true},
-    {.about = {winograd_parts, winograd, kFewerProducts, kPartsTake, kTilesPay},
+    {.about = {winograd_parts, winograd, kFewerProducts, kPartsTake, kPartsPay},
      .obstacle = parts_obstacle,
      .pays = tiles_pay<ConvPass::weight_grad>,
      .run_float = winograd::weight_grad_in_parts<float>,
      .run_double = winograd::weight_grad_in_parts<double>,
      .transforms_weights = true},
-    {.about = {winograd_dilated, winograd, kFewerProducts, kDilatedTake, kTilesPay},
+    {.about = {winograd_dilated, winograd, kFewerProducts, kDilatedTake, kDilatedPay},
      .obstacle = dilated_obstacle,
      .pays = tiles_pay<ConvPass::weight_grad>,
      .run_float = winograd::weight_grad_dilated<float>,
