@@ -34,8 +34,10 @@ void averaged_conv_grad(ImageView<const T> dy, const T* maps, ImageView<const T>
                         const AveragedConv& block, const ConvBlockGrads<T>& grads) {
     require_shapes(x.shape, block, dy.shape);
     const Shape4 shape = conv2d_output_shape(x.shape, block.conv);
-    const Slices slices(x.shape, shape, sizeof(T),
-                        grads_transform_weights(x.shape, block.conv, grads.dx != nullptr));
+    const conv::Problem problem(x.shape, block.conv);
+    const Slices slices(
+        x.shape, shape, sizeof(T),
+        grads_transform_weights({problem, block.conv.algorithm}, grads.dx != nullptr));
     slice_gradients<T>(x.shape, shape, block.conv, slices, grads,
                        [&](index_t begin, index_t end, const ConvBlockGrads<T>& to) {
                            const ImageView<const T> in = images(x, begin, end);

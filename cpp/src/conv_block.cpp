@@ -11,17 +11,6 @@
 namespace pocketcnn {
 namespace {
 
-/// The way of the gradient of the weights where it takes the gradients of the pooled values, each
-/// of which belongs to one result of the convolution; null where it takes those of all results.
-const conv::WeightGradWay* sparse_way(const Shape4& x, const ConvBlock& block) {
-    if (!block.pool) return nullptr;
-    const conv::Problem problem(x, block.conv);
-    const conv::Pooling pooling = {conv_block_output_shape(x, block), block.pool->window};
-    const conv::WeightGradWay& way = conv::weight_grad_way(
-        {.problem = problem, .asked = block.conv.algorithm, .pooling = &pooling});
-    return way.about.algorithm == ConvAlgorithm::sparse ? &way : nullptr;
-}
-
 /// Everything that the backward pass of one slice reads.
 template <typename T>
 struct Backward {
@@ -30,7 +19,9 @@ struct Backward {
     const T* weight;
     const ConvBlock& block;
     Shape4 maps;
-    const conv::WeightGradWay* sparse;  ///< or null
+    /// The way of the gradient of the weights where it takes the gradients of the pooled values,
+    /// each of which belongs to one result of the convolution; null where it takes those of all.
+    const conv::WeightGradWay* sparse;
 
     void slice(index_t begin, index_t end, const ConvBlockGrads<T>& grads) const {
         const ImageView<const T> in = images(x, begin, end), pooled = images(dy, begin, end);
@@ -126,10 +117,17 @@ void conv_block_grad(ImageView<const T> dy, const T* y, const std::int32_t* argm
         throw std::invalid_argument("dy does not have the shape that the block gives");
     }
     const Shape4 maps = conv2d_output_shape(x.shape, block.conv);
+    const conv::Problem problem(x.shape, block.conv);
+    const conv::Pooling pooling = {dy.shape, block.pool ? block.pool->window : Window2d{}};
+    const conv::Question question = {.problem = problem,
+                                     .asked = block.conv.algorithm,
+                                     .pooling = block.pool ? &pooling : nullptr};
+    const conv::WeightGradWay& way = conv::weight_grad_way(question);
+    const bool sparse = way.about.algorithm == ConvAlgorithm::sparse;
     const Slices slices(x.shape, maps, sizeof(T),
-                        grads_transform_weights(x.shape, block.conv, grads.dx != nullptr));
+                        grads_transform_weights(question, grads.dx != nullptr));
     const Backward<T> backward = {dy,     {y, dy.shape}, x,    argmax,
-                                  weight, block,         maps, sparse_way(x.shape, block)};
+                                  weight, block,         maps, sparse ? &way : nullptr};
     slice_gradients<T>(x.shape, maps, block.conv, slices, grads,
                        [&](index_t begin, index_t end, const ConvBlockGrads<T>& to) {
                            backward.slice(begin, end, to);

@@ -30,9 +30,7 @@ inline bool transforms_weights(const Shape4& x, const Conv2d& conv) {
 }
 
 /// Whether the backward pass does.
-inline bool grads_transform_weights(const Shape4& x, const Conv2d& conv, bool input_grad) {
-    const conv::Problem problem(x, conv);
-    const conv::Question question = {problem, conv.algorithm};
+inline bool grads_transform_weights(const conv::Question& question, bool input_grad) {
     return conv::weight_grad_way(question).transforms_weights ||
            (input_grad && conv::input_grad_way(question).transforms_weights);
 }
