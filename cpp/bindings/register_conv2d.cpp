@@ -3,35 +3,17 @@
 
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "arrays.h"
+#include "conv/ways.h"
 #include "gil.h"
 #include "register.h"
 #include "window.h"
 
 namespace pocketcnn::bindings {
 namespace {
-
-ConvAlgorithm algorithm_named(const std::string& name) {
-    if (name == "auto") return ConvAlgorithm::automatic;
-    if (name == "im2col") return ConvAlgorithm::im2col;
-    if (name == "winograd") return ConvAlgorithm::winograd;
-    throw py::value_error("there is no algorithm " + name);
-}
-
-const char* name_of(ConvAlgorithm algorithm) {
-    switch (algorithm) {
-        case ConvAlgorithm::direct:
-            return "direct";
-        case ConvAlgorithm::automatic:
-            break;
-        case ConvAlgorithm::im2col:
-            return "im2col";
-        case ConvAlgorithm::winograd:
-            return "winograd";
-    }
-    return "auto";
-}
 
 template <typename T>
 void define(py::module_& module) {
@@ -41,7 +23,7 @@ void define(py::module_& module) {
            Pair stride, Padding padding, Pair dilation, index_t groups,
            const std::string& algorithm) {
             const Conv2d conv = convolution(shape4(x), shape4(weight), stride, padding, dilation,
-                                            groups, algorithm_named(algorithm));
+                                            groups, conv_algorithm(algorithm));
             if (bias) require_shape(*bias, Shape{conv.filters}, "bias");
             Array<T> y = new_image<T>(conv2d_output_shape(shape4(x), conv));
             const ImageView<T> out = mutable_image(y);
@@ -59,7 +41,7 @@ void define(py::module_& module) {
            const std::string& algorithm) {
             const Shape4 in = shape4(x_shape);
             const Conv2d conv = convolution(in, shape4(weight), stride, padding, dilation, groups,
-                                            algorithm_named(algorithm));
+                                            conv_algorithm(algorithm));
             require_shape(grad, conv2d_output_shape(in, conv), "grad");
             Array<T> dx = new_image<T>(in);
             const ImageView<T> out = mutable_image(dx);
@@ -76,7 +58,7 @@ void define(py::module_& module) {
            Pair dilation, index_t groups, const std::string& algorithm) {
             const Shape4 dy = shape4(grad), in = shape4(x);
             const Conv2d conv = {window2d(kernel, stride, padding, dilation), dy.c, groups,
-                                 algorithm_named(algorithm)};
+                                 conv_algorithm(algorithm)};
             require_shape(grad, conv2d_output_shape(in, conv), "grad");
             Array<T> dweight = new_image<T>(Shape4{dy.c, in.c / groups, kernel[0], kernel[1]});
             Array<T> dbias = new_array<T>({dy.c});
@@ -92,6 +74,27 @@ void define(py::module_& module) {
         py::arg("algorithm"));
 }
 
+constexpr std::pair<const char*, ConvPass> kPasses[] = {
+    {"forward", ConvPass::forward},
+    {"input_grad", ConvPass::input_grad},
+    {"weight_grad", ConvPass::weight_grad},
+};
+
+/// Per pass the rows of its table: name, family, reason, what it takes, where it pays, and how
+/// often it has run.
+py::dict ways() {
+    py::dict passes;
+    for (const auto& [name, pass] : kPasses) {
+        py::list rows;
+        for (const ConvWay& way : conv2d_ways(pass)) {
+            rows.append(py::make_tuple(name_of(way.algorithm), name_of(way.family), way.reason,
+                                       way.takes, way.pays, conv::runs(pass, way.algorithm)));
+        }
+        passes[name] = rows;
+    }
+    return passes;
+}
+
 }  // namespace
 
 void register_conv2d(py::module_& module) {
@@ -101,19 +104,17 @@ void register_conv2d(py::module_& module) {
            Pair stride, Padding padding, Pair dilation, index_t groups,
            const std::string& algorithm) {
             const Conv2d conv = convolution(shape4(x_shape), shape4(weight_shape), stride, padding,
-                                            dilation, groups, algorithm_named(algorithm));
-            std::array<std::array<std::string, 2>, 3> plans;
-            const ConvPass passes[] = {ConvPass::forward, ConvPass::input_grad,
-                                       ConvPass::weight_grad};
-            for (std::size_t i = 0; i < plans.size(); ++i) {
-                const ConvPlan plan = conv2d_plan(shape4(x_shape), conv, passes[i]);
-                plans[i][0] = name_of(plan.algorithm);
-                plans[i][1] = plan.reason;
+                                            dilation, groups, conv_algorithm(algorithm));
+            std::vector<std::pair<std::string, std::string>> plans;
+            for (const auto& [name, pass] : kPasses) {
+                const ConvPlan plan = conv2d_plan(shape4(x_shape), conv, pass);
+                plans.emplace_back(name_of(plan.algorithm), plan.reason);
             }
             return plans;
         },
         py::arg("x_shape"), py::arg("weight_shape"), py::arg("stride"), py::arg("padding"),
         py::arg("dilation"), py::arg("groups"), py::arg("algorithm"));
+    module.def("conv2d_ways", ways);
     POCKETCNN_FOR_TYPES(define, module);
 }
 

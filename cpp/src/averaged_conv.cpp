@@ -19,8 +19,7 @@ template <typename T>
 void averaged_conv(ImageView<const T> x, const T* weight, const T* bias, const AveragedConv& block,
                    ImageView<T> maps, ImageView<T> y) {
     require_shapes(x.shape, block, y.shape);
-    const Slices slices(x.shape, maps.shape, sizeof(T),
-                        transforms_weights(x.shape, block.conv, ConvPass::forward));
+    const Slices slices(x.shape, maps.shape, sizeof(T), transforms_weights(x.shape, block.conv));
     Slices::run(slices.count(), multiply_adds(x.shape, maps.shape, block.conv), [&](index_t i) {
         const index_t begin = slices.begin(i), end = slices.end(i);
         const ImageView<T> part = images(maps, begin, end);
@@ -35,8 +34,10 @@ void averaged_conv_grad(ImageView<const T> dy, const T* maps, ImageView<const T>
                         const AveragedConv& block, const ConvBlockGrads<T>& grads) {
     require_shapes(x.shape, block, dy.shape);
     const Shape4 shape = conv2d_output_shape(x.shape, block.conv);
-    const Slices slices(x.shape, shape, sizeof(T),
-                        grads_transform_weights(x.shape, block.conv, grads.dx != nullptr));
+    const conv::Problem problem(x.shape, block.conv);
+    const Slices slices(
+        x.shape, shape, sizeof(T),
+        grads_transform_weights({problem, block.conv.algorithm}, grads.dx != nullptr));
     slice_gradients<T>(x.shape, shape, block.conv, slices, grads,
                        [&](index_t begin, index_t end, const ConvBlockGrads<T>& to) {
                            const ImageView<const T> in = images(x, begin, end);

@@ -1,22 +1,17 @@
-// The public convolution: checks the shapes and hands over to the way in conv/ that the plan
-// names.
-#include <pocketcnn/activation.h>
+// The public convolution: checks the shapes and hands over to the way that the table names.
 #include <pocketcnn/conv2d.h>
 
 #include <algorithm>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
-#include "conv/depthwise.h"
-#include "conv/direct.h"
-#include "conv/im2col.h"
-#include "conv/patches.h"
-#include "conv/phases.h"
+#include "conv/plane_sums.h"
 #include "conv/problem.h"
+#include "conv/ways.h"
 #include "runtime/isa.h"
 #include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
-#include "winograd/winograd.h"
 
 namespace pocketcnn {
 namespace {
@@ -30,16 +25,6 @@ void require_shape(const Shape4& given, const Shape4& wanted, const char* name) 
     }
 }
 
-/// dbias from the sums of the planes of dy.
-template <typename T>
-void add_planes(const Shape4& dy, const double* plane_sums, T* dbias) {
-    for (index_t f = 0; f < dy.c; ++f) {
-        double sum = 0;
-        for (index_t n = 0; n < dy.n; ++n) sum += plane_sums[n * dy.c + f];
-        dbias[f] = static_cast<T>(sum);
-    }
-}
-
 /// What no image adds to.
 template <typename T>
 void no_gradient(const Problem& problem, T* dweight, T* dbias) {
@@ -47,20 +32,49 @@ void no_gradient(const Problem& problem, T* dweight, T* dbias) {
     if (dbias != nullptr) std::fill_n(dbias, problem.y.c, T{0});
 }
 
-/// dbias, where it is not null, from the planes of dy that are in the cache. Depthwise planes are
-/// not summed so: 32x112 gained 7%, 960x7 lost 20.
-template <typename T>
-void direct_weight_grad(const Problem& problem, ImageView<const T> dy, const T* x, T* dweight,
-                        T* dbias) {
-    if (dbias == nullptr) {
-        return conv::direct::weight_grad<T>(problem, dy.data, x, dweight, nullptr);
+const ConvWay& way_of(ConvPass pass, const conv::Question& question) {
+    switch (pass) {
+        case ConvPass::forward:
+            return conv::forward_way(question).about;
+        case ConvPass::input_grad:
+            return conv::input_grad_way(question).about;
+        case ConvPass::weight_grad:
+            break;
     }
-    const Buffer<double> plane_sums(dy.shape.n * dy.shape.c);
-    conv::direct::weight_grad<T>(problem, dy.data, x, dweight, plane_sums.data());
-    add_planes(dy.shape, plane_sums.data(), dbias);
+    return conv::weight_grad_way(question).about;
 }
 
+constexpr std::pair<ConvAlgorithm, const char*> kNames[] = {
+    {ConvAlgorithm::automatic, "auto"},
+    {ConvAlgorithm::im2col, "im2col"},
+    {ConvAlgorithm::winograd, "winograd"},
+    {ConvAlgorithm::winograd_parts, "winograd_parts"},
+    {ConvAlgorithm::winograd_dilated, "winograd_dilated"},
+    {ConvAlgorithm::depthwise, "depthwise"},
+    {ConvAlgorithm::direct, "direct"},
+    {ConvAlgorithm::pointwise, "pointwise"},
+    {ConvAlgorithm::pointwise_strided, "pointwise_strided"},
+    {ConvAlgorithm::few_pixels, "few_pixels"},
+    {ConvAlgorithm::patches, "patches"},
+    {ConvAlgorithm::phases, "phases"},
+    {ConvAlgorithm::sparse, "sparse"},
+};
+
 }  // namespace
+
+const char* name_of(ConvAlgorithm algorithm) {
+    for (const auto& [named, name] : kNames) {
+        if (named == algorithm) return name;
+    }
+    return "";
+}
+
+ConvAlgorithm conv_algorithm(std::string_view name) {
+    for (const auto& [named, known] : kNames) {
+        if (known == name) return named;
+    }
+    throw std::invalid_argument("there is no algorithm " + std::string(name));
+}
 
 Shape4 conv2d_output_shape(const Shape4& x, const Conv2d& conv) {
     validate(x, "x");
@@ -78,27 +92,22 @@ Shape4 conv2d_output_shape(const Shape4& x, const Conv2d& conv) {
     return y;
 }
 
+ConvPlan conv2d_plan(const Shape4& x, const Conv2d& conv, ConvPass pass) {
+    const Problem problem(x, conv);
+    const ConvWay& way = way_of(pass, {problem, conv.algorithm});
+    const bool asked = conv.algorithm == way.algorithm || conv.algorithm == way.family;
+    return {way.algorithm, asked ? "asked for" : way.reason};
+}
+
 template <typename T>
 void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& conv,
             ImageView<T> y, bool rectify) {
     const Problem problem(x.shape, conv);
     require_shape(y.shape, problem.y, "y");
+    const conv::ForwardWay& way = conv::forward_way({problem, conv.algorithm});
     if (problem.x.n == 0) return;
-    switch (conv2d_plan(x.shape, conv, ConvPass::forward).algorithm) {
-        case ConvAlgorithm::automatic:
-        case ConvAlgorithm::im2col:
-            conv::im2col::forward(problem, x.data, weight, bias, y.data,
-                                  conv::OutputGrid(problem.y));
-            break;
-        case ConvAlgorithm::winograd:
-            winograd::forward(problem, x.data, weight, bias, rectify, y.data);
-            return;
-        case ConvAlgorithm::direct:
-            conv::direct::forward(problem, x.data, weight, bias, y.data,
-                                  conv::OutputGrid(problem.y));
-            break;
-    }
-    if (rectify) activate<T>(Activation::relu, y.data, y.data, y.shape.size());
+    conv::compute<T>(way,
+                     {problem, x.data, weight, bias, y.data, conv::OutputGrid(problem.y), rectify});
 }
 
 template <typename T>
@@ -106,23 +115,9 @@ void conv2d_input_grad(ImageView<const T> dy, const T* weight, const Conv2d& con
                        const T* gate) {
     const Problem problem(dx.shape, conv);
     require_shape(dy.shape, problem.y, "dy");
+    const conv::InputGradWay& way = conv::input_grad_way({problem, conv.algorithm});
     if (problem.x.n == 0) return;
-    const ConvAlgorithm algorithm = conv2d_plan(dx.shape, conv, ConvPass::input_grad).algorithm;
-    if (algorithm == ConvAlgorithm::winograd) {
-        const bool takes_gate = winograd::takes_gate(problem);
-        winograd::input_grad<T>(problem, dy.data, weight, takes_gate ? gate : nullptr, dx.data);
-        if (takes_gate) return;
-    } else if (algorithm == ConvAlgorithm::direct &&
-               conv::depthwise::fits(problem, ConvPass::input_grad)) {
-        conv::depthwise::input_grad(problem, dy.data, weight, dx.data);
-    } else if (conv::patches::suits(problem) || !conv::phases::fits(problem)) {
-        conv::patches::input_grad(problem, dy.data, weight, dx.data);
-    } else {
-        conv::phases::input_grad(problem, conv.algorithm, dy.data, weight, dx.data);
-    }
-    if (gate != nullptr) {
-        activate_grad<T>(Activation::relu, dx.data, gate, dx.data, dx.shape.size());
-    }
+    conv::compute<T>(way, {problem, dy.data, weight, dx.data, gate, conv.algorithm});
 }
 
 template <typename T>
@@ -130,23 +125,9 @@ void conv2d_weight_grad(ImageView<const T> dy, ImageView<const T> x, const Conv2
                         T* dbias) {
     const Problem problem(x.shape, conv);
     require_shape(dy.shape, problem.y, "dy");
+    const conv::WeightGradWay& way = conv::weight_grad_way({problem, conv.algorithm});
     if (problem.x.n == 0) return no_gradient(problem, dweight, dbias);
-    switch (conv2d_plan(x.shape, conv, ConvPass::weight_grad).algorithm) {
-        case ConvAlgorithm::automatic:
-        case ConvAlgorithm::im2col:
-            conv::im2col::weight_grad(problem, dy.data, x.data, dweight);
-            break;
-        case ConvAlgorithm::winograd:
-            winograd::weight_grad(problem, dy.data, x.data, dweight);
-            break;
-        case ConvAlgorithm::direct:
-            if (!conv::depthwise::fits(problem, ConvPass::weight_grad)) {
-                return direct_weight_grad(problem, dy, x.data, dweight, dbias);
-            }
-            conv::depthwise::weight_grad(problem, dy.data, x.data, dweight);
-            break;
-    }
-    if (dbias != nullptr) conv2d_bias_grad<T>(dy, dbias);
+    conv::compute<T>(way, {problem, dy.data, x.data, dweight, dbias});
 }
 
 template <typename T>
@@ -160,7 +141,7 @@ void conv2d_bias_grad(ImageView<const T> dy, T* dbias) {
             sums[i] = kernel.sum(shape.plane(), dy.data + i * shape.plane());
         }
     });
-    add_planes(shape, sums.data(), dbias);
+    conv::add_planes(shape, sums.data(), dbias);
 }
 
 #define POCKETCNN_INSTANTIATE(T)                                                                \

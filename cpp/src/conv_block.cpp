@@ -6,18 +6,10 @@
 #include "conv/problem.h"
 #include "conv/slices.h"
 #include "conv/sparse_grad.h"
+#include "conv/ways.h"
 
 namespace pocketcnn {
 namespace {
-
-/// Whether the gradient of the weights is faster from the gradients of the pooled values, each of
-/// which belongs to one result of the convolution, than from those of all results.
-bool is_sparse(const Shape4& x, const ConvBlock& block) {
-    return block.pool && block.conv.algorithm == ConvAlgorithm::automatic &&
-           conv2d_plan(x, block.conv, ConvPass::weight_grad).algorithm != ConvAlgorithm::winograd &&
-           conv::sparse_grad_suits(conv::Problem(x, block.conv), conv_block_output_shape(x, block),
-                                   block.pool->window);
-}
 
 /// Everything that the backward pass of one slice reads.
 template <typename T>
@@ -27,18 +19,22 @@ struct Backward {
     const T* weight;
     const ConvBlock& block;
     Shape4 maps;
-    bool sparse;
+    /// The way of the gradient of the weights where it takes the gradients of the pooled values,
+    /// each of which belongs to one result of the convolution; null where it takes those of all.
+    const conv::WeightGradWay* sparse;
 
     void slice(index_t begin, index_t end, const ConvBlockGrads<T>& grads) const {
         const ImageView<const T> in = images(x, begin, end), pooled = images(dy, begin, end);
         const T* rectified = block.dy_before_relu ? nullptr : images(y, begin, end).data;
         const std::int32_t* places = argmax + begin * pooled.shape.image();
-        if (sparse) {
+        if (sparse != nullptr) {
             // NOLINTNEXTLINE(bugprone-unchecked-optional-access): there is none without pooling
             const Window2d& window = block.pool->window;
-            conv::sparse_weight_grad<T>(conv::Problem(in.shape, block.conv),
-                                        {pooled.shape, window, pooled.data, rectified, places},
-                                        in.data, grads.dweight, grads.dbias);
+            const conv::PooledGrad<T> gradient = {pooled.shape, window, pooled.data, rectified,
+                                                  places};
+            const conv::Problem problem(in.shape, block.conv);
+            conv::compute<T>(*sparse,
+                             {problem, nullptr, in.data, grads.dweight, grads.dbias, &gradient});
             if (grads.dx == nullptr) return;
         }
         dense(pooled, rectified, places, in, grads);
@@ -55,7 +51,7 @@ struct Backward {
             pooled.data = passed.data();
         }
         if (!block.pool) return convolution(pooled, in, grads, grads.dbias);
-        if (!sparse) conv2d_bias_grad<T>(pooled, grads.dbias);
+        if (sparse == nullptr) conv2d_bias_grad<T>(pooled, grads.dbias);
         Shape4 shape = maps;
         shape.n = pooled.shape.n;
         const Buffer<T> spread(shape.size());
@@ -66,7 +62,7 @@ struct Backward {
     /// dbias is null where it is known.
     void convolution(ImageView<const T> dmaps, ImageView<const T> in,
                      const ConvBlockGrads<T>& grads, T* dbias) const {
-        if (!sparse) conv2d_weight_grad<T>(dmaps, in, block.conv, grads.dweight, dbias);
+        if (sparse == nullptr) conv2d_weight_grad<T>(dmaps, in, block.conv, grads.dweight, dbias);
         if (grads.dx != nullptr) {
             conv2d_input_grad<T>(dmaps, weight, block.conv, {grads.dx, in.shape},
                                  block.dx_before_relu ? in.data : nullptr);
@@ -88,8 +84,7 @@ void conv_block(ImageView<const T> x, const T* weight, const T* bias, const Conv
         throw std::invalid_argument("y does not have the shape that the block gives");
     }
     const Shape4 maps = conv2d_output_shape(x.shape, block.conv);
-    const Slices slices(x.shape, maps, sizeof(T),
-                        transforms_weights(x.shape, block.conv, ConvPass::forward));
+    const Slices slices(x.shape, maps, sizeof(T), transforms_weights(x.shape, block.conv));
     Slices::run(slices.count(), multiply_adds(x.shape, maps, block.conv), [&](index_t i) {
         const index_t begin = slices.begin(i), end = slices.end(i);
         const ImageView<T> out = images(y, begin, end);
@@ -122,10 +117,17 @@ void conv_block_grad(ImageView<const T> dy, const T* y, const std::int32_t* argm
         throw std::invalid_argument("dy does not have the shape that the block gives");
     }
     const Shape4 maps = conv2d_output_shape(x.shape, block.conv);
+    const conv::Problem problem(x.shape, block.conv);
+    const conv::Pooling pooling = {dy.shape, block.pool ? block.pool->window : Window2d{}};
+    const conv::Question question = {.problem = problem,
+                                     .asked = block.conv.algorithm,
+                                     .pooling = block.pool ? &pooling : nullptr};
+    const conv::WeightGradWay& way = conv::weight_grad_way(question);
+    const bool sparse = way.about.algorithm == ConvAlgorithm::sparse;
     const Slices slices(x.shape, maps, sizeof(T),
-                        grads_transform_weights(x.shape, block.conv, grads.dx != nullptr));
+                        grads_transform_weights(question, grads.dx != nullptr));
     const Backward<T> backward = {dy,     {y, dy.shape}, x,    argmax,
-                                  weight, block,         maps, is_sparse(x.shape, block)};
+                                  weight, block,         maps, sparse ? &way : nullptr};
     slice_gradients<T>(x.shape, maps, block.conv, slices, grads,
                        [&](index_t begin, index_t end, const ConvBlockGrads<T>& to) {
                            backward.slice(begin, end, to);

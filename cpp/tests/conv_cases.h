@@ -1,15 +1,19 @@
-// The convolutions that the tests share, and a check of every pass for any of them, with every
-// algorithm. A new algorithm is a line in kConvAlgorithms.
+// The convolutions that the tests share, and a check of every pass for any of them, in every way
+// that takes it.
 #pragma once
 
 #include <pocketcnn/conv2d.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <optional>
 #include <ostream>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "compare.h"
+#include "conv/ways.h"
 #include "random.h"
 #include "reference.h"
 
@@ -234,24 +238,29 @@ struct ConvOperands {
     RandomArray<T> x, weight, bias, dy;
 };
 
-struct NamedAlgorithm {
-    ConvAlgorithm algorithm;
-    const char* name;
-};
+using Algorithms = std::vector<ConvAlgorithm>;
 
-/// Every algorithm runs on every case that it does not refuse.
-inline constexpr NamedAlgorithm kConvAlgorithms[] = {
-    {ConvAlgorithm::automatic, "automatic"},
-    {ConvAlgorithm::im2col, "im2col"},
-    {ConvAlgorithm::winograd, "winograd"},
-    {ConvAlgorithm::direct, "direct"},
-};
+/// What may be asked of a pass: each of its ways, and to choose for itself.
+inline Algorithms conv_algorithms(ConvPass pass) {
+    Algorithms all = {ConvAlgorithm::automatic};
+    for (const ConvWay& way : conv2d_ways(pass)) {
+        for (const ConvAlgorithm algorithm : {way.algorithm, way.family}) {
+            if (std::find(all.begin(), all.end(), algorithm) == all.end()) all.push_back(algorithm);
+        }
+    }
+    return all;
+}
+
+inline bool is_winograd(ConvAlgorithm algorithm) {
+    return algorithm == ConvAlgorithm::winograd || algorithm == ConvAlgorithm::winograd_parts ||
+           algorithm == ConvAlgorithm::winograd_dilated;
+}
 
 /// What the sums may be off by, for each way of adding them up. Winograd's transforms mix the
 /// results of a tile, so that the error of each is bounded by the largest, and is a few times that
 /// of a direct sum: 3.1 times in the mean square was measured for 3x3.
 inline Sums allowances(Sums sums, ConvAlgorithm algorithm) {
-    if (algorithm != ConvAlgorithm::winograd) return sums;
+    if (!is_winograd(algorithm)) return sums;
     constexpr double factor = 8;
     double magnitude = 0;
     index_t terms = 0;
@@ -278,20 +287,31 @@ inline std::optional<ConvPlan> plan_for(const Shape4& x, const Conv2d& conv, Con
     }
 }
 
+/// Whether Winograd's tiles compute a case, in whichever way.
+inline bool takes_tiles(const ConvCase& c) {
+    Conv2d conv = c.conv;
+    conv.algorithm = ConvAlgorithm::winograd;
+    return plan_for(c.x, conv, ConvPass::forward).has_value();
+}
+
 /// Runs compute(operands, conv, result) for every algorithm, with the arrays at either edge of
 /// their pages, and compares with the reference. Where the arrays lie must not show in a bit.
 template <typename T, typename Compute>
 void check_conv(const ConvCase& c, ConvPass pass, Compute&& compute, const ConvOperands<T>& front,
-                const ConvOperands<T>& back, const Sums& wanted) {
+                const ConvOperands<T>& back, const Sums& wanted, const Algorithms& algorithms) {
     const auto size = static_cast<index_t>(wanted.size());
-    for (const NamedAlgorithm& named : kConvAlgorithms) {
-        SCOPED_TRACE(c.name + ", " + named.name + (sizeof(T) == 4 ? ", float" : ", double"));
+    for (const ConvAlgorithm algorithm : algorithms) {
+        SCOPED_TRACE(c.name + ", " + name_of(algorithm) +
+                     (sizeof(T) == 4 ? ", float" : ", double"));
         Conv2d conv = c.conv;
-        conv.algorithm = named.algorithm;
+        conv.algorithm = algorithm;
         const std::optional<ConvPlan> plan = plan_for(c.x, conv, pass);
         if (!plan) continue;
         const Guarded<T> result(size, Edge::back), other(size, Edge::front);
+        const std::uint64_t before = conv::runs(pass, plan->algorithm);
         compute(back, conv, result.data());
+        EXPECT_EQ(conv::runs(pass, plan->algorithm), before + (c.x.n > 0 ? 1 : 0))
+            << name_of(plan->algorithm) << " was planned";
         expect_sums(result, allowances(wanted, plan->algorithm));
         compute(front, conv, other.data());
         EXPECT_TRUE(other.margins_intact()) << "something beside the result was written";
@@ -300,34 +320,40 @@ void check_conv(const ConvCase& c, ConvPass pass, Compute&& compute, const ConvO
 }
 
 template <typename T>
-void check_forward(const ConvCase& c, bool with_bias) {
+void check_forward(const ConvCase& c, bool with_bias,
+                   const Algorithms& algorithms = conv_algorithms(ConvPass::forward)) {
     const ConvOperands<T> front(c, Edge::front), back(c, Edge::back);
     const auto bias = [&](const auto& o) { return with_bias ? o.bias.data() : nullptr; };
     const auto compute = [&](const auto& o, const Conv2d& conv, T* y) {
         conv2d<T>(o.x_view(), o.weight.data(), bias(o), conv, {y, o.y_shape});
     };
     check_conv(c, ConvPass::forward, compute, front, back,
-               reference::conv2d<T>(back.x.data(), c.x, back.weight.data(), bias(back), c.conv));
+               reference::conv2d<T>(back.x.data(), c.x, back.weight.data(), bias(back), c.conv),
+               algorithms);
 }
 
 template <typename T>
-void check_input_grad(const ConvCase& c) {
+void check_input_grad(const ConvCase& c,
+                      const Algorithms& algorithms = conv_algorithms(ConvPass::input_grad)) {
     const ConvOperands<T> front(c, Edge::front), back(c, Edge::back);
     const auto compute = [&](const auto& o, const Conv2d& conv, T* dx) {
         conv2d_input_grad<T>(o.dy_view(), o.weight.data(), conv, {dx, c.x});
     };
     check_conv(c, ConvPass::input_grad, compute, front, back,
-               reference::conv2d_input_grad<T>(back.dy.data(), back.weight.data(), c.conv, c.x));
+               reference::conv2d_input_grad<T>(back.dy.data(), back.weight.data(), c.conv, c.x),
+               algorithms);
 }
 
 template <typename T>
-void check_weight_grad(const ConvCase& c) {
+void check_weight_grad(const ConvCase& c,
+                       const Algorithms& algorithms = conv_algorithms(ConvPass::weight_grad)) {
     const ConvOperands<T> front(c, Edge::front), back(c, Edge::back);
     const auto compute = [&](const auto& o, const Conv2d& conv, T* dweight) {
         conv2d_weight_grad<T>(o.dy_view(), o.x_view(), conv, dweight);
     };
     check_conv(c, ConvPass::weight_grad, compute, front, back,
-               reference::conv2d_weight_grad<T>(back.dy.data(), back.x.data(), c.x, c.conv));
+               reference::conv2d_weight_grad<T>(back.dy.data(), back.x.data(), c.x, c.conv),
+               algorithms);
 }
 
 }  // namespace pocketcnn::tests

@@ -54,6 +54,10 @@ const BlockCase kBlockCases[] = {
      {{kConv3, 3}, Pool2d{{.kernel_h = 4, .kernel_w = 4, .stride_h = 4, .stride_w = 4}}}},
     {"no_pooling", {11, 2, 9, 10}, {{kConv3, 5}, {}}},
     {"matrix_product", {10, 16, 9, 8}, {{kConv3, 18, 1, ConvAlgorithm::im2col}, Pool2d{kPool2}}},
+    {"sparse_asked_for", {10, 16, 9, 8}, {{kConv3, 18, 1, ConvAlgorithm::sparse}, Pool2d{kPool2}}},
+    {"sparse_does_not_pay",
+     {3, 3, 9, 8},
+     {{kConv3, 4, 1, ConvAlgorithm::sparse}, Pool2d{{.kernel_h = 2, .kernel_w = 2}}}},
     {"one_image", {1, 1, 8, 8}, {{kConv3, 2}, Pool2d{kPool2}}},
     {"empty_batch", {0, 1, 8, 8}, {{kConv3, 2}, Pool2d{kPool2}}},
 };
@@ -121,6 +125,8 @@ template <typename T>
 void check_gradients(const BlockCase& c, const Result<T>& result) {
     const Conv2d& conv = c.block.conv;
     const auto allowed = [&](const Sums& sums, ConvPass pass) {
+        const bool sparse = conv.algorithm == ConvAlgorithm::sparse;
+        if (sparse && pass == ConvPass::weight_grad) return sums;
         return allowances(sums, conv2d_plan(c.x, conv, pass).algorithm);
     };
     const std::vector<T> dmaps = gradient_of_maps(c, result);
@@ -211,6 +217,44 @@ TEST_P(ConvBlockFieldsTest, BetweenBlocks) {
             check<double>(c);
         }
     }
+}
+
+/// How often the gradient of the weights was computed from pooled values alone, in one backward
+/// pass, and how often in other ways.
+std::pair<std::uint64_t, std::uint64_t> sparse_and_other_runs(const BlockCase& c) {
+    const auto count = [] {
+        std::pair<std::uint64_t, std::uint64_t> counts;
+        for (const ConvWay& way : conv2d_ways(ConvPass::weight_grad)) {
+            const bool sparse = way.algorithm == ConvAlgorithm::sparse;
+            (sparse ? counts.first : counts.second) +=
+                conv::runs(ConvPass::weight_grad, way.algorithm);
+        }
+        return counts;
+    };
+    const auto before = count();
+    const Result<float> result(c);
+    const auto after = count();
+    return {after.first - before.first, after.second - before.second};
+}
+
+TEST(ConvBlock, TheTableSaysWhetherTheGradientIsSparse) {
+    using Runs = std::pair<std::uint64_t, std::uint64_t>;
+    const auto runs = [](const Shape4& x, const Conv2d& conv, const Window2d& pool) {
+        return sparse_and_other_runs({"runs", x, {conv, Pool2d{pool}}});
+    };
+    constexpr Window2d close = {.kernel_h = 2, .kernel_w = 2};
+    EXPECT_EQ(runs({3, 1, 28, 28}, {kConv5, 7}, kPool2), Runs(1, 0));
+    EXPECT_EQ(runs({3, 1, 28, 28}, {kConv5, 7}, close), Runs(0, 1)) << "as many as the results";
+    EXPECT_EQ(runs({3, 2, 28, 28}, {kConv5, 6, 2}, kPool2), Runs(0, 1)) << "two groups";
+    EXPECT_EQ(runs({3, 32, 14, 14}, {kConv3, 32}, kPool2), Runs(0, 1)) << "tiles come first";
+    const auto asking = [](index_t filters, ConvAlgorithm algorithm) {
+        return Conv2d{kConv3, filters, 1, algorithm};
+    };
+    EXPECT_EQ(runs({3, 32, 14, 14}, asking(32, ConvAlgorithm::sparse), kPool2), Runs(1, 0));
+    EXPECT_EQ(runs({3, 1, 28, 28}, asking(7, ConvAlgorithm::im2col), kPool2), Runs(0, 1));
+    EXPECT_THROW(
+        sparse_and_other_runs({"unpooled", {3, 1, 9, 9}, {asking(3, ConvAlgorithm::sparse), {}}}),
+        std::invalid_argument);
 }
 
 class ConvBlockThreadsTest : public ThreadTest {};

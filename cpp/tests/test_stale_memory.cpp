@@ -45,23 +45,26 @@ bool meets_denormals(Body&& body) {
 
 template <typename T>
 void check(const ConvCase& given) {
-    for (const NamedAlgorithm& named : kConvAlgorithms) {
-        ConvCase c = given;
-        c.conv.algorithm = named.algorithm;
-        if (!plan_for(c.x, c.conv, ConvPass::forward)) continue;
-        SCOPED_TRACE(std::string(named.name) + (sizeof(T) == 4 ? ", float" : ", double"));
-        const ConvOperands<T> o(c);
-        const Guarded<T> y(o.y_shape.size()), dx(c.x.size()), dweight(c.weights());
-        EXPECT_FALSE(meets_denormals([&] {
-            conv2d<T>(o.x_view(), o.weight.data(), nullptr, c.conv, {y.data(), o.y_shape});
-        })) << "forward";
-        EXPECT_FALSE(meets_denormals([&] {
-            conv2d_input_grad<T>(o.dy_view(), o.weight.data(), c.conv, {dx.data(), c.x});
-        })) << "input_grad";
-        EXPECT_FALSE(meets_denormals([&] {
-            conv2d_weight_grad<T>(o.dy_view(), o.x_view(), c.conv, dweight.data());
-        })) << "weight_grad";
-    }
+    const ConvOperands<T> o(given);
+    const Guarded<T> y(o.y_shape.size()), dx(given.x.size()), dweight(given.weights());
+    const auto check_pass = [&](ConvPass pass, auto&& compute) {
+        for (const ConvAlgorithm algorithm : conv_algorithms(pass)) {
+            Conv2d conv = given.conv;
+            conv.algorithm = algorithm;
+            if (!plan_for(given.x, conv, pass)) continue;
+            EXPECT_FALSE(meets_denormals([&] { compute(conv); }))
+                << name_of(algorithm) << (sizeof(T) == 4 ? ", float" : ", double");
+        }
+    };
+    check_pass(ConvPass::forward, [&](const Conv2d& conv) {
+        conv2d<T>(o.x_view(), o.weight.data(), nullptr, conv, {y.data(), o.y_shape});
+    });
+    check_pass(ConvPass::input_grad, [&](const Conv2d& conv) {
+        conv2d_input_grad<T>(o.dy_view(), o.weight.data(), conv, {dx.data(), given.x});
+    });
+    check_pass(ConvPass::weight_grad, [&](const Conv2d& conv) {
+        conv2d_weight_grad<T>(o.dy_view(), o.x_view(), conv, dweight.data());
+    });
 }
 
 class StaleMemoryTest : public IsaCaseTest<ConvCase> {};

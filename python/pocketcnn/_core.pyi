@@ -48,7 +48,8 @@ def conv2d_plan(
     dilation: _Pair,
     groups: int,
     algorithm: str,
-) -> list[list[str]]: ...
+) -> list[tuple[str, str]]: ...
+def conv2d_ways() -> dict[str, list[tuple[str, str, str, str, str, int]]]: ...
 def conv_block(
     x: NDArray[_T],
     weight: NDArray[_T],

@@ -5,25 +5,57 @@
 #include <pocketcnn/types.h>
 #include <pocketcnn/window2d.h>
 
+#include <string_view>
+#include <vector>
+
 namespace pocketcnn {
 
+/// A way of computing a pass, or what asks for one of several. docs/ways.md has the tables of the
+/// ways per pass.
 enum class ConvAlgorithm {
-    automatic,  ///< what conv2d_plan chooses
-    im2col,     ///< matrix products over packed blocks of the column matrix: fits every shape
-    winograd,   ///< tiles of six points that need fewer multiplications, for small dense kernels
-    direct,     ///< pixels in the vectors' lanes, nothing packed: few channels or filters
+    automatic,          ///< the first way that fits and pays
+    im2col,             ///< a matrix product over packed blocks; asks for any matrix product
+    winograd,           ///< tiles of six points; asks for any way that has such tiles
+    winograd_parts,     ///< a long window cut into parts that a tile takes
+    winograd_dilated,   ///< tiles of the images of pixels that lie a dilation apart
+    depthwise,          ///< pixels in the lanes, a filter that sees one channel at a time
+    direct,             ///< pixels in the lanes, nothing packed
+    pointwise,          ///< a matrix product over the image itself
+    pointwise_strided,  ///< the same over a copy of the pixels that are met
+    few_pixels,         ///< a matrix product over packed pixels
+    patches,            ///< the gradient of the input, patch by patch
+    phases,             ///< the same by convolutions of dy, one per phase of the stride
+    sparse,             ///< the gradient of the weights from the results that a pooling took
 };
 
 struct Conv2d {
     Window2d window;
     index_t filters = 1;
     index_t groups = 1;
+    /// For each pass that has a way of this name; the others take what fits and pays.
     ConvAlgorithm algorithm = ConvAlgorithm::automatic;
 };
 
 enum class ConvPass { forward, input_grad, weight_grad };
 
-/// How one pass of a convolution is computed, and why.
+/// "auto" for automatic, else as the enumerator.
+const char* name_of(ConvAlgorithm algorithm);
+/// Throws std::invalid_argument where no algorithm has this name.
+ConvAlgorithm conv_algorithm(std::string_view name);
+
+/// A way of computing one pass, in words.
+struct ConvWay {
+    ConvAlgorithm algorithm;
+    ConvAlgorithm family;  ///< that asks for it too
+    const char* reason;    ///< why it is taken where it pays
+    const char* takes;     ///< what it fits
+    const char* pays;      ///< where it is taken
+};
+
+/// The ways of a pass in the order in which they are tried.
+std::vector<ConvWay> conv2d_ways(ConvPass pass);
+
+/// Which way computes one pass of a convolution, and why.
 struct ConvPlan {
     ConvAlgorithm algorithm = ConvAlgorithm::im2col;
     const char* reason = "";

@@ -3,22 +3,21 @@
 // the rows with zeros around them.
 #pragma once
 
-#include "conv/problem.h"
+#include "conv/call.h"
 
 namespace pocketcnn::conv::depthwise {
 
-/// Whether this way computes a pass: one channel a filter, not dilated downwards, strides of 1
-/// or 2.
-bool fits(const Problem& problem, ConvPass pass);
-
-/// y = conv2d(x) + bias; bias may be null.
-template <typename T>
-void forward(const Problem& problem, const T* x, const T* weight, const T* bias, T* y);
+/// Why a pass is not computed this way, or null.
+const char* obstacle(const Problem& problem, ConvPass pass);
+bool pays(const Problem& problem, ConvPass pass);
 
 template <typename T>
-void input_grad(const Problem& problem, const T* dy, const T* weight, T* dx);
+void forward(const ForwardCall<T>& call);
 
 template <typename T>
-void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight);
+void input_grad(const InputGradCall<T>& call);
+
+template <typename T>
+void weight_grad(const WeightGradCall<T>& call);
 
 }  // namespace pocketcnn::conv::depthwise

@@ -2,6 +2,7 @@
 
 #include "conv/band.h"
 #include "conv/depthwise.h"
+#include "conv/plane_sums.h"
 #include "gemm/long_sums.h"
 #include "runtime/interrupt.h"
 #include "runtime/isa.h"
@@ -52,15 +53,6 @@ BandForm form_of(const Problem& problem) {
     return sums * gaps + copy * static_cast<double>(values) > copy * static_cast<double>(copies)
                ? BandForm::dense
                : BandForm::spread;
-}
-
-/// Whether a filter at a time is faster, rows in registers, than tiles of filters that share the
-/// pixels they load. 28x28 and 112x112, 3x3 and 5x5, one core with AVX-512, time of tiles over that
-/// of single filters: 1 filter 1.1 to 1.9, 2 filters 0.85 to 1.3, 3 filters 0.7 to 1.1, 4 filters
-/// 0.6 to 1.1, 8 filters 0.6 to 0.9.
-bool is_depthwise(const Problem& problem) {
-    constexpr index_t most_filters = 2;
-    return problem.filters <= most_filters && depthwise::fits(problem, ConvPass::forward);
 }
 
 /// Groups that one task takes, so that a task is worth its buffers.
@@ -160,18 +152,16 @@ bool is_ragged(const Problem& problem) {
 
 }  // namespace
 
-bool fits(const Problem& problem) {
+const char* obstacle(const Problem& problem) {
     constexpr double largest_band = 1 << 20;
     const BandShape shape(problem, form_of(problem), 1, sizeof(float));
-    return static_cast<double>(shape.channels) * static_cast<double>(shape.planes()) *
-               static_cast<double>(shape.band_rows(shape.rows)) *
-               static_cast<double>(shape.pitch(shape.cols)) <=
-           largest_band;
+    const double band = static_cast<double>(shape.channels) * static_cast<double>(shape.planes()) *
+                        static_cast<double>(shape.band_rows(shape.rows)) *
+                        static_cast<double>(shape.pitch(shape.cols));
+    return band <= largest_band ? nullptr : "takes no window that is dilated this far";
 }
 
-bool suits(const Problem& problem, ConvPass pass) {
-    if (!fits(problem)) return false;
-    if (depthwise::fits(problem, pass)) return true;
+bool pays(const Problem& problem, ConvPass pass) {
     const BandShape shape(problem, form_of(problem), 1, sizeof(float));
     // Measured beside the indirect product on 1x7 to 7x7 windows of 1 to 64 channels, AVX2, as its
     // time over the direct one's. Up to 80 taps: 1.1 to 1.5 forward, 1.1 to 1.35 weight_grad; from
@@ -184,23 +174,20 @@ bool suits(const Problem& problem, ConvPass pass) {
     if (pass == ConvPass::weight_grad) {
         return problem.taps <= few_taps && problem.filters * problem.taps <= most_weights;
     }
-    if (problem.filters <= one_tile) return true;
+    if (problem.filters <= one_tile || depthwise::obstacle(problem, pass) == nullptr) return true;
     if (shape.channels < problem.channels) return false;
     return problem.taps <= few_taps ||
            (problem.filters <= narrow && problem.taps <= most_taps && !is_ragged(problem));
 }
 
 template <typename T>
-void forward(const Problem& problem, const T* x, const T* weight, const T* bias, T* y,
-             const OutputGrid& grid) {
-    if (is_depthwise(problem) && grid.is_dense(problem.y)) {
-        return depthwise::forward(problem, x, weight, bias, y);
-    }
+void forward(const ForwardCall<T>& call) {
+    const Problem& problem = call.problem;
     const Kernels<T>& kernel = kernels<T>();
     const Parts parts(problem.filters, kernel.direct_rows);
     const BandShape shape(problem, form_of(problem), ceil_div(problem.filters, parts.count),
                           sizeof(T));
-    const Buffer<T> weights = pack_weights(problem, parts, weight);
+    const Buffer<T> weights = pack_weights(problem, parts, call.weight);
     const index_t step = groups_per_task(problem, shape);
     const index_t steps = ceil_div(problem.groups, step), blocks = shape.blocks();
     const index_t items = problem.x.n * steps * blocks;
@@ -210,13 +197,13 @@ void forward(const Problem& problem, const T* x, const T* weight, const T* bias,
         items, items_per_task(items, work), work / static_cast<double>(items),
         [&](index_t item, index_t end) {
             Band<T> band(kernel, problem, shape);
-            const RowWriter<T> writer(kernel, problem, shape, y, grid);
+            const RowWriter<T> writer(kernel, problem, shape, call.y, call.grid);
             for (; item < end; ++item) {
                 const index_t image = item / (steps * blocks), first = item / blocks % steps * step;
                 const BandBlock block(shape, problem.y, item % blocks);
                 for (index_t g = first; g < std::min(problem.groups, first + step); ++g) {
-                    forward_block(kernel, problem, shape, parts, block, image, g, x, weights.data(),
-                                  bias, band, writer);
+                    forward_block(kernel, problem, shape, parts, block, image, g, call.x,
+                                  weights.data(), call.bias, band, writer);
                 }
             }
         });
@@ -343,10 +330,10 @@ void finish_sums(const Kernels<T>& kernels, const Problem& problem, const BandSh
     }
 }
 
-}  // namespace
-
+/// plane_sums, of images and filters of all groups, may be null.
 template <typename T>
-void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight, double* plane_sums) {
+void sum_gradients(const WeightGradCall<T>& call, double* plane_sums) {
+    const Problem& problem = call.problem;
     const Kernels<T>& kernel = kernels<T>();
     const BandShape shape(problem, form_of(problem), std::min(kGradFilters, problem.filters),
                           sizeof(T));
@@ -357,27 +344,38 @@ void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight, do
         const index_t chunk = i / cut.group_tasks, first = i % cut.group_tasks * cut.groups;
         BlockGradient<T> gradient(kernel, problem, shape);
         const Buffer<T> sums(group_size * kernel.lanes);
-        T* to = cut.chunks > 1 ? chunks.data() + chunk * size : dweight;
+        T* to = cut.chunks > 1 ? chunks.data() + chunk * size : call.dweight;
         for (index_t g = first; g < std::min(problem.groups, first + cut.groups); ++g) {
             std::fill_n(sums.data(), group_size * kernel.lanes, T{0});
             gradient.add(chunk * cut.items / cut.chunks, (chunk + 1) * cut.items / cut.chunks,
-                         dy + g * problem.filters * problem.y.plane(),
-                         x + g * problem.channels * problem.x.plane(), sums.data(),
+                         call.dy + g * problem.filters * problem.y.plane(),
+                         call.x + g * problem.channels * problem.x.plane(), sums.data(),
                          plane_sums != nullptr ? plane_sums + g * problem.filters : nullptr);
             finish_sums(kernel, problem, shape, sums.data(), to + g * group_size);
         }
     });
     if (cut.chunks > 1) {
-        std::copy_n(chunks.data(), size, dweight);
+        std::copy_n(chunks.data(), size, call.dweight);
         for (index_t chunk = 1; chunk < cut.chunks; ++chunk) {
-            kernel.add(size, chunks.data() + chunk * size, dweight);
+            kernel.add(size, chunks.data() + chunk * size, call.dweight);
         }
     }
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                                                \
-    template void forward(const Problem&, const T*, const T*, const T*, T*, const OutputGrid&); \
-    template void weight_grad(const Problem&, const T*, const T*, T*, double*);
+}  // namespace
+
+template <typename T>
+void weight_grad(const WeightGradCall<T>& call) {
+    const Shape4& y = call.problem.y;
+    if (call.dbias == nullptr) return sum_gradients<T>(call, nullptr);
+    const Buffer<double> plane_sums(y.n * y.c);
+    sum_gradients(call, plane_sums.data());
+    add_planes(y, plane_sums.data(), call.dbias);
+}
+
+#define POCKETCNN_INSTANTIATE(T)                  \
+    template void forward(const ForwardCall<T>&); \
+    template void weight_grad(const WeightGradCall<T>&);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE

@@ -2,26 +2,21 @@
 // without packing a column matrix: for few channels or filters, and for groups of few.
 #pragma once
 
-#include "conv/problem.h"
+#include "conv/call.h"
 
 namespace pocketcnn::conv::direct {
 
-/// Whether the copy of a block of the image stays small: not where a window is dilated far beyond
-/// its kernel.
-bool fits(const Problem& problem);
+/// Why a convolution is not computed this way, or null: the copy of a block of the image must stay
+/// small, which it does not where a window is dilated far beyond its kernel.
+const char* obstacle(const Problem& problem);
+/// Forward and for the gradient of the weights.
+bool pays(const Problem& problem, ConvPass pass);
 
-/// Whether this way is the faster one for a pass, input_grad being the forward pass of another
-/// convolution.
-bool suits(const Problem& problem, ConvPass pass);
-
-/// y = conv2d(x) + bias; bias may be null.
 template <typename T>
-void forward(const Problem& problem, const T* x, const T* weight, const T* bias, T* y,
-             const OutputGrid& grid);
+void forward(const ForwardCall<T>& call);
 
-/// Also the sum of each plane of dy, where plane_sums (images, filters of all groups) is not null.
-/// What depthwise::fits is left to that.
+/// Also dbias, from the planes of dy while they are in the cache.
 template <typename T>
-void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight, double* plane_sums);
+void weight_grad(const WeightGradCall<T>& call);
 
 }  // namespace pocketcnn::conv::direct

@@ -203,37 +203,43 @@ std::vector<index_t> row_offsets(index_t rows, index_t step) {
 
 }  // namespace
 
+const char* obstacle(const Problem& problem) {
+    if (problem.groups != 1) return "takes one group";
+    return problem.window.stride_w == 1 ? nullptr : "takes no stride to the right";
+}
+
 /// Measured on one core with AVX-512, time of packed weights over that of packed pixels, forward
 /// and gradient of the input: 512x7 to 512, 3x3, 1.5, 1.4; four of them 1.08, 1.06; 512x2, batch
 /// of 8, 2.4, 1.9; 256x14 to 256 1.10, 1.05; 100x12 to 80 1.12, 1.23; 64x14 to 64 0.96, 1.04. On
 /// two cores of another machine, forward: 128x7 to 64 1.33, 64x8 to 64 1.05 (on one 0.97, 0.92).
-bool suits(const Problem& problem) {
-    const Window2d& w = problem.window;
+bool pays(const Problem& problem) {
     constexpr index_t most_pixels = 256, least_filters = 64, least_taps = 512;
     constexpr index_t least_weights = 3 << 14;
-    return problem.groups == 1 && w.stride_w == 1 && problem.pixels() > 0 &&
-           problem.pixels() <= most_pixels && problem.filters >= least_filters &&
-           problem.taps >= least_taps && problem.filters * problem.taps >= least_weights;
+    return problem.pixels() > 0 && problem.pixels() <= most_pixels &&
+           problem.filters >= least_filters && problem.taps >= least_taps &&
+           problem.filters * problem.taps >= least_weights;
 }
 
 template <typename T>
-void forward(const Problem& problem, const T* x, const T* weight, const T* bias, T* y) {
+void forward(const ForwardCall<T>& call) {
+    const Problem& problem = call.problem;
     const index_t area = problem.window.taps();
     const Kernels<T>& kernel = kernels<T>();
-    const PackedColumns<T> columns(problem, x, dotted_pixels(problem, kernel.lanes));
+    const PackedColumns<T> columns(problem, call.x, dotted_pixels(problem, kernel.lanes));
     std::vector<index_t> depth(static_cast<std::size_t>(columns.channel(1) * area));
     std::iota(depth.begin(), depth.end(), index_t{0});
-    for_blocks(problem, columns, bias, y, [&](Sums<T>& sums, index_t filter, index_t filters) {
+    const auto add = [&](Sums<T>& sums, index_t filter, index_t filters) {
         const std::vector<index_t> rows = row_offsets(filters, problem.taps);
         for (index_t i = 0; i < columns.slices(); ++i) {
             const index_t channel = columns.channel(i);
             const index_t length = (columns.channel(i + 1) - channel) * area;
-            const T* left = weight + filter * problem.taps + channel * area;
+            const T* left = call.weight + filter * problem.taps + channel * area;
             sums.add(length, left, rows, depth, columns[i]);
             kernel.dots({columns.dotted(), filters, length, problem.taps, problem.taps, filters},
                         columns.dotted_columns(channel), left, sums.dotted.data());
         }
-    });
+    };
+    for_blocks(problem, columns, call.bias, call.y, add);
 }
 
 template <typename T>
@@ -265,8 +271,8 @@ void forward_turned(const Problem& problem, const T* x, const T* weight, T* y) {
     });
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                             \
-    template void forward(const Problem&, const T*, const T*, const T*, T*); \
+#define POCKETCNN_INSTANTIATE(T)                  \
+    template void forward(const ForwardCall<T>&); \
     template void forward_turned(const Problem&, const T*, const T*, T*);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)

@@ -4,15 +4,16 @@
 // so few pixels, takes longer than the product.
 #pragma once
 
-#include "conv/problem.h"
+#include "conv/call.h"
 
 namespace pocketcnn::conv::few_pixels {
 
-bool suits(const Problem& problem);
+/// Why a convolution is not computed this way, or null.
+const char* obstacle(const Problem& problem);
+bool pays(const Problem& problem);
 
-/// y = conv2d(x) + bias; bias may be null.
 template <typename T>
-void forward(const Problem& problem, const T* x, const T* weight, const T* bias, T* y);
+void forward(const ForwardCall<T>& call);
 
 /// The same with weights (channels, filters, kh, kw) that are turned by half a turn: the gradient
 /// of the input of a convolution with stride 1 is this with dy as x.

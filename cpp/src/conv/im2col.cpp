@@ -3,11 +3,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "conv/few_pixels.h"
 #include "gemm/images.h"
 #include "gemm/indirect.h"
-#include "gemm/matrix.h"
-#include "gemm/pointwise.h"
 #include "runtime/interrupt.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
@@ -15,9 +12,7 @@
 namespace pocketcnn::conv::im2col {
 namespace {
 
-using gemm::Block;
 using gemm::Panels;
-using gemm::Partition;
 
 /// Tasks that are enough to share between threads.
 constexpr index_t kEnoughTasks = 16;
@@ -96,46 +91,6 @@ void forward_block(const Kernels<T>& kernel, const Problem& problem,
         write.transposed(panels.begin(p), panels.length(p), pixel, pixel_end - pixel, sums.data(p),
                          panels.width(p));
     }
-}
-
-/// The forward pass of a 1x1 window whose pixels are the image's own: they stay in the lanes, and
-/// y is written without a transpose.
-template <typename T>
-void forward_pointwise(const Problem& problem, const T* x, const T* weight, const T* bias, T* y,
-                       const OutputGrid& grid) {
-    const Kernels<T>& kernel = kernels<T>();
-    const index_t pixels = problem.pixels();
-    const Partition cut = gemm::partition(kernel, problem.filters, pixels, problem.taps);
-    for (index_t group = 0; group < problem.groups; ++group) {
-        const index_t filter = group * problem.filters;
-        const gemm::PackedLeft<T> left(
-            kernel, {weight + filter * problem.taps, problem.filters, problem.taps, 1},
-            problem.taps);
-        const double work = problem.multiply_adds() / static_cast<double>(problem.groups);
-        parallel_for(cut.blocks(), work, [&](index_t i) {
-            const Block block = cut.block(i, problem.filters, pixels, problem.taps);
-            gemm::StorePixels<T, OutputGrid> write(kernel, y + filter * grid.plane, problem.y, grid,
-                                                   bias != nullptr ? bias + filter : nullptr);
-            gemm::RightPixels<T> right(kernel, problem.windows(x, group), x + problem.x.size());
-            gemm::multiply_block(kernel, block, left, right, write);
-        });
-    }
-}
-
-/// The pixels that a window of one tap without padding meets, as images of the result's size.
-template <typename T>
-Buffer<T> met_pixels(const Problem& problem, const T* x) {
-    const Window2d& w = problem.window;
-    Buffer<T> met(problem.x.n * problem.x.c * problem.y.plane());
-    const double elements = static_cast<double>(problem.x.n * problem.x.c * problem.y.plane());
-    parallel_for(problem.x.n * problem.x.c, elements, [&](index_t i) {
-        T* to = met.data() + i * problem.y.plane();
-        for (index_t row = 0; row < problem.y.h; ++row) {
-            const T* from = x + (i * problem.x.h + row * w.stride_h) * problem.x.w;
-            for (index_t col = 0; col < problem.y.w; ++col) *to++ = from[col * w.stride_w];
-        }
-    });
-    return met;
 }
 
 /// How the gradient of the weights is cut: channels into parts whose taps are worth a copy of dy,
@@ -220,24 +175,15 @@ void add_chunks(const Kernels<T>& kernel, const T* sums, index_t chunks, index_t
 }  // namespace
 
 template <typename T>
-void forward(const Problem& problem, const T* x, const T* weight, const T* bias, T* y,
-             const OutputGrid& grid) {
-    if (problem.window.is_pointwise()) {
-        forward_pointwise(problem, x, weight, bias, y, grid);
-    } else if (problem.window.taps() == 1 && !gemm::is_padded(problem.window)) {
-        const Shape4 met = {problem.x.n, problem.x.c, problem.y.h, problem.y.w};
-        forward_pointwise(Problem(met, {{}, problem.y.c, problem.groups}),
-                          met_pixels(problem, x).data(), weight, bias, y, grid);
-    } else if (few_pixels::suits(problem) && grid.is_dense(problem.y)) {
-        few_pixels::forward(problem, x, weight, bias, y);
-    } else {
-        forward(problem, x, pack_weights(problem, weight), bias, y, grid);
-    }
+void forward(const ForwardCall<T>& call) {
+    forward_packed(call.problem, call.x, pack_weights(call.problem, call.weight), call.bias, call.y,
+                   call.grid);
 }
 
 template <typename T>
-void forward(const Problem& problem, const T* x, const std::vector<gemm::PackedPanels<T>>& weights,
-             const T* bias, T* y, const OutputGrid& grid) {
+void forward_packed(const Problem& problem, const T* x,
+                    const std::vector<gemm::PackedPanels<T>>& weights, const T* bias, T* y,
+                    const OutputGrid& grid) {
     const Kernels<T>& kernel = kernels<T>();
     const Panels panels(kernel, problem.filters);
     const ForwardCut cut(problem, panels);
@@ -256,12 +202,13 @@ void forward(const Problem& problem, const T* x, const std::vector<gemm::PackedP
 }
 
 template <typename T>
-void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight) {
+void weight_grad(const WeightGradCall<T>& call) {
+    const Problem& problem = call.problem;
     const Kernels<T>& kernel = kernels<T>();
     const index_t pixels = problem.pixels();
     const index_t group_size = problem.filters * problem.taps, size = problem.groups * group_size;
     if (pixels == 0) {
-        std::fill_n(dweight, size, T{0});
+        std::fill_n(call.dweight, size, T{0});
         return;
     }
     const WeightGradCut cut(problem);
@@ -269,22 +216,23 @@ void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight) {
     parallel_for(cut.chunks * problem.groups * cut.parts, problem.multiply_adds(), [&](index_t i) {
         const index_t chunk = i / (problem.groups * cut.parts);
         const index_t group = i / cut.parts % problem.groups;
-        T* to = cut.chunks > 1 ? sums.data() + chunk * size : dweight;
+        T* to = cut.chunks > 1 ? sums.data() + chunk * size : call.dweight;
         const index_t filter = group * problem.filters;
         weight_grad_block<T>(kernel, problem, cut,
-                             {dy + filter * problem.y.plane(), problem.filters, problem.y.image(),
-                              problem.y.plane()},
-                             problem.windows(x, group), i % cut.parts * cut.channels,
+                             {call.dy + filter * problem.y.plane(), problem.filters,
+                              problem.y.image(), problem.y.plane()},
+                             problem.windows(call.x, group), i % cut.parts * cut.channels,
                              chunk * cut.chunk_pixels, to + group * group_size);
     });
-    if (cut.chunks > 1) add_chunks(kernel, sums.data(), cut.chunks, size, dweight);
+    if (cut.chunks > 1) add_chunks(kernel, sums.data(), cut.chunks, size, call.dweight);
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                                                \
-    template void forward(const Problem&, const T*, const T*, const T*, T*, const OutputGrid&); \
-    template void forward(const Problem&, const T*, const std::vector<gemm::PackedPanels<T>>&,  \
-                          const T*, T*, const OutputGrid&);                                     \
-    template void weight_grad(const Problem&, const T*, const T*, T*);
+#define POCKETCNN_INSTANTIATE(T)                                                          \
+    template void forward(const ForwardCall<T>&);                                         \
+    template void forward_packed(const Problem&, const T*,                                \
+                                 const std::vector<gemm::PackedPanels<T>>&, const T*, T*, \
+                                 const OutputGrid&);                                      \
+    template void weight_grad(const WeightGradCall<T>&);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE

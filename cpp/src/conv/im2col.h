@@ -5,22 +5,21 @@
 
 #include <vector>
 
-#include "conv/problem.h"
+#include "conv/call.h"
 #include "gemm/indirect.h"
 
 namespace pocketcnn::conv::im2col {
 
-/// y = conv2d(x) + bias; bias may be null.
 template <typename T>
-void forward(const Problem& problem, const T* x, const T* weight, const T* bias, T* y,
-             const OutputGrid& grid);
+void forward(const ForwardCall<T>& call);
 
 /// The same from weights that are packed: for each group, columns are filters and depth is taps.
 template <typename T>
-void forward(const Problem& problem, const T* x, const std::vector<gemm::PackedPanels<T>>& weights,
-             const T* bias, T* y, const OutputGrid& grid);
+void forward_packed(const Problem& problem, const T* x,
+                    const std::vector<gemm::PackedPanels<T>>& weights, const T* bias, T* y,
+                    const OutputGrid& grid);
 
 template <typename T>
-void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight);
+void weight_grad(const WeightGradCall<T>& call);
 
 }  // namespace pocketcnn::conv::im2col

@@ -147,7 +147,7 @@ class PartGradient {
 
 }  // namespace
 
-bool suits(const Problem& problem) {
+bool pays(const Problem& problem) {
     // One core with AVX-512, milliseconds of phases and of patches: 3x3/2 128x28x28 to 256 (16
     // images) 16.8, 14.2; 256x14x14 to 512 18.6, 16.4; 3x3/3 32x40x40 to 32 2.0, 0.8; 2x2/2
     // 64x28x28 to 64 1.5, 1.3. With stride 1 patches are not better by themselves (64x28x28 to
@@ -170,9 +170,10 @@ bool suits(const Problem& problem) {
 }
 
 template <typename T>
-void input_grad(const Problem& problem, const T* dy, const T* weight, T* dx) {
+void input_grad(const InputGradCall<T>& call) {
+    const Problem& problem = call.problem;
     const Cut cut(problem, kernels<T>().lanes);
-    const std::vector<gemm::PackedPanels<T>> weights = pack_weights(problem, cut, weight);
+    const std::vector<gemm::PackedPanels<T>> weights = pack_weights(problem, cut, call.weight);
     const PartGradient<T> gradient(problem, cut);
     parallel_for(problem.x.n * problem.groups * cut.parts, problem.multiply_adds(), [&](index_t i) {
         const index_t image = i / (problem.groups * cut.parts);
@@ -180,14 +181,15 @@ void input_grad(const Problem& problem, const T* dy, const T* weight, T* dx) {
         const index_t channel = part % cut.parts * cut.channels;
         const index_t channels = std::min(cut.channels, problem.channels - channel);
         if (channels <= 0) return;
-        gradient.run(weights.data() + part * cut.pieces, channels,
-                     dy + image * problem.y.image() + group * problem.filters * problem.y.plane(),
-                     dx + image * problem.x.image() +
-                         (group * problem.channels + channel) * problem.x.plane());
+        gradient.run(
+            weights.data() + part * cut.pieces, channels,
+            call.dy + image * problem.y.image() + group * problem.filters * problem.y.plane(),
+            call.dx + image * problem.x.image() +
+                (group * problem.channels + channel) * problem.x.plane());
     });
 }
 
-#define POCKETCNN_INSTANTIATE(T) template void input_grad(const Problem&, const T*, const T*, T*);
+#define POCKETCNN_INSTANTIATE(T) template void input_grad(const InputGradCall<T>&);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE

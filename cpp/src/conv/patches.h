@@ -3,15 +3,14 @@
 // Nothing is multiplied that lies in the padding of dy or between two steps of a window.
 #pragma once
 
-#include "conv/problem.h"
+#include "conv/call.h"
 
 namespace pocketcnn::conv::patches {
 
 /// Whether this is faster than phase by phase (conv/phases.h).
-bool suits(const Problem& problem);
+bool pays(const Problem& problem);
 
-/// dx from dy, for every window.
 template <typename T>
-void input_grad(const Problem& problem, const T* dy, const T* weight, T* dx);
+void input_grad(const InputGradCall<T>& call);
 
 }  // namespace pocketcnn::conv::patches

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "conv/direct.h"
 #include "conv/few_pixels.h"
 #include "conv/im2col.h"
+#include "conv/ways.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 
@@ -92,9 +92,18 @@ std::vector<gemm::PackedPanels<T>> pack_weights(const Problem& problem, const Ax
         });
 }
 
+/// The way of one phase. Tiles do not reach into a spread result, and where they would pay a matrix
+/// product takes their place.
+const ForwardWay& way_of(const Problem& part, ConvAlgorithm asked, bool spread) {
+    if (forward_way({part, asked}).about.family == ConvAlgorithm::winograd) {
+        asked = ConvAlgorithm::im2col;
+    }
+    return forward_way({part, asked, spread});
+}
+
 template <typename T>
-void run_phase(const Problem& problem, ConvAlgorithm algorithm, const Axis& y, const Axis& x,
-               const T* dy, const T* weight, T* dx) {
+void run_phase(const InputGradCall<T>& call, ConvAlgorithm asked, const Axis& y, const Axis& x) {
+    const Problem& problem = call.problem;
     Window2d window;
     window.kernel_h = y.taps;
     window.kernel_w = x.taps;
@@ -104,66 +113,70 @@ void run_phase(const Problem& problem, ConvAlgorithm algorithm, const Axis& y, c
     window.pad_right = x.after;
     window.dilation_h = problem.window.dilation_h;
     window.dilation_w = problem.window.dilation_w;
-    const Conv2d conv = {window, problem.x.c, problem.groups, algorithm};
     OutputGrid grid(problem.x);
     grid.row = problem.x.w * problem.window.stride_h;
     grid.col = problem.window.stride_w;
-    T* to = dx + y.first * problem.x.w + x.first;
-    const Problem part(problem.y, conv);
+    T* to = call.dx + y.first * problem.x.w + x.first;
+    const Problem part(problem.y, {window, problem.x.c, problem.groups});
     const T* no_bias = nullptr;
-    if (conv2d_plan(problem.y, conv, ConvPass::forward).algorithm == ConvAlgorithm::direct) {
-        const Buffer<T> selected = select_weights(problem, y, x, weight);
-        direct::forward(part, dy, selected.data(), no_bias, to, grid);
-    } else if (window.is_pointwise()) {
-        const Buffer<T> selected = select_weights(problem, y, x, weight);
-        im2col::forward(part, dy, selected.data(), no_bias, to, grid);
-    } else if (problem.window.stride_h == 1 && problem.window.stride_w == 1 &&
-               few_pixels::suits(part)) {
-        few_pixels::forward_turned(part, dy, weight, to);
+    const ForwardWay& way = way_of(part, asked, !grid.is_dense(part.y));
+    // The weights are turned while they are packed, or as they are read.
+    if (way.about.algorithm == ConvAlgorithm::im2col) {
+        im2col::forward_packed(part, call.dy, pack_weights(problem, y, x, call.weight), no_bias, to,
+                               grid);
+    } else if (way.about.algorithm == ConvAlgorithm::few_pixels) {
+        few_pixels::forward_turned(part, call.dy, call.weight, to);
     } else {
-        im2col::forward(part, dy, pack_weights(problem, y, x, weight), no_bias, to, grid);
+        const Buffer<T> selected = select_weights(problem, y, x, call.weight);
+        way.run(ForwardCall<T>{part, call.dy, selected.data(), no_bias, to, grid});
     }
 }
 
 }  // namespace
 
-bool fits(const Problem& problem) {
+const char* obstacle(const Problem& problem) {
     const Window2d& w = problem.window;
     const bool is_strided = w.stride_h > 1 || w.stride_w > 1;
-    if (is_strided && (w.dilation_h > 1 || w.dilation_w > 1)) return false;
+    if (is_strided && (w.dilation_h > 1 || w.dilation_w > 1)) {
+        return "takes no dilation together with a stride";
+    }
+    // A phase would have to leave out pixels of dy.
+    constexpr const char* too_wide = "takes no padding wider than what the kernel reaches over";
     const auto fits_axis = [](const Axis& axis) {
         return axis.is_empty() || (axis.before >= 0 && axis.after >= 0);
     };
     for (index_t i = 0; i < std::min(w.stride_h, w.kernel_h); ++i) {
-        if (!fits_axis(rows(problem, i))) return false;
+        if (!fits_axis(rows(problem, i))) return too_wide;
     }
     for (index_t i = 0; i < std::min(w.stride_w, w.kernel_w); ++i) {
-        if (!fits_axis(cols(problem, i))) return false;
+        if (!fits_axis(cols(problem, i))) return too_wide;
     }
-    return true;
+    return nullptr;
 }
 
 template <typename T>
-void input_grad(const Problem& problem, ConvAlgorithm algorithm, const T* dy, const T* weight,
-                T* dx) {
+void input_grad(const InputGradCall<T>& call) {
+    const Problem& problem = call.problem;
     const Window2d& w = problem.window;
+    const ConvAlgorithm asked =
+        call.asked == ConvAlgorithm::im2col ? call.asked : ConvAlgorithm::automatic;
     if (w.stride_h > w.kernel_h || w.stride_w > w.kernel_w) {
         // The windows step over some pixels, which no phase writes.
         constexpr index_t grain = 1 << 14;
-        parallel_ranges(problem.x.size(), grain, 1,
-                        [&](index_t begin, index_t end) { std::fill(dx + begin, dx + end, T{0}); });
+        parallel_ranges(problem.x.size(), grain, 1, [&](index_t begin, index_t end) {
+            std::fill(call.dx + begin, call.dx + end, T{0});
+        });
     }
     for (index_t i = 0; i < std::min(w.stride_h, w.kernel_h); ++i) {
         const Axis y = rows(problem, i);
         for (index_t j = 0; j < std::min(w.stride_w, w.kernel_w) && !y.is_empty(); ++j) {
             const Axis x = cols(problem, j);
-            if (!x.is_empty()) run_phase(problem, algorithm, y, x, dy, weight, dx);
+            if (!x.is_empty()) run_phase(call, asked, y, x);
         }
     }
 }
 
-#define POCKETCNN_INSTANTIATE(T) \
-    template void input_grad(const Problem&, ConvAlgorithm, const T*, const T*, T*);
+#define POCKETCNN_INSTANTIATE(T) template void input_grad(const InputGradCall<T>&);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE

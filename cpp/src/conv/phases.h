@@ -3,17 +3,15 @@
 // Nothing is multiplied that a window steps over, and nothing is added twice.
 #pragma once
 
-#include "conv/problem.h"
+#include "conv/call.h"
 
 namespace pocketcnn::conv::phases {
 
-/// Whether no phase would have to leave out pixels of dy (negative padding). Not for a
-/// dilation together with a stride.
-bool fits(const Problem& problem);
+/// Why a convolution's gradient is not computed this way, or null.
+const char* obstacle(const Problem& problem);
 
-/// dx from dy.
+/// Asks the table of the forward pass for the way of each phase.
 template <typename T>
-void input_grad(const Problem& problem, ConvAlgorithm algorithm, const T* dy, const T* weight,
-                T* dx);
+void input_grad(const InputGradCall<T>& call);
 
 }  // namespace pocketcnn::conv::phases

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "conv/ways.h"
 #include "gemm/long_sums.h"
 #include "runtime/isa.h"
 #include "runtime/memory_pool.h"
@@ -23,14 +24,15 @@ inline constexpr index_t kSlices = 8;
 /// Whether a pass of the convolution begins with work on the weights that every slice would repeat.
 /// With the slices of AlexNet's last three convolutions, two images of 13x13 each, Winograd's took
 /// 1.8 to 2.7 times as long as with the batch as a whole.
-inline bool transforms_weights(const Shape4& x, const Conv2d& conv, ConvPass pass) {
-    return conv2d_plan(x, conv, pass).algorithm == ConvAlgorithm::winograd;
+inline bool transforms_weights(const Shape4& x, const Conv2d& conv) {
+    const conv::Problem problem(x, conv);
+    return conv::forward_way({problem, conv.algorithm}).transforms_weights;
 }
 
 /// Whether the backward pass does.
-inline bool grads_transform_weights(const Shape4& x, const Conv2d& conv, bool input_grad) {
-    return transforms_weights(x, conv, ConvPass::weight_grad) ||
-           (input_grad && transforms_weights(x, conv, ConvPass::input_grad));
+inline bool grads_transform_weights(const conv::Question& question, bool input_grad) {
+    return conv::weight_grad_way(question).transforms_weights ||
+           (input_grad && conv::input_grad_way(question).transforms_weights);
 }
 
 /// The batch as slices of images that pass through the block together.

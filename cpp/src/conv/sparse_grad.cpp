@@ -181,30 +181,37 @@ class SparseSums {
 
 }  // namespace
 
-bool sparse_grad_suits(const Problem& problem, const Shape4& pooled, const Window2d& window) {
-    // A value looks its patch up, but is multiplied no faster than one among many.
-    constexpr double gain = 2, most_patches = 1 << 20;
-    const double patches =
-        static_cast<double>(window.span_h() * problem.y.w) * static_cast<double>(problem.taps);
+const char* sparse_obstacle(const Problem& problem, const Window2d* pooling) {
+    if (pooling == nullptr) return "takes the gradient of a max pooling, in a fused block";
+    if (problem.groups != 1) return "takes one group";
     // The pieces of a patch are rows of the kernel as they stand in the image.
-    return problem.groups == 1 && problem.window.dilation_w == 1 && patches <= most_patches &&
-           static_cast<double>(problem.y.plane()) >= gain * static_cast<double>(pooled.plane());
+    if (problem.window.dilation_w != 1) return "takes no dilation of columns";
+    constexpr double most_patches = 1 << 20;
+    const double patches =
+        static_cast<double>(pooling->span_h() * problem.y.w) * static_cast<double>(problem.taps);
+    return patches <= most_patches ? nullptr : "takes no rows of patches as large as these";
+}
+
+bool sparse_pays(const Problem& problem, const Shape4& pooled) {
+    // A value looks its patch up, but is multiplied no faster than one among many.
+    constexpr double gain = 2;
+    return static_cast<double>(problem.y.plane()) >= gain * static_cast<double>(pooled.plane());
 }
 
 template <typename T>
-void sparse_weight_grad(const Problem& problem, const PooledGrad<T>& pooled, const T* x, T* dweight,
-                        T* dbias) {
+void sparse_weight_grad(const WeightGradCall<T>& call) {
+    const Problem& problem = call.problem;
+    const PooledGrad<T>& pooled = *call.pooled;
     constexpr index_t grain = 32;  // filters that share the patches
-    const SparseSums<T> sums(problem, pooled, x);
+    const SparseSums<T> sums(problem, pooled, call.x);
     const double work = static_cast<double>(pooled.shape.n * pooled.shape.plane()) *
                         static_cast<double>(problem.taps);
     parallel_ranges(problem.filters, grain, work, [&](index_t filter, index_t end) {
-        sums.run(filter, end - filter, dweight, dbias);
+        sums.run(filter, end - filter, call.dweight, call.dbias);
     });
 }
 
-#define POCKETCNN_INSTANTIATE(T) \
-    template void sparse_weight_grad(const Problem&, const PooledGrad<T>&, const T*, T*, T*);
+#define POCKETCNN_INSTANTIATE(T) template void sparse_weight_grad(const WeightGradCall<T>&);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE

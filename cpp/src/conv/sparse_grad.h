@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "conv/problem.h"
+#include "conv/call.h"
 
 namespace pocketcnn::conv {
 
@@ -19,14 +19,14 @@ struct PooledGrad {
     const std::int32_t* argmax;  ///< as max_pool2d leaves it
 };
 
-/// Whether this can be done and is faster than the gradient from all results, where windows pool
-/// them to this shape.
-bool sparse_grad_suits(const Problem& problem, const Shape4& pooled, const Window2d& window);
+/// Why the gradient is not computed this way, or null.
+const char* sparse_obstacle(const Problem& problem, const Window2d* pooling);
+/// Whether it is faster than the gradient from all results, which were pooled to this shape.
+bool sparse_pays(const Problem& problem, const Shape4& pooled);
 
-/// dweight and dbias, overwritten; where sparse_grad_suits. Throws std::invalid_argument where an
+/// dweight and dbias, which is not null, from call.pooled. Throws std::invalid_argument where an
 /// index of argmax lies outside the rows of its window.
 template <typename T>
-void sparse_weight_grad(const Problem& problem, const PooledGrad<T>& pooled, const T* x, T* dweight,
-                        T* dbias);
+void sparse_weight_grad(const WeightGradCall<T>& call);
 
 }  // namespace pocketcnn::conv

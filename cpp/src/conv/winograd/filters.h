@@ -1,8 +1,8 @@
 // The weights on their way to the 36 points and, as a gradient, back.
 #pragma once
 
+#include "conv/winograd/geometry.h"
 #include "runtime/memory_pool.h"
-#include "winograd/geometry.h"
 
 namespace pocketcnn::winograd {
 

@@ -11,14 +11,13 @@
 // is small, chunks of the tiles have sums of their own, added in order. Where it is large, or tiles
 // are too few for two chunks, all threads work on one S and share V and D.
 #include "conv/im2col.h"
+#include "conv/winograd/filters.h"
+#include "conv/winograd/parts.h"
+#include "conv/winograd/winograd.h"
 #include "gemm/long_sums.h"
 #include "runtime/interrupt.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
-#include "winograd/dilated.h"
-#include "winograd/filters.h"
-#include "winograd/parts.h"
-#include "winograd/winograd.h"
 
 namespace pocketcnn::winograd {
 namespace {
@@ -255,52 +254,43 @@ class WeightGrad {
     decltype(kernel_.evaluate[0][0]) evaluate_;
 };
 
+}  // namespace
+
+template <typename T>
+void weight_grad(const conv::WeightGradCall<T>& call) {
+    const conv::Problem& problem = call.problem;
+    bool finite = true;
+    for (index_t group = 0; group < problem.groups && finite; ++group) {
+        finite = WeightGrad<T>(problem, call.dy, call.x, group)
+                     .run(call.dweight + group * problem.filters * problem.taps);
+    }
+    // A product of tiles spreads to all taps of a channel and a filter.
+    if (!finite) conv::im2col::weight_grad(call);
+}
+
 /// Batch after batch: the sums of the later ones are added to the first's.
 template <typename T>
-void weight_grad_by_parts(const conv::Problem& problem, const T* dy, const T* x, T* dweight) {
+void weight_grad_in_parts(const conv::WeightGradCall<T>& call) {
+    const conv::Problem& problem = call.problem;
     const index_t size = parted_weights(problem);
     const Buffer<T> sums(size), more(size);
     gemm::LongSums<T> totals(size, problem.pixels());
     std::fill_n(sums.data(), size, T{0});
     for_parted_batches(problem, sizeof(T), [&](const conv::Problem& part, index_t image) {
         totals.make_room(part.pixels(), sums.data(), size);
-        weight_grad(part, dy + image * problem.y.image(),
-                    moved_images(problem, part, image, x).data(), more.data());
+        weight_grad<T>({part, call.dy + image * problem.y.image(),
+                        moved_images(problem, part, image, call.x).data(), more.data()});
         kernels<T>().add(size, more.data(), sums.data());
     });
     totals.finish(sums.data());
-    for_parted_weights(problem, [&](index_t from, index_t to) { dweight[to] = sums[from]; });
+    for_parted_weights(problem, [&](index_t from, index_t to) { call.dweight[to] = sums[from]; });
 }
 
-}  // namespace
-
-template <typename T>
-void weight_grad(const conv::Problem& problem, const T* dy, const T* x, T* dweight) {
-    const Window2d& w = problem.window;
-    if (is_dilated(w)) {
-        const conv::Problem part = undilated(problem);
-        const Buffer<T> gradient = split_images(problem.y, part.y, w, 0, 0, dy);
-        weight_grad(part, gradient.data(),
-                    split_images(problem.x, part.x, w, w.pad_top % w.dilation_h,
-                                 w.pad_left % w.dilation_w, x)
-                        .data(),
-                    dweight);
-        return;
-    }
-    if (is_parted(w)) {
-        weight_grad_by_parts(problem, dy, x, dweight);
-        return;
-    }
-    bool finite = true;
-    for (index_t group = 0; group < problem.groups && finite; ++group) {
-        finite = WeightGrad<T>(problem, dy, x, group)
-                     .run(dweight + group * problem.filters * problem.taps);
-    }
-    // A product of tiles spreads to all taps of a channel and a filter.
-    if (!finite) conv::im2col::weight_grad(problem, dy, x, dweight);
-}
-
-template void weight_grad(const conv::Problem&, const float*, const float*, float*);
-template void weight_grad(const conv::Problem&, const double*, const double*, double*);
+#define POCKETCNN_INSTANTIATE(T)                               \
+    template void weight_grad(const conv::WeightGradCall<T>&); \
+    template void weight_grad_in_parts(const conv::WeightGradCall<T>&);
+POCKETCNN_INSTANTIATE(float)
+POCKETCNN_INSTANTIATE(double)
+#undef POCKETCNN_INSTANTIATE
 
 }  // namespace pocketcnn::winograd

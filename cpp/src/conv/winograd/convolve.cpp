@@ -9,7 +9,7 @@
 // threads together take a much larger block through the steps one by one, V and M lying in the L3
 // cache or in memory, and a task of the products is a point: V and the filters at one point fit the
 // L2 cache again, so all of V, M and the filters pass through it once a block.
-#include "winograd/convolve.h"
+#include "conv/winograd/convolve.h"
 
 #include <vector>
 

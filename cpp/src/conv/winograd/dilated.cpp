@@ -1,48 +1,14 @@
-// A dilated convolution of stride 1 as an undilated one: pixels of x whose places differ by less
-// than the dilation never meet, so those a dilation apart are an image of their own. Images that
-// are split so are zero where the original has padding or nothing, and equally large.
-#pragma once
+#include "conv/winograd/dilated.h"
 
 #include <algorithm>
 
-#include "conv/problem.h"
+#include "conv/ways.h"
+#include "conv/winograd/winograd.h"
 #include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
 
 namespace pocketcnn::winograd {
-
-inline bool is_dilated(const Window2d& w) {
-    return w.dilation_h > 1 || w.dilation_w > 1;
-}
-
-/// One axis of the split images: `rest` rows of the padding that is not a whole number of
-/// dilations come before the original's first row, and belong to the images.
-struct SplitAxis {
-    SplitAxis(index_t size, index_t pad_before, index_t pad_after, index_t dilation)
-        : rest(pad_before % dilation),
-          length(ceil_div(size + rest, dilation)),
-          before(pad_before / dilation),
-          after(ceil_div(size + rest + pad_after, dilation) - length) {}
-    index_t rest, length;
-    index_t before, after;  ///< padding that is left
-};
-
-/// The convolution of the split images; the one given where it has no dilation.
-inline conv::Problem undilated(const conv::Problem& problem) {
-    const Window2d& w = problem.window;
-    if (!is_dilated(w)) return problem;
-    const SplitAxis h(problem.x.h, w.pad_top, w.pad_bottom, w.dilation_h);
-    const SplitAxis v(problem.x.w, w.pad_left, w.pad_right, w.dilation_w);
-    const Window2d window = {.kernel_h = w.kernel_h,
-                             .kernel_w = w.kernel_w,
-                             .pad_top = h.before,
-                             .pad_bottom = h.after,
-                             .pad_left = v.before,
-                             .pad_right = v.after};
-    const index_t phases = w.dilation_h * w.dilation_w;
-    return {{problem.x.n * phases, problem.x.c, h.length, v.length},
-            {window, problem.y.c, problem.groups}};
-}
+namespace {
 
 /// Calls body(offset in the images or -1, offset in the split images, phase of the columns) for
 /// every split row of one channel of one image; `top` is the padding above.
@@ -109,5 +75,56 @@ void merge_images(const Shape4& images, const Shape4& split, const Window2d& w, 
                        });
     });
 }
+
+/// x split as `part`, the undilated problem, sees it.
+template <typename T>
+Buffer<T> split_input(const conv::Problem& problem, const conv::Problem& part, const T* x) {
+    const Window2d& w = problem.window;
+    return split_images(problem.x, part.x, w, w.pad_top % w.dilation_h, w.pad_left % w.dilation_w,
+                        x);
+}
+
+}  // namespace
+
+template <typename T>
+void forward_dilated(const conv::ForwardCall<T>& call) {
+    const conv::Problem& problem = call.problem;
+    const conv::Problem part = undilated(problem);
+    const Buffer<T> x = split_input(problem, part, call.x), y(part.y.size());
+    conv::forward_way({part, ConvAlgorithm::winograd})
+        .run(conv::ForwardCall<T>{part, x.data(), call.weight, call.bias, y.data(),
+                                  conv::OutputGrid(part.y), call.rectify});
+    merge_images(problem.y, part.y, problem.window, 0, 0, y.data(), call.y);
+}
+
+template <typename T>
+void input_grad_dilated(const conv::InputGradCall<T>& call) {
+    const conv::Problem& problem = call.problem;
+    const conv::Problem part = undilated(problem);
+    const Window2d& w = problem.window;
+    const Buffer<T> dy = split_images(problem.y, part.y, w, 0, 0, call.dy), dx(part.x.size());
+    conv::input_grad_way({part, ConvAlgorithm::winograd})
+        .run(conv::InputGradCall<T>{part, dy.data(), call.weight, dx.data()});
+    merge_images(problem.x, part.x, w, w.pad_top % w.dilation_h, w.pad_left % w.dilation_w,
+                 dx.data(), call.dx);
+}
+
+template <typename T>
+void weight_grad_dilated(const conv::WeightGradCall<T>& call) {
+    const conv::Problem& problem = call.problem;
+    const conv::Problem part = undilated(problem);
+    const Buffer<T> dy = split_images(problem.y, part.y, problem.window, 0, 0, call.dy);
+    const Buffer<T> x = split_input(problem, part, call.x);
+    conv::weight_grad_way({part, ConvAlgorithm::winograd})
+        .run(conv::WeightGradCall<T>{part, dy.data(), x.data(), call.dweight});
+}
+
+#define POCKETCNN_INSTANTIATE(T)                                     \
+    template void forward_dilated(const conv::ForwardCall<T>&);      \
+    template void input_grad_dilated(const conv::InputGradCall<T>&); \
+    template void weight_grad_dilated(const conv::WeightGradCall<T>&);
+POCKETCNN_INSTANTIATE(float)
+POCKETCNN_INSTANTIATE(double)
+#undef POCKETCNN_INSTANTIATE
 
 }  // namespace pocketcnn::winograd

@@ -2,8 +2,8 @@
 // input.
 #pragma once
 
-#include "winograd/filters.h"
-#include "winograd/spoiled.h"
+#include "conv/winograd/filters.h"
+#include "conv/winograd/spoiled.h"
 
 namespace pocketcnn::winograd {
 

@@ -1,20 +1,21 @@
-// The choice of algorithm, as one readable function of the shape. docs/benchmarks.md holds the
-// measurements that its numbers come from.
-#include <pocketcnn/conv2d.h>
-
+// Which windows tiles take, and where they are faster. docs/benchmarks.md holds the measurements
+// that the numbers come from.
 #include <algorithm>
-#include <stdexcept>
 
-#include "conv/direct.h"
-#include "conv/problem.h"
+#include "conv/winograd/dilated.h"
+#include "conv/winograd/geometry.h"
+#include "conv/winograd/parts.h"
+#include "conv/winograd/winograd.h"
 #include "runtime/isa.h"
-#include "winograd/dilated.h"
-#include "winograd/geometry.h"
-#include "winograd/parts.h"
-#include "winograd/winograd.h"
 
-namespace pocketcnn {
+namespace pocketcnn::winograd {
 namespace {
+
+/// Whether a window that is not dilated is too short or too long, `most` taps being the longest.
+bool is_beyond(const Window2d& window, index_t most) {
+    const Taps taps(window);
+    return std::min(taps.h, taps.w) < kWinogradLeastTaps || std::max(taps.h, taps.w) > most;
+}
 
 /// Tiles that are worth a transform of the weights.
 index_t fewest_tiles(const conv::Problem& problem, ConvPass pass) {
@@ -26,14 +27,40 @@ index_t fewest_tiles(const conv::Problem& problem, ConvPass pass) {
 
 /// What is computed instead where the window is cut into parts.
 conv::Problem as_parts(const conv::Problem& problem, ConvPass pass) {
-    return winograd::parted(pass == ConvPass::input_grad ? winograd::turned(problem) : problem,
-                            problem.x.n);
+    return parted(pass == ConvPass::input_grad ? turned(problem) : problem, problem.x.n);
 }
 
 /// Whether the copies of an image that a parted window needs are bounded: those of larger ones
 /// would take more memory than anybody expects of a convolution.
 bool parts_fit(const conv::Problem& parted) {
-    return parted.x.image() * index_t{sizeof(float)} <= winograd::kMovedBytes;
+    return parted.x.image() * index_t{sizeof(float)} <= kMovedBytes;
+}
+
+}  // namespace
+
+const char* tiles_obstacle(const Window2d& window) {
+    if (is_dilated(window) && (window.stride_h > 1 || window.stride_w > 1)) {
+        return "takes no dilation together with a stride";
+    }
+    if (is_beyond(window, is_parted(window) ? kMostPartedTaps : kWinogradMostTaps)) {
+        return "takes kernels that are 2 to 5 strides long (rounded up), and with stride 1 up to "
+               "12";
+    }
+    if (is_dilated(window)) return "takes no dilation itself";
+    return is_parted(window) ? "takes no more than 5 taps itself" : nullptr;
+}
+
+const char* parts_obstacle(const Window2d& window) {
+    if (is_dilated(window)) return "takes no dilation";
+    return is_parted(window) && !is_beyond(window, kMostPartedTaps)
+               ? nullptr
+               : "takes kernels of 2 to 12 taps, more than 5 along an axis, with stride 1";
+}
+
+const char* dilated_obstacle(const Window2d& window) {
+    if (!is_dilated(window)) return "takes a dilation";
+    if (window.stride_h > 1 || window.stride_w > 1) return "takes no stride";
+    return is_beyond(window, kMostPartedTaps) ? "takes kernels of 2 to 12 taps" : nullptr;
 }
 
 /// Whether tiles of six points are faster than a direct sum. Measured against im2col on one core
@@ -50,20 +77,19 @@ bool parts_fit(const conv::Problem& parted) {
 ///    but half as fast on two cores, which do not share so few tiles; 512x14x14 to 512 0.9; 4
 ///    tiles, 64x8x8 to 64 0.9, 1.0, 1.3; 49 tiles 2.0 to 2.4;
 ///  - groups, and dilation by way of the split images: as without.
-bool winograd_pays(const conv::Problem& dilated, ConvPass pass) {
-    const conv::Problem whole = winograd::undilated(dilated);
+bool pays(const conv::Problem& dilated, ConvPass pass) {
+    const conv::Problem whole = undilated(dilated);
     const index_t phases = whole.window.stride_h * whole.window.stride_w;
     const index_t least = std::max<index_t>(6, kernels<float>().winograd.lanes * 3 / 4);
     if (std::min(whole.channels * phases, whole.filters) < least) return false;
-    const bool is_parted = winograd::is_parted(whole.window);
-    const conv::Problem problem = is_parted ? as_parts(whole, pass) : whole;
-    if (is_parted && !parts_fit(problem)) return false;
-    const winograd::Grid grid = pass == ConvPass::input_grad && !is_parted
-                                    ? winograd::input_grid(problem)
-                                    : winograd::output_grid(problem);
+    const bool in_parts = is_parted(whole.window);
+    const conv::Problem problem = in_parts ? as_parts(whole, pass) : whole;
+    if (in_parts && !parts_fit(problem)) return false;
+    const Grid grid =
+        pass == ConvPass::input_grad && !in_parts ? input_grid(problem) : output_grid(problem);
     // A part is as many weights to transform as a kernel that is not cut: one image of 512x14x14 to
     // 512, 7x7, 25 tiles, took 1.7 times as long as by im2col.
-    const index_t parts = is_parted ? winograd::Parts(whole.window).count() : 1;
+    const index_t parts = in_parts ? Parts(whole.window).count() : 1;
     if (grid.tiles() < fewest_tiles(problem, pass) * parts) return false;
     // Multiplications of a direct sum over those of the tiles, with their ragged edges.
     const index_t products = problem.channels * problem.filters * problem.groups;
@@ -73,32 +99,4 @@ bool winograd_pays(const conv::Problem& dilated, ConvPass pass) {
     return saving >= (phases > 1 && pass != ConvPass::input_grad ? 2.0 : 1.2);
 }
 
-}  // namespace
-
-ConvPlan conv2d_plan(const Shape4& x, const Conv2d& conv, ConvPass pass) {
-    const conv::Problem problem(x, conv);
-    const char* const obstacle = winograd::obstacle(conv);
-    switch (conv.algorithm) {
-        case ConvAlgorithm::im2col:
-            return {conv.algorithm, "asked for"};
-        case ConvAlgorithm::winograd:
-            if (obstacle != nullptr) throw std::invalid_argument(obstacle);
-            return {conv.algorithm, "asked for"};
-        case ConvAlgorithm::direct:
-            if (!conv::direct::fits(problem)) {
-                throw std::invalid_argument("the window is dilated too far for direct convolution");
-            }
-            return {conv.algorithm, "asked for"};
-        case ConvAlgorithm::automatic:
-            break;
-    }
-    if (obstacle == nullptr && winograd_pays(problem, pass)) {
-        return {ConvAlgorithm::winograd, "fewer multiplications"};
-    }
-    if (conv::direct::suits(problem, pass)) {
-        return {ConvAlgorithm::direct, "few channels or filters"};
-    }
-    return {ConvAlgorithm::im2col, "fits every shape"};
-}
-
-}  // namespace pocketcnn
+}  // namespace pocketcnn::winograd

@@ -1,4 +1,4 @@
-#include "winograd/filters.h"
+#include "conv/winograd/filters.h"
 
 #include <atomic>
 #include <cstring>

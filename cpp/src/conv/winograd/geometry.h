@@ -3,7 +3,7 @@
 #pragma once
 
 #include "conv/problem.h"
-#include "winograd/tiles.h"
+#include "conv/winograd/tiles.h"
 
 namespace pocketcnn::winograd {
 

@@ -1,0 +1,83 @@
+#include "conv/pointwise.h"
+
+#include "gemm/images.h"
+#include "gemm/matrix.h"
+#include "gemm/pointwise.h"
+#include "runtime/isa.h"
+#include "runtime/memory_pool.h"
+#include "runtime/parallel.h"
+
+namespace pocketcnn::conv::pointwise {
+namespace {
+
+using gemm::Block;
+using gemm::Partition;
+
+/// The pixels that a window of one tap without padding meets, as images of the result's size.
+template <typename T>
+Buffer<T> met_pixels(const Problem& problem, const T* x) {
+    const Window2d& w = problem.window;
+    Buffer<T> met(problem.x.n * problem.x.c * problem.y.plane());
+    const double elements = static_cast<double>(problem.x.n * problem.x.c * problem.y.plane());
+    parallel_for(problem.x.n * problem.x.c, elements, [&](index_t i) {
+        T* to = met.data() + i * problem.y.plane();
+        for (index_t row = 0; row < problem.y.h; ++row) {
+            const T* from = x + (i * problem.x.h + row * w.stride_h) * problem.x.w;
+            for (index_t col = 0; col < problem.y.w; ++col) *to++ = from[col * w.stride_w];
+        }
+    });
+    return met;
+}
+
+}  // namespace
+
+const char* obstacle(const Window2d& window) {
+    return window.is_pointwise() ? nullptr : "takes 1x1 windows with stride 1, without padding";
+}
+
+const char* strided_obstacle(const Window2d& window) {
+    return window.taps() == 1 && !gemm::is_padded(window) ? nullptr
+                                                          : "takes 1x1 windows without padding";
+}
+
+template <typename T>
+void forward(const ForwardCall<T>& call) {
+    const Problem& problem = call.problem;
+    const Kernels<T>& kernel = kernels<T>();
+    const index_t pixels = problem.pixels();
+    const Partition cut = gemm::partition(kernel, problem.filters, pixels, problem.taps);
+    for (index_t group = 0; group < problem.groups; ++group) {
+        const index_t filter = group * problem.filters;
+        const gemm::PackedLeft<T> left(
+            kernel, {call.weight + filter * problem.taps, problem.filters, problem.taps, 1},
+            problem.taps);
+        const double work = problem.multiply_adds() / static_cast<double>(problem.groups);
+        parallel_for(cut.blocks(), work, [&](index_t i) {
+            const Block block = cut.block(i, problem.filters, pixels, problem.taps);
+            gemm::StorePixels<T, OutputGrid> write(
+                kernel, call.y + filter * call.grid.plane, problem.y, call.grid,
+                call.bias != nullptr ? call.bias + filter : nullptr);
+            gemm::RightPixels<T> right(kernel, problem.windows(call.x, group),
+                                       call.x + problem.x.size());
+            gemm::multiply_block(kernel, block, left, right, write);
+        });
+    }
+}
+
+template <typename T>
+void forward_strided(const ForwardCall<T>& call) {
+    const Problem& problem = call.problem;
+    const Problem met({problem.x.n, problem.x.c, problem.y.h, problem.y.w},
+                      {{}, problem.y.c, problem.groups});
+    const Buffer<T> pixels = met_pixels(problem, call.x);
+    forward<T>({met, pixels.data(), call.weight, call.bias, call.y, call.grid});
+}
+
+#define POCKETCNN_INSTANTIATE(T)                  \
+    template void forward(const ForwardCall<T>&); \
+    template void forward_strided(const ForwardCall<T>&);
+POCKETCNN_INSTANTIATE(float)
+POCKETCNN_INSTANTIATE(double)
+#undef POCKETCNN_INSTANTIATE
+
+}  // namespace pocketcnn::conv::pointwise

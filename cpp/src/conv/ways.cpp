@@ -1,0 +1,356 @@
+#include "conv/ways.h"
+
+#include <pocketcnn/activation.h>
+
+#include <atomic>
+#include <cstddef>
+#include <stdexcept>
+#include <string>
+
+#include "conv/depthwise.h"
+#include "conv/direct.h"
+#include "conv/few_pixels.h"
+#include "conv/im2col.h"
+#include "conv/patches.h"
+#include "conv/phases.h"
+#include "conv/pointwise.h"
+#include "conv/sparse_grad.h"
+#include "conv/winograd/winograd.h"
+
+namespace pocketcnn::conv {
+namespace {
+
+using enum ConvAlgorithm;
+
+// What several rows say or ask.
+
+constexpr const char* kTilesTake = "kernels 2 to 5 strides long along both axes, no dilation";
+constexpr const char* kPartsTake = "kernels of 2 to 12 taps, more than 5 on an axis, with stride 1";
+constexpr const char* kDilatedTake = "a dilation with stride 1, kernels of 2 to 12 taps";
+constexpr const char* kFewerProducts = "fewer multiplications";
+constexpr const char* kTilesPay =
+    "6 channels and filters (with AVX-512 12) and 16 tiles or more, which save 1.2 times the "
+    "multiplications, with a stride 2 times";
+constexpr const char* kGradTilesPay =
+    "6 channels and filters (with AVX-512 12) and 16 tiles or more, with a stride 200, which save "
+    "1.2 times the multiplications";
+constexpr const char* kPartsPay =
+    "as `winograd`, with 16 tiles or more per part, and up to 32 MB of copies per image";
+constexpr const char* kDilatedPay = "as the two before";
+constexpr const char* kOneChannel =
+    "one channel per group, strides up to 2, up to 7 rows of kernel, not dilated downwards";
+constexpr const char* kNear = "windows that are not dilated far beyond their kernel";
+constexpr const char* kAll = "everything";
+constexpr const char* kApart = "takes results that follow each other in memory only";
+
+bool always(const Question& /*question*/) {
+    return true;
+}
+const char* nothing_hinders(const Question& /*question*/) {
+    return nullptr;
+}
+const char* tiles_obstacle(const Question& q) {
+    return q.spread ? kApart : winograd::tiles_obstacle(q.problem.window);
+}
+const char* parts_obstacle(const Question& q) {
+    return q.spread ? kApart : winograd::parts_obstacle(q.problem.window);
+}
+const char* dilated_obstacle(const Question& q) {
+    return q.spread ? kApart : winograd::dilated_obstacle(q.problem.window);
+}
+template <ConvPass pass>
+bool tiles_pay(const Question& q) {
+    return winograd::pays(q.problem, pass);
+}
+template <ConvPass pass>
+const char* depthwise_obstacle(const Question& q) {
+    return q.spread ? kApart : depthwise::obstacle(q.problem, pass);
+}
+template <ConvPass pass>
+bool depthwise_pays(const Question& q) {
+    return direct::obstacle(q.problem) == nullptr && depthwise::pays(q.problem, pass);
+}
+const char* direct_obstacle(const Question& q) {
+    return direct::obstacle(q.problem);
+}
+template <ConvPass pass>
+bool direct_pays(const Question& q) {
+    return direct::pays(q.problem, pass);
+}
+
+// The tables. A row: the way in words, why it does not fit, whether it pays, what runs it.
+
+constexpr ForwardWay kForward[] = {
+    {.about = {winograd, winograd, kFewerProducts, kTilesTake, kTilesPay},
+     .obstacle = tiles_obstacle,
+     .pays = tiles_pay<ConvPass::forward>,
+     .run_float = winograd::forward<float>,
+     .run_double = winograd::forward<double>,
+     .finishes = true,
+     .transforms_weights = true},
+    {.about = {winograd_parts, winograd, kFewerProducts, kPartsTake, kPartsPay},
+     .obstacle = parts_obstacle,
+     .pays = tiles_pay<ConvPass::forward>,
+     .run_float = winograd::forward_in_parts<float>,
+     .run_double = winograd::forward_in_parts<double>,
+     .finishes = true,
+     .transforms_weights = true},
+    {.about = {winograd_dilated, winograd, kFewerProducts, kDilatedTake, kDilatedPay},
+     .obstacle = dilated_obstacle,
+     .pays = tiles_pay<ConvPass::forward>,
+     .run_float = winograd::forward_dilated<float>,
+     .run_double = winograd::forward_dilated<double>,
+     .finishes = true,
+     .transforms_weights = true},
+    {.about = {depthwise, depthwise, "one channel per filter", kOneChannel,
+               "one or two filters per group"},
+     .obstacle = depthwise_obstacle<ConvPass::forward>,
+     .pays = depthwise_pays<ConvPass::forward>,
+     .run_float = depthwise::forward<float>,
+     .run_double = depthwise::forward<double>},
+    {.about = {direct, direct, "few channels or filters", kNear,
+               "up to 8 filters per group, or up to 80 taps, or up to 16 filters and 1024 taps"},
+     .obstacle = direct_obstacle,
+     .pays = direct_pays<ConvPass::forward>,
+     .run_float = direct::forward<float>,
+     .run_double = direct::forward<double>},
+    {.about = {pointwise, im2col, "a window of one pixel", "1x1 windows, stride 1, no padding",
+               "always"},
+     .obstacle = [](const Question& q) { return pointwise::obstacle(q.problem.window); },
+     .pays = always,
+     .run_float = pointwise::forward<float>,
+     .run_double = pointwise::forward<double>},
+    {.about = {pointwise_strided, im2col, "a window of one pixel", "1x1 windows, no padding",
+               "always"},
+     .obstacle = [](const Question& q) { return pointwise::strided_obstacle(q.problem.window); },
+     .pays = always,
+     .run_float = pointwise::forward_strided<float>,
+     .run_double = pointwise::forward_strided<double>},
+    {.about = {few_pixels, im2col, "few pixels for many weights",
+               "one group, columns a pixel apart",
+               "up to 256 pixels in all images, 64 filters, 512 taps and 49152 weights or more"},
+     .obstacle =
+         [](const Question& q) { return q.spread ? kApart : few_pixels::obstacle(q.problem); },
+     .pays = [](const Question& q) { return few_pixels::pays(q.problem); },
+     .run_float = few_pixels::forward<float>,
+     .run_double = few_pixels::forward<double>},
+    {.about = {im2col, im2col, "fits every shape", kAll, "always"},
+     .obstacle = nothing_hinders,
+     .pays = always,
+     .run_float = im2col::forward<float>,
+     .run_double = im2col::forward<double>},
+};
+
+constexpr InputGradWay kInputGrad[] = {
+    {.about = {winograd, winograd, kFewerProducts, kTilesTake, kGradTilesPay},
+     .obstacle = tiles_obstacle,
+     .pays = tiles_pay<ConvPass::input_grad>,
+     .run_float = winograd::input_grad<float>,
+     .run_double = winograd::input_grad<double>,
+     .finishes = true,
+     .transforms_weights = true},
+    {.about = {winograd_parts, winograd, kFewerProducts, kPartsTake, kPartsPay},
+     .obstacle = parts_obstacle,
+     .pays = tiles_pay<ConvPass::input_grad>,
+     .run_float = winograd::input_grad_in_parts<float>,
+     .run_double = winograd::input_grad_in_parts<double>,
+     .transforms_weights = true},
+    {.about = {winograd_dilated, winograd, kFewerProducts, kDilatedTake, kDilatedPay},
+     .obstacle = dilated_obstacle,
+     .pays = tiles_pay<ConvPass::input_grad>,
+     .run_float = winograd::input_grad_dilated<float>,
+     .run_double = winograd::input_grad_dilated<double>,
+     .transforms_weights = true},
+    {.about = {depthwise, depthwise, "one channel per filter",
+               "one channel and one filter per group, strides up to 2 and the kernel's height, up "
+               "to 7 rows of kernel, not dilated downwards",
+               "always"},
+     .obstacle = depthwise_obstacle<ConvPass::input_grad>,
+     .pays = depthwise_pays<ConvPass::input_grad>,
+     .run_float = depthwise::input_grad<float>,
+     .run_double = depthwise::input_grad<double>},
+    {.about = {patches, im2col, "nothing multiplied between two steps of the window", kAll,
+               "a stride, or x of 1.5 times as many pixels as dy; where phases does not fit"},
+     .obstacle = nothing_hinders,
+     .pays =
+         [](const Question& q) {
+             return patches::pays(q.problem) || phases::obstacle(q.problem) != nullptr;
+         },
+     .run_float = patches::input_grad<float>,
+     .run_double = patches::input_grad<double>},
+    {.about = {phases, im2col, "a convolution of dy per phase of the stride",
+               "padding less than the kernel reaches, a stride or a dilation but not both",
+               "always; each phase takes depthwise, direct, pointwise, few_pixels or im2col by the "
+               "table of the forward pass"},
+     .obstacle = [](const Question& q) { return phases::obstacle(q.problem); },
+     .pays = always,
+     .run_float = phases::input_grad<float>,
+     .run_double = phases::input_grad<double>},
+};
+
+constexpr WeightGradWay kWeightGrad[] = {
+    {.about = {winograd, winograd, kFewerProducts, kTilesTake, kTilesPay},
+     .obstacle = tiles_obstacle,
+     .pays = tiles_pay<ConvPass::weight_grad>,
+     .run_float = winograd::weight_grad<float>,
+     .run_double = winograd::weight_grad<double>,
+     .transforms_weights = true},
+    {.about = {winograd_parts, winograd, kFewerProducts, kPartsTake, kPartsPay},
+     .obstacle = parts_obstacle,
+     .pays = tiles_pay<ConvPass::weight_grad>,
+     .run_float = winograd::weight_grad_in_parts<float>,
+     .run_double = winograd::weight_grad_in_parts<double>,
+     .transforms_weights = true},
+    {.about = {winograd_dilated, winograd, kFewerProducts, kDilatedTake, kDilatedPay},
+     .obstacle = dilated_obstacle,
+     .pays = tiles_pay<ConvPass::weight_grad>,
+     .run_float = winograd::weight_grad_dilated<float>,
+     .run_double = winograd::weight_grad_dilated<double>,
+     .transforms_weights = true},
+    {.about =
+         {sparse, sparse, "few results have a gradient",
+          "the gradient of a max pooling of the results (in a fused block), one group, columns "
+          "that are not dilated",
+          "results twice as many as what the pooling left of them"},
+     .obstacle =
+         [](const Question& q) {
+             return sparse_obstacle(q.problem, q.pooling != nullptr ? &q.pooling->window : nullptr);
+         },
+     .pays = [](const Question& q) { return sparse_pays(q.problem, q.pooling->shape); },
+     .run_float = sparse_weight_grad<float>,
+     .run_double = sparse_weight_grad<double>,
+     .finishes = true},
+    {.about = {depthwise, depthwise, "one channel per filter", kOneChannel, "16 groups or more"},
+     .obstacle = depthwise_obstacle<ConvPass::weight_grad>,
+     .pays = depthwise_pays<ConvPass::weight_grad>,
+     .run_float = depthwise::weight_grad<float>,
+     .run_double = depthwise::weight_grad<double>},
+    {.about = {direct, direct, "few channels or filters", kNear,
+               "up to 80 taps, and up to 10000 weights per group"},
+     .obstacle = direct_obstacle,
+     .pays = direct_pays<ConvPass::weight_grad>,
+     .run_float = direct::weight_grad<float>,
+     .run_double = direct::weight_grad<double>,
+     .finishes = true},
+    {.about = {im2col, im2col, "fits every shape", kAll, "always"},
+     .obstacle = nothing_hinders,
+     .pays = always,
+     .run_float = im2col::weight_grad<float>,
+     .run_double = im2col::weight_grad<double>},
+};
+
+bool answers(const ConvWay& way, ConvAlgorithm asked) {
+    return asked == automatic || asked == way.algorithm || asked == way.family;
+}
+
+template <typename Way, std::size_t count>
+bool knows(const Way (&table)[count], ConvAlgorithm asked) {
+    for (const Way& way : table) {
+        if (answers(way.about, asked)) return true;
+    }
+    return false;
+}
+
+template <typename Way, std::size_t count>
+const Way& choose(const Way (&table)[count], Question question) {
+    if (!knows(table, question.asked)) question.asked = automatic;
+    const Way* fitting = nullptr;
+    const char* obstacle = nullptr;
+    for (const Way& way : table) {
+        if (!answers(way.about, question.asked)) continue;
+        if (const char* const reason = way.obstacle(question)) {
+            if (obstacle == nullptr) obstacle = reason;
+        } else if (way.pays(question)) {
+            return way;
+        } else if (fitting == nullptr) {
+            fitting = &way;
+        }
+    }
+    if (fitting != nullptr) return *fitting;
+    throw std::invalid_argument(std::string("algorithm ") + name_of(question.asked) + " " +
+                                obstacle);
+}
+
+template <typename Way, std::size_t count>
+std::vector<ConvWay> in_words(const Way (&table)[count]) {
+    std::vector<ConvWay> words;
+    for (const Way& way : table) words.push_back(way.about);
+    return words;
+}
+
+constexpr std::size_t kPasses = 3, kAlgorithms = static_cast<std::size_t>(sparse) + 1;
+
+std::atomic<std::uint64_t>& counter(ConvPass pass, ConvAlgorithm algorithm) {
+    static std::atomic<std::uint64_t> counters[kPasses][kAlgorithms];
+    return counters[static_cast<std::size_t>(pass)][static_cast<std::size_t>(algorithm)];
+}
+
+void count_run(ConvPass pass, const ConvWay& way) {
+    counter(pass, way.algorithm).fetch_add(1, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+const ForwardWay& forward_way(const Question& question) {
+    return choose(kForward, question);
+}
+const InputGradWay& input_grad_way(const Question& question) {
+    return choose(kInputGrad, question);
+}
+const WeightGradWay& weight_grad_way(const Question& question) {
+    return choose(kWeightGrad, question);
+}
+
+template <typename T>
+void compute(const ForwardWay& way, const ForwardCall<T>& call) {
+    count_run(ConvPass::forward, way.about);
+    way.run(call);
+    if (way.finishes || !call.rectify) return;
+    activate<T>(Activation::relu, call.y, call.y, call.problem.y.size());
+}
+
+template <typename T>
+void compute(const InputGradWay& way, const InputGradCall<T>& call) {
+    count_run(ConvPass::input_grad, way.about);
+    way.run(call);
+    if (way.finishes || call.gate == nullptr) return;
+    activate_grad<T>(Activation::relu, call.dx, call.gate, call.dx, call.problem.x.size());
+}
+
+template <typename T>
+void compute(const WeightGradWay& way, const WeightGradCall<T>& call) {
+    count_run(ConvPass::weight_grad, way.about);
+    way.run(call);
+    if (way.finishes || call.dbias == nullptr) return;
+    conv2d_bias_grad<T>({call.dy, call.problem.y}, call.dbias);
+}
+
+std::uint64_t runs(ConvPass pass, ConvAlgorithm algorithm) {
+    return counter(pass, algorithm).load(std::memory_order_relaxed);
+}
+
+#define POCKETCNN_INSTANTIATE(T)                                         \
+    template void compute(const ForwardWay&, const ForwardCall<T>&);     \
+    template void compute(const InputGradWay&, const InputGradCall<T>&); \
+    template void compute(const WeightGradWay&, const WeightGradCall<T>&);
+POCKETCNN_INSTANTIATE(float)
+POCKETCNN_INSTANTIATE(double)
+#undef POCKETCNN_INSTANTIATE
+
+}  // namespace pocketcnn::conv
+
+namespace pocketcnn {
+
+std::vector<ConvWay> conv2d_ways(ConvPass pass) {
+    switch (pass) {
+        case ConvPass::forward:
+            return conv::in_words(conv::kForward);
+        case ConvPass::input_grad:
+            return conv::in_words(conv::kInputGrad);
+        case ConvPass::weight_grad:
+            return conv::in_words(conv::kWeightGrad);
+    }
+    return {};
+}
+
+}  // namespace pocketcnn

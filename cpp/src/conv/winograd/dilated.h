@@ -1,0 +1,43 @@
+// A dilated convolution of stride 1 as an undilated one: pixels of x whose places differ by less
+// than the dilation never meet, so those a dilation apart are an image of their own. Images that
+// are split so are zero where the original has padding or nothing, and equally large.
+#pragma once
+
+#include "conv/problem.h"
+
+namespace pocketcnn::winograd {
+
+inline bool is_dilated(const Window2d& w) {
+    return w.dilation_h > 1 || w.dilation_w > 1;
+}
+
+/// One axis of the split images: `rest` rows of the padding that is not a whole number of
+/// dilations come before the original's first row, and belong to the images.
+struct SplitAxis {
+    SplitAxis(index_t size, index_t pad_before, index_t pad_after, index_t dilation)
+        : rest(pad_before % dilation),
+          length(ceil_div(size + rest, dilation)),
+          before(pad_before / dilation),
+          after(ceil_div(size + rest + pad_after, dilation) - length) {}
+    index_t rest, length;
+    index_t before, after;  ///< padding that is left
+};
+
+/// The convolution of the split images; the one given where it has no dilation.
+inline conv::Problem undilated(const conv::Problem& problem) {
+    const Window2d& w = problem.window;
+    if (!is_dilated(w)) return problem;
+    const SplitAxis h(problem.x.h, w.pad_top, w.pad_bottom, w.dilation_h);
+    const SplitAxis v(problem.x.w, w.pad_left, w.pad_right, w.dilation_w);
+    const Window2d window = {.kernel_h = w.kernel_h,
+                             .kernel_w = w.kernel_w,
+                             .pad_top = h.before,
+                             .pad_bottom = h.after,
+                             .pad_left = v.before,
+                             .pad_right = v.after};
+    const index_t phases = w.dilation_h * w.dilation_w;
+    return {{problem.x.n * phases, problem.x.c, h.length, v.length},
+            {window, problem.y.c, problem.groups}};
+}
+
+}  // namespace pocketcnn::winograd
