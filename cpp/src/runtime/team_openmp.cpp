@@ -62,18 +62,17 @@ void end_team() {
     if (team_size > 1 && omp_pause_resource_all(omp_pause_soft) == 0) team_size = 1;
 }
 
-/// Threads that end give their memory back: the pool, which locks itself for a fork, must do so
-/// after the team's end, and the handlers that were registered last come first.
-bool notice_forks() {
+/// While the library loads. Threads that end give their memory back: the memory pool, which locks
+/// itself for a fork, must do so after the team's end, and what was registered last comes first.
+[[maybe_unused]] const bool registered_at_load = [] {
     memory_use();
     return pthread_atfork(end_team, nullptr, nullptr) == 0;
-}
+}();
 
 /// A runtime that is refused a thread ends the process. It is therefore asked for those only that
 /// the system has just started for us, in a region of their own, whose threads get no signals.
 void grow(int wanted) {
     if (coarse_now() < retry_at) return;
-    [[maybe_unused]] static const bool noticed = notice_forks();
     const SignalsBlocked blocked;
     const int threads = team_size + startable(wanted - team_size);
     if (threads > team_size) {
