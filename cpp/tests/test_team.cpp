@@ -124,21 +124,6 @@ TEST_P(UnderTeamTest, TheOwnerForksInTheMiddleOfALoop) {
     }
 }
 
-/// In the child, the thread that forked is the last one, and its end is the process's.
-TEST_P(UnderTeamTest, AThreadThatForksEndsInBoth) {
-    set_num_threads(3);
-    pid_t child = -1;
-    std::thread([&] {
-        EXPECT_EQ(threads_of(3).size(), 3);
-        child = fork();
-        if (child == 0) {
-            alarm(20);
-            if (!loop_is_right()) _exit(1);
-        }
-    }).join();
-    ASSERT_EQ(exit_code_of(child), 0);
-}
-
 #ifdef _OPENMP
 /// OpenMP's runtime would end what a smaller region does without.
 TEST(OpenMpTeam, ALoopOfFewTasksKeepsTheOthersThreads) {

@@ -11,7 +11,7 @@ namespace pocketcnn {
 namespace {
 
 /// Runs where nobody chooses, if the build has it; docs/design.md says why this one.
-constexpr std::string_view kDefaultTeam = "openmp";
+constexpr std::string_view kDefaultTeam = "own";
 
 constexpr const Team* kTeams[] = {
 #if defined(POCKETCNN_HAS_OPENMP)
