@@ -57,7 +57,8 @@ int startable(int wanted) {
 }
 
 /// Before a fork its thread's team ends, for the runtime would wait for it in the child: at the
-/// next region of whatever library, and at the thread's end. Not so inside a region, see run().
+/// next region of whatever library, and at the thread's end. Not so inside a region, see
+/// run_region().
 void end_team() {
     if (team_size > 1 && omp_pause_resource_all(omp_pause_soft) == 0) team_size = 1;
 }
@@ -86,14 +87,13 @@ void grow(int wanted) {
 /// of it, which has none of the others, must not come there.
 void run_region(Job& job, int threads) {
     std::jmp_buf before;
-    // NOLINTNEXTLINE(bugprone-*): the only way out; nothing in between has a destructor
-    if (setjmp(before) != 0) return;
+    if (setjmp(before) != 0) return;  // nothing in between has a destructor
 #pragma omp parallel num_threads(threads)
     {
         const int number = omp_get_thread_num();
         if (number == 0) {
             job.work(0);
-            if (is_forked_child()) std::longjmp(before, 1);  // NOLINT(bugprone-*): as above
+            if (is_forked_child()) std::longjmp(before, 1);
         } else if (number <= job.helpers()) {
             job.help(number);
         }
