@@ -132,7 +132,7 @@ NATIVE_TESTS = (
 
 # What a short run of the sanitizers takes: what indexes most, and what threads share.
 SHORTLY_SANITIZED = "avg_pool2d;batch_norm;conv2d_fields;im2col;linear;max_pool2d;softmax"
-SHORTLY_WATCHED = "interrupt;memory_pool;parallel;sleeper;threads"
+SHORTLY_WATCHED = "interrupt;memory_pool;parallel;sleeper;team;threads"
 
 
 def python_options(session: nox.Session) -> list[str]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
 import torch
 
 import pocketcnn as pc
+from benchmarks.busy import one_core_taken
 from benchmarks.case import Case, Task
 from benchmarks.contests import OURS, describe
 from benchmarks.layer_cases import convolution
@@ -135,18 +133,6 @@ def _batch_table(title: str, make: _MakeContestants, options: Options) -> Table:
 # Another process takes a core
 
 
-@contextmanager
-def _one_core_taken() -> Iterator[None]:
-    """Let another process compute without end on the last CPU that we may use."""
-    cpu = max(os.sched_getaffinity(0))
-    program = f"import os\nos.sched_setaffinity(0, {{{cpu}}})\nwhile True: pass"
-    with subprocess.Popen([sys.executable, "-c", program]) as process:
-        try:
-            yield
-        finally:
-            process.kill()
-
-
 def _busy(options: Options) -> list[Table]:
     title = "SimpleConvNet (100), training step, one core taken by another process"
     if not options.wants(title):
@@ -167,7 +153,7 @@ def _busy(options: Options) -> list[Table]:
     with ExitStack() as stack:
         remotes = [stack.enter_context(Remote(*arguments)) for arguments in runs.values()]
         idle = alternate(remotes, options.pace)
-        with _one_core_taken():
+        with one_core_taken():
             taken = alternate(remotes, replace(options.pace, seconds=seconds))
     return [_busy_table(title, list(runs), idle, taken)]
 

@@ -64,6 +64,7 @@ WORK = [
 ]
 
 
+@pytest.mark.usefixtures("team")
 def test_daemon_threads_that_compute_do_not_disturb_the_exit() -> None:
     children = []
     for work in WORK:
@@ -90,6 +91,7 @@ def test_daemon_threads_that_compute_do_not_disturb_the_exit() -> None:
     assert [_end(child) for child in children] == [(0, "", "")] * len(children)
 
 
+@pytest.mark.usefixtures("team")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_ctrl_c_ends_a_long_call(threads: int) -> None:
     """And leaves nothing behind: the next call is right."""
@@ -131,6 +133,7 @@ MINUTES = [
 ]
 
 
+@pytest.mark.usefixtures("team")
 @pytest.mark.parametrize("call", MINUTES)
 def test_a_call_of_minutes_hears_of_signals_while_it_runs(call: str) -> None:
     """Handlers run many times within one call, and the one that raises ends it."""
@@ -155,6 +158,7 @@ def test_a_call_of_minutes_hears_of_signals_while_it_runs(call: str) -> None:
     assert _run(code, OMP_NUM_THREADS="2") == "enough 3 in one call True"
 
 
+@pytest.mark.usefixtures("team")
 def test_an_update_is_not_left_half_done() -> None:
     """The signal waits for its end."""
     code = """
@@ -173,6 +177,7 @@ def test_an_update_is_not_left_half_done() -> None:
     assert _run(code) == "whole"
 
 
+@pytest.mark.usefixtures("team")
 def test_fork_at_any_moment() -> None:
     """While other threads are inside native calls, also those that take and give back memory."""
     code = """
@@ -211,6 +216,7 @@ def test_fork_at_any_moment() -> None:
     assert _run(code).startswith("seed")
 
 
+@pytest.mark.usefixtures("team")
 def test_a_handler_that_forks_in_the_middle_of_a_call() -> None:
     """The child cannot finish what its parent's threads had begun, and says so."""
     code = """
@@ -235,6 +241,7 @@ def test_a_handler_that_forks_in_the_middle_of_a_call() -> None:
     _run(code, OMP_NUM_THREADS="2")
 
 
+@pytest.mark.usefixtures("team")
 def test_without_room_for_threads_the_caller_works_alone() -> None:
     """A stack larger than any address space: no thread can be started."""
     code = """
@@ -263,6 +270,55 @@ def test_without_room_for_threads_the_caller_works_alone() -> None:
     assert _run(code, OPENBLAS_NUM_THREADS="1") == "done"
 
 
+@pytest.mark.usefixtures("team")
+@pytest.mark.parametrize("room", [0, 1, 3])
+def test_with_room_for_some_threads_as_many_work(room: int) -> None:
+    """A user with so many threads to spare; the next operations do not try again at once."""
+    code = f"""
+    import resource
+    operation = OPERATIONS["conv2d"]
+    pc.set_num_threads(1)
+    expected = bits(operation(operation.arguments(seed=3, large=True)))
+    def threads():
+        return len(os.listdir("/proc/self/task"))
+    before = threads()
+    try:
+        os.setuid(54321)  # nobody else's: what runs as root has no limit
+        resource.setrlimit(resource.RLIMIT_NPROC, (before + {room}, before + {room}))
+    except (PermissionError, ValueError):
+        print("done")  # not allowed to here
+        sys.exit()
+    pc.set_num_threads(4)
+    for _ in range(3):
+        assert bits(operation(operation.arguments(seed=3, large=True))) == expected
+        assert threads() == before + {room}, (threads(), before)
+    print("done")
+    """
+    assert _run(code, OPENBLAS_NUM_THREADS="1") == "done"
+
+
+@pytest.mark.usefixtures("team")
+def test_a_thread_that_forks_ends_in_both() -> None:
+    """In the child it is the last thread, and its end is the process's."""
+    code = """
+    operation = OPERATIONS["conv2d"]
+    arguments = operation.arguments(seed=3, large=True)
+    pc.set_num_threads(3)
+    children = []
+    def work():
+        expected = bits(operation(arguments))
+        children.append(os.fork())
+        if children[0] == 0:
+            signal.alarm(60)  # a child that hangs ends by a signal
+            assert bits(operation(arguments)) == expected
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
+    """
+    _run(code)
+
+
 def test_the_number_of_threads_follows_the_affinity_mask() -> None:
     code = """
     all = os.sched_getaffinity(0)
@@ -276,6 +332,7 @@ def test_the_number_of_threads_follows_the_affinity_mask() -> None:
     assert _run(code, OMP_NUM_THREADS=None) == "done"
 
 
+@pytest.mark.usefixtures("team")
 def test_helpers_stay_where_they_are_put_from_outside() -> None:
     """However the mask is changed, and whatever the helpers do then."""
     code = """

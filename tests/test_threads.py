@@ -26,6 +26,9 @@ from operations import OPERATIONS, Operation, bits
 
 TESTS = Path(__file__).parent
 FLOATS = [np.float16, np.float32, np.float64]
+needs_openmp = pytest.mark.skipif(
+    "openmp" not in pc.available_teams(), reason="others limit us through OpenMP"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +53,7 @@ def _child(code: str, **environment: str) -> str:
     return result.stdout.strip()
 
 
+@pytest.mark.usefixtures("team")
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
 def test_same_bits_for_any_number_of_threads(operation: Operation, dtype: npt.DTypeLike) -> None:
@@ -61,6 +65,7 @@ def test_same_bits_for_any_number_of_threads(operation: Operation, dtype: npt.DT
     assert all(r == results[0] for r in results[1:])
 
 
+@pytest.mark.usefixtures("team")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("states", [0, 1])
 def test_optimiser_steps_have_the_same_bits(states: int, dtype: npt.DTypeLike) -> None:
@@ -212,6 +217,7 @@ FORK = """
 """
 
 
+@pytest.mark.usefixtures("team")
 def test_child_of_os_fork_neither_hangs_nor_differs() -> None:
     code = (
         FORK
@@ -237,6 +243,7 @@ def test_child_of_os_fork_neither_hangs_nor_differs() -> None:
     assert _child(code) == "done"
 
 
+@pytest.mark.usefixtures("team")
 def test_multiprocessing_after_parallel_work() -> None:
     code = (
         FORK
@@ -269,6 +276,8 @@ THREADPOOLCTL = """
 """
 
 
+@needs_openmp
+@pytest.mark.usefixtures("team")
 def test_threadpoolctl_sees_and_limits_us() -> None:
     """Under the limit a parallel operation starts no thread; without it, it does."""
     code = (
@@ -287,6 +296,8 @@ def test_threadpoolctl_sees_and_limits_us() -> None:
     assert _child(code, OMP_NUM_THREADS="3") == "done"
 
 
+@needs_openmp
+@pytest.mark.usefixtures("team")
 def test_set_num_threads_is_the_size_of_the_team() -> None:
     code = (
         THREADPOOLCTL
@@ -304,6 +315,7 @@ def test_set_num_threads_is_the_size_of_the_team() -> None:
     assert _child(code, OMP_NUM_THREADS="2") == "done"
 
 
+@needs_openmp
 @pytest.mark.parametrize("asked", [None, 1, 2, 6])
 def test_a_block_under_a_limit_leaves_no_lower_number_behind(asked: int | None) -> None:
     code = (
@@ -332,6 +344,7 @@ def test_a_block_under_a_limit_leaves_no_lower_number_behind(asked: int | None) 
     assert _child(code, OMP_NUM_THREADS="3") == "done"
 
 
+@pytest.mark.usefixtures("team")
 @pytest.mark.parametrize("name", ["conv2d", "conv2d_backward", "linear", "max_pool2d", "softmax"])
 def test_several_python_threads_at_once(name: str) -> None:
     operation = OPERATIONS[name]

@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#include "runtime/thread_pool.h"
+#include "runtime/loop.h"
 
 namespace pocketcnn::bindings {
 namespace {

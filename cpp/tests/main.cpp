@@ -1,9 +1,10 @@
-// Runs the tests and says for which instruction sets they ran.
+// Runs the tests and says for which instruction sets and teams they ran.
 #include <gtest/gtest.h>
 
 #include <iostream>
 
 #include "isa_test.h"
+#include "thread_test.h"
 
 // Tests ask for more memory than there is, to see std::bad_alloc; by default the sanitizers would
 // end the process instead.
@@ -17,21 +18,26 @@ extern "C" POCKETCNN_EXPORT const char* __tsan_default_options() {
 
 namespace {
 
-using pocketcnn::tests::isa_names;
-using pocketcnn::tests::isas_that_ran;
+namespace tests = pocketcnn::tests;
 
-class IsaReport : public ::testing::Environment {
+/// Says which of the `names` were used; a whole run must have used them all.
+void report(const char* what, const std::vector<std::string>& names,
+            const std::set<std::string>& used) {
+    std::cout << what << ':';
+    for (const std::string& name : names) {
+        std::cout << ' ' << name << (used.contains(name) ? " (ran)" : " (not run)");
+    }
+    std::cout << '\n';
+    if (::testing::GTEST_FLAG(filter) == "*") {
+        EXPECT_EQ(used.size(), names.size()) << "a whole run must have used all of these";
+    }
+}
+
+class Report : public ::testing::Environment {
   public:
     void TearDown() override {
-        std::cout << "instruction sets of this machine:";
-        for (const std::string& name : isa_names()) {
-            std::cout << ' ' << name << (isas_that_ran().contains(name) ? " (ran)" : " (not run)");
-        }
-        std::cout << '\n';
-        if (::testing::GTEST_FLAG(filter) == "*") {
-            EXPECT_EQ(isas_that_ran().size(), isa_names().size())
-                << "a whole run must have used every instruction set";
-        }
+        report("instruction sets of this machine", tests::isa_names(), tests::isas_that_ran());
+        report("teams of this build", tests::team_names(), tests::teams_that_ran());
     }
 };
 
@@ -39,6 +45,6 @@ class IsaReport : public ::testing::Environment {
 
 int main(int argc, char** argv) {
     ::testing::InitGoogleTest(&argc, argv);
-    ::testing::AddGlobalTestEnvironment(new IsaReport);
+    ::testing::AddGlobalTestEnvironment(new Report);
     return RUN_ALL_TESTS();
 }

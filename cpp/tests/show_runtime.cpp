@@ -8,8 +8,9 @@
 
 int main() {
     try {
-        const std::string_view isa = pocketcnn::isa();
-        std::cout << "isa " << isa << ", threads " << pocketcnn::get_num_threads() << '\n'
+        const std::string_view isa = pocketcnn::isa(), team = pocketcnn::team();
+        std::cout << "isa " << isa << ", team " << team << ", threads "
+                  << pocketcnn::get_num_threads() << '\n'
                   << pocketcnn::num_threads_complaint() << '\n';
     } catch (const std::exception& error) {
         std::cout << error.what() << '\n';

@@ -172,13 +172,13 @@ TEST_F(AveragedConvThreadsTest, SameBitsForAnyTeam) {
         "threads", {40, 6, 14, 14}, {{kConv5, 16}, Activation::sigmoid, kHalf, true}};
     set_num_threads(1);
     const Result<float> alone(c);
-    for (const int threads : {2, 3, 8}) {
-        set_num_threads(threads);
-        const Result<float> team(c);
-        EXPECT_TRUE(same_bits(team.y.copy(), alone.y.copy()));
-        EXPECT_TRUE(same_bits(team.dx.copy(), alone.dx.copy()));
-        EXPECT_TRUE(same_bits(team.dweight.copy(), alone.dweight.copy()));
-        EXPECT_TRUE(same_bits(team.dbias.copy(), alone.dbias.copy()));
+    for (const auto& [team, threads] : crews({2, 3, 8})) {
+        use(team, threads);
+        const Result<float> shared(c);
+        EXPECT_TRUE(same_bits(shared.y.copy(), alone.y.copy()));
+        EXPECT_TRUE(same_bits(shared.dx.copy(), alone.dx.copy()));
+        EXPECT_TRUE(same_bits(shared.dweight.copy(), alone.dweight.copy()));
+        EXPECT_TRUE(same_bits(shared.dbias.copy(), alone.dbias.copy()));
     }
 }
 

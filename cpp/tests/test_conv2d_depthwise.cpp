@@ -9,6 +9,7 @@
 #include "conv_cases.h"
 #include "isa_test.h"
 #include "runtime/isa.h"
+#include "thread_test.h"
 
 namespace pocketcnn::tests {
 namespace {
@@ -85,13 +86,13 @@ TEST_P(Conv2dDepthwiseTest, SeveralBands) {
 
 /// The results must not depend on the number of threads in a single bit.
 TEST(Conv2dDepthwiseThreadsTest, SameBits) {
-    const int before = get_num_threads();
+    const KeepThreads keep;
     for (const ConvCase& c : kBanded) {
         SCOPED_TRACE(c.name);
         const ConvOperands<float> o(c);
         std::vector<float> of_one;
-        for (const int threads : {1, 2, 3, 8}) {
-            set_num_threads(threads);
+        for (const auto& [team, threads] : crews({1, 2, 3, 8})) {
+            use(team, threads);
             const Guarded<float> y(c.y().size()), dx(c.x.size()), dweight(c.weights());
             conv2d<float>(o.x_view(), o.weight.data(), o.bias.data(), c.conv, {y.data(), c.y()});
             conv2d_input_grad<float>(o.dy_view(), o.weight.data(), c.conv, {dx.data(), c.x});
@@ -101,10 +102,9 @@ TEST(Conv2dDepthwiseThreadsTest, SameBits) {
                 all.insert(all.end(), part.begin(), part.end());
             }
             if (threads == 1) of_one = all;
-            EXPECT_TRUE(same_bits(of_one, all)) << threads << " threads";
+            EXPECT_TRUE(same_bits(of_one, all)) << team << ", " << threads << " threads";
         }
     }
-    set_num_threads(before);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "conv_cases.h"
 #include "isa_test.h"
 #include "runtime/isa.h"
+#include "thread_test.h"
 
 namespace pocketcnn::tests {
 namespace {
@@ -79,8 +80,8 @@ void check_threads(const ConvCase& c) {
     Conv2d conv = c.conv;
     conv.algorithm = ConvAlgorithm::direct;
     std::vector<T> y_of_one, dweight_of_one;
-    for (const int threads : {1, 2, 3, 8}) {
-        set_num_threads(threads);
+    for (const auto& [team, threads] : crews({1, 2, 3, 8})) {
+        use(team, threads);
         const Guarded<T> y(c.y().size()), dweight(c.weights());
         conv2d<T>(o.x_view(), o.weight.data(), o.bias.data(), conv, {y.data(), c.y()});
         conv2d_weight_grad<T>(o.dy_view(), o.x_view(), conv, dweight.data());
@@ -88,15 +89,15 @@ void check_threads(const ConvCase& c) {
             y_of_one = y.copy();
             dweight_of_one = dweight.copy();
         }
-        EXPECT_TRUE(same_bits(y_of_one, y.copy())) << threads << " threads";
-        EXPECT_TRUE(same_bits(dweight_of_one, dweight.copy())) << threads << " threads";
+        EXPECT_TRUE(same_bits(y_of_one, y.copy())) << team << ", " << threads << " threads";
+        EXPECT_TRUE(same_bits(dweight_of_one, dweight.copy()))
+            << team << ", " << threads << " threads";
     }
 }
 
 TEST(Conv2dDirectThreadsTest, SameBits) {
-    const int before = get_num_threads();
+    const KeepThreads keep;
     for (const ConvCase& c : kLarge) check_threads<float>(c);
-    set_num_threads(before);
 }
 
 }  // namespace

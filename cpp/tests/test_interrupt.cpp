@@ -16,7 +16,7 @@ namespace {
 
 constexpr double kMuch = 1e12;
 
-class InterruptTest : public ThreadTest {
+class InterruptTest : public TeamTest {
   protected:
     /// Runs tasks that last, until they are stopped at the owner's `stop_at`-th question.
     void run(int threads, int stop_at) {
@@ -39,8 +39,9 @@ class InterruptTest : public ThreadTest {
     int asked_ = 0, stop_at_ = 0;
     std::atomic<int> begun_{0};
 };
+POCKETCNN_FOR_EVERY_TEAM(InterruptTest);
 
-TEST_F(InterruptTest, EndsALoop) {
+TEST_P(InterruptTest, EndsALoop) {
     for (const int threads : {1, 3}) {
         begun_ = 0;
         EXPECT_THROW(run(threads, 2), Interrupted);
@@ -50,7 +51,7 @@ TEST_F(InterruptTest, EndsALoop) {
     }
 }
 
-TEST_F(InterruptTest, TheTeamWorksAfterwards) {
+TEST_P(InterruptTest, TheTeamWorksAfterwards) {
     EXPECT_THROW(run(3, 1), Interrupted);
     std::atomic<int> calls{0};
     parallel_for(50, kMuch, [&](index_t) { ++calls; });
@@ -59,7 +60,7 @@ TEST_F(InterruptTest, TheTeamWorksAfterwards) {
 }
 
 /// A task may be long itself: it asks within, and a helper's task hears of it.
-TEST_F(InterruptTest, EndsTasksFromWithin) {
+TEST_P(InterruptTest, EndsTasksFromWithin) {
     set_num_threads(2);
     const auto ask = [](void*) { return true; };
     const InterruptScope scope(ask, nullptr);
@@ -76,7 +77,7 @@ TEST_F(InterruptTest, EndsTasksFromWithin) {
     EXPECT_GE(ended, 1);
 }
 
-TEST_F(InterruptTest, OtherThreadsGoOn) {
+TEST_P(InterruptTest, OtherThreadsGoOn) {
     set_num_threads(1);
     std::atomic<bool> stopped{false};
     std::atomic<int> calls{0};
@@ -93,7 +94,7 @@ TEST_F(InterruptTest, OtherThreadsGoOn) {
 }
 
 /// Such as a signal's handler.
-TEST_F(InterruptTest, WhoIsAskedMayCallOperations) {
+TEST_P(InterruptTest, WhoIsAskedMayCallOperations) {
     for (const int threads : {1, 3}) {
         set_num_threads(threads);
         std::atomic<int> calls{0};
@@ -111,7 +112,7 @@ TEST_F(InterruptTest, WhoIsAskedMayCallOperations) {
     }
 }
 
-TEST_F(InterruptTest, AnInnerScopeHidesTheOuterOne) {
+TEST_P(InterruptTest, AnInnerScopeHidesTheOuterOne) {
     const auto always = [](void*) { return true; };
     const auto never = [](void*) { return false; };
     const auto wait = [] {

@@ -2,7 +2,6 @@
 #include "runtime/parallel.h"
 
 #include <gtest/gtest.h>
-#include <omp.h>
 #include <pocketcnn/linear.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,14 +17,19 @@
 #include "random.h"
 #include "thread_test.h"
 
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
 namespace pocketcnn::tests {
 namespace {
 
 constexpr double kMuch = 1e9;
 
-class ParallelTest : public ThreadTest {};
+class ParallelTest : public TeamTest {};
+POCKETCNN_FOR_EVERY_TEAM(ParallelTest);
 
-TEST_F(ParallelTest, EveryTaskOnce) {
+TEST_P(ParallelTest, EveryTaskOnce) {
     for (const int threads : {1, 2, 3, 8}) {
         set_num_threads(threads);
         for (const index_t count : {0, 1, 2, 7, 8, 9, 1000}) {
@@ -37,7 +41,7 @@ TEST_F(ParallelTest, EveryTaskOnce) {
 }
 
 /// Each task waits until all have begun, which takes as many threads as tasks.
-TEST_F(ParallelTest, UsesTheThreadsItWasGiven) {
+TEST_P(ParallelTest, UsesTheThreadsItWasGiven) {
     set_num_threads(3);
     std::atomic<int> begun{0};
     std::atomic<bool> met{true};
@@ -50,13 +54,13 @@ TEST_F(ParallelTest, UsesTheThreadsItWasGiven) {
     EXPECT_TRUE(met);
 }
 
-TEST_F(ParallelTest, LittleWorkStaysOnTheCallingThread) {
+TEST_P(ParallelTest, LittleWorkStaysOnTheCallingThread) {
     set_num_threads(3);
     const std::thread::id caller = std::this_thread::get_id();
     parallel_for(100, 1, [&](index_t) { EXPECT_EQ(std::this_thread::get_id(), caller); });
 }
 
-TEST_F(ParallelTest, NestedLoopsRunSerially) {
+TEST_P(ParallelTest, NestedLoopsRunSerially) {
     set_num_threads(2);
     std::atomic<int> calls{0};
     parallel_for(4, kMuch, [&](index_t) {
@@ -73,7 +77,7 @@ TEST_F(ParallelTest, NestedLoopsRunSerially) {
 }
 
 /// A loop ends although its helpers never come to run: nobody waits for them.
-TEST_F(ParallelTest, ManyMoreThreadsThanCores) {
+TEST_P(ParallelTest, ManyMoreThreadsThanCores) {
     set_num_threads(64);
     for (int round = 0; round < 200; ++round) {
         std::atomic<int> calls{0};
@@ -82,7 +86,7 @@ TEST_F(ParallelTest, ManyMoreThreadsThanCores) {
     }
 }
 
-TEST_F(ParallelTest, RangesCoverEverything) {
+TEST_P(ParallelTest, RangesCoverEverything) {
     for (const int threads : {1, 3}) {
         set_num_threads(threads);
         for (const index_t size : {0, 1, 9, 10, 11, 95}) {
@@ -97,7 +101,7 @@ TEST_F(ParallelTest, RangesCoverEverything) {
     }
 }
 
-TEST_F(ParallelTest, ExceptionsComeOut) {
+TEST_P(ParallelTest, ExceptionsComeOut) {
     for (const int threads : {1, 2, 3, 8}) {
         set_num_threads(threads);
         for (const index_t bad : {0, 5, 99}) {
@@ -119,7 +123,7 @@ TEST_F(ParallelTest, ExceptionsComeOut) {
     }
 }
 
-TEST_F(ParallelTest, SetNumThreadsRefusesNonsense) {
+TEST_P(ParallelTest, SetNumThreadsRefusesNonsense) {
     set_num_threads(2);
     for (const int bad :
          {0, -1, 1025, std::numeric_limits<int>::min(), std::numeric_limits<int>::max()}) {
@@ -130,7 +134,7 @@ TEST_F(ParallelTest, SetNumThreadsRefusesNonsense) {
     EXPECT_EQ(get_num_threads(), 1024);
 }
 
-TEST_F(ParallelTest, BlocksNestAndOverlapInAnyOrder) {
+TEST_P(ParallelTest, BlocksNestAndOverlapInAnyOrder) {
     set_num_threads(3);
     auto outer = std::make_unique<NumThreads>(5);
     EXPECT_EQ(get_num_threads(), 5);
@@ -145,7 +149,7 @@ TEST_F(ParallelTest, BlocksNestAndOverlapInAnyOrder) {
     EXPECT_EQ(get_num_threads(), 3);
 }
 
-TEST_F(ParallelTest, ABlocksNumberChangesUntilItEnds) {
+TEST_P(ParallelTest, ABlocksNumberChangesUntilItEnds) {
     set_num_threads(3);
     {
         const NumThreads block(5);
@@ -155,7 +159,7 @@ TEST_F(ParallelTest, ABlocksNumberChangesUntilItEnds) {
     EXPECT_EQ(get_num_threads(), 3);
 }
 
-TEST_F(ParallelTest, EachThreadHasItsOwnBlocks) {
+TEST_P(ParallelTest, EachThreadHasItsOwnBlocks) {
     set_num_threads(3);
     const auto elsewhere = [](auto body) { std::thread(body).join(); };
     {
@@ -173,8 +177,9 @@ TEST_F(ParallelTest, EachThreadHasItsOwnBlocks) {
     EXPECT_EQ(get_num_threads(), 4);
 }
 
+#ifdef _OPENMP
 /// threadpoolctl and others limit us through OpenMP.
-TEST_F(ParallelTest, ObeysALoweredOpenMpLimit) {
+TEST_P(ParallelTest, ObeysALoweredOpenMpLimit) {
     const int before = omp_get_max_threads();
     if (before == 1) GTEST_SKIP() << "OpenMP has one thread here: its limit cannot be lowered";
     set_num_threads(8);
@@ -183,8 +188,9 @@ TEST_F(ParallelTest, ObeysALoweredOpenMpLimit) {
     omp_set_num_threads(before);
     EXPECT_EQ(get_num_threads(), 8);
 }
+#endif
 
-TEST_F(ParallelTest, SeveralCallersAtOnce) {
+TEST_P(ParallelTest, SeveralCallersAtOnce) {
     set_num_threads(2);
     std::atomic<int> calls{0};
     std::vector<std::thread> callers;
@@ -200,7 +206,7 @@ TEST_F(ParallelTest, SeveralCallersAtOnce) {
 }
 
 /// The helpers do not survive a fork: the child must not wait for them.
-TEST_F(ParallelTest, ChildOfAForkRunsSerially) {
+TEST_P(ParallelTest, ChildOfAForkRunsSerially) {
     set_num_threads(3);
     Random random("fork");
     const index_t n = 64, in = 96, out = 80;

@@ -1,4 +1,4 @@
-// The same bits for every number of threads, and from every calling thread.
+// The same bits for every team and number of threads, and from every calling thread.
 #include <pocketcnn/activation.h>
 #include <pocketcnn/batch_norm.h>
 #include <pocketcnn/conv2d.h>
@@ -236,23 +236,21 @@ std::vector<T> result(const Operation<T>& operation) {
 
 class SameBitsTest : public IsaTest {
   protected:
-    ~SameBitsTest() override { set_num_threads(before_); }
-
     template <typename T>
     void check(const std::vector<Operation<T>>& operations) {
         for (const Operation<T>& operation : operations) {
             set_num_threads(1);
             const std::vector<T> serial = result(operation);
-            for (const int threads : {2, 3, 8}) {
-                set_num_threads(threads);
+            for (const auto& [team, threads] : crews({2, 3, 8})) {
+                use(team, threads);
                 EXPECT_TRUE(same_bits(result(operation), serial))
-                    << operation.name << " with " << threads << " threads";
+                    << operation.name << " with " << threads << " threads, " << team;
             }
         }
     }
 
   private:
-    int before_ = get_num_threads();
+    KeepThreads keep_;
 };
 POCKETCNN_FOR_EVERY_ISA(SameBitsTest);
 
@@ -281,9 +279,10 @@ TEST_P(SameBitsTest, Elementwise) {
     check(elementwise<double>());
 }
 
-class CallersTest : public ThreadTest {};
+class CallersTest : public TeamTest {};
+POCKETCNN_FOR_EVERY_TEAM(CallersTest);
 
-TEST_F(CallersTest, ManyCallersAtOnceGetTheSameBits) {
+TEST_P(CallersTest, ManyCallersAtOnceGetTheSameBits) {
     set_num_threads(2);
     const std::vector<Operation<float>> operations = convolutions<float>();
     std::vector<std::vector<float>> wanted;

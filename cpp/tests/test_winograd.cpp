@@ -7,6 +7,7 @@
 
 #include "conv_cases.h"
 #include "isa_test.h"
+#include "thread_test.h"
 
 namespace pocketcnn::tests {
 namespace {
@@ -122,7 +123,7 @@ TEST_P(WinogradTest, BlocksAndStrips) {
 }
 
 TEST_P(WinogradTest, SameBitsForAnyNumberOfThreads) {
-    const int before = get_num_threads();
+    const KeepThreads keep;
     const ConvCase cases[] = {
         {"private", {4, 20, 29, 31}, {padded(3, 3, 1, 1), 40}},
         {"shared", {8, 300, 13, 13}, {padded(3, 3, 1, 1), 70}},
@@ -135,8 +136,8 @@ TEST_P(WinogradTest, SameBitsForAnyNumberOfThreads) {
         c.conv.algorithm = ConvAlgorithm::winograd;
         const ConvOperands<float> o(c);
         std::vector<float> first[3];
-        for (const int threads : {1, 2, 3, 8}) {
-            set_num_threads(threads);
+        for (const auto& [team, threads] : crews({1, 2, 3, 8})) {
+            use(team, threads);
             std::vector<float> y(c.y().size()), dx(c.x.size()), dweight(c.weights());
             conv2d<float>(o.x_view(), o.weight.data(), nullptr, c.conv, {y.data(), o.y_shape});
             conv2d_input_grad<float>(o.dy_view(), o.weight.data(), c.conv, {dx.data(), c.x});
@@ -144,13 +145,14 @@ TEST_P(WinogradTest, SameBitsForAnyNumberOfThreads) {
             if (threads == 1) {
                 first[0] = y, first[1] = dx, first[2] = dweight;
             } else {
-                EXPECT_TRUE(same_bits(y, first[0])) << threads << " threads, forward";
-                EXPECT_TRUE(same_bits(dx, first[1])) << threads << " threads, dx";
-                EXPECT_TRUE(same_bits(dweight, first[2])) << threads << " threads, dweight";
+                EXPECT_TRUE(same_bits(y, first[0]))
+                    << team << ", " << threads << " threads, forward";
+                EXPECT_TRUE(same_bits(dx, first[1])) << team << ", " << threads << " threads, dx";
+                EXPECT_TRUE(same_bits(dweight, first[2]))
+                    << team << ", " << threads << " threads, dweight";
             }
         }
     }
-    set_num_threads(before);
 }
 
 TEST(WinogradPlan, RefusesWhatItCannotCompute) {

@@ -9,6 +9,7 @@
 
 #include "conv_cases.h"
 #include "isa_test.h"
+#include "thread_test.h"
 
 namespace pocketcnn::tests {
 namespace {
@@ -164,15 +165,14 @@ TEST_P(WinogradNotFiniteTest, OtherImagesAndThreads) {
     std::vector<float> x = o.x.copy(), clean(o.y_shape.size()), first;
     conv2d<float>({x.data(), c.x}, o.weight.data(), nullptr, c.conv, {clean.data(), o.y_shape});
     x[c.x.image() + 5] = std::numeric_limits<float>::infinity();
-    const int before = get_num_threads();
-    for (const int threads : {1, 3}) {
-        set_num_threads(threads);
+    const KeepThreads keep;
+    for (const auto& [team, threads] : crews({1, 3})) {
+        use(team, threads);
         std::vector<float> y(o.y_shape.size());
         conv2d<float>({x.data(), c.x}, o.weight.data(), nullptr, c.conv, {y.data(), o.y_shape});
         if (threads == 1) first = y;
         EXPECT_TRUE(same_bits(y, first));
     }
-    set_num_threads(before);
     const index_t image = o.y_shape.image();
     EXPECT_TRUE(std::equal(first.begin(), first.begin() + image, clean.begin()));
     EXPECT_TRUE(std::equal(first.begin() + 2 * image, first.end(), clean.begin() + 2 * image));

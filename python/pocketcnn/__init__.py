@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 from pocketcnn import functional, layers, losses
 from pocketcnn.config import (
     available_isas,
+    available_teams,
     get_num_threads,
     isa,
     num_threads,
     set_num_threads,
+    set_team,
     show_config,
+    team,
 )
 from pocketcnn.layers import (
     AvgPool2d,
@@ -74,6 +77,7 @@ __all__ = [
     "Tanh",
     "Trainer",
     "available_isas",
+    "available_teams",
     "data",
     "functional",
     "get_num_threads",
@@ -89,7 +93,9 @@ __all__ = [
     "schedules",
     "scratch",
     "set_num_threads",
+    "set_team",
     "show_config",
+    "team",
 ]
 
 

@@ -1,4 +1,4 @@
-"""What a program may ask of, and tell, the library as a whole: threads, instruction set, memory."""
+"""What a program may ask of, and tell, the library as a whole: threads, teams, instruction set."""
 
 from __future__ import annotations
 
@@ -77,6 +77,43 @@ def _checked(n: int) -> int:
     return n
 
 
+def team() -> str:
+    """The team of threads that shares the work with the calling thread: "openmp" or "own".
+
+    The default of this build, or the one that the environment variable ``POCKETCNN_TEAM`` names
+    when the package is imported, or that :func:`set_team` chose. Results have the same bits with
+    both.
+
+    "openmp" are the threads of OpenMP's runtime, one team per calling thread, shared with other
+    libraries that use the same runtime from that thread; at the end of each loop every thread of
+    the team is waited for. "own" are helpers of ours, one team per process; helpers that another
+    process keeps from their core are not waited for.
+    """
+    return _core.team()
+
+
+def available_teams() -> list[str]:
+    """The teams of threads in this build; one without OpenMP has "own" alone."""
+    return _core.available_teams()
+
+
+def set_team(name: str) -> None:
+    """Use another team of :func:`available_teams` for large operations, in the whole process.
+
+    It is used from the next loop on, in all threads. The threads of the former team sleep.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If name is no str, or names no team of this build.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a str, but is {type(name).__name__}")
+    if name not in available_teams():
+        raise ValueError(f"name is {name!r}, but this build has: {', '.join(available_teams())}")
+    _core.use_team(name)
+
+
 def isa() -> str:
     """The instruction set in use: "avx512", "avx2" or "baseline".
 
@@ -105,6 +142,7 @@ def show_config() -> None:
         "machine": f"{platform.machine()}, {platform.system()}",
         "instruction set": f"{isa()} (available: {', '.join(available_isas())})",
         "threads": str(get_num_threads()),
+        "thread team": f"{team()} (available: {', '.join(available_teams())})",
         "memory pool": f"{in_use / 2**20:.1f} MiB in use, {cached / 2**20:.1f} MiB kept for reuse",
     }
     for name, value in rows.items():

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "runtime/thread_pool.h"
+#include "runtime/loop.h"
 
 namespace pocketcnn {
 
@@ -31,7 +31,7 @@ void parallel_for(index_t count, double work, Body&& body) {
     const double tasks_between = static_cast<double>(count) * (work_between / work);
     run_loop({call, const_cast<void*>(static_cast<const void*>(&body)), count,
               1 + static_cast<index_t>(tasks_between)},
-             static_cast<int>(std::min<index_t>(count, threads_for_loop())));
+             threads_for_loop());
 }
 
 /// Calls body(begin, end) for consecutive ranges of [0, size), cut at multiples of `grain`

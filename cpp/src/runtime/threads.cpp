@@ -1,5 +1,4 @@
 // How many threads a large operation may use.
-#include <omp.h>
 #include <pocketcnn/runtime.h>
 
 #include <algorithm>
@@ -10,8 +9,9 @@
 
 #include "runtime/coarse_clock.h"
 #include "runtime/cpu_limits.h"
+#include "runtime/loop.h"
+#include "runtime/openmp.h"
 #include "runtime/parallel.h"
-#include "runtime/thread_pool.h"
 #include "runtime/thread_requests.h"
 #include "runtime/threads_variable.h"
 
@@ -27,7 +27,7 @@ ThreadsVariable read_environment() {
 struct Defaults {
     ThreadsVariable environment = read_environment();
     int cpu_quota = pocketcnn::cpu_quota();
-    int openmp_limit = omp_get_max_threads();
+    int openmp_limit = pocketcnn::openmp_limit();
 };
 
 /// Never destroyed: threads may compute while the process ends.
@@ -52,11 +52,11 @@ int usable_cpus(std::chrono::nanoseconds age) {
 }
 
 int threads_now(std::chrono::nanoseconds age) {
-    if (is_forked_child() || inside_loop() || omp_in_parallel() != 0) return 1;
+    if (is_forked_child() || inside_loop() || inside_openmp_region()) return 1;
     int threads = requested_threads();
     if (threads == 0) threads = defaults().environment.threads;
     if (threads == 0) threads = std::min(usable_cpus(age), kMaxThreads);
-    const int limit = omp_get_max_threads();
+    const int limit = openmp_limit();
     return limit < defaults().openmp_limit ? std::min(threads, limit) : threads;
 }
 

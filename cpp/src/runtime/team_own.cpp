@@ -1,0 +1,129 @@
+// Helpers of our own. The job's owner waits only for tasks that some helper has begun: one that the
+// system has put aside is never waited for, so a busy machine costs at worst the helpers' part.
+#include <sched.h>
+
+#include <atomic>
+#include <chrono>
+#include <deque>
+#include <exception>
+#include <thread>
+
+#include "runtime/coarse_clock.h"
+#include "runtime/signals_blocked.h"
+#include "runtime/sleeper.h"
+#include "runtime/spin.h"
+#include "runtime/team.h"
+
+namespace pocketcnn {
+namespace {
+
+/// How long an idle helper looks for work before it sleeps: longer than what Python does between
+/// two operations of a training step, too short to disturb anybody.
+constexpr auto kSpin = std::chrono::microseconds(100);
+
+/// Helpers that live as long as the process. One job at a time.
+class Pool {
+  public:
+    void run(Job& job) {
+        if (started_ < job.helpers()) start_helpers(job.helpers());
+        job_ = &job;
+        ++announced_;
+        if (sleeping_ > 0) wake_helpers();
+        job.work(0);
+        job_ = nullptr;
+        wait_for_helpers();
+    }
+
+  private:
+    /// Fewer where the system gives no more: the caller then does their part.
+    void start_helpers(int wanted) {
+        if (coarse_now() < retry_at_) return;
+        const SignalsBlocked blocked;
+        try {
+            while (started_ < wanted) {
+                if (sleepers_.size() == static_cast<std::size_t>(started_))
+                    sleepers_.emplace_back();
+                std::thread([this, &sleeper = sleepers_.back(), number = started_ + 1] {
+                    helper(number, sleeper);
+                }).detach();
+                ++started_;
+            }
+        } catch (const std::exception&) {  // std::system_error, std::bad_alloc
+            retry_at_ = coarse_now() + kRetryStarting;
+        }
+    }
+
+    void wake_helpers() {
+        const int core = current_core();
+        for (Sleeper& sleeper : sleepers_) sleeper.keep_clear_of(core);
+        announced_.notify_all();
+    }
+
+    [[noreturn]] void helper(int number, Sleeper& sleeper) {
+        std::uint64_t seen = announced_ - 1;
+        for (;;) {
+            wait_for_news(seen, sleeper);
+            seen = announced_;
+            ++inside_;  // from here on the job's owner waits for us
+            if (Job* job = job_) job->help(number);
+            --inside_;
+        }
+    }
+
+    void wait_for_news(std::uint64_t seen, Sleeper& sleeper) {
+        const auto end = std::chrono::steady_clock::now() + kSpin;
+        do {
+            for (int i = 0; i < 64; ++i) {
+                if (announced_ != seen) return;
+                relax();
+            }
+        } while (std::chrono::steady_clock::now() < end);
+        sleeper.going_to_sleep();
+        ++sleeping_;
+        announced_.wait(seen);
+        --sleeping_;
+        sleeper.awake();
+    }
+
+    /// Helpers inside are at work on their last task, or about to see that there is none. After
+    /// a while we give way, for one of them may be waiting for this very core. An owner that forked
+    /// in the middle of its job has no helpers in the child.
+    void wait_for_helpers() {
+        for (int spins = 0; inside_ > 0 && !is_forked_child(); ++spins) {
+            if (spins < 10000) {
+                relax();
+            } else {
+                sched_yield();
+            }
+        }
+    }
+
+    int started_ = 0;
+    std::chrono::nanoseconds retry_at_{};
+    std::deque<Sleeper> sleepers_;  // one per helper
+    // All sequentially consistent: a helper announces itself in inside_ before it looks at job_,
+    // and the owner clears job_ before it looks at inside_, so one of them sees the other.
+    std::atomic<Job*> job_{nullptr};
+    std::atomic<std::uint64_t> announced_{1};
+    std::atomic<int> inside_{0};
+    std::atomic<int> sleeping_{0};
+};
+
+/// Never destroyed: helpers use it until the process ends.
+Pool& pool() {
+    static Pool* const instance = new Pool;
+    return *instance;
+}
+
+/// While the library loads, where memory that is short is noticed.
+[[maybe_unused]] const Pool& created_at_load = pool();
+
+void run(Job& job, int) {
+    pool().run(job);
+}
+
+}  // namespace
+
+constexpr Team own_team{"own", run};
+
+}  // namespace pocketcnn
