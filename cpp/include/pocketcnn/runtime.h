@@ -51,9 +51,9 @@ std::vector<std::string_view> available_isas();
 /// operations run in other threads. Throws std::invalid_argument for any other name.
 void use_isa(std::string_view name);
 
-/// Name of the team of threads that works with the calling thread: "openmp" or "own". The default of
-/// the build, or the one that the environment variable POCKETCNN_TEAM names. Results have the same
-/// bits with both.
+/// Name of the team of threads that works with the calling thread: "openmp" or "own". The default
+/// of the build, or the one that the environment variable POCKETCNN_TEAM names. Results have the
+/// same bits with both.
 std::string_view team();
 
 /// What this build has. One without OpenMP has "own" alone.
