@@ -1,5 +1,5 @@
-// Which windows tiles take, and where they are faster. docs/benchmarks.md holds the measurements
-// that the numbers come from.
+// Which windows tiles take, and where they are faster. The numbers come from the tables in
+// benchmarks/results and from docs/measurements.md#winograd.
 #include <algorithm>
 
 #include "conv/winograd/dilated.h"
