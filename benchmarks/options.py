@@ -119,7 +119,7 @@ def parse(arguments: list[str]) -> Options:
         default=Path("build/benchmarks"),
         help="folder for the JSON file and the chart (default: build/benchmarks)",
     )
-    add("--markdown", type=Path, help="put the tables into the command's place in this file")
+    add("--markdown", type=Path, help="put the tables into their place in this file")
     add("--wheel", type=Path, help="footprint: the wheel to weigh (default: build one)")
     options = Options(**vars(parser.parse_args(arguments)))
     if options.clock == "cpu" and options.threads > 1:

@@ -12,7 +12,11 @@ import matplotlib as mpl
 import pytest
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+    *sorted((ROOT / "docs").glob("**/*.md")),
+    *sorted((ROOT / "benchmarks" / "results").glob("*.md")),
+]
 
 
 class Block(NamedTuple):
@@ -50,14 +54,46 @@ def test_python_blocks_run(document: Path, tmp_path: Path, monkeypatch: pytest.M
             exec(compile(source, str(document), "exec"), namespace)
 
 
+def anchors(document: Path) -> set[str]:
+    """Name the headings of a Markdown file as links do."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def exists(target: Path, anchor: str) -> bool:
+    """Whether a file is there, and the heading in it if one is named."""
+    return target.exists() and (not anchor or anchor in anchors(target))
+
+
 @each_document()
-def test_links_lead_to_files(document: Path) -> None:
-    links = re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text(encoding="utf-8"))
+def test_links_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#]*)#?([^)]*)\)", document.read_text(encoding="utf-8"))
     missing = [
-        link
-        for link in links
-        if not link.startswith(("http://", "https://")) and not (document.parent / link).exists()
+        f"{path}#{anchor}"
+        for path, anchor in links
+        if not path.startswith(("http://", "https://"))
+        and not exists(document.parent / path if path else document, anchor)
     ]
+    assert not missing
+
+
+def test_documents_that_sources_cite_exist() -> None:
+    sources = [
+        path
+        for folder in ("cpp", "python", "tests", "tools", "benchmarks")
+        for path in sorted((ROOT / folder).glob("**/*"))
+        if path.suffix in {".py", ".h", ".cpp", ".inl", ".txt"}
+    ]
+    missing = [
+        f"{source.relative_to(ROOT)}: {path}#{anchor}"
+        for source in sources
+        for path, anchor in re.findall(
+            r"(?<![\w/])((?:docs|benchmarks/results)/[\w/.-]+?\.md)#?([\w-]*)",
+            source.read_text(encoding="utf-8"),
+        )
+        if not exists(ROOT / path, anchor)
+    ]
+    assert sources
     assert not missing
 
 

@@ -47,9 +47,10 @@ class DotCut {
     }
 
   private:
-    /// 45 rows of 1088 weights, that stay in the level-2 cache while the rows of x go past; with
-    /// shorter ones the sums of the lanes are joined more often: 4320 to 100, batch of 100, 0.35 ms
-    /// with 640, so 0.31. 15 and 45 are multiples of the kernels' 3 and 5 columns.
+    /// 45 rows of 1088 weights, which stay in the level-2 cache while the rows of x go past; with
+    /// shorter ones the sums of the lanes are joined more often
+    /// (docs/measurements.md#fully-connected-layer). 15 and 45 are multiples of the kernels' 3 and
+    /// 5 columns.
     static constexpr index_t kMostDepth = 1088, kWide = 45, kNarrow = 15, kRows = 120;
     static constexpr index_t kSliceStep = 64, kEnough = 8;
 
@@ -70,7 +71,7 @@ void start_rows(const T* bias, index_t rows, index_t cols, T* y, index_t stride)
     }
 }
 
-/// Whether no vector of a matrix's rows straddles two cache lines.
+/// Whether no vector of a matrix's rows crosses from one cache line to the next.
 template <typename T>
 bool is_aligned(const T* data, index_t cols) {
     constexpr std::uintptr_t line = 64;
@@ -147,9 +148,7 @@ void join_slices(const DotCut& cut, const T* sums, index_t row, index_t end, ind
 }
 
 /// Whether many weights are better read in place and only once, past all rows of x together, than
-/// for every few rows of x again. Milliseconds on two cores with AVX-512, dot products and so:
-/// 9216 to 4096, batch of 100, 45.6, 28.4; of 16, 11.2, 8.2; of 8, 6.8, 8.2. 784 to 512, batch of
-/// 40, 0.180, 0.151; 512 to 256, batch of 100, 0.120, 0.139; 4320 to 100, 0.39, 0.52.
+/// for every few rows of x again (docs/measurements.md#streamed-weights).
 bool streams_weights(index_t rows, index_t cols, index_t depth) {
     constexpr index_t least_rows = 12, least_cols = 384, least_weights = 1 << 18;
     return rows >= least_rows && cols >= least_cols && cols * depth >= least_weights;
@@ -157,7 +156,7 @@ bool streams_weights(index_t rows, index_t cols, index_t depth) {
 
 /// Parts of the depth that the weights of a few columns pass through in a row, while those of x
 /// stay in half of a common second cache: each row of weights is a stream that the processor must
-/// notice. 9216 to 4096, batch of 32, 10.5 ms part by part, 8.8 so.
+/// notice (docs/measurements.md#streamed-weights).
 template <typename T>
 index_t streamed_parts(const gemm::Panels& panels, index_t part) {
     const index_t bytes = panels.padded_cols() * part * index_t{sizeof(T)};

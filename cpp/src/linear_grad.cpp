@@ -31,9 +31,8 @@ gemm::Partition cut_rows(const Kernels<T>& kernel, index_t rows, index_t cols, i
 }
 
 /// Rows of the right operand that are packed together: longer stretches of fewer rows than
-/// elsewhere, because rows a multiple of 4 KiB apart push each other out of the second cache. dx of
-/// 9216 to 4096, batch of 32, on two cores with AVX-512: 512 rows 16.2 ms, 256 15.8, 128 12.3,
-/// 64 11.4.
+/// elsewhere, because rows a multiple of 4 KiB apart push each other out of the second cache
+/// (docs/measurements.md#fully-connected-layer).
 constexpr index_t kRowSlice = 128;
 
 /// result (rows, cols) = left * right. Each operand is given as its panels see it: lanes are rows

@@ -274,7 +274,7 @@ void max_pool2d_grad(ImageView<const T> dy, const Place* argmax, ImageView<T> dx
     const MaxPoolKernels<T, Place>& kernel = max_pool_kernels<T, Place>();
     std::atomic<bool> outside{false};
     // Most likely of windows of 2x2, which is tried and seen at the first row that disproves it.
-    // 16x28x28, batch of 100, two cores: 0.21 ms by single values, 0.17 so.
+    // Faster than by single values: docs/measurements.md#pooling.
     constexpr index_t most = std::numeric_limits<std::int32_t>::max();
     const bool halved =
         dx.shape.h == 2 * dy.shape.h && dx.shape.w == 2 * dy.shape.w && plane <= most;
@@ -314,7 +314,7 @@ void avg_pool2d(ImageView<const T> x, const Pool2d& pool, bool count_include_pad
     if (y.shape.size() == 0) return;
     const Axes a = axes(x.shape, pool);
     const Kernels<T>& kernel = kernels<T>();
-    // 512x7x7, batch of 16, two cores: 0.021 ms so; 0.07 as blocks of one window.
+    // Faster than as blocks of one window: docs/measurements.md#pooling.
     if (is_global(a)) {
         const index_t plane = x.shape.plane();
         const T length = divisor<T>(a, 0, 0, count_include_pad);
@@ -340,7 +340,7 @@ void avg_pool2d_grad(ImageView<const T> dy, const Pool2d& pool, bool count_inclu
     if (dy.shape.size() == 0) return;
     const Axes a = axes(dx.shape, pool);
     const index_t plane = dx.shape.plane(), out_plane = dy.shape.plane();
-    // Global pooling is a fill: 512x7x7, batch of 16, one core, 0.06 ms; by shares, 0.46.
+    // Global pooling is a fill, faster than by shares: docs/measurements.md#pooling.
     if (is_global(a)) {
         const T length = divisor<T>(a, 0, 0, count_include_pad);
         for_planes(dx.shape, plane, [&](index_t i, index_t end) {

@@ -163,12 +163,10 @@ const char* obstacle(const Problem& problem) {
 
 bool pays(const Problem& problem, ConvPass pass) {
     const BandShape shape(problem, form_of(problem), 1, sizeof(float));
-    // Measured beside the indirect product on 1x7 to 7x7 windows of 1 to 64 channels, AVX2, as its
-    // time over the direct one's. Up to 80 taps: 1.1 to 1.5 forward, 1.1 to 1.35 weight_grad; from
-    // 100 to 200 taps 0.5 to 1.1, forward with up to 16 filters 1.0 to 1.2, for a narrow panel
-    // leaves the product waiting for its loads. Channels that take several bands are loaded again
-    // for every tile of filters, and where there are many weights the vector of sums that each of
-    // them has outgrows the cache.
+    // Faster than the indirect product for few taps, and forward for few filters, because a narrow
+    // panel leaves the product waiting for its loads (docs/measurements.md#direct-and-depthwise).
+    // Channels that take several bands are loaded again for every tile of filters, and where there
+    // are many weights the vector of sums that each of them has outgrows the cache.
     constexpr index_t few_taps = 80, most_taps = 1024, most_weights = 10000;
     constexpr index_t one_tile = 8, narrow = 16;
     if (pass == ConvPass::weight_grad) {

@@ -208,10 +208,7 @@ const char* obstacle(const Problem& problem) {
     return problem.window.stride_w == 1 ? nullptr : "takes no stride to the right";
 }
 
-/// Measured on one core with AVX-512, time of packed weights over that of packed pixels, forward
-/// and gradient of the input: 512x7 to 512, 3x3, 1.5, 1.4; four of them 1.08, 1.06; 512x2, batch
-/// of 8, 2.4, 1.9; 256x14 to 256 1.10, 1.05; 100x12 to 80 1.12, 1.23; 64x14 to 64 0.96, 1.04. On
-/// two cores of another machine, forward: 128x7 to 64 1.33, 64x8 to 64 1.05 (on one 0.97, 0.92).
+/// Where pixels are few and weights many (docs/measurements.md#few-pixels).
 bool pays(const Problem& problem) {
     constexpr index_t most_pixels = 256, least_filters = 64, least_taps = 512;
     constexpr index_t least_weights = 3 << 14;

@@ -22,8 +22,7 @@ inline constexpr index_t kCacheBytes = index_t{512} * 1024;
 inline constexpr index_t kSlices = 8;
 
 /// Whether a pass of the convolution begins with work on the weights that every slice would repeat.
-/// With the slices of AlexNet's last three convolutions, two images of 13x13 each, Winograd's took
-/// 1.8 to 2.7 times as long as with the batch as a whole.
+/// Then the batch is not cut (docs/measurements.md#fusion).
 inline bool transforms_weights(const Shape4& x, const Conv2d& conv) {
     const conv::Problem problem(x, conv);
     return conv::forward_way({problem, conv.algorithm}).transforms_weights;

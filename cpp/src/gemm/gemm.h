@@ -23,8 +23,8 @@ namespace pocketcnn::gemm {
 
 /// Longest slice of the depth. 512 rows of 8 floats are 16 KiB: half of the smallest L1 cache.
 inline constexpr index_t kDepthBlock = 512;
-/// Bytes that a packed block of right panels may take. With twice as many and an L2 cache of 1 MiB,
-/// 1x1, 256x56 to 64 took 6% longer, a linear layer of 9216 to 4096 10%; with 2 MiB it is all one.
+/// Bytes that a packed block of right panels may take. Twice as many are slower with an L2 cache of
+/// 1 MiB, and make no difference with one of 2 MiB (docs/measurements.md#matrix-product).
 inline constexpr index_t kRightBytes = index_t{256} * 1024;
 
 /// The part of the result that one call computes.

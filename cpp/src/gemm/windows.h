@@ -37,8 +37,9 @@ inline bool is_padded(const Window2d& w) {
     return w.pad_top != 0 || w.pad_bottom != 0 || w.pad_left != 0 || w.pad_right != 0;
 }
 
-/// Whether images without padding are read where they are (32x40x40 to 32, 3x3/3, batch of 16, two
-/// cores, 0.34 ms copied, 0.23 so) or copied too, for a reader that goes past the last element.
+/// Whether images without padding are read where they are, which is faster
+/// (docs/measurements.md#matrix-product), or copied too, for a reader that goes past the last
+/// element.
 enum class SlabReading { in_place_if_whole, copied };
 
 /// The input that output pixels [pixel, pixel_end) see through taps [tap, tap_end).

@@ -34,8 +34,7 @@ bool is_forked_child();
 /// One loop under way. Each thread begins with a range of its own, the same in every loop of as
 /// many iterations, so that it finds in its cache what it wrote there in the loop before; then it
 /// takes from the others' what is left, as in the library pthreadpool. Handed out from one counter,
-/// images and results went from core to core: SimpleConvNet's first layer took 0.64 ms on two cores
-/// instead of 0.57, a training step of ResNet-18 264 instead of 247.
+/// images and results would go from core to core (docs/measurements.md#threads).
 class Job {
   public:
     Job(const Loop& loop, int helpers);

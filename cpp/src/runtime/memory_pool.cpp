@@ -25,9 +25,8 @@ constexpr std::size_t kHugePage = std::size_t{1} << 21;
 /// Below this much in total, blocks are kept whatever the peak was.
 constexpr std::size_t kAlwaysCached = std::size_t{1} << 26;
 /// What is kept beyond the peak, as a share of it in one of so many: a training step asks for
-/// blocks of many sizes, and without some more than the peak it never finds all of them. With a
-/// fourth more, a step of ResNet-18 still fetched 80 MB of pages and took 283 ms; with half as much
-/// again it takes 250.
+/// blocks of many sizes, and without some more than the peak it never finds all of them; a fourth
+/// more is not enough (docs/measurements.md#memory).
 constexpr std::size_t kSpareShare = 2;
 
 /// Stands before each block, in kAlignment bytes of its own.
@@ -54,8 +53,8 @@ std::size_t size_class(std::size_t bytes) {
 }
 
 /// The small blocks that a thread gave back last: they are in its cache, and it takes them again
-/// without waiting for anybody. Where all went through the pool, LeNet-5's step on two cores spent
-/// 16% of its time there. The lock is for those who clear or count.
+/// without waiting for anybody (docs/measurements.md#memory). The lock is for those who clear or
+/// count.
 class Shelf {
   public:
     /// The last block that serves, or null.
@@ -111,7 +110,7 @@ std::size_t total_size(std::size_t size) {
 }
 
 /// Fresh memory that begins at a huge page. Not from the C library, whose heap hands out what has
-/// small pages already: a convolution of 192x13x13 images then took 38 ms instead of 22.
+/// small pages already (docs/measurements.md#memory).
 void* map_huge(std::size_t total) {
     void* const mapped = mmap(nullptr, total + kHugePage, PROT_READ | PROT_WRITE,
                               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -179,8 +178,8 @@ std::size_t Shelf::bytes() {
 }
 
 /// The smallest free block that serves. Of several, the last that this thread gave back, which is
-/// in its cache; another thread's would come from another core's cache, line by line: LeNet-5's
-/// second convolution 0.52 ms on two cores instead of 0.36, the training step 2.8 instead of 2.45.
+/// in its cache; another thread's would come from another core's cache, line by line
+/// (docs/measurements.md#memory).
 Header* Pool::take(std::size_t size) {
     auto found = free_.lower_bound(size);
     if (found == free_.end() || !serves(found->second, size)) return nullptr;

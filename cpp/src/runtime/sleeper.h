@@ -1,7 +1,7 @@
 // A helper thread asleep, and the core it will be woken on. The scheduler wakes a thread where it
 // ran last; on a machine of few cores it does not look for an idle one, so a helper whose core is
-// now the caller's would wait there for the balancing at the next ticks: with two cores, a call
-// after 30 ms of rest took the time of one thread, 0.87 ms instead of 0.46, for 8 ms.
+// now the caller's would wait there for the balancing at the next ticks: with two cores, calls
+// after a rest took the time of one thread (docs/measurements.md#threads).
 #pragma once
 
 #include <sched.h>

@@ -3,7 +3,7 @@
 Code written along K. Saito's book (O'Reilly Japan, 2016) imports ``common.layers``,
 ``common.optimizer`` and so on. All their names are here, with the same arguments, attributes and
 results: results differ by rounding, random draws come from ``np.random`` in the same order, and
-float64 stays float64. What was plainly an error is mended; docs/from-scratch.md lists it.
+float64 stays float64. What was plainly an error is fixed; docs/from-scratch.md lists it.
 
 Either change the imports:
 

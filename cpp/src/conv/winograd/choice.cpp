@@ -1,5 +1,5 @@
-// Which windows tiles take, and where they are faster. docs/benchmarks.md holds the measurements
-// that the numbers come from.
+// Which windows tiles take, and where they are faster. The numbers come from the tables in
+// benchmarks/results and from docs/measurements.md#winograd.
 #include <algorithm>
 
 #include "conv/winograd/dilated.h"
@@ -63,20 +63,12 @@ const char* dilated_obstacle(const Window2d& window) {
     return is_beyond(window, kMostPartedTaps) ? "takes kernels of 2 to 12 taps" : nullptr;
 }
 
-/// Whether tiles of six points are faster than a direct sum. Measured against im2col on one core
-/// with AVX-512 and AVX2, as ratios of forward, input_grad and weight_grad:
-///  - 3x3: 16x28x28 to 16 filters 2.9, 3.0, 3.4; 64 to 64 2.4, 3.0, 2.3; 5x5: 2.4 to 3.0;
-///  - with 8 channels or filters 1.0 to 2.0, below the algorithms for few channels where a vector
-///    has 16 lanes; with 8 lanes, 1.0 to 1.5 times as fast as those from 6 channels on, 0.6 at 4;
-///  - strides save less, and im2col's gradient of the input wastes nothing with them (milliseconds
-///    of Winograd and of patches): 3x3/2, 576 tiles, 64x56x56 to 128 13.1, 14.1; 144 tiles,
-///    128x28x28 to 256 15.7, 14.3; 36 tiles, 64x56x56 1.4, 0.9; 19x43x43 to 41, 200 tiles 0.65,
-///    0.84; forward and weight_grad 0.74 to 1.0;
+/// Whether tiles of six points are faster than a direct sum (docs/measurements.md#winograd):
+///  - not with few channels or filters, for which there are better algorithms from 16 lanes on;
+///  - strides save less, and im2col's gradient of the input wastes nothing with them;
 ///  - where tiles are few, the transform of the weights is most of the work, the more the less of
-///    it the caches hold: 16 tiles, 16x14x14 to 32 1.4, 1.8, 1.3, 256x14x14 to 256 1.07, 1.1, 1.25,
-///    but half as fast on two cores, which do not share so few tiles; 512x14x14 to 512 0.9; 4
-///    tiles, 64x8x8 to 64 0.9, 1.0, 1.3; 49 tiles 2.0 to 2.4;
-///  - groups, and dilation by way of the split images: as without.
+///    it the caches hold, and two cores cannot share so few tiles;
+///  - groups, and dilation by the split images, are as without.
 bool pays(const conv::Problem& dilated, ConvPass pass) {
     const conv::Problem whole = undilated(dilated);
     const index_t phases = whole.window.stride_h * whole.window.stride_w;
@@ -87,8 +79,7 @@ bool pays(const conv::Problem& dilated, ConvPass pass) {
     if (in_parts && !parts_fit(problem)) return false;
     const Grid grid =
         pass == ConvPass::input_grad && !in_parts ? input_grid(problem) : output_grid(problem);
-    // A part is as many weights to transform as a kernel that is not cut: one image of 512x14x14 to
-    // 512, 7x7, 25 tiles, took 1.7 times as long as by im2col.
+    // A part is as many weights to transform as a kernel that is not cut.
     const index_t parts = in_parts ? Parts(whole.window).count() : 1;
     if (grid.tiles() < fewest_tiles(problem, pass) * parts) return false;
     // Multiplications of a direct sum over those of the tiles, with their ragged edges.

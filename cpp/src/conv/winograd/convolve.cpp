@@ -25,14 +25,14 @@ namespace {
 /// Panels of product rows whose products M with one panel of filters are held at once: 56 tiles by
 /// 32 filters are 258 KB.
 constexpr index_t kTilePanels = 4;
-/// Blocks have fewer panels where there would be fewer of them than this, if there is enough to do:
-/// one image of 128x28x28 to 128 0.62 ms on two cores, so 0.40; of 32x14x14 to 32 0.029, so 0.036.
+/// Blocks have fewer panels where there would be fewer of them than this, if there is enough to do
+/// (docs/measurements.md#winograd-sizes).
 constexpr index_t kEnoughBlocks = 8;
 constexpr double kMuchWork = 1e7;
 /// Bytes of V that a task may keep to itself.
 constexpr index_t kPrivateBytes = index_t{2} << 20;
-/// Bytes of V and M of a block that goes point by point. With a third of it 512x14x14 to 512 took
-/// 1.35 times as long, for every block reads all filters; with more, nothing was gained.
+/// Bytes of V and M of a block that goes point by point. With less, every block reads all filters
+/// again; with more, nothing was gained (docs/measurements.md#winograd-sizes).
 constexpr index_t kSharedBytes = index_t{48} << 20;
 /// Panels of filters of a task at one point: 256 filters of 384 channels are 393 KB, and stay in
 /// the L2 cache together with as much of V.
@@ -191,7 +191,7 @@ class Convolver {
 
     /// Zeros for the tiles that the last panel lacks. Nobody looks at their products, but what lay
     /// there before may be numbers below the normal range, which take the processor a hundred times
-    /// as long: one image of 16x28x28 to 16 0.14 ms instead of 0.045.
+    /// as long (docs/measurements.md#winograd-sizes).
     void clear_rest(index_t tiles, index_t vector, index_t vector_end, index_t stride,
                     T* points) const {
         const index_t rows = kernel_.rows, row = tiles % rows;

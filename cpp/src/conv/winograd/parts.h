@@ -34,8 +34,8 @@ inline bool is_parted(const Window2d& w) {
 /// How one axis is cut.
 struct PartedAxis {
     /// Parts of three taps, for which six points give four results, or of four, for which they
-    /// give three: what needs fewer multiplications a result, or if both need as many, fewer
-    /// copies. Parts of five give two results: 32x40x40 to 32, 9x9, 4.4 ms and with three 3.5.
+    /// give three: what needs fewer multiplications per result, or if both need as many, fewer
+    /// copies. Parts of five give two results and are slower (docs/measurements.md#winograd-sizes).
     explicit PartedAxis(index_t kernel) : taps(kernel), count(1) {
         if (kernel <= kWinogradMostTaps) return;
         const index_t threes = ceil_div(kernel, index_t{3}), fours = ceil_div(kernel, index_t{4});

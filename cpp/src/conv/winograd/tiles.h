@@ -8,17 +8,16 @@
 namespace pocketcnn::winograd {
 
 /// Positions that a strip may have: as long a row of tiles as that, because neighbours in a row
-/// share the lines of the cache that they end in. Half as many took 1.2 times as long for images
-/// of 56 pixels and more.
+/// share the lines of the cache that they end in (docs/measurements.md#winograd-sizes).
 inline constexpr index_t kStripPositions = 512;
 /// Positions of a strip of several rows of tiles, which share two rows of pixels: 192 vectors of
-/// 64 bytes are a quarter of an L1 cache, which the points pass through as well. With a third more,
-/// images of 14 pixels, now two strips of two rows, took 1.03 to 1.05 times as long.
+/// 64 bytes are a quarter of an L1 cache, which the points pass through as well. More is slower
+/// (docs/measurements.md#winograd-sizes).
 inline constexpr index_t kStripRowsPositions = 192;
 inline constexpr index_t kStripCols = kStripPositions / kWinogradTile;
 
-/// Some positions on the stack. A step of ResNet-18 takes 37,000 small workspaces; from the pool,
-/// with its lock, they were 2 % of it.
+/// Some positions on the stack: small workspaces are many, and the pool has a lock
+/// (docs/measurements.md#memory).
 template <typename T, index_t count>
 class LocalPositions {
   public:

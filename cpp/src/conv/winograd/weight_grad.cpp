@@ -23,26 +23,23 @@ namespace pocketcnn::winograd {
 namespace {
 
 // The sizes were found by trying halves and doubles on layers of 16 to 512 channels, on a core with
-// 1 MB of L2 and a share of 32 MB of L3.
+// 1 MB of L2 and a share of 32 MB of L3 (docs/measurements.md#winograd-sizes).
 
 /// Sums that are small enough for every chunk to have its own, if tiles suffice for as many chunks
-/// as four threads want. Two threads that share V and D of 64x27x27 to 192, 5x5, whose sums are
-/// 1.8 MB, took 1.37 times as long.
+/// as four threads want. Threads that share V and D take longer.
 constexpr index_t kSmallSums = index_t{1} << 20;
 constexpr index_t kMediumSums = index_t{2} << 20;
 constexpr index_t kMediumChunks = 4;
 constexpr index_t kMostChunks = 8;
-/// V and D of a chunk are at least this many times its sums, which else cost more to add up than
-/// chunks save: 400 tiles, 32 channels to 64, 0.96 of the time in 4 chunks that they took in 8.
+/// V and D of a chunk are at least this many times its sums, which otherwise cost more to add up
+/// than chunks save.
 constexpr index_t kChunkSums = 3;
-/// V and D of a block of one thread: with 2 MB, the whole L2 cache, layers of 16 to 64 channels
-/// took 1.1 to 1.27 times as long.
+/// V and D of a block of one thread: 2 MB, the whole of an L2 cache, are slower.
 constexpr index_t kPrivateBytes = index_t{768} << 10;
-/// V and D of a block of all threads. Four times as much took 1.4 times as long.
+/// V and D of a block of all threads. Four times as much is slower.
 constexpr index_t kSharedBytes = index_t{4} << 20;
 /// Tiles of one product: 192 tiles by 32 filters and by the 16 channels of a vector are 36 KB,
-/// which an L1 cache keeps while the channels go past. With 256, all of such a cache, 512x14x14 to
-/// 512 took 1.06 times as long, 192 and 384 channels of 13x13 as long.
+/// which an L1 cache keeps while the channels go past. 256 tiles, all of such a cache, are slower.
 constexpr index_t kDepth = 192;
 
 template <typename T>
