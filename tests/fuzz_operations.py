@@ -9,6 +9,7 @@ differs is printed with the seed that makes it again, and the exit code is 1.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ import pocketcnn as pc
 import pocketcnn.functional as F
 import reference
 from fuzz_networks import _one_of, _padding, _pair
+from pocketcnn import _core
 
 Rng: TypeAlias = np.random.Generator
 
@@ -128,26 +130,37 @@ def _two(value: Any) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else value
 
 
+WAYS = {name: [row[0] for row in rows] for name, rows in _core.conv2d_ways().items()}
+
+
+@contextlib.contextmanager
+def _unless_refused(way: str) -> Iterator[None]:
+    """Not every way takes every window; it says what it takes."""
+    try:
+        yield
+    except ValueError as error:
+        if not str(error).startswith(f"algorithm {way} takes "):
+            raise
+
+
 def convolution(draw: Draw) -> Iterator[str]:
-    """Forward and both gradients, by every algorithm that takes the case."""
+    """Forward and both gradients, by every way that takes the case."""
     x, weight, options = _conv_settings(draw)
     bias = draw.floats(len(weight)) if draw.rng.random() < 0.7 else None
     wanted = reference.conv2d(x, weight, bias, **options)
     grad = draw.floats(*wanted.shape)
     back = reference.conv2d_backward(grad, x, weight, **options)
-    for algorithm in ("auto", "im2col", "winograd"):
-        try:
-            out = F.conv2d(x, weight, bias, **options, algorithm=algorithm)
-        except ValueError as error:
-            if algorithm == "winograd" and "winograd" in str(error):
-                continue  # it does not take every window
-            raise
-        draw.check(f"conv2d {algorithm}", out, wanted)
-        yield "conv2d"
-        got = F.conv2d_backward(grad, x, weight, **options, algorithm=algorithm)
-        for name, actual, right in zip(("dx", "dweight", "dbias"), got, back, strict=True):
-            draw.check(f"conv2d_backward {algorithm} {name}", actual, right)
-        yield "conv2d_backward"
+    for way in ("auto", *WAYS["forward"]):
+        with _unless_refused(way):
+            out = F.conv2d(x, weight, bias, **options, algorithm=way)
+            draw.check(f"conv2d {way}", out, wanted)
+            yield "conv2d"
+    for way in ("auto", *dict.fromkeys(WAYS["input_grad"] + WAYS["weight_grad"])):
+        with _unless_refused(way):
+            got = F.conv2d_backward(grad, x, weight, **options, algorithm=way)
+            for name, actual, right in zip(("dx", "dweight", "dbias"), got, back, strict=True):
+                draw.check(f"conv2d_backward {way} {name}", actual, right)
+            yield "conv2d_backward"
     none, *rest = F.conv2d_backward(grad, x, weight, **options, input_grad=False)
     assert none is None
     for name, actual, right in zip(("dweight", "dbias"), rest, back[1:], strict=True):
