@@ -466,3 +466,20 @@ def test_absurd_sizes_take_no_memory(saved):
     content["input_shape"] = [10**15]
     rewrite(saved, architecture=json.dumps(content))
     refused(saved, "tensors are missing: fc.bias, fc.weight")
+
+
+def test_long_words_of_a_file_are_cut_in_messages(tmp_path):
+    path = tmp_path / "m.safetensors"
+    ConvNet([("first", Linear(4, 2))], input_shape=(4,)).save(path)
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    metadata = {k: v for k, v in header["__metadata__"].items() if "crc32" not in k}
+    for word in ("first", "Linear", "float32"):
+        changed = {k: v.replace(word, "x" * 10_000) for k, v in metadata.items()}
+        assert changed != metadata
+        text = json.dumps(header | {"__metadata__": changed}).encode()
+        path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + size :])
+        with pytest.raises(ValueError, match=r"m\.safetensors") as told:
+            load(path)
+        assert len(str(told.value)) < 1000

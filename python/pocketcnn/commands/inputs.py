@@ -12,6 +12,7 @@ from numpy.lib.format import MAGIC_PREFIX
 from numpy.typing import NDArray
 
 from pocketcnn import data
+from pocketcnn._text import excerpt
 from pocketcnn.commands.datasets import find_images
 from pocketcnn.data.image_folder import read_images
 from pocketcnn.network.net import ConvNet
@@ -124,7 +125,7 @@ def _read_array(name: str) -> NDArray[Any]:
             # Mapped, so that a header that lies about the size takes no memory.
             return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except Exception as error:  # the header is parsed as Python, and may be anything
-        raise ValueError(f"{name} is not an array file: {error}") from error
+        raise ValueError(f"{name} is not an array file: {excerpt(error)}") from error
 
 
 def _to_unit_range(name: str, array: NDArray[Any]) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pocketcnn import models, optim
+from pocketcnn._text import excerpt
 from pocketcnn.commands.datasets import BUILT_IN
 from pocketcnn.commands.parser import Parser, not_negative, positive, seed, share, some_share
 from pocketcnn.commands.recipe import AUGMENTATIONS, SCHEDULES, make_augment, make_schedule
@@ -132,7 +133,9 @@ def restore(values: Mapping[str, object], source: Path) -> Options:
     try:
         return Options(**given(parser.parse_args(words)))
     except ValueError as error:
-        raise ValueError(f"{source} has options that train does not take: {error}") from error
+        raise ValueError(
+            f"{source} has options that train does not take: {excerpt(error)}"
+        ) from error
 
 
 def check(parser: Parser, arguments: argparse.Namespace) -> None:

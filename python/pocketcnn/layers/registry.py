@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pocketcnn._text import excerpt
 from pocketcnn.layers.base import LAYERS, Layer
+
+
+def _quoted(foreign: object) -> str:
+    return excerpt(repr(foreign))
 
 
 def describe_layer(name: str, layer: Layer) -> dict[str, Any]:
@@ -36,10 +41,10 @@ def build_layer(entry: Mapping[str, Any]) -> Layer:
     kind = entry["kind"]
     if kind not in LAYERS:
         raise ValueError(
-            f"layer {entry['name']!r} is of the unknown kind {kind!r}: a class of your own must "
-            "be defined before"
+            f"layer {_quoted(entry['name'])} is of the unknown kind {_quoted(kind)}: a class of "
+            "your own must be defined before"
         )
     try:
         return LAYERS[kind](**entry["config"])
     except (ValueError, TypeError) as error:
-        raise ValueError(f"layer {entry['name']!r}: {error}") from error
+        raise ValueError(f"layer {_quoted(entry['name'])}: {excerpt(error, 400)}") from error

@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from typing import Any, cast
 
+from pocketcnn._text import excerpt
 from pocketcnn.training.checkpoint import Arrays, join_state, read_checkpoint
 from pocketcnn.training.history import COLUMNS, Record
 
@@ -46,7 +47,7 @@ class SavedRun:
 
 def damaged(path: str, reason: object) -> ValueError:
     """Return the error of a checkpoint that is not what it should be."""
-    return ValueError(f"{path} is a damaged checkpoint: {reason}")
+    return ValueError(f"{path} is a damaged checkpoint: {excerpt(reason, 400)}")
 
 
 def read_saved_run(path: str | os.PathLike[str]) -> SavedRun:
