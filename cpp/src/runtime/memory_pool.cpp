@@ -48,8 +48,8 @@ bool serves(const Header* header, std::size_t size) {
 std::size_t size_class(std::size_t bytes) {
     constexpr std::size_t smallest = 512;
     if (bytes <= smallest) return smallest;
-    const std::size_t step = std::bit_floor(bytes - 1) / 8;
-    return (bytes + step - 1) / step * step;
+    const auto shift = static_cast<int>(std::bit_width(bytes - 1)) - 4;
+    return (((bytes - 1) >> shift) + 1) << shift;
 }
 
 /// The small blocks that a thread gave back last: they are in its cache, and it takes them again
