@@ -140,7 +140,7 @@ NATIVE_TESTS = (
 # What a short run of the machines takes: what indexes most, and what threads share.
 SHORTLY_SANITIZED = "conv2d_fields;im2col;softmax"
 SHORTLY_WATCHED = "interrupt;memory_pool;parallel;sleeper;team"
-SHORTLY_READ = ("interrupt", "loop", "memory_pool", "team", "team_own")
+SHORTLY_READ = ("loop", "memory_pool", "team_own")
 
 
 def python_options(session: nox.Session) -> list[str]:
