@@ -32,11 +32,11 @@ void activate(Activation f, const T* x, T* y, index_t size) {
     const Kernels<T>& kernel = kernels<T>();
     switch (f) {
         case Activation::relu:
-            return map(kernel.relu, x, y, size, 1);
+            return map(kernel.activation.relu, x, y, size, 1);
         case Activation::sigmoid:
-            return map(kernel.sigmoid, x, y, size, kTranscendental);
+            return map(kernel.activation.sigmoid, x, y, size, kTranscendental);
         case Activation::tanh:
-            return map(kernel.tanh, x, y, size, kTranscendental);
+            return map(kernel.activation.tanh, x, y, size, kTranscendental);
     }
 }
 
@@ -45,11 +45,11 @@ void activate_grad(Activation f, const T* dy, const T* y, T* dx, index_t size) {
     const Kernels<T>& kernel = kernels<T>();
     switch (f) {
         case Activation::relu:
-            return map(kernel.relu_grad, dy, y, dx, size);
+            return map(kernel.activation.relu_grad, dy, y, dx, size);
         case Activation::sigmoid:
-            return map(kernel.sigmoid_grad, dy, y, dx, size);
+            return map(kernel.activation.sigmoid_grad, dy, y, dx, size);
         case Activation::tanh:
-            return map(kernel.tanh_grad, dy, y, dx, size);
+            return map(kernel.activation.tanh_grad, dy, y, dx, size);
     }
 }
 
@@ -57,7 +57,7 @@ template <typename T>
 void add(const T* a, const T* b, bool rectify, T* y, index_t size) {
     const Kernels<T>& kernel = kernels<T>();
     parallel_ranges(size, kGrain, 1, [&](index_t begin, index_t end) {
-        kernel.add_two(end - begin, a + begin, b + begin, rectify, y + begin);
+        kernel.elementwise.add_two(end - begin, a + begin, b + begin, rectify, y + begin);
     });
 }
 

@@ -80,7 +80,7 @@ Moments channel_moments(const Kernels<T>& kernel, const Channel& channel, const 
     double count = 0;
     channel.for_blocks([&](index_t image, index_t at, index_t size) {
         const T* block = channel.block(x, image, at, size, scratch);
-        join(kernel.moments(size, block), static_cast<double>(size), all, count);
+        join(kernel.normalization.moments(size, block), static_cast<double>(size), all, count);
     });
     return all;
 }
@@ -104,7 +104,7 @@ void normalize_channel(const Kernels<T>& kernel, const Channel& channel, const C
                        const T* x, T* y) {
     for (index_t i = 0; i < channel.shape.n; ++i) {
         const index_t at = channel.offset(i);
-        kernel.normalize(norm, channel.shape.plane, x + at, y + at);
+        kernel.normalization.normalize(norm, channel.shape.plane, x + at, y + at);
     }
 }
 
@@ -115,9 +115,9 @@ TwoSums channel_sums(const Kernels<T>& kernel, const Channel& channel, const Cha
     T dy_scratch[kBlock], x_scratch[kBlock];
     TwoSums total = {0, 0};
     channel.for_blocks([&](index_t image, index_t at, index_t size) {
-        const TwoSums sums =
-            kernel.normalize_sums(norm, size, channel.block(dy, image, at, size, dy_scratch),
-                                  channel.block(x, image, at, size, x_scratch));
+        const TwoSums sums = kernel.normalization.normalize_sums(
+            norm, size, channel.block(dy, image, at, size, dy_scratch),
+            channel.block(x, image, at, size, x_scratch));
         total.first += sums.first;
         total.second += sums.second;
     });
@@ -177,7 +177,7 @@ void batch_norm_grad(const T* dy, const T* x, const ChannelShape& shape, const B
                                      static_cast<T>(-share * sums.first - slope * lost)};
         for (index_t i = 0; i < shape.n; ++i) {
             const index_t at = channel.offset(i);
-            kernel.normalize_grad(how, grad, shape.plane, dy + at, x + at, dx + at);
+            kernel.normalization.normalize_grad(how, grad, shape.plane, dy + at, x + at, dx + at);
         }
     });
 }

@@ -138,7 +138,7 @@ void conv2d_bias_grad(ImageView<const T> dy, T* dbias) {
     const Buffer<double> sums(shape.n * shape.c);
     parallel_ranges(shape.n, 1, static_cast<double>(shape.image()), [&](index_t n, index_t end) {
         for (index_t i = n * shape.c; i < end * shape.c; ++i) {
-            sums[i] = kernel.sum(shape.plane(), dy.data + i * shape.plane());
+            sums[i] = kernel.elementwise.sum(shape.plane(), dy.data + i * shape.plane());
         }
     });
     conv::add_planes(shape, sums.data(), dbias);

@@ -92,12 +92,12 @@ void add_dots(const DotCut::Part& part, const MatrixView<const T>& x,
     const index_t width = round_up(part.length, kernel.lanes);
     const Buffer<T> copy(copies ? part.cols * width : 0);
     if (copies) {
-        kernel.copy_rows(part.cols, part.length, w, weight.cols, copy.data(), width, 1);
+        kernel.copies.copy_rows(part.cols, part.length, w, weight.cols, copy.data(), width, 1);
         w = copy.data();
         w_stride = width;
     }
-    kernel.dots({part.rows, part.cols, part.length, x.cols, w_stride, stride},
-                x.data + part.row * x.cols + part.depth, w, y);
+    kernel.unpacked.dots({part.rows, part.cols, part.length, x.cols, w_stride, stride},
+                         x.data + part.row * x.cols + part.depth, w, y);
 }
 
 /// y = bias + the sums of a block, whose depth is so long that they need totals.
@@ -117,7 +117,7 @@ void long_dots(const DotCut& cut, index_t block, const MatrixView<const T>& x,
     T* to = y.data + whole.row * y.cols + whole.col;
     start_rows(bias != nullptr ? bias + whole.col : nullptr, whole.rows, whole.cols, to, y.cols);
     for (index_t r = 0; r < whole.rows; ++r) {
-        kernels<T>().add(whole.cols, sums.data() + r * whole.cols, to + r * y.cols);
+        kernels<T>().elementwise.add(whole.cols, sums.data() + r * whole.cols, to + r * y.cols);
     }
 }
 
@@ -133,7 +133,7 @@ void join_slices(const DotCut& cut, const T* sums, index_t row, index_t end, ind
     const auto of_slice = [&](index_t slice) { return sums + slice * y.rows * y.cols + first; };
     if (depth <= gemm::kLongestSum) {
         for (index_t slice = 0; slice < cut.slices(); ++slice) {
-            kernel.add(count, of_slice(slice), to);
+            kernel.elementwise.add(count, of_slice(slice), to);
         }
         return;
     }
@@ -141,10 +141,10 @@ void join_slices(const DotCut& cut, const T* sums, index_t row, index_t end, ind
     gemm::LongSums<T> totals(count, depth);
     for (index_t slice = 0; slice < cut.slices(); ++slice) {
         totals.make_room(cut.part(0, slice).length, joined.data(), count);
-        kernel.add(count, of_slice(slice), joined.data());
+        kernel.elementwise.add(count, of_slice(slice), joined.data());
     }
     totals.finish(joined.data());
-    kernel.add(count, joined.data(), to);
+    kernel.elementwise.add(count, joined.data(), to);
 }
 
 /// Whether many weights are better read in place and only once, past all rows of x together, than
@@ -173,7 +173,7 @@ void linear_by_streaming(MatrixView<const T> x, MatrixView<const T> weight, cons
     const gemm::Panels panels(kernel, x.rows);
     const std::vector<gemm::PackedPanels<T>> packed = gemm::pack_groups<T>(
         panels, 1, x.cols, [&](index_t, index_t row, index_t rows, index_t width, T* panel) {
-            kernel.pack_columns(x.cols, rows, width, x.data + row * x.cols, x.cols, panel);
+            kernel.packing.pack_columns(x.cols, rows, width, x.data + row * x.cols, x.cols, panel);
         });
     const index_t part = gemm::depth_slice(x.cols);
     const index_t slice = part * streamed_parts<T>(panels, part);
@@ -204,10 +204,10 @@ void linear_by_streaming(MatrixView<const T> x, MatrixView<const T> weight, cons
         sums.finish();
         for (index_t p = 0; p < panels.count(); ++p) {
             T* to = y.data + panels.begin(p) * y.cols + col;
-            kernel.store_transposed(cols, panels.length(p), sums.data(p), panels.width(p), nullptr,
-                                    to, y.cols);
+            kernel.indirect.store_transposed(cols, panels.length(p), sums.data(p), panels.width(p),
+                                             nullptr, to, y.cols);
             for (index_t r = 0; r < panels.length(p) && bias != nullptr; ++r) {
-                kernel.add(cols, bias + col, to + r * y.cols);
+                kernel.elementwise.add(cols, bias + col, to + r * y.cols);
             }
         }
     });

@@ -17,7 +17,7 @@ namespace {
 template <typename T>
 bool reads_rows(const Kernels<T>& kernel, index_t cols, index_t depth) {
     constexpr index_t bad_stride = 512;
-    return cols >= kernel.cols && depth <= gemm::kDepthBlock &&
+    return cols >= kernel.product.cols && depth <= gemm::kDepthBlock &&
            cols * index_t{sizeof(T)} % bad_stride != 0;
 }
 
@@ -49,7 +49,7 @@ void multiply(const gemm::Operand<T>& left, const gemm::Operand<T>& right, index
         parallel_for(cut.blocks(), work, [&](index_t i) {
             const gemm::Block block = cut.block(i, rows, cols, depth);
             const bool last = (i + 1) % cut.col_blocks == 0;
-            kernel.multiply_rows(
+            kernel.product.multiply_rows(
                 {block.row_end - block.row, (last ? cols : block.col_end) - block.col, depth,
                  packed.panel_size(), right.depth_stride, cols},
                 packed.panel(block.row, 0, depth, nullptr), right.data + block.col,
@@ -94,11 +94,11 @@ class UpdateRows {
           width_(block.col_end - block.col),
           weight_cols_(weight_cols),
           step_(step),
-          grads_(kernels.rows * width_) {}
+          grads_(kernels.product.rows * width_) {}
 
     void tile(index_t row, index_t rows, index_t col, index_t cols, const T* values) {
         T* const to = grads_.data() + (col - block_.col);
-        kernels_.store_tile(rows, cols, values, nullptr, to, width_);
+        kernels_.product.store_tile(rows, cols, values, nullptr, to, width_);
         for (index_t r = 0; r < rows; ++r) ask_for(row + r, col, cols);
         if (col + cols < block_.col_end) return;
         for (index_t r = 0; r < rows; ++r) {
@@ -127,10 +127,10 @@ gemm::Partition cut_update(const Kernels<T>& kernel, index_t rows, index_t cols,
                            index_t slice) {
     constexpr index_t enough_blocks = 16;
     const index_t parts = ceil_div(cols, gemm::block_cols(kernel, depth, cols, slice));
-    const index_t col_step = round_up(ceil_div(cols, parts), kernel.cols);
+    const index_t col_step = round_up(ceil_div(cols, parts), kernel.product.cols);
     const index_t col_blocks = ceil_div(cols, col_step);
     const index_t row_parts = ceil_div(enough_blocks, col_blocks);
-    const index_t row_step = round_up(ceil_div(rows, row_parts), kernel.rows);
+    const index_t row_step = round_up(ceil_div(rows, row_parts), kernel.product.rows);
     return {row_step, col_step, ceil_div(rows, row_step), col_blocks};
 }
 
@@ -143,8 +143,9 @@ void few_rows_input_grad(const MatrixView<const T>& dy, const MatrixView<const T
     const Kernels<T>& kernel = kernels<T>();
     const index_t cols = end - col, size = dy.rows * cols;
     const auto sums_of = [&](index_t k, T* to, index_t stride) {
-        kernel.few_rows_sums(dy.rows, cols, std::min(run, dy.cols - k), dy.data + k, dy.cols,
-                             weight.data + k * weight.cols + col, weight.cols, to, stride);
+        kernel.unpacked.few_rows_sums(dy.rows, cols, std::min(run, dy.cols - k), dy.data + k,
+                                      dy.cols, weight.data + k * weight.cols + col, weight.cols, to,
+                                      stride);
     };
     if (dy.cols <= run) return sums_of(0, dx.data + col, dx.cols);
     const Buffer<T> sums(size);
@@ -187,8 +188,9 @@ void linear_weight_grad(MatrixView<const T> dy, MatrixView<const T> x, MatrixVie
         const Buffer<T> columns = transposed(dy);
         parallel_ranges(
             dweight.rows, grain, product_work(1, x.cols, x.rows), [&](index_t row, index_t end) {
-                kernel.few_rows_sums(end - row, x.cols, x.rows, columns.data() + row * dy.rows,
-                                     dy.rows, x.data, x.cols, dweight.data + row * x.cols, x.cols);
+                kernel.unpacked.few_rows_sums(end - row, x.cols, x.rows,
+                                              columns.data() + row * dy.rows, dy.rows, x.data,
+                                              x.cols, dweight.data + row * x.cols, x.cols);
             });
         return;
     }
@@ -208,8 +210,8 @@ void linear_weight_update(MatrixView<const T> dy, MatrixView<const T> x,
         parallel_ranges(rows, grain, product_work(1, cols, depth), [&](index_t row, index_t end) {
             const Buffer<T> grads(cols);
             for (; row < end; ++row) {
-                kernel.few_rows_sums(1, cols, depth, columns.data() + row * depth, depth, x.data,
-                                     cols, grads.data(), cols);
+                kernel.unpacked.few_rows_sums(1, cols, depth, columns.data() + row * depth, depth,
+                                              x.data, cols, grads.data(), cols);
                 step.change(grads.data(), row * cols, cols);
             }
         });
@@ -238,7 +240,7 @@ void linear_bias_grad(MatrixView<const T> dy, T* dbias) {
         gemm::LongSums<T> totals(end - col, dy.rows, longest);
         for (index_t row = 0; row < dy.rows; ++row) {
             totals.make_room(1, dbias + col, end - col);
-            kernel.add(end - col, dy.data + row * dy.cols + col, dbias + col);
+            kernel.elementwise.add(end - col, dy.data + row * dy.cols + col, dbias + col);
         }
         totals.finish(dbias + col);
     });

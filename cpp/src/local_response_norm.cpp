@@ -111,7 +111,7 @@ void local_response_norm(ImageView<const T> x, const LocalResponseNorm& norm, Im
     check(norm, x.shape, y.shape);
     const Kernels<T>& kernel = kernels<T>();
     for_strips<T>(x.shape, norm, [&](const ResponseStrip<T>& strip, index_t at) {
-        if (kernel.response_norm(strip, x.data + at, y.data + at)) return;
+        if (kernel.normalization.response_norm(strip, x.data + at, y.data + at)) return;
         for (index_t i = at; i < at + strip.pixels; ++i) {
             const WidePixel<T> pixel(strip, x.data + i);
             if (pixel.overflows()) pixel.normalize(y.data + i);
@@ -128,8 +128,8 @@ void local_response_norm_grad(ImageView<const T> dy, ImageView<const T> x,
     for_strips<T>(x.shape, norm, [&](const ResponseStrip<T>& strip, index_t at) {
         const index_t rows = std::min(strip.channels, strip.before + strip.after + 1);
         const Buffer<T> recent(rows * kStripBytes / index_t{sizeof(T)});
-        if (kernel.response_norm_grad(strip, dy.data + at, x.data + at, recent.data(),
-                                      dx.data + at)) {
+        if (kernel.normalization.response_norm_grad(strip, dy.data + at, x.data + at, recent.data(),
+                                                    dx.data + at)) {
             return;
         }
         for (index_t i = at; i < at + strip.pixels; ++i) {

@@ -97,12 +97,13 @@ void require_places(const Shape4& shape) {
     }
 }
 
-template <typename T, typename Place>
-const MaxPoolKernels<T, Place>& max_pool_kernels() {
+/// What a topic has for places of this type.
+template <typename Place, typename Topic>
+const auto& of_places(const Topic& topic) {
     if constexpr (std::is_same_v<Place, index_t>) {
-        return kernels<T>().max_pool;
+        return topic.wide;
     } else {
-        return kernels<T>().narrow_max_pool;
+        return topic.narrow;
     }
 }
 
@@ -257,10 +258,10 @@ void max_pool2d(ImageView<const T> x, const Pool2d& pool, ImageView<T> y, Place*
     require_shape(y.shape, pool2d_output_shape(x.shape, pool), "y");
     require_places<Place>(x.shape);
     if (y.shape.size() == 0) return;
-    const MaxPoolKernels<T, Place>& kernel = max_pool_kernels<T, Place>();
+    const auto max_pool = of_places<Place>(kernels<T>().max_pool);
     for_blocks(x.shape, y.shape, pool, blocks_of(axes(x.shape, pool)),
                [&](const PlacedBlock& block, const PoolBlock& windows, index_t from, index_t to) {
-                   kernel.max_pool(windows, x.data + from, block.place, y.data + to, argmax + to);
+                   max_pool(windows, x.data + from, block.place, y.data + to, argmax + to);
                });
 }
 
@@ -271,7 +272,7 @@ void max_pool2d_grad(ImageView<const T> dy, const Place* argmax, ImageView<T> dx
         throw std::invalid_argument("dy and dx differ in batch or channels");
     }
     const index_t plane = dx.shape.plane(), out_plane = dy.shape.plane();
-    const MaxPoolKernels<T, Place>& kernel = max_pool_kernels<T, Place>();
+    const Unpool<T, Place>& unpool = of_places<Place>(kernels<T>().unpool);
     std::atomic<bool> outside{false};
     // Most likely of windows of 2x2, which is tried and seen at the first row that disproves it.
     // Faster than by single values: docs/measurements.md#pooling.
@@ -285,9 +286,9 @@ void max_pool2d_grad(ImageView<const T> dy, const Place* argmax, ImageView<T> dx
             const HalvedPlane windows = {dy.shape.h, dy.shape.w, dy.shape.size() - o,
                                          (end - i) * plane};
             known = known &&
-                    kernel.unpool_halved(windows, dy.data + o, argmax + o, dx.data + i * plane);
+                    unpool.unpool_halved(windows, dy.data + o, argmax + o, dx.data + i * plane);
             if (known) continue;
-            if (!kernel.scatter(out_plane, dy.data + o, argmax + o, plane, dx.data + i * plane)) {
+            if (!unpool.scatter(out_plane, dy.data + o, argmax + o, plane, dx.data + i * plane)) {
                 outside = true;
             }
         }
@@ -319,16 +320,16 @@ void avg_pool2d(ImageView<const T> x, const Pool2d& pool, bool count_include_pad
         const index_t plane = x.shape.plane();
         const T length = divisor<T>(a, 0, 0, count_include_pad);
         for_planes(x.shape, plane, [&](index_t i, index_t end) {
-            kernel.average_planes(end - i, plane, x.data + i * plane, length, y.data + i);
+            kernel.average_pool.planes(end - i, plane, x.data + i * plane, length, y.data + i);
         });
         return;
     }
     for_blocks(x.shape, y.shape, pool, blocks_of(a),
                [&](const PlacedBlock& block, const PoolBlock& windows, index_t from, index_t to) {
                    // Windows of a block are clipped alike: one divisor serves them all.
-                   kernel.average_pool(windows, x.data + from,
-                                       divisor<T>(a, block.oy, block.ox, count_include_pad),
-                                       y.data + to);
+                   kernel.average_pool.windows(windows, x.data + from,
+                                               divisor<T>(a, block.oy, block.ox, count_include_pad),
+                                               y.data + to);
                });
 }
 
@@ -375,7 +376,7 @@ void avg_pool2d_grad(ImageView<const T> dy, const Pool2d& pool, bool count_inclu
         for (; i < end; ++i) {
             geometry.dy_room = dy.shape.size() - i * out_plane;
             geometry.dx_room = (end - i) * plane;
-            kernel.average_pool_grad(geometry, dy.data + i * out_plane, dx.data + i * plane);
+            kernel.average_pool.grad(geometry, dy.data + i * out_plane, dx.data + i * plane);
         }
     });
 }

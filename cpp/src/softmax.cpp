@@ -65,7 +65,7 @@ void exp_columns(const Kernels<T>& kernel, const AxisShape& shape, const T* x, i
         const T* row = x + k * shape.inner;
         T* out = y + k * shape.inner;
         for (index_t i = 0; i < columns; ++i) out[i] = row[i] - largest[i];
-        kernel.exp(columns, out, out);
+        kernel.softmax.exp(columns, out, out);
         for (index_t i = 0; i < columns; ++i) sum[i] += static_cast<double>(out[i]);
     }
 }
@@ -80,8 +80,8 @@ double distance(T a, T b) {
 template <typename T, typename Target>
 double row_cross_entropy(const Kernels<T>& kernel, const T* logits, index_t classes,
                          const Target& target, double scale, T* dlogits) {
-    const T largest = kernel.largest(classes, logits);
-    const double sum = kernel.exp_minus(classes, logits, largest, dlogits);
+    const T largest = kernel.softmax.largest(classes, logits);
+    const double sum = kernel.softmax.exp_minus(classes, logits, largest, dlogits);
     const double log_sum = std::log(sum);
     double loss = 0, weight = 0;
     for (index_t k = 0; k < classes; ++k) {
@@ -102,10 +102,10 @@ double row_cross_entropy(const Kernels<T>& kernel, const T* logits, index_t clas
 template <typename T>
 double row_label_cross_entropy(const Kernels<T>& kernel, const T* logits, index_t classes,
                                index_t label, double scale, T* dlogits) {
-    const T largest = kernel.largest(classes, logits);
-    const double sum = kernel.exp_minus(classes, logits, largest, dlogits);
+    const T largest = kernel.softmax.largest(classes, logits);
+    const double sum = kernel.softmax.exp_minus(classes, logits, largest, dlogits);
     const double probability = static_cast<double>(dlogits[label]) / sum;
-    kernel.scale(classes, dlogits, static_cast<T>(scale / sum), dlogits);
+    kernel.softmax.scale(classes, dlogits, static_cast<T>(scale / sum), dlogits);
     dlogits[label] = static_cast<T>(scale * (probability - 1));
     return std::log(sum) - distance(logits[label], largest);
 }
@@ -150,9 +150,9 @@ void softmax(const T* x, const AxisShape& shape, T* y) {
     if (inner == 1) {
         for_rows(shape, [&](index_t at) {
             T* out = y + at;
-            const double sum =
-                kernel.exp_minus(classes, x + at, kernel.largest(classes, x + at), out);
-            kernel.scale(classes, out, static_cast<T>(1 / sum), out);
+            const double sum = kernel.softmax.exp_minus(
+                classes, x + at, kernel.softmax.largest(classes, x + at), out);
+            kernel.softmax.scale(classes, out, static_cast<T>(1 / sum), out);
         });
         return;
     }
@@ -175,9 +175,9 @@ void log_softmax(const T* x, const AxisShape& shape, T* y) {
     if (inner == 1) {
         for_rows(shape, [&](index_t at) {
             T* out = y + at;
-            const T largest = kernel.largest(classes, x + at);
-            const double sum = kernel.exp_minus(classes, x + at, largest, out);
-            kernel.subtract(classes, x + at, largest, static_cast<T>(std::log(sum)), out);
+            const T largest = kernel.softmax.largest(classes, x + at);
+            const double sum = kernel.softmax.exp_minus(classes, x + at, largest, out);
+            kernel.softmax.subtract(classes, x + at, largest, static_cast<T>(std::log(sum)), out);
         });
         return;
     }
@@ -201,8 +201,8 @@ void softmax_grad(const T* dy, const T* y, const AxisShape& shape, T* dx) {
     if (size_of(shape) == 0) return;
     if (inner == 1) {
         for_rows(shape, [&](index_t at) {
-            const T mean = static_cast<T>(kernel.dot(classes, dy + at, y + at));
-            kernel.scale_centred(classes, dy + at, y + at, mean, dx + at);
+            const T mean = static_cast<T>(kernel.softmax.dot(classes, dy + at, y + at));
+            kernel.softmax.scale_centred(classes, dy + at, y + at, mean, dx + at);
         });
         return;
     }
@@ -228,8 +228,8 @@ void log_softmax_grad(const T* dy, const T* y, const AxisShape& shape, T* dx) {
     if (size_of(shape) == 0) return;
     if (inner == 1) {
         for_rows(shape, [&](index_t at) {
-            const T total = static_cast<T>(kernel.sum(classes, dy + at));
-            kernel.exp(classes, y + at, dx + at);
+            const T total = static_cast<T>(kernel.elementwise.sum(classes, dy + at));
+            kernel.softmax.exp(classes, y + at, dx + at);
             for (index_t k = at; k < at + classes; ++k) dx[k] = dy[k] - dx[k] * total;
         });
         return;
@@ -244,7 +244,7 @@ void log_softmax_grad(const T* dy, const T* y, const AxisShape& shape, T* dx) {
         for (index_t k = 0; k < classes; ++k) {
             const T* g = dy + at + k * inner;
             T* to = dx + at + k * inner;
-            kernel.exp(columns, y + at + k * inner, to);
+            kernel.softmax.exp(columns, y + at + k * inner, to);
             for (index_t i = 0; i < columns; ++i) to[i] = g[i] - to[i] * total[i];
         }
     });

@@ -118,12 +118,12 @@ class PaddedRows {
     void copy(const RowCopy& rows, const T* from, T* to) const {
         const index_t left = layout_.left;
         if (layout_.stride == 1) {
-            kernels_.copy_plane(rows, from, to + left);
+            kernels_.copies.copy_plane(rows, from, to + left);
         } else if (layout_.form == Layout::spread) {
-            kernels_.spread_plane(rows, from, to + left);
+            kernels_.copies.spread_plane(rows, from, to + left);
         } else {
             const auto phase = [&](index_t i) { return to + i % 2 * layout_.phase_size + i / 2; };
-            kernels_.split_plane(rows, from, phase(left), phase(left + 1));
+            kernels_.copies.split_plane(rows, from, phase(left), phase(left + 1));
         }
     }
 
@@ -222,9 +222,10 @@ void forward(const ForwardCall<T>& call) {
             for (index_t i = plane * problem.filters; i < (plane + 1) * problem.filters; ++i) {
                 if (bands.count == 1) sums.room = (last - i) * problem.y.plane();
                 const index_t filter = i % problem.y.c;
-                kernel.depthwise(sums, call.weight + filter * problem.taps,
-                                 call.bias != nullptr ? call.bias[filter] : T{0}, source.row(0),
-                                 ahead, call.y + i * problem.y.plane() + row * problem.y.w);
+                kernel.depthwise.correlate(sums, call.weight + filter * problem.taps,
+                                           call.bias != nullptr ? call.bias[filter] : T{0},
+                                           source.row(0), ahead,
+                                           call.y + i * problem.y.plane() + row * problem.y.w);
             }
         }
     });
@@ -268,9 +269,9 @@ void input_grad(const InputGradCall<T>& call) {
                                             .room = is_in_order ? room : 0};
                 const T* taps_from =
                     call.weight + plane % problem.groups * problem.taps + last_tap * w.kernel_w;
-                kernel.depthwise(sums, taps_from, T{0},
-                                 source.row(at / w.stride_h - (taps - 1) - seen), ahead,
-                                 call.dx + plane * problem.x.plane() + row * problem.x.w);
+                kernel.depthwise.correlate(sums, taps_from, T{0},
+                                           source.row(at / w.stride_h - (taps - 1) - seen), ahead,
+                                           call.dx + plane * problem.x.plane() + row * problem.x.w);
             }
         }
     });
@@ -334,8 +335,8 @@ class GroupGradients {
         for (index_t i = 0; i < size; ++i) {
             // The sums of a filter lie column by column of the kernel.
             const index_t tap = i % problem_.taps, at = i - tap + tap % kw * kh + tap / kw;
-            kernels_.fold_lanes(1, sums.data() + at * kernels_.lanes,
-                                dweight + filter * problem_.taps + i);
+            kernels_.direct.fold_lanes(1, sums.data() + at * kernels_.lanes,
+                                       dweight + filter * problem_.taps + i);
         }
     }
 
@@ -352,8 +353,9 @@ class GroupGradients {
             const bool in_place = out.size() - at >= rows_.rows * out.w + kernels_.lanes;
             if (!in_place) grad_.load(dy + at, rows_.rows, out.w, out.size() - at, 0);
             rows_.step = in_place ? out.w : grad_step_;
-            kernels_.depthwise_grad(rows_, in_place ? dy + at : grad_.row(0), source_.row(0), ahead,
-                                    sums + f * problem_.taps * kernels_.lanes);
+            kernels_.depthwise.correlate_grad(rows_, in_place ? dy + at : grad_.row(0),
+                                              source_.row(0), ahead,
+                                              sums + f * problem_.taps * kernels_.lanes);
         }
     }
 

@@ -84,7 +84,7 @@ class RowWriter {
           y_(y),
           in_place_(shape.is_gapless() && grid.is_dense(problem.y)),
           room_(in_place_ ? 0 : shape.positions()),
-          scratch_(kernels.direct_rows * room_) {}
+          scratch_(kernels.direct.rows * room_) {}
 
     index_t stride() const { return in_place_ ? grid_.plane : room_; }
     /// Where the block's first position of this filter goes; the next filter's is stride() on.
@@ -95,8 +95,9 @@ class RowWriter {
     void finish(index_t image, index_t filter, index_t filters, const BandBlock& block) const {
         if (in_place_) return;
         for (index_t f = 0; f < filters; ++f) {
-            kernels_.copy_rows(block.rows, block.cols, scratch_.data() + f * room_, block.pitch,
-                               place(image, filter + f, block), grid_.row, grid_.col);
+            kernels_.copies.copy_rows(block.rows, block.cols, scratch_.data() + f * room_,
+                                      block.pitch, place(image, filter + f, block), grid_.row,
+                                      grid_.col);
         }
     }
 
@@ -134,9 +135,9 @@ void forward_block(const Kernels<T>& kernel, const Problem& problem, const BandS
         for (index_t c = 0; c < problem.channels; c += shape.channels, start = nullptr) {
             const index_t channels = std::min(shape.channels, problem.channels - c);
             if (!one_band) band.load(block, x + c * problem.x.plane(), channels);
-            kernel.correlate(count, block.positions, channels * area, band.offsets(),
-                             weights + filter * problem.taps + c * area * count, start, band.data(),
-                             values, writer.stride());
+            kernel.direct.correlate(count, block.positions, channels * area, band.offsets(),
+                                    weights + filter * problem.taps + c * area * count, start,
+                                    band.data(), values, writer.stride());
         }
         writer.finish(image, filter, count, block);
     }
@@ -182,7 +183,7 @@ template <typename T>
 void forward(const ForwardCall<T>& call) {
     const Problem& problem = call.problem;
     const Kernels<T>& kernel = kernels<T>();
-    const Parts parts(problem.filters, kernel.direct_rows);
+    const Parts parts(problem.filters, kernel.direct.rows);
     const BandShape shape(problem, form_of(problem), ceil_div(problem.filters, parts.count),
                           sizeof(T));
     const Buffer<T> weights = pack_weights(problem, parts, call.weight);
@@ -260,7 +261,7 @@ class BlockGradient {
             }
             if (plane_sums == nullptr || item % shape_.blocks() < shape_.blocks() - 1) continue;
             for (index_t f = 0; f < problem_.filters; ++f) {
-                plane_sums[image * problem_.y.c + f] = kernels_.sum(
+                plane_sums[image * problem_.y.c + f] = kernels_.elementwise.sum(
                     problem_.y.plane(), dy + image * problem_.y.image() + f * problem_.y.plane());
             }
         }
@@ -283,12 +284,12 @@ class BlockGradient {
                 rows = scratch_.data();
                 stride = room_;
             }
-            const Parts parts(count, kernels_.direct_rows);
+            const Parts parts(count, kernels_.direct.rows);
             for (index_t part = 0; part < parts.count; ++part) {
                 const index_t row = parts.begin(part);
-                kernels_.correlate_grad(parts.length(part), block.positions, taps,
-                                        rows + row * stride, stride, band_.offsets(), band_.data(),
-                                        sums + (f + row) * taps * lanes);
+                kernels_.direct.correlate_grad(parts.length(part), block.positions, taps,
+                                               rows + row * stride, stride, band_.offsets(),
+                                               band_.data(), sums + (f + row) * taps * lanes);
             }
         }
     }
@@ -300,9 +301,10 @@ class BlockGradient {
         const index_t before = (block.rows - 1) * block.pitch;
         const index_t last = round_up(block.positions, kernels_.lanes) - before;
         for (index_t f = 0; f < filters; ++f, dy += problem_.y.plane(), to += room_) {
-            kernels_.pad_rows(block.rows - 1, 0, block.cols, block.pitch, dy, problem_.y.w, 1, to);
-            kernels_.pad_rows(1, 0, block.cols, last, dy + (block.rows - 1) * problem_.y.w,
-                              problem_.y.w, 1, to + before);
+            kernels_.copies.pad_rows(block.rows - 1, 0, block.cols, block.pitch, dy, problem_.y.w,
+                                     1, to);
+            kernels_.copies.pad_rows(1, 0, block.cols, last, dy + (block.rows - 1) * problem_.y.w,
+                                     problem_.y.w, 1, to + before);
         }
     }
 
@@ -323,7 +325,7 @@ void finish_sums(const Kernels<T>& kernels, const Problem& problem, const BandSh
     for (index_t c = 0; c < problem.channels; c += shape.channels) {
         const index_t taps = std::min(shape.channels, problem.channels - c) * area;
         for (index_t f = 0; f < problem.filters; ++f, sums += taps * kernels.lanes) {
-            kernels.fold_lanes(taps, sums, dweight + f * problem.taps + c * area);
+            kernels.direct.fold_lanes(taps, sums, dweight + f * problem.taps + c * area);
         }
     }
 }
@@ -355,7 +357,7 @@ void sum_gradients(const WeightGradCall<T>& call, double* plane_sums) {
     if (cut.chunks > 1) {
         std::copy_n(chunks.data(), size, call.dweight);
         for (index_t chunk = 1; chunk < cut.chunks; ++chunk) {
-            kernel.add(size, chunks.data() + chunk * size, call.dweight);
+            kernel.elementwise.add(size, chunks.data() + chunk * size, call.dweight);
         }
     }
 }

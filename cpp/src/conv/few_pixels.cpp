@@ -102,8 +102,9 @@ void PackedColumns<T>::pack(gemm::Slab<T>& slab, index_t depth,
                 runs.push_back({*pixel, lane, 1});
             }
         }
-        kernel_.pack_runs(depth, slab.tap_offsets(), runs.data(), static_cast<index_t>(runs.size()),
-                          panels_.width(p), slab.data(), to.data(p));
+        kernel_.packing.pack_runs(depth, slab.tap_offsets(), runs.data(),
+                                  static_cast<index_t>(runs.size()), panels_.width(p), slab.data(),
+                                  to.data(p));
         // What lies in the lanes beside the pixels is multiplied too: denormals would take long.
         const index_t width = panels_.width(p), length = panels_.length(p);
         for (index_t k = 0; k < depth && length < width; ++k) {
@@ -232,8 +233,9 @@ void forward(const ForwardCall<T>& call) {
             const index_t length = (columns.channel(i + 1) - channel) * area;
             const T* left = call.weight + filter * problem.taps + channel * area;
             sums.add(length, left, rows, depth, columns[i]);
-            kernel.dots({columns.dotted(), filters, length, problem.taps, problem.taps, filters},
-                        columns.dotted_columns(channel), left, sums.dotted.data());
+            kernel.unpacked.dots(
+                {columns.dotted(), filters, length, problem.taps, problem.taps, filters},
+                columns.dotted_columns(channel), left, sums.dotted.data());
         }
     };
     for_blocks(problem, columns, call.bias, call.y, add);

@@ -59,9 +59,9 @@ std::vector<gemm::PackedPanels<T>> pack_weights(const Problem& problem, const T*
     return gemm::pack_groups<T>(
         {kernel, problem.filters}, problem.groups, problem.taps,
         [&](index_t group, index_t filter, index_t filters, index_t width, T* panel) {
-            kernel.pack_columns(problem.taps, filters, width,
-                                weight + (group * problem.filters + filter) * problem.taps,
-                                problem.taps, panel);
+            kernel.packing.pack_columns(problem.taps, filters, width,
+                                        weight + (group * problem.filters + filter) * problem.taps,
+                                        problem.taps, panel);
         });
 }
 
@@ -153,9 +153,10 @@ void weight_grad_block(const Kernels<T>& kernel, const Problem& problem, const W
     sums.finish();
     for_slabs([&](index_t tap, index_t tap_end, index_t row) {
         for (index_t p = 0; p < panels.count(); ++p) {
-            kernel.store_transposed(tap_end - tap, panels.length(p),
-                                    sums.data(p) + row * panels.width(p), panels.width(p), nullptr,
-                                    dweight + panels.begin(p) * problem.taps + tap, problem.taps);
+            kernel.indirect.store_transposed(
+                tap_end - tap, panels.length(p), sums.data(p) + row * panels.width(p),
+                panels.width(p), nullptr, dweight + panels.begin(p) * problem.taps + tap,
+                problem.taps);
         }
     });
 }
@@ -167,7 +168,7 @@ void add_chunks(const Kernels<T>& kernel, const T* sums, index_t chunks, index_t
     parallel_ranges(size, grain, static_cast<double>(chunks), [&](index_t begin, index_t end) {
         std::copy(sums + begin, sums + end, to + begin);
         for (index_t chunk = 1; chunk < chunks; ++chunk) {
-            kernel.add(end - begin, sums + chunk * size + begin, to + begin);
+            kernel.elementwise.add(end - begin, sums + chunk * size + begin, to + begin);
         }
     });
 }

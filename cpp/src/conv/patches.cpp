@@ -114,8 +114,8 @@ class PartGradient {
         const T* from =
             plane.data() + (window.pad_top * cut_.cols + window.pad_left) * cut_.channels;
         for (index_t row = 0; row < problem_.x.h; ++row, from += cut_.cols * cut_.channels) {
-            kernel_.store_transposed(problem_.x.w, channels, from, cut_.channels, nullptr,
-                                     dx + row * problem_.x.w, problem_.x.plane());
+            kernel_.indirect.store_transposed(problem_.x.w, channels, from, cut_.channels, nullptr,
+                                              dx + row * problem_.x.w, problem_.x.plane());
         }
     }
 
@@ -126,14 +126,14 @@ class PartGradient {
         const gemm::Panels& panels = weights.panels();
         const index_t depth = std::min(gemm::kDepthBlock, problem_.filters - k);
         for (index_t p = 0; p < panels.count(); ++p) {
-            const IndirectTile<T>& product = kernel_.indirect[panels.vectors(p) - 1];
+            const IndirectTile<T>& product = kernel_.indirect.tiles[panels.vectors(p) - 1];
             const T* right = weights.data(p, k);
             for (index_t i = pixel; i < end; i += product.rows) {
                 product.multiply(depth, dy, pixels_.sources.data() + i, filters_.data() + k, right,
                                  {right, 0}, tile, false);
-                kernel_.add_rows(std::min(product.rows, end - i), panels.length(p), tile,
-                                 panels.width(p), pixels_.targets.data() + i,
-                                 plane + panels.begin(p));
+                kernel_.elementwise.add_rows(std::min(product.rows, end - i), panels.length(p),
+                                             tile, panels.width(p), pixels_.targets.data() + i,
+                                             plane + panels.begin(p));
             }
         }
     }

@@ -94,7 +94,7 @@ void add_up(index_t count, index_t size, T* sums) {
     const Kernels<T>& kernel = kernels<T>();
     parallel_ranges(size, grain, static_cast<double>(count), [&](index_t begin, index_t end) {
         for (index_t i = 1; i < count; ++i) {
-            kernel.add(end - begin, sums + i * size + begin, sums + begin);
+            kernel.elementwise.add(end - begin, sums + i * size + begin, sums + begin);
         }
     });
 }
@@ -128,7 +128,7 @@ void slice_gradients(const Shape4& x, const Shape4& maps, const Conv2d& conv, co
             const index_t begin = slices.begin(s);
             T* dx = grads.dx != nullptr ? grads.dx + begin * x.image() : nullptr;
             body(begin, slices.end(s), {dx, one.data(), one.data() + weights});
-            kernel.add(size, one.data(), sum);
+            kernel.elementwise.add(size, one.data(), sum);
         }
         totals.finish(sum);
     });

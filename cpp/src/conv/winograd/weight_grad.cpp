@@ -234,7 +234,7 @@ class WeightGrad {
 
     void add_sums(T* sums, index_t chunks, index_t size) const {
         constexpr index_t grain = 4096;
-        const auto add = kernels<T>().add;
+        const auto add = kernels<T>().elementwise.add;
         parallel_ranges(size, grain, static_cast<double>(chunks), [&](index_t begin, index_t end) {
             for (index_t chunk = 1; chunk < chunks; ++chunk) {
                 add(end - begin, sums + chunk * size + begin, sums + begin);
@@ -277,7 +277,7 @@ void weight_grad_in_parts(const conv::WeightGradCall<T>& call) {
         totals.make_room(part.pixels(), sums.data(), size);
         weight_grad<T>({part, call.dy + image * problem.y.image(),
                         moved_images(problem, part, image, call.x).data(), more.data()});
-        kernels<T>().add(size, more.data(), sums.data());
+        kernels<T>().elementwise.add(size, more.data(), sums.data());
     });
     totals.finish(sums.data());
     for_parted_weights(problem, [&](index_t from, index_t to) { call.dweight[to] = sums[from]; });
