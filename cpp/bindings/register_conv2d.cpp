@@ -16,7 +16,7 @@ namespace pocketcnn::bindings {
 namespace {
 
 template <typename T>
-void define(py::module_& module) {
+void define_conv2d(py::module_& module) {
     module.def(
         "conv2d",
         [](const Array<T>& x, const Array<T>& weight, const std::optional<Array<T>>& bias,
@@ -115,7 +115,7 @@ void register_conv2d(py::module_& module) {
         py::arg("x_shape"), py::arg("weight_shape"), py::arg("stride"), py::arg("padding"),
         py::arg("dilation"), py::arg("groups"), py::arg("algorithm"));
     module.def("conv2d_ways", ways);
-    POCKETCNN_FOR_TYPES(define, module);
+    POCKETCNN_FOR_TYPES(define_conv2d, module);
 }
 
 }  // namespace pocketcnn::bindings

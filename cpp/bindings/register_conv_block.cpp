@@ -115,7 +115,7 @@ void define_averaged(py::module_& module) {
 }
 
 template <typename T>
-void define(py::module_& module) {
+void define_conv_block(py::module_& module) {
     module.def(
         "conv_block",
         [](const Array<T>& x, const Array<T>& weight, const std::optional<Array<T>>& bias,
@@ -177,7 +177,7 @@ void define(py::module_& module) {
 }  // namespace
 
 void register_conv_block(py::module_& module) {
-    POCKETCNN_FOR_TYPES(define, module);
+    POCKETCNN_FOR_TYPES(define_conv_block, module);
     POCKETCNN_FOR_TYPES(define_averaged, module);
 }
 

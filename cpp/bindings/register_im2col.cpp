@@ -10,7 +10,7 @@ namespace pocketcnn::bindings {
 namespace {
 
 template <typename T>
-void define(py::module_& module) {
+void define_im2col(py::module_& module) {
     module.def(
         "im2col",
         [](const Array<T>& x, Pair kernel, Pair stride, Padding padding, Pair dilation) {
@@ -53,7 +53,7 @@ void define(py::module_& module) {
 }  // namespace
 
 void register_im2col(py::module_& module) {
-    POCKETCNN_FOR_TYPES(define, module);
+    POCKETCNN_FOR_TYPES(define_im2col, module);
 }
 
 }  // namespace pocketcnn::bindings

@@ -10,7 +10,7 @@ namespace pocketcnn::bindings {
 namespace {
 
 template <typename T>
-void define(py::module_& module) {
+void define_pool2d(py::module_& module) {
     module.def(
         "max_pool2d",
         [](const Array<T>& x, Pair kernel, Pair stride, Padding padding, Pair dilation,
@@ -79,7 +79,7 @@ void define(py::module_& module) {
 }  // namespace
 
 void register_pool2d(py::module_& module) {
-    POCKETCNN_FOR_TYPES(define, module);
+    POCKETCNN_FOR_TYPES(define_pool2d, module);
     module.def(
         "pool2d_output_shape",
         [](const std::array<index_t, 4>& input_shape, Pair kernel, Pair stride, Padding padding,

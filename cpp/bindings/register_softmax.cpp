@@ -23,7 +23,7 @@ template <typename T>
 using Backward = void (*)(const T*, const T*, const AxisShape&, T*);
 
 template <typename T>
-void define(py::module_& module, const std::string& name, Forward<T> forward,
+void define_softmax(py::module_& module, const std::string& name, Forward<T> forward,
             Backward<T> backward) {
     module.def(
         name.c_str(),
@@ -73,8 +73,8 @@ void define_cross_entropy(py::module_& module) {
 
 template <typename T>
 void define_all(py::module_& module) {
-    define<T>(module, "softmax", softmax<T>, softmax_grad<T>);
-    define<T>(module, "log_softmax", log_softmax<T>, log_softmax_grad<T>);
+    define_softmax<T>(module, "softmax", softmax<T>, softmax_grad<T>);
+    define_softmax<T>(module, "log_softmax", log_softmax<T>, log_softmax_grad<T>);
     define_cross_entropy<T, index_t>(module);
     define_cross_entropy<T, T>(module);
 }
