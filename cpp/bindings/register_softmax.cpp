@@ -24,7 +24,7 @@ using Backward = void (*)(const T*, const T*, const AxisShape&, T*);
 
 template <typename T>
 void define_softmax(py::module_& module, const std::string& name, Forward<T> forward,
-            Backward<T> backward) {
+                    Backward<T> backward) {
     module.def(
         name.c_str(),
         [forward](const Array<T>& x, int axis) {

@@ -240,24 +240,20 @@ template <typename T, int Bytes, int Stride, int Taps>
 inline index_t spread_tiles(const AveragePlane<T>& plane, bool free, index_t x, const T* shares,
                             T* out) {
     constexpr index_t step = Stride * Pack<T, Bytes>::lanes;
-    for (; x + (free ? step / 2 + 1 : step) <= plane.cols; x += step) {
+    constexpr index_t least = Bytes > kLeastTileBytes ? step / 2 + 1 : 1;
+    for (; x + (free ? least : step) <= plane.cols; x += step) {
         spread_tile<T, Bytes, Stride, Taps>(plane.taps_x, shares + (x + plane.pad_x) / Stride,
                                             out + x);
     }
-    if constexpr (Bytes > kLeastBytes) {
+    if constexpr (Bytes > kLeastTileBytes) {
         return spread_tiles<T, Bytes / 2, Stride, Taps>(plane, free, x, shares, out);
-    }
-    if (free && x < plane.cols) {
-        spread_tile<T, Bytes, Stride, Taps>(plane.taps_x, shares + (x + plane.pad_x) / Stride,
-                                            out + x);
-        x += step;
     }
     return x;
 }
 
 /// out[x] = the sum of the shares of the windows that cover x.
 template <typename T, int Stride, int Taps>
-inline void spread_row(const AveragePlane<T>& plane, bool free, const T* shares, T* out) {
+void spread_row(const AveragePlane<T>& plane, bool free, const T* shares, T* out) {
     const index_t stride = Stride != 0 ? Stride : plane.stride_x;
     index_t x = 0, q = plane.pad_x / stride, phase = plane.pad_x % stride;
     const auto single = [&] {
@@ -279,8 +275,9 @@ inline void spread_row(const AveragePlane<T>& plane, bool free, const T* shares,
     while (x < plane.cols) single();
 }
 
-template <typename T, int Stride, int Taps>
-void average_pool_grad(const AveragePlane<T> plane, const T* dy, T* dx) {
+/// The gradient row by row, each by way of `spread`.
+template <typename T, typename SpreadRow>
+void spread_rows(const AveragePlane<T>& plane, SpreadRow* spread, const T* dy, T* dx) {
     const index_t covering = (plane.cols - 1 + plane.pad_x) / plane.stride_x + 1;
     index_t first = 0, end = 0;
     for (index_t row = 0; row < plane.rows; ++row, dx += plane.cols) {
@@ -305,7 +302,7 @@ void average_pool_grad(const AveragePlane<T> plane, const T* dy, T* dx) {
         }
         const bool free = (row + 1) * plane.cols + kPackSlack <= plane.dx_room;
         prefetch<1>(dx, kReadAhead, plane.cols * index_t{sizeof(T)});
-        spread_row<T, Stride, Taps>(plane, free, plane.shares, dx);
+        spread(plane, free, plane.shares, dx);
     }
 }
 
@@ -349,15 +346,15 @@ void average_pool_grad(const AveragePlane<T>& plane, const T* dy, T* dx) {
     if (is_quartered(plane)) {
         quarter_grad(plane, dy, dx);
     } else if (plane.stride_x == 2 && plane.taps_x == 2) {
-        average_pool_grad<T, 2, 2>(plane, dy, dx);
+        spread_rows(plane, spread_row<T, 2, 2>, dy, dx);
     } else if (plane.stride_x == 2 && plane.taps_x == 3) {
-        average_pool_grad<T, 2, 3>(plane, dy, dx);
+        spread_rows(plane, spread_row<T, 2, 3>, dy, dx);
     } else if (plane.stride_x == 2) {
-        average_pool_grad<T, 2, 0>(plane, dy, dx);
+        spread_rows(plane, spread_row<T, 2, 0>, dy, dx);
     } else if (plane.stride_x == 1) {
-        average_pool_grad<T, 1, 0>(plane, dy, dx);
+        spread_rows(plane, spread_row<T, 1, 0>, dy, dx);
     } else {
-        average_pool_grad<T, 0, 0>(plane, dy, dx);
+        spread_rows(plane, spread_row<T, 0, 0>, dy, dx);
     }
 }
 

@@ -130,20 +130,21 @@ inline void correlate_grad_tile(index_t pixels, const T* dy, index_t dy_stride,
 #pragma GCC unroll 8
         for (int r = 0; r < rows; ++r) sum[r][t] = load(sums + r * sums_stride + t * kLanes<T>);
     }
-    const index_t whole = pixels / kLanes<T> * kLanes<T>;
-    for (index_t p = 0; p < whole; p += kLanes<T>) {
-        add_products<T, rows, taps>(
-            sum, [&](int r) { return load(dy + r * dy_stride + p); },
-            [&](int t) { return load(from[t] + p); });
-    }
-    if (whole < pixels) {
-        T last[rows * kLanes<T>] = {};
-        for (int r = 0; r < rows; ++r) {
-            copy_few(pixels - whole, dy + r * dy_stride + whole, last + r * kLanes<T>);
+    const index_t rest = pixels % kLanes<T>;
+    index_t p = 0, end = pixels - rest;
+    T last[rows * kLanes<T>];
+    // The second time for what is left of a vector.
+    for (bool again = rest > 0;; again = false) {
+        for (; p < end; p += kLanes<T>, dy += kLanes<T>) {
+            add_products<T, rows, taps>(
+                sum, [&](int r) { return load(dy + r * dy_stride); },
+                [&](int t) { return load(from[t] + p); });
         }
-        add_products<T, rows, taps>(
-            sum, [&](int r) { return load(last + r * kLanes<T>); },
-            [&](int t) { return load(from[t] + whole); });
+        if (!again) break;
+        copy_rests(rows, rest, dy, dy_stride, last);
+        dy = last;
+        dy_stride = kLanes<T>;
+        end += kLanes<T>;
     }
 #pragma GCC unroll 16
     for (int t = 0; t < taps; ++t) {

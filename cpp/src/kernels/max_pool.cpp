@@ -61,19 +61,19 @@ struct MaxPoolBlock {
         prefetch<1>(argmax + at, 2 * kWriteAhead, size * index_t{sizeof(Place)});
     }
 
+    template <int Bytes, typename Load>
+    [[gnu::always_inline]] static Maxima<T, Bytes> tap(index_t place, bool first,
+                                                       const Load& load) {
+        using Int = typename Pack<T, Bytes>::Int;
+        return {load(place, first), Int{} + static_cast<Whole<T>>(place)};
+    }
+
     /// The maxima of one row of taps, from the last tap to the first, so that the first wins.
     template <int Bytes, int Taps, typename Load>
     [[gnu::always_inline]] Maxima<T, Bytes> row_maxima(index_t offset, const Load& load) const {
-        using Int = typename Pack<T, Bytes>::Int;
-        const index_t taps = Taps != 0 ? Taps : block.taps_x;
-        const index_t step = Taps != 0 ? 1 : block.step_x;
-        const auto tap = [&](index_t k) -> Maxima<T, Bytes> {
-            return {load(offset + k * step, k == 0), Int{} + static_cast<Whole<T>>(k * step)};
-        };
-        Maxima<T, Bytes> best = tap(taps - 1);
+        Maxima<T, Bytes> best = tap<Bytes>(offset + Taps - 1, false, load);
 #pragma GCC unroll 4
-        for (index_t k = taps - 2; k >= 0; --k) best.take(tap(k));
-        best.where += static_cast<Whole<T>>(offset);
+        for (index_t k = Taps - 2; k >= 0; --k) best.take(tap<Bytes>(offset + k, k == 0, load));
         return best;
     }
 
@@ -81,12 +81,24 @@ struct MaxPoolBlock {
     template <int Bytes, int Taps, typename Load>
     [[gnu::always_inline]] Maxima<T, Bytes> maxima(const Load& load) const {
         index_t offset = (block.taps_y - 1) * block.step_y;
-        auto best = row_maxima<Bytes, Taps>(offset, load);
-        while (offset > 0) {
-            offset -= block.step_y;
-            best.take(row_maxima<Bytes, Taps>(offset, load));
+        if constexpr (Taps != 0) {
+            auto best = row_maxima<Bytes, Taps>(offset, load);
+            while (offset > 0) {
+                offset -= block.step_y;
+                best.take(row_maxima<Bytes, Taps>(offset, load));
+            }
+            return best;
         }
-        return best;
+        // Rows of any length: one loop, for a tap may be much code.
+        const index_t step = block.step_x;
+        index_t k = block.taps_x - 1;
+        auto best = tap<Bytes>(offset + k * step, k == 0, load);
+        for (--k;; k = block.taps_x - 1) {
+#pragma GCC unroll 2
+            for (; k >= 0; --k) best.take(tap<Bytes>(offset + k * step, k == 0, load));
+            if (offset == 0) return best;
+            offset -= block.step_y;
+        }
     }
 
     template <int Bytes, int Stride, int Taps>

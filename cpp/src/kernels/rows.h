@@ -46,6 +46,16 @@ inline void copy_few(index_t count, const T* from, T* to) {
     if constexpr (sizeof(T) < 8) copy_two<4>(bytes, source, target);
 }
 
+// The first `count` elements of each row, fewer than kLanes, and zeros: a vector per row. Not
+// inline, for beside it the compiler would keep accumulators of a tile on the stack.
+template <typename T>
+[[gnu::noinline]] void copy_rests(int rows, index_t count, const T* from, index_t stride, T* to) {
+    for (int r = 0; r < rows; ++r) {
+        store(to + r * kLanes<T>, Vec<T>{});
+        copy_few(count, from + r * stride, to + r * kLanes<T>);
+    }
+}
+
 // Images are read in order, but in the pauses of the arithmetic the processor loses the thread:
 // what comes so much later is asked for. From 512 to 4096 bytes differ little.
 inline constexpr index_t kAheadBytes = 2048;

@@ -153,6 +153,9 @@ inline void interleave_all(Vec<T> (&rows)[n]) {
 /// Narrowest vector in use.
 inline constexpr int kLeastBytes = 16;
 
+/// The same of tiles, which are much code each: the widest vectors have one narrower kind only.
+inline constexpr int kLeastTileBytes = kVectorBytes > 32 ? 32 : kLeastBytes;
+
 // A vector of any width up to the instruction set's: rows of images are often shorter than it.
 template <typename T, int Bytes>
 struct Pack {

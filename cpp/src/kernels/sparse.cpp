@@ -90,19 +90,17 @@ inline void sparse_grad_parts(const SparseGrad<T>& grad, const T* patches, T* su
         patches += kSparseVectors * kLanes<T>;
         sums += kSparseVectors * kLanes<T>;
     }
-    dispatch<kSparseVectors - 1>(vectors, [&]<int few>() {
-        sparse_grad_tile<T, filters, few>(grad, patches, sums);
-    });
+    dispatch<kSparseVectors - 1>(
+        vectors, [&]<int few>() { sparse_grad_tile<T, filters, few>(grad, patches, sums); });
 }
 
 template <typename T>
 void sparse_grad(const SparseGrad<T>& grad, const T* patches, T* sums) {
     SparseGrad<T> part = grad;
     for (; part.filters > 0; part.filters -= kSparseFilters) {
-        dispatch<kSparseFilters>(part.filters < kSparseFilters ? part.filters : kSparseFilters,
-                                 [&]<int filters>() {
-                                     sparse_grad_parts<T, filters>(part, patches, sums);
-                                 });
+        dispatch<kSparseFilters>(
+            part.filters < kSparseFilters ? part.filters : kSparseFilters,
+            [&]<int filters>() { sparse_grad_parts<T, filters>(part, patches, sums); });
         part.values += kSparseFilters * grad.stride;
         part.places += kSparseFilters * grad.stride;
         sums += kSparseFilters * grad.width;

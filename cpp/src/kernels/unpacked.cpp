@@ -46,21 +46,24 @@ template <typename T>
 template <typename T, int rows, int cols>
 inline void dot_tile(const DotBlock& block, const T* x, const T* w, T* y) {
     constexpr int lanes = kLanes<T>;
-    const index_t x_stride = block.x_stride, w_stride = block.w_stride;
-    const index_t rest = block.depth % lanes, whole = block.depth - rest;
+    index_t x_stride = block.x_stride, w_stride = block.w_stride;
+    const index_t rest = block.depth % lanes;
+    index_t end = block.depth - rest;
     Vec<T> sum[rows][cols] = {};
-    for (index_t k = 0; k < whole; k += lanes) {
-        add_products<T, rows, cols>(
-            sum, [&](int r) { return load(x + r * x_stride + k); },
-            [&](int c) { return load(w + c * w_stride + k); });
-    }
-    if (rest > 0) {
-        T left[rows * lanes] = {}, right[cols * lanes] = {};
-        for (int r = 0; r < rows; ++r) copy_few(rest, x + r * x_stride + whole, left + r * lanes);
-        for (int c = 0; c < cols; ++c) copy_few(rest, w + c * w_stride + whole, right + c * lanes);
-        add_products<T, rows, cols>(
-            sum, [&](int r) { return load(left + r * lanes); },
-            [&](int c) { return load(right + c * lanes); });
+    T left[rows * lanes], right[cols * lanes];
+    // The second time for what is left of a vector.
+    for (bool again = rest > 0;; again = false) {
+        for (index_t k = 0; k < end; k += lanes) {
+            add_products<T, rows, cols>(
+                sum, [&](int r) { return load(x + r * x_stride + k); },
+                [&](int c) { return load(w + c * w_stride + k); });
+        }
+        if (!again) break;
+        copy_rests(rows, rest, x + end, x_stride, left);
+        copy_rests(cols, rest, w + end, w_stride, right);
+        x = left;
+        w = right;
+        x_stride = w_stride = end = lanes;
     }
     constexpr int padded = (rows * cols + lanes - 1) / lanes * lanes;
     T sums[padded * lanes];
