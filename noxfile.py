@@ -131,14 +131,14 @@ def ctest(session: nox.Session, name: str, *which: str) -> None:
 
 # What exercises the extension module most, for builds in which everything takes longer.
 NATIVE_TESTS = (
-    *("tests/test_native_borders.py", "tests/test_fusion.py", "tests/test_functional_conv.py"),
-    *("tests/test_functional_pool.py", "tests/test_functional_linear.py"),
+    *("tests/test_native_borders.py", "tests/test_fusion.py", "tests/test_functional_conv2d.py"),
+    *("tests/test_functional_pool2d.py", "tests/test_functional_linear.py"),
     *("tests/test_functional_normalization.py", "tests/test_empty_batches.py"),
     *("tests/test_layer_arrays.py", "tests/test_optim_updates.py", "tests/test_layers.py"),
 )
 
 # What a short run of the machines takes: what indexes most, and what threads share.
-SHORTLY_SANITIZED = "conv2d_fields;im2col;softmax"
+SHORTLY_SANITIZED = "column_matrix;conv2d_fields;softmax"
 SHORTLY_WATCHED = "interrupt;memory_pool;parallel;sleeper;team"
 SHORTLY_READ = ("loop", "memory_pool", "team_own")
 

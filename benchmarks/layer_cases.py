@@ -75,7 +75,7 @@ def _input_grad(grad: Array, weight: Array, x_shape: tuple[int, ...], shape: Con
     """The gradient of the input alone, which the public interface gives only with dW."""
     (top, left) = shape.padding
     sides = (top, top, left, left)
-    return _core.conv2d_input_grad(
+    return _core.conv2d_backward_input(
         grad,
         weight,
         x_shape,

@@ -68,8 +68,8 @@ CALLS = [
     Call(
         _core.conv2d, (_array(*X), _array(*W), _array(6), *CONV, "auto"), {0: {0, 2, 3}, 1: {2, 3}}
     ),
-    Call(_core.conv2d_input_grad, (_array(*MAPS), _array(*W), X, *CONV, "auto")),
-    Call(_core.conv2d_weight_grad, (_array(*MAPS), _array(*X), W[2:], *CONV, "auto")),
+    Call(_core.conv2d_backward_input, (_array(*MAPS), _array(*W), X, *CONV, "auto")),
+    Call(_core.conv2d_backward_weight, (_array(*MAPS), _array(*X), W[2:], *CONV, "auto")),
     Call(
         _core.conv_block,
         (_array(*X), _array(*W), _array(6), CONV, POOL, None),
@@ -195,7 +195,7 @@ def test_refuses_an_array_that_does_not_fit(call: Call) -> None:
 @pytest.mark.parametrize("groups", [-1, 0, 1, 3, 4])
 def test_refuses_groups_that_do_not_fit(call: Call, groups: int) -> None:
     """Two groups of two channels: no other number fits weights of two channels."""
-    if call.function is _core.conv2d_weight_grad and groups == 1:
+    if call.function is _core.conv2d_backward_weight and groups == 1:
         return  # four channels in one group: other weights, as good
     arguments = tuple((*a[:3], groups) if a is CONV else a for a in call.arguments)
     if arguments == call.arguments:

@@ -127,8 +127,8 @@ def test_ctrl_c_ends_a_long_call(threads: int) -> None:
 
 MINUTES = [
     "pc._core.conv2d(x, w, None, *window, 1, 'im2col')",
-    "pc._core.conv2d_input_grad(g, w, x.shape, *window, 1, 'im2col')",
-    "pc._core.conv2d_weight_grad(g, x, (15, 15), *window, 1, 'im2col')",
+    "pc._core.conv2d_backward_input(g, w, x.shape, *window, 1, 'im2col')",
+    "pc._core.conv2d_backward_weight(g, x, (15, 15), *window, 1, 'im2col')",
     "F.max_pool2d(plane, 255, 1)",
 ]
 

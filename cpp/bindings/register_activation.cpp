@@ -25,7 +25,7 @@ void define(py::module_& module, const std::string& name, Activation f) {
                    Array<T> dx = new_array_like(y);
                    T* to = dx.mutable_data();
                    const WithoutGil released;
-                   activate_grad(f, grad.data(), y.data(), to, y.size());
+                   activate_backward(f, grad.data(), y.data(), to, y.size());
                    return dx;
                },
                py::arg("grad").noconvert(), py::arg("out").noconvert());

@@ -35,7 +35,7 @@ void define(py::module_& module) {
         py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"),
         py::arg("algorithm"));
     module.def(
-        "conv2d_input_grad",
+        "conv2d_backward_input",
         [](const Array<T>& grad, const Array<T>& weight, const std::array<index_t, 4>& x_shape,
            Pair stride, Padding padding, Pair dilation, index_t groups,
            const std::string& algorithm) {
@@ -46,14 +46,14 @@ void define(py::module_& module) {
             Array<T> dx = new_image<T>(in);
             const ImageView<T> out = mutable_image(dx);
             const WithoutGil released;
-            conv2d_input_grad<T>(image(grad), weight.data(), conv, out);
+            conv2d_backward_input<T>(image(grad), weight.data(), conv, out);
             return dx;
         },
         py::arg("grad").noconvert(), py::arg("weight").noconvert(), py::arg("x_shape"),
         py::arg("stride"), py::arg("padding"), py::arg("dilation"), py::arg("groups"),
         py::arg("algorithm"));
     module.def(
-        "conv2d_weight_grad",
+        "conv2d_backward_weight",
         [](const Array<T>& grad, const Array<T>& x, Pair kernel, Pair stride, Padding padding,
            Pair dilation, index_t groups, const std::string& algorithm) {
             const Shape4 dy = shape4(grad), in = shape4(x);
@@ -65,7 +65,7 @@ void define(py::module_& module) {
             T *to_weight = dweight.mutable_data(), *to_bias = dbias.mutable_data();
             {
                 const WithoutGil released;
-                conv2d_weight_grad<T>(image(grad), image(x), conv, to_weight, to_bias);
+                conv2d_backward_weight<T>(image(grad), image(x), conv, to_weight, to_bias);
             }
             return py::make_tuple(dweight, dbias);
         },

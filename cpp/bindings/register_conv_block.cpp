@@ -105,8 +105,8 @@ void define_averaged(py::module_& module) {
                                              dweight.mutable_data(), dbias.mutable_data()};
             {
                 const WithoutGil released;
-                averaged_conv_grad<T>(image(grad), maps.data(), image(x), weight.data(), block,
-                                      grads);
+                averaged_conv_backward<T>(image(grad), maps.data(), image(x), weight.data(), block,
+                                          grads);
             }
             return py::make_tuple(dx, dweight, dbias);
         },
@@ -164,8 +164,8 @@ void define(py::module_& module) {
                                              dweight.mutable_data(), dbias.mutable_data()};
             {
                 const WithoutGil released;
-                conv_block_grad<T>(image(grad), y.data(), argmax ? argmax->data() : nullptr,
-                                   image(x), weight.data(), block, grads);
+                conv_block_backward<T>(image(grad), y.data(), argmax ? argmax->data() : nullptr,
+                                       image(x), weight.data(), block, grads);
             }
             return py::make_tuple(dx, dweight, dbias);
         },

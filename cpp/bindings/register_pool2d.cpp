@@ -42,7 +42,7 @@ void define(py::module_& module) {
             Array<T> dx = new_image<T>(in);
             const ImageView<T> out = mutable_image(dx);
             const WithoutGil released;
-            max_pool2d_grad<T>(image(grad), argmax.data(), out);
+            max_pool2d_backward<T>(image(grad), argmax.data(), out);
             return dx;
         },
         py::arg("grad").noconvert(), py::arg("argmax").noconvert(), py::arg("input_shape"));
@@ -69,7 +69,7 @@ void define(py::module_& module) {
             Array<T> dx = new_image<T>(in);
             const ImageView<T> out = mutable_image(dx);
             const WithoutGil released;
-            avg_pool2d_grad<T>(image(grad), pool, count_include_pad, out);
+            avg_pool2d_backward<T>(image(grad), pool, count_include_pad, out);
             return dx;
         },
         py::arg("grad").noconvert(), py::arg("input_shape"), py::arg("kernel_size"),

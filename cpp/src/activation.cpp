@@ -41,7 +41,7 @@ void activate(Activation f, const T* x, T* y, index_t size) {
 }
 
 template <typename T>
-void activate_grad(Activation f, const T* dy, const T* y, T* dx, index_t size) {
+void activate_backward(Activation f, const T* dy, const T* y, T* dx, index_t size) {
     const Kernels<T>& kernel = kernels<T>();
     switch (f) {
         case Activation::relu:
@@ -65,7 +65,7 @@ template void add(const float*, const float*, bool, float*, index_t);
 template void add(const double*, const double*, bool, double*, index_t);
 template void activate(Activation, const float*, float*, index_t);
 template void activate(Activation, const double*, double*, index_t);
-template void activate_grad(Activation, const float*, const float*, float*, index_t);
-template void activate_grad(Activation, const double*, const double*, double*, index_t);
+template void activate_backward(Activation, const float*, const float*, float*, index_t);
+template void activate_backward(Activation, const double*, const double*, double*, index_t);
 
 }  // namespace pocketcnn

@@ -30,37 +30,38 @@ void averaged_conv(ImageView<const T> x, const T* weight, const T* bias, const A
 }
 
 template <typename T>
-void averaged_conv_grad(ImageView<const T> dy, const T* maps, ImageView<const T> x, const T* weight,
-                        const AveragedConv& block, const ConvBlockGrads<T>& grads) {
+void averaged_conv_backward(ImageView<const T> dy, const T* maps, ImageView<const T> x,
+                            const T* weight, const AveragedConv& block,
+                            const ConvBlockGrads<T>& grads) {
     require_shapes(x.shape, block, dy.shape);
     const Shape4 shape = conv2d_output_shape(x.shape, block.conv);
     const conv::Problem problem(x.shape, block.conv);
     const Slices slices(
         x.shape, shape, sizeof(T),
         grads_transform_weights({problem, block.conv.algorithm}, grads.dx != nullptr));
-    slice_gradients<T>(x.shape, shape, block.conv, slices, grads,
-                       [&](index_t begin, index_t end, const ConvBlockGrads<T>& to) {
-                           const ImageView<const T> in = images(x, begin, end);
-                           const ImageView<const T> out =
-                               images(ImageView<const T>{maps, shape}, begin, end);
-                           const Buffer<T> values(out.shape.size());
-                           avg_pool2d_grad<T>(images(dy, begin, end), block.pool,
-                                              block.count_include_pad, {values.data(), out.shape});
-                           activate_grad(block.activation, values.data(), out.data, values.data(),
-                                         out.shape.size());
-                           const ImageView<const T> dmaps = {values.data(), out.shape};
-                           conv2d_weight_grad<T>(dmaps, in, block.conv, to.dweight, to.dbias);
-                           if (to.dx != nullptr) {
-                               conv2d_input_grad<T>(dmaps, weight, block.conv, {to.dx, in.shape});
-                           }
-                       });
+    slice_gradients<T>(
+        x.shape, shape, block.conv, slices, grads,
+        [&](index_t begin, index_t end, const ConvBlockGrads<T>& to) {
+            const ImageView<const T> in = images(x, begin, end);
+            const ImageView<const T> out = images(ImageView<const T>{maps, shape}, begin, end);
+            const Buffer<T> values(out.shape.size());
+            avg_pool2d_backward<T>(images(dy, begin, end), block.pool, block.count_include_pad,
+                                   {values.data(), out.shape});
+            activate_backward(block.activation, values.data(), out.data, values.data(),
+                              out.shape.size());
+            const ImageView<const T> dmaps = {values.data(), out.shape};
+            conv2d_backward_weight<T>(dmaps, in, block.conv, to.dweight, to.dbias);
+            if (to.dx != nullptr) {
+                conv2d_backward_input<T>(dmaps, weight, block.conv, {to.dx, in.shape});
+            }
+        });
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                                                 \
-    template void averaged_conv(ImageView<const T>, const T*, const T*, const AveragedConv&,     \
-                                ImageView<T>, ImageView<T>);                                     \
-    template void averaged_conv_grad(ImageView<const T>, const T*, ImageView<const T>, const T*, \
-                                     const AveragedConv&, const ConvBlockGrads<T>&);
+#define POCKETCNN_INSTANTIATE(T)                                                             \
+    template void averaged_conv(ImageView<const T>, const T*, const T*, const AveragedConv&, \
+                                ImageView<T>, ImageView<T>);                                 \
+    template void averaged_conv_backward(ImageView<const T>, const T*, ImageView<const T>,   \
+                                         const T*, const AveragedConv&, const ConvBlockGrads<T>&);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE

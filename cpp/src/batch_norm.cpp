@@ -154,9 +154,9 @@ void batch_norm_infer(const T* x, const ChannelShape& shape, const BatchNorm<T>&
 /// and dx = gamma r (dy - dbeta / count - xhat dgamma / count), the last two terms in training
 /// only.
 template <typename T>
-void batch_norm_grad(const T* dy, const T* x, const ChannelShape& shape, const BatchNorm<T>& norm,
-                     const ChannelStatistics& statistics, bool training, T* dx, T* dgamma,
-                     T* dbeta) {
+void batch_norm_backward(const T* dy, const T* x, const ChannelShape& shape,
+                         const BatchNorm<T>& norm, const ChannelStatistics& statistics,
+                         bool training, T* dx, T* dgamma, T* dbeta) {
     const Kernels<T>& kernel = kernels<T>();
     std::fill_n(dgamma, shape.channels, T{0});
     std::fill_n(dbeta, shape.channels, T{0});
@@ -182,13 +182,14 @@ void batch_norm_grad(const T* dy, const T* x, const ChannelShape& shape, const B
     });
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                                                \
-    template void batch_norm_train(const T*, const ChannelShape&, const BatchNorm<T>&, double*, \
-                                   double*, T*);                                                \
-    template void batch_norm_infer(const T*, const ChannelShape&, const BatchNorm<T>&,          \
-                                   const ChannelStatistics&, T*);                               \
-    template void batch_norm_grad(const T*, const T*, const ChannelShape&, const BatchNorm<T>&, \
-                                  const ChannelStatistics&, bool, T*, T*, T*);
+#define POCKETCNN_INSTANTIATE(T)                                                                   \
+    template void batch_norm_train(const T*, const ChannelShape&, const BatchNorm<T>&, double*,    \
+                                   double*, T*);                                                   \
+    template void batch_norm_infer(const T*, const ChannelShape&, const BatchNorm<T>&,             \
+                                   const ChannelStatistics&, T*);                                  \
+    template void batch_norm_backward(const T*, const T*, const ChannelShape&,                     \
+                                      const BatchNorm<T>&, const ChannelStatistics&, bool, T*, T*, \
+                                      T*);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE

@@ -46,26 +46,27 @@ struct Backward {
                ImageView<const T> in, const ConvBlockGrads<T>& grads) const {
         const Buffer<T> passed(rectified != nullptr ? pooled.shape.size() : 0);
         if (rectified != nullptr) {
-            activate_grad(Activation::relu, pooled.data, rectified, passed.data(),
-                          pooled.shape.size());
+            activate_backward(Activation::relu, pooled.data, rectified, passed.data(),
+                              pooled.shape.size());
             pooled.data = passed.data();
         }
         if (!block.pool) return convolution(pooled, in, grads, grads.dbias);
-        if (sparse == nullptr) conv2d_bias_grad<T>(pooled, grads.dbias);
+        if (sparse == nullptr) conv2d_backward_bias<T>(pooled, grads.dbias);
         Shape4 shape = maps;
         shape.n = pooled.shape.n;
         const Buffer<T> spread(shape.size());
-        max_pool2d_grad(pooled, places, {spread.data(), shape});
+        max_pool2d_backward(pooled, places, {spread.data(), shape});
         convolution({spread.data(), shape}, in, grads, nullptr);
     }
 
     /// dbias is null where it is known.
     void convolution(ImageView<const T> dmaps, ImageView<const T> in,
                      const ConvBlockGrads<T>& grads, T* dbias) const {
-        if (sparse == nullptr) conv2d_weight_grad<T>(dmaps, in, block.conv, grads.dweight, dbias);
+        if (sparse == nullptr)
+            conv2d_backward_weight<T>(dmaps, in, block.conv, grads.dweight, dbias);
         if (grads.dx != nullptr) {
-            conv2d_input_grad<T>(dmaps, weight, block.conv, {grads.dx, in.shape},
-                                 block.dx_before_relu ? in.data : nullptr);
+            conv2d_backward_input<T>(dmaps, weight, block.conv, {grads.dx, in.shape},
+                                     block.dx_before_relu ? in.data : nullptr);
         }
     }
 };
@@ -110,9 +111,9 @@ void conv_block(ImageView<const T> x, const T* weight, const T* bias, const Conv
 }
 
 template <typename T>
-void conv_block_grad(ImageView<const T> dy, const T* y, const std::int32_t* argmax,
-                     ImageView<const T> x, const T* weight, const ConvBlock& block,
-                     const ConvBlockGrads<T>& grads) {
+void conv_block_backward(ImageView<const T> dy, const T* y, const std::int32_t* argmax,
+                         ImageView<const T> x, const T* weight, const ConvBlock& block,
+                         const ConvBlockGrads<T>& grads) {
     if (dy.shape != conv_block_output_shape(x.shape, block)) {
         throw std::invalid_argument("dy does not have the shape that the block gives");
     }
@@ -134,12 +135,12 @@ void conv_block_grad(ImageView<const T> dy, const T* y, const std::int32_t* argm
                        });
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                                       \
-    template void conv_block(ImageView<const T>, const T*, const T*, const ConvBlock&, \
-                             ImageView<T>, std::int32_t*, const KnownNorm<T>*);        \
-    template void conv_block_grad(ImageView<const T>, const T*, const std::int32_t*,   \
-                                  ImageView<const T>, const T*, const ConvBlock&,      \
-                                  const ConvBlockGrads<T>&);
+#define POCKETCNN_INSTANTIATE(T)                                                         \
+    template void conv_block(ImageView<const T>, const T*, const T*, const ConvBlock&,   \
+                             ImageView<T>, std::int32_t*, const KnownNorm<T>*);          \
+    template void conv_block_backward(ImageView<const T>, const T*, const std::int32_t*, \
+                                      ImageView<const T>, const T*, const ConvBlock&,    \
+                                      const ConvBlockGrads<T>&);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE

@@ -1,4 +1,4 @@
-// y = x * transpose(weight) + bias. The gradients are in linear_grad.cpp.
+// y = x * transpose(weight) + bias. The gradients are in linear_backward.cpp.
 #include <algorithm>
 #include <cstdint>
 #include <numeric>

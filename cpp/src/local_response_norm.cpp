@@ -120,8 +120,8 @@ void local_response_norm(ImageView<const T> x, const LocalResponseNorm& norm, Im
 }
 
 template <typename T>
-void local_response_norm_grad(ImageView<const T> dy, ImageView<const T> x,
-                              const LocalResponseNorm& norm, ImageView<T> dx) {
+void local_response_norm_backward(ImageView<const T> dy, ImageView<const T> x,
+                                  const LocalResponseNorm& norm, ImageView<T> dx) {
     check(norm, x.shape, dx.shape);
     check(norm, x.shape, dy.shape);
     const Kernels<T>& kernel = kernels<T>();
@@ -141,8 +141,8 @@ void local_response_norm_grad(ImageView<const T> dy, ImageView<const T> x,
 
 #define POCKETCNN_INSTANTIATE(T)                                                                   \
     template void local_response_norm(ImageView<const T>, const LocalResponseNorm&, ImageView<T>); \
-    template void local_response_norm_grad(ImageView<const T>, ImageView<const T>,                 \
-                                           const LocalResponseNorm&, ImageView<T>);
+    template void local_response_norm_backward(ImageView<const T>, ImageView<const T>,             \
+                                               const LocalResponseNorm&, ImageView<T>);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE

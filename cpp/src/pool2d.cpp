@@ -265,7 +265,7 @@ void max_pool2d(ImageView<const T> x, const Pool2d& pool, ImageView<T> y, Place*
 }
 
 template <typename T, typename Place>
-void max_pool2d_grad(ImageView<const T> dy, const Place* argmax, ImageView<T> dx) {
+void max_pool2d_backward(ImageView<const T> dy, const Place* argmax, ImageView<T> dx) {
     validate(dx.shape, "dx");
     if (dy.shape.n != dx.shape.n || dy.shape.c != dx.shape.c) {
         throw std::invalid_argument("dy and dx differ in batch or channels");
@@ -333,8 +333,8 @@ void avg_pool2d(ImageView<const T> x, const Pool2d& pool, bool count_include_pad
 }
 
 template <typename T>
-void avg_pool2d_grad(ImageView<const T> dy, const Pool2d& pool, bool count_include_pad,
-                     ImageView<T> dx) {
+void avg_pool2d_backward(ImageView<const T> dy, const Pool2d& pool, bool count_include_pad,
+                         ImageView<T> dx) {
     require_undilated(pool.window);
     require_shape(dy.shape, pool2d_output_shape(dx.shape, pool), "dy");
     if (dy.shape.size() == 0) return;
@@ -383,10 +383,10 @@ void avg_pool2d_grad(ImageView<const T> dy, const Pool2d& pool, bool count_inclu
 #define POCKETCNN_INSTANTIATE(T)                                                              \
     template void max_pool2d(ImageView<const T>, const Pool2d&, ImageView<T>, index_t*);      \
     template void max_pool2d(ImageView<const T>, const Pool2d&, ImageView<T>, std::int32_t*); \
-    template void max_pool2d_grad(ImageView<const T>, const index_t*, ImageView<T>);          \
-    template void max_pool2d_grad(ImageView<const T>, const std::int32_t*, ImageView<T>);     \
+    template void max_pool2d_backward(ImageView<const T>, const index_t*, ImageView<T>);      \
+    template void max_pool2d_backward(ImageView<const T>, const std::int32_t*, ImageView<T>); \
     template void avg_pool2d(ImageView<const T>, const Pool2d&, bool, ImageView<T>);          \
-    template void avg_pool2d_grad(ImageView<const T>, const Pool2d&, bool, ImageView<T>);
+    template void avg_pool2d_backward(ImageView<const T>, const Pool2d&, bool, ImageView<T>);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE

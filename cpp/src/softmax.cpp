@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <stdexcept>
-#include <string>
 
+#include "exponential_rows.h"
 #include "runtime/isa.h"
 #include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
@@ -12,25 +11,12 @@
 namespace pocketcnn {
 namespace {
 
-/// What an exponential costs beside a copied element.
-constexpr double kTranscendental = 5;
-/// Elements of a task; also the most columns that are taken together where the axis is not the
-/// last one: a few rows of 4 KiB of each array then stay in the first cache.
-constexpr index_t kGrain = 1 << 12;
+/// The most columns that are taken together where the axis is not the last one: a few rows of 4 KiB
+/// of each array then stay in the first cache.
 constexpr index_t kColumns = 1024;
 
 double size_of(const AxisShape& shape) {
     return static_cast<double>(shape.outer * shape.inner) * static_cast<double>(shape.classes);
-}
-
-/// Runs body(offset of the row) for every row of an array whose last axis is normalised.
-template <typename Body>
-void for_rows(const AxisShape& shape, Body&& body) {
-    const index_t grain = std::max<index_t>(1, kGrain / shape.classes);
-    parallel_ranges(shape.outer, grain, kTranscendental * static_cast<double>(shape.classes),
-                    [&](index_t row, index_t end) {
-                        for (; row < end; ++row) body(row * shape.classes);
-                    });
 }
 
 /// Runs body(offset of the first element, columns, scratch for an element and for a sum a column)
@@ -70,76 +56,6 @@ void exp_columns(const Kernels<T>& kernel, const AxisShape& shape, const T* x, i
     }
 }
 
-/// a - b, which may be farther apart than the largest float is from zero.
-template <typename T>
-double distance(T a, T b) {
-    return static_cast<double>(a) - static_cast<double>(b);
-}
-
-/// Loss of one row and its gradient times `scale`. target(k) is class k's weight.
-template <typename T, typename Target>
-double row_cross_entropy(const Kernels<T>& kernel, const T* logits, index_t classes,
-                         const Target& target, double scale, T* dlogits) {
-    const T largest = kernel.largest(classes, logits);
-    const double sum = kernel.exp_minus(classes, logits, largest, dlogits);
-    const double log_sum = std::log(sum);
-    double loss = 0, weight = 0;
-    for (index_t k = 0; k < classes; ++k) {
-        const double wanted = target(k);
-        weight += wanted;
-        // A class that nobody wants costs nothing, even at probability zero (log 0).
-        if (wanted == 0) continue;
-        loss -= wanted * (distance(logits[k], largest) - log_sum);
-    }
-    const double share = weight / sum;
-    for (index_t k = 0; k < classes; ++k) {
-        dlogits[k] = static_cast<T>(scale * (share * static_cast<double>(dlogits[k]) - target(k)));
-    }
-    return loss;
-}
-
-/// The same where the label's class alone has a weight.
-template <typename T>
-double row_label_cross_entropy(const Kernels<T>& kernel, const T* logits, index_t classes,
-                               index_t label, double scale, T* dlogits) {
-    const T largest = kernel.largest(classes, logits);
-    const double sum = kernel.exp_minus(classes, logits, largest, dlogits);
-    const double probability = static_cast<double>(dlogits[label]) / sum;
-    kernel.scale(classes, dlogits, static_cast<T>(scale / sum), dlogits);
-    dlogits[label] = static_cast<T>(scale * (probability - 1));
-    return std::log(sum) - distance(logits[label], largest);
-}
-
-/// The mean of row_loss(row, scale of its gradient) over the rows.
-template <typename T, typename RowLoss>
-double mean_cross_entropy(MatrixView<const T> logits, const RowLoss& row_loss) {
-    if (logits.rows < 1 || logits.cols < 1) {
-        throw std::invalid_argument("logits is empty: a mean over no rows is undefined");
-    }
-    const double scale = 1.0 / static_cast<double>(logits.rows);
-    const Buffer<double> losses(logits.rows);
-    for_rows({logits.rows, logits.cols, 1}, [&](index_t at) {
-        const index_t row = at / logits.cols;
-        losses[row] = row_loss(row, scale);
-    });
-    double total = 0;
-    for (index_t row = 0; row < logits.rows; ++row) total += losses[row];
-    return total * scale;
-}
-
-/// With row_target(row, k), the weight of class k.
-template <typename T, typename RowTarget>
-double mean_weighted_cross_entropy(MatrixView<const T> logits, const RowTarget& row_target,
-                                   T* dlogits) {
-    const Kernels<T>& kernel = kernels<T>();
-    return mean_cross_entropy(logits, [&](index_t row, double scale) {
-        const index_t at = row * logits.cols;
-        return row_cross_entropy(
-            kernel, logits.data + at, logits.cols, [&](index_t k) { return row_target(row, k); },
-            scale, dlogits + at);
-    });
-}
-
 }  // namespace
 
 template <typename T>
@@ -148,7 +64,7 @@ void softmax(const T* x, const AxisShape& shape, T* y) {
     const index_t classes = shape.classes, inner = shape.inner;
     if (size_of(shape) == 0) return;
     if (inner == 1) {
-        for_rows(shape, [&](index_t at) {
+        for_rows(shape.outer, classes, [&](index_t at) {
             T* out = y + at;
             const double sum =
                 kernel.exp_minus(classes, x + at, kernel.largest(classes, x + at), out);
@@ -173,7 +89,7 @@ void log_softmax(const T* x, const AxisShape& shape, T* y) {
     const index_t classes = shape.classes, inner = shape.inner;
     if (size_of(shape) == 0) return;
     if (inner == 1) {
-        for_rows(shape, [&](index_t at) {
+        for_rows(shape.outer, classes, [&](index_t at) {
             T* out = y + at;
             const T largest = kernel.largest(classes, x + at);
             const double sum = kernel.exp_minus(classes, x + at, largest, out);
@@ -195,12 +111,12 @@ void log_softmax(const T* x, const AxisShape& shape, T* y) {
 }
 
 template <typename T>
-void softmax_grad(const T* dy, const T* y, const AxisShape& shape, T* dx) {
+void softmax_backward(const T* dy, const T* y, const AxisShape& shape, T* dx) {
     const Kernels<T>& kernel = kernels<T>();
     const index_t classes = shape.classes, inner = shape.inner;
     if (size_of(shape) == 0) return;
     if (inner == 1) {
-        for_rows(shape, [&](index_t at) {
+        for_rows(shape.outer, classes, [&](index_t at) {
             const T mean = static_cast<T>(kernel.dot(classes, dy + at, y + at));
             kernel.scale_centred(classes, dy + at, y + at, mean, dx + at);
         });
@@ -222,12 +138,12 @@ void softmax_grad(const T* dy, const T* y, const AxisShape& shape, T* dx) {
 }
 
 template <typename T>
-void log_softmax_grad(const T* dy, const T* y, const AxisShape& shape, T* dx) {
+void log_softmax_backward(const T* dy, const T* y, const AxisShape& shape, T* dx) {
     const Kernels<T>& kernel = kernels<T>();
     const index_t classes = shape.classes, inner = shape.inner;
     if (size_of(shape) == 0) return;
     if (inner == 1) {
-        for_rows(shape, [&](index_t at) {
+        for_rows(shape.outer, classes, [&](index_t at) {
             const T total = static_cast<T>(kernel.sum(classes, dy + at));
             kernel.exp(classes, y + at, dx + at);
             for (index_t k = at; k < at + classes; ++k) dx[k] = dy[k] - dx[k] * total;
@@ -250,53 +166,11 @@ void log_softmax_grad(const T* dy, const T* y, const AxisShape& shape, T* dx) {
     });
 }
 
-template <typename T>
-double cross_entropy(MatrixView<const T> logits, const index_t* labels, double label_smoothing,
-                     T* dlogits) {
-    for (index_t row = 0; row < logits.rows; ++row) {
-        if (labels[row] < 0 || labels[row] >= logits.cols) {
-            throw std::invalid_argument("target[" + std::to_string(row) + "] is " +
-                                        std::to_string(labels[row]) + ", outside the " +
-                                        std::to_string(logits.cols) + " classes");
-        }
-    }
-    if (label_smoothing == 0) {
-        const Kernels<T>& kernel = kernels<T>();
-        return mean_cross_entropy(logits, [&](index_t row, double scale) {
-            const index_t at = row * logits.cols;
-            return row_label_cross_entropy(kernel, logits.data + at, logits.cols, labels[row],
-                                           scale, dlogits + at);
-        });
-    }
-    const double rest = label_smoothing / static_cast<double>(logits.cols);
-    return mean_weighted_cross_entropy(
-        logits,
-        [&](index_t row, index_t k) {
-            return rest + (labels[row] == k ? 1.0 - label_smoothing : 0.0);
-        },
-        dlogits);
-}
-
-template <typename T>
-double cross_entropy(MatrixView<const T> logits, const T* targets, double label_smoothing,
-                     T* dlogits) {
-    const double rest = label_smoothing / static_cast<double>(logits.cols);
-    return mean_weighted_cross_entropy(
-        logits,
-        [&](index_t row, index_t k) {
-            return rest +
-                   (1.0 - label_smoothing) * static_cast<double>(targets[row * logits.cols + k]);
-        },
-        dlogits);
-}
-
-#define POCKETCNN_INSTANTIATE(T)                                                    \
-    template void softmax(const T*, const AxisShape&, T*);                          \
-    template void log_softmax(const T*, const AxisShape&, T*);                      \
-    template void softmax_grad(const T*, const T*, const AxisShape&, T*);           \
-    template void log_softmax_grad(const T*, const T*, const AxisShape&, T*);       \
-    template double cross_entropy(MatrixView<const T>, const index_t*, double, T*); \
-    template double cross_entropy(MatrixView<const T>, const T*, double, T*);
+#define POCKETCNN_INSTANTIATE(T)                                              \
+    template void softmax(const T*, const AxisShape&, T*);                    \
+    template void log_softmax(const T*, const AxisShape&, T*);                \
+    template void softmax_backward(const T*, const T*, const AxisShape&, T*); \
+    template void log_softmax_backward(const T*, const T*, const AxisShape&, T*);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE

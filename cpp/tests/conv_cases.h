@@ -337,10 +337,10 @@ void check_input_grad(const ConvCase& c,
                       const Algorithms& algorithms = conv_algorithms(ConvPass::input_grad)) {
     const ConvOperands<T> front(c, Edge::front), back(c, Edge::back);
     const auto compute = [&](const auto& o, const Conv2d& conv, T* dx) {
-        conv2d_input_grad<T>(o.dy_view(), o.weight.data(), conv, {dx, c.x});
+        conv2d_backward_input<T>(o.dy_view(), o.weight.data(), conv, {dx, c.x});
     };
     check_conv(c, ConvPass::input_grad, compute, front, back,
-               reference::conv2d_input_grad<T>(back.dy.data(), back.weight.data(), c.conv, c.x),
+               reference::conv2d_backward_input<T>(back.dy.data(), back.weight.data(), c.conv, c.x),
                algorithms);
 }
 
@@ -349,10 +349,10 @@ void check_weight_grad(const ConvCase& c,
                        const Algorithms& algorithms = conv_algorithms(ConvPass::weight_grad)) {
     const ConvOperands<T> front(c, Edge::front), back(c, Edge::back);
     const auto compute = [&](const auto& o, const Conv2d& conv, T* dweight) {
-        conv2d_weight_grad<T>(o.dy_view(), o.x_view(), conv, dweight);
+        conv2d_backward_weight<T>(o.dy_view(), o.x_view(), conv, dweight);
     };
     check_conv(c, ConvPass::weight_grad, compute, front, back,
-               reference::conv2d_weight_grad<T>(back.dy.data(), back.x.data(), c.x, c.conv),
+               reference::conv2d_backward_weight<T>(back.dy.data(), back.x.data(), c.x, c.conv),
                algorithms);
 }
 

@@ -104,7 +104,7 @@ Sums conv2d(const T* x, const Shape4& shape, const T* weight, const T* bias, con
 }
 
 template <typename T>
-Sums conv2d_input_grad(const T* dy, const T* weight, const Conv2d& conv, const Shape4& shape) {
+Sums conv2d_backward_input(const T* dy, const T* weight, const Conv2d& conv, const Shape4& shape) {
     Sums dx(shape.size());
     for_products(shape, conv, [&](index_t i, index_t j, index_t k) {
         dx[i].add(double(dy[k]) * double(weight[j]));
@@ -113,7 +113,7 @@ Sums conv2d_input_grad(const T* dy, const T* weight, const Conv2d& conv, const S
 }
 
 template <typename T>
-Sums conv2d_weight_grad(const T* dy, const T* x, const Shape4& shape, const Conv2d& conv) {
+Sums conv2d_backward_weight(const T* dy, const T* x, const Shape4& shape, const Conv2d& conv) {
     Sums dweight(conv.filters * (shape.c / conv.groups) * conv.window.taps());
     for_products(shape, conv, [&](index_t i, index_t j, index_t k) {
         dweight[j].add(double(dy[k]) * double(x[i]));
@@ -122,7 +122,7 @@ Sums conv2d_weight_grad(const T* dy, const T* x, const Shape4& shape, const Conv
 }
 
 template <typename T>
-Sums conv2d_bias_grad(const T* dy, const Shape4& shape) {
+Sums conv2d_backward_bias(const T* dy, const Shape4& shape) {
     Sums dbias(shape.c);
     for (index_t k = 0; k < shape.size(); ++k) dbias[k / shape.plane() % shape.c].add(dy[k]);
     return dbias;
@@ -220,7 +220,8 @@ Sums avg_pool2d(const T* x, const Shape4& shape, const Pool2d& pool, bool count_
 }
 
 template <typename T>
-Sums avg_pool2d_grad(const T* dy, const Shape4& shape, const Pool2d& pool, bool count_include_pad) {
+Sums avg_pool2d_backward(const T* dy, const Shape4& shape, const Pool2d& pool,
+                         bool count_include_pad) {
     const std::vector<index_t> divisor = divisors(shape, pool, count_include_pad);
     Sums dx(shape.size());
     for_pooled(shape, pool, [&](index_t i, index_t /*place*/, index_t k) {

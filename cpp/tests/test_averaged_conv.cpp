@@ -69,8 +69,8 @@ struct Result {
           dbias(c.block.conv.filters) {
         averaged_conv<T>({x.data(), c.x}, weight.data(), bias.data(), c.block,
                          {maps.data(), c.maps()}, {y.data(), c.y()});
-        averaged_conv_grad<T>({dy.data(), c.y()}, maps.data(), {x.data(), c.x}, weight.data(),
-                              c.block, {dx.data(), dweight.data(), dbias.data()});
+        averaged_conv_backward<T>({dy.data(), c.y()}, maps.data(), {x.data(), c.x}, weight.data(),
+                                  c.block, {dx.data(), dweight.data(), dbias.data()});
     }
 
     Random random;
@@ -100,16 +100,16 @@ void check(const AveragedCase& c) {
     EXPECT_TRUE(same_bits(result.y.copy(), y));
     EXPECT_TRUE(result.y.margins_intact() && result.maps.margins_intact());
 
-    avg_pool2d_grad<T>({result.dy.data(), c.y()}, c.block.pool, c.block.count_include_pad,
-                       {dmaps.data(), c.maps()});
-    activate_grad(c.block.activation, dmaps.data(), result.maps.data(), dmaps.data(),
-                  c.maps().size());
-    expect_sums(result.dweight, allowed(reference::conv2d_weight_grad(dmaps.data(), result.x.data(),
-                                                                      c.x, c.block.conv),
+    avg_pool2d_backward<T>({result.dy.data(), c.y()}, c.block.pool, c.block.count_include_pad,
+                           {dmaps.data(), c.maps()});
+    activate_backward(c.block.activation, dmaps.data(), result.maps.data(), dmaps.data(),
+                      c.maps().size());
+    expect_sums(result.dweight, allowed(reference::conv2d_backward_weight(
+                                            dmaps.data(), result.x.data(), c.x, c.block.conv),
                                         ConvPass::weight_grad));
-    expect_sums(result.dbias, reference::conv2d_bias_grad(dmaps.data(), c.maps()));
-    expect_sums(result.dx, allowed(reference::conv2d_input_grad(dmaps.data(), result.weight.data(),
-                                                                c.block.conv, c.x),
+    expect_sums(result.dbias, reference::conv2d_backward_bias(dmaps.data(), c.maps()));
+    expect_sums(result.dx, allowed(reference::conv2d_backward_input(
+                                       dmaps.data(), result.weight.data(), c.block.conv, c.x),
                                    ConvPass::input_grad));
 }
 

@@ -149,8 +149,8 @@ void check(const NormCase& c, Edge edge, bool rectify, bool training) {
         batch_norm_infer(batch.x.data(), c.shape, norm, batch.statistics(), batch.y.data());
     }
     expect_output(batch, c, rectify);
-    batch_norm_grad(batch.dy.data(), batch.x.data(), c.shape, norm, batch.statistics(), training,
-                    batch.dx.data(), batch.dgamma.data(), batch.dbeta.data());
+    batch_norm_backward(batch.dy.data(), batch.x.data(), c.shape, norm, batch.statistics(),
+                        training, batch.dx.data(), batch.dgamma.data(), batch.dbeta.data());
     expect_gradients(batch, c, rectify, training);
 }
 

@@ -84,7 +84,7 @@ void check_threads(const ConvCase& c) {
         use(team, threads);
         const Guarded<T> y(c.y().size()), dweight(c.weights());
         conv2d<T>(o.x_view(), o.weight.data(), o.bias.data(), conv, {y.data(), c.y()});
-        conv2d_weight_grad<T>(o.dy_view(), o.x_view(), conv, dweight.data());
+        conv2d_backward_weight<T>(o.dy_view(), o.x_view(), conv, dweight.data());
         if (threads == 1) {
             y_of_one = y.copy();
             dweight_of_one = dweight.copy();

@@ -78,8 +78,8 @@ struct Result {
           dbias(c.block.conv.filters) {
         conv_block<T>({x.data(), c.x}, weight.data(), bias.data(), c.block, {y.data(), c.y()},
                       c.block.pool ? argmax.data() : nullptr);
-        conv_block_grad<T>({dy.data(), c.y()}, y.data(), argmax.data(), {x.data(), c.x},
-                           weight.data(), c.block, {dx.data(), dweight.data(), dbias.data()});
+        conv_block_backward<T>({dy.data(), c.y()}, y.data(), argmax.data(), {x.data(), c.x},
+                               weight.data(), c.block, {dx.data(), dweight.data(), dbias.data()});
     }
 
     Random random;
@@ -131,11 +131,12 @@ void check_gradients(const BlockCase& c, const Result<T>& result) {
     };
     const std::vector<T> dmaps = gradient_of_maps(c, result);
     expect_sums(result.dweight,
-                allowed(reference::conv2d_weight_grad(dmaps.data(), result.x.data(), c.x, conv),
+                allowed(reference::conv2d_backward_weight(dmaps.data(), result.x.data(), c.x, conv),
                         ConvPass::weight_grad));
-    expect_sums(result.dbias, reference::conv2d_bias_grad(dmaps.data(), c.maps()));
-    Sums dx = allowed(reference::conv2d_input_grad(dmaps.data(), result.weight.data(), conv, c.x),
-                      ConvPass::input_grad);
+    expect_sums(result.dbias, reference::conv2d_backward_bias(dmaps.data(), c.maps()));
+    Sums dx =
+        allowed(reference::conv2d_backward_input(dmaps.data(), result.weight.data(), conv, c.x),
+                ConvPass::input_grad);
     for (index_t i = 0; c.block.dx_before_relu && i < c.x.size(); ++i) {
         if (result.x[i] <= 0) dx[i] = {};
     }
@@ -283,11 +284,11 @@ TEST(ConvBlock, RefusesWhatDoesNotFit) {
                  std::invalid_argument);
     for (const auto place : {-1, static_cast<std::int32_t>(c.maps().plane())}) {
         result.argmax[0] = place;
-        EXPECT_THROW(
-            conv_block_grad<float>({result.dy.data(), c.y()}, result.y.data(), result.argmax.data(),
-                                   {result.x.data(), c.x}, result.weight.data(), c.block,
-                                   {nullptr, result.dweight.data(), result.dbias.data()}),
-            std::invalid_argument);
+        EXPECT_THROW(conv_block_backward<float>(
+                         {result.dy.data(), c.y()}, result.y.data(), result.argmax.data(),
+                         {result.x.data(), c.x}, result.weight.data(), c.block,
+                         {nullptr, result.dweight.data(), result.dbias.data()}),
+                     std::invalid_argument);
     }
 }
 

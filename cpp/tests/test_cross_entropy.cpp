@@ -1,5 +1,5 @@
 // The mean cross-entropy of logits and its gradient.
-#include <pocketcnn/softmax.h>
+#include <pocketcnn/cross_entropy.h>
 
 #include <cmath>
 #include <limits>

@@ -41,11 +41,11 @@ void check_layer(index_t n, index_t in, index_t out, Edge edge) {
     expect_sums(y, wanted);
 
     const Guarded<T> dx(n * in, edge);
-    linear_input_grad<T>({dy.data(), n, out}, {weight.data(), out, in}, {dx.data(), n, in});
+    linear_backward_input<T>({dy.data(), n, out}, {weight.data(), out, in}, {dx.data(), n, in});
     expect_sums(dx, reference::product(n, in, out, dy_at, weight_at));
 
     const Guarded<T> dweight(out * in, edge);
-    linear_weight_grad<T>({dy.data(), n, out}, {x.data(), n, in}, {dweight.data(), out, in});
+    linear_backward_weight<T>({dy.data(), n, out}, {x.data(), n, in}, {dweight.data(), out, in});
     expect_sums(dweight,
                 reference::product(
                     out, in, n, [&](index_t row, index_t k) { return dy_at(k, row); }, x_at));
@@ -58,7 +58,7 @@ void check_layer(index_t n, index_t in, index_t out, Edge edge) {
     for (index_t i = 0; i < out * in; ++i) EXPECT_EQ(negated[i], -dweight[i]) << i;
 
     const Guarded<T> dbias(out, edge);
-    linear_bias_grad<T>({dy.data(), n, out}, dbias.data());
+    linear_backward_bias<T>({dy.data(), n, out}, dbias.data());
     expect_sums(dbias, reference::product(1, out, n, [](index_t, index_t) { return T{1}; }, dy_at));
 }
 
@@ -198,10 +198,12 @@ TEST(Linear, SizesThatDoNotFit) {
                  std::invalid_argument);
     EXPECT_THROW(linear<float>({a.data(), 3, 4}, {b.data(), 3, 4}, nullptr, {out.data(), 4, 3}),
                  std::invalid_argument);
-    EXPECT_THROW(linear_input_grad<float>({a.data(), 3, 4}, {b.data(), 3, 4}, {out.data(), 3, 4}),
-                 std::invalid_argument);
-    EXPECT_THROW(linear_weight_grad<float>({a.data(), 3, 4}, {b.data(), 4, 3}, {out.data(), 4, 3}),
-                 std::invalid_argument);
+    EXPECT_THROW(
+        linear_backward_input<float>({a.data(), 3, 4}, {b.data(), 3, 4}, {out.data(), 3, 4}),
+        std::invalid_argument);
+    EXPECT_THROW(
+        linear_backward_weight<float>({a.data(), 3, 4}, {b.data(), 4, 3}, {out.data(), 4, 3}),
+        std::invalid_argument);
     EXPECT_TRUE(out.untouched());
 }
 
@@ -211,12 +213,13 @@ TEST(Linear, NegativeSizes) {
                  std::invalid_argument);
     EXPECT_THROW(linear<float>({a.data(), -3, 4}, {a.data(), 2, 4}, nullptr, {out.data(), -3, 2}),
                  std::invalid_argument);
-    EXPECT_THROW(linear_input_grad<float>({a.data(), -3, 4}, {a.data(), 4, 3}, {out.data(), -3, 3}),
-                 std::invalid_argument);
     EXPECT_THROW(
-        linear_weight_grad<float>({a.data(), 3, -4}, {a.data(), 3, 4}, {out.data(), -4, 4}),
+        linear_backward_input<float>({a.data(), -3, 4}, {a.data(), 4, 3}, {out.data(), -3, 3}),
         std::invalid_argument);
-    EXPECT_THROW(linear_bias_grad<float>({a.data(), 3, -4}, out.data()), std::invalid_argument);
+    EXPECT_THROW(
+        linear_backward_weight<float>({a.data(), 3, -4}, {a.data(), 3, 4}, {out.data(), -4, 4}),
+        std::invalid_argument);
+    EXPECT_THROW(linear_backward_bias<float>({a.data(), 3, -4}, out.data()), std::invalid_argument);
     EXPECT_TRUE(out.untouched());
 }
 

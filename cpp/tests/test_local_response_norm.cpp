@@ -74,7 +74,7 @@ void check(const ResponseCase& c, Edge edge) {
     const RandomArray<T> x(random, c.x.size(), edge), dy(random, c.x.size(), edge);
     const Guarded<T> y(c.x.size(), edge), dx(c.x.size(), edge);
     local_response_norm<T>({x.data(), c.x}, c.norm, {y.data(), c.x});
-    local_response_norm_grad<T>({dy.data(), c.x}, {x.data(), c.x}, c.norm, {dx.data(), c.x});
+    local_response_norm_backward<T>({dy.data(), c.x}, {x.data(), c.x}, c.norm, {dx.data(), c.x});
 
     const std::vector<double> s = scales(c, x);
     std::vector<double> wanted(c.x.size()), magnitude(c.x.size());
@@ -112,9 +112,9 @@ TEST(ResponseNorm, RefusesWrongSizes) {
                  std::invalid_argument);
     EXPECT_THROW(local_response_norm<float>({data.data(), x}, {}, {out.data(), other}),
                  std::invalid_argument);
-    EXPECT_THROW(
-        local_response_norm_grad<float>({out.data(), other}, {data.data(), x}, {}, {out.data(), x}),
-        std::invalid_argument);
+    EXPECT_THROW(local_response_norm_backward<float>({out.data(), other}, {data.data(), x}, {},
+                                                     {out.data(), x}),
+                 std::invalid_argument);
     EXPECT_TRUE(out.untouched());
 }
 

@@ -218,8 +218,9 @@ class WorkspaceTest : public ThreadTest {
         std::vector<float> x(x_shape.size()), y(y_shape.size()), weight(8 * 16 * 9);
         release_cached_memory();
         conv2d<float>({x.data(), x_shape}, weight.data(), nullptr, conv, {y.data(), y_shape});
-        conv2d_weight_grad<float>({y.data(), y_shape}, {x.data(), x_shape}, conv, weight.data());
-        conv2d_input_grad<float>({y.data(), y_shape}, weight.data(), conv, {x.data(), x_shape});
+        conv2d_backward_weight<float>({y.data(), y_shape}, {x.data(), x_shape}, conv,
+                                      weight.data());
+        conv2d_backward_input<float>({y.data(), y_shape}, weight.data(), conv, {x.data(), x_shape});
         return memory_use().cached;
     }
 };

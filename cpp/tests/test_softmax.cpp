@@ -151,7 +151,7 @@ TEST(Softmax, NanSpreads) {
 TEST(Softmax, NothingAtAll) {
     softmax<float>(nullptr, {0, 3, 1}, nullptr);
     log_softmax<float>(nullptr, {3, 4, 0}, nullptr);
-    softmax_grad<float>(nullptr, nullptr, {0, 3, 1}, nullptr);
+    softmax_backward<float>(nullptr, nullptr, {0, 3, 1}, nullptr);
 }
 
 /// dx against its formula: sums of `classes` products, weighted with what multiplies them.
@@ -165,8 +165,8 @@ void check_gradients(const AxisShape& shape) {
     dy.freeze();
     y.freeze();
     const Guarded<T> dx(size), log_dx(size);
-    softmax_grad(dy.data(), y.data(), shape, dx.data());
-    log_softmax_grad(dy.data(), y.data(), shape, log_dx.data());
+    softmax_backward(dy.data(), y.data(), shape, dx.data());
+    log_softmax_backward(dy.data(), y.data(), shape, log_dx.data());
     for (index_t i = 0; i < size; ++i) {
         const index_t first =
             i / (shape.classes * shape.inner) * shape.classes * shape.inner + i % shape.inner;
@@ -202,8 +202,8 @@ TEST(Softmax, NoClasses) {
     const Guarded<float> x(0), y(0);
     softmax<float>(x.data(), {3, 0, 2}, y.data());
     log_softmax<float>(x.data(), {3, 0, 2}, y.data());
-    softmax_grad<float>(x.data(), x.data(), {3, 0, 2}, y.data());
-    log_softmax_grad<float>(x.data(), x.data(), {3, 0, 2}, y.data());
+    softmax_backward<float>(x.data(), x.data(), {3, 0, 2}, y.data());
+    log_softmax_backward<float>(x.data(), x.data(), {3, 0, 2}, y.data());
     EXPECT_TRUE(y.untouched());
 }
 

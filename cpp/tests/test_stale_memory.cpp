@@ -60,10 +60,10 @@ void check(const ConvCase& given) {
         conv2d<T>(o.x_view(), o.weight.data(), nullptr, conv, {y.data(), o.y_shape});
     });
     check_pass(ConvPass::input_grad, [&](const Conv2d& conv) {
-        conv2d_input_grad<T>(o.dy_view(), o.weight.data(), conv, {dx.data(), given.x});
+        conv2d_backward_input<T>(o.dy_view(), o.weight.data(), conv, {dx.data(), given.x});
     });
     check_pass(ConvPass::weight_grad, [&](const Conv2d& conv) {
-        conv2d_weight_grad<T>(o.dy_view(), o.x_view(), conv, dweight.data());
+        conv2d_backward_weight<T>(o.dy_view(), o.x_view(), conv, dweight.data());
     });
 }
 

@@ -2,8 +2,8 @@
 #include <pocketcnn/window2d.h>
 
 #include <gtest/gtest.h>
+#include <pocketcnn/column_matrix.h>
 #include <pocketcnn/conv2d.h>
-#include <pocketcnn/im2col.h>
 #include <pocketcnn/pool2d.h>
 
 #include <limits>
@@ -148,10 +148,11 @@ TEST(Conv2d, WrongShapesLeaveTheOutputAlone) {
     const Guarded<float> in(x.size()), weight(24), out(y.size());
     EXPECT_THROW(conv2d<float>({in.data(), x}, weight.data(), nullptr, conv, {out.data(), wrong}),
                  std::invalid_argument);
-    EXPECT_THROW(conv2d_input_grad<float>({out.data(), wrong}, weight.data(), conv, {in.data(), x}),
-                 std::invalid_argument);
     EXPECT_THROW(
-        conv2d_weight_grad<float>({out.data(), wrong}, {in.data(), x}, conv, weight.data()),
+        conv2d_backward_input<float>({out.data(), wrong}, weight.data(), conv, {in.data(), x}),
+        std::invalid_argument);
+    EXPECT_THROW(
+        conv2d_backward_weight<float>({out.data(), wrong}, {in.data(), x}, conv, weight.data()),
         std::invalid_argument);
     for (const Window2d& window : kBadWindows) {
         EXPECT_THROW(

@@ -140,8 +140,8 @@ TEST_P(WinogradTest, SameBitsForAnyNumberOfThreads) {
             use(team, threads);
             std::vector<float> y(c.y().size()), dx(c.x.size()), dweight(c.weights());
             conv2d<float>(o.x_view(), o.weight.data(), nullptr, c.conv, {y.data(), o.y_shape});
-            conv2d_input_grad<float>(o.dy_view(), o.weight.data(), c.conv, {dx.data(), c.x});
-            conv2d_weight_grad<float>(o.dy_view(), o.x_view(), c.conv, dweight.data());
+            conv2d_backward_input<float>(o.dy_view(), o.weight.data(), c.conv, {dx.data(), c.x});
+            conv2d_backward_weight<float>(o.dy_view(), o.x_view(), c.conv, dweight.data());
             if (threads == 1) {
                 first[0] = y, first[1] = dx, first[2] = dweight;
             } else {

@@ -218,13 +218,38 @@ def _window(
 _cached_window = cast(Callable[..., Window], lru_cache(maxsize=1024)(_window))
 
 
-def output_size(h: int, w: int, geometry: Window) -> Pair:
-    """Positions of a window, down and across."""
-    kernel, stride, (top, bottom, left, right), dilation = geometry
-    return (
-        (h + top + bottom - dilation[0] * (kernel[0] - 1) - 1) // stride[0] + 1,
-        (w + left + right - dilation[1] * (kernel[1] - 1) - 1) // stride[1] + 1,
-    )
+def output_size(image_size: Sequence[int], geometry: Window, *, ceil_mode: bool = False) -> Pair:
+    """Count a window's positions on an image (H, W), down and across.
+
+    Parameters
+    ----------
+    image_size : (H, W)
+    geometry : Window
+        As :func:`window` gives it for this size.
+    ceil_mode : bool
+        Whether a last window may hang over the lower and right edge.
+
+    Examples
+    --------
+    >>> output_size((224, 224), window((1, 3, 224, 224), 3, stride=2, padding=1))
+    (112, 112)
+    >>> hanging_over = window((1, 1, 5, 5), 2, stride=2, padding=0, ceil_mode=True)
+    >>> output_size((5, 5), hanging_over, ceil_mode=True)
+    (3, 3)
+    """
+    kernel, stride, sides, dilation = geometry
+
+    def positions(axis: int) -> int:
+        before, after = sides[2 * axis : 2 * axis + 2]
+        room = image_size[axis] + before + after - dilation[axis] * (kernel[axis] - 1) - 1
+        if not ceil_mode:
+            return room // stride[axis] + 1
+        last = -(-room // stride[axis])
+        # A window that starts behind the last pixel would see nothing but padding.
+        starts_outside = last * stride[axis] >= image_size[axis] + before
+        return last if starts_outside else last + 1
+
+    return positions(0), positions(1)
 
 
 def sizes(
@@ -301,3 +326,10 @@ def share(name: str, value: float) -> float:
 def non_negative(name: str, value: float) -> float:
     """Return `value` as a finite float, at least 0."""
     return number(name, value, 0, float(np.finfo(np.float64).max))
+
+
+def check_cache(cache: object, kind: type) -> None:
+    """Raise TypeError unless a gradient is given what its own forward pass returned."""
+    if not isinstance(cache, kind):
+        came = type(cache).__name__
+        raise TypeError(f"cache is a {came}, but must be the {kind.__name__} of the forward pass")

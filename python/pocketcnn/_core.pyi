@@ -20,7 +20,7 @@ def conv2d(
     groups: int,
     algorithm: str,
 ) -> NDArray[_T]: ...
-def conv2d_input_grad(
+def conv2d_backward_input(
     grad: NDArray[_T],
     weight: NDArray[_T],
     x_shape: _Shape,
@@ -30,7 +30,7 @@ def conv2d_input_grad(
     groups: int,
     algorithm: str,
 ) -> NDArray[_T]: ...
-def conv2d_weight_grad(
+def conv2d_backward_weight(
     grad: NDArray[_T],
     x: NDArray[_T],
     kernel_size: _Pair,

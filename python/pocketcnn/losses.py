@@ -6,7 +6,7 @@ import numpy as np
 
 from pocketcnn import functional
 from pocketcnn._arguments import Array
-from pocketcnn.functional.loss import checked_target
+from pocketcnn.functional._cross_entropy import checked_target
 
 __all__ = [
     "count_correct",

@@ -22,7 +22,8 @@ void averaged_conv(ImageView<const T> x, const T* weight, const T* bias, const A
 
 /// The gradients from dy.
 template <typename T>
-void averaged_conv_grad(ImageView<const T> dy, const T* maps, ImageView<const T> x, const T* weight,
-                        const AveragedConv& block, const ConvBlockGrads<T>& grads);
+void averaged_conv_backward(ImageView<const T> dy, const T* maps, ImageView<const T> x,
+                            const T* weight, const AveragedConv& block,
+                            const ConvBlockGrads<T>& grads);
 
 }  // namespace pocketcnn

@@ -48,8 +48,8 @@ void batch_norm_infer(const T* x, const ChannelShape& shape, const BatchNorm<T>&
 /// Gradients from dy and what the forward pass took and wrote; `training` says which of the two it
 /// was: with the batch's own statistics they depend on x.
 template <typename T>
-void batch_norm_grad(const T* dy, const T* x, const ChannelShape& shape, const BatchNorm<T>& norm,
-                     const ChannelStatistics& statistics, bool training, T* dx, T* dgamma,
-                     T* dbeta);
+void batch_norm_backward(const T* dy, const T* x, const ChannelShape& shape,
+                         const BatchNorm<T>& norm, const ChannelStatistics& statistics,
+                         bool training, T* dx, T* dgamma, T* dbeta);
 
 }  // namespace pocketcnn

@@ -78,17 +78,17 @@ void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& 
 /// dx = the gradient of sum(dy * conv2d(x)) with respect to x, and zero where the gate, an array of
 /// x's shape, is zero or below. The gate may be null. Overwrites dx.
 template <typename T>
-void conv2d_input_grad(ImageView<const T> dy, const T* weight, const Conv2d& conv, ImageView<T> dx,
-                       const T* gate = nullptr);
+void conv2d_backward_input(ImageView<const T> dy, const T* weight, const Conv2d& conv,
+                           ImageView<T> dx, const T* gate = nullptr);
 
 /// dweight = the same with respect to the weights. Overwrites dweight, and dbias with what
-/// conv2d_bias_grad computes: in less time, where dy is then read once. dbias may be null.
+/// conv2d_backward_bias computes: in less time, where dy is then read once. dbias may be null.
 template <typename T>
-void conv2d_weight_grad(ImageView<const T> dy, ImageView<const T> x, const Conv2d& conv, T* dweight,
-                        T* dbias = nullptr);
+void conv2d_backward_weight(ImageView<const T> dy, ImageView<const T> x, const Conv2d& conv,
+                            T* dweight, T* dbias = nullptr);
 
 /// dbias[f] = the sum of dy over images and pixels. Overwrites dbias.
 template <typename T>
-void conv2d_bias_grad(ImageView<const T> dy, T* dbias);
+void conv2d_backward_bias(ImageView<const T> dy, T* dbias);
 
 }  // namespace pocketcnn

@@ -51,8 +51,8 @@ struct ConvBlockGrads {
 
 /// The gradients from dy, with y and argmax as conv_block left them.
 template <typename T>
-void conv_block_grad(ImageView<const T> dy, const T* y, const std::int32_t* argmax,
-                     ImageView<const T> x, const T* weight, const ConvBlock& block,
-                     const ConvBlockGrads<T>& grads);
+void conv_block_backward(ImageView<const T> dy, const T* y, const std::int32_t* argmax,
+                         ImageView<const T> x, const T* weight, const ConvBlock& block,
+                         const ConvBlockGrads<T>& grads);
 
 }  // namespace pocketcnn

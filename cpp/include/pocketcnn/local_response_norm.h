@@ -21,7 +21,7 @@ void local_response_norm(ImageView<const T> x, const LocalResponseNorm& norm, Im
 
 /// dx from dy and x; s is computed again rather than kept, for it is as large as x.
 template <typename T>
-void local_response_norm_grad(ImageView<const T> dy, ImageView<const T> x,
-                              const LocalResponseNorm& norm, ImageView<T> dx);
+void local_response_norm_backward(ImageView<const T> dy, ImageView<const T> x,
+                                  const LocalResponseNorm& norm, ImageView<T> dx);
 
 }  // namespace pocketcnn

@@ -25,7 +25,7 @@ void max_pool2d(ImageView<const T> x, const Pool2d& pool, ImageView<T> y, Place*
 /// dx[argmax] += dy, from zero: overlapping windows add. Throws std::invalid_argument where an
 /// index lies outside the plane.
 template <typename T, typename Place>
-void max_pool2d_grad(ImageView<const T> dy, const Place* argmax, ImageView<T> dx);
+void max_pool2d_backward(ImageView<const T> dy, const Place* argmax, ImageView<T> dx);
 
 /// y = the mean of each window, which must not be dilated (std::invalid_argument). With
 /// count_include_pad the divisor counts padding inside the padded input, else only elements of the
@@ -34,7 +34,7 @@ template <typename T>
 void avg_pool2d(ImageView<const T> x, const Pool2d& pool, bool count_include_pad, ImageView<T> y);
 
 template <typename T>
-void avg_pool2d_grad(ImageView<const T> dy, const Pool2d& pool, bool count_include_pad,
-                     ImageView<T> dx);
+void avg_pool2d_backward(ImageView<const T> dy, const Pool2d& pool, bool count_include_pad,
+                         ImageView<T> dx);
 
 }  // namespace pocketcnn

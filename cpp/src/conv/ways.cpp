@@ -314,7 +314,7 @@ void compute(const InputGradWay& way, const InputGradCall<T>& call) {
     count_run(ConvPass::input_grad, way.about);
     way.run(call);
     if (way.finishes || call.gate == nullptr) return;
-    activate_grad<T>(Activation::relu, call.dx, call.gate, call.dx, call.problem.x.size());
+    activate_backward<T>(Activation::relu, call.dx, call.gate, call.dx, call.problem.x.size());
 }
 
 template <typename T>
@@ -322,7 +322,7 @@ void compute(const WeightGradWay& way, const WeightGradCall<T>& call) {
     count_run(ConvPass::weight_grad, way.about);
     way.run(call);
     if (way.finishes || call.dbias == nullptr) return;
-    conv2d_bias_grad<T>({call.dy, call.problem.y}, call.dbias);
+    conv2d_backward_bias<T>({call.dy, call.problem.y}, call.dbias);
 }
 
 std::uint64_t runs(ConvPass pass, ConvAlgorithm algorithm) {

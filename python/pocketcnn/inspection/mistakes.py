@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from pocketcnn import _arguments
 from pocketcnn import functional as F
 from pocketcnn._arguments import Array
-from pocketcnn.functional.loss import checked_target
+from pocketcnn.functional._cross_entropy import checked_target
 
 
 def confusion_matrix(scores: ArrayLike, t: ArrayLike) -> NDArray[np.int64]:

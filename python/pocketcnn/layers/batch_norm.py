@@ -7,7 +7,7 @@ from numpy.typing import DTypeLike
 
 from pocketcnn._arguments import Array, integer, non_negative, number
 from pocketcnn.functional import batch_norm, batch_norm_backward
-from pocketcnn.functional.block import KnownNorm
+from pocketcnn.functional._conv_block import KnownNorm
 from pocketcnn.layers.base import Layer, Shape, check_image_shape
 from pocketcnn.layers.init import Scheme
 

@@ -33,7 +33,7 @@ def named_layers(layers: Sequence[tuple[str, Layer]]) -> dict[str, Layer]:
     return named
 
 
-def compute_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+def checked_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """Return float32 or float64 as a numpy.dtype, and raise TypeError for any other."""
     checked = np.dtype(dtype)
     if checked not in (np.dtype(np.float32), np.dtype(np.float64)):

@@ -6,7 +6,7 @@ import numpy as np
 
 from pocketcnn._arguments import Array, integer
 from pocketcnn.functional import LinearWeightGrad, linear, linear_backward
-from pocketcnn.functional.product import matmul
+from pocketcnn.functional._matmul import matmul
 from pocketcnn.layers.base import Shape, WeightLayer
 from pocketcnn.layers.init import Init, fans
 

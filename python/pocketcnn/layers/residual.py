@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from pocketcnn._arguments import Array, array, require_shape
-from pocketcnn.functional.block import add
+from pocketcnn.functional._conv_block import add
 from pocketcnn.layers.arrays import LayerArrays, require_names
 from pocketcnn.layers.base import Layer, Shape
 from pocketcnn.layers.chain import auto_schemes, named_layers, output_shapes

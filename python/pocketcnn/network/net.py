@@ -17,10 +17,10 @@ from numpy.typing import ArrayLike, DTypeLike
 from pocketcnn import losses
 from pocketcnn._arguments import integer, real_numbers, require_batch, sizes
 from pocketcnn._sharing import Sharing, changes
-from pocketcnn.functional.loss import checked_target
+from pocketcnn.functional._cross_entropy import checked_target
 from pocketcnn.layers import Array, Layer, Shape
 from pocketcnn.layers.chain import (
-    compute_dtype,
+    checked_dtype,
     draw_weights,
     every_layer,
     named_layers,
@@ -105,7 +105,7 @@ class ConvNet:
         self._remembers: int | None = None  # the thread whose `forward` was the last use
         self.layers = named_layers(layers)
         self.input_shape = sizes("input_shape", input_shape)
-        self.dtype = compute_dtype(dtype)
+        self.dtype = checked_dtype(dtype)
         self._shapes = output_shapes(self.layers, self.input_shape)
         if seed is None:
             for layer in self.layers.values():

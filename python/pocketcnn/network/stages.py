@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from pocketcnn.functional import relu_backward
-from pocketcnn.functional.block import (
+from pocketcnn.functional._conv_block import (
     AverageGeometry,
     ConvGeometry,
     PoolGeometry,
@@ -22,7 +22,7 @@ from pocketcnn.functional.block import (
     conv_geometry,
     pool_geometry,
 )
-from pocketcnn.functional.dense import Grad
+from pocketcnn.functional._linear import Grad
 from pocketcnn.layers import (
     Array,
     AvgPool2d,

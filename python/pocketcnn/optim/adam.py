@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pocketcnn import functional as F
 from pocketcnn._arguments import non_negative, share
-from pocketcnn.functional.dense import Grad
+from pocketcnn.functional._linear import Grad
 from pocketcnn.optim.base import Array, Optimizer
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pocketcnn import _arguments
 from pocketcnn._sharing import Sharing, changes
-from pocketcnn.functional.dense import Grad
+from pocketcnn.functional._linear import Grad
 
 Array = NDArray[np.floating]
 Grads: TypeAlias = Mapping[str, Grad]

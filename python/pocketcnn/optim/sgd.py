@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pocketcnn import functional as F
 from pocketcnn._arguments import share
-from pocketcnn.functional.dense import Grad
+from pocketcnn.functional._linear import Grad
 from pocketcnn.optim.base import Array, Optimizer
 
 

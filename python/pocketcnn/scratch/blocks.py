@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pocketcnn import functional as F
 from pocketcnn._arguments import Array, array, compute_dtypes, contiguous, restore
-from pocketcnn.functional.block import (
+from pocketcnn.functional._conv_block import (
     ConvGeometry,
     PoolGeometry,
     conv_block,

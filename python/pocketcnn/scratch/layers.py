@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pocketcnn import functional as F
 from pocketcnn._arguments import Array
-from pocketcnn.functional.product import matmul
+from pocketcnn.functional._matmul import matmul
 from pocketcnn.scratch import functions
 from pocketcnn.scratch.attributes import LateAttribute, Later, Shown, was_given
 from pocketcnn.scratch.checks import as_float, class_indices, recall

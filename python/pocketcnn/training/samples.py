@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pocketcnn._arguments import Array, real_numbers, require_batch
-from pocketcnn.functional.loss import checked_target
+from pocketcnn.functional._cross_entropy import checked_target
 from pocketcnn.layers import BatchNorm2d
 from pocketcnn.layers.chain import every_input
 from pocketcnn.network.net import ConvNet

@@ -93,7 +93,7 @@ void input_grad_again(const conv::InputGradCall<T>& call, const T* gate,
     spoiled.for_each(call.problem, [&](const conv::Problem& one, index_t to, index_t from) {
         conv::patches::input_grad<T>({one, call.dy + from, call.weight, call.dx + to});
         if (gate == nullptr) return;
-        activate_grad<T>(Activation::relu, call.dx + to, gate + to, call.dx + to, one.x.size());
+        activate_backward<T>(Activation::relu, call.dx + to, gate + to, call.dx + to, one.x.size());
     });
 }
 
@@ -110,7 +110,7 @@ void input_grad(const conv::InputGradCall<T>& call) {
     input_grad_by_tiles(call.problem, call.dy, call.weight, gate, call.dx, spoiled);
     input_grad_again(call, gate, spoiled);
     if (passes_gate || call.gate == nullptr) return;
-    activate_grad<T>(Activation::relu, call.dx, call.gate, call.dx, call.problem.x.size());
+    activate_backward<T>(Activation::relu, call.dx, call.gate, call.dx, call.problem.x.size());
 }
 
 template <typename T>

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketcnn.functional.product import matmul
+from pocketcnn.functional._matmul import matmul
 from tolerance import assert_sum_close
 
 

@@ -21,7 +21,7 @@ from pocketcnn._arguments import (
     restore,
     window,
 )
-from pocketcnn.functional.convolution import check_convolution
+from pocketcnn.functional._conv2d import check_convolution
 
 KnownNorm: TypeAlias = tuple[Array, Array, Array, Array, float, bool]
 """gamma, beta, mean, variance, eps, and whether a ReLU follows."""
@@ -41,7 +41,7 @@ def conv_geometry(
 ) -> tuple[ConvGeometry, tuple[int, ...]]:
     """The convolution's settings for images of (C, H, W), and the shape of its feature maps."""
     geometry = window((1, *shape), weight_shape[2:], stride, padding, dilation)
-    maps = (weight_shape[0], *output_size(shape[1], shape[2], geometry))
+    maps = (weight_shape[0], *output_size(shape[1:], geometry))
     return (*geometry[1:], groups), maps
 
 

@@ -111,8 +111,8 @@ void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& 
 }
 
 template <typename T>
-void conv2d_input_grad(ImageView<const T> dy, const T* weight, const Conv2d& conv, ImageView<T> dx,
-                       const T* gate) {
+void conv2d_backward_input(ImageView<const T> dy, const T* weight, const Conv2d& conv,
+                           ImageView<T> dx, const T* gate) {
     const Problem problem(dx.shape, conv);
     require_shape(dy.shape, problem.y, "dy");
     const conv::InputGradWay& way = conv::input_grad_way({problem, conv.algorithm});
@@ -121,8 +121,8 @@ void conv2d_input_grad(ImageView<const T> dy, const T* weight, const Conv2d& con
 }
 
 template <typename T>
-void conv2d_weight_grad(ImageView<const T> dy, ImageView<const T> x, const Conv2d& conv, T* dweight,
-                        T* dbias) {
+void conv2d_backward_weight(ImageView<const T> dy, ImageView<const T> x, const Conv2d& conv,
+                            T* dweight, T* dbias) {
     const Problem problem(x.shape, conv);
     require_shape(dy.shape, problem.y, "dy");
     const conv::WeightGradWay& way = conv::weight_grad_way({problem, conv.algorithm});
@@ -131,7 +131,7 @@ void conv2d_weight_grad(ImageView<const T> dy, ImageView<const T> x, const Conv2
 }
 
 template <typename T>
-void conv2d_bias_grad(ImageView<const T> dy, T* dbias) {
+void conv2d_backward_bias(ImageView<const T> dy, T* dbias) {
     validate(dy.shape, "dy");
     const Kernels<T>& kernel = kernels<T>();
     const Shape4& shape = dy.shape;
@@ -144,14 +144,14 @@ void conv2d_bias_grad(ImageView<const T> dy, T* dbias) {
     conv::add_planes(shape, sums.data(), dbias);
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                                                \
-    template void conv2d(ImageView<const T>, const T*, const T*, const Conv2d&, ImageView<T>,   \
-                         bool);                                                                 \
-    template void conv2d_input_grad(ImageView<const T>, const T*, const Conv2d&, ImageView<T>,  \
-                                    const T*);                                                  \
-    template void conv2d_weight_grad(ImageView<const T>, ImageView<const T>, const Conv2d&, T*, \
-                                     T*);                                                       \
-    template void conv2d_bias_grad(ImageView<const T>, T*);
+#define POCKETCNN_INSTANTIATE(T)                                                                   \
+    template void conv2d(ImageView<const T>, const T*, const T*, const Conv2d&, ImageView<T>,      \
+                         bool);                                                                    \
+    template void conv2d_backward_input(ImageView<const T>, const T*, const Conv2d&, ImageView<T>, \
+                                        const T*);                                                 \
+    template void conv2d_backward_weight(ImageView<const T>, ImageView<const T>, const Conv2d&,    \
+                                         T*, T*);                                                  \
+    template void conv2d_backward_bias(ImageView<const T>, T*);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE

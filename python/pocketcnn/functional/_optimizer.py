@@ -18,7 +18,7 @@ from pocketcnn._arguments import (
     integer,
     number,
 )
-from pocketcnn.functional.dense import Grad, LinearWeightGrad
+from pocketcnn.functional._linear import Grad, LinearWeightGrad
 
 Arrays: TypeAlias = Array | Sequence[Array]
 Grads: TypeAlias = Grad | Sequence[Grad]

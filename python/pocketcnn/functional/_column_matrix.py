@@ -93,7 +93,7 @@ def col2im(
     col = array("col", col, 2)
     n, c, h, w = shape4("input_shape", input_shape)
     geometry = window((n, c, h, w), kernel_size, stride, padding, dilation, name="input_shape")
-    oh, ow = output_size(h, w, geometry)
+    oh, ow = output_size((h, w), geometry)
     kernel_h, kernel_w = geometry[0]
     require_shape("col", col, (n * oh * ow, c * kernel_h * kernel_w))
     compute, result = compute_dtypes(col)

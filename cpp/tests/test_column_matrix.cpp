@@ -1,5 +1,5 @@
 // im2col against its definition, and col2im as its adjoint.
-#include <pocketcnn/im2col.h>
+#include <pocketcnn/column_matrix.h>
 
 #include "conv_cases.h"
 #include "isa_test.h"

@@ -1,4 +1,4 @@
-#include <pocketcnn/im2col.h>
+#include <pocketcnn/column_matrix.h>
 
 #include <algorithm>
 #include <stdexcept>

@@ -1,4 +1,4 @@
-#include <pocketcnn/im2col.h>
+#include <pocketcnn/column_matrix.h>
 #include <pybind11/stl.h>
 
 #include "arrays.h"
@@ -52,7 +52,7 @@ void define(py::module_& module) {
 
 }  // namespace
 
-void register_im2col(py::module_& module) {
+void register_column_matrix(py::module_& module) {
     POCKETCNN_FOR_TYPES(define, module);
 }
 

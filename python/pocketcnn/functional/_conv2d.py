@@ -234,7 +234,7 @@ def conv2d_backward(
         x, weight, groups, algorithm, PASSES[1:] if input_grad else PASSES[2:]
     )
     geometry = window(x.shape, weight.shape[2:], stride, padding, dilation)
-    size = output_size(x.shape[2], x.shape[3], geometry)
+    size = output_size(x.shape[2:], geometry)
     require_shape("grad", grad, (x.shape[0], weight.shape[0], *size))
     compute, result = compute_dtypes(grad, x, weight)
     grad, x = contiguous(grad, compute), contiguous(x, compute)
@@ -242,7 +242,8 @@ def conv2d_backward(
     if input_grad:
         weight = contiguous(weight, compute)
         dx = restore(
-            _core.conv2d_input_grad(grad, weight, x.shape, *geometry[1:], groups, algorithm), result
+            _core.conv2d_backward_input(grad, weight, x.shape, *geometry[1:], groups, algorithm),
+            result,
         )
-    dweight, dbias = _core.conv2d_weight_grad(grad, x, *geometry, groups, algorithm)
+    dweight, dbias = _core.conv2d_backward_weight(grad, x, *geometry, groups, algorithm)
     return dx, restore(dweight, result), restore(dbias, result)

@@ -162,7 +162,7 @@ void few_rows_input_grad(const MatrixView<const T>& dy, const MatrixView<const T
 }  // namespace
 
 template <typename T>
-void linear_input_grad(MatrixView<const T> dy, MatrixView<const T> weight, MatrixView<T> dx) {
+void linear_backward_input(MatrixView<const T> dy, MatrixView<const T> weight, MatrixView<T> dx) {
     require(dy.cols == weight.rows && dx.rows == dy.rows && dx.cols == weight.cols, dy, weight);
     if (dx.rows == 0 || dx.cols == 0) return;
     if (dy.rows <= kFewRows) {
@@ -178,7 +178,7 @@ void linear_input_grad(MatrixView<const T> dy, MatrixView<const T> weight, Matri
 }
 
 template <typename T>
-void linear_weight_grad(MatrixView<const T> dy, MatrixView<const T> x, MatrixView<T> dweight) {
+void linear_backward_weight(MatrixView<const T> dy, MatrixView<const T> x, MatrixView<T> dweight) {
     require(dy.rows == x.rows && dweight.rows == dy.cols && dweight.cols == x.cols, dy, x);
     if (dweight.rows == 0 || dweight.cols == 0) return;
     if (dy.rows <= kFewRows) {
@@ -216,7 +216,7 @@ void linear_weight_update(MatrixView<const T> dy, MatrixView<const T> x,
         return;
     }
     const gemm::PackedLeft<T> left(kernel, {dy.data, rows, 1, rows}, depth);
-    // The slices of linear_weight_grad, for the same sums.
+    // The slices of linear_backward_weight, for the same sums.
     const index_t slice = reads_rows(kernel, cols, depth) ? gemm::kDepthBlock : kRowSlice;
     const gemm::Partition cut = cut_update(kernel, rows, cols, depth, slice);
     parallel_for(cut.blocks(), product_work(rows, cols, depth), [&](index_t i) {
@@ -228,7 +228,7 @@ void linear_weight_update(MatrixView<const T> dy, MatrixView<const T> x,
 }
 
 template <typename T>
-void linear_bias_grad(MatrixView<const T> dy, T* dbias) {
+void linear_backward_bias(MatrixView<const T> dy, T* dbias) {
     require(true, dy);
     // Rows that are added up in a row: 100,000 of them were wrong in the fourth digit.
     constexpr index_t grain = 1024, longest = 256;
@@ -244,12 +244,12 @@ void linear_bias_grad(MatrixView<const T> dy, T* dbias) {
     });
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                                               \
-    template void linear_input_grad(MatrixView<const T>, MatrixView<const T>, MatrixView<T>);  \
-    template void linear_weight_grad(MatrixView<const T>, MatrixView<const T>, MatrixView<T>); \
-    template void linear_weight_update(MatrixView<const T>, MatrixView<const T>,               \
-                                       const UpdateStep<T>&);                                  \
-    template void linear_bias_grad(MatrixView<const T>, T*);
+#define POCKETCNN_INSTANTIATE(T)                                                                   \
+    template void linear_backward_input(MatrixView<const T>, MatrixView<const T>, MatrixView<T>);  \
+    template void linear_backward_weight(MatrixView<const T>, MatrixView<const T>, MatrixView<T>); \
+    template void linear_weight_update(MatrixView<const T>, MatrixView<const T>,                   \
+                                       const UpdateStep<T>&);                                      \
+    template void linear_backward_bias(MatrixView<const T>, T*);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE

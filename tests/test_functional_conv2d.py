@@ -221,7 +221,7 @@ def test_input_grad_false_leaves_dx_out(case: ConvCase) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float16, *FLOATS])
 @pytest.mark.parametrize("case", SMALL + LARGER[:1], ids=str)
-def test_im2col_copies_exactly(case: ConvCase, dtype: npt.DTypeLike) -> None:
+def test_column_matrix_copies_exactly(case: ConvCase, dtype: npt.DTypeLike) -> None:
     x = case.arrays(dtype)["x"]
     actual = F.im2col(x, **_window(case))
     assert actual.dtype == dtype

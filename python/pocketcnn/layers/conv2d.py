@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from pocketcnn._arguments import Array, IntOrPair, Padding, integer, pair
+from pocketcnn._arguments import Array, IntOrPair, Padding, integer, output_size, pair, window
 from pocketcnn.functional import conv2d, conv2d_backward
 from pocketcnn.layers.base import Shape, WeightLayer, check_image_shape
 from pocketcnn.layers.init import Init, fans
-from pocketcnn.layers.window import check_window, output_size, plain
+from pocketcnn.layers.window import check_window, plain
 
 
 class Conv2d(WeightLayer):
@@ -112,10 +112,10 @@ class Conv2d(WeightLayer):
             raise ValueError(
                 f"{self!r} takes {self.in_channels} channels, but gets {input_shape[0]}"
             )
-        size = output_size(
-            input_shape[1:], self.kernel_size, self.stride, self.padding, self.dilation
+        geometry = window(
+            (1, *input_shape), self.kernel_size, self.stride, self.padding, self.dilation
         )
-        return (self.out_channels, *size)
+        return (self.out_channels, *output_size(input_shape[1:], geometry))
 
     def multiply_adds(self, input_shape: Shape) -> int:
         """One for each weight of a filter, at each output pixel."""

@@ -1,5 +1,4 @@
 #include <pocketcnn/batch_norm.h>
-#include <pocketcnn/local_response_norm.h>
 
 #include "arrays.h"
 #include "gil.h"
@@ -17,7 +16,7 @@ ChannelShape channel_shape(const Array<T>& x) {
     return shape;
 }
 
-/// gamma and beta have an element a channel.
+/// gamma and beta have an element per channel.
 template <typename T>
 BatchNorm<T> batch_norm(const Array<T>& gamma, const Array<T>& beta, const ChannelShape& shape,
                         double eps, bool rectify) {
@@ -34,7 +33,7 @@ ChannelStatistics given(const Array<double>& mean, const Array<double>& variance
 }
 
 template <typename T>
-void define_batch_norm(py::module_& module) {
+void define(py::module_& module) {
     module.def(
         "batch_norm_train",
         [](const Array<T>& x, const Array<T>& gamma, const Array<T>& beta, double eps,
@@ -84,8 +83,8 @@ void define_batch_norm(py::module_& module) {
             T* to_beta = dbeta.mutable_data();
             {
                 const WithoutGil released;
-                batch_norm_grad(grad.data(), x.data(), shape, norm, statistics, training, to,
-                                to_gamma, to_beta);
+                batch_norm_backward(grad.data(), x.data(), shape, norm, statistics, training, to,
+                                    to_gamma, to_beta);
             }
             return py::make_tuple(dx, dgamma, dbeta);
         },
@@ -94,38 +93,10 @@ void define_batch_norm(py::module_& module) {
         py::arg("eps"), py::arg("rectify"), py::arg("training"));
 }
 
-template <typename T>
-void define_local_response_norm(py::module_& module) {
-    module.def(
-        "local_response_norm",
-        [](const Array<T>& x, index_t size, double alpha, double beta, double k) {
-            Array<T> y = new_array_like(x);
-            const ImageView<T> out = mutable_image(y);
-            const WithoutGil released;
-            local_response_norm<T>(image(x), {size, alpha, beta, k}, out);
-            return y;
-        },
-        py::arg("x").noconvert(), py::arg("size"), py::arg("alpha"), py::arg("beta"), py::arg("k"));
-    module.def(
-        "local_response_norm_backward",
-        [](const Array<T>& grad, const Array<T>& x, index_t size, double alpha, double beta,
-           double k) {
-            require_shape(grad, shape_of(x), "grad");
-            Array<T> dx = new_array_like(x);
-            const ImageView<T> out = mutable_image(dx);
-            const WithoutGil released;
-            local_response_norm_grad<T>(image(grad), image(x), {size, alpha, beta, k}, out);
-            return dx;
-        },
-        py::arg("grad").noconvert(), py::arg("x").noconvert(), py::arg("size"), py::arg("alpha"),
-        py::arg("beta"), py::arg("k"));
-}
-
 }  // namespace
 
-void register_normalization(py::module_& module) {
-    POCKETCNN_FOR_TYPES(define_batch_norm, module);
-    POCKETCNN_FOR_TYPES(define_local_response_norm, module);
+void register_batch_norm(py::module_& module) {
+    POCKETCNN_FOR_TYPES(define, module);
 }
 
 }  // namespace pocketcnn::bindings

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pocketcnn._arguments import Array, IntOrPair, Padding
+from pocketcnn._arguments import Array, IntOrPair, Padding, output_size, window
 from pocketcnn.functional import avg_pool2d, avg_pool2d_backward
 from pocketcnn.layers.base import Layer, Shape, check_image_shape
-from pocketcnn.layers.window import check_pool_window, output_size, plain
+from pocketcnn.layers.window import check_pool_window, plain
 
 
 class AvgPool2d(Layer):
@@ -74,7 +74,7 @@ class AvgPool2d(Layer):
         """(C, H, W) to (C, OH, OW)."""
         check_image_shape(self, input_shape)
         stride = self.kernel_size if self.stride is None else self.stride
-        size = output_size(
-            input_shape[1:], self.kernel_size, stride, self.padding, ceil_mode=self.ceil_mode
-        )
+        over = self.ceil_mode
+        geometry = window((1, *input_shape), self.kernel_size, stride, self.padding, ceil_mode=over)
+        size = output_size(input_shape[1:], geometry, ceil_mode=over)
         return (input_shape[0], *size)
