@@ -130,7 +130,7 @@ def _two(value: Any) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else value
 
 
-WAYS = {name: [row[0] for row in rows] for name, rows in _core.conv2d_ways().items()}
+WAYS = {one.name: [way.algorithm.name for way in _core.conv2d_ways(one)] for one in _core.ConvPass}
 
 
 @contextlib.contextmanager

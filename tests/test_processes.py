@@ -126,9 +126,9 @@ def test_ctrl_c_ends_a_long_call(threads: int) -> None:
 
 
 MINUTES = [
-    "pc._core.conv2d(x, w, None, *window, 1, 'im2col')",
-    "pc._core.conv2d_backward_input(g, w, x.shape, *window, 1, 'im2col')",
-    "pc._core.conv2d_backward_weight(g, x, (15, 15), *window, 1, 'im2col')",
+    "pc._core.conv2d(x, w, None, conv)",
+    "pc._core.conv2d_backward_input(g, w, x.shape, conv)",
+    "pc._core.conv2d_backward_weight(g, x, conv)",
     "F.max_pool2d(plane, 255, 1)",
 ]
 
@@ -140,7 +140,8 @@ def test_a_call_of_minutes_hears_of_signals_while_it_runs(call: str) -> None:
     code = f"""
     x, w = np.ones((32, 64, 64, 64), np.float32), np.ones((512, 64, 15, 15), np.float32)
     g, plane = np.ones((32, 512, 64, 64), np.float32), np.ones((1, 1, 3000, 3000), np.float32)
-    window = (1, 1), (7, 7, 7, 7), (1, 1)
+    window = pc._core.Window2d((15, 15), (1, 1), (7, 7, 7, 7), (1, 1))
+    conv = pc._core.Conv2d(window, 512, 1, pc._core.ConvAlgorithm.im2col)
     heard = []
     def handler(number, frame):
         heard.append(frame.f_code.co_name)

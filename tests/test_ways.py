@@ -36,11 +36,13 @@ CASES = [
 
 def _runs(name: str) -> dict[str, int]:
     """How often each way of a pass has run."""
-    return {row[0]: row[-1] for row in _core.conv2d_ways()[name]}
+    one = _core.ConvPass[name]
+    ways = (way.algorithm for way in _core.conv2d_ways(one))
+    return {algorithm.name: _core.conv2d_runs(one, algorithm) for algorithm in ways}
 
 
 def _names(name: str) -> list[str]:
-    return [row[0] for row in _core.conv2d_ways()[name]]
+    return [way.algorithm.name for way in _core.conv2d_ways(_core.ConvPass[name])]
 
 
 def _run(

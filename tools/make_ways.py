@@ -26,21 +26,22 @@ The numbers come from the measurements that the rules name in `cpp/src/conv/`. T
 by `tools/make_ways.py` from the tables in `cpp/src/conv/ways.cpp`.
 """
 TITLES = {
-    "forward": "Forward",
-    "input_grad": "Gradient of the input",
-    "weight_grad": "Gradient of the weights and the bias",
+    _core.ConvPass.forward: "Forward",
+    _core.ConvPass.input_grad: "Gradient of the input",
+    _core.ConvPass.weight_grad: "Gradient of the weights and the bias",
 }
 
 
 def page() -> str:
     """The page."""
     parts = [HEAD]
-    for name, rows in _core.conv2d_ways().items():
-        parts.append(f"\n## {TITLES[name]}\n\n")
+    for conv_pass, title in TITLES.items():
+        parts.append(f"\n## {title}\n\n")
         parts.append("| name | also | reason | fits | pays |\n| --- | --- | --- | --- | --- |\n")
-        for way, family, reason, takes, pays, _ in rows:
-            also = "" if family == way else f"`{family}`"
-            parts.append(f"| `{way}` | {also} | {reason} | {takes} | {pays} |\n")
+        for way in _core.conv2d_ways(conv_pass):
+            also = "" if way.family == way.algorithm else f"`{way.family.name}`"
+            name = way.algorithm.name
+            parts.append(f"| `{name}` | {also} | {way.reason} | {way.takes} | {way.pays} |\n")
     return "".join(parts)
 
 

@@ -5,6 +5,7 @@ PYBIND11_MODULE(_core_of_main_interpreter, module) {
     using namespace pocketcnn::bindings;
     prepare_interpreter();
     module.doc() = "The native operations. pocketcnn.functional checks arguments and calls them.";
+    register_window2d(module);  // of which the classes of other topics consist
     register_activation(module);
     register_batch_norm(module);
     register_column_matrix(module);

@@ -17,5 +17,6 @@ void register_optimizer(pybind11::module_& module);
 void register_pool2d(pybind11::module_& module);
 void register_runtime(pybind11::module_& module);
 void register_softmax(pybind11::module_& module);
+void register_window2d(pybind11::module_& module);
 
 }  // namespace pocketcnn::bindings

@@ -1,4 +1,5 @@
 #include <pocketcnn/activation.h>
+#include <pybind11/native_enum.h>
 
 #include "arrays.h"
 #include "gil.h"
@@ -49,6 +50,11 @@ void define_add(py::module_& module) {
 }  // namespace
 
 void register_activation(py::module_& module) {
+    py::native_enum<Activation>(module, "Activation", "enum.Enum")
+        .value("relu", Activation::relu)
+        .value("sigmoid", Activation::sigmoid)
+        .value("tanh", Activation::tanh)
+        .finalize();
     POCKETCNN_FOR_TYPES(define, module, "relu", Activation::relu);
     POCKETCNN_FOR_TYPES(define, module, "sigmoid", Activation::sigmoid);
     POCKETCNN_FOR_TYPES(define, module, "tanh", Activation::tanh);

@@ -4,7 +4,6 @@
 #include "arrays.h"
 #include "gil.h"
 #include "register.h"
-#include "window.h"
 
 namespace pocketcnn::bindings {
 namespace {
@@ -13,9 +12,8 @@ template <typename T>
 void define(py::module_& module) {
     module.def(
         "im2col",
-        [](const Array<T>& x, Pair kernel, Pair stride, Padding padding, Pair dilation) {
+        [](const Array<T>& x, const Window2d& window) {
             const Shape4 in = shape4(x);
-            const Window2d window = window2d(kernel, stride, padding, dilation);
             validate(window, in.h, in.w);
             validate(Shape4{in.n, in.c * window.taps(), window.out_h(in.h), window.out_w(in.w)},
                      "the column matrix");
@@ -26,13 +24,10 @@ void define(py::module_& module) {
             im2col<T>(image(x), window, out);
             return columns;
         },
-        py::arg("x").noconvert(), py::arg("kernel_size"), py::arg("stride"), py::arg("padding"),
-        py::arg("dilation"));
+        py::arg("x").noconvert(), py::arg("window"));
     module.def(
         "col2im",
-        [](const Array<T>& col, const std::array<index_t, 4>& shape, Pair kernel, Pair stride,
-           Padding padding, Pair dilation) {
-            const Window2d window = window2d(kernel, stride, padding, dilation);
+        [](const Array<T>& col, const std::array<index_t, 4>& shape, const Window2d& window) {
             const Shape4 out_shape = shape4(shape);
             validate(out_shape, "input_shape");
             validate(window, out_shape.h, out_shape.w);
@@ -46,8 +41,7 @@ void define(py::module_& module) {
             col2im<T>(matrix(col), window, out);
             return x;
         },
-        py::arg("col").noconvert(), py::arg("input_shape"), py::arg("kernel_size"),
-        py::arg("stride"), py::arg("padding"), py::arg("dilation"));
+        py::arg("col").noconvert(), py::arg("input_shape"), py::arg("window"));
 }
 
 }  // namespace

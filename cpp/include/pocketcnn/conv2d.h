@@ -5,7 +5,6 @@
 #include <pocketcnn/types.h>
 #include <pocketcnn/window2d.h>
 
-#include <string_view>
 #include <vector>
 
 namespace pocketcnn {
@@ -40,8 +39,6 @@ enum class ConvPass { forward, input_grad, weight_grad };
 
 /// "auto" for automatic, else as the enumerator.
 const char* name_of(ConvAlgorithm algorithm);
-/// Throws std::invalid_argument where no algorithm has this name.
-ConvAlgorithm conv_algorithm(std::string_view name);
 
 /// A way of computing one pass, in words.
 struct ConvWay {
@@ -67,6 +64,8 @@ ConvPlan conv2d_plan(const Shape4& x, const Conv2d& conv, ConvPass pass);
 
 /// The shape that conv2d gives for x; throws std::invalid_argument where the sizes do not fit.
 Shape4 conv2d_output_shape(const Shape4& x, const Conv2d& conv);
+/// The shape of the weights of a convolution whose sizes fit x.
+Shape4 conv2d_weight_shape(const Shape4& x, const Conv2d& conv);
 
 /// y[n, f] = bias[f] + sum over the group's channels of the window products, and zero where that is
 /// negative if `rectify`. bias may be null.

@@ -12,6 +12,11 @@ struct Window2d {
     index_t pad_top = 0, pad_bottom = 0, pad_left = 0, pad_right = 0;
     index_t dilation_h = 1, dilation_w = 1;
 
+    /// As high as wide, padded alike on all sides.
+    static constexpr Window2d square(index_t kernel, index_t stride = 1, index_t pad = 0) {
+        return {kernel, kernel, stride, stride, pad, pad, pad, pad};
+    }
+
     constexpr index_t taps() const { return kernel_h * kernel_w; }
     /// Height and width that the dilated kernel covers.
     constexpr index_t span_h() const { return dilation_h * (kernel_h - 1) + 1; }

@@ -69,13 +69,6 @@ const char* name_of(ConvAlgorithm algorithm) {
     return "";
 }
 
-ConvAlgorithm conv_algorithm(std::string_view name) {
-    for (const auto& [named, known] : kNames) {
-        if (known == name) return named;
-    }
-    throw std::invalid_argument("there is no algorithm " + std::string(name));
-}
-
 Shape4 conv2d_output_shape(const Shape4& x, const Conv2d& conv) {
     validate(x, "x");
     validate(conv.window, x.h, x.w);
@@ -85,11 +78,14 @@ Shape4 conv2d_output_shape(const Shape4& x, const Conv2d& conv) {
                                     std::to_string(x.c) + " channels and the " +
                                     std::to_string(conv.filters) + " filters");
     }
-    validate(Shape4{conv.filters, x.c / conv.groups, conv.window.kernel_h, conv.window.kernel_w},
-             "weight");
+    validate(conv2d_weight_shape(x, conv), "weight");
     const Shape4 y = {x.n, conv.filters, conv.window.out_h(x.h), conv.window.out_w(x.w)};
     validate(y, "the output");
     return y;
+}
+
+Shape4 conv2d_weight_shape(const Shape4& x, const Conv2d& conv) {
+    return {conv.filters, x.c / conv.groups, conv.window.kernel_h, conv.window.kernel_w};
 }
 
 ConvPlan conv2d_plan(const Shape4& x, const Conv2d& conv, ConvPass pass) {

@@ -14,12 +14,11 @@ from pocketcnn._arguments import (
     array,
     compute_dtypes,
     contiguous,
-    output_size,
     require_shape,
     restore,
     shape4,
-    window,
 )
+from pocketcnn.functional._window2d import window2d
 
 
 def im2col(
@@ -53,9 +52,9 @@ def im2col(
            [4., 5., 7., 8.]])
     """
     x = array("x", x, 4)
-    geometry = window(x.shape, kernel_size, stride, padding, dilation)
+    window = window2d(x.shape[2:], kernel_size, stride, padding, dilation)
     compute, result = compute_dtypes(x)
-    return restore(_core.im2col(contiguous(x, compute), *geometry), result)
+    return restore(_core.im2col(contiguous(x, compute), window), result)
 
 
 def col2im(
@@ -92,9 +91,9 @@ def col2im(
     """
     col = array("col", col, 2)
     n, c, h, w = shape4("input_shape", input_shape)
-    geometry = window((n, c, h, w), kernel_size, stride, padding, dilation, name="input_shape")
-    oh, ow = output_size((h, w), geometry)
-    kernel_h, kernel_w = geometry[0]
+    window = window2d((h, w), kernel_size, stride, padding, dilation, "input_shape")
+    oh, ow = window.output_size(h, w)
+    kernel_h, kernel_w = window.kernel_size
     require_shape("col", col, (n * oh * ow, c * kernel_h * kernel_w))
     compute, result = compute_dtypes(col)
-    return restore(_core.col2im(contiguous(col, compute), (n, c, h, w), *geometry), result)
+    return restore(_core.col2im(contiguous(col, compute), (n, c, h, w), window), result)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,48 +19,83 @@ from pocketcnn._arguments import (
     compute_dtypes,
     contiguous,
     integer,
-    output_size,
     require_shape,
     restore,
-    window,
 )
+from pocketcnn._core import ConvAlgorithm, ConvPass
+from pocketcnn.functional._window2d import remembered, window2d
 
-PASSES = ("forward", "input_grad", "weight_grad")
+_PASSES = tuple(ConvPass)
+_FORWARD, _BACKWARD, _BACKWARD_WEIGHT = _PASSES[:1], _PASSES[1:], _PASSES[2:]
+
+
+def convolution(
+    x_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    stride: IntOrPair,
+    padding: Padding,
+    dilation: IntOrPair,
+    groups: int,
+    algorithm: str = "auto",
+    passes: tuple[ConvPass, ...] = _PASSES,
+) -> _core.Conv2d:
+    """The convolution of images (N, C, H, W) by filters, checked to fit them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where the shapes and `groups` do not fit each other, where the window does not fit as
+        :func:`window2d` has it, or where `algorithm` is a name that none of the passes has a way
+        of.
+    """
+    settings = stride, padding, dilation, groups, algorithm
+    return _convolution(settings, x_shape[1:], weight_shape, passes)
+
+
+@remembered
+def _convolution(
+    settings: tuple[Any, ...],
+    image: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    passes: tuple[ConvPass, ...],
+) -> _core.Conv2d:
+    stride, padding, dilation, groups, algorithm = settings
+    groups = _fitting_groups(image[0], weight_shape, groups)
+    named = _algorithms(passes)
+    if not isinstance(algorithm, str) or algorithm not in named:
+        raise ValueError(
+            f"algorithm is {algorithm!r}, but must be one of {tuple(named)}: "
+            f"the ways of {' and '.join(one.name for one in passes)}"
+        )
+    window = window2d(image[1:], weight_shape[2:], stride, padding, dilation)
+    return _core.Conv2d(window, weight_shape[0], groups, named[algorithm])
+
+
+def _fitting_groups(channels: int, weight_shape: tuple[int, ...], groups: int) -> int:
+    """Return `groups`; raise ValueError unless channels, weight and groups fit each other."""
+    groups = integer("groups", groups, 1)
+    filters, per_group = weight_shape[:2]
+    if 0 in weight_shape:
+        raise ValueError(f"weight has shape {weight_shape}, but none of its sizes may be 0")
+    if channels != per_group * groups:
+        takes = f"{per_group}" if groups == 1 else f"{per_group} in {groups} groups"
+        raise ValueError(f"x has {channels} channels, but weight {weight_shape} takes {takes}")
+    if filters % groups:
+        raise ValueError(f"groups {groups} must divide the {filters} filters of weight")
+    return groups
+
+
+def check_convolution(x: Array, weight: Array, groups: int) -> int:
+    """Return `groups`; raise ValueError unless x, weight and groups fit each other."""
+    return _fitting_groups(x.shape[1], weight.shape, groups)
 
 
 @cache
-def _names(passes: tuple[str, ...]) -> tuple[str, ...]:
+def _algorithms(passes: tuple[ConvPass, ...]) -> dict[str, ConvAlgorithm]:
     """What may be asked of any of the passes: their ways, and what asks for one of several."""
-    ways = _core.conv2d_ways()
-    rows = [row for name in passes for row in ways[name]]
-    return ("auto", *dict.fromkeys(name for way, family, *_ in rows for name in (way, family)))
-
-
-def check_convolution(
-    x: Array,
-    weight: Array,
-    groups: int,
-    algorithm: str = "auto",
-    passes: tuple[str, ...] = PASSES,
-) -> int:
-    """Return `groups`; raise ValueError unless x, weight and groups fit each other.
-
-    Nor may `algorithm` be a name that none of the passes has a way of.
-    """
-    groups = integer("groups", groups, 1)
-    if 0 in weight.shape:
-        raise ValueError(f"weight has shape {weight.shape}, but none of its sizes may be 0")
-    if x.shape[1] != weight.shape[1] * groups:
-        takes = f"{weight.shape[1]}" if groups == 1 else f"{weight.shape[1]} in {groups} groups"
-        raise ValueError(f"x has {x.shape[1]} channels, but weight {weight.shape} takes {takes}")
-    if weight.shape[0] % groups:
-        raise ValueError(f"groups {groups} must divide the {weight.shape[0]} filters of weight")
-    if algorithm != "auto" and algorithm not in _names(passes):
-        raise ValueError(
-            f"algorithm is {algorithm!r}, but must be one of {_names(passes)}: "
-            f"the ways of {' and '.join(passes)}"
-        )
-    return groups
+    rows = [row for one in passes for row in _core.conv2d_ways(one)]
+    asked = [ConvAlgorithm.auto, *(a for row in rows for a in (row.algorithm, row.family))]
+    return {algorithm.name: algorithm for algorithm in asked}
 
 
 @dataclass(frozen=True)
@@ -121,10 +157,9 @@ def conv2d_plan(
     one = np.zeros((), np.float32)
     x = array("x", np.broadcast_to(one, tuple(x_shape)), 4)
     weight = array("weight", np.broadcast_to(one, tuple(weight_shape)), 4)
-    groups = check_convolution(x, weight, groups, algorithm)
-    geometry = window(x.shape, weight.shape[2:], stride, padding, dilation)
-    passes = _core.conv2d_plan(x.shape, weight.shape, *geometry[1:], groups, algorithm)
-    return ConvPlan(*(ConvPassPlan(name, reason) for name, reason in passes))
+    conv = convolution(x.shape, weight.shape, stride, padding, dilation, groups, algorithm)
+    plans = [_core.conv2d_plan(x.shape, conv, one) for one in _PASSES]
+    return ConvPlan(*(ConvPassPlan(chosen.name, reason) for chosen, reason in plans))
 
 
 def conv2d(
@@ -176,8 +211,9 @@ def conv2d(
            [81., 90.]])
     """
     x, weight = array("x", x, 4), array("weight", weight, 4)
-    groups = check_convolution(x, weight, groups, algorithm, PASSES[:1])
-    _, strides, sides, dilations = window(x.shape, weight.shape[2:], stride, padding, dilation)
+    conv = convolution(
+        x.shape, weight.shape, stride, padding, dilation, groups, algorithm, _FORWARD
+    )
     if bias is None:
         compute, result = compute_dtypes(x, weight)
     else:
@@ -185,16 +221,7 @@ def conv2d(
         require_shape("bias", bias, (weight.shape[0],))
         compute, result = compute_dtypes(x, weight, bias)
         bias = contiguous(bias, compute)
-    y = _core.conv2d(
-        contiguous(x, compute),
-        contiguous(weight, compute),
-        bias,
-        strides,
-        sides,
-        dilations,
-        groups,
-        algorithm,
-    )
+    y = _core.conv2d(contiguous(x, compute), contiguous(weight, compute), bias, conv)
     return restore(y, result)
 
 
@@ -230,20 +257,14 @@ def conv2d_backward(
     dbias : ndarray (FN,)
     """
     grad, x, weight = array("grad", grad, 4), array("x", x, 4), array("weight", weight, 4)
-    groups = check_convolution(
-        x, weight, groups, algorithm, PASSES[1:] if input_grad else PASSES[2:]
-    )
-    geometry = window(x.shape, weight.shape[2:], stride, padding, dilation)
-    size = output_size(x.shape[2:], geometry)
-    require_shape("grad", grad, (x.shape[0], weight.shape[0], *size))
+    passes = _BACKWARD if input_grad else _BACKWARD_WEIGHT
+    conv = convolution(x.shape, weight.shape, stride, padding, dilation, groups, algorithm, passes)
+    require_shape("grad", grad, conv.output_shape(x.shape))
     compute, result = compute_dtypes(grad, x, weight)
     grad, x = contiguous(grad, compute), contiguous(x, compute)
     dx = None
     if input_grad:
         weight = contiguous(weight, compute)
-        dx = restore(
-            _core.conv2d_backward_input(grad, weight, x.shape, *geometry[1:], groups, algorithm),
-            result,
-        )
-    dweight, dbias = _core.conv2d_backward_weight(grad, x, *geometry, groups, algorithm)
+        dx = restore(_core.conv2d_backward_input(grad, weight, x.shape, conv), result)
+    dweight, dbias = _core.conv2d_backward_weight(grad, x, conv)
     return dx, restore(dweight, result), restore(dbias, result)

@@ -58,7 +58,7 @@ def linear(x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike | None =
 
 
 def linear_backward(
-    grad: npt.ArrayLike, x: npt.ArrayLike, weight: npt.ArrayLike, input_grad: bool = True
+    grad: npt.ArrayLike, x: npt.ArrayLike, weight: npt.ArrayLike, *, input_grad: bool = True
 ) -> tuple[Array | None, Array, Array]:
     """Gradients of :func:`linear`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,30 +13,57 @@ from pocketcnn._arguments import (
     Array,
     IntOrPair,
     Padding,
-    Window,
     array,
     compute_dtypes,
     contiguous,
     require_shape,
     restore,
     shape4,
-    window,
 )
+from pocketcnn.functional._window2d import remembered, window2d
 
 
-def _pool_stride(stride: IntOrPair | None, kernel_size: IntOrPair) -> IntOrPair:
-    return kernel_size if stride is None else stride
+def pooling(
+    shape: tuple[int, ...],
+    kernel_size: IntOrPair,
+    stride: IntOrPair | None,
+    padding: Padding,
+    dilation: IntOrPair = 1,
+    name: str = "x",
+    *,
+    ceil_mode: bool,
+) -> _core.Pool2d:
+    """The pooling of an image batch of the shape (N, C, H, W), checked to fit it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`window2d` does, and where the padding is not smaller than the dilated kernel.
+
+    Examples
+    --------
+    >>> pooling((1, 1, 5, 5), 2, None, 0, ceil_mode=True).output_shape((1, 1, 5, 5))
+    (1, 1, 3, 3)
+    """
+    step = kernel_size if stride is None else stride
+    return _pooling((kernel_size, step, padding, dilation), shape[2:], name, bool(ceil_mode))
 
 
-def _check_pool_padding(geometry: Window) -> None:
-    kernel, _, sides, dilation = geometry
-    for axis in (0, 1):
-        span = dilation[axis] * (kernel[axis] - 1) + 1
+@remembered
+def _pooling(
+    settings: tuple[Any, ...], image_size: tuple[int, ...], name: str, ceil_mode: bool
+) -> _core.Pool2d:
+    kernel_size, stride, padding, dilation = settings
+    window = window2d(image_size, kernel_size, stride, padding, dilation, name, ceil_mode=ceil_mode)
+    sides, dilation = window.padding, window.dilation
+    for axis, kernel in enumerate(window.kernel_size):
+        span = dilation[axis] * (kernel - 1) + 1
         if max(sides[2 * axis : 2 * axis + 2]) >= span:
             raise ValueError(
                 f"padding (top, bottom, left, right) is {sides}, but must be smaller than the "
                 f"dilated kernel, which spans {span} along axis {axis + 2}"
             )
+    return _core.Pool2d(window, ceil_mode)
 
 
 def max_pool2d(
@@ -73,17 +101,9 @@ def max_pool2d(
     ([[5.0, 7.0], [13.0, 15.0]], [[5, 7], [13, 15]])
     """
     x = array("x", x, 4)
-    geometry = window(
-        x.shape,
-        kernel_size,
-        _pool_stride(stride, kernel_size),
-        padding,
-        dilation,
-        ceil_mode=ceil_mode,
-    )
-    _check_pool_padding(geometry)
+    pool = pooling(x.shape, kernel_size, stride, padding, dilation, ceil_mode=ceil_mode)
     compute, result = compute_dtypes(x)
-    out, argmax = _core.max_pool2d(contiguous(x, compute), *geometry, bool(ceil_mode))
+    out, argmax = _core.max_pool2d(contiguous(x, compute), pool)
     return restore(out, result), argmax
 
 
@@ -147,14 +167,9 @@ def avg_pool2d(
            [10.5, 12.5]])
     """
     x = array("x", x, 4)
-    kernel, strides, sides, _ = geometry = window(
-        x.shape, kernel_size, _pool_stride(stride, kernel_size), padding, ceil_mode=ceil_mode
-    )
-    _check_pool_padding(geometry)
+    pool = pooling(x.shape, kernel_size, stride, padding, ceil_mode=ceil_mode)
     compute, result = compute_dtypes(x)
-    out = _core.avg_pool2d(
-        contiguous(x, compute), kernel, strides, sides, bool(ceil_mode), bool(count_include_pad)
-    )
+    out = _core.avg_pool2d(contiguous(x, compute), pool, bool(count_include_pad))
     return restore(out, result)
 
 
@@ -182,25 +197,8 @@ def avg_pool2d_backward(
     """
     grad = array("grad", grad, 4)
     shape = shape4("input_shape", input_shape)
-    kernel, strides, sides, _ = geometry = window(
-        shape,
-        kernel_size,
-        _pool_stride(stride, kernel_size),
-        padding,
-        name="input_shape",
-        ceil_mode=ceil_mode,
-    )
-    _check_pool_padding(geometry)
-    expected = _core.pool2d_output_shape(shape, kernel, strides, sides, (1, 1), bool(ceil_mode))
-    require_shape("grad", grad, expected)
+    pool = pooling(shape, kernel_size, stride, padding, name="input_shape", ceil_mode=ceil_mode)
+    require_shape("grad", grad, pool.output_shape(shape))
     compute, result = compute_dtypes(grad)
-    dx = _core.avg_pool2d_backward(
-        contiguous(grad, compute),
-        shape,
-        kernel,
-        strides,
-        sides,
-        bool(ceil_mode),
-        bool(count_include_pad),
-    )
+    dx = _core.avg_pool2d_backward(contiguous(grad, compute), shape, pool, bool(count_include_pad))
     return restore(dx, result)

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pocketcnn._arguments import Pair, integer, window
+from pocketcnn._arguments import Pair, integer
+from pocketcnn.functional._window2d import window2d
 from pocketcnn.inspection.probe import check_image_net, check_layer
 from pocketcnn.layers import Layer, Shape
 from pocketcnn.network.net import ConvNet
@@ -104,25 +105,26 @@ def _through(field: ReceptiveField, layer: Layer, shape: Shape, image: Shape) ->
 def _through_window(field: ReceptiveField, layer: Any, shape: Shape) -> ReceptiveField:
     """Follow a convolution or a pooling: anything that names its window as these do."""
     stride = getattr(layer, "stride", None)
-    kernel, strides, sides, dilation = window(
-        (1, *shape),
+    window = window2d(
+        shape[1:],
         layer.kernel_size,
         layer.kernel_size if stride is None else stride,
         getattr(layer, "padding", 0),
         getattr(layer, "dilation", 1),
         ceil_mode=getattr(layer, "ceil_mode", False),
     )
-    before = sides[0], sides[2]
+    before = window.padding[0], window.padding[2]
 
     def grow(axis: int) -> int:
-        return field.size[axis] + (kernel[axis] - 1) * dilation[axis] * field.stride[axis]
+        reach = (window.kernel_size[axis] - 1) * window.dilation[axis]
+        return field.size[axis] + reach * field.stride[axis]
 
     def begin(axis: int) -> int:
         return field.start[axis] - before[axis] * field.stride[axis]
 
     return ReceptiveField(
         size=(grow(0), grow(1)),
-        stride=(field.stride[0] * strides[0], field.stride[1] * strides[1]),
+        stride=(field.stride[0] * window.stride[0], field.stride[1] * window.stride[1]),
         start=(begin(0), begin(1)),
     )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pocketcnn._arguments import Array, IntOrPair, Padding, output_size, window
+from pocketcnn._arguments import Array, IntOrPair, Padding
 from pocketcnn.functional import avg_pool2d, avg_pool2d_backward
+from pocketcnn.functional._pool2d import pooling
 from pocketcnn.layers.base import Layer, Shape, check_image_shape
 from pocketcnn.layers.window import check_pool_window, plain
 
@@ -54,8 +55,8 @@ class AvgPool2d(Layer):
             self.kernel_size,
             self.stride,
             self.padding,
-            self.ceil_mode,
-            self.count_include_pad,
+            ceil_mode=self.ceil_mode,
+            count_include_pad=self.count_include_pad,
         )
 
     def backward(self, grad: Array) -> Array:
@@ -66,15 +67,13 @@ class AvgPool2d(Layer):
             self.kernel_size,
             self.stride,
             self.padding,
-            self.ceil_mode,
-            self.count_include_pad,
+            ceil_mode=self.ceil_mode,
+            count_include_pad=self.count_include_pad,
         )
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, H, W) to (C, OH, OW)."""
         check_image_shape(self, input_shape)
-        stride = self.kernel_size if self.stride is None else self.stride
-        over = self.ceil_mode
-        geometry = window((1, *input_shape), self.kernel_size, stride, self.padding, ceil_mode=over)
-        size = output_size(input_shape[1:], geometry, ceil_mode=over)
-        return (input_shape[0], *size)
+        shape = (1, *input_shape)
+        pool = pooling(shape, self.kernel_size, self.stride, self.padding, ceil_mode=self.ceil_mode)
+        return pool.output_shape(shape)[1:]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from pocketcnn._arguments import Array, IntOrPair, Padding, integer, output_size, pair, window
+from pocketcnn._arguments import Array, IntOrPair, Padding, integer, pair
 from pocketcnn.functional import conv2d, conv2d_backward
+from pocketcnn.functional._window2d import window2d
 from pocketcnn.layers.base import Shape, WeightLayer, check_image_shape
 from pocketcnn.layers.init import Init, fans
 from pocketcnn.layers.window import check_window, plain
@@ -100,7 +101,7 @@ class Conv2d(WeightLayer):
             self.padding,
             self.dilation,
             self.groups,
-            self.needs_input_grad,
+            input_grad=self.needs_input_grad,
         )
         self.store_grads(dweight, dbias)
         return dx
@@ -112,10 +113,9 @@ class Conv2d(WeightLayer):
             raise ValueError(
                 f"{self!r} takes {self.in_channels} channels, but gets {input_shape[0]}"
             )
-        geometry = window(
-            (1, *input_shape), self.kernel_size, self.stride, self.padding, self.dilation
-        )
-        return (self.out_channels, *output_size(input_shape[1:], geometry))
+        _, h, w = input_shape
+        window = window2d((h, w), self.kernel_size, self.stride, self.padding, self.dilation)
+        return (self.out_channels, *window.output_size(h, w))
 
     def multiply_adds(self, input_shape: Shape) -> int:
         """One for each weight of a filter, at each output pixel."""

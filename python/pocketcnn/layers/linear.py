@@ -59,7 +59,9 @@ class Linear(WeightLayer):
         """``dx = grad @ weight``, ``dweight = grad.T @ x``, ``dbias = sum of grad's rows``."""
         x = self._recall()
         self.forget_grads()
-        dx, dweight, dbias = linear_backward(grad, x, self.params["weight"], self.needs_input_grad)
+        dx, dweight, dbias = linear_backward(
+            grad, x, self.params["weight"], input_grad=self.needs_input_grad
+        )
         self.store_grads(dweight, dbias)
         return dx
 
