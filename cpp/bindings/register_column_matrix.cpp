@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include "arrays.h"
+#include "geometry.h"
 #include "gil.h"
 #include "register.h"
 

@@ -7,6 +7,7 @@
 
 #include "arrays.h"
 #include "conv/ways.h"
+#include "geometry.h"
 #include "gil.h"
 #include "register.h"
 #include "value.h"
@@ -85,7 +86,7 @@ void define_classes(py::module_& module) {
     value_class<Conv2d>(module, "Conv2d", {"window", "filters", "groups", "algorithm"})
         .def(py::init<Window2d, index_t, index_t, ConvAlgorithm>(), py::arg("window"),
              py::arg("filters"), py::arg("groups"), py::arg("algorithm"))
-        .def_readonly("window", &Conv2d::window)
+        .def_readonly("window", &Conv2d::window, py::return_value_policy::copy)
         .def_readonly("filters", &Conv2d::filters)
         .def_readonly("groups", &Conv2d::groups)
         .def_readonly("algorithm", &Conv2d::algorithm)

@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include "arrays.h"
+#include "geometry.h"
 #include "gil.h"
 #include "register.h"
 #include "value.h"
@@ -74,7 +75,7 @@ void define(py::module_& module) {
 void register_pool2d(py::module_& module) {
     value_class<Pool2d>(module, "Pool2d", {"window", "ceil_mode"})
         .def(py::init<Window2d, bool>(), py::arg("window"), py::arg("ceil_mode"))
-        .def_readonly("window", &Pool2d::window)
+        .def_readonly("window", &Pool2d::window, py::return_value_policy::copy)
         .def_readonly("ceil_mode", &Pool2d::ceil_mode)
         .def(
             "output_shape",

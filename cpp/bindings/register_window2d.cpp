@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "geometry.h"
 #include "register.h"
 #include "value.h"
 
