@@ -227,7 +227,7 @@ def _nonsense(geometry: Geometry) -> Iterator[Any]:
                 yield _replaced(geometry, "window", window)
     if isinstance(geometry, _core.Conv2d):
         for name, wrong in (("filters", (5, 7)), ("groups", (3, 4))):
-            for number in (-(2**63), -1, 0, *wrong, *HUGE):
+            for number in (-(2**63), -1, 0, *wrong, *HUGE[1:]):
                 yield _replaced(geometry, name, number)
 
 
