@@ -28,8 +28,7 @@ void check_small_images(index_t kernel, index_t stride, index_t padding) {
     for (index_t h = 1; h <= 10; ++h) {
         for (index_t w = 1; w <= 10; ++w) {
             if (kernel > h + 2 * padding || kernel > w + 2 * padding) continue;
-            const Window2d window = {kernel,  kernel,  stride,  stride, padding,
-                                     padding, padding, padding, 1,      1};
+            const Window2d window = Window2d::square(kernel, stride, padding);
             const std::string name = std::to_string(h) + " by " + std::to_string(w) + ", kernel " +
                                      std::to_string(kernel) + ", stride " + std::to_string(stride) +
                                      ", padding " + std::to_string(padding);

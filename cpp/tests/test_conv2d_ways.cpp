@@ -56,8 +56,8 @@ TEST(Conv2dWays, Choices) {
         Conv2d conv;
         ConvAlgorithm chosen;
     };
-    const Window2d same = {3, 3, 1, 1, 1, 1, 1, 1}, halving = {3, 3, 2, 2, 1, 1, 1, 1};
-    const Window2d seven = {7, 7, 1, 1, 3, 3, 3, 3}, dilated = {3, 3, 1, 1, 2, 2, 2, 2, 2, 2};
+    const Window2d same = Window2d::square(3, 1, 1), halving = Window2d::square(3, 2, 1);
+    const Window2d seven = Window2d::square(7, 1, 3), dilated = {3, 3, 1, 1, 2, 2, 2, 2, 2, 2};
     constexpr ConvPass forward = ConvPass::forward, input_grad = ConvPass::input_grad,
                        weight_grad = ConvPass::weight_grad;
     const Choice choices[] = {
@@ -99,12 +99,13 @@ TEST(Conv2dWays, Choices) {
 
 TEST(Conv2dWays, RefusalsSayWhy) {
     const Shape4 x = {2, 4, 16, 16};
-    const Conv2d same = {{3, 3, 1, 1, 1, 1, 1, 1}, 4}, one = {{}, 4};
-    const Conv2d strided = {{3, 3, 2, 2}, 4}, dilated = {{3, 3, 1, 1, 0, 0, 0, 0, 2, 2}, 4};
+    const Conv2d same = {Window2d::square(3, 1, 1), 4}, one = {{}, 4};
+    const Conv2d strided = {Window2d::square(3, 2), 4},
+                 dilated = {{3, 3, 1, 1, 0, 0, 0, 0, 2, 2}, 4};
     const Conv2d both = {{3, 3, 2, 2, 0, 0, 0, 0, 2, 2}, 4}, depthwise = {same.window, 4, 4};
     const Conv2d tall = {{8, 3}, 4, 4}, doubled = {same.window, 8, 4}, padded = {{.pad_top = 1}, 4};
     const Conv2d far = {{3, 3, 1, 1, 99999, 99999, 99999, 99999, 99999, 99999}, 4};
-    const Conv2d around = {{2, 2, 1, 1, 5, 5, 5, 5}, 4};
+    const Conv2d around = {Window2d::square(2, 1, 5), 4};
     constexpr ConvPass forward = ConvPass::forward, input_grad = ConvPass::input_grad,
                        weight_grad = ConvPass::weight_grad;
     struct Refused {
@@ -176,13 +177,14 @@ TEST(Conv2dWays, Families) {
     };
     constexpr ConvAlgorithm product = ConvAlgorithm::im2col, tiles = ConvAlgorithm::winograd;
     const Shape4 x = {1, 64, 8, 8};
-    const Window2d same = {3, 3, 1, 1, 1, 1, 1, 1};
+    const Window2d same = Window2d::square(3, 1, 1);
     EXPECT_EQ(planned(x, {{}, 64}, product), ConvAlgorithm::pointwise);
     EXPECT_EQ(planned(x, {{.stride_w = 2}, 64}, product), ConvAlgorithm::pointwise_strided);
     EXPECT_EQ(planned(x, {same, 96}, product), ConvAlgorithm::few_pixels);
     EXPECT_EQ(planned(x, {same, 4}, product), ConvAlgorithm::im2col);
     EXPECT_EQ(planned(x, {same, 4}, product, ConvPass::input_grad), ConvAlgorithm::phases);
-    EXPECT_EQ(planned(x, {{3, 3, 2, 2}, 4}, product, ConvPass::input_grad), ConvAlgorithm::patches);
+    EXPECT_EQ(planned(x, {Window2d::square(3, 2), 4}, product, ConvPass::input_grad),
+              ConvAlgorithm::patches);
     EXPECT_EQ(planned(x, {{}, 1}, product, ConvPass::weight_grad), ConvAlgorithm::im2col);
     EXPECT_EQ(planned(x, {same, 1}, tiles), ConvAlgorithm::winograd);
     EXPECT_EQ(planned(x, {{7, 3}, 1}, tiles), ConvAlgorithm::winograd_parts);

@@ -81,7 +81,7 @@ void add_convolution(const Conv2d& conv, std::string name, std::vector<Operation
 template <typename T>
 std::vector<Operation<T>> convolutions() {
     std::vector<Operation<T>> all;
-    const Window2d same = {3, 3, 1, 1, 1, 1, 1, 1}, strided = {5, 3, 2, 2, 2, 1, 1, 0};
+    const Window2d same = Window2d::square(3, 1, 1), strided = {5, 3, 2, 2, 2, 1, 1, 0};
     const Window2d dilated = {3, 3, 1, 1, 2, 2, 1, 1, 2, 1}, long_window = {7, 4, 1, 1, 3, 3, 2, 1};
     const Window2d point = {.stride_h = 2, .stride_w = 2};
     std::set<ConvAlgorithm> algorithms;

@@ -82,6 +82,16 @@ TEST(Window2d, RefusesImagesWithoutPixels) {
     EXPECT_THROW(validate(Window2d{}, -1, 3), std::invalid_argument);
 }
 
+TEST(Window2d, SquareIsAlikeOnAllSides) {
+    constexpr Window2d window = Window2d::square(5, 3, 2);
+    EXPECT_EQ(window.taps(), 25);
+    EXPECT_EQ(window.out_h(9), 3);
+    EXPECT_EQ(window.out_w(9), 3);
+    EXPECT_EQ(window.pad_bottom, window.pad_top);
+    EXPECT_EQ(window.pad_right, window.pad_left);
+    EXPECT_EQ(window.dilation_h * window.dilation_w, 1);
+}
+
 TEST(Window2d, OutputSizes) {
     const Window2d window = {.kernel_h = 3, .kernel_w = 2, .stride_h = 2, .pad_top = 1};
     EXPECT_NO_THROW(validate(window, 5, 6));
@@ -143,7 +153,7 @@ TEST(Conv2d, RefusesOutputsThatNoMemoryHolds) {
 }
 
 TEST(Conv2d, WrongShapesLeaveTheOutputAlone) {
-    const Conv2d conv = {{.kernel_h = 2, .kernel_w = 2}, 3};
+    const Conv2d conv = {Window2d::square(2), 3};
     const Shape4 x = {2, 2, 4, 5}, y = {2, 3, 3, 4}, wrong = {2, 3, 4, 3};
     const Guarded<float> in(x.size()), weight(24), out(y.size());
     EXPECT_THROW(conv2d<float>({in.data(), x}, weight.data(), nullptr, conv, {out.data(), wrong}),

@@ -9,6 +9,10 @@ modified; results are new C-contiguous arrays.
 ((top, bottom), (left, right)), "same" or "valid". A window has
 ``floor((in + pad - dilation * (kernel - 1) - 1) / stride) + 1`` positions along an axis.
 
+A ``*_backward`` takes what its forward took, or instead what that handed out for it: a cache
+(``batch_norm``, ``local_response_norm``), the argmax (``max_pool2d``) or the output (``relu``,
+``sigmoid``, ``tanh``, ``softmax``, ``log_softmax``).
+
 A wrong rank, size or value raises ValueError and a dtype that cannot be an image TypeError.
 """
 
