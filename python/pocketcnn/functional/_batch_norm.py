@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +21,7 @@ from pocketcnn._arguments import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class BatchNormCache:
+class BatchNormCache(NamedTuple):
     """What :func:`batch_norm_backward` needs of the forward pass: `x` itself, no copy of it."""
 
     x: Array

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, SupportsIndex
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +21,7 @@ from pocketcnn._arguments import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseNormCache:
+class ResponseNormCache(NamedTuple):
     """What :func:`local_response_norm_backward` needs: `x` itself, and the settings."""
 
     x: Array
