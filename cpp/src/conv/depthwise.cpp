@@ -376,7 +376,7 @@ void weight_grad(const WeightGradCall<T>& call) {
     const Layout grad_layout = {Layout::phases, 1, 0, width, width, {}};
     const RowCut bands(layout, problem.y.h, w.kernel_h, w.stride_h);
     // Groups of a task: their planes follow each other in memory, and their sums stay in the cache.
-    constexpr index_t grain = 8;
+    const index_t grain = std::clamp<index_t>(problem.groups / kEnoughTasks, 1, 8);
     parallel_ranges(problem.groups, grain,
                     problem.multiply_adds() / static_cast<double>(problem.groups),
                     [&](index_t group, index_t end) {
