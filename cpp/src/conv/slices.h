@@ -21,7 +21,7 @@ namespace pocketcnn {
 inline constexpr index_t kCacheBytes = index_t{512} * 1024;
 /// The batch is cut into as many slices, or a multiple, which threads share evenly; where there
 /// are not as many images, or one image's maps overflow the cache, the steps run one by one.
-inline constexpr index_t kSlices = 8;
+inline constexpr index_t kSlices = kEnoughLargeTasks;
 
 /// Whether a pass of the convolution begins with work on the weights that every slice would repeat.
 /// Then the batch is not cut (docs/measurements.md#fusion).
@@ -85,7 +85,7 @@ inline double multiply_adds(const Shape4& x, const Shape4& maps, const Conv2d& c
 }
 
 /// Sums of slices are kept apart in groups whose number depends on nothing but the batch.
-inline constexpr index_t kSums = 16;
+inline constexpr index_t kSums = kEnoughTasks;
 /// Slices whose gradients are added up in a row.
 inline constexpr index_t kSlicesSum = 64;
 

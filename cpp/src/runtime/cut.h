@@ -8,12 +8,12 @@
 
 namespace pocketcnn {
 
-/// Tasks that are enough to share: 2, 4, 8 or 16 threads get as many each, and 3 wait for an
-/// eighth of the time at most. Smaller ones are not worth their buffers, the packing that each
-/// repeats, or sums of their own; the price is that more threads have nothing to do there. Where
-/// sums are kept apart, another number would change the last bits of results.
+/// Tasks that are enough to share: 2, 4, 8 and 16 threads get as many each, and 3 take an eighth
+/// longer than they might. Smaller tasks are not worth their buffers, the packing that each of them
+/// repeats, or sums of their own. Where sums are kept apart, another number would change the last
+/// bits of results.
 inline constexpr index_t kEnoughTasks = 16;
-/// The same where a task reads a whole operand, which half as many do half as often.
+/// The same where each task reads or writes so much that half as many cost less.
 inline constexpr index_t kEnoughLargeTasks = kEnoughTasks / 2;
 
 /// `size` items in `count` consecutive parts, no two of which differ by more than one item.

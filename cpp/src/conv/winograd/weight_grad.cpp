@@ -16,6 +16,7 @@
 #include "conv/winograd/winograd.h"
 #include "gemm/long_sums.h"
 #include "runtime/add_in_order.h"
+#include "runtime/cut.h"
 #include "runtime/interrupt.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
@@ -31,7 +32,7 @@ namespace {
 constexpr index_t kSmallSums = index_t{1} << 20;
 constexpr index_t kMediumSums = index_t{2} << 20;
 constexpr index_t kMediumChunks = 4;
-constexpr index_t kMostChunks = 8;
+constexpr index_t kMostChunks = kEnoughLargeTasks;
 /// V and D of a chunk are at least this many times its sums, which otherwise cost more to add up
 /// than chunks save.
 constexpr index_t kChunkSums = 3;
