@@ -362,7 +362,7 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Compare with PyTorch and others: ``-- layers --filter 3x3``; ``-- --help`` lists the options."""
+    """Compare with other libraries: ``-- layers --filter 3x3``; ``-- --help`` lists options."""
     install_wheel(session, "plot")
     session.install("-r", str(ROOT / "benchmarks" / "requirements.txt"))
     arguments = session.posargs or ["--help"]

@@ -7,6 +7,8 @@
 #include "gemm/indirect.h"
 #include "gemm/long_sums.h"
 #include "linear_sizes.h"
+#include "runtime/add_in_order.h"
+#include "runtime/cut.h"
 #include "runtime/interrupt.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
@@ -26,8 +28,8 @@ class DotCut {
           slice_(round_up(ceil_div(depth, slices_), kSliceStep)),
           row_blocks_(ceil_div(rows, kRows)) {
         const index_t wide = row_blocks_ * ceil_div(cols, kWide);
-        shares_slices_ = slices_ > 1 && wide < kEnough;
-        col_step_ = wide * (shares_slices_ ? slices_ : 1) < kEnough ? kNarrow : kWide;
+        shares_slices_ = slices_ > 1 && wide < kEnoughLargeTasks;
+        col_step_ = wide * (shares_slices_ ? slices_ : 1) < kEnoughLargeTasks ? kNarrow : kWide;
         col_blocks_ = ceil_div(cols, col_step_);
     }
 
@@ -52,7 +54,7 @@ class DotCut {
     /// (docs/measurements.md#fully-connected-layer). 15 and 45 are multiples of the kernels' 3 and
     /// 5 columns.
     static constexpr index_t kMostDepth = 1088, kWide = 45, kNarrow = 15, kRows = 120;
-    static constexpr index_t kSliceStep = 64, kEnough = 8;
+    static constexpr index_t kSliceStep = 64;
 
     index_t rows_, cols_, depth_, slices_, slice_, row_blocks_;
     bool shares_slices_;
@@ -121,30 +123,20 @@ void long_dots(const DotCut& cut, index_t block, const MatrixView<const T>& x,
     }
 }
 
-/// y = bias + the sums of all slices of the rows [row, end), in the order of the slices, as if each
-/// block had added them up itself.
+/// y += the sums of all slices of the rows [row, end), as long_dots has them.
 template <typename T>
-void join_slices(const DotCut& cut, const T* sums, index_t row, index_t end, index_t depth,
-                 const T* bias, const MatrixView<T>& y) {
+void add_long_slices(const DotCut& cut, const T* sums, index_t row, index_t end, index_t depth,
+                     const MatrixView<T>& y) {
     const Kernels<T>& kernel = kernels<T>();
     const index_t first = row * y.cols, count = (end - row) * y.cols;
-    T* to = y.data + first;
-    start_rows(bias, end - row, y.cols, to, y.cols);
-    const auto of_slice = [&](index_t slice) { return sums + slice * y.rows * y.cols + first; };
-    if (depth <= gemm::kLongestSum) {
-        for (index_t slice = 0; slice < cut.slices(); ++slice) {
-            kernel.add(count, of_slice(slice), to);
-        }
-        return;
-    }
     const Buffer<T> joined(count);
     gemm::LongSums<T> totals(count, depth);
     for (index_t slice = 0; slice < cut.slices(); ++slice) {
         totals.make_room(cut.part(0, slice).length, joined.data(), count);
-        kernel.add(count, of_slice(slice), joined.data());
+        kernel.add(count, sums + slice * y.rows * y.cols + first, joined.data());
     }
     totals.finish(joined.data());
-    kernel.add(count, joined.data(), to);
+    kernel.add(count, joined.data(), y.data + first);
 }
 
 /// Whether many weights are better read in place and only once, past all rows of x together, than
@@ -168,7 +160,6 @@ index_t streamed_parts(const gemm::Panels& panels, index_t part) {
 template <typename T>
 void linear_by_streaming(MatrixView<const T> x, MatrixView<const T> weight, const T* bias,
                          MatrixView<T> y) {
-    constexpr index_t tasks = 16;
     const Kernels<T>& kernel = kernels<T>();
     const gemm::Panels panels(kernel, x.rows);
     const std::vector<gemm::PackedPanels<T>> packed = gemm::pack_groups<T>(
@@ -179,7 +170,7 @@ void linear_by_streaming(MatrixView<const T> x, MatrixView<const T> weight, cons
     const index_t slice = part * streamed_parts<T>(panels, part);
     std::vector<index_t> depth(static_cast<std::size_t>(part));
     std::iota(depth.begin(), depth.end(), index_t{0});
-    const index_t step = round_up(ceil_div(y.cols, tasks), kIndirectRowsMultiple);
+    const index_t step = round_up(ceil_div(y.cols, kEnoughTasks), kIndirectRowsMultiple);
     parallel_for(ceil_div(y.cols, step), product_work(y.rows, y.cols, x.cols), [&](index_t i) {
         const index_t col = i * step, cols = std::min(step, y.cols - col);
         gemm::IndirectSums<T> sums(kernel, panels, 0, panels.count(), cols, x.cols);
@@ -240,6 +231,7 @@ void linear(MatrixView<const T> x, MatrixView<const T> weight, const T* bias, Ma
     }
     const index_t size = y.rows * y.cols;
     const Buffer<T> sums(cut.slices() * size);
+    start_rows(bias, y.rows, y.cols, y.data, y.cols);
     parallel_for(cut.blocks() * cut.slices(), work, [&](index_t i) {
         // All blocks of a slice one after the other: its part of x is in the second cache.
         const index_t slice = i / cut.blocks();
@@ -248,10 +240,12 @@ void linear(MatrixView<const T> x, MatrixView<const T> weight, const T* bias, Ma
         start_rows<T>(nullptr, part.rows, part.cols, to, y.cols);
         add_dots<T>(part, x, weight, to, y.cols);
     });
+    // As each block would have added them up itself.
+    if (x.cols <= gemm::kLongestSum) return add_in_order(cut.slices(), size, sums.data(), y.data);
     constexpr index_t grain = 16;
     const double row_work = static_cast<double>(cut.slices() * y.cols);
     parallel_ranges(y.rows, grain, row_work, [&](index_t row, index_t end) {
-        join_slices(cut, sums.data(), row, end, x.cols, bias, y);
+        add_long_slices(cut, sums.data(), row, end, x.cols, y);
     });
 }
 

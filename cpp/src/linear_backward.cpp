@@ -6,6 +6,7 @@
 #include "gemm/long_sums.h"
 #include "gemm/matrix.h"
 #include "linear_sizes.h"
+#include "runtime/cut.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 
@@ -21,11 +22,11 @@ bool reads_rows(const Kernels<T>& kernel, index_t cols, index_t depth) {
            cols * index_t{sizeof(T)} % bad_stride != 0;
 }
 
-/// How a result is cut for multiply_rows: like gemm::partition, but no block is narrower than a
+/// How a result is cut for multiply_rows: like gemm::cut_blocks, but no block is narrower than a
 /// tile, so the last one takes the rest of the columns.
 template <typename T>
-gemm::Partition cut_rows(const Kernels<T>& kernel, index_t rows, index_t cols, index_t depth) {
-    gemm::Partition cut = gemm::partition(kernel, rows, cols, depth);
+gemm::BlockCut cut_rows(const Kernels<T>& kernel, index_t rows, index_t cols, index_t depth) {
+    gemm::BlockCut cut = gemm::cut_blocks(kernel, rows, cols, depth);
     cut.col_blocks = std::max<index_t>(1, cols / cut.col_step);
     return cut;
 }
@@ -45,7 +46,7 @@ void multiply(const gemm::Operand<T>& left, const gemm::Operand<T>& right, index
     const double work = product_work(rows, cols, depth);
     const gemm::PackedLeft<T> packed(kernel, left, depth);
     if (reads_rows(kernel, cols, depth)) {
-        const gemm::Partition cut = cut_rows(kernel, rows, cols, depth);
+        const gemm::BlockCut cut = cut_rows(kernel, rows, cols, depth);
         parallel_for(cut.blocks(), work, [&](index_t i) {
             const gemm::Block block = cut.block(i, rows, cols, depth);
             const bool last = (i + 1) % cut.col_blocks == 0;
@@ -57,7 +58,7 @@ void multiply(const gemm::Operand<T>& left, const gemm::Operand<T>& right, index
         });
         return;
     }
-    const gemm::Partition cut = gemm::partition(kernel, rows, cols, depth, kRowSlice);
+    const gemm::BlockCut cut = gemm::cut_blocks(kernel, rows, cols, depth, kRowSlice);
     parallel_for(cut.blocks(), work, [&](index_t i) {
         gemm::RightMatrix<T> read(kernel, right, depth);
         gemm::StoreMatrix<T> write(kernel, result, cols);
@@ -123,13 +124,12 @@ class UpdateRows {
 /// How the gradient of a weight is cut for UpdateRows: as many columns as fit the second cache
 /// beside the gradients of a tile's rows, for long reaches of the same row of weights.
 template <typename T>
-gemm::Partition cut_update(const Kernels<T>& kernel, index_t rows, index_t cols, index_t depth,
-                           index_t slice) {
-    constexpr index_t enough_blocks = 16;
+gemm::BlockCut cut_update(const Kernels<T>& kernel, index_t rows, index_t cols, index_t depth,
+                          index_t slice) {
     const index_t parts = ceil_div(cols, gemm::block_cols(kernel, depth, cols, slice));
     const index_t col_step = round_up(ceil_div(cols, parts), kernel.cols);
     const index_t col_blocks = ceil_div(cols, col_step);
-    const index_t row_parts = ceil_div(enough_blocks, col_blocks);
+    const index_t row_parts = ceil_div(kEnoughTasks, col_blocks);
     const index_t row_step = round_up(ceil_div(rows, row_parts), kernel.rows);
     return {row_step, col_step, ceil_div(rows, row_step), col_blocks};
 }
@@ -218,7 +218,7 @@ void linear_weight_update(MatrixView<const T> dy, MatrixView<const T> x,
     const gemm::PackedLeft<T> left(kernel, {dy.data, rows, 1, rows}, depth);
     // The slices of linear_backward_weight, for the same sums.
     const index_t slice = reads_rows(kernel, cols, depth) ? gemm::kDepthBlock : kRowSlice;
-    const gemm::Partition cut = cut_update(kernel, rows, cols, depth, slice);
+    const gemm::BlockCut cut = cut_update(kernel, rows, cols, depth, slice);
     parallel_for(cut.blocks(), product_work(rows, cols, depth), [&](index_t i) {
         const gemm::Block block = cut.block(i, rows, cols, depth);
         gemm::RightMatrix<T> right(kernel, {x.data, cols, 1, cols}, depth);

@@ -19,7 +19,7 @@ namespace pocketcnn {
 namespace {
 
 /// One axis of a pooling window.
-struct Axis {
+struct PoolAxis {
     index_t size, kernel, stride, pad, pad_after, dilation, out;
 
     /// The taps of output position o that lie inside the input: first and one past the last,
@@ -47,11 +47,11 @@ index_t output_size(index_t size, index_t span, index_t stride, index_t pad, ind
     return out;
 }
 
-struct Axes {
-    Axis y, x;
+struct PoolAxes {
+    PoolAxis y, x;
 };
 
-Axes axes(const Shape4& in, const Pool2d& pool) {
+PoolAxes axes(const Shape4& in, const Pool2d& pool) {
     const Window2d& w = pool.window;
     return {{in.h, w.kernel_h, w.stride_h, w.pad_top, w.pad_bottom, w.dilation_h,
              output_size(in.h, w.span_h(), w.stride_h, w.pad_top, w.pad_bottom, pool.ceil_mode)},
@@ -61,12 +61,12 @@ Axes axes(const Shape4& in, const Pool2d& pool) {
 
 /// Windows that begin on the padding may step over an input that is shorter than the dilation;
 /// where they begin repeats modulo the dilation.
-void require_inside_taps(const Axis& axis, const char* name) {
+void require_inside_taps(const PoolAxis& axis, const char* name) {
     if (axis.dilation <= axis.size) return;
     const index_t period = axis.dilation / std::gcd(axis.stride, axis.dilation);
     const index_t count = std::min({axis.out, ceil_div(axis.pad, axis.stride), period});
     for (index_t o = 0; o < count; ++o) {
-        const Axis::Range range = axis.inside(o);
+        const PoolAxis::Range range = axis.inside(o);
         if (range.first >= range.last) {
             throw std::invalid_argument(std::string(name) + ": a dilated window sees only padding");
         }
@@ -112,7 +112,7 @@ constexpr index_t kGrain = 1 << 15;
 
 /// Runs body(plane, end) for ranges of the n*c planes; `work` is elements touched in a plane.
 template <typename Body>
-void for_planes(const Shape4& shape, index_t work, Body&& body) {
+void for_plane_ranges(const Shape4& shape, index_t work, Body&& body) {
     parallel_ranges(shape.n * shape.c, std::max<index_t>(1, kGrain / std::max<index_t>(1, work)),
                     static_cast<double>(work), body);
 }
@@ -121,7 +121,7 @@ void for_planes(const Shape4& shape, index_t work, Body&& body) {
 struct Inside {
     index_t first, last;
 
-    explicit Inside(const Axis& axis) {
+    explicit Inside(const PoolAxis& axis) {
         const index_t room = axis.size - axis.dilation * (axis.kernel - 1) - 1 + axis.pad;
         first = std::min(axis.out, ceil_div(axis.pad, axis.stride));
         last = room < 0 ? first : std::clamp(room / axis.stride + 1, first, axis.out);
@@ -137,13 +137,13 @@ struct PlacedBlock {
 
 /// Blocks that cover a plane. Whole vectors may run over the end of a row, so rows come in order,
 /// and last the columns on the image's edges.
-std::vector<PlacedBlock> blocks_of(const Axes& a) {
-    const Axis &y = a.y, &x = a.x;
+std::vector<PlacedBlock> blocks_of(const PoolAxes& a) {
+    const PoolAxis &y = a.y, &x = a.x;
     const Inside whole_rows(y), whole_cols(x);
     std::vector<PlacedBlock> blocks;
     const auto block = [&](index_t oy, index_t rows, index_t ox, index_t count) {
         if (rows < 1 || count < 1) return;
-        const Axis::Range ys = y.inside(oy), xs = x.inside(ox);
+        const PoolAxis::Range ys = y.inside(oy), xs = x.inside(ox);
         blocks.push_back({oy, ox, ys.first * x.size + xs.first,
                           PoolBlock{.planes = 1,
                                     .x_plane = y.size * x.size,
@@ -184,7 +184,7 @@ std::vector<PlacedBlock> blocks_of(const Axes& a) {
 template <typename Body>
 void for_blocks(const Shape4& x, const Shape4& y, const Pool2d& pool,
                 const std::vector<PlacedBlock>& blocks, Body&& body) {
-    for_planes(x, y.plane() * pool.window.taps(), [&](index_t i, index_t end) {
+    for_plane_ranges(x, y.plane() * pool.window.taps(), [&](index_t i, index_t end) {
         const index_t together = blocks.size() == 1 ? end - i : 1;
         for (; i < end; i += together) {
             for (const PlacedBlock& placed : blocks) {
@@ -201,32 +201,32 @@ void for_blocks(const Shape4& x, const Shape4& y, const Pool2d& pool,
 }
 
 /// How many elements the average of a window at o is taken over, along one axis.
-index_t average_length(const Axis& axis, index_t o, bool count_include_pad) {
-    const Axis::Range range = axis.inside(o);
+index_t average_length(const PoolAxis& axis, index_t o, bool count_include_pad) {
+    const PoolAxis::Range range = axis.inside(o);
     return count_include_pad ? axis.padded_length(o) : range.last - range.first;
 }
 
 /// Whether there is one window along the axis and it sees all of it.
-bool is_global(const Axis& axis) {
-    const Axis::Range range = axis.inside(0);
+bool is_global(const PoolAxis& axis) {
+    const PoolAxis::Range range = axis.inside(0);
     return axis.out == 1 && range.first == 0 && range.last == axis.size;
 }
 
 /// The same of both axes.
-bool is_global(const Axes& a) {
+bool is_global(const PoolAxes& a) {
     return is_global(a.y) && is_global(a.x);
 }
 
 /// How many elements the average of the window (oy, ox) is taken over.
 template <typename T>
-T divisor(const Axes& a, index_t oy, index_t ox, bool count_include_pad) {
+T divisor(const PoolAxes& a, index_t oy, index_t ox, bool count_include_pad) {
     return static_cast<T>(average_length(a.y, oy, count_include_pad) *
                           average_length(a.x, ox, count_include_pad));
 }
 
 /// The divisors along one axis, and some readable elements more.
 template <typename T>
-Buffer<T> average_lengths(const Axis& axis, bool count_include_pad) {
+Buffer<T> average_lengths(const PoolAxis& axis, bool count_include_pad) {
     Buffer<T> lengths(axis.out + kPackSlack);
     std::fill_n(lengths.data() + axis.out, kPackSlack, T{1});
     for (index_t o = 0; o < axis.out; ++o) {
@@ -243,7 +243,7 @@ Shape4 pool2d_output_shape(const Shape4& x, const Pool2d& pool) {
     const Window2d& w = pool.window;
     for (const index_t pad : {w.pad_top, w.pad_bottom}) require_smaller(pad, w.span_h(), "height");
     for (const index_t pad : {w.pad_left, w.pad_right}) require_smaller(pad, w.span_w(), "width");
-    const Axes a = axes(x, pool);
+    const PoolAxes a = axes(x, pool);
     const Shape4 y = {x.n, x.c, a.y.out, a.x.out};
     validate(y, "the output");
     if (y.size() == 0) return y;
@@ -278,7 +278,7 @@ void max_pool2d_backward(ImageView<const T> dy, const Place* argmax, ImageView<T
     constexpr index_t most = std::numeric_limits<std::int32_t>::max();
     const bool halved =
         dx.shape.h == 2 * dy.shape.h && dx.shape.w == 2 * dy.shape.w && plane <= most;
-    for_planes(dx.shape, plane, [&](index_t i, index_t end) {
+    for_plane_ranges(dx.shape, plane, [&](index_t i, index_t end) {
         bool known = halved;
         for (; i < end; ++i) {
             const index_t o = i * out_plane;
@@ -312,13 +312,13 @@ void avg_pool2d(ImageView<const T> x, const Pool2d& pool, bool count_include_pad
     require_undilated(pool.window);
     require_shape(y.shape, pool2d_output_shape(x.shape, pool), "y");
     if (y.shape.size() == 0) return;
-    const Axes a = axes(x.shape, pool);
+    const PoolAxes a = axes(x.shape, pool);
     const Kernels<T>& kernel = kernels<T>();
     // Faster than as blocks of one window: docs/measurements.md#pooling.
     if (is_global(a)) {
         const index_t plane = x.shape.plane();
         const T length = divisor<T>(a, 0, 0, count_include_pad);
-        for_planes(x.shape, plane, [&](index_t i, index_t end) {
+        for_plane_ranges(x.shape, plane, [&](index_t i, index_t end) {
             kernel.average_planes(end - i, plane, x.data + i * plane, length, y.data + i);
         });
         return;
@@ -338,12 +338,12 @@ void avg_pool2d_backward(ImageView<const T> dy, const Pool2d& pool, bool count_i
     require_undilated(pool.window);
     require_shape(dy.shape, pool2d_output_shape(dx.shape, pool), "dy");
     if (dy.shape.size() == 0) return;
-    const Axes a = axes(dx.shape, pool);
+    const PoolAxes a = axes(dx.shape, pool);
     const index_t plane = dx.shape.plane(), out_plane = dy.shape.plane();
     // Global pooling is a fill, faster than by shares: docs/measurements.md#pooling.
     if (is_global(a)) {
         const T length = divisor<T>(a, 0, 0, count_include_pad);
-        for_planes(dx.shape, plane, [&](index_t i, index_t end) {
+        for_plane_ranges(dx.shape, plane, [&](index_t i, index_t end) {
             for (; i < end; ++i) std::fill_n(dx.data + i * plane, plane, dy.data[i] / length);
         });
         return;
@@ -354,7 +354,7 @@ void avg_pool2d_backward(ImageView<const T> dy, const Pool2d& pool, bool count_i
     // Windows that overlap an element, before those that could start at or before it.
     const index_t margin = ceil_div(a.x.kernel, a.x.stride);
     const index_t covering = std::max(a.x.out, (a.x.size + a.x.pad) / a.x.stride + 1);
-    for_planes(dx.shape, plane, [&](index_t i, index_t end) {
+    for_plane_ranges(dx.shape, plane, [&](index_t i, index_t end) {
         const Buffer<T> shares(margin + covering + kPackSlack);
         std::fill_n(shares.data(), margin + covering + kPackSlack, T{0});
         AveragePlane<T> geometry = {.rows = a.y.size,

@@ -8,7 +8,7 @@
 namespace pocketcnn {
 namespace {
 
-struct Axis {
+struct WindowAxis {
     const char* name;
     index_t size, kernel, stride, pad_before, pad_after, dilation;
     bool ceil_mode;
@@ -17,7 +17,7 @@ struct Axis {
 /// Keeps every sum and product of a valid window far from overflow.
 constexpr index_t kLargest = index_t{1} << 40;
 
-void check(const Axis& axis) {
+void check(const WindowAxis& axis) {
     const auto fail = [&](const std::string& what) {
         throw std::invalid_argument(std::string(axis.name) + ": " + what);
     };

@@ -1,12 +1,13 @@
 #include "conv/band.h"
 
+#include "runtime/cut.h"
+
 namespace pocketcnn::conv {
 namespace {
 
-/// A step that cuts `size` into parts of nearly equal length, at most `limit`.
-index_t even_step(index_t size, double limit) {
-    const index_t largest = static_cast<index_t>(std::clamp(limit, 1.0, static_cast<double>(size)));
-    return ceil_div(size, ceil_div(size, largest));
+/// even_step for a limit that may be below 1 or beyond all sizes.
+index_t step_within(index_t size, double limit) {
+    return even_step(size, static_cast<index_t>(std::clamp(limit, 1.0, static_cast<double>(size))));
 }
 
 }  // namespace
@@ -28,7 +29,7 @@ BandShape::BandShape(const Problem& problem, BandForm band_form, index_t rows_of
     const double value_room = 128.0 * 1024 / static_cast<double>(element_size);
     constexpr double longest_row = 2048, enough_rows = 8;
     const index_t oh = std::max<index_t>(1, problem.y.h), ow = std::max<index_t>(1, problem.y.w);
-    cols = even_step(ow, longest_row);
+    cols = step_within(ow, longest_row);
     // The slack behind the band stands in for the zeros of a next row, and is read anyway up to a
     // vector beyond the last position.
     const Window2d& w = problem.window;
@@ -38,10 +39,10 @@ BandShape::BandShape(const Problem& problem, BandForm band_form, index_t rows_of
     const double row_size = static_cast<double>(pitch(cols)) * static_cast<double>(planes());
     const double wanted_rows =
         std::min(enough_rows, static_cast<double>(oh)) + static_cast<double>(reach_h) - 1;
-    channels = even_step(problem.channels, band_room / (row_size * wanted_rows));
+    channels = step_within(problem.channels, band_room / (row_size * wanted_rows));
     const double band_rows = band_room / (row_size * static_cast<double>(channels));
     const double value_rows = value_room / static_cast<double>(pitch(cols) * rows_of_values);
-    rows = even_step(oh, std::min(band_rows - static_cast<double>(reach_h) + 1, value_rows));
+    rows = step_within(oh, std::min(band_rows - static_cast<double>(reach_h) + 1, value_rows));
     row_blocks = ceil_div(oh, rows);
     col_blocks = ceil_div(ow, cols);
 }

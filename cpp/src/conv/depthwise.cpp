@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "gemm/long_sums.h"
+#include "runtime/cut.h"
 #include "runtime/interrupt.h"
 #include "runtime/isa.h"
 #include "runtime/memory_pool.h"
@@ -64,9 +65,9 @@ Layout Layout::of_gradient(const Problem& problem, index_t lanes) {
 }
 
 /// Rows of the output that are computed from one copy.
-struct Bands {
+struct RowCut {
     /// `taps` rows are seen by the first row of the output, `step` more by each further one.
-    Bands(const Layout& layout, index_t out_rows, index_t taps, index_t step)
+    RowCut(const Layout& layout, index_t out_rows, index_t taps, index_t step)
         : all(std::max<index_t>(1, out_rows)) {
         constexpr index_t tile = 7;
         const index_t seen = kBandSize / layout.row_size;
@@ -135,7 +136,7 @@ class PaddedRows {
 };
 
 /// Planes that one task takes, so that it is worth its buffer.
-index_t planes_per_task(const Problem& problem, const Bands& bands) {
+index_t planes_per_task(const Problem& problem, const RowCut& bands) {
     constexpr double worth = 1 << 17;
     const double tasks = static_cast<double>(problem.x.n * problem.groups * bands.count);
     return static_cast<index_t>(worth / (problem.multiply_adds() / std::max(1.0, tasks) + 1)) + 1;
@@ -143,7 +144,7 @@ index_t planes_per_task(const Problem& problem, const Bands& bands) {
 
 /// Calls body(first plane, one past the last, band) for all groups of all images.
 template <typename Body>
-void for_planes(const Problem& problem, const Bands& bands, Body&& body) {
+void for_bands(const Problem& problem, const RowCut& bands, Body&& body) {
     const index_t planes = problem.x.n * problem.groups;
     const index_t grain = planes_per_task(problem, bands), ranges = ceil_div(planes, grain);
     parallel_for(ranges * bands.count, problem.multiply_adds(), [&](index_t i) {
@@ -181,15 +182,13 @@ const char* obstacle(const Problem& problem, ConvPass pass) {
 /// 4 filters 0.6 to 1.1, 8 filters 0.6 to 0.9.
 bool pays(const Problem& problem, ConvPass pass) {
     constexpr index_t most_filters = 2;
-    // Sums are cut by group only, which must be enough for all threads.
-    constexpr index_t enough_groups = 16;
     switch (pass) {
         case ConvPass::forward:
             return problem.filters <= most_filters;
         case ConvPass::input_grad:
             return true;
         case ConvPass::weight_grad:
-            return problem.groups >= enough_groups;
+            return problem.groups >= kEnoughTasks;  // sums are cut by group only
     }
     return false;
 }
@@ -200,8 +199,8 @@ void forward(const ForwardCall<T>& call) {
     const Kernels<T>& kernel = kernels<T>();
     const Window2d& w = problem.window;
     const Layout layout = Layout::of_window(problem, kernel.lanes);
-    const Bands bands(layout, problem.y.h, w.kernel_h, w.stride_h);
-    for_planes(problem, bands, [&](index_t plane, index_t end, index_t band) {
+    const RowCut bands(layout, problem.y.h, w.kernel_h, w.stride_h);
+    for_bands(problem, bands, [&](index_t plane, index_t end, index_t band) {
         PaddedRows<T> source(kernel, layout, bands.source_rows);
         const index_t row = bands.first(band), rows = bands.end(band) - row;
         DepthwiseRows sums = {.rows = rows,
@@ -237,9 +236,9 @@ void input_grad(const InputGradCall<T>& call) {
     const Window2d& w = problem.window;
     const Layout layout = Layout::of_gradient(problem, kernel.lanes);
     const index_t reach = ceil_div(w.kernel_h, w.stride_h);
-    const Bands bands(layout, ceil_div(problem.x.h, w.stride_h), reach + 2, 1);
+    const RowCut bands(layout, ceil_div(problem.x.h, w.stride_h), reach + 2, 1);
     const bool is_in_order = w.stride_h == 1 && bands.count == 1;
-    for_planes(problem, bands, [&](index_t plane, index_t end, index_t band) {
+    for_bands(problem, bands, [&](index_t plane, index_t end, index_t band) {
         PaddedRows<T> source(kernel, layout, bands.source_rows);
         const index_t first = bands.first(band) * w.stride_h;
         const index_t row_end = std::min(problem.x.h, bands.end(band) * w.stride_h);
@@ -283,7 +282,7 @@ template <typename T>
 class GroupGradients {
   public:
     GroupGradients(const Kernels<T>& kernels, const Problem& problem, const Layout& layout,
-                   const Layout& grad_layout, const Bands& bands)
+                   const Layout& grad_layout, const RowCut& bands)
         : kernels_(kernels),
           problem_(problem),
           bands_(bands),
@@ -359,7 +358,7 @@ class GroupGradients {
 
     const Kernels<T>& kernels_;
     const Problem& problem_;
-    const Bands& bands_;
+    const RowCut& bands_;
     PaddedRows<T> source_, grad_;  ///< grad_ for the end of dy, which vectors would run past
     index_t grad_step_;
     DepthwiseRows rows_;
@@ -375,9 +374,9 @@ void weight_grad(const WeightGradCall<T>& call) {
     const Layout layout = Layout::of_window(problem, kernel.lanes);
     const index_t width = round_up(problem.y.w, kernel.lanes);
     const Layout grad_layout = {Layout::phases, 1, 0, width, width, {}};
-    const Bands bands(layout, problem.y.h, w.kernel_h, w.stride_h);
+    const RowCut bands(layout, problem.y.h, w.kernel_h, w.stride_h);
     // Groups of a task: their planes follow each other in memory, and their sums stay in the cache.
-    constexpr index_t grain = 8;
+    const index_t grain = std::clamp<index_t>(problem.groups / kEnoughTasks, 1, 8);
     parallel_ranges(problem.groups, grain,
                     problem.multiply_adds() / static_cast<double>(problem.groups),
                     [&](index_t group, index_t end) {

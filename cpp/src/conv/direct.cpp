@@ -4,6 +4,8 @@
 #include "conv/depthwise.h"
 #include "conv/plane_sums.h"
 #include "gemm/long_sums.h"
+#include "runtime/add_in_order.h"
+#include "runtime/cut.h"
 #include "runtime/interrupt.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
@@ -11,17 +13,9 @@
 namespace pocketcnn::conv::direct {
 namespace {
 
-/// Filters are taken in parts of nearly equal size, no larger than the kernel's tile.
-struct Parts {
-    Parts(index_t all, index_t largest) : size(all), count(ceil_div(all, largest)) {}
-    index_t begin(index_t part) const { return part * size / count; }
-    index_t length(index_t part) const { return begin(part + 1) - begin(part); }
-    index_t size, count;
-};
-
 /// Weights of all groups as the kernel reads them: part by part, [taps][filters of the part].
 template <typename T>
-Buffer<T> pack_weights(const Problem& problem, const Parts& parts, const T* weight) {
+Buffer<T> pack_weights(const Problem& problem, const Split& parts, const T* weight) {
     Buffer<T> packed(problem.groups * problem.filters * problem.taps);
     const double elements =
         static_cast<double>(problem.groups * problem.filters) * static_cast<double>(problem.taps);
@@ -66,9 +60,8 @@ index_t groups_per_task(const Problem& problem, const BandShape& shape) {
 /// Blocks that one task takes, so that small images share a task's buffers and offsets.
 index_t items_per_task(index_t items, double work) {
     constexpr double worth = 1 << 20;
-    constexpr index_t enough_tasks = 16;
     const double wanted = worth * static_cast<double>(items) / (work + 1);
-    const index_t most = items / enough_tasks;
+    const index_t most = items / kEnoughTasks;
     return std::max<index_t>(1, static_cast<index_t>(std::min(wanted, static_cast<double>(most))));
 }
 
@@ -118,7 +111,7 @@ class RowWriter {
 /// the sums of those before it.
 template <typename T>
 void forward_block(const Kernels<T>& kernel, const Problem& problem, const BandShape& shape,
-                   const Parts& parts, const BandBlock& block, index_t image, index_t group,
+                   const Split& parts, const BandBlock& block, index_t image, index_t group,
                    const T* x, const T* weights, const T* bias, Band<T>& band,
                    const RowWriter<T>& writer) {
     const T zeros[16] = {};
@@ -182,7 +175,8 @@ template <typename T>
 void forward(const ForwardCall<T>& call) {
     const Problem& problem = call.problem;
     const Kernels<T>& kernel = kernels<T>();
-    const Parts parts(problem.filters, kernel.direct_rows);
+    // No part is larger than the kernel's tile.
+    const Split parts = Split::at_most(problem.filters, kernel.direct_rows);
     const BandShape shape(problem, form_of(problem), ceil_div(problem.filters, parts.count),
                           sizeof(T));
     const Buffer<T> weights = pack_weights(problem, parts, call.weight);
@@ -213,13 +207,13 @@ namespace {
 /// its own.
 struct GradCut {
     GradCut(const Problem& problem, const BandShape& shape)
-        : items(problem.x.n * shape.blocks()), groups(groups_per_task(problem, shape)) {
-        constexpr index_t enough_tasks = 16;
-        group_tasks = ceil_div(problem.groups, groups);
-        chunks = std::clamp<index_t>(ceil_div(enough_tasks, group_tasks), 1,
-                                     std::max<index_t>(1, items));
+        : groups(groups_per_task(problem, shape)), group_tasks(ceil_div(problem.groups, groups)) {
+        const index_t blocks = problem.x.n * shape.blocks();
+        chunks = {blocks, std::clamp<index_t>(ceil_div(kEnoughTasks, group_tasks), 1,
+                                              std::max<index_t>(1, blocks))};
     }
-    index_t items, groups, group_tasks, chunks;
+    index_t groups, group_tasks;
+    Split chunks;
 };
 
 /// Filters whose dy is spread at once: their rows and the band share the cache.
@@ -283,7 +277,7 @@ class BlockGradient {
                 rows = scratch_.data();
                 stride = room_;
             }
-            const Parts parts(count, kernels_.direct_rows);
+            const Split parts = Split::at_most(count, kernels_.direct_rows);
             for (index_t part = 0; part < parts.count; ++part) {
                 const index_t row = parts.begin(part);
                 kernels_.correlate_grad(parts.length(part), block.positions, taps,
@@ -337,27 +331,22 @@ void sum_gradients(const WeightGradCall<T>& call, double* plane_sums) {
                           sizeof(T));
     const GradCut cut(problem, shape);
     const index_t group_size = problem.filters * problem.taps, size = problem.groups * group_size;
-    const Buffer<T> chunks(cut.chunks > 1 ? cut.chunks * size : 0);
-    parallel_for(cut.chunks * cut.group_tasks, problem.multiply_adds(), [&](index_t i) {
+    const Buffer<T> others((cut.chunks.count - 1) * size);  // of all chunks but the first
+    parallel_for(cut.chunks.count * cut.group_tasks, problem.multiply_adds(), [&](index_t i) {
         const index_t chunk = i / cut.group_tasks, first = i % cut.group_tasks * cut.groups;
         BlockGradient<T> gradient(kernel, problem, shape);
         const Buffer<T> sums(group_size * kernel.lanes);
-        T* to = cut.chunks > 1 ? chunks.data() + chunk * size : call.dweight;
+        T* to = chunk > 0 ? others.data() + (chunk - 1) * size : call.dweight;
         for (index_t g = first; g < std::min(problem.groups, first + cut.groups); ++g) {
             std::fill_n(sums.data(), group_size * kernel.lanes, T{0});
-            gradient.add(chunk * cut.items / cut.chunks, (chunk + 1) * cut.items / cut.chunks,
+            gradient.add(cut.chunks.begin(chunk), cut.chunks.end(chunk),
                          call.dy + g * problem.filters * problem.y.plane(),
                          call.x + g * problem.channels * problem.x.plane(), sums.data(),
                          plane_sums != nullptr ? plane_sums + g * problem.filters : nullptr);
             finish_sums(kernel, problem, shape, sums.data(), to + g * group_size);
         }
     });
-    if (cut.chunks > 1) {
-        std::copy_n(chunks.data(), size, call.dweight);
-        for (index_t chunk = 1; chunk < cut.chunks; ++chunk) {
-            kernel.add(size, chunks.data() + chunk * size, call.dweight);
-        }
-    }
+    add_in_order(cut.chunks.count - 1, size, others.data(), call.dweight);
 }
 
 }  // namespace

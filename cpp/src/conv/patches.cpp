@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "gemm/indirect.h"
+#include "runtime/cut.h"
 #include "runtime/isa.h"
 #include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
@@ -14,15 +15,15 @@ namespace {
 /// How the channels of a group are cut into parts, and the taps of a part into pieces whose
 /// elements follow each other in a plane that holds a part's channels side by side: the columns of
 /// one row of the kernel, or where these are dilated, one column.
-struct Cut {
-    Cut(const Problem& problem, index_t lanes) {
+struct PatchCut {
+    PatchCut(const Problem& problem, index_t lanes) {
         const Window2d& window = problem.window;
         piece_taps = window.dilation_w == 1 ? window.kernel_w : 1;
         pieces = window.taps() / piece_taps;
         // Three or four vectors of columns, which the product's tile takes at once.
         const index_t most = lanes * std::max<index_t>(1, kIndirectVectors / piece_taps);
-        parts = ceil_div(problem.channels, most);
-        channels = ceil_div(problem.channels, parts);
+        channels = even_step(problem.channels, most);
+        parts = ceil_div(problem.channels, channels);
         rows = std::max(problem.x.h + window.pad_top,
                         (problem.y.h - 1) * window.stride_h + window.span_h());
         cols = std::max(problem.x.w + window.pad_left,
@@ -36,7 +37,7 @@ struct Cut {
 
 /// The weights of each part and piece: columns (tap, channel), depth filters.
 template <typename T>
-std::vector<gemm::PackedPanels<T>> pack_weights(const Problem& problem, const Cut& cut,
+std::vector<gemm::PackedPanels<T>> pack_weights(const Problem& problem, const PatchCut& cut,
                                                 const T* weight) {
     const index_t area = problem.window.taps();
     const gemm::Panels panels(kernels<T>(), cut.piece_taps * cut.channels);
@@ -63,7 +64,7 @@ std::vector<gemm::PackedPanels<T>> pack_weights(const Problem& problem, const Cu
 struct Pixels {
     /// Neighbours in a row change what their neighbours just changed, which the processor does fast
     /// only for whole vectors: else pixels follow each other down the columns.
-    Pixels(const Problem& problem, const Cut& cut, index_t lanes) {
+    Pixels(const Problem& problem, const PatchCut& cut, index_t lanes) {
         const Window2d& window = problem.window;
         const index_t h = problem.y.h, w = problem.y.w;
         const bool by_rows = cut.channels % lanes == 0;
@@ -81,7 +82,7 @@ struct Pixels {
 template <typename T>
 class PartGradient {
   public:
-    PartGradient(const Problem& problem, const Cut& cut)
+    PartGradient(const Problem& problem, const PatchCut& cut)
         : kernel_(kernels<T>()),
           problem_(problem),
           cut_(cut),
@@ -140,7 +141,7 @@ class PartGradient {
 
     const Kernels<T>& kernel_;
     const Problem& problem_;
-    const Cut& cut_;
+    const PatchCut& cut_;
     Pixels pixels_;
     std::vector<index_t> filters_;  ///< where each one's plane of dy begins
 };
@@ -154,14 +155,13 @@ bool pays(const Problem& problem) {
     // 64 6.7, 7.0), but phases multiply as many pixels as x has, and patches as dy has: 6x14x14 to
     // 16, 5x5 without padding, 0.81, 0.58.
     constexpr double fewer_pixels = 1.5, full_vectors = 0.5;
-    constexpr index_t enough_tasks = 2;
     const Window2d& window = problem.window;
     const index_t lanes = kernels<float>().lanes;
-    const Cut cut(problem, lanes);
+    const PatchCut cut(problem, lanes);
     const index_t columns = cut.piece_taps * cut.channels;
     if (static_cast<double>(columns) <
             full_vectors * static_cast<double>(round_up(columns, lanes)) ||
-        problem.x.n * problem.groups * cut.parts < enough_tasks) {
+        problem.x.n * problem.groups * cut.parts <= 1) {  // a single task
         return false;
     }
     return window.stride_h > 1 || window.stride_w > 1 ||
@@ -172,7 +172,7 @@ bool pays(const Problem& problem) {
 template <typename T>
 void input_grad(const InputGradCall<T>& call) {
     const Problem& problem = call.problem;
-    const Cut cut(problem, kernels<T>().lanes);
+    const PatchCut cut(problem, kernels<T>().lanes);
     const std::vector<gemm::PackedPanels<T>> weights = pack_weights(problem, cut, call.weight);
     const PartGradient<T> gradient(problem, cut);
     parallel_for(problem.x.n * problem.groups * cut.parts, problem.multiply_adds(), [&](index_t i) {

@@ -58,9 +58,9 @@ class PaddedImage {
 };
 
 /// How the rows of pooled results are cut into blocks whose patches share the first cache.
-class PooledRows {
+class PooledRowCut {
   public:
-    PooledRows(index_t rows, const Shape4& y, const Window2d& window, index_t patch_bytes)
+    PooledRowCut(index_t rows, const Shape4& y, const Window2d& window, index_t patch_bytes)
         : rows_(rows), y_rows_(y.h), window_(window) {
         constexpr index_t room = index_t{12} * 1024;
         const index_t fit = room / std::max<index_t>(1, y.w * patch_bytes);
@@ -175,7 +175,7 @@ class SparseSums {
     const PooledGrad<T>& pooled_;
     const T* x_;
     index_t width_;  ///< of a patch
-    PooledRows rows_;
+    PooledRowCut rows_;
     std::vector<std::int32_t> firsts_, limits_;  ///< of each element of a pooled plane
 };
 

@@ -16,6 +16,7 @@
 
 #include "gemm/long_sums.h"
 #include "kernels/kernel_table.h"
+#include "runtime/cut.h"
 #include "runtime/interrupt.h"
 #include "runtime/memory_pool.h"
 
@@ -36,12 +37,11 @@ struct Block {
 
 /// Slices of nearly equal length, none longer than `longest`.
 inline index_t depth_slice(index_t depth, index_t longest = kDepthBlock) {
-    const index_t slices = std::max<index_t>(1, ceil_div(depth, longest));
-    return std::max<index_t>(1, ceil_div(depth, slices));
+    return even_step(depth, longest);
 }
 
 /// How a result is cut into blocks, by its size alone: sums must not depend on the threads.
-struct Partition {
+struct BlockCut {
     index_t row_step, col_step;
     index_t row_blocks, col_blocks;
 
@@ -64,14 +64,12 @@ index_t block_cols(const Kernels<T>& kernels, index_t depth, index_t limit,
 /// Columns as many as fit kRightBytes; fewer, and rows cut too, where the blocks would be too few
 /// to share between threads.
 template <typename T>
-Partition partition(const Kernels<T>& kernels, index_t rows, index_t cols, index_t depth,
+BlockCut cut_blocks(const Kernels<T>& kernels, index_t rows, index_t cols, index_t depth,
                     index_t longest_slice = kDepthBlock) {
-    constexpr index_t enough_blocks = 16;
     const index_t col_step =
-        block_cols(kernels, depth, ceil_div(cols, enough_blocks), longest_slice);
+        block_cols(kernels, depth, ceil_div(cols, kEnoughTasks), longest_slice);
     const index_t col_blocks = ceil_div(cols, col_step);
-    const index_t row_parts =
-        std::max<index_t>(1, enough_blocks / std::max<index_t>(1, col_blocks));
+    const index_t row_parts = std::max<index_t>(1, kEnoughTasks / std::max<index_t>(1, col_blocks));
     const index_t row_step =
         round_up(std::max<index_t>(1, ceil_div(rows, row_parts)), kernels.rows);
     return {row_step, col_step, ceil_div(rows, row_step), col_blocks};

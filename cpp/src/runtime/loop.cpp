@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "runtime/cut.h"
 #include "runtime/team.h"
 
 namespace pocketcnn {
@@ -37,9 +38,10 @@ Job::Job(const Loop& loop, int helpers)
       helpers_(helpers),
       places_(helpers),
       range_count_(std::min(helpers + 1, kRanges)) {
+    const Split ranges = {loop.count, range_count_};
     for (int r = 0; r < range_count_; ++r) {
-        ranges_[r].next = loop.count * r / range_count_;
-        ranges_[r].end = loop.count * (r + 1) / range_count_;
+        ranges_[r].next = ranges.begin(r);
+        ranges_[r].end = ranges.end(r);
     }
 }
 

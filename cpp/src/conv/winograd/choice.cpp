@@ -80,7 +80,7 @@ bool pays(const conv::Problem& dilated, ConvPass pass) {
     const Grid grid =
         pass == ConvPass::input_grad && !in_parts ? input_grid(problem) : output_grid(problem);
     // A part is as many weights to transform as a kernel that is not cut.
-    const index_t parts = in_parts ? Parts(whole.window).count() : 1;
+    const index_t parts = in_parts ? WindowParts(whole.window).count() : 1;
     if (grid.tiles() < fewest_tiles(problem, pass) * parts) return false;
     // Multiplications of a direct sum over those of the tiles, with their ragged edges.
     const index_t products = problem.channels * problem.filters * problem.groups;

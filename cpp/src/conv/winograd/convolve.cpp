@@ -13,6 +13,7 @@
 
 #include <vector>
 
+#include "runtime/cut.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 
@@ -25,9 +26,8 @@ namespace {
 /// Panels of product rows whose products M with one panel of filters are held at once: 56 tiles by
 /// 32 filters are 258 KB.
 constexpr index_t kTilePanels = 4;
-/// Blocks have fewer panels where there would be fewer of them than this, if there is enough to do
+/// Blocks have fewer panels where they would be too few to share, if there is this much to do
 /// (docs/measurements.md#winograd-sizes).
-constexpr index_t kEnoughBlocks = 8;
 constexpr double kMuchWork = 1e7;
 /// Bytes of V that a task may keep to itself.
 constexpr index_t kPrivateBytes = index_t{2} << 20;
@@ -61,7 +61,7 @@ class Convolver {
         const index_t panel_bytes = kWinogradPoints * panel_size() * index_t{sizeof(T)};
         const index_t panels = std::min(kTilePanels, kPrivateBytes / panel_bytes);
         if (panels == kTilePanels || panels * rows >= tiles) {
-            const index_t share = std::max<index_t>(1, tiles / (kEnoughBlocks * rows));
+            const index_t share = std::max<index_t>(1, tiles / (kEnoughLargeTasks * rows));
             const index_t block = (work() > kMuchWork ? std::min(panels, share) : panels) * rows;
             parallel_for(ceil_div(tiles, block), work(), [&](index_t i) {
                 private_block(i * block, std::min(tiles, (i + 1) * block));
@@ -71,8 +71,7 @@ class Convolver {
         // Blocks of one size, lest the last be small.
         const index_t tile_bytes =
             kWinogradPoints * (panel_size() / rows + filters_.panels.lanes()) * index_t{sizeof(T)};
-        const index_t blocks = ceil_div(tiles, std::max(rows, kSharedBytes / tile_bytes));
-        const index_t block = ceil_div(tiles, blocks);
+        const index_t block = even_step(tiles, std::max(rows, kSharedBytes / tile_bytes));
         const Buffer<T> points(kWinogradPoints * point_stride(block));
         const Buffer<T> sums(kWinogradPoints * point_sums_stride(ceil_div(block, rows)));
         for (index_t begin = 0; begin < tiles; begin += block) {

@@ -9,7 +9,7 @@ namespace pocketcnn::winograd {
 /// Filters at the 36 points, panel by panel: [point][depth][lanes of the panel].
 template <typename T>
 struct Filters {
-    Panels panels;
+    LanePanels panels;
     index_t depth;
     Buffer<T> data;
 

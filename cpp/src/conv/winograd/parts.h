@@ -14,6 +14,7 @@
 
 #include "conv/problem.h"
 #include "kernels/winograd.h"
+#include "runtime/cut.h"
 #include "runtime/isa.h"
 #include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
@@ -45,17 +46,17 @@ struct PartedAxis {
     index_t taps, count;
 };
 
-struct Parts {
+struct WindowParts {
     PartedAxis h, w;
 
-    explicit Parts(const Window2d& window) : h(window.kernel_h), w(window.kernel_w) {}
+    explicit WindowParts(const Window2d& window) : h(window.kernel_h), w(window.kernel_w) {}
     index_t count() const { return h.count * w.count; }
     index_t taps() const { return h.taps * w.taps; }
 };
 
 /// The convolution of the moved images, of which `images` pass at once.
 inline conv::Problem parted(const conv::Problem& problem, index_t images) {
-    const Parts parts(problem.window);
+    const WindowParts parts(problem.window);
     const Window2d window = {.kernel_h = parts.h.taps, .kernel_w = parts.w.taps};
     return {{images, problem.x.c * parts.count(), problem.y.h + parts.h.taps - 1,
              problem.y.w + parts.w.taps - 1},
@@ -80,7 +81,7 @@ inline conv::Problem turned(const conv::Problem& problem) {
 /// (f, part, c, a, b) of its parts, which has further ones.
 template <typename Body>
 void for_parted_weights(const conv::Problem& problem, Body&& body) {
-    const Parts parts(problem.window);
+    const WindowParts parts(problem.window);
     const index_t width = problem.window.kernel_w, area = problem.window.taps();
     std::vector<index_t> places;  // of the taps of the first channel
     for (index_t tap = 0; tap < area; ++tap) {
@@ -103,7 +104,7 @@ void for_parted_weights(const conv::Problem& problem, Body&& body) {
 
 /// The number of weights of all parts.
 inline index_t parted_weights(const conv::Problem& problem) {
-    const Parts parts(problem.window);
+    const WindowParts parts(problem.window);
     return problem.y.c * problem.channels * parts.count() * parts.taps();
 }
 
@@ -157,7 +158,7 @@ template <typename T>
 Buffer<T> moved_images(const conv::Problem& problem, const conv::Problem& part, index_t image,
                        const T* x) {
     constexpr index_t grain = 8;
-    const Parts parts(problem.window);
+    const WindowParts parts(problem.window);
     const index_t size = part.x.plane();
     Buffer<T> moved(part.x.size());
     parallel_ranges(
@@ -182,10 +183,9 @@ Buffer<T> moved_images(const conv::Problem& problem, const conv::Problem& part, 
 template <typename Body>
 void for_parted_batches(const conv::Problem& problem, index_t element_size, Body&& body) {
     const index_t bytes = parted(problem, 1).x.size() * element_size;
-    const index_t batches = ceil_div(problem.x.n, std::max<index_t>(1, kMovedBytes / bytes));
-    for (index_t i = 0; i < batches; ++i) {
-        const index_t image = i * problem.x.n / batches;
-        body(parted(problem, (i + 1) * problem.x.n / batches - image), image);
+    const Split batches = Split::at_most(problem.x.n, std::max<index_t>(1, kMovedBytes / bytes));
+    for (index_t i = 0; i < batches.count; ++i) {
+        body(parted(problem, batches.length(i)), batches.begin(i));
     }
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "kernels/winograd.h"
+#include "runtime/cut.h"
 
 namespace pocketcnn::winograd {
 
@@ -73,7 +74,7 @@ index_t gathered_next(const LaneImages<T>& images, const Grid& grid, const Strip
 template <typename Body>
 void for_strips(const Grid& grid, index_t begin, index_t end, Body&& body) {
     const index_t most_cols = (kStripCols - kWinogradTile) / grid.step_w + 1;
-    const index_t cols = ceil_div(grid.cols, ceil_div(grid.cols, most_cols));
+    const index_t cols = even_step(grid.cols, most_cols);
     const index_t width = (grid.cols - 1) * grid.step_w + kWinogradTile;
     const index_t rows = (kStripRowsPositions / width - kWinogradTile) / grid.step_h + 1;
     const index_t most_rows = cols < grid.cols ? 1 : std::max<index_t>(1, rows);
@@ -94,10 +95,10 @@ void for_strips(const Grid& grid, index_t begin, index_t end, Body&& body) {
 }
 
 /// Lanes cut into panels of `vectors` vectors; the last may have fewer.
-struct Panels {
+struct LanePanels {
     index_t vectors, lanes_of_vector, total;
 
-    Panels(index_t lanes, index_t lanes_of_vector, index_t vectors)
+    LanePanels(index_t lanes, index_t lanes_of_vector, index_t vectors)
         : vectors(vectors),
           lanes_of_vector(lanes_of_vector),
           total(ceil_div(lanes, lanes_of_vector)) {}

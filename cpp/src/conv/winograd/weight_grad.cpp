@@ -15,6 +15,8 @@
 #include "conv/winograd/parts.h"
 #include "conv/winograd/winograd.h"
 #include "gemm/long_sums.h"
+#include "runtime/add_in_order.h"
+#include "runtime/cut.h"
 #include "runtime/interrupt.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
@@ -30,7 +32,7 @@ namespace {
 constexpr index_t kSmallSums = index_t{1} << 20;
 constexpr index_t kMediumSums = index_t{2} << 20;
 constexpr index_t kMediumChunks = 4;
-constexpr index_t kMostChunks = 8;
+constexpr index_t kMostChunks = kEnoughLargeTasks;
 /// V and D of a chunk are at least this many times its sums, which otherwise cost more to add up
 /// than chunks save.
 constexpr index_t kChunkSums = 3;
@@ -76,7 +78,7 @@ class WeightGrad {
                 private_sums(std::min(tiles, i * chunk), std::min(tiles, (i + 1) * chunk), block,
                              sums.data() + i * size);
             });
-            add_sums(sums.data(), chunks, size);
+            add_in_order(chunks - 1, size, sums.data() + size, sums.data());
             return store_weight_grad(problem_, sums.data(), sums_stride(), panels_.lanes(),
                                      dweight);
         }
@@ -232,21 +234,11 @@ class WeightGrad {
         }
     }
 
-    void add_sums(T* sums, index_t chunks, index_t size) const {
-        constexpr index_t grain = 4096;
-        const auto add = kernels<T>().add;
-        parallel_ranges(size, grain, static_cast<double>(chunks), [&](index_t begin, index_t end) {
-            for (index_t chunk = 1; chunk < chunks; ++chunk) {
-                add(end - begin, sums + chunk * size + begin, sums + begin);
-            }
-        });
-    }
-
     const WinogradKernels<T>& kernel_;
     const conv::Problem& problem_;
     LaneImages<const T> x_, dy_;
     Grid grid_;
-    Panels panels_;
+    LanePanels panels_;
     index_t depth_vectors_;
     decltype(kernel_.evaluate[0][0]) evaluate_;
 };
