@@ -51,6 +51,7 @@ def conv2d_plan(
     algorithm: str,
 ) -> list[tuple[str, str]]: ...
 def conv2d_ways() -> dict[str, list[tuple[str, str, str, str, str, int]]]: ...
+
 class Activation(Enum):
     relu = 0
     sigmoid = 1

@@ -1,10 +1,12 @@
 """How a network's layers are computed, some of them as one: decided once, when it is built.
 
-Fusion changes how a chain is computed, not what. A Conv2d and, where they follow, a BatchNorm2d, an
-activation and a pooling pass a few images at a time through all their steps, so that the feature
-maps between them stay in cache. A Residual's branches are chains of their own. A large Linear can
-hand its weight's gradient to an optimiser piece by piece. The layers keep their parameters, which
-are read anew at every call, and their gradients; used alone they are what they always were.
+Fusion changes how a chain is computed, not what. A Conv2d, the ReLU after it and, where one
+follows, a pooling pass a few images at a time through all their steps, so that the feature maps
+between them stay in cache; so do a Conv2d, another activation and an AvgPool2d, and in inference a
+Conv2d, the BatchNorm2d after it and whatever activation and pooling follow. A Residual's branches
+are chains of their own. A large Linear can hand its weight's gradient to an optimiser piece by
+piece. The layers keep their parameters, which are read anew at every call, and their gradients;
+used alone they are what they always were.
 """
 
 from __future__ import annotations
@@ -12,7 +14,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pocketcnn.layers import BatchNorm2d, Conv2d, Layer, Linear, ReLU, Residual, Shape
+from pocketcnn.layers import (
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    Layer,
+    Linear,
+    ReLU,
+    Residual,
+    Shape,
+)
 from pocketcnn.network.stages import (
     ACTIVATIONS,
     POOLS,
@@ -37,7 +48,10 @@ class BlockKinds(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Layers that are computed as one: a convolution and at least one more."""
+    """Layers that are computed as one: a convolution and what follows it, None where it does not.
+
+    A normalisation or an activation is among them.
+    """
 
     conv: Any
     norm: Any
@@ -70,10 +84,21 @@ def find_block(
             return None
         found.append(chain[at] if fits else None)
         at += fits
-    return Block(*found) if at > 1 else None
+    block = Block(*found)
+    return None if block.norm is block.activation is None else block
 
 
 _BLOCK = BlockKinds({Conv2d}, {BatchNorm2d}, ACTIVATIONS, POOLS)
+
+
+def _first_block(chain: Sequence[Layer]) -> Block | None:
+    block = find_block(chain, _BLOCK)
+    if block is None or block.norm is not None:
+        return block
+    # A block adds up the gradients of its weights slice by slice. Those of other chains keep the
+    # bits that they have layer by layer.
+    sliced = type(block.activation) is ReLU or type(block.pool) is AvgPool2d
+    return block if sliced else None
 
 
 def fuse(
@@ -100,7 +125,7 @@ def fuse(
     notes: dict[str, str] = {}
     at, before = 0, None
     while at < len(chain):
-        block = find_block(chain[at:], _BLOCK)
+        block = _first_block(chain[at:])
         if block is not None:
             stage, length = ConvStage(*block, shapes[at]), block.length
             if before is not None:

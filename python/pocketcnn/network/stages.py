@@ -251,7 +251,7 @@ class LargeLinear:
         self.forward, self.clear = linear.forward, linear.clear
 
     def backward(self, grad: Array, update: Update | None = None) -> Array | None:
-        """Return dx; `update` uses the gradients up, to the same bits as after all of `backward`."""
+        """Return dx; `update` uses the gradients up, to the same bits as if it came after."""
         if update is None:
             return self._linear.backward(grad)
         dx, dweight, dbias = self._linear.backward_unfinished(grad)

@@ -29,20 +29,20 @@ from pocketcnn.scratch.layers import Affine, Relu
 
 
 class ConvStage:
-    """Convolution and, where they follow, Relu and Pooling: a few images at a time through all.
+    """Convolution, Relu and, where one follows, Pooling: a few images at a time through all.
 
     The feature maps before a Pooling never exist as a whole. What the layers by themselves would
     have kept of them, such as ``Relu.mask``, is computed when somebody looks at it: a layer's own
     ``backward`` does.
     """
 
-    def __init__(self, conv: Convolution, relu: Relu | None, pool: Pooling | None) -> None:
+    def __init__(self, conv: Convolution, relu: Relu, pool: Pooling | None) -> None:
         self._conv, self._relu, self._pool = conv, relu, pool
         self._kept: tuple[Array, Array, ConvBlock, Array, Array | None, Array] | None = None
 
     def forward(self, x: npt.ArrayLike) -> Array:
         """Compute the output (N, FN, OH, OW) of x (N, C, H, W)."""
-        conv, relu, pool = self._conv, self._relu, self._pool
+        conv = self._conv
         x, W, b = conv._take(x)
         if x.shape[1] != W.shape[1]:
             raise ValueError(f"x has {x.shape[1]} channels, but W {W.shape} takes {W.shape[1]}")
@@ -54,12 +54,12 @@ class ConvStage:
         y, activated, argmax = conv_block(x, W, b, block)
         out = restore(y, result)
         self._kept = x, W, block, activated, argmax, out
-        maps: Any = out
-        if pool is not None:
-            maps = Later(_maps, x, W, b, conv.stride, conv.pad, relu is not None, result)
-            pool._keep(maps, Later(_winners, maps, *window_of(pool)))
-        if relu is not None:
-            relu._keep(maps)
+        if self._pool is None:
+            self._relu._keep(out)
+        else:
+            maps = Later(_rectified_maps, x, W, b, conv.stride, conv.pad, result)
+            self._relu._keep(maps)
+            self._pool._keep(maps, Later(_winners, maps, *window_of(self._pool)))
         return out
 
     def backward(self, dout: npt.ArrayLike, input_grad: bool = True) -> Array | None:
@@ -77,18 +77,13 @@ class ConvStage:
         pooling = None
         if pool is not None:
             pooling = BlockPool("max", (pool.pool_h, pool.pool_w), pool.stride, pool.pad)
-        activation = None if self._relu is None else "relu"
-        return make_conv_block(
-            shape, weight_shape, conv.stride, conv.pad, 1, 1, activation, pooling
-        )
+        return make_conv_block(shape, weight_shape, conv.stride, conv.pad, 1, 1, "relu", pooling)
 
 
-def _maps(
-    x: Array, W: Array, b: Array, stride: int, pad: int, rectify: bool, dtype: np.dtype[Any]
+def _rectified_maps(
+    x: Array, W: Array, b: Array, stride: int, pad: int, dtype: np.dtype[Any]
 ) -> Array:
-    """What is pooled."""
-    maps = F.conv2d(x, W, b, stride, pad)
-    return restore(F.relu(maps) if rectify else maps, dtype)
+    return restore(F.relu(F.conv2d(x, W, b, stride, pad)), dtype)
 
 
 def _winners(maps: Array, size: tuple[int, int], stride: int, pad: int) -> Array:
