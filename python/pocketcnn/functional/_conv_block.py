@@ -22,6 +22,8 @@ from pocketcnn._arguments import (
 
 ConvBlock: TypeAlias = _core.ConvBlock
 
+_FLOAT64 = np.dtype(np.float64)
+
 
 class KnownNorm(NamedTuple):
     """Batch normalisation by statistics that are known."""
@@ -93,9 +95,14 @@ def conv_block(
         dtype, _ = compute_dtypes(x, weight, bias)
         bias = contiguous(bias, dtype)
     if norm is not None:
-        mean, variance = (contiguous(a, np.dtype(np.float64)) for a in norm[2:4])
-        gamma, beta = contiguous(norm.gamma, dtype), contiguous(norm.beta, dtype)
-        norm = KnownNorm(gamma, beta, mean, variance, norm.eps)
+        gamma, beta, mean, variance, eps = norm
+        norm = KnownNorm(
+            contiguous(gamma, dtype),
+            contiguous(beta, dtype),
+            contiguous(mean, _FLOAT64),
+            contiguous(variance, _FLOAT64),
+            eps,
+        )
     return _core.conv_block(contiguous(x, dtype), contiguous(weight, dtype), bias, block, norm)
 
 

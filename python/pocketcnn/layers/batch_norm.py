@@ -114,7 +114,9 @@ class BatchNorm2d(Layer):
 
     def known(self) -> KnownNorm:
         """What normalises in inference, for one operation with the convolution before."""
-        return KnownNorm(self.weight, self.bias, self.running_mean, self.running_var, self.eps)
+        params, buffers = self.params, self.buffers
+        mean, variance = buffers["running_mean"], buffers["running_var"]
+        return KnownNorm(params["weight"], params["bias"], mean, variance, self.eps)
 
     def backward(self, grad: Array) -> Array:
         """Subtract from the gradient what would change the batch's mean and variance."""

@@ -112,12 +112,11 @@ class ConvStage:
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute the block's output for x (N, C, H, W)."""
-        known = None
-        if self._norm is not None:
+        norm = self._norm
+        if norm is not None and training:
             self.clear()
-            if training:
-                return self._one_by_one(self._norm, x, training)
-            known = self._norm.known()
+            return self._one_by_one(norm, x, training)
+        known = None if norm is None else norm.known()
         params = self._conv.params
         y, activated, argmax = conv_block(
             x, params["weight"], params.get("bias"), self._block, known
