@@ -11,6 +11,9 @@ _Pair = tuple[int, int]
 _Sides = tuple[int, int, int, int]
 _Shape = tuple[int, ...]
 
+# The type of pybind11's classes.
+class _Native(type): ...
+
 def conv2d(
     x: NDArray[_T],
     weight: NDArray[_T],
@@ -53,15 +56,17 @@ def conv2d_plan(
 def conv2d_ways() -> dict[str, list[tuple[str, str, str, str, str, int]]]: ...
 
 class Activation(Enum):
+    __pybind11_native_enum__: Any
     relu = 0
     sigmoid = 1
     tanh = 2
 
 class PoolKind(Enum):
+    __pybind11_native_enum__: Any
     max = 0
     average = 1
 
-class BlockPool:
+class BlockPool(metaclass=_Native):
     def __init__(
         self,
         kind: PoolKind,
@@ -72,7 +77,7 @@ class BlockPool:
         count_include_pad: bool,
     ) -> None: ...
 
-class ConvBlock:
+class ConvBlock(metaclass=_Native):
     dx_before_relu: bool
     dy_before_relu: bool
     @property
