@@ -23,9 +23,6 @@ WINDOW = _core.Window2d((3, 2), (1, 1), (1, 0, 0, 1), (1, 1))
 CONV = _core.Conv2d(WINDOW, 6, 2, _core.ConvAlgorithm.auto)
 HALVES = _core.Window2d((2, 2), (2, 2), (0, 0, 0, 0), (1, 1))
 POOL = _core.Pool2d(HALVES, False)
-BLOCK_CONV = (WINDOW.stride, WINDOW.padding, WINDOW.dilation, 2)
-BLOCK_POOL = (HALVES.kernel_size, HALVES.stride, HALVES.padding, False)
-AVERAGE = ("tanh", BLOCK_POOL, True)
 
 
 def _array(*shape: int) -> Any:
@@ -38,7 +35,17 @@ def _ones(n: int) -> Any:
 
 X, W, MAPS, POOLED = (3, 4, 7, 8), (6, 2, 3, 2), (3, 6, 6, 8), (3, 6, 3, 4)
 PLACES = np.zeros(POOLED, np.int32) + np.arange(3, dtype=np.int32)[:, None] * 16
-NORM = (_array(6), _array(6), _ones(6), _ones(6), 1e-5, True)
+KNOWN_NORM = (_array(6), _array(6), _ones(6), _ones(6), 1e-5)
+NORM = (*KNOWN_NORM, True)
+
+
+def _block(activation: str, kind: str | None, conv: _core.Conv2d = CONV) -> _core.ConvBlock:
+    pool = None if kind is None else _core.BlockPool(POOL, _core.PoolKind[kind], True)
+    return _core.ConvBlock(conv, _core.Activation[activation], pool)
+
+
+RECTIFIED, POOLED_BLOCK = _block("relu", None), _block("relu", "max")
+AVERAGED, POOLED_SIGMOID = _block("tanh", "average"), _block("sigmoid", "max")
 
 
 @dataclass(frozen=True)
@@ -74,55 +81,28 @@ CALLS = [
     Call(_core.conv2d, (_array(*X), _array(*W), _array(6), CONV), {0: {0, 2, 3}}),
     Call(_core.conv2d_backward_input, (_array(*MAPS), _array(*W), X, CONV)),
     Call(_core.conv2d_backward_weight, (_array(*MAPS), _array(*X), CONV)),
-    Call(
-        _core.conv_block,
-        (_array(*X), _array(*W), _array(6), BLOCK_CONV, BLOCK_POOL, None),
-        {0: {0, 2, 3}, 1: {2, 3}},
+    *(
+        Call(_core.conv_block, (_array(*X), _array(*W), bias, block, norm), {0: {0, 2, 3}})
+        for bias, block, norm in [
+            (_array(6), POOLED_BLOCK, None),
+            (None, RECTIFIED, KNOWN_NORM),
+            (_array(6), AVERAGED, None),
+            (_array(6), POOLED_SIGMOID, None),
+        ]
     ),
-    Call(
-        _core.conv_block,
-        (_array(*X), _array(*W), None, BLOCK_CONV, None, NORM),
-        {0: {0, 2, 3}, 1: {2, 3}},
-    ),
-    Call(
-        _core.conv_block_backward,
-        (
-            _array(*POOLED),
-            _array(*POOLED),
-            PLACES,
-            _array(*X),
-            _array(*W),
-            BLOCK_CONV,
-            BLOCK_POOL,
-            True,
-            True,
-            False,
-        ),
-        {3: {2, 3}, 4: {2, 3}},  # pooling leaves out a row or a column that is left over
-    ),
-    Call(
-        _core.conv_block_backward,
-        (
-            _array(*MAPS),
-            _array(*MAPS),
-            None,
-            _array(*X),
-            _array(*W),
-            BLOCK_CONV,
-            None,
-            True,
-            False,
-            True,
-        ),
-    ),
-    Call(
-        _core.averaged_conv,
-        (_array(*X), _array(*W), _array(6), BLOCK_CONV, AVERAGE),
-        {0: {0, 2, 3}, 1: {2, 3}},
-    ),
-    Call(
-        _core.averaged_conv_backward,
-        (_array(*POOLED), _array(*MAPS), _array(*X), _array(*W), BLOCK_CONV, AVERAGE, True),
+    *(
+        Call(
+            _core.conv_block_backward,
+            (_array(*grad), _array(*activated), places, _array(*X), _array(*W), block, True),
+            free,
+        )
+        for grad, activated, places, block, free in [
+            # Pooling leaves out a row or a column that is left over.
+            (POOLED, POOLED, PLACES, POOLED_BLOCK, {3: {2, 3}}),
+            (MAPS, MAPS, None, RECTIFIED, {}),
+            (POOLED, MAPS, None, AVERAGED, {}),
+            (POOLED, MAPS, PLACES, POOLED_SIGMOID, {}),
+        ]
     ),
     Call(_core.im2col, (_array(*X), WINDOW), {0: {0, 1, 2, 3}}),
     Call(_core.col2im, (_array(3 * 6 * 8, 24), X, WINDOW)),
@@ -202,7 +182,7 @@ def test_refuses_an_array_that_does_not_fit(call: Call) -> None:
             pytest.fail(f"argument {place} of {call} was taken with {what}")
 
 
-Geometry = _core.Window2d | _core.Conv2d | _core.Pool2d
+Geometry = _core.Window2d | _core.Conv2d | _core.Pool2d | _core.BlockPool | _core.ConvBlock
 HUGE = (2**41, 2**62, 2**63 - 1)
 
 
@@ -221,10 +201,12 @@ def _nonsense(geometry: Geometry) -> Iterator[Any]:
                 for bad in (-(2**63), -1, *HUGE, *(() if name == "padding" else (0,))):
                     yield _replaced(geometry, name, _with(numbers, place, bad))
         return
-    for window in _nonsense(geometry.window):
-        if isinstance(window, _core.Window2d):
-            with contextlib.suppress(TypeError):  # not made by its constructor
-                yield _replaced(geometry, "window", window)
+    for name in type(geometry).__match_args__:
+        inner = getattr(geometry, name)
+        for bad in _nonsense(inner) if isinstance(inner, Geometry) else ():
+            if bad is not None:  # a block may have no pooling
+                with contextlib.suppress(TypeError):  # as its constructor refuses it
+                    yield _replaced(geometry, name, bad)
     if isinstance(geometry, _core.Conv2d):
         for name, wrong in (("filters", (5, 7)), ("groups", (3, 4))):
             for number in (-(2**63), -1, 0, *wrong, *HUGE[1:]):
@@ -250,7 +232,9 @@ def test_refuses_geometry_that_does_not_fit(call: Call) -> None:
             call.function(*_with(call.arguments, place, bad))
 
 
-@pytest.mark.parametrize("value", [WINDOW, CONV, POOL], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value", [WINDOW, CONV, POOL, AVERAGED, AVERAGED.pool], ids=lambda value: type(value).__name__
+)
 def test_geometry_is_a_value(value: Any) -> None:
     kind = type(value)
     fields = tuple(getattr(value, name) for name in kind.__match_args__)
@@ -296,11 +280,9 @@ def test_refuses_an_argmax_outside_its_plane(place: int, images: int) -> None:
     places[-1, -1, -1, -1] = place
     grad, x = _array(images, *POOLED[1:]), _array(images, *X[1:])
     for groups, weight in ((2, _array(*W)), (1, _array(6, 4, 3, 2))):
+        block = _block("relu", "max", _replaced(CONV, "groups", groups))
         with pytest.raises(ValueError, match="argmax"):
-            _core.conv_block_backward(
-                *(grad, grad, places, x, weight, (*BLOCK_CONV[:3], groups), BLOCK_POOL),
-                *(False, False, False),
-            )
+            _core.conv_block_backward(grad, grad, places, x, weight, block, False)
     with pytest.raises(ValueError, match="argmax"):
         _core.max_pool2d_backward(grad, places.astype(np.int64), (images, *MAPS[1:]))
 

@@ -2,8 +2,7 @@
 // Window2d.__new__(Window2d) makes it, is none.
 #pragma once
 
-#include <pocketcnn/conv2d.h>
-#include <pocketcnn/pool2d.h>
+#include <pocketcnn/conv_block.h>
 #include <pybind11/pybind11.h>
 
 namespace pocketcnn::bindings {
@@ -30,3 +29,9 @@ struct pybind11::detail::type_caster<pocketcnn::Conv2d>
 template <>
 struct pybind11::detail::type_caster<pocketcnn::Pool2d>
     : pocketcnn::bindings::MadeCaster<pocketcnn::Pool2d> {};
+template <>
+struct pybind11::detail::type_caster<pocketcnn::BlockPool>
+    : pocketcnn::bindings::MadeCaster<pocketcnn::BlockPool> {};
+template <>
+struct pybind11::detail::type_caster<pocketcnn::ConvBlock>
+    : pocketcnn::bindings::MadeCaster<pocketcnn::ConvBlock> {};

@@ -122,41 +122,65 @@ def conv2d_plan(
 ) -> tuple[ConvAlgorithm, str]: ...
 def conv2d_ways(conv_pass: ConvPass) -> list[ConvWay]: ...
 def conv2d_runs(conv_pass: ConvPass, algorithm: ConvAlgorithm) -> int: ...
+
+class PoolKind(Enum):
+    __pybind11_native_enum__: Any
+    max = 0
+    average = 1
+
+@final
+class BlockPool(metaclass=_Native):
+    """The pooling of a block."""
+
+    __match_args__ = ("pool", "kind", "count_include_pad")
+    def __init__(self, pool: Pool2d, kind: PoolKind, count_include_pad: bool) -> None: ...
+    @property
+    def pool(self) -> Pool2d: ...
+    @property
+    def kind(self) -> PoolKind: ...
+    @property
+    def count_include_pad(self) -> bool: ...
+
+@final
+class ConvBlock(metaclass=_Native):
+    """A convolution and the steps behind it."""
+
+    __match_args__ = ("conv", "activation", "pool", "dx_before_relu", "dy_before_relu")
+    def __init__(
+        self,
+        conv: Conv2d,
+        activation: Activation | None,
+        pool: BlockPool | None,
+        dx_before_relu: bool = False,
+        dy_before_relu: bool = False,
+    ) -> None: ...
+    @property
+    def conv(self) -> Conv2d: ...
+    @property
+    def activation(self) -> Activation | None: ...
+    @property
+    def pool(self) -> BlockPool | None: ...
+    @property
+    def dx_before_relu(self) -> bool: ...
+    @property
+    def dy_before_relu(self) -> bool: ...
+    @property
+    def ends_in_relu(self) -> bool: ...
+
 def conv_block(
     x: NDArray[_T],
     weight: NDArray[_T],
     bias: NDArray[_T] | None,
-    conv: tuple[_Pair, _Sides, _Pair, int],
-    pool: tuple[_Pair, _Pair, _Sides, bool] | None,
-    norm: tuple[NDArray[_T], NDArray[_T], NDArray[np.float64], NDArray[np.float64], float, bool]
-    | None,
-) -> tuple[NDArray[_T], NDArray[np.int32] | None]: ...
+    block: ConvBlock,
+    norm: tuple[NDArray[_T], NDArray[_T], NDArray[np.float64], NDArray[np.float64], float] | None,
+) -> tuple[NDArray[_T], NDArray[_T], NDArray[np.int32] | None]: ...
 def conv_block_backward(
     grad: NDArray[_T],
-    y: NDArray[_T],
+    activated: NDArray[_T],
     argmax: NDArray[np.int32] | None,
     x: NDArray[_T],
     weight: NDArray[_T],
-    conv: tuple[_Pair, _Sides, _Pair, int],
-    pool: tuple[_Pair, _Pair, _Sides, bool] | None,
-    input_grad: bool,
-    dx_before_relu: bool,
-    dy_before_relu: bool,
-) -> tuple[NDArray[_T] | None, NDArray[_T], NDArray[_T]]: ...
-def averaged_conv(
-    x: NDArray[_T],
-    weight: NDArray[_T],
-    bias: NDArray[_T] | None,
-    conv: tuple[_Pair, _Sides, _Pair, int],
-    average: tuple[str, tuple[_Pair, _Pair, _Sides, bool], bool],
-) -> tuple[NDArray[_T], NDArray[_T]]: ...
-def averaged_conv_backward(
-    grad: NDArray[_T],
-    maps: NDArray[_T],
-    x: NDArray[_T],
-    weight: NDArray[_T],
-    conv: tuple[_Pair, _Sides, _Pair, int],
-    average: tuple[str, tuple[_Pair, _Pair, _Sides, bool], bool],
+    block: ConvBlock,
     input_grad: bool,
 ) -> tuple[NDArray[_T] | None, NDArray[_T], NDArray[_T]]: ...
 def im2col(x: NDArray[_T], window: Window2d) -> NDArray[_T]: ...

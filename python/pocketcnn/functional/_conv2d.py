@@ -85,11 +85,6 @@ def _fitting_groups(channels: int, weight_shape: tuple[int, ...], groups: int) -
     return groups
 
 
-def check_convolution(x: Array, weight: Array, groups: int) -> int:
-    """Return `groups`; raise ValueError unless x, weight and groups fit each other."""
-    return _fitting_groups(x.shape[1], weight.shape, groups)
-
-
 @cache
 def _algorithms(passes: tuple[ConvPass, ...]) -> dict[str, ConvAlgorithm]:
     """What may be asked of any of the passes: their ways, and what asks for one of several."""
