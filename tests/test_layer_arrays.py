@@ -16,7 +16,7 @@ import pytest
 
 import pocketcnn as pc
 from pocketcnn import functional as F
-from pocketcnn.functional import block
+from pocketcnn.functional import _conv_block as block
 from pocketcnn.layers import Layer, Residual
 
 Layers = list[tuple[str, Layer]]
@@ -253,12 +253,11 @@ def test_layers_can_be_copied_and_pickled() -> None:
 @pytest.mark.parametrize("misfit", ["fewer channels", "more channels"])
 def test_fused_operations_name_what_does_not_fit(misfit: str) -> None:
     weight = MISFITS[misfit].astype(np.float32)
-    conv, maps = block.conv_geometry((4, 6, 6), weight.shape, 1, 0, 1, 1)
-    pool = block.pool_geometry(maps, 2, 2, 0, False)
+    pool = block.BlockPool("average", 2, 2, 0)
+    described = block.make_conv_block((4, 6, 6), weight.shape, 1, 0, 1, 1, "tanh", pool)
     for call in (
         lambda: F.conv2d(_x(), weight),
-        lambda: block.conv_block(_x(), weight, None, conv, pool),
-        lambda: block.averaged_conv(_x(), weight, None, conv, ("tanh", pool, True)),
+        lambda: block.conv_block(_x(), weight, None, described),
     ):
         with pytest.raises(ValueError, match=r"x has 4 channels, but weight \(6, ., 3, 3\) takes"):
             call()

@@ -112,10 +112,11 @@ class BatchNorm2d(Layer):
         )
         return out
 
-    def known(self, *, rectify: bool) -> KnownNorm:
+    def known(self) -> KnownNorm:
         """What normalises in inference, for one operation with the convolution before."""
-        mean, variance = self.running_mean, self.running_var
-        return self.weight, self.bias, mean, variance, self.eps, rectify
+        params, buffers = self.params, self.buffers
+        mean, variance = buffers["running_mean"], buffers["running_var"]
+        return KnownNorm(params["weight"], params["bias"], mean, variance, self.eps)
 
     def backward(self, grad: Array) -> Array:
         """Subtract from the gradient what would change the batch's mean and variance."""
