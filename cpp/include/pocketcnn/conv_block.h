@@ -1,8 +1,7 @@
-// Convolution, ReLU and, where wanted, max pooling in one operation: what most layers of most
-// networks do; in inference also with batch normalisation after the convolution. A few images at a
-// time pass through all steps while they are in cache, so the feature maps between the steps never
-// travel through memory. Same values as the steps one by one; gradients of weights are added in
-// another order.
+// Convolution, ReLU and optional max pooling in one operation, as in most layers of most networks;
+// in inference also with batch normalisation after the convolution. A few images at a time pass
+// through all steps while they are in cache, so the feature maps between the steps never go to
+// memory. Values are those of the separate steps; gradients of weights are added in another order.
 #pragma once
 
 #include <pocketcnn/batch_norm.h>
