@@ -11,15 +11,15 @@
 namespace pocketcnn::conv::patches {
 namespace {
 
-/// How the channels of a group are cut into parts, and the taps of a part into pieces whose
-/// elements follow each other in a plane that holds a part's channels side by side: the columns of
-/// one row of the kernel, or where these are dilated, one column.
+/// How the channels of a group are cut into parts, and the taps of a part into pieces. A plane
+/// holds a part's channels side by side, and a piece is consecutive in it: the columns of one row
+/// of the kernel, or if these are dilated, one column.
 struct Cut {
     Cut(const Problem& problem, index_t lanes) {
         const Window2d& window = problem.window;
         piece_taps = window.dilation_w == 1 ? window.kernel_w : 1;
         pieces = window.taps() / piece_taps;
-        // Three or four vectors of columns, which the product's tile takes at once.
+        // Three or four vectors of columns, the width of the product's tile.
         const index_t most = lanes * std::max<index_t>(1, kIndirectVectors / piece_taps);
         parts = ceil_div(problem.channels, most);
         channels = ceil_div(problem.channels, parts);
@@ -29,9 +29,9 @@ struct Cut {
                         (problem.y.w - 1) * window.stride_w + window.span_w());
     }
 
-    index_t parts, channels;     ///< channels of a part, but the last may have fewer
+    index_t parts, channels;     ///< channels per part; the last may have fewer
     index_t pieces, piece_taps;  ///< taps of a piece
-    index_t rows, cols;          ///< of a plane, the padding before the image included
+    index_t rows, cols;          ///< of a plane, including the padding before the image
 };
 
 /// The weights of each part and piece: columns (tap, channel), depth filters.
@@ -61,8 +61,8 @@ std::vector<gemm::PackedPanels<T>> pack_weights(const Problem& problem, const Cu
 
 /// Pixels of dy in the order in which they are multiplied.
 struct Pixels {
-    /// Neighbours in a row change what their neighbours just changed, which the processor does fast
-    /// only for whole vectors: else pixels follow each other down the columns.
+    /// Neighbours in a row update elements that were just written. The processor is fast at that
+    /// only for whole vectors; otherwise pixels are ordered down the columns.
     Pixels(const Problem& problem, const Cut& cut, index_t lanes) {
         const Window2d& window = problem.window;
         const index_t h = problem.y.h, w = problem.y.w;
@@ -89,7 +89,7 @@ class PartGradient {
         for (index_t f = 0; f < problem.filters; ++f) filters_.push_back(f * problem.y.plane());
     }
 
-    /// dx of one part of the channels of an image, the first of which it points to. `weights` are
+    /// Computes one part of the channels of an image; dx points to the first of them. `weights` are
     /// those of its first piece.
     void run(const gemm::PackedPanels<T>* weights, index_t channels, const T* dy, T* dx) const {
         const index_t size = cut_.rows * cut_.cols * cut_.channels + kPackSlack;
@@ -97,7 +97,7 @@ class PartGradient {
         const Buffer<T> tile(kIndirectRowsMultiple * kIndirectVectors * kernel_.lanes + kPackSlack);
         std::fill_n(plane.data(), size, T{0});
         const Window2d& window = problem_.window;
-        // Pixels stay in the first cache while all pieces meet them.
+        // Pixels stay in the L1 cache while all pieces are multiplied with them.
         const index_t count = problem_.y.plane();
         for (index_t k = 0; k < problem_.filters; k += gemm::kDepthBlock) {
             for (index_t pixel = 0; pixel < count; pixel += kIndirectRowsMultiple) {
@@ -120,7 +120,8 @@ class PartGradient {
     }
 
   private:
-    /// `tile` is scratch. Adds to the plane what filters from k on give for pixels [pixel, end).
+    /// Adds to the plane the products of filters from k on with pixels [pixel, end). `tile` is
+    /// scratch.
     void add_piece(const gemm::PackedPanels<T>& weights, index_t k, index_t pixel, index_t end,
                    const T* dy, T* tile, T* plane) const {
         const gemm::Panels& panels = weights.panels();
@@ -142,7 +143,7 @@ class PartGradient {
     const Problem& problem_;
     const Cut& cut_;
     Pixels pixels_;
-    std::vector<index_t> filters_;  ///< where each one's plane of dy begins
+    std::vector<index_t> filters_;  ///< where the plane of dy of each filter begins
 };
 
 }  // namespace

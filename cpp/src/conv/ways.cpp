@@ -22,7 +22,7 @@ namespace {
 
 using enum ConvAlgorithm;
 
-// What several rows say or ask.
+// Texts and rules that several rows share.
 
 constexpr const char* kTilesTake = "kernels 2 to 5 strides long along both axes, no dilation";
 constexpr const char* kPartsTake = "kernels of 2 to 12 taps, more than 5 on an axis, with stride 1";
@@ -78,7 +78,7 @@ bool direct_pays(const Question& q) {
     return direct::pays(q.problem, pass);
 }
 
-// The tables. A row: the way in words, why it does not fit, whether it pays, what runs it.
+// The tables. A row: the algorithm in words, why it does not fit, whether it pays, what runs it.
 
 constexpr ForwardWay kForward[] = {
     {.about = {winograd, winograd, kFewerProducts, kTilesTake, kTilesPay},
