@@ -51,6 +51,17 @@ def batch(samples=5, shape=(2, 7, 8), seed=2):
     return rng.standard_normal((samples, *shape)), rng.integers(0, CLASSES, samples)
 
 
+@pytest.mark.parametrize("batch_size", [None, 2])
+@pytest.mark.parametrize("layers", [[Flatten()], [Dropout(0.5)], [Dropout(0.5), Flatten()]])
+def test_scores_are_an_array_of_their_own(layers, batch_size):
+    """Also where no layer computes anything in inference."""
+    net = ConvNet([(f"layer{i}", layer) for i, layer in enumerate(layers)], (2, 3, 4))
+    x = np.ones((5, 2, 3, 4), np.float32)
+    scores = net.predict(x, batch_size)
+    scores[...] = 7
+    assert np.all(x == 1)
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 def test_gradient_is_the_numerical_gradient(seed, label_smoothing):

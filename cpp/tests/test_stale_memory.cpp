@@ -22,7 +22,6 @@ constexpr unsigned kDenormalOperand = 1U << 1;
 /// Leaves free blocks of every size in the pool, full of numbers below the normal range of both
 /// types.
 void spoil_pool() {
-    release_cached_memory();
     std::vector<void*> blocks;
     for (std::size_t bytes = 64; bytes < (std::size_t{1} << 22); bytes += bytes / 2) {
         for (int copy = 0; copy < 4; ++copy) {

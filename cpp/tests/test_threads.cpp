@@ -3,6 +3,7 @@
 #include <pocketcnn/batch_norm.h>
 #include <pocketcnn/column_matrix.h>
 #include <pocketcnn/conv2d.h>
+#include <pocketcnn/cross_entropy.h>
 #include <pocketcnn/linear.h>
 #include <pocketcnn/local_response_norm.h>
 #include <pocketcnn/optimizer.h>
