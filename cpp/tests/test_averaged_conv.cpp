@@ -40,7 +40,7 @@ constexpr Window2d kConv5 = {.kernel_h = 5, .kernel_w = 5};
 constexpr Window2d kConv3 = {
     .kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1};
 
-/// Its sums round as little as the reference's allow, which Winograd's do not.
+/// Its sums round as little as the reference allows; those of Winograd do not.
 constexpr ConvAlgorithm kExact = ConvAlgorithm::im2col;
 
 const AveragedCase kAveragedCases[] = {
@@ -53,7 +53,7 @@ const AveragedCase kAveragedCases[] = {
     {"empty_batch", {0, 1, 8, 8}, {{kConv3, 2}, Activation::sigmoid, kHalf, true}},
 };
 
-/// The operands of one case and what the library makes of them.
+/// The operands of one case and the library's results.
 template <typename T>
 struct Result {
     explicit Result(const AveragedCase& c)
