@@ -66,9 +66,8 @@ void multiply(const gemm::Operand<T>& left, const gemm::Operand<T>& right, index
     });
 }
 
-/// Up to this many rows, the gradients read their operands in place instead of packed. Milliseconds
-/// of dx on one Zen 5 core, 9216 to 4096: 1 row 16.2 packed, 4.7 in place; 7 rows in place 11.2, 8
-/// packed 16.1. 4320 to 100: 7 in place 0.076, 8 packed 0.060.
+/// Up to this many rows, the gradients read their operands in place instead of packed
+/// (docs/measurements.md#fully-connected-layer).
 constexpr index_t kFewRows = 7;
 
 /// transpose(matrix).

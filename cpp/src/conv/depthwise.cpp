@@ -177,9 +177,7 @@ const char* obstacle(const Problem& problem, ConvPass pass) {
 }
 
 /// Forward: whether one filter at a time, with rows in registers, is faster than tiles of filters
-/// that share the loaded pixels. 28x28 and 112x112, 3x3 and 5x5, one core with AVX-512, time of
-/// tiles over that of single filters: 1 filter 1.1 to 1.9, 2 filters 0.85 to 1.3, 3 filters 0.7 to
-/// 1.1, 4 filters 0.6 to 1.1, 8 filters 0.6 to 0.9.
+/// that share the loaded pixels (docs/measurements.md#direct-and-depthwise).
 bool pays(const Problem& problem, ConvPass pass) {
     constexpr index_t most_filters = 2;
     // Work is cut by group only, so there must be enough groups for all threads.

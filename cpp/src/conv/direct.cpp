@@ -144,9 +144,7 @@ void forward_block(const Kernels<T>& kernel, const Problem& problem, const BandS
 }
 
 /// Whether the output rows are so much shorter than the input rows that a quarter of the lanes,
-/// which run on from row to row, do useless work. 16 filters with AVX-512, time of the indirect
-/// product over that of the direct sum: 6x14 5x5, 10 of 14 pixels left, 0.88; 4x14 7x7, 8 of 14,
-/// 0.82; 4x28 5x5, 24 of 28, 1.26.
+/// which run on from row to row, do useless work (docs/measurements.md#direct-and-depthwise).
 bool is_ragged(const Problem& problem) {
     const Window2d& w = problem.window;
     return 4 * problem.y.w * w.stride_w < 3 * (problem.x.w + w.pad_left + w.pad_right);

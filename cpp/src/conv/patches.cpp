@@ -149,11 +149,9 @@ class PartGradient {
 }  // namespace
 
 bool pays(const Problem& problem) {
-    // One core with AVX-512, milliseconds of phases and of patches: 3x3/2 128x28x28 to 256 (16
-    // images) 16.8, 14.2; 256x14x14 to 512 18.6, 16.4; 3x3/3 32x40x40 to 32 2.0, 0.8; 2x2/2
-    // 64x28x28 to 64 1.5, 1.3. With stride 1 patches are not better by themselves (64x28x28 to
-    // 64 6.7, 7.0), but phases multiply as many pixels as x has, and patches as dy has: 6x14x14 to
-    // 16, 5x5 without padding, 0.81, 0.58.
+    // Patches are faster with a stride. With stride 1 they are faster only if dy is smaller than x,
+    // because phases multiply as many pixels as x has, and patches as dy has
+    // (docs/measurements.md#patches).
     constexpr double fewer_pixels = 1.5, full_vectors = 0.5;
     constexpr index_t enough_tasks = 2;
     const Window2d& window = problem.window;

@@ -39,7 +39,7 @@ constexpr const char* kPartsPay =
 constexpr const char* kDilatedPay = "as the two rows above";
 constexpr const char* kOneChannel =
     "one channel per group, strides up to 2, kernels of up to 7 rows, no vertical dilation";
-constexpr const char* kNear = "every dilation that is not very large";
+constexpr const char* kNear = "all but very large dilations";
 constexpr const char* kAll = "every shape";
 constexpr const char* kApart = "takes only results that are consecutive in memory";
 

@@ -2,11 +2,7 @@
 // cut into parts. For each part, the image, shifted by the part's place in the window, counts as
 // further channels. 7x7 is four parts of 4x4 (the last taps of three of them are zero), so 9
 // results need 144 multiplications per channel instead of 441.
-//
-// Milliseconds of forward, input_grad and weight_grad on two cores with AVX-512, by im2col and in
-// parts: 48x32x32 to 48, 7x7, batch of 8, 6.0, 6.0, 6.0 and 3.7, 3.8, 4.2; 64x28x28 to 64, 11x11,
-// 19.3, 19.5, 19.3 and 12.9, 12.5, 11.8; one image of 64x28x28 to 64, 7x7, 1.16, 1.15, 1.08 and
-// 0.93, 1.02, 0.88.
+// The gain is in docs/measurements.md#winograd.
 #pragma once
 
 #include <algorithm>
