@@ -1,4 +1,4 @@
-"""A layer's arrays keep their names, shapes and dtype, whoever assigns to them, fused or not."""
+"""A layer's arrays keep their names, shapes and dtype after any assignment, fused or not."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_a_network_that_could_not_be_read_is_not_written(tmp_path: Path) -> None
 
 
 class OwnScale(Layer):
-    """A layer of a user's own, which says neither shapes nor how to draw."""
+    """A user's own layer without shapes and without a way to draw."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -266,7 +266,7 @@ def test_fused_operations_name_what_does_not_fit(misfit: str) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_fork_while_another_thread_draws() -> None:
-    """What a thread holds while it draws must not be a lock that the child waits for."""
+    """A thread that draws must not hold a lock that a forked child would wait for."""
     drawing, go_on = threading.Event(), threading.Event()
 
     class Slow(pc.Linear):
@@ -283,7 +283,7 @@ def test_a_fork_while_another_thread_draws() -> None:
         signal.alarm(30)
         try:
             found = pc.Linear(2, 2).params["weight"].shape == (2, 2)
-            Residual([("fc", pc.Linear(2, 2))]).params  # noqa: B018 (looked at for the first time)
+            Residual([("fc", pc.Linear(2, 2))]).params  # noqa: B018 (the first access)
             os._exit(0 if found else 1)
         finally:
             os._exit(2)
