@@ -1,8 +1,8 @@
 """No native function trusts its caller: each compares all its arrays before it reads one.
 
-Every array of a valid call is changed by itself, in the length of an axis, the number of axes, the
-dtype, the order and the alignment of its elements. What does not fit the other arrays any more is
-a ValueError or a TypeError.
+Each array of a valid call is changed separately: the length of an axis, the number of axes, the
+dtype, the order and the alignment of its elements. An array that no longer fits the others must
+raise a ValueError or a TypeError.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from pocketcnn import scratch
 from pocketcnn.scratch.blocks import ConvStage, stages
 
 LABELS = np.array([1, 0, 3])
-# Small weights keep the right class probable: beside one of 1e-7 the 1e-7 that the loss adds, which
-# its gradient leaves out, would show.
+# Small weights keep the right class probable. With a probability near 1e-7, the 1e-7 that the loss
+# adds and its gradient ignores would show.
 SMALL: dict[str, Any] = {
     "input_dim": (2, 9, 7),
     "conv_param": {"filter_num": 3, "filter_size": 2, "pad": 0, "stride": 1},

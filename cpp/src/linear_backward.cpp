@@ -1,4 +1,4 @@
-// The gradients of the fully connected layer, and the step that follows that of its weights.
+// The gradients of the fully connected layer, and the optimiser's step with that of its weights.
 #include <algorithm>
 #include <vector>
 
@@ -13,8 +13,8 @@
 namespace pocketcnn {
 namespace {
 
-/// Whether the right operand is worth reading where it stands, row by row: the depth is one slice,
-/// and rows a multiple of 512 bytes apart would push each other out of the first cache.
+/// Whether it is better to read the right operand in place, row by row: the depth must be one
+/// slice, and rows a multiple of 512 bytes apart would push each other out of the L1 cache.
 template <typename T>
 bool reads_rows(const Kernels<T>& kernel, index_t cols, index_t depth) {
     constexpr index_t bad_stride = 512;
@@ -23,7 +23,7 @@ bool reads_rows(const Kernels<T>& kernel, index_t cols, index_t depth) {
 }
 
 /// How a result is cut for multiply_rows: like gemm::cut_blocks, but no block is narrower than a
-/// tile, so the last one takes the rest of the columns.
+/// tile, so the last one also takes the remaining columns.
 template <typename T>
 gemm::BlockCut cut_rows(const Kernels<T>& kernel, index_t rows, index_t cols, index_t depth) {
     gemm::BlockCut cut = gemm::cut_blocks(kernel, rows, cols, depth);
@@ -31,13 +31,13 @@ gemm::BlockCut cut_rows(const Kernels<T>& kernel, index_t rows, index_t cols, in
     return cut;
 }
 
-/// Rows of the right operand that are packed together: longer stretches of fewer rows than
-/// elsewhere, because rows a multiple of 4 KiB apart push each other out of the second cache
+/// Rows of the right operand that are packed together: fewer rows with longer runs than elsewhere,
+/// because rows a multiple of 4 KiB apart push each other out of the L2 cache
 /// (docs/measurements.md#fully-connected-layer).
 constexpr index_t kRowSlice = 128;
 
-/// result (rows, cols) = left * right. Each operand is given as its panels see it: lanes are rows
-/// of the result for the left, columns for the right, which are consecutive in memory.
+/// result (rows, cols) = left * right. Each operand is described by its panels: lanes are rows of
+/// the result for the left one, and columns, consecutive in memory, for the right one.
 template <typename T>
 void multiply(const gemm::Operand<T>& left, const gemm::Operand<T>& right, index_t depth,
               T* result) {
@@ -67,9 +67,8 @@ void multiply(const gemm::Operand<T>& left, const gemm::Operand<T>& right, index
     });
 }
 
-/// Up to here the gradients read their operands in place instead of packed. Milliseconds of dx on
-/// one Zen 5 core, 9216 to 4096: 1 row 16.2 packed, 4.7 in place; 7 rows in place 11.2, 8 packed
-/// 16.1. 4320 to 100: 7 in place 0.076, 8 packed 0.060.
+/// Up to this many rows, the gradients read their operands in place instead of packed
+/// (docs/measurements.md#fully-connected-layer).
 constexpr index_t kFewRows = 7;
 
 /// transpose(matrix).
@@ -82,9 +81,9 @@ Buffer<T> transposed(MatrixView<const T> matrix) {
     return result;
 }
 
-/// Takes the tiles of a weight's gradient and makes the optimiser's step with them, for all columns
-/// of the block when a row of tiles is complete: the second cache has them still, and the weights
-/// that were asked for meanwhile.
+/// Receives the tiles of a weight's gradient and makes the optimiser's step with them, for all
+/// columns of the block once a row of tiles is complete. They are then still in the L2 cache, and
+/// the weights have been prefetched.
 template <typename T>
 class UpdateRows {
   public:
@@ -121,8 +120,8 @@ class UpdateRows {
     Buffer<T> grads_;
 };
 
-/// How the gradient of a weight is cut for UpdateRows: as many columns as fit the second cache
-/// beside the gradients of a tile's rows, for long reaches of the same row of weights.
+/// How the gradient of a weight is cut for UpdateRows: as many columns as fit the L2 cache together
+/// with the gradients of a tile's rows, for long runs of the same row of weights.
 template <typename T>
 gemm::BlockCut cut_update(const Kernels<T>& kernel, index_t rows, index_t cols, index_t depth,
                           index_t slice) {
@@ -134,8 +133,8 @@ gemm::BlockCut cut_update(const Kernels<T>& kernel, index_t rows, index_t cols, 
     return {row_step, col_step, ceil_div(rows, row_step), col_blocks};
 }
 
-/// Columns [col, end) of dx for a few rows: parts of the depth that one run of additions may have,
-/// and their totals.
+/// Columns [col, end) of dx for a few rows: in parts of the depth that may be added up in
+/// succession, and their totals.
 template <typename T>
 void few_rows_input_grad(const MatrixView<const T>& dy, const MatrixView<const T>& weight,
                          index_t col, index_t end, const MatrixView<T>& dx) {
@@ -166,7 +165,7 @@ void linear_backward_input(MatrixView<const T> dy, MatrixView<const T> weight, M
     require(dy.cols == weight.rows && dx.rows == dy.rows && dx.cols == weight.cols, dy, weight);
     if (dx.rows == 0 || dx.cols == 0) return;
     if (dy.rows <= kFewRows) {
-        // 4 KiB of a row of weights at a time, in which their rows follow each other.
+        // 4 KiB of a row of weights at a time, for all rows in order.
         constexpr index_t grain = 1024;
         parallel_ranges(
             dx.cols, grain, product_work(dy.rows, 1, dy.cols),
@@ -230,7 +229,7 @@ void linear_weight_update(MatrixView<const T> dy, MatrixView<const T> x,
 template <typename T>
 void linear_backward_bias(MatrixView<const T> dy, T* dbias) {
     require(true, dy);
-    // Rows that are added up in a row: 100,000 of them were wrong in the fourth digit.
+    // Rows that are added up in succession: with 100,000 the fourth digit was wrong.
     constexpr index_t grain = 1024, longest = 256;
     const Kernels<T>& kernel = kernels<T>();
     parallel_ranges(dy.cols, grain, static_cast<double>(dy.rows), [&](index_t col, index_t end) {

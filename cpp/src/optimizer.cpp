@@ -8,7 +8,7 @@
 namespace pocketcnn {
 namespace {
 
-/// A square root and a division beside a copied element.
+/// Cost of a square root and a division, relative to copying an element.
 constexpr double kAdaptiveCost = 4;
 
 }  // namespace

@@ -41,7 +41,7 @@ void check(const WindowAxis& axis) {
         fail("the dilated kernel is too large");
     }
     const index_t span = axis.dilation * (axis.kernel - 1) + 1;
-    // In ceil mode the only window may hang over, by less than a step.
+    // In ceil mode the only window may reach past the end, by less than a step.
     const index_t room = axis.ceil_mode ? padded + axis.stride - 1 : padded;
     if (axis.size < 1 || span > room) {
         fail("kernel_size " + std::to_string(axis.kernel) + " with dilation " +

@@ -72,7 +72,7 @@ const BlockCase kBlockCases[] = {
     {"empty_batch", {0, 1, 8, 8}, pooled({kConv3, 2}, kPool2)},
 };
 
-/// The operands of one case and what the library makes of them.
+/// The operands of one case and the library's results.
 template <typename T>
 struct Result {
     explicit Result(const BlockCase& c)
@@ -99,7 +99,7 @@ struct Result {
     Guarded<T> dx, dweight, dbias;
 };
 
-/// Every pooled value is the largest of its window, and stands where argmax says.
+/// Every pooled value is the largest of its window, at the place that argmax says.
 template <typename T>
 void check_pooled(const BlockCase& c, const Sums& maps, const Result<T>& result) {
     std::vector<Sum> largest(c.y().size());
@@ -118,8 +118,7 @@ void check_pooled(const BlockCase& c, const Sums& maps, const Result<T>& result)
     }
 }
 
-/// dy on its way to the results of the convolution, through the block's ReLU unless dy has passed
-/// it already.
+/// dy after the block's ReLU, unless dy has passed that already.
 template <typename T>
 std::vector<T> gradient_of_maps(const BlockCase& c, const Result<T>& result) {
     std::vector<T> dmaps(c.maps().size(), T{0});
@@ -182,7 +181,7 @@ TEST_P(ConvBlockTest, ForwardAndGradients) {
 constexpr Window2d kAskew = {
     .kernel_h = 3, .kernel_w = 2, .pad_top = 1, .pad_bottom = 2, .pad_right = 3};
 
-/// Cases for each way through the backward pass; sliced where there are images enough.
+/// Cases for each path through the backward pass; sliced if there are enough images.
 const BlockCase kWays[] = {
     {"sparse", {3, 2, 11, 13}, pooled({kAskew, 6}, kPool3)},
     {"sparse_sliced", {9, 2, 11, 12}, pooled({kAskew, 4}, kPool3)},
@@ -230,8 +229,8 @@ TEST_P(ConvBlockFieldsTest, BetweenBlocks) {
     }
 }
 
-/// How often the gradient of the weights was computed from pooled values alone, in one backward
-/// pass, and how often in other ways.
+/// How often, in one backward pass, the gradient of the weights was computed from pooled values
+/// only, and how often by other algorithms.
 std::pair<std::uint64_t, std::uint64_t> sparse_and_other_runs(const BlockCase& c) {
     const auto count = [] {
         std::pair<std::uint64_t, std::uint64_t> counts;

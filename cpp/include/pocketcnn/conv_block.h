@@ -1,8 +1,7 @@
-// A convolution and what most layers of most networks have behind it, in one operation: in
-// inference batch normalisation, an activation, a pooling, each where wanted. A few images at a
-// time pass through all steps while they are in cache, so the feature maps between the steps never
-// travel through memory. Same values as the steps one by one; gradients of weights are added in
-// another order.
+// A convolution with the steps that follow it in most networks, each optional, in one operation:
+// batch normalisation (in inference), an activation, a pooling. A few images at a time pass through
+// all steps while they are in cache, so the feature maps between the steps never go to memory.
+// Values are those of the separate steps; gradients of weights are added in another order.
 #pragma once
 
 #include <pocketcnn/activation.h>

@@ -5,7 +5,7 @@
 namespace pocketcnn::conv {
 namespace {
 
-/// even_step for a limit that may be below 1 or beyond all sizes.
+/// The step that cuts `size` into parts of nearly equal length, none longer than `limit`.
 index_t step_within(index_t size, double limit) {
     return even_step(size, static_cast<index_t>(std::clamp(limit, 1.0, static_cast<double>(size))));
 }
@@ -23,15 +23,15 @@ BandShape::BandShape(const Problem& problem, BandForm band_form, index_t rows_of
       reach_w(form == BandForm::dense
                   ? 1
                   : ceil_div(problem.window.span_w(), problem.window.stride_w)) {
-    // Elements: the band and the values together stay well within a common L2 cache, and a row is
-    // cut only where it would fill most of it. Measured on images of 14 to 224 pixels.
+    // In elements. The band and the values together stay well within a common L2 cache, and a row
+    // is cut only if it would fill most of that. Measured on images of 14 to 224 pixels.
     const double band_room = 256.0 * 1024 / static_cast<double>(element_size);
     const double value_room = 128.0 * 1024 / static_cast<double>(element_size);
     constexpr double longest_row = 2048, enough_rows = 8;
     const index_t oh = std::max<index_t>(1, problem.y.h), ow = std::max<index_t>(1, problem.y.w);
     cols = step_within(ow, longest_row);
-    // The slack behind the band stands in for the zeros of a next row, and is read anyway up to a
-    // vector beyond the last position.
+    // The slack after the band takes the place of the zeros of a next row; up to a vector of it is
+    // read past the last position in any case.
     const Window2d& w = problem.window;
     shared = form == BandForm::spread && w.stride_w == 1 && cols == ow
                  ? std::min({w.pad_left, w.pad_right, reach_w - 1, kPackSlack / 2})

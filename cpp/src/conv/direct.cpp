@@ -32,11 +32,11 @@ Buffer<T> pack_weights(const Problem& problem, const Split& parts, const T* weig
     return packed;
 }
 
-/// The form that costs less, counted in multiply-adds for an output pixel: the dense one copies the
-/// image for every column of the kernel, the spread one computes the gaps between rows and copies
-/// the values, unless there is no gap.
+/// The form that costs less, in multiply-adds per output pixel. The dense one copies the image for
+/// every column of the kernel. The spread one computes the gaps between rows, and copies the values
+/// unless there is no gap.
 BandForm form_of(const Problem& problem) {
-    // An element copied, in multiply-adds: rows of 10 to 30 pixels, AVX-512.
+    // Cost of a copied element in multiply-adds, for rows of 10 to 30 pixels with AVX-512.
     constexpr double copy = 8;
     const BandShape spread(problem, BandForm::spread, 1, sizeof(float));
     const double sums = static_cast<double>(problem.filters) * static_cast<double>(problem.taps);
@@ -49,7 +49,7 @@ BandForm form_of(const Problem& problem) {
                : BandForm::spread;
 }
 
-/// Groups that one task takes, so that a task is worth its buffers.
+/// Groups per task, so that a task is worth its buffers.
 index_t groups_per_task(const Problem& problem, const BandShape& shape) {
     constexpr double worth = 1 << 18;
     const double tasks = static_cast<double>(problem.x.n * shape.blocks() * problem.groups);
@@ -57,7 +57,7 @@ index_t groups_per_task(const Problem& problem, const BandShape& shape) {
     return std::clamp<index_t>(static_cast<index_t>(worth / (work + 1)), 1, problem.groups);
 }
 
-/// Blocks that one task takes, so that small images share a task's buffers and offsets.
+/// Blocks per task, so that small images share a task's buffers and offsets.
 index_t items_per_task(index_t items, double work) {
     constexpr double worth = 1 << 20;
     const double wanted = worth * static_cast<double>(items) / (work + 1);
@@ -65,8 +65,8 @@ index_t items_per_task(index_t items, double work) {
     return std::max<index_t>(1, static_cast<index_t>(std::min(wanted, static_cast<double>(most))));
 }
 
-/// Takes the results of one block. They are computed in place where its positions are consecutive
-/// pixels of y, else in a scratch whose finished rows are then copied.
+/// Receives the results of one block. If its positions are consecutive pixels of y, they are
+/// computed in place, otherwise in a scratch buffer from which finished rows are copied.
 template <typename T>
 class RowWriter {
   public:
@@ -80,11 +80,12 @@ class RowWriter {
           scratch_(kernels.direct_rows * room_) {}
 
     index_t stride() const { return in_place_ ? grid_.plane : room_; }
-    /// Where the block's first position of this filter goes; the next filter's is stride() on.
+    /// Destination of the block's first position for this filter; the next filter's is stride()
+    /// further.
     T* values(index_t image, index_t filter, const BandBlock& block) const {
         return in_place_ ? place(image, filter, block) : scratch_.data();
     }
-    /// The values of these filters are complete.
+    /// To be called when the values of these filters are complete.
     void finish(index_t image, index_t filter, index_t filters, const BandBlock& block) const {
         if (in_place_) return;
         for (index_t f = 0; f < filters; ++f) {
@@ -107,8 +108,8 @@ class RowWriter {
     Buffer<T> scratch_;
 };
 
-/// y of one group, one image and one block: channel part by channel part, each of which adds to
-/// the sums of those before it.
+/// y of one group, one image and one block: part by part of the channels, each added to the sums of
+/// the parts before it.
 template <typename T>
 void forward_block(const Kernels<T>& kernel, const Problem& problem, const BandShape& shape,
                    const Split& parts, const BandBlock& block, index_t image, index_t group,
@@ -135,9 +136,8 @@ void forward_block(const Kernels<T>& kernel, const Problem& problem, const BandS
     }
 }
 
-/// Whether the window cuts so much from each row that the lanes which run on from row to row are
-/// idle for a fourth of it. 16 filters with AVX-512, time of the indirect product over the direct
-/// sum's: 6x14 5x5, 10 of 14 pixels left, 0.88; 4x14 7x7, 8 of 14, 0.82; 4x28 5x5, 24 of 28, 1.26.
+/// Whether the output rows are so much shorter than the input rows that a quarter of the lanes,
+/// which run on from row to row, do useless work (docs/measurements.md#direct-and-depthwise).
 bool is_ragged(const Problem& problem) {
     const Window2d& w = problem.window;
     return 4 * problem.y.w * w.stride_w < 3 * (problem.x.w + w.pad_left + w.pad_right);
@@ -156,10 +156,10 @@ const char* obstacle(const Problem& problem) {
 
 bool pays(const Problem& problem, ConvPass pass) {
     const BandShape shape(problem, form_of(problem), 1, sizeof(float));
-    // Faster than the indirect product for few taps, and forward for few filters, because a narrow
-    // panel leaves the product waiting for its loads (docs/measurements.md#direct-and-depthwise).
-    // Channels that take several bands are loaded again for every tile of filters, and where there
-    // are many weights the vector of sums that each of them has outgrows the cache.
+    // Faster than the indirect product for few taps, and forward for few filters, because with a
+    // narrow panel the product waits for its loads (docs/measurements.md#direct-and-depthwise).
+    // Channels that need several bands are loaded again for every tile of filters. Each weight has
+    // a vector of sums, so with many weights the sums do not fit the cache.
     constexpr index_t few_taps = 80, most_taps = 1024, most_weights = 10000;
     constexpr index_t one_tile = 8, narrow = 16;
     if (pass == ConvPass::weight_grad) {
@@ -203,8 +203,8 @@ void forward(const ForwardCall<T>& call) {
 
 namespace {
 
-/// How the gradient of the weights is cut: the blocks of all images into chunks, each with sums of
-/// its own.
+/// How the gradient of the weights is cut: the blocks of all images into chunks, each with its own
+/// sums.
 struct GradCut {
     GradCut(const Problem& problem, const BandShape& shape)
         : groups(groups_per_task(problem, shape)), group_tasks(ceil_div(problem.groups, groups)) {
@@ -216,13 +216,13 @@ struct GradCut {
     Split chunks;
 };
 
-/// Filters whose dy is spread at once: their rows and the band share the cache.
+/// Filters whose dy is spread together: their rows and the band share the cache.
 constexpr index_t kGradFilters = 32;
-/// Terms that a lane of the weights' gradient adds up in a row.
+/// Terms that a lane of the weights' gradient adds up in succession.
 constexpr index_t kLaneTerms = 512;
 
-/// Adds blocks [item, item_end) of the batch to the sums of one group's dweight, and sums the
-/// planes of dy of the images that end there, where plane_sums is not null.
+/// Adds blocks [item, item_end) of the batch to the sums of one group's dweight, and the sums of
+/// dy's planes of the images that end there to plane_sums, unless it is null.
 template <typename T>
 class BlockGradient {
   public:
@@ -262,8 +262,8 @@ class BlockGradient {
     }
 
   private:
-    /// Adds one block's part of the weights that belong to the channels in the band. Their sums
-    /// lie together: [channels in steps of shape.channels][filters][taps].
+    /// Adds one block's contribution to the weights of the channels in the band. Their sums are
+    /// stored together: [channels in steps of shape.channels][filters][taps].
     void add_channels(const BandBlock& block, index_t channel, index_t channels, const T* dy,
                       T* sums) {
         const index_t lanes = kernels_.lanes, taps = channels * problem_.window.taps();
@@ -290,7 +290,7 @@ class BlockGradient {
     /// dy of one block at the positions of its band, with zeros between the rows.
     void spread(const BandBlock& block, const T* dy, index_t filters) {
         T* to = scratch_.data();
-        // The last row ends with the last position: a whole pitch more may not be there.
+        // The last row ends at the last position: there may be no room for a whole pitch.
         const index_t before = (block.rows - 1) * block.pitch;
         const index_t last = round_up(block.positions, kernels_.lanes) - before;
         for (index_t f = 0; f < filters; ++f, dy += problem_.y.plane(), to += room_) {
@@ -309,7 +309,7 @@ class BlockGradient {
     Buffer<T> scratch_;
 };
 
-/// The sums' lanes added up, and their order made that of the weights.
+/// Adds up the lanes of the sums and puts them into the order of the weights.
 template <typename T>
 void finish_sums(const Kernels<T>& kernels, const Problem& problem, const BandShape& shape,
                  const T* sums, T* dweight) {
@@ -322,7 +322,7 @@ void finish_sums(const Kernels<T>& kernels, const Problem& problem, const BandSh
     }
 }
 
-/// plane_sums, of images and filters of all groups, may be null.
+/// plane_sums (images, filters of all groups) may be null.
 template <typename T>
 void sum_gradients(const WeightGradCall<T>& call, double* plane_sums) {
     const Problem& problem = call.problem;

@@ -16,21 +16,21 @@ namespace {
 
 using gemm::Panels;
 
-/// Elements of a slab that leave room in a common L2 cache for a panel and the sums.
+/// Elements of a slab; a common L2 cache then has room for a panel and the sums.
 constexpr index_t kSlabSize = 1 << 15;
 
-/// Input elements that one output pixel adds to a slab of one channel, but for the rim.
+/// Input elements that one output pixel adds to a slab of one channel, apart from the edges.
 index_t slab_share(const Window2d& window) {
     return std::min(window.stride_h, window.span_h()) * window.stride_w;
 }
 
-/// Channels whose taps make a slice of the depth.
+/// Channels whose taps are one slice of the depth.
 index_t slice_channels(const Problem& problem) {
     const index_t most = std::max<index_t>(1, gemm::kDepthBlock / problem.window.taps());
     return even_step(problem.channels, most);
 }
 
-/// How the forward pass is cut: pixels into blocks, and where these are few the filters too.
+/// How the forward pass is cut: pixels into blocks, and if these are few, the filters too.
 struct ForwardCut {
     ForwardCut(const Problem& problem, const Panels& panels) {
         constexpr index_t fewest = 48, most = 256;
@@ -94,8 +94,8 @@ void forward_block(const Kernels<T>& kernel, const Problem& problem,
     }
 }
 
-/// How the gradient of the weights is cut: channels into parts whose taps are worth a copy of dy,
-/// and where that gives too few tasks the pixels into chunks, each with a sum of its own.
+/// How the gradient of the weights is cut: channels into parts with enough taps to be worth a copy
+/// of dy. If that gives too few tasks, pixels are cut into chunks, each with its own sum.
 struct WeightGradCut {
     explicit WeightGradCut(const Problem& problem) {
         constexpr index_t worth_taps = 288, smallest_chunk = 1024;
@@ -112,10 +112,10 @@ struct WeightGradCut {
         slab_channels = even_step(channels, std::max<index_t>(room, fewest));
     }
 
-    index_t channels, parts;       ///< of a group, for each task
-    index_t chunks, chunk_pixels;  ///< pixels of each task
-    index_t slice;                 ///< pixels that are packed at once
-    index_t slab_channels;         ///< channels whose slab is loaded at once
+    index_t channels, parts;       ///< channels per task, parts per group
+    index_t chunks, chunk_pixels;  ///< pixels per task
+    index_t slice;                 ///< pixels packed at a time
+    index_t slab_channels;         ///< channels per slab
 };
 
 /// The gradient of the weights of some channels of one group, from a chunk of the pixels.

@@ -12,8 +12,8 @@ namespace pocketcnn::conv::phases {
 namespace {
 
 /// One phase of one axis. Positions i of dx with (i + pad) % stride == phase, in order, are output
-/// pixels of a convolution of dy by the kernel's taps phase, phase + stride, ... in reverse. Where
-/// there is a dilation the stride is 1 and the only phase 0.
+/// pixels of a convolution of dy with the kernel's taps phase, phase + stride, ... in reverse. With
+/// a dilation, the stride is 1 and the only phase is 0.
 struct PhaseAxis {
     PhaseAxis(index_t phase, index_t size, index_t out, index_t kernel, index_t stride,
               index_t dilation, index_t pad)
@@ -93,7 +93,7 @@ std::vector<gemm::PackedPanels<T>> pack_weights(const Problem& problem, const Ph
         });
 }
 
-/// The way of one phase. Tiles do not reach into a spread result, and where they would pay a matrix
+/// The algorithm of one phase. Tiles cannot write a spread result; where they would pay, a matrix
 /// product takes their place.
 const ForwardWay& way_of(const Problem& part, ConvAlgorithm asked, bool spread) {
     if (forward_way({part, asked}).about.family == ConvAlgorithm::winograd) {
@@ -122,7 +122,7 @@ void run_phase(const InputGradCall<T>& call, ConvAlgorithm asked, const PhaseAxi
     const Problem part(problem.y, {window, problem.x.c, problem.groups});
     const T* no_bias = nullptr;
     const ForwardWay& way = way_of(part, asked, !grid.is_dense(part.y));
-    // The weights are turned while they are packed, or as they are read.
+    // The weights are rotated while they are packed, or when they are read.
     if (way.about.algorithm == ConvAlgorithm::im2col) {
         im2col::forward_packed(part, call.dy, pack_weights(problem, y, x, call.weight), no_bias, to,
                                grid);
@@ -142,7 +142,7 @@ const char* obstacle(const Problem& problem) {
     if (is_strided && (w.dilation_h > 1 || w.dilation_w > 1)) {
         return "takes no dilation together with a stride";
     }
-    // A phase would have to leave out pixels of dy.
+    // A phase would have to skip pixels of dy.
     constexpr const char* too_wide = "takes no padding wider than what the kernel reaches over";
     const auto fits_axis = [](const PhaseAxis& axis) {
         return axis.is_empty() || (axis.before >= 0 && axis.after >= 0);
@@ -163,7 +163,7 @@ void input_grad(const InputGradCall<T>& call) {
     const ConvAlgorithm asked =
         call.asked == ConvAlgorithm::im2col ? call.asked : ConvAlgorithm::automatic;
     if (w.stride_h > w.kernel_h || w.stride_w > w.kernel_w) {
-        // The windows step over some pixels, which no phase writes.
+        // The windows skip some pixels, which no phase writes.
         constexpr index_t grain = 1 << 14;
         parallel_ranges(problem.x.size(), grain, 1, [&](index_t begin, index_t end) {
             std::fill(call.dx + begin, call.dx + end, T{0});

@@ -13,7 +13,7 @@ namespace {
 using gemm::Block;
 using gemm::BlockCut;
 
-/// The pixels that a window of one tap without padding meets, as images of the result's size.
+/// The pixels that a window of one tap without padding sees, as images of the result's size.
 template <typename T>
 Buffer<T> met_pixels(const Problem& problem, const T* x) {
     const Window2d& w = problem.window;

@@ -13,10 +13,10 @@ namespace {
 thread_local bool in_loop = false;
 std::atomic<bool> forked{false};
 
-/// Held by the thread whose loop has the team.
+/// Held by the thread whose loop uses the team.
 std::mutex team_in_use;
 
-/// While the library loads, so that every later fork is noticed.
+/// Registered while the library loads, so that every later fork is noticed.
 [[maybe_unused]] const int registered_at_load =
     pthread_atfork(nullptr, nullptr, [] { forked = true; });
 

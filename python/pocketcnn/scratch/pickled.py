@@ -1,9 +1,9 @@
 """A stack machine for those pickles that consist of arrays by name.
 
 It knows the instructions that Python's pickler, of any protocol, writes for a dict of arrays, and
-the names that NumPy's arrays ask for. Whatever a file says, time and memory are bounded by its
-size: nothing is hashed but text, arrays hold no more bytes than the file, and each instruction
-is a step in Python, between two of which Ctrl-C is heard.
+the names that NumPy's arrays use. For any file, time and memory are bounded by its size: only text
+is hashed, arrays hold no more bytes than the file, and each instruction is a step in Python, so
+that Ctrl-C works in between.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import numpy as np
 
 from pocketcnn._arguments import Array
 
-# What NumPy calls the element types of parameters, without the byte order.
+# NumPy's names for the element types of parameters, without the byte order.
 _NUMBERS = {f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)} | {"f2", "f4", "f8", "b1"}
 
-# Ten thousand arrays; an instruction of one byte can make an object of a hundred.
+# Enough for ten thousand arrays; a one-byte instruction can make an object of 100 bytes.
 _MOST_INSTRUCTIONS = 250_000
 
 
@@ -30,7 +30,7 @@ def read_arrays(content: bytes) -> dict[str, Array]:
     Raises
     ------
     Exception
-        Of any kind, if the pickle is anything else.
+        Of any type, if the pickle is anything else.
     """
     made = _Machine(content).run()
     if type(made) is not dict:
@@ -162,7 +162,7 @@ class _Machine:
 
     def _set_items(self, items: tuple[Any, ...]) -> None:
         target = self._stack[-1]
-        # A tuple of tuples may take for ever to be hashed.
+        # Hashing a tuple of tuples may take for ever.
         if type(target) is not dict or not all(type(name) is str for name in items[::2]):
             raise ValueError("it holds another mapping than one of text to arrays")
         target.update(zip(items[::2], items[1::2], strict=True))
@@ -183,18 +183,18 @@ class _Machine:
             raise ValueError("it changes an object that is no array")
 
     def _from_buffer(self, data: object, kind: object, shape: object, order: str) -> _PickledArray:
-        """Protocol 5's way to write an array."""
+        """How protocol 5 writes an array."""
         made = _PickledArray()
         made.array = self._array(data, kind, shape, by_columns=order == "F")
         return made
 
     def _encode(self, text: str, *_: object) -> bytes:
-        """Protocol 2's way to write bytes."""
+        """How protocol 2 writes bytes."""
         self._take(len(text))
         return text.encode("latin1")
 
     def _array(self, data: object, kind: object, shape: object, *, by_columns: bool) -> Array:
-        """Make an array of its bytes."""
+        """Make an array from its bytes."""
         if not isinstance(data, (bytes, bytearray)) or not isinstance(kind, _PickledType):
             raise ValueError("it has an array without bytes or type")
         if type(shape) is not tuple or not all(type(n) is int and n >= 0 for n in shape):
@@ -205,12 +205,12 @@ class _Machine:
         self._take(len(data))
         flat = np.frombuffer(data, dtype) if data else np.empty(0, dtype)
         if dtype == np.bool_:
-            flat = flat.view(np.uint8) != 0  # a byte may hold more than true and false
+            flat = flat.view(np.uint8) != 0  # a byte may hold values besides 0 and 1
         flat = flat.astype(dtype.newbyteorder("="))
         return np.asarray(flat.reshape(shape, order="F" if by_columns else "C"), order="C")
 
     def _take(self, size: int) -> None:
-        """Use up room: the same bytes may be asked for again and again."""
+        """Reduce the room: a file may copy the same bytes again and again."""
         self._room -= size
         if self._room < 0:
             raise ValueError("it copies the same bytes again and again")

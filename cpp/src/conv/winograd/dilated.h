@@ -1,6 +1,6 @@
-// A dilated convolution of stride 1 as an undilated one: pixels of x whose places differ by less
-// than the dilation never meet, so those a dilation apart are an image of their own. Images that
-// are split so are zero where the original has padding or nothing, and equally large.
+// A dilated convolution of stride 1 as an undilated one. A window sees only pixels that are a
+// multiple of the dilation apart, so these form an image of their own. The split images have the
+// same size, and are zero where the original has padding or no pixel.
 #pragma once
 
 #include "conv/problem.h"
@@ -11,8 +11,8 @@ inline bool is_dilated(const Window2d& w) {
     return w.dilation_h > 1 || w.dilation_w > 1;
 }
 
-/// One axis of the split images: `rest` rows of the padding that is not a whole number of
-/// dilations come before the original's first row, and belong to the images.
+/// One axis of the split images. If the padding is not a multiple of the dilation, the remaining
+/// `rest` rows come before the original's first row and belong to the images.
 struct DilatedAxis {
     DilatedAxis(index_t size, index_t pad_before, index_t pad_after, index_t dilation)
         : rest(pad_before % dilation),
@@ -20,10 +20,10 @@ struct DilatedAxis {
           before(pad_before / dilation),
           after(ceil_div(size + rest + pad_after, dilation) - length) {}
     index_t rest, length;
-    index_t before, after;  ///< padding that is left
+    index_t before, after;  ///< remaining padding
 };
 
-/// The convolution of the split images; the one given where it has no dilation.
+/// The convolution of the split images; the given one if it has no dilation.
 inline conv::Problem undilated(const conv::Problem& problem) {
     const Window2d& whole = problem.window;
     if (!is_dilated(whole)) return problem;
