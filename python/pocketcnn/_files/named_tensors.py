@@ -1,0 +1,59 @@
+"""Tensors by name, wherever in nested dicts they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+_STATES = ("state_dict", "model_state_dict", "model")
+
+# PyTorch's and MLX's names have a level a module.
+_DEEPEST = 64
+
+
+def named_tensors(content: Mapping[Any, Any], is_tensor: Callable[[Any], bool]) -> dict[str, Any]:
+    """Return the tensors of a state dict, or of a checkpoint that contains one.
+
+    Where no entry is a tensor, the dict under "state_dict", "model_state_dict" or "model" is
+    taken alone, the first that is there. Tensors in dicts further down have names with dots, as
+    do those in lists of dicts, "layers.0.weight"; what an optimiser keeps, under a name that
+    begins with "optim", and what is no tensor are left out.
+
+    Raises
+    ------
+    ValueError
+        There is no tensor, or there are dicts within each other without end.
+    """
+    for _ in range(_DEEPEST):
+        if not any(map(is_tensor, content.values())):
+            inner = (content[name] for name in _STATES if isinstance(content.get(name), Mapping))
+            content = next(inner, content)
+    seen: set[int] = set()
+    found = {
+        name: leaf
+        for key, value in content.items()
+        if is_tensor(value) or not str(key).startswith("optim")
+        for name, leaf in _leaves(str(key), value, seen)
+        if is_tensor(leaf)
+    }
+    if not found:
+        raise ValueError("it holds no tensors by name")
+    return found
+
+
+def _leaves(name: str, value: Any, seen: set[int], depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """What a value consists of, by name."""
+    entries: Any
+    if isinstance(value, Mapping):
+        entries = value.items()
+    elif isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
+        entries = enumerate(value)
+    else:
+        yield name, value
+        return
+    # A file of a few bytes can have a dict in itself, or more ways to one than can be walked.
+    if id(value) in seen or depth == _DEEPEST:
+        raise ValueError(f"it holds the same dict twice, or more than {_DEEPEST} in each other")
+    seen.add(id(value))
+    for key, inner in entries:
+        yield from _leaves(f"{name}.{key}", inner, seen, depth + 1)
