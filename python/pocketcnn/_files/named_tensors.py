@@ -22,7 +22,7 @@ def named_tensors(content: Mapping[Any, Any], is_tensor: Callable[[Any], bool]) 
     Raises
     ------
     ValueError
-        There is no tensor, or there are dicts within each other without end.
+        There are only other things, or there are dicts within each other without end.
     """
     for _ in range(_DEEPEST):
         if not any(map(is_tensor, content.values())):
@@ -36,7 +36,7 @@ def named_tensors(content: Mapping[Any, Any], is_tensor: Callable[[Any], bool]) 
         for name, leaf in _leaves(str(key), value, seen)
         if is_tensor(leaf)
     }
-    if not found:
+    if content and not found:
         raise ValueError("it holds no tensors by name")
     return found
 

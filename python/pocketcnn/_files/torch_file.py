@@ -96,8 +96,8 @@ def _container(file: BufferedReader) -> _Container:
     file.seek(0)
     if start[_TAR_PLACE:].startswith(_TAR):
         raise ValueError(
-            "it is of PyTorch before 0.1.10 (a tar file): torch.load reads it, and torch.save "
-            "writes it anew"
+            "it is a tar file, as PyTorch's first releases wrote: torch.load reads it, and "
+            "torch.save writes it anew"
         )
     if not is_torch(start):
         raise ValueError("it does not begin as what torch.save writes")

@@ -1,0 +1,131 @@
+"""Weights of libraries whose images are (N, H, W, C), turned to the layouts of this one.
+
+Keras and MLX keep their weights in two orders of axes:
+
+===========================  ===================  ==================  ===================
+weight                       here                 Keras               MLX
+===========================  ===================  ==================  ===================
+convolution                  (out, in, KH, KW)    (KH, KW, in, out)   (out, KH, KW, in)
+depthwise, m outputs each    (in * m, 1, KH, KW)  (KH, KW, in, m)     (in * m, KH, KW, 1)
+linear                       (out, in)            (in, out)           (out, in)
+===========================  ===================  ==================  ===================
+
+where a linear layer behind a `Flatten` takes its inputs in the order (H, W, C).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pocketcnn._arguments import Array
+from pocketcnn._text import excerpt
+from pocketcnn.layers import Conv2d, Flatten, Layer, Linear, Shape
+from pocketcnn.layers.chain import every_input
+from pocketcnn.network.foreign_names import is_kernel
+
+
+class Place(NamedTuple):
+    """Where a weight belongs: its layer, key and shape, and the maps that were flattened before."""
+
+    layer: Layer
+    key: str
+    shape: Shape
+    flattened: Shape | None
+
+
+def places(layers: Mapping[str, Layer], input_shape: Shape) -> dict[str, Place]:
+    """Return the place of each parameter and buffer of a network by its name."""
+    found: dict[str, Place] = {}
+    flattened: Shape | None = None
+    # A layer's name comes before those of the layers within it, which replace what it said.
+    for name, layer, shape in every_input(layers, input_shape):
+        if isinstance(layer, Flatten):
+            flattened = shape
+        for key, size in layer.state_shapes().items():
+            found[f"{name}.{key}"] = Place(layer, key, size, flattened)
+        if isinstance(layer, Linear):
+            flattened = None
+    return found
+
+
+def turn(
+    arrays: Mapping[str, Array], names: Mapping[str, str], where: Mapping[str, Place]
+) -> dict[str, Array]:
+    """Turn arrays of Keras or of MLX to this library's layouts; no number is copied.
+
+    What a shape leaves open is decided by the name, where it is Keras' "kernel", or as the other
+    weights decide. What fits neither library stays as it is.
+
+    Parameters
+    ----------
+    arrays : mapping of str to ndarray
+        By the network's names.
+    names : mapping of str to str
+        What each was called.
+    where : mapping of str to Place
+
+    Raises
+    ------
+    ValueError
+        A weight could be of either library.
+    """
+    forms = {name: _forms(array, where[name]) for name, array in arrays.items()}
+    for name, form in forms.items():
+        if is_kernel(names[name]) and "Keras" in form:
+            del form["MLX"]
+    makers = {maker for form in forms.values() if len(form) == 1 for maker in form}
+    turned = {}
+    for name, form in forms.items():
+        if len(form) == 2 and len(makers) != 1:
+            raise ValueError(
+                f"weight {excerpt(names[name])} of shape {arrays[name].shape} could be Keras' or "
+                "MLX's, whose axes differ: name Keras' weights 'kernel', or transpose the weights "
+                'and leave out layout="NHWC"'
+            )
+        maker = next(iter(form if len(form) == 1 else makers), "")
+        turned[name] = form.get(maker, arrays[name])
+    return turned
+
+
+def _forms(array: Array, place: Place) -> dict[str, Array]:
+    """The array in the layout of `place`, by the library that may have made it."""
+    if place.key != "weight":
+        return {}
+    if isinstance(place.layer, Conv2d):
+        turned = _convolution_forms(array, place.shape, place.layer.groups)
+    elif isinstance(place.layer, Linear):
+        turned = _linear_forms(array, place)
+    else:
+        return {}
+    return {maker: form for maker, form in turned.items() if form.shape == place.shape}
+
+
+def _convolution_forms(array: Array, shape: Shape, groups: int) -> dict[str, Array]:
+    if array.ndim != 4:
+        return {}
+    keras = array.transpose(3, 2, 0, 1)
+    if shape[1] == 1 and array.shape == (*shape[2:], groups, shape[0] // groups):  # depthwise
+        keras = array.transpose(2, 3, 0, 1).reshape(shape)
+    return {"Keras": keras, "MLX": array.transpose(0, 3, 1, 2)}
+
+
+def _linear_forms(array: Array, place: Place) -> dict[str, Array]:
+    if array.ndim != 2:
+        return {}
+    maps = place.flattened
+    return {
+        maker: form if maps is None or len(maps) != 3 else _by_channels(form, maps)
+        for maker, form in (("Keras", array.T), ("MLX", array))
+        if form.shape == place.shape
+    }
+
+
+def _by_channels(weight: Array, maps: Shape) -> Array:
+    """Columns in the order (C, H, W) of columns in the order (H, W, C)."""
+    channels, height, width = maps
+    if weight.shape[1] != math.prod(maps):
+        return weight
+    by_pixels = weight.reshape(len(weight), height, width, channels)
+    return by_pixels.transpose(0, 3, 1, 2).reshape(weight.shape)

@@ -1,0 +1,262 @@
+"""Weights that another library made, put into a network: all that fit, or none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from pocketcnn._arguments import Array, array
+from pocketcnn._files.named_tensors import named_tensors
+from pocketcnn._files.reading import open_regular
+from pocketcnn._files.tensor_file import read_tensors
+from pocketcnn._files.torch_file import is_torch, read_torch
+from pocketcnn._text import excerpt
+from pocketcnn.layers import Shape
+from pocketcnn.network.foreign_layouts import places, turn
+from pocketcnn.network.foreign_names import is_unused, match_names
+from pocketcnn.network.net import ConvNet
+
+Weights: TypeAlias = str | os.PathLike[str] | Mapping[str, Any]
+Rename: TypeAlias = Mapping[str, str | None] | Callable[[str], str | None]
+
+_START = 512
+_MOST_NAMES = 10
+
+
+@dataclass(frozen=True, repr=False)
+class WeightsReport:
+    """What `load_weights` did with each tensor.
+
+    Attributes
+    ----------
+    loaded : list of str
+        The network's names of the arrays that were given new numbers.
+    missing : list of str
+        The network's names of those for which there was no tensor.
+    unexpected : list of str
+        Names of tensors that belong nowhere, as they came.
+    misshapen : list of str
+        The network's names of those whose tensor has another shape.
+    shapes : dict of str to (tuple of int, tuple of int)
+        Of each in `misshapen`: the shape that came, and the one that was wanted.
+    """
+
+    loaded: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    misshapen: list[str] = field(default_factory=list)
+    shapes: dict[str, tuple[Shape, Shape]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"WeightsReport({self})"
+
+    def __str__(self) -> str:
+        """Counts, and the first names of what did not fit."""
+        parts = [f"loaded {len(self.loaded)}"]
+        shaped = [
+            f"{name} {came} instead of {wanted}" for name, (came, wanted) in self.shapes.items()
+        ]
+        for kind, names in (
+            ("missing", self.missing),
+            ("unexpected", self.unexpected),
+            ("misshapen", shaped),
+        ):
+            if names:
+                parts.append(f"{kind} {len(names)}: {_listed(names)}")
+        return "; ".join(parts)
+
+
+def load_weights(
+    net: ConvNet,
+    path_or_dict: Weights,
+    strict: bool = True,
+    layout: Literal["NCHW", "NHWC"] = "NCHW",
+    rename: Rename | None = None,
+    *,
+    check_finite: bool = False,
+) -> WeightsReport:
+    """Put weights that another library made into a network.
+
+    Parameters
+    ----------
+    net : ConvNet
+        Its arrays are written to and keep their dtype; all is checked before the first is.
+    path_or_dict : path-like or mapping of str to array
+        A .safetensors file; a file that ``torch.save`` wrote, as `read_torch` takes it; or
+        arrays by name, maybe in nested dicts: of NumPy, or whatever gives its memory away by
+        ``__array__`` or ``__dlpack__``, such as a ``state_dict()`` of PyTorch.
+    strict : bool
+        Whether every array of the network must be there, and nothing else. If not, what fits is
+        loaded.
+    layout : {"NCHW", "NHWC"}
+        "NHWC" takes the weights of Keras and of MLX, whose axes are in another order:
+        convolutions, depthwise ones too, linear layers, and the columns of the first linear layer
+        behind a `Flatten`. Which of the two made them is seen by the shapes, or by Keras' name
+        "kernel".
+    rename : mapping of str to str, or callable, optional
+        The network's name for a foreign one; None leaves a tensor out. Names that a mapping lacks
+        stay as they are.
+    check_finite : bool
+        Whether to refuse weights that are infinite or not a number.
+
+    Returns
+    -------
+    WeightsReport
+        With `loaded`, `missing`, `unexpected` and `misshapen`.
+
+    Raises
+    ------
+    OSError
+        There is no such file, or it cannot be read.
+    ValueError
+        The file is damaged or not of tensors; a tensor asks for gradients, or is on another
+        device than the CPU; two tensors mean the same array; or, if `strict`, something does not
+        fit: the message lists it. The network is as it was.
+    TypeError
+        A tensor is not of real numbers.
+
+    Notes
+    -----
+    Names of `net.params` and `net.buffers` are matched as they are. The rest are understood as
+    torch.nn.Sequential, torchvision's VGG and ResNet, and Keras name them, with or without a
+    first part that all share, such as DataParallel's "module."; all of them in one way, the one
+    that finds the most. Batch norm's ``num_batches_tracked`` is not needed.
+
+    Examples
+    --------
+    >>> from pocketcnn.layers import Flatten, Linear
+    >>> net = ConvNet([("flatten", Flatten()), ("fc", Linear(4, 2))], input_shape=(1, 2, 2))
+    >>> print(load_weights(net, {"1.weight": np.ones((2, 4)), "1.bias": np.zeros(2)}))
+    loaded 2
+    """
+    if layout not in ("NCHW", "NHWC"):
+        raise ValueError(f'layout is {layout!r}, but must be "NCHW" or "NHWC"')
+    source, tensors = _read(path_or_dict)
+    names, unexpected = _matched(net, tensors, rename)
+    where = places(net.layers, net.input_shape)
+    arrays = {own: _as_array(name, tensors[name]) for own, name in names.items()}
+    if layout == "NHWC":
+        arrays = turn(arrays, names, where)
+    report = WeightsReport(unexpected=unexpected)
+    for own, place in where.items():
+        if own not in arrays:
+            report.missing.append(own)
+        elif arrays[own].shape == place.shape:
+            report.loaded.append(own)
+        else:
+            report.misshapen.append(own)
+            report.shapes[own] = arrays[own].shape, place.shape
+    if strict and (report.missing or report.unexpected or report.misshapen):
+        raise ValueError(f"{source} not fit the network ({report}); strict=False loads what fits")
+    if check_finite:
+        for own in report.loaded:
+            if not np.isfinite(arrays[own]).all():
+                raise ValueError(f"tensor {excerpt(names[own])} has numbers that are not finite")
+    with net.sharing.change("the loading of weights"):
+        targets = {**net.params, **net.buffers}
+        for own in report.loaded:
+            targets[own][...] = arrays[own]
+    return report
+
+
+def load_torch_state(
+    net: ConvNet, path_or_dict: Weights, rename: Rename | None = None
+) -> WeightsReport:
+    """Put a PyTorch module's state into a network, all of it: `load_weights`, strictly.
+
+    Parameters
+    ----------
+    net, path_or_dict, rename
+        As in `load_weights`.
+
+    Examples
+    --------
+    ``pc.load_torch_state(net, module.state_dict())``
+    """
+    return load_weights(net, path_or_dict, rename=rename)
+
+
+def _read(path_or_dict: Weights) -> tuple[str, Mapping[str, Any]]:
+    """The subject of a message about the weights, with its verb, and the tensors by name."""
+    if isinstance(path_or_dict, Mapping):
+        try:
+            return "the weights do", named_tensors(path_or_dict, _is_tensor)
+        except ValueError as error:
+            raise ValueError(f"path_or_dict is no mapping of names to arrays: {error}") from error
+    if not isinstance(path_or_dict, (str, os.PathLike)):
+        came = type(path_or_dict).__name__
+        raise TypeError(
+            f"path_or_dict is a {came}, but must be a path or a mapping of names to arrays, such "
+            "as model.state_dict()"
+        )
+    with open_regular(path_or_dict) as file:
+        start = file.read(_START)
+    source = f"{os.fspath(path_or_dict)} does"
+    if is_torch(start):
+        return source, read_torch(path_or_dict)
+    return source, read_tensors(path_or_dict)[0]
+
+
+def _is_tensor(value: object) -> bool:
+    """Whether a value of a mapping is an array: no dict, and neither text nor a number."""
+    if isinstance(value, list):
+        return not value or not isinstance(value[0], Mapping)
+    return any(hasattr(value, mark) for mark in ("shape", "__array__", "__dlpack__"))
+
+
+def _matched(
+    net: ConvNet, tensors: Mapping[str, Any], rename: Rename | None
+) -> tuple[dict[str, str], list[str]]:
+    """Foreign names by the network's, and those that belong nowhere."""
+    renamed = {name: _renamed(name, rename) for name in tensors if not is_unused(name)}
+    known = match_names(net.layers, [new for new in renamed.values() if new is not None])
+    names: dict[str, str] = {}
+    unexpected = []
+    for name, new in renamed.items():
+        if new is None:
+            continue
+        if (own := known.get(new)) is None:
+            unexpected.append(name)
+        elif own in names:
+            raise ValueError(
+                f"tensors {excerpt(names[own], 60)} and {excerpt(name, 60)} both mean {own}"
+            )
+        else:
+            names[own] = name
+    return names, unexpected
+
+
+def _renamed(name: str, rename: Rename | None) -> str | None:
+    if rename is None:
+        return name
+    new = rename.get(name, name) if isinstance(rename, Mapping) else rename(name)
+    if new is not None and not isinstance(new, str):
+        raise TypeError(f"rename makes {new!r} of {name!r}, but must make a str or None")
+    return new
+
+
+def _as_array(name: str, value: Any) -> Array:
+    """Return a tensor's own memory as an array, if NumPy can have it."""
+    what = f"tensor {excerpt(name, 80)}"
+    if getattr(value, "requires_grad", False):
+        raise ValueError(
+            f"{what} asks for gradients: take tensors of module.state_dict(), or tensor.detach()"
+        )
+    if "bfloat16" in str(getattr(value, "dtype", "")):  # in float32 it is the same number
+        value = value.float() if hasattr(value, "float") else np.asarray(value).astype(np.float32)
+    try:
+        by_dlpack = not hasattr(value, "__array__") and hasattr(value, "__dlpack__")
+        came = np.from_dlpack(value) if by_dlpack else np.asarray(value)
+    except Exception as error:  # of any library, which knows why
+        raise ValueError(f"{what} cannot be read as an array: {excerpt(error)}") from error
+    return array(what, came)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(excerpt(name, 80) for name in names[:_MOST_NAMES])
+    more = len(names) - _MOST_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown
