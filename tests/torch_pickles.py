@@ -8,6 +8,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
+from random import Random
 
 from file_mutations import damage
 
@@ -102,11 +103,10 @@ def legacy(content: bytes, storages: Mapping[str, tuple[int, bytes]] | None = No
     return b"".join([*heads, content, pickle.dumps(list(storages), 2), *tails])
 
 
-def rezipped(rng: object, content: bytes) -> bytes:
-    """Change the pickle of a zip file, or a record, and make its checksum right."""
-    from random import Random
-
-    assert isinstance(rng, Random)
+def rezipped(rng: Random, content: bytes) -> bytes:
+    """Change the pickle or a record of a zip file, and make its checksum right."""
+    if not content.startswith(b"PK"):
+        return damage(rng, content)
     archive = zipfile.ZipFile(io.BytesIO(content))
     names = archive.namelist()
     changed = names[0] if rng.random() < 0.8 else rng.choice(names)

@@ -56,7 +56,7 @@ def turn(
     """Turn arrays of Keras or of MLX to this library's layouts; no number is copied.
 
     What a shape leaves open is decided by the name, where it is Keras' "kernel", or as the other
-    weights decide. What fits neither library stays as it is.
+    weights decide.
 
     Parameters
     ----------
@@ -66,39 +66,55 @@ def turn(
         What each was called.
     where : mapping of str to Place
 
+    Returns
+    -------
+    dict of str to ndarray
+        Without the weights that fit neither library.
+
     Raises
     ------
     ValueError
         A weight could be of either library.
     """
-    forms = {name: _forms(array, where[name]) for name, array in arrays.items()}
+    turned = {name: array for name, array in arrays.items() if not _is_turned(where[name])}
+    forms = {
+        name: _forms(array, where[name]) for name, array in arrays.items() if name not in turned
+    }
     for name, form in forms.items():
-        if is_kernel(names[name]) and "Keras" in form:
-            del form["MLX"]
+        if is_kernel(names[name]):
+            form.pop("MLX", None)
     makers = {maker for form in forms.values() if len(form) == 1 for maker in form}
-    turned = {}
     for name, form in forms.items():
         if len(form) == 2 and len(makers) != 1:
             raise ValueError(
-                f"weight {excerpt(names[name])} of shape {arrays[name].shape} could be Keras' or "
-                "MLX's, whose axes differ: name Keras' weights 'kernel', or transpose the weights "
-                'and leave out layout="NHWC"'
+                f"weight {excerpt(names[name], 80)} of shape {arrays[name].shape} could be Keras' "
+                "or MLX's, whose axes differ: name Keras' weights 'kernel', or transpose the "
+                'weights and leave out layout="NHWC"'
             )
-        maker = next(iter(form if len(form) == 1 else makers), "")
-        turned[name] = form.get(maker, arrays[name])
+        if form:
+            (maker,) = makers if len(form) == 2 else form
+            turned[name] = form[maker]
     return turned
+
+
+def keras_shape(place: Place) -> Shape:
+    """The shape that Keras gives to what belongs to a place."""
+    if not _is_turned(place):
+        return place.shape
+    out, *rest = place.shape
+    return (*rest[1:], rest[0], out)
+
+
+def _is_turned(place: Place) -> bool:
+    return place.key == "weight" and isinstance(place.layer, (Conv2d, Linear))
 
 
 def _forms(array: Array, place: Place) -> dict[str, Array]:
     """The array in the layout of `place`, by the library that may have made it."""
-    if place.key != "weight":
-        return {}
     if isinstance(place.layer, Conv2d):
         turned = _convolution_forms(array, place.shape, place.layer.groups)
-    elif isinstance(place.layer, Linear):
-        turned = _linear_forms(array, place)
     else:
-        return {}
+        turned = _linear_forms(array, place)
     return {maker: form for maker, form in turned.items() if form.shape == place.shape}
 
 

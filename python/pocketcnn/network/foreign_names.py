@@ -10,7 +10,8 @@ that finds the most of them:
 - by the place before and after the `Flatten`, "features.3.weight" and "classifier.0.weight".
 
 Places mean something in a network of the same structure only: they count where they find all of
-the names, or all that the network has. Keras' words for parameters ("kernel", "gamma", "moving_mean") are known everywhere.
+the names, or all that the network has. Keras' words for parameters ("kernel", "gamma",
+"moving_mean") are known everywhere.
 """
 
 from __future__ import annotations

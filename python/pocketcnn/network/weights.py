@@ -16,7 +16,7 @@ from pocketcnn._files.tensor_file import read_tensors
 from pocketcnn._files.torch_file import is_torch, read_torch
 from pocketcnn._text import excerpt
 from pocketcnn.layers import Shape
-from pocketcnn.network.foreign_layouts import places, turn
+from pocketcnn.network.foreign_layouts import keras_shape, places, turn
 from pocketcnn.network.foreign_names import is_unused, match_names
 from pocketcnn.network.net import ConvNet
 
@@ -42,7 +42,8 @@ class WeightsReport:
     misshapen : list of str
         The network's names of those whose tensor has another shape.
     shapes : dict of str to (tuple of int, tuple of int)
-        Of each in `misshapen`: the shape that came, and the one that was wanted.
+        Of each in `misshapen`: the shape that came, and the one that was wanted, which for
+        ``layout="NHWC"`` is Keras'.
     """
 
     loaded: list[str] = field(default_factory=list)
@@ -139,27 +140,27 @@ def load_weights(
     names, unexpected = _matched(net, tensors, rename)
     where = places(net.layers, net.input_shape)
     arrays = {own: _as_array(name, tensors[name]) for own, name in names.items()}
-    if layout == "NHWC":
-        arrays = turn(arrays, names, where)
+    fitting = turn(arrays, names, where) if layout == "NHWC" else arrays
     report = WeightsReport(unexpected=unexpected)
     for own, place in where.items():
         if own not in arrays:
             report.missing.append(own)
-        elif arrays[own].shape == place.shape:
+        elif own in fitting and fitting[own].shape == place.shape:
             report.loaded.append(own)
         else:
             report.misshapen.append(own)
-            report.shapes[own] = arrays[own].shape, place.shape
+            wanted = keras_shape(place) if layout == "NHWC" else place.shape
+            report.shapes[own] = arrays[own].shape, wanted
     if strict and (report.missing or report.unexpected or report.misshapen):
         raise ValueError(f"{source} not fit the network ({report}); strict=False loads what fits")
     if check_finite:
         for own in report.loaded:
-            if not np.isfinite(arrays[own]).all():
+            if not np.isfinite(fitting[own]).all():
                 raise ValueError(f"tensor {excerpt(names[own])} has numbers that are not finite")
     with net.sharing.change("the loading of weights"):
         targets = {**net.params, **net.buffers}
         for own in report.loaded:
-            targets[own][...] = arrays[own]
+            targets[own][...] = fitting[own]
     return report
 
 
