@@ -524,6 +524,12 @@ def test_numbers_that_are_not_finite() -> None:
     require_equal(net, before)
     pc.load_weights(net, weights)
     require_equal(net, weights)
+    large = {**weights, "fc.weight": np.full((3, 8), 1e300)}
+    with pytest.raises(ValueError, match=r"tensor fc\.weight has numbers that are not finite"):
+        pc.load_weights(net, large, check_finite=True)
+    require_equal(net, weights)
+    pc.load_weights(net, large)
+    assert np.isinf(net.params["fc.weight"]).all()
 
 
 # The network
@@ -538,6 +544,22 @@ def test_the_network_predicts_and_trains_with_them() -> None:
     (loss, grads), (expected, others) = (it.value_and_gradient(x, t) for it in (net, other))
     assert loss == expected
     assert all(np.array_equal(grads[name], others[name]) for name in grads)
+
+
+def test_weights_that_nobody_has_looked_at_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    def draw(*_: Any, **__: Any) -> Any:
+        raise AssertionError("drawn")
+
+    weights = drawn(small())
+    layers = [("conv", pc.Conv2d(1, 2, 3)), ("bn", pc.BatchNorm2d(2))]
+    layers += [("flatten", pc.Flatten()), ("fc", pc.Linear(8, 3))]
+    net = pc.ConvNet(layers, (1, 4, 4), seed=None)
+    monkeypatch.setattr(type(net.layers["fc"]), "draw_params", draw)
+    pc.load_weights(net, weights)
+    require_equal(net, weights)
+    assert not any(np.shares_memory(a, weights[name]) for name, a in state(net).items())
+    with pytest.raises(ValueError, match="has weights already"):
+        pc.ConvNet(list(net.layers.items()), (1, 4, 4), seed=0)
 
 
 def test_a_network_in_another_thread_is_left_alone() -> None:

@@ -62,7 +62,7 @@ def read_torch(path: str | os.PathLike[str]) -> dict[str, Array]:
         The file is damaged, or holds, or asks for, something else than tensors: a whole pickled
         module, functions, complex or quantised numbers. The message says what.
     MemoryError
-        There is less memory than the file has bytes (twice as many for bfloat16).
+        There is less memory than the file has bytes (three times as much for bfloat16).
     """
     name = os.fspath(path)
     with open_regular(path) as file:

@@ -158,6 +158,11 @@ class Layer(ABC):
             array[...] = fit[key]
 
     @property
+    def is_drawn(self) -> bool:
+        """Whether somebody has looked at the parameters, or given them."""
+        return "_params" in self.__dict__
+
+    @property
     def buffers(self) -> dict[str, Array]:
         """What the layer keeps besides; drawn when first looked at."""
         try:
@@ -197,7 +202,7 @@ class Layer(ABC):
 
     def has_own_weights(self) -> bool:
         """Whether the parameters are others than those drawn when they are first looked at."""
-        if not self.param_shapes or "_params" not in self.__dict__:
+        if not self.param_shapes or not self.is_drawn:
             return False
         if self._given:
             return True

@@ -9,14 +9,15 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from pocketcnn._alignment import empty
 from pocketcnn._arguments import Array, array
 from pocketcnn._files.named_tensors import named_tensors
 from pocketcnn._files.reading import open_regular
 from pocketcnn._files.tensor_file import read_tensors
 from pocketcnn._files.torch_file import is_torch, read_torch
 from pocketcnn._text import excerpt
-from pocketcnn.layers import Shape
-from pocketcnn.network.foreign_layouts import keras_shape, places, turn
+from pocketcnn.layers import Layer, Shape
+from pocketcnn.network.foreign_layouts import Place, keras_shape, places, turn
 from pocketcnn.network.foreign_names import is_unused, match_names
 from pocketcnn.network.net import ConvNet
 
@@ -102,7 +103,7 @@ def load_weights(
         The network's name for a foreign one; None leaves a tensor out. Names that a mapping lacks
         stay as they are.
     check_finite : bool
-        Whether to refuse weights that are infinite or not a number.
+        Whether to refuse weights that are infinite, in the network's dtype, or not a number.
 
     Returns
     -------
@@ -153,14 +154,13 @@ def load_weights(
             report.shapes[own] = arrays[own].shape, wanted
     if strict and (report.missing or report.unexpected or report.misshapen):
         raise ValueError(f"{source} not fit the network ({report}); strict=False loads what fits")
-    if check_finite:
-        for own in report.loaded:
-            if not np.isfinite(fitting[own]).all():
-                raise ValueError(f"tensor {excerpt(names[own])} has numbers that are not finite")
-    with net.sharing.change("the loading of weights"):
-        targets = {**net.params, **net.buffers}
-        for own in report.loaded:
-            targets[own][...] = fitting[own]
+    # A float64 may be beyond every float32: infinite there, and a warning would end the writing.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if check_finite:
+            for own in report.loaded:
+                _require_finite(names[own], fitting[own].astype(net.dtype, copy=False))
+        with net.sharing.change("the loading of weights"):
+            _write({own: fitting[own] for own in report.loaded}, where)
     return report
 
 
@@ -255,6 +255,28 @@ def _as_array(name: str, value: Any) -> Array:
     except Exception as error:  # of any library, which knows why
         raise ValueError(f"{what} cannot be read as an array: {excerpt(error)}") from error
     return array(what, came)
+
+
+def _write(arrays: Mapping[str, Array], where: Mapping[str, Place]) -> None:
+    by_layer: dict[Layer, dict[str, Array]] = {}
+    for own, numbers in arrays.items():
+        by_layer.setdefault(where[own].layer, {})[where[own].key] = numbers
+    for layer, state in by_layer.items():
+        # Weights that nobody has looked at yet are not drawn to be written over.
+        if not layer.is_drawn and layer.param_shapes and state.keys() >= layer.param_shapes.keys():
+            for key, numbers in state.items():
+                state[key] = empty(numbers.shape, layer.dtype)
+                state[key][...] = numbers
+            layer.set_state(state)
+            continue
+        targets = layer.state()
+        for key, numbers in state.items():
+            targets[key][...] = numbers
+
+
+def _require_finite(name: str, numbers: Array) -> None:
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"tensor {excerpt(name)} has numbers that are not finite")
 
 
 def _listed(names: Sequence[str]) -> str:
