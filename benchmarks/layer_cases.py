@@ -72,7 +72,7 @@ def convolution(shape: Conv) -> Case:
 
 
 def _input_grad(grad: Array, weight: Array, x_shape: tuple[int, ...], shape: Conv) -> Array:
-    """The gradient of the input alone, which the public interface gives only with dW."""
+    """Only the gradient of the input, which the public interface gives only together with dW."""
     (top, left) = shape.padding
     sides = (top, top, left, left)
     return _core.conv2d_backward_input(

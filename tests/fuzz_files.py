@@ -1,12 +1,12 @@
-"""Read damaged files; run as a program by test_fuzz_files.py, and for as long as one likes.
+"""Read damaged files; run as a program by test_fuzz_files.py, or for any length of time.
 
     python tests/fuzz_files.py CASES SEED [KIND ...] [--only CASE]
 
-Each reader must return, or raise what its documentation says of a foreign file. The first case
-that does anything else, or takes longer than ten seconds of the processor, is printed with its
-traceback, kept in a file, and ends the program with 1. Bytes are changed anywhere, and, for the
-kinds that have an inside, the inside is changed and checksums, lengths and compression are made
-right again, so that the checks behind them are reached.
+Each reader must return, or raise what its documentation says about foreign files. The first case
+that does anything else, or takes more than ten seconds of processor time, is printed with its
+traceback, stored in a file, and ends the program with 1. Bytes are changed anywhere. For kinds of
+files with inner structure, the content is changed too, and checksums, lengths and compression are
+corrected, so that the checks after them are reached.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ TORCH_FILES = Path(__file__).parent / "torch_files"
 
 
 class Kind(NamedTuple):
-    """Sound files, what reads them, and how to change what is inside."""
+    """Valid files, their reader, and how to change their content."""
 
     originals: list[bytes]
     read: Callable[[Path], object]
@@ -67,7 +67,7 @@ class Kind(NamedTuple):
 
 
 class TooLong(BaseException):
-    """Passes through readers that turn every Exception into one of their own."""
+    """Not an Exception, so that readers do not convert it."""
 
 
 def small_net() -> pc.ConvNet:
@@ -116,7 +116,7 @@ def checkpoints() -> Kind:
 
 
 def resumptions() -> Kind:
-    """Checkpoints that are sound as files, and are taken up by a run."""
+    """Checkpoints that are valid as files, and are resumed by a run."""
     run = written(lambda path: train(path, resume=False))
     return Kind([run], lambda path: train(path, resume=True), inside=rebuild_container)
 
@@ -213,7 +213,7 @@ def arrays() -> Kind:
 
 
 def runs() -> Kind:
-    """What a run's folder says of its model."""
+    """What a run's folder says about its model."""
     run = Run(asdict(Options()), ["a", "b"], {"train": "0" * 64}, {"accuracy": 0.5})
 
     def inside(rng: Random, content: bytes) -> bytes:
@@ -260,7 +260,7 @@ def time_limit() -> Iterator[None]:
 
 
 def read(kind: Kind, path: Path) -> bool:
-    """Whether the file was taken for sound; raises what is not documented."""
+    """Whether the file was accepted; raises what is not documented."""
     try:
         return kind.read(path) is not False
     except kind.allowed as error:
@@ -306,7 +306,7 @@ def main() -> int:
     given = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
     warnings.simplefilter("ignore")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what the libraries of Pillow say of damage
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # messages about damage from Pillow's libraries
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
         known = kinds()

@@ -106,7 +106,7 @@ def _assert_accurate(
     algorithm: str,
     arrays: dict[str, npt.NDArray[Any]] | None = None,
 ) -> None:
-    """Compare with a direct sum in float64, which the naive reference would take minutes for."""
+    """Compare with a direct sum in float64; the naive reference would take minutes."""
     arrays = arrays or case.arrays(dtype)
     results = [
         (

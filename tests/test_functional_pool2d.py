@@ -33,12 +33,12 @@ CASES: list[Case] = [
     ((2, 3, 8, 7), {"kernel_size": (3, 4), "stride": 1, "padding": "same"}),
     ((2, 3, 8, 7), {"kernel_size": 3, "padding": "valid", "ceil_mode": True}),
     ((2, 3, 5, 5), {"kernel_size": 5}),  # kernel = input
-    ((2, 3, 3, 3), {"kernel_size": 5, "padding": 1}),  # larger than the image alone
+    ((2, 3, 3, 3), {"kernel_size": 5, "padding": 1}),  # larger than the unpadded image
     ((2, 3, 11, 10), {"kernel_size": 2, "stride": 4}),  # stride > kernel
     ((2, 3, 11, 10), {"kernel_size": 2, "stride": 4, "ceil_mode": True}),
     # Rounding up would start the last window exactly where the image ends.
     ((2, 3, 4, 6), {"kernel_size": 1, "stride": 2, "ceil_mode": True}),
-    # The only window hangs over, by less than a stride.
+    # The only window reaches past the end, by less than a stride.
     ((1, 2, 2, 2), {"kernel_size": 3, "stride": 2, "ceil_mode": True}),
     ((2, 3, 1, 1), {"kernel_size": 2, "ceil_mode": True}),
     ((2, 3, 9, 3), {"kernel_size": (3, 6), "stride": (2, 3), "padding": 1, "ceil_mode": True}),

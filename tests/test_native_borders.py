@@ -1,8 +1,8 @@
 """No native function trusts its caller: each compares all its arrays before it reads one.
 
-Every array of a valid call is changed by itself, in the length of an axis, the number of axes, the
-dtype, the order and the alignment of its elements. What does not fit the other arrays any more is
-a ValueError or a TypeError.
+Each array of a valid call is changed separately: the length of an axis, the number of axes, the
+dtype, the order and the alignment of its elements. An array that no longer fits the others must
+raise a ValueError or a TypeError.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from pocketcnn import _core
 WINDOW = ((1, 1), (1, 0, 0, 1), (1, 1))
 CONV = (*WINDOW, 2)
 POOL = ((2, 2), (2, 2), (0, 0, 0, 0), False)
-AVERAGE = ("tanh", POOL, True)
 
 
 def _array(*shape: int) -> Any:
@@ -32,7 +31,21 @@ def _ones(n: int) -> Any:
 
 X, W, MAPS, POOLED = (3, 4, 7, 8), (6, 2, 3, 2), (3, 6, 6, 8), (3, 6, 3, 4)
 PLACES = np.zeros(POOLED, np.int32) + np.arange(3, dtype=np.int32)[:, None] * 16
-NORM = (_array(6), _array(6), _ones(6), _ones(6), 1e-5, True)
+KNOWN_NORM = (_array(6), _array(6), _ones(6), _ones(6), 1e-5)
+NORM = (*KNOWN_NORM, True)
+
+
+def _block(activation: str, pool: str | None, groups: int = 2) -> Any:
+    pooling = None if pool is None else _core.BlockPool(_core.PoolKind[pool], *POOL, True)
+    return _core.ConvBlock(6, W[2:], *WINDOW, groups, _core.Activation[activation], pooling)
+
+
+# What blocks are made of, and the blocks.
+BLOCKS = {
+    made_of: _block(*made_of)
+    for made_of in (("relu", None), ("relu", "max"), ("tanh", "average"), ("sigmoid", "max"))
+}
+RECTIFIED, POOLED_BLOCK, AVERAGED, POOLED_SIGMOID = BLOCKS.values()
 
 
 @dataclass(frozen=True)
@@ -70,44 +83,28 @@ CALLS = [
     ),
     Call(_core.conv2d_backward_input, (_array(*MAPS), _array(*W), X, *CONV, "auto")),
     Call(_core.conv2d_backward_weight, (_array(*MAPS), _array(*X), W[2:], *CONV, "auto")),
-    Call(
-        _core.conv_block,
-        (_array(*X), _array(*W), _array(6), CONV, POOL, None),
-        {0: {0, 2, 3}, 1: {2, 3}},
+    *(
+        Call(_core.conv_block, (_array(*X), _array(*W), bias, block, norm), {0: {0, 2, 3}})
+        for bias, block, norm in [
+            (_array(6), POOLED_BLOCK, None),
+            (None, RECTIFIED, KNOWN_NORM),
+            (_array(6), AVERAGED, None),
+            (_array(6), POOLED_SIGMOID, None),
+        ]
     ),
-    Call(
-        _core.conv_block,
-        (_array(*X), _array(*W), None, CONV, None, NORM),
-        {0: {0, 2, 3}, 1: {2, 3}},
-    ),
-    Call(
-        _core.conv_block_backward,
-        (
-            _array(*POOLED),
-            _array(*POOLED),
-            PLACES,
-            _array(*X),
-            _array(*W),
-            CONV,
-            POOL,
-            True,
-            True,
-            False,
-        ),
-        {3: {2, 3}, 4: {2, 3}},  # pooling leaves out a row or a column that is left over
-    ),
-    Call(
-        _core.conv_block_backward,
-        (_array(*MAPS), _array(*MAPS), None, _array(*X), _array(*W), CONV, None, True, False, True),
-    ),
-    Call(
-        _core.averaged_conv,
-        (_array(*X), _array(*W), _array(6), CONV, AVERAGE),
-        {0: {0, 2, 3}, 1: {2, 3}},
-    ),
-    Call(
-        _core.averaged_conv_backward,
-        (_array(*POOLED), _array(*MAPS), _array(*X), _array(*W), CONV, AVERAGE, True),
+    *(
+        Call(
+            _core.conv_block_backward,
+            (_array(*grad), _array(*activated), places, _array(*X), _array(*W), block, True),
+            free,
+        )
+        for grad, activated, places, block, free in [
+            # Pooling leaves out a row or a column that is left over.
+            (POOLED, POOLED, PLACES, POOLED_BLOCK, {3: {2, 3}}),
+            (MAPS, MAPS, None, RECTIFIED, {}),
+            (POOLED, MAPS, None, AVERAGED, {}),
+            (POOLED, MAPS, PLACES, POOLED_SIGMOID, {}),
+        ]
     ),
     Call(_core.im2col, (_array(*X), (3, 2), *WINDOW), {0: {0, 1, 2, 3}}),
     Call(_core.col2im, (_array(3 * 6 * 8, 24), X, (3, 2), *WINDOW)),
@@ -197,11 +194,13 @@ def test_refuses_groups_that_do_not_fit(call: Call, groups: int) -> None:
     """Two groups of two channels: no other number fits weights of two channels."""
     if call.function is _core.conv2d_backward_weight and groups == 1:
         return  # four channels in one group: other weights, as good
-    arguments = tuple((*a[:3], groups) if a is CONV else a for a in call.arguments)
-    if arguments == call.arguments:
-        arguments = (*call.arguments[:-2], groups, call.arguments[-1])
+    place, changed = len(call.arguments) - 2, groups
+    for made_of, block in BLOCKS.items():
+        for i, a in enumerate(call.arguments):
+            if a is block:
+                place, changed = i, _block(*made_of, groups)
     with pytest.raises((ValueError, TypeError)):
-        call.function(*arguments)
+        call.function(*_with(call.arguments, place, changed))
 
 
 @pytest.mark.parametrize("place", [-1, 48, 2**31 - 1, -(2**31)])
@@ -211,10 +210,9 @@ def test_refuses_an_argmax_outside_its_plane(place: int, images: int) -> None:
     places[-1, -1, -1, -1] = place
     grad, x = _array(images, *POOLED[1:]), _array(images, *X[1:])
     for groups, weight in ((2, _array(*W)), (1, _array(6, 4, 3, 2))):
+        block = _block("relu", "max", groups)
         with pytest.raises(ValueError, match="argmax"):
-            _core.conv_block_backward(
-                grad, grad, places, x, weight, (*WINDOW, groups), POOL, False, False, False
-            )
+            _core.conv_block_backward(grad, grad, places, x, weight, block, False)
     with pytest.raises(ValueError, match="argmax"):
         _core.max_pool2d_backward(grad, places.astype(np.int64), (images, *MAPS[1:]))
 

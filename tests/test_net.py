@@ -437,7 +437,7 @@ def test_loss_after_softmax_is_refused_but_inference_works():
 
 
 def test_weights_of_another_network_are_not_drawn_anew():
-    """The head is exchanged; the layers below have learned something."""
+    """The head is replaced; the layers below are trained."""
     base = small_net(seed=5)
     before = {name: array.copy() for name, array in base.params.items()}
     layers = list(base.layers.items())
@@ -470,5 +470,5 @@ def test_weights_from_a_file_or_set_by_hand_are_not_drawn_anew(tmp_path):
     square.bias[...] = 1
     with pytest.raises(ValueError, match="layer 'block' has weights already"):
         ConvNet([("block", Residual([("fc", square)]))], (3,))
-    assert seen.weight.shape == (2, 3)  # looked at, not changed: what is there is nobody's
+    assert seen.weight.shape == (2, 3)  # accessed, not changed: these weights would not be lost
     ConvNet([("fc", seen)], (3,))

@@ -7,7 +7,7 @@ namespace pocketcnn {
 namespace {
 
 constexpr index_t kGrain = 1 << 14;
-/// What an exponential costs beside a copied element.
+/// Cost of an exponential, relative to copying an element.
 constexpr double kTranscendental = 4;
 
 /// A kernel over ranges of flat arrays.

@@ -1,5 +1,5 @@
-// The work is cut by channels: what a thread has summed over, it finds in its cache when it
-// normalises. A channel's sums go over blocks that depend on the shape alone.
+// The work is cut by channels, so a thread finds in its cache, when it normalises, what it has just
+// summed over. A channel's sums go over blocks that depend on the shape only.
 #include <pocketcnn/batch_norm.h>
 
 #include <algorithm>
@@ -11,12 +11,12 @@
 namespace pocketcnn {
 namespace {
 
-/// Elements of a block: two arrays of them stay in the first cache, and on the stack, and a sum of
-/// so few in single precision loses little.
+/// Elements of a block. Two arrays of this size fit the L1 cache and the stack, and a sum of so few
+/// in single precision loses little.
 constexpr index_t kBlock = 1 << 12;
 /// Planes below this size are gathered from several images into one block.
 constexpr index_t kSmallPlane = 512;
-/// What an element costs beside one that is copied: it is read twice.
+/// Cost of an element, relative to copying one: it is read twice.
 constexpr double kCost = 3;
 
 /// One channel of a batch: `n` planes.
@@ -28,7 +28,7 @@ struct Channel {
     bool gathers() const { return shape.plane < kSmallPlane; }
 
     /// Calls body(image, at, size) for consecutive blocks: `size` elements from element `at` of the
-    /// image's plane on; with small planes they run on through the next images.
+    /// image's plane on. With small planes they continue in the next images.
     template <typename Body>
     void for_blocks(Body&& body) const {
         if (gathers()) {
@@ -45,7 +45,7 @@ struct Channel {
         }
     }
 
-    /// The elements of a block, copied to `scratch` where they lie apart.
+    /// The elements of a block, copied to `scratch` if they are not consecutive.
     template <typename T>
     const T* block(const T* x, index_t image, index_t at, index_t size, T* scratch) const {
         if (!gathers()) return x + offset(image) + at;
@@ -56,7 +56,7 @@ struct Channel {
     }
 };
 
-/// Runs body(channel) for every channel, where there is anything in them.
+/// Runs body(channel) for every channel, unless they are empty.
 template <typename Body>
 void for_channels(const ChannelShape& shape, Body&& body) {
     if (shape.count() == 0) return;
@@ -85,9 +85,9 @@ Moments channel_moments(const Kernels<T>& kernel, const Channel& channel, const 
     return all;
 }
 
-/// The statistics and settings of one channel, for the kernels. The mean is rounded to T, and what
-/// that loses goes into the shift: x - mean is then exact for x near the mean, however far
-/// they are from zero.
+/// The statistics and settings of one channel, for the kernels. The mean is rounded to T, and the
+/// rounding error goes into the shift: x - mean is then exact for x near the mean, however large
+/// both are.
 template <typename T>
 ChannelNorm<T> channel_norm(const BatchNorm<T>& norm, const ChannelStatistics& statistics,
                             index_t c) {

@@ -21,8 +21,8 @@ Shape4 check(const Shape4& x, const Window2d& window, index_t rows, index_t cols
     return grid;
 }
 
-/// Calls body(tap, x_offset) for the taps of one channel whose place lies inside the image, for
-/// the window of output pixel (oy, ox).
+/// Calls body(tap, x_offset) for the window of output pixel (oy, ox), for the taps of one channel
+/// that lie inside the image.
 template <typename Body>
 void for_inside_taps(const Window2d& window, const Shape4& x, index_t oy, index_t ox, Body&& body) {
     const index_t top = oy * window.stride_h - window.pad_top;
@@ -64,7 +64,7 @@ template <typename T>
 void col2im(MatrixView<const T> columns, const Window2d& window, ImageView<T> x) {
     const Shape4 grid = check(x.shape, window, columns.rows, columns.cols);
     const double work = static_cast<double>(columns.rows) * static_cast<double>(columns.cols);
-    // One task owns one plane, so the order of its additions is always the same.
+    // One task owns one plane, so additions to it always have the same order.
     parallel_for(x.shape.n * x.shape.c, work, [&](index_t i) {
         const index_t c = i % x.shape.c;
         T* plane = x.data + i * x.shape.plane();

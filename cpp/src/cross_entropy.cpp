@@ -11,7 +11,7 @@
 namespace pocketcnn {
 namespace {
 
-/// a - b, which may be farther apart than the largest float is from zero.
+/// a - b, in double because the difference may overflow a float.
 template <typename T>
 double distance(T a, T b) {
     return static_cast<double>(a) - static_cast<double>(b);
@@ -28,7 +28,7 @@ double row_cross_entropy(const Kernels<T>& kernel, const T* logits, index_t clas
     for (index_t k = 0; k < classes; ++k) {
         const double wanted = target(k);
         weight += wanted;
-        // A class that nobody wants costs nothing, even at probability zero (log 0).
+        // A class of weight zero costs nothing, even at probability zero (log 0).
         if (wanted == 0) continue;
         loss -= wanted * (distance(logits[k], largest) - log_sum);
     }
@@ -39,7 +39,7 @@ double row_cross_entropy(const Kernels<T>& kernel, const T* logits, index_t clas
     return loss;
 }
 
-/// The same where the label's class alone has a weight.
+/// The same if only the label's class has a weight.
 template <typename T>
 double row_label_cross_entropy(const Kernels<T>& kernel, const T* logits, index_t classes,
                                index_t label, double scale, T* dlogits) {
@@ -68,7 +68,7 @@ double mean_cross_entropy(MatrixView<const T> logits, const RowLoss& row_loss) {
     return total * scale;
 }
 
-/// With row_target(row, k), the weight of class k.
+/// row_target(row, k) is the weight of class k.
 template <typename T, typename RowTarget>
 double mean_weighted_cross_entropy(MatrixView<const T> logits, const RowTarget& row_target,
                                    T* dlogits) {

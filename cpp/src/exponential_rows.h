@@ -1,4 +1,4 @@
-// Rows of which every element goes through an exponential, cut into tasks.
+// Tasks for rows whose elements all go through an exponential.
 #pragma once
 
 #include <pocketcnn/types.h>
@@ -9,7 +9,7 @@
 
 namespace pocketcnn {
 
-/// What an exponential costs beside a copied element.
+/// Cost of an exponential, relative to copying an element.
 inline constexpr double kTranscendental = 5;
 
 /// Runs body(offset of the row) for every row; a task has about 4096 elements.

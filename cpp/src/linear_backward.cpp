@@ -1,4 +1,4 @@
-// The gradients of the fully connected layer, and the step that follows that of its weights.
+// The gradients of the fully connected layer, and the optimiser's step with that of its weights.
 #include <algorithm>
 #include <vector>
 
@@ -6,14 +6,15 @@
 #include "gemm/long_sums.h"
 #include "gemm/matrix.h"
 #include "linear_sizes.h"
+#include "runtime/cut.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 
 namespace pocketcnn {
 namespace {
 
-/// Whether the right operand is worth reading where it stands, row by row: the depth is one slice,
-/// and rows a multiple of 512 bytes apart would push each other out of the first cache.
+/// Whether it is better to read the right operand in place, row by row: the depth must be one
+/// slice, and rows a multiple of 512 bytes apart would push each other out of the L1 cache.
 template <typename T>
 bool reads_rows(const Kernels<T>& kernel, index_t cols, index_t depth) {
     constexpr index_t bad_stride = 512;
@@ -21,22 +22,22 @@ bool reads_rows(const Kernels<T>& kernel, index_t cols, index_t depth) {
            cols * index_t{sizeof(T)} % bad_stride != 0;
 }
 
-/// How a result is cut for multiply_rows: like gemm::partition, but no block is narrower than a
-/// tile, so the last one takes the rest of the columns.
+/// How a result is cut for multiply_rows: like gemm::cut_blocks, but no block is narrower than a
+/// tile, so the last one also takes the remaining columns.
 template <typename T>
-gemm::Partition cut_rows(const Kernels<T>& kernel, index_t rows, index_t cols, index_t depth) {
-    gemm::Partition cut = gemm::partition(kernel, rows, cols, depth);
+gemm::BlockCut cut_rows(const Kernels<T>& kernel, index_t rows, index_t cols, index_t depth) {
+    gemm::BlockCut cut = gemm::cut_blocks(kernel, rows, cols, depth);
     cut.col_blocks = std::max<index_t>(1, cols / cut.col_step);
     return cut;
 }
 
-/// Rows of the right operand that are packed together: longer stretches of fewer rows than
-/// elsewhere, because rows a multiple of 4 KiB apart push each other out of the second cache
+/// Rows of the right operand that are packed together: fewer rows with longer runs than elsewhere,
+/// because rows a multiple of 4 KiB apart push each other out of the L2 cache
 /// (docs/measurements.md#fully-connected-layer).
 constexpr index_t kRowSlice = 128;
 
-/// result (rows, cols) = left * right. Each operand is given as its panels see it: lanes are rows
-/// of the result for the left, columns for the right, which are consecutive in memory.
+/// result (rows, cols) = left * right. Each operand is described by its panels: lanes are rows of
+/// the result for the left one, and columns, consecutive in memory, for the right one.
 template <typename T>
 void multiply(const gemm::Operand<T>& left, const gemm::Operand<T>& right, index_t depth,
               T* result) {
@@ -45,7 +46,7 @@ void multiply(const gemm::Operand<T>& left, const gemm::Operand<T>& right, index
     const double work = product_work(rows, cols, depth);
     const gemm::PackedLeft<T> packed(kernel, left, depth);
     if (reads_rows(kernel, cols, depth)) {
-        const gemm::Partition cut = cut_rows(kernel, rows, cols, depth);
+        const gemm::BlockCut cut = cut_rows(kernel, rows, cols, depth);
         parallel_for(cut.blocks(), work, [&](index_t i) {
             const gemm::Block block = cut.block(i, rows, cols, depth);
             const bool last = (i + 1) % cut.col_blocks == 0;
@@ -57,7 +58,7 @@ void multiply(const gemm::Operand<T>& left, const gemm::Operand<T>& right, index
         });
         return;
     }
-    const gemm::Partition cut = gemm::partition(kernel, rows, cols, depth, kRowSlice);
+    const gemm::BlockCut cut = gemm::cut_blocks(kernel, rows, cols, depth, kRowSlice);
     parallel_for(cut.blocks(), work, [&](index_t i) {
         gemm::RightMatrix<T> read(kernel, right, depth);
         gemm::StoreMatrix<T> write(kernel, result, cols);
@@ -66,9 +67,8 @@ void multiply(const gemm::Operand<T>& left, const gemm::Operand<T>& right, index
     });
 }
 
-/// Up to here the gradients read their operands in place instead of packed. Milliseconds of dx on
-/// one Zen 5 core, 9216 to 4096: 1 row 16.2 packed, 4.7 in place; 7 rows in place 11.2, 8 packed
-/// 16.1. 4320 to 100: 7 in place 0.076, 8 packed 0.060.
+/// Up to this many rows, the gradients read their operands in place instead of packed
+/// (docs/measurements.md#fully-connected-layer).
 constexpr index_t kFewRows = 7;
 
 /// transpose(matrix).
@@ -81,9 +81,9 @@ Buffer<T> transposed(MatrixView<const T> matrix) {
     return result;
 }
 
-/// Takes the tiles of a weight's gradient and makes the optimiser's step with them, for all columns
-/// of the block when a row of tiles is complete: the second cache has them still, and the weights
-/// that were asked for meanwhile.
+/// Receives the tiles of a weight's gradient and makes the optimiser's step with them, for all
+/// columns of the block once a row of tiles is complete. They are then still in the L2 cache, and
+/// the weights have been prefetched.
 template <typename T>
 class UpdateRows {
   public:
@@ -120,22 +120,21 @@ class UpdateRows {
     Buffer<T> grads_;
 };
 
-/// How the gradient of a weight is cut for UpdateRows: as many columns as fit the second cache
-/// beside the gradients of a tile's rows, for long reaches of the same row of weights.
+/// How the gradient of a weight is cut for UpdateRows: as many columns as fit the L2 cache together
+/// with the gradients of a tile's rows, for long runs of the same row of weights.
 template <typename T>
-gemm::Partition cut_update(const Kernels<T>& kernel, index_t rows, index_t cols, index_t depth,
-                           index_t slice) {
-    constexpr index_t enough_blocks = 16;
+gemm::BlockCut cut_update(const Kernels<T>& kernel, index_t rows, index_t cols, index_t depth,
+                          index_t slice) {
     const index_t parts = ceil_div(cols, gemm::block_cols(kernel, depth, cols, slice));
     const index_t col_step = round_up(ceil_div(cols, parts), kernel.cols);
     const index_t col_blocks = ceil_div(cols, col_step);
-    const index_t row_parts = ceil_div(enough_blocks, col_blocks);
+    const index_t row_parts = ceil_div(kEnoughTasks, col_blocks);
     const index_t row_step = round_up(ceil_div(rows, row_parts), kernel.rows);
     return {row_step, col_step, ceil_div(rows, row_step), col_blocks};
 }
 
-/// Columns [col, end) of dx for a few rows: parts of the depth that one run of additions may have,
-/// and their totals.
+/// Columns [col, end) of dx for a few rows: in parts of the depth that may be added up in
+/// succession, and their totals.
 template <typename T>
 void few_rows_input_grad(const MatrixView<const T>& dy, const MatrixView<const T>& weight,
                          index_t col, index_t end, const MatrixView<T>& dx) {
@@ -166,7 +165,7 @@ void linear_backward_input(MatrixView<const T> dy, MatrixView<const T> weight, M
     require(dy.cols == weight.rows && dx.rows == dy.rows && dx.cols == weight.cols, dy, weight);
     if (dx.rows == 0 || dx.cols == 0) return;
     if (dy.rows <= kFewRows) {
-        // 4 KiB of a row of weights at a time, in which their rows follow each other.
+        // 4 KiB of a row of weights at a time, for all rows in order.
         constexpr index_t grain = 1024;
         parallel_ranges(
             dx.cols, grain, product_work(dy.rows, 1, dy.cols),
@@ -218,7 +217,7 @@ void linear_weight_update(MatrixView<const T> dy, MatrixView<const T> x,
     const gemm::PackedLeft<T> left(kernel, {dy.data, rows, 1, rows}, depth);
     // The slices of linear_backward_weight, for the same sums.
     const index_t slice = reads_rows(kernel, cols, depth) ? gemm::kDepthBlock : kRowSlice;
-    const gemm::Partition cut = cut_update(kernel, rows, cols, depth, slice);
+    const gemm::BlockCut cut = cut_update(kernel, rows, cols, depth, slice);
     parallel_for(cut.blocks(), product_work(rows, cols, depth), [&](index_t i) {
         const gemm::Block block = cut.block(i, rows, cols, depth);
         gemm::RightMatrix<T> right(kernel, {x.data, cols, 1, cols}, depth);
@@ -230,7 +229,7 @@ void linear_weight_update(MatrixView<const T> dy, MatrixView<const T> x,
 template <typename T>
 void linear_backward_bias(MatrixView<const T> dy, T* dbias) {
     require(true, dy);
-    // Rows that are added up in a row: 100,000 of them were wrong in the fourth digit.
+    // Rows that are added up in succession: with 100,000 the fourth digit was wrong.
     constexpr index_t grain = 1024, longest = 256;
     const Kernels<T>& kernel = kernels<T>();
     parallel_ranges(dy.cols, grain, static_cast<double>(dy.rows), [&](index_t col, index_t end) {

@@ -13,10 +13,10 @@
 namespace pocketcnn {
 namespace {
 
-/// Pixels of a strip in bytes: a window of five channels of the arrays and of the gradient's
-/// scratch stay in a first cache of 32 KiB.
+/// Bytes of a strip of pixels: five channels (a window) of the arrays and of the gradient's scratch
+/// fit an L1 cache of 32 KiB.
 constexpr index_t kStripBytes = 2048;
-/// Roots and a division beside a copied element.
+/// Cost of roots and a division, relative to copying an element.
 constexpr double kPowerCost = 8;
 
 void check(const LocalResponseNorm& norm, const Shape4& x, const Shape4& other) {
@@ -47,7 +47,7 @@ void for_strips(const Shape4& x, const LocalResponseNorm& norm, Body&& body) {
     });
 }
 
-/// Elements of one pixel whose squares, or sums of them, overflow T: in a type where they do not.
+/// Computes a pixel whose squares, or sums of them, overflow T, in a type where they do not.
 template <typename T>
 class WidePixel {
   public:
@@ -67,7 +67,7 @@ class WidePixel {
         }
     }
 
-    /// Whether there is something to mend: what is not finite in x stays what it is.
+    /// Whether the pixel must be computed again: values of x that are not finite stay as they are.
     bool overflows() const { return overflows_ && finite_; }
 
     void normalize(T* y) const {

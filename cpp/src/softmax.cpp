@@ -11,16 +11,16 @@
 namespace pocketcnn {
 namespace {
 
-/// The most columns that are taken together where the axis is not the last one: a few rows of 4 KiB
-/// of each array then stay in the first cache.
+/// Largest number of columns processed together if the axis is not the last one: a few rows of 4
+/// KiB of each array then stay in the L1 cache.
 constexpr index_t kColumns = 1024;
 
 double size_of(const AxisShape& shape) {
     return static_cast<double>(shape.outer * shape.inner) * static_cast<double>(shape.classes);
 }
 
-/// Runs body(offset of the first element, columns, scratch for an element and for a sum a column)
-/// for blocks of columns of an array that is normalised along an axis other than its last; elements
+/// Runs body(offset of the first element, columns, scratch for one element and one sum per column)
+/// for blocks of columns of an array that is normalised along an axis other than its last. Elements
 /// of one column are shape.inner apart.
 template <typename T, typename Body>
 void for_columns(const AxisShape& shape, Body&& body) {
@@ -34,7 +34,7 @@ void for_columns(const AxisShape& shape, Body&& body) {
     });
 }
 
-/// y = exp(x - largest), and the largest element and the sum of y for each column. NaN spreads.
+/// y = exp(x - largest), and the largest element and the sum of y per column. NaN propagates.
 template <typename T>
 void exp_columns(const Kernels<T>& kernel, const AxisShape& shape, const T* x, index_t columns,
                  T* y, T* largest, double* sum) {

@@ -1,5 +1,5 @@
-// The convolutions that the tests share, and a check of every pass for any of them, in every way
-// that takes it.
+// The convolutions that the tests share, and a check of every pass of them by every algorithm that
+// fits.
 #pragma once
 
 #include <pocketcnn/conv2d.h>
@@ -29,8 +29,8 @@ struct ConvCase {
     friend std::ostream& operator<<(std::ostream& out, const ConvCase& c) { return out << c.name; }
 };
 
-/// Shapes at the edges of what a convolution can be. Sizes around the register tile are not here:
-/// they depend on the instruction set.
+/// Shapes at the limits of a convolution. Sizes around the register tile are not here: they depend
+/// on the instruction set.
 inline const ConvCase kConvCases[] = {
     {"one_pixel", {1, 1, 1, 1}, {{}, 1}},
     {"pointwise", {2, 5, 4, 3}, {{}, 7}},
@@ -90,7 +90,7 @@ inline const ConvCase kConvCases[] = {
     {"few_pixels_dilated",
      {1, 128, 9, 11},
      {{.kernel_h = 2, .kernel_w = 3, .stride_h = 2, .pad_left = 2, .dilation_w = 2}, 100}},
-    // More channels than are transposed at once, rows longer than that and than one.
+    // More channels than are transposed at once, and rows longer than that.
     {"strided_many_channels",
      {2, 37, 9, 71},
      {{.kernel_h = 3, .kernel_w = 3, .stride_h = 2, .stride_w = 2, .pad_top = 1, .pad_left = 1},
@@ -240,7 +240,7 @@ struct ConvOperands {
 
 using Algorithms = std::vector<ConvAlgorithm>;
 
-/// What may be asked of a pass: each of its ways, and to choose for itself.
+/// The algorithms that may be requested for a pass: each of its own, and automatic.
 inline Algorithms conv_algorithms(ConvPass pass) {
     Algorithms all = {ConvAlgorithm::automatic};
     for (const ConvWay& way : conv2d_ways(pass)) {
@@ -256,9 +256,9 @@ inline bool is_winograd(ConvAlgorithm algorithm) {
            algorithm == ConvAlgorithm::winograd_dilated;
 }
 
-/// What the sums may be off by, for each way of adding them up. Winograd's transforms mix the
-/// results of a tile, so that the error of each is bounded by the largest, and is a few times that
-/// of a direct sum: 3.1 times in the mean square was measured for 3x3.
+/// The allowed errors of the sums, per algorithm. Winograd's transforms mix the results of a tile,
+/// so that the error of each is bounded by the largest, and is a few times that of a direct sum:
+/// 3.1 times in the mean square was measured for 3x3.
 inline Sums allowances(Sums sums, ConvAlgorithm algorithm) {
     if (!is_winograd(algorithm)) return sums;
     constexpr double factor = 8;
@@ -277,7 +277,7 @@ inline bool fits_every_shape(ConvAlgorithm algorithm) {
     return algorithm == ConvAlgorithm::automatic || algorithm == ConvAlgorithm::im2col;
 }
 
-/// The plan for one pass, or nothing where the algorithm refuses.
+/// The plan for one pass, or nothing if the algorithm refuses.
 inline std::optional<ConvPlan> plan_for(const Shape4& x, const Conv2d& conv, ConvPass pass) {
     try {
         return conv2d_plan(x, conv, pass);
@@ -287,7 +287,7 @@ inline std::optional<ConvPlan> plan_for(const Shape4& x, const Conv2d& conv, Con
     }
 }
 
-/// Whether Winograd's tiles compute a case, in whichever way.
+/// Whether Winograd's tiles compute a case, in any of their forms.
 inline bool takes_tiles(const ConvCase& c) {
     Conv2d conv = c.conv;
     conv.algorithm = ConvAlgorithm::winograd;
@@ -295,7 +295,7 @@ inline bool takes_tiles(const ConvCase& c) {
 }
 
 /// Runs compute(operands, conv, result) for every algorithm, with the arrays at either edge of
-/// their pages, and compares with the reference. Where the arrays lie must not show in a bit.
+/// their pages, and compares with the reference. The place of the arrays must not change a bit.
 template <typename T, typename Compute>
 void check_conv(const ConvCase& c, ConvPass pass, Compute&& compute, const ConvOperands<T>& front,
                 const ConvOperands<T>& back, const Sums& wanted, const Algorithms& algorithms) {

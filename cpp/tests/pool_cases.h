@@ -169,7 +169,7 @@ inline const PoolCase kDilatedPoolCases[] = {
       true}},
 };
 
-/// Windows whose every field takes other values, see fields.h; their padding may grow by two.
+/// Windows whose fields are all varied, see fields.h; their padding may grow by two.
 inline const PoolCase kPoolWays[] = {
     {"one_block", {2, 3, 9, 11}, {{.kernel_h = 3, .kernel_w = 4}}},
     {"halves", {3, 2, 10, 12}, {kPool2}},
@@ -186,8 +186,7 @@ inline const PoolCase kPoolWays[] = {
     {"whole_planes", {2, 5, 7, 6}, {{.kernel_h = 7, .kernel_w = 6}}},
 };
 
-/// Calls body(case) for the case with every field changed, where the window still fits, in both
-/// modes.
+/// Calls body(case) for the case with every field changed, if the window still fits, in both modes.
 template <typename Body>
 void for_every_field(const PoolCase& given, Body&& body) {
     for_every_field(given.pool.window, [&](const std::string& name, const Window2d& w) {
@@ -201,7 +200,7 @@ void for_every_field(const PoolCase& given, Body&& body) {
     });
 }
 
-/// What stands in the input of a max pooling.
+/// The content of the input of a max pooling.
 enum class Content { random, ties, minus_infinity, nan, infinity, descending };
 inline constexpr Content kContents[] = {Content::random,   Content::ties,
                                         Content::nan,      Content::minus_infinity,

@@ -1,6 +1,6 @@
-// What every operation is, as naive loops in double, straight from the definitions: no blocking,
-// no packing, nothing shared with the library but its shapes. Sums carry what a tolerance needs:
-// how many terms they have, and the sum of the terms' magnitudes.
+// Every operation as naive loops in double, directly from its definition: no blocking, no packing,
+// nothing shared with the library except its shapes. Sums include what a tolerance needs: the
+// number of terms, and the sum of the terms' magnitudes.
 #pragma once
 
 #include <pocketcnn/conv2d.h>
@@ -34,9 +34,9 @@ struct WindowAxis {
     /// Input position that tap k of output o sees; it may lie outside.
     index_t place(index_t o, index_t k) const { return o * stride - before + k * dilation; }
     bool inside(index_t o, index_t k) const { return place(o, k) >= 0 && place(o, k) < size; }
-    /// Positions at which the window lies inside the padded input. In ceil mode also those where
-    /// it sticks out by less than a stride, as long as it starts on the input or its padding
-    /// before.
+    /// Positions at which the window lies inside the padded input. In ceil mode also those where it
+    /// reaches past the end by less than a stride, if it starts on the input or on the padding
+    /// before it.
     index_t outputs(bool ceil_mode = false) const {
         index_t count = 0;
         while (count * stride + span() <= size + before + after) ++count;
@@ -173,7 +173,7 @@ struct Maxima {
     std::vector<index_t> argmax;
 };
 
-/// The first maximum of each window; the first NaN where there is one.
+/// The first maximum of each window; the first NaN if there is one.
 template <typename T>
 Maxima<T> max_pool2d(const T* x, const Shape4& shape, const Pool2d& pool) {
     const index_t size = pool2d_shape(shape, pool).size();

@@ -1,4 +1,4 @@
-// Activations and their gradients, at their extremes too.
+// Activations and their gradients, also at their extremes.
 #include <pocketcnn/activation.h>
 
 #include <cmath>

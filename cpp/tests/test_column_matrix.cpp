@@ -64,8 +64,8 @@ TEST_P(Im2colTest, Col2imAddsWindows) {
     });
 }
 
-/// <im2col(x), c> = <x, col2im(c)>, to the bit: the numbers are small integers, so that neither
-/// side rounds.
+/// <im2col(x), c> = <x, col2im(c)>, exactly: the numbers are small integers, so neither side
+/// rounds.
 TEST_P(Im2colTest, Col2imIsAdjoint) {
     const ConvCase& c = test_case();
     const auto [rows, cols] = columns_shape(c);

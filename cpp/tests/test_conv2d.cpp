@@ -37,7 +37,7 @@ TEST_P(Conv2dTest, WeightGradient) {
     check_weight_grad<double>(test_case());
 }
 
-/// Calls body(conv) for every way of a pass that takes the case.
+/// Calls body(conv) for every algorithm of a pass that fits the case.
 template <typename Body>
 void for_ways(const ConvCase& c, ConvPass pass, Body&& body) {
     for (const ConvAlgorithm algorithm : conv_algorithms(pass)) {
@@ -118,7 +118,7 @@ TEST_P(Conv2dTest, GradientsAreAdjoint) {
     check_adjoint<double>(test_case());
 }
 
-/// What is set to zero on the way into the result is what a pass afterwards would set to zero.
+/// What is set to zero while the result is written is what a separate step would set to zero.
 template <typename T>
 void check_gates(const ConvCase& c) {
     for (const Edge edge : kEdges) {

@@ -95,8 +95,8 @@ TEST_P(Conv2dSizesTest, ForwardTiles) {
     check_forward_tiles<double>();
 }
 
-/// The product's rows are channels; its depth is filters. Stride 1 and other strides take
-/// different ways.
+/// The product's rows are channels; its depth is filters. Stride 1 and other strides use different
+/// algorithms.
 template <typename T>
 void check_input_grad_tiles(index_t stride_h) {
     for_tile_edges<T>([&](index_t rows, index_t cols, index_t depth) {
@@ -128,7 +128,7 @@ TEST_P(Conv2dSizesTest, WeightGradientTiles) {
     check_weight_grad_tiles<double>();
 }
 
-/// Tiles that straddle rows and images, with kernels of several taps.
+/// Tiles that cross the ends of rows and images, with kernels of several taps.
 template <typename T>
 void check_straddling_tiles() {
     const index_t cols = kernels<T>().cols, rows = kernels<T>().rows;

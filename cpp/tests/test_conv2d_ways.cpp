@@ -1,6 +1,6 @@
-// The tables of ways: what is asked for by name runs, or is refused with the reason of its row; the
-// sums of each are compared wherever conv_cases.h is. test_conv_block.cpp has the way that needs a
-// pooling.
+// The tables of algorithms: what is requested by name runs, or is refused with the reason of its
+// row. The tests that use conv_cases.h compare the results. test_conv_block.cpp has the algorithm
+// that needs a pooling.
 #include <pocketcnn/conv2d.h>
 
 #include <set>
@@ -22,7 +22,7 @@ Conv2d asking(Conv2d conv, ConvAlgorithm algorithm) {
     return conv;
 }
 
-/// What a plan that is refused says.
+/// The message of a refused plan.
 std::string refusal(const Shape4& x, const Conv2d& conv, ConvPass pass) {
     try {
         return std::string("taken by ") + name_of(conv2d_plan(x, conv, pass).algorithm);
@@ -138,7 +138,7 @@ TEST(Conv2dWays, RefusalsSayWhy) {
     }
 }
 
-/// Not even an empty batch gets what is refused.
+/// Even for an empty batch.
 TEST(Conv2dWays, RefusalsComeBeforeTheWork) {
     const Shape4 none = {0, 4, 16, 16};
     const Conv2d conv = {{3, 3}, 4, 1, ConvAlgorithm::pointwise};
@@ -146,7 +146,7 @@ TEST(Conv2dWays, RefusalsComeBeforeTheWork) {
                  std::invalid_argument);
 }
 
-/// A pass that has no way of the name chooses for itself, and says so.
+/// A pass without an algorithm of this name chooses automatically, and says so.
 TEST(Conv2dWays, NamesOfOtherPasses) {
     const Shape4 x = {2, 4, 16, 16};
     const Conv2d conv = {{3, 3}, 4};
@@ -164,8 +164,8 @@ TEST(Conv2dWays, NamesOfOtherPasses) {
     }
 }
 
-/// "im2col" and "winograd" stand for several ways: each asks for one that fits, the first that
-/// pays.
+/// "im2col" and "winograd" stand for several algorithms: each selects the first that fits and pays,
+/// or the first that fits.
 TEST(Conv2dWays, Families) {
     const auto planned = [](const Shape4& x, const Conv2d& conv, ConvAlgorithm asked,
                             ConvPass pass = ConvPass::forward) {
@@ -189,7 +189,7 @@ TEST(Conv2dWays, Families) {
               ConvAlgorithm::winograd_dilated);
 }
 
-/// The cases that all ways are checked on leave none of them out.
+/// The cases reach every algorithm.
 TEST(Conv2dWays, CasesReachEveryWay) {
     for (const ConvPass pass : kPasses) {
         std::set<ConvAlgorithm> reached = {ConvAlgorithm::sparse};

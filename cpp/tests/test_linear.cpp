@@ -115,7 +115,7 @@ TEST_P(LinearTest, SlicesOfTheDepth) {
     }
 }
 
-/// y is cut into blocks of rows and columns, and where these are few its depth into tasks too.
+/// y is cut into blocks of rows and columns, and if these are few, its depth into tasks too.
 TEST_P(LinearTest, BlocksOfDotProducts) {
     for (const index_t depth : {640, 641, 1500}) {
         check_layer<float>(6, depth, 13, Edge::back);
@@ -136,7 +136,7 @@ TEST_P(LinearTest, StreamedWeights) {
     check_layer<float>(17, 1100, 384, Edge::front);
 }
 
-/// Weights that begin inside a cache line are copied onto lines for many rows.
+/// Weights that begin inside a cache line are copied to cache lines for many rows.
 TEST_P(LinearTest, CopiedWeights) {
     for (const Edge edge : kEdges) {
         check_layer<float>(33, 64, 46, edge);
@@ -158,8 +158,8 @@ TEST_P(LinearTest, BatchesHaveTheBitsOfSingleRows) {
     }
 }
 
-/// Few rows take a way of their own: rows of weights that a vector divides, or not, and more
-/// columns than one task has.
+/// Few rows have code of their own: rows of weights that a vector divides, or not, and more columns
+/// than one task has.
 TEST_P(LinearTest, FewRows) {
     for (index_t n = 1; n <= 8; ++n) {
         for (const index_t in : {31, 64, 1027}) {
@@ -169,8 +169,8 @@ TEST_P(LinearTest, FewRows) {
     }
 }
 
-/// The gradients read their right operand where it stands: whole and half tiles of rows, and last
-/// panels of one to three vectors, which overlap the panel before them. 1024 columns are packed.
+/// The gradients read their right operand in place: whole and half tiles of rows, and last panels
+/// of one to three vectors, which overlap the panel before them. 1024 columns are packed.
 template <typename T>
 void check_rows_in_place(index_t in, Edge edge) {
     const index_t rows = kernels<T>().rows;

@@ -19,8 +19,8 @@ struct ResponseCase {
     LocalResponseNorm norm;
 };
 
-/// Strips of pixels that are whole, ragged and shorter than a vector; windows of either parity,
-/// wider than the channels, of one channel.
+/// Strips of pixels that are whole, partial and shorter than a vector; windows of even and odd
+/// size, wider than the channels, and of one channel.
 const ResponseCase kResponseCases[] = {
     {"Paper", {2, 9, 7, 5}, {5, 5e-4, 0.75, 2}},
     {"Strong", {1, 8, 3, 11}, {5, 3, 0.75, 0.5}},
@@ -61,7 +61,7 @@ std::vector<double> scales(const ResponseCase& c, const Guarded<T>& x) {
     return s;
 }
 
-/// Sums of the window, each root, product and division: and the power multiplies what s lost.
+/// Sums of the window, each root, product and division; and the power multiplies the error of s.
 template <typename T>
 double allowed(const ResponseCase& c) {
     const double terms = double(std::min(c.norm.size, c.x.c)) + 8;

@@ -47,7 +47,7 @@ TEST(MemoryPool, BlocksAreAlignedAndWholeAndApart) {
 }
 
 TEST(MemoryPool, CountsWhatIsInUse) {
-    release_cached_memory();  // a larger block of another test's would be taken
+    release_cached_memory();  // a larger block of another test might be taken
     const std::size_t before = memory_use().in_use;
     void* block = pool_allocate(100000);
     EXPECT_GE(memory_use().in_use, before + 100000);
@@ -204,8 +204,8 @@ TEST(MemoryPool, CountsAndReleasesWhatOtherThreadsGaveBack) {
     EXPECT_GE(memory_use().cached, 4000);
 }
 
-/// What operations need beside their operands, on one thread: how many of several work at the same
-/// time is not for us to say.
+/// What operations need in addition to their operands, on one thread: how many of several threads
+/// work at the same time is not determined.
 class WorkspaceTest : public ThreadTest {
   protected:
     WorkspaceTest() { set_num_threads(1); }

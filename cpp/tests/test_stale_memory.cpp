@@ -1,6 +1,5 @@
-// Convolutions do not compute with what lay in their workspaces before: where that looks like
-// numbers below the normal range, it would take a processor a hundred times as long. The processor
-// itself tells whether it met such a number.
+// Convolutions do not compute with old contents of their workspaces: denormal numbers there would
+// take a processor a hundred times as long. A flag of the processor shows whether one was used.
 #include <pocketcnn/conv2d.h>
 
 #include <algorithm>

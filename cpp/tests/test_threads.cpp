@@ -211,7 +211,7 @@ std::vector<Operation<T>> elementwise() {
                        [=](T* dx) { activate_backward(f, data, data + 9, dx, size); }});
     }
     all.push_back({"add", size, [=](T* y) { add(data, data + 9, true, y, size); }});
-    // The moments stand behind the parameters.
+    // The moments are stored after the parameters.
     const auto optimizer = [&](const char* name, auto step) {
         all.push_back({name, 3 * size, [=](T* state) {
                            std::fill_n(state, 3 * size, T{1});

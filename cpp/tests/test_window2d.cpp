@@ -1,4 +1,4 @@
-// Sizes that make no sense, or that no memory holds, are refused before anything is done.
+// Invalid sizes, and sizes that fit no memory, are refused before anything is computed.
 #include <pocketcnn/window2d.h>
 
 #include <gtest/gtest.h>
@@ -32,7 +32,7 @@ const Window2d kBadWindows[] = {
     {.pad_right = kLeast},
     {.dilation_h = 0},
     {.dilation_w = -3},
-    {.kernel_h = 6},                                   // over the input
+    {.kernel_h = 6},                                   // larger than the input
     {.kernel_w = 7},                                   // likewise
     {.kernel_h = 3, .pad_top = 1, .dilation_h = 3},    // spans 7 of 6
     {.kernel_w = 2, .pad_right = 1, .dilation_w = 8},  // spans 9 of 7
@@ -60,7 +60,7 @@ TEST(Window2d, RefusesNonsense) {
     }
 }
 
-/// In ceil mode the only window may hang over, by less than a step.
+/// In ceil mode the only window may reach past the end, by less than a step.
 TEST(Window2d, OnlyWindowOfCeilMode) {
     const auto shape = [](index_t size, index_t kernel, index_t stride, index_t pad) {
         const Window2d window = {.kernel_h = kernel, .stride_h = stride, .pad_top = pad};

@@ -1,4 +1,4 @@
-// The Winograd convolution, asked for by name: every kernel size it takes, strides, sizes around
+// The Winograd convolution, requested by name: every kernel size it takes, strides, sizes around
 // its tiles, blocks and panels, and the same bits for any number of threads.
 #include <pocketcnn/conv2d.h>
 
@@ -12,7 +12,7 @@
 namespace pocketcnn::tests {
 namespace {
 
-/// Every pass; a case that no tiles take is a mistake here.
+/// Checks every pass; a case that does not fit tiles is an error of the test.
 void check_all(const ConvCase& c) {
     SCOPED_TRACE(c.name);
     EXPECT_TRUE(takes_tiles(c));

@@ -1,5 +1,5 @@
 // Values that are not finite, or that overflow in a transform, among ordinary ones: Winograd's
-// tiles must carry them to the results that see them and to no others.
+// tiles must let them reach the results whose windows see them, and no others.
 #include <pocketcnn/conv2d.h>
 
 #include <algorithm>
@@ -37,8 +37,8 @@ std::vector<T> odd_values() {
             -Limits::max()};
 }
 
-/// Every result is what the direct sum is, within what Winograd's may be off by among the ordinary
-/// values that `clean` are the sums of. Rectified, where asked for.
+/// Every result equals the direct sum, within the errors that Winograd may have among the ordinary
+/// values, whose sums are `clean`. Rectified if requested.
 template <typename T>
 void expect_direct(const std::vector<T>& actual, const Sums& wanted, const Sums& clean,
                    bool rectified = false) {
@@ -113,7 +113,7 @@ void odd_input_grad(ConvCase c) {
     });
 }
 
-/// A pixel of x reaches some taps of its channel alone.
+/// A pixel of x reaches only some taps of its channel.
 template <typename T>
 void odd_weight_grad(ConvCase c) {
     c.conv.algorithm = ConvAlgorithm::winograd;

@@ -104,7 +104,7 @@ __all__ = [
 ]
 
 
-# What a program that only runs a network never needs is imported when it is first asked for.
+# What a program that only runs a network does not need is imported when it is first used.
 _MODULES = {"data", "inspection", "models", "optim", "plot", "schedules", "scratch"}
 _MODULE_OF = {
     "Callback": "training.callbacks",
@@ -119,7 +119,7 @@ _MODULE_OF = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a module, or the one that holds a class, as late as this."""
+    """Import a module, or the one that holds a class, when it is first used."""
     if name in _MODULES:
         return import_module(f"pocketcnn.{name}")
     if name in _MODULE_OF:
@@ -130,5 +130,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List the public names, which completion shows, those that come later as well."""
+    """List the public names for completion, including those that are imported later."""
     return sorted([*__all__, "__version__"])

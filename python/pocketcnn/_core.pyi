@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from enum import Enum
 from typing import Any, TypeVar
 
 import numpy as np
@@ -9,6 +10,9 @@ _T = TypeVar("_T", np.float32, np.float64)
 _Pair = tuple[int, int]
 _Sides = tuple[int, int, int, int]
 _Shape = tuple[int, ...]
+
+# The type of pybind11's classes.
+class _Native(type): ...
 
 def conv2d(
     x: NDArray[_T],
@@ -50,41 +54,62 @@ def conv2d_plan(
     algorithm: str,
 ) -> list[tuple[str, str]]: ...
 def conv2d_ways() -> dict[str, list[tuple[str, str, str, str, str, int]]]: ...
+
+class Activation(Enum):
+    __pybind11_native_enum__: Any
+    relu = 0
+    sigmoid = 1
+    tanh = 2
+
+class PoolKind(Enum):
+    __pybind11_native_enum__: Any
+    max = 0
+    average = 1
+
+class BlockPool(metaclass=_Native):
+    def __init__(
+        self,
+        kind: PoolKind,
+        kernel_size: _Pair,
+        stride: _Pair,
+        padding: _Sides,
+        ceil_mode: bool,
+        count_include_pad: bool,
+    ) -> None: ...
+
+class ConvBlock(metaclass=_Native):
+    dx_before_relu: bool
+    dy_before_relu: bool
+    @property
+    def ends_in_relu(self) -> bool: ...
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: _Pair,
+        stride: _Pair,
+        padding: _Sides,
+        dilation: _Pair,
+        groups: int,
+        activation: Activation | None,
+        pool: BlockPool | None,
+        dx_before_relu: bool = False,
+        dy_before_relu: bool = False,
+    ) -> None: ...
+
 def conv_block(
     x: NDArray[_T],
     weight: NDArray[_T],
     bias: NDArray[_T] | None,
-    conv: tuple[_Pair, _Sides, _Pair, int],
-    pool: tuple[_Pair, _Pair, _Sides, bool] | None,
-    norm: tuple[NDArray[_T], NDArray[_T], NDArray[np.float64], NDArray[np.float64], float, bool]
-    | None,
-) -> tuple[NDArray[_T], NDArray[np.int32] | None]: ...
+    block: ConvBlock,
+    norm: tuple[NDArray[_T], NDArray[_T], NDArray[np.float64], NDArray[np.float64], float] | None,
+) -> tuple[NDArray[_T], NDArray[_T], NDArray[np.int32] | None]: ...
 def conv_block_backward(
     grad: NDArray[_T],
-    y: NDArray[_T],
+    activated: NDArray[_T],
     argmax: NDArray[np.int32] | None,
     x: NDArray[_T],
     weight: NDArray[_T],
-    conv: tuple[_Pair, _Sides, _Pair, int],
-    pool: tuple[_Pair, _Pair, _Sides, bool] | None,
-    input_grad: bool,
-    dx_before_relu: bool,
-    dy_before_relu: bool,
-) -> tuple[NDArray[_T] | None, NDArray[_T], NDArray[_T]]: ...
-def averaged_conv(
-    x: NDArray[_T],
-    weight: NDArray[_T],
-    bias: NDArray[_T] | None,
-    conv: tuple[_Pair, _Sides, _Pair, int],
-    average: tuple[str, tuple[_Pair, _Pair, _Sides, bool], bool],
-) -> tuple[NDArray[_T], NDArray[_T]]: ...
-def averaged_conv_backward(
-    grad: NDArray[_T],
-    maps: NDArray[_T],
-    x: NDArray[_T],
-    weight: NDArray[_T],
-    conv: tuple[_Pair, _Sides, _Pair, int],
-    average: tuple[str, tuple[_Pair, _Pair, _Sides, bool], bool],
+    block: ConvBlock,
     input_grad: bool,
 ) -> tuple[NDArray[_T] | None, NDArray[_T], NDArray[_T]]: ...
 def im2col(

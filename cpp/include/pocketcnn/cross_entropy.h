@@ -13,7 +13,7 @@ template <typename T>
 double cross_entropy(MatrixView<const T> logits, const index_t* labels, double label_smoothing,
                      T* dlogits);
 
-/// The same against rows of target weights (not required to sum to one).
+/// The same against target weights, one row per row of logits (they need not sum to one).
 template <typename T>
 double cross_entropy(MatrixView<const T> logits, const T* targets, double label_smoothing,
                      T* dlogits);

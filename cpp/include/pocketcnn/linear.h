@@ -18,8 +18,8 @@ void linear_backward_input(MatrixView<const T> dy, MatrixView<const T> weight, M
 template <typename T>
 void linear_backward_weight(MatrixView<const T> dy, MatrixView<const T> x, MatrixView<T> dweight);
 
-/// Makes an optimiser's step of the weight, whose gradient is never in memory as a whole: to the
-/// same bits as linear_backward_weight and update.
+/// Computes the gradient of the weight and makes the optimiser's step, without ever holding the
+/// whole gradient in memory. Same bits as linear_backward_weight followed by update.
 template <typename T>
 void linear_weight_update(MatrixView<const T> dy, MatrixView<const T> x, const UpdateStep<T>& step);
 

@@ -1,4 +1,4 @@
-// Softmax and its logarithm along one axis of an array seen as (outer, classes, inner). All
+// Softmax and its logarithm along one axis of an array, viewed as (outer, classes, inner). All
 // exponentials are taken relative to the largest entry, so none overflows.
 #pragma once
 
@@ -6,7 +6,7 @@
 
 namespace pocketcnn {
 
-/// The axis in the middle is the one that is normalised; size = outer * classes * inner.
+/// The middle axis is normalised; size = outer * classes * inner.
 struct AxisShape {
     index_t outer = 1;
     index_t classes = 1;

@@ -30,12 +30,12 @@ struct Window2d {
     }
 };
 
-/// Throws std::invalid_argument unless the window is well formed and fits the padded (h, w), over
-/// whose lower and right edge it may hang by less than its stride in ceil mode.
+/// Throws std::invalid_argument unless the window is well formed and fits the padded (h, w). In
+/// ceil mode it may reach past the lower and right edges by less than its stride.
 void validate(const Window2d& window, index_t h, index_t w, bool ceil_mode = false);
 
-/// Throws std::invalid_argument where the product of the four sizes leaves 63 bits of bytes,
-/// or a size is negative; `what` names the array in the message.
+/// Throws std::invalid_argument if a size is negative, or the array's bytes do not fit 63 bits;
+/// `what` names the array in the message.
 void validate(const Shape4& shape, const char* what);
 
 }  // namespace pocketcnn

@@ -1,4 +1,4 @@
-// The public convolution: checks the shapes and hands over to the way that the table names.
+// The public convolution: checks the shapes and calls the algorithm that the table selects.
 #include <pocketcnn/conv2d.h>
 
 #include <algorithm>
@@ -25,7 +25,7 @@ void require_shape(const Shape4& given, const Shape4& wanted, const char* name) 
     }
 }
 
-/// What no image adds to.
+/// The gradients of an empty batch.
 template <typename T>
 void no_gradient(const Problem& problem, T* dweight, T* dbias) {
     std::fill_n(dweight, problem.y.c * problem.taps, T{0});

@@ -11,9 +11,9 @@ namespace pocketcnn::conv::pointwise {
 namespace {
 
 using gemm::Block;
-using gemm::Partition;
+using gemm::BlockCut;
 
-/// The pixels that a window of one tap without padding meets, as images of the result's size.
+/// The pixels that a window of one tap without padding sees, as images of the result's size.
 template <typename T>
 Buffer<T> met_pixels(const Problem& problem, const T* x) {
     const Window2d& w = problem.window;
@@ -45,7 +45,7 @@ void forward(const ForwardCall<T>& call) {
     const Problem& problem = call.problem;
     const Kernels<T>& kernel = kernels<T>();
     const index_t pixels = problem.pixels();
-    const Partition cut = gemm::partition(kernel, problem.filters, pixels, problem.taps);
+    const BlockCut cut = gemm::cut_blocks(kernel, problem.filters, pixels, problem.taps);
     for (index_t group = 0; group < problem.groups; ++group) {
         const index_t filter = group * problem.filters;
         const gemm::PackedLeft<T> left(

@@ -21,7 +21,7 @@ class ReceptiveField:
     size : (int, int)
         Height and width of a field.
     stride : (int, int)
-        Distance between the fields of neighbours; 0 where all see the same.
+        Distance between the fields of neighbours; 0 if all see the same.
     start : (int, int)
         Where the field of the number at (0, 0) begins; negative in the padding.
     """
@@ -33,7 +33,7 @@ class ReceptiveField:
     def box(self, row: int, column: int) -> tuple[int, int, int, int]:
         """Edges (top, left, bottom, right) of the field at a place; the last two exclusive.
 
-        The field may begin before the image, and end behind it, where padding was seen.
+        With padding, the field may begin before the image and end after it.
 
         Examples
         --------
@@ -49,10 +49,10 @@ def receptive_field(net: ConvNet, layer: str) -> ReceptiveField:
     """Find the pixels that each number of a layer's output can depend on.
 
     From layer to layer a window of k taps, d apart, makes a field grow by ``(k - 1) * d`` strides,
-    a padding moves its start, a stride multiplies the distance of neighbours (Araujo, Norris,
-    Sim, "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019). Of two
-    branches that are added, a field spans both. A layer without a window sees single pixels
-    where it keeps height and width (ReLU, batch normalisation), and else the whole image (Linear).
+    padding moves its start, and a stride multiplies the distance of neighbours (Araujo, Norris,
+    Sim, "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019). If two
+    branches are added, a field spans both. A layer without a window sees single pixels if it keeps
+    height and width (ReLU, batch normalisation), otherwise the whole image (Linear).
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def _through(field: ReceptiveField, layer: Layer, shape: Shape, image: Shape) ->
 
 
 def _through_window(field: ReceptiveField, layer: Any, shape: Shape) -> ReceptiveField:
-    """Follow a convolution or a pooling: anything that names its window as these do."""
+    """Follow a convolution or a pooling, or any layer with the same window attributes."""
     stride = getattr(layer, "stride", None)
     kernel, strides, sides, dilation = window(
         (1, *shape),

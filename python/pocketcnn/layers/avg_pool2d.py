@@ -20,9 +20,9 @@ class AvgPool2d(Layer):
     padding : int, (int, int), ((int, int), (int, int)), "same" or "valid"
         Zeros around the input.
     ceil_mode : bool
-        Whether a last window may hang over the lower and right edge.
+        Whether a last window may reach past the lower and right edges.
     count_include_pad : bool
-        Whether the padding counts in the number that the sum is divided by.
+        Whether padding counts in the divisor of the mean.
 
     Examples
     --------

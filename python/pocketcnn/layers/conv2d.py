@@ -12,7 +12,7 @@ from pocketcnn.layers.window import check_window, plain
 
 
 class Conv2d(WeightLayer):
-    """Two-dimensional convolution; strictly, as everywhere in deep learning, correlation.
+    """Two-dimensional convolution (strictly, as everywhere in deep learning, a correlation).
 
     ``y[n, f, i, j] = bias[f] + sum over c, u, v of
     weight[f, c, u, v] * x_padded[n, c, i * stride + u * dilation, j * stride + v * dilation]``
@@ -26,7 +26,7 @@ class Conv2d(WeightLayer):
     padding : int, (int, int), ((int, int), (int, int)), "same" or "valid"
         Zeros around the input: everywhere, (h, w), ((top, bottom), (left, right)).
     groups : int
-        Cut the channels into so many groups; a filter sees only its own group.
+        Number of groups of channels; a filter sees only its own group.
     bias : bool
         Whether a number is added to each output channel.
     init : {"auto", "he", "xavier"} or float

@@ -8,9 +8,9 @@ from pocketcnn.layers.base import Layer, Shape, check_image_shape
 
 
 class GlobalAvgPool2d(Layer):
-    """Replace each feature map by its mean, whatever its size.
+    """Replace each feature map, of any size, by its mean.
 
-    The output keeps two axes of length one, (N, C, 1, 1); a `Flatten` takes them away.
+    The output keeps two axes of length one, (N, C, 1, 1); a `Flatten` removes them.
     Lin, Chen, Yan, "Network In Network", ICLR 2014, section 3.2.
 
     Examples

@@ -12,7 +12,7 @@ from pocketcnn.layers.init import Init, fans
 
 
 def _column_sums(a: Array) -> Array:
-    """Add up the rows: in float64 where they are many, for errors grow with their number."""
+    """Add up the rows; in float64 if there are many, because errors grow with their number."""
     many = 256
     sums: Array = a.sum(axis=0, dtype=np.float64 if len(a) > many else None)
     return sums.astype(a.dtype, copy=False)
@@ -24,7 +24,7 @@ class Linear(WeightLayer):
     Parameters
     ----------
     in_features, out_features : int
-        Numbers a sample has before and after.
+        Numbers per sample before and after.
     bias : bool
         Whether a number is added to each output.
     init : {"auto", "he", "xavier"} or float
@@ -64,7 +64,7 @@ class Linear(WeightLayer):
         return dx
 
     def backward_unfinished(self, grad: Array) -> tuple[Array | None, LinearWeightGrad, Array]:
-        """Return dx, dweight before it is computed, and dbias; keep nothing."""
+        """Return dx, dweight not computed yet, and dbias; store nothing."""
         x = self._recall()
         self.forget_grads(least_bytes=0)
         dx = matmul(grad, self.params["weight"]) if self.needs_input_grad else None

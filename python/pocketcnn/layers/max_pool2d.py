@@ -18,9 +18,9 @@ class MaxPool2d(Layer):
     stride : int, (int, int) or None
         Step of the window; None is `kernel_size`, so that windows neither overlap nor leave gaps.
     padding : int, (int, int), ((int, int), (int, int)), "same" or "valid"
-        Pixels around the input that never win; fewer than the kernel has.
+        Pixels around the input that are never the largest; must be smaller than the kernel.
     ceil_mode : bool
-        Whether a last window may hang over the lower and right edge.
+        Whether a last window may reach past the lower and right edges.
 
     Examples
     --------
@@ -51,7 +51,7 @@ class MaxPool2d(Layer):
         return out
 
     def backward(self, grad: Array) -> Array:
-        """Send each gradient to the pixel that won; a pixel that won twice adds them."""
+        """Send each gradient to the largest pixel of its window; for the same pixel they add up."""
         argmax, input_shape = self._recall()
         return max_pool2d_backward(grad, argmax, input_shape)
 

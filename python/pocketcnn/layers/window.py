@@ -1,6 +1,6 @@
-"""Settings of a sliding window, which every convolution and pooling layer shares.
+"""Settings of a sliding window, which all convolution and pooling layers share.
 
-This file only checks settings. The arrays are moved in :mod:`pocketcnn.functional`.
+This file only checks settings. The computation is in :mod:`pocketcnn.functional`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pocketcnn._arguments import IntOrPair, Padding, padding_sides, pair
 def check_window(
     kernel_size: IntOrPair, stride: IntOrPair, padding: Padding, dilation: IntOrPair = 1
 ) -> None:
-    """Raise TypeError or ValueError where a setting makes no sense, whatever the image."""
+    """Raise TypeError or ValueError if a setting is invalid for every image."""
     pair("kernel_size", kernel_size)
     pair("stride", stride)
     pair("dilation", dilation)
@@ -25,7 +25,7 @@ def check_window(
 
 
 def check_pool_window(kernel_size: IntOrPair, stride: IntOrPair | None, padding: Padding) -> None:
-    """Do as `check_window`, and see that no window lies in the padding alone."""
+    """Do as `check_window`, and check that no window lies only in padding."""
     check_window(kernel_size, kernel_size if stride is None else stride, padding)
     kernel, sides = pair("kernel_size", kernel_size), padding_sides(padding)
     if sides is not None and (max(sides[:2]) >= kernel[0] or max(sides[2:]) >= kernel[1]):
@@ -33,7 +33,7 @@ def check_pool_window(kernel_size: IntOrPair, stride: IntOrPair | None, padding:
 
 
 def plain(value: Any) -> Any:
-    """Make a checked setting one that JSON and ``==`` know: ints, and tuples of them.
+    """Convert a checked setting to plain values for JSON and ``==``: ints, and tuples of them.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""AdaGrad: the squares of all past gradients slow a parameter down."""
+"""AdaGrad: a parameter's rate falls with the squares of its past gradients."""
 
 from __future__ import annotations
 

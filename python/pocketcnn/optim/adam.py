@@ -82,7 +82,7 @@ class AdamW(Adam):
     eps : float, default 1e-8
         Keeps the quotient finite.
     weight_decay : float, default 0.01
-        Share of a parameter that is taken off a step, times `lr`.
+        Times `lr`, the share that is subtracted from a parameter per step.
     """
 
     _decoupled = True

@@ -1,4 +1,4 @@
-"""RMSprop: AdaGrad that forgets."""
+"""RMSprop: AdaGrad with a moving average."""
 
 from __future__ import annotations
 

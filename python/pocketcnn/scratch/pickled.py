@@ -1,7 +1,7 @@
-"""Those pickles that consist of NumPy's arrays by name.
+"""Pickles that consist of NumPy's arrays by name.
 
-What they ask for by name stands here; the instructions are run by
-:mod:`pocketcnn._files.pickle_machine`. Arrays hold no more bytes than the file.
+This file has the names that NumPy's arrays use; :mod:`pocketcnn._files.pickle_machine` runs the
+instructions. Arrays hold no more bytes than the file.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 from pocketcnn._arguments import Array
 from pocketcnn._files.pickle_machine import Name, PickleMachine
 
-# What NumPy calls the element types of parameters, without the byte order.
+# NumPy's names for the element types of parameters, without the byte order.
 _NUMBERS = {f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)} | {"f2", "f4", "f8", "b1"}
 
-# Ten thousand arrays.
+# Enough for ten thousand arrays.
 _MOST_INSTRUCTIONS = 250_000
 
 
@@ -29,7 +29,7 @@ def read_arrays(content: bytes) -> dict[str, Array]:
     Raises
     ------
     Exception
-        Of any kind, if the pickle is anything else.
+        Of any type, if the pickle is anything else.
     """
     made = _Machine(content).run()
     if type(made) is not dict:
@@ -86,18 +86,18 @@ class _Machine(PickleMachine):
             super().build(made, state)
 
     def _from_buffer(self, data: object, kind: object, shape: object, order: str) -> _PickledArray:
-        """Protocol 5's way to write an array."""
+        """How protocol 5 writes an array."""
         made = _PickledArray()
         made.array = self._array(data, kind, shape, by_columns=order == "F")
         return made
 
     def _encode(self, text: str, *_: object) -> bytes:
-        """Protocol 2's way to write bytes."""
+        """How protocol 2 writes bytes."""
         self.take(len(text))
         return text.encode("latin1")
 
     def _array(self, data: object, kind: object, shape: object, *, by_columns: bool) -> Array:
-        """Make an array of its bytes."""
+        """Make an array from its bytes."""
         if not isinstance(data, (bytes, bytearray)) or not isinstance(kind, _PickledType):
             raise ValueError("it has an array without bytes or type")
         if type(shape) is not tuple or not all(type(n) is int and n >= 0 for n in shape):
@@ -108,7 +108,7 @@ class _Machine(PickleMachine):
         self.take(len(data))
         flat = np.frombuffer(data, dtype) if data else np.empty(0, dtype)
         if dtype == np.bool_:
-            flat = flat.view(np.uint8) != 0  # a byte may hold more than true and false
+            flat = flat.view(np.uint8) != 0  # a byte may hold values besides 0 and 1
         flat = flat.astype(dtype.newbyteorder("="))
         return np.asarray(flat.reshape(shape, order="F" if by_columns else "C"), order="C")
 

@@ -1,18 +1,19 @@
-// For a block of tiles, that stay in the cache from the first step to the last:
+// For a block of tiles that stays in the cache from the first step to the last:
 //
 //     for each strip                                source -> transform -> V [point][tile][depth]
 //     for each panel of filters
 //         for each point                            M = V * filters        M [point][tile][lanes]
 //         for each strip                            M -> collect + bias -> result
 //
-// Where a block's V fits the L2 cache, a task is a block. Where channels are too many for that, all
-// threads together take a much larger block through the steps one by one, V and M lying in the L3
-// cache or in memory, and a task of the products is a point: V and the filters at one point fit the
-// L2 cache again, so all of V, M and the filters pass through it once a block.
+// If a block's V fits the L2 cache, a task is a block. With more channels, all threads together
+// take a much larger block through the steps one by one, with V and M in the L3 cache or in memory.
+// A task of the products is then a point: V and the filters at one point fit the L2 cache, so all
+// of V, M and the filters pass through it once per block.
 #include "conv/winograd/convolve.h"
 
 #include <vector>
 
+#include "runtime/cut.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 
@@ -20,22 +21,21 @@ namespace pocketcnn::winograd {
 namespace {
 
 // The sizes were found by trying halves and doubles on layers of 16 to 512 channels, on cores with
-// 1 MB of L2 and a share of 32 MB of L3, and with 2 MB and a slow L3.
+// 1 MB of L2 and a share of 32 MB of L3, and on cores with 2 MB of L2 and a slow L3.
 
-/// Panels of product rows whose products M with one panel of filters are held at once: 56 tiles by
-/// 32 filters are 258 KB.
+/// Panels of product rows whose products M with one panel of filters are stored together: 56 tiles
+/// by 32 filters are 258 KB.
 constexpr index_t kTilePanels = 4;
-/// Blocks have fewer panels where there would be fewer of them than this, if there is enough to do
+/// If there would be fewer blocks than this, they get fewer panels, provided there is enough work
 /// (docs/measurements.md#winograd-sizes).
-constexpr index_t kEnoughBlocks = 8;
 constexpr double kMuchWork = 1e7;
-/// Bytes of V that a task may keep to itself.
+/// Bytes of V that one task may use.
 constexpr index_t kPrivateBytes = index_t{2} << 20;
-/// Bytes of V and M of a block that goes point by point. With less, every block reads all filters
-/// again; with more, nothing was gained (docs/measurements.md#winograd-sizes).
+/// Bytes of V and M of a block that goes point by point. With smaller blocks the filters are read
+/// more often; larger ones gained nothing (docs/measurements.md#winograd-sizes).
 constexpr index_t kSharedBytes = index_t{48} << 20;
-/// Panels of filters of a task at one point: 256 filters of 384 channels are 393 KB, and stay in
-/// the L2 cache together with as much of V.
+/// Panels of filters per task at one point: 256 filters of 384 channels are 393 KB, and fit the L2
+/// cache together with as much of V.
 constexpr index_t kPointPanels = 8;
 
 template <typename T>
@@ -61,18 +61,17 @@ class Convolver {
         const index_t panel_bytes = kWinogradPoints * panel_size() * index_t{sizeof(T)};
         const index_t panels = std::min(kTilePanels, kPrivateBytes / panel_bytes);
         if (panels == kTilePanels || panels * rows >= tiles) {
-            const index_t share = std::max<index_t>(1, tiles / (kEnoughBlocks * rows));
+            const index_t share = std::max<index_t>(1, tiles / (kEnoughLargeTasks * rows));
             const index_t block = (work() > kMuchWork ? std::min(panels, share) : panels) * rows;
             parallel_for(ceil_div(tiles, block), work(), [&](index_t i) {
                 private_block(i * block, std::min(tiles, (i + 1) * block));
             });
             return;
         }
-        // Blocks of one size, lest the last be small.
+        // Blocks of equal size, so that the last is not small.
         const index_t tile_bytes =
             kWinogradPoints * (panel_size() / rows + filters_.panels.lanes()) * index_t{sizeof(T)};
-        const index_t blocks = ceil_div(tiles, std::max(rows, kSharedBytes / tile_bytes));
-        const index_t block = ceil_div(tiles, blocks);
+        const index_t block = even_step(tiles, std::max(rows, kSharedBytes / tile_bytes));
         const Buffer<T> points(kWinogradPoints * point_stride(block));
         const Buffer<T> sums(kWinogradPoints * point_sums_stride(ceil_div(block, rows)));
         for (index_t begin = 0; begin < tiles; begin += block) {
@@ -83,7 +82,7 @@ class Convolver {
   private:
     /// Elements of V of a panel of tiles at one point.
     index_t panel_size() const { return depth_vectors_ * kernel_.lanes * kernel_.rows; }
-    /// A vector more than needed, lest all points share cache sets.
+    /// One vector more than needed, so that points do not all share the same cache sets.
     index_t point_stride(index_t tiles) const {
         return ceil_div(tiles, kernel_.rows) * panel_size() + kernel_.lanes;
     }
@@ -105,7 +104,7 @@ class Convolver {
 
     void shared_block(index_t begin, index_t end, T* points, T* sums) const {
         const index_t stride = point_stride(end - begin), rows = kernel_.rows;
-        constexpr index_t vectors = 4;  // of the depth a task: an eighth of a megabyte to write
+        constexpr index_t vectors = 4;  // of the depth per task: 128 KB to write
         const index_t parts = ceil_div(end - begin, rows);
         const index_t depth_parts = ceil_div(depth_vectors_, vectors);
         const double share = static_cast<double>(end - begin) / conv_.grid.tiles() * work();
@@ -189,9 +188,9 @@ class Convolver {
         clear_rest(end - origin, vector, vector_end, stride, points);
     }
 
-    /// Zeros for the tiles that the last panel lacks. Nobody looks at their products, but what lay
-    /// there before may be numbers below the normal range, which take the processor a hundred times
-    /// as long (docs/measurements.md#winograd-sizes).
+    /// Zeros for the missing tiles of the last panel. Their products are not used, but old contents
+    /// may be denormal numbers, which take the processor a hundred times as long
+    /// (docs/measurements.md#winograd-sizes).
     void clear_rest(index_t tiles, index_t vector, index_t vector_end, index_t stride,
                     T* points) const {
         const index_t rows = kernel_.rows, row = tiles % rows;
@@ -213,7 +212,7 @@ class Convolver {
         return kTilePanels * kernel_.rows * width + kernel_.lanes;
     }
 
-    /// The products and the results of one panel for tiles [begin, end), whose V is `points`.
+    /// Computes products and results of one panel for tiles [begin, end), whose V is `points`.
     void finish(index_t begin, index_t end, const std::vector<Strip>& strips, index_t panel,
                 index_t stride, const T* points, T* sums) const {
         const index_t vectors = filters_.panels.width(panel), width = vectors * kernel_.lanes;
@@ -246,7 +245,7 @@ class Convolver {
         return strips;
     }
 
-    /// Prefetches what `finish` writes, a strip a point, while the products are computed.
+    /// Prefetches what `finish` writes, one strip per point, while the products are computed.
     void announce(const std::vector<Strip>& strips, index_t panel, index_t point) const {
         const index_t lane = filters_.panels.first_lane(panel), count = std::ssize(strips);
         const index_t lane_end = lane + filters_.panels.width_lanes(panel);

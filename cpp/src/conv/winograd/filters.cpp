@@ -9,11 +9,11 @@
 namespace pocketcnn::winograd {
 namespace {
 
-/// Weights (and positions of them) that one task takes through its buffers.
+/// Weights (and positions of them) per task.
 constexpr index_t kChunk = 16;
 constexpr index_t kMostTaps = kWinogradMostTaps * kWinogradMostTaps;
 
-/// Weights (f, c, kh, kw) as a row of positions (c, kh, kw) whose lanes are the filters.
+/// Weights (f, c, kh, kw) as a row of positions (c, kh, kw), with filters in the lanes.
 template <typename T>
 LaneImages<T> filters_as_lanes(const conv::Problem& problem, T* weight) {
     return {.data = weight,
@@ -24,7 +24,7 @@ LaneImages<T> filters_as_lanes(const conv::Problem& problem, T* weight) {
             .w = problem.taps};
 }
 
-/// Weights (f, c, kh, kw) as an image a filter, whose lanes are the phases of the channels.
+/// Weights (f, c, kh, kw) as one image per filter, with phases of the channels in the lanes.
 template <typename T>
 LaneImages<T> channels_as_lanes(const conv::Problem& problem, T* weight) {
     return {.data = weight,
@@ -37,7 +37,7 @@ LaneImages<T> channels_as_lanes(const conv::Problem& problem, T* weight) {
             .stride_w = problem.window.stride_w};
 }
 
-/// Calls body(tap of a phase, tap of the kernel) for each that the phase (py, px) has.
+/// Calls body(tap of a phase, tap of the kernel) for each tap of the phase (py, px).
 template <typename Body>
 void for_phase_taps(const Window2d& window, index_t phase, Body&& body) {
     const Taps taps(window);
@@ -57,7 +57,7 @@ void copy_vector(const WinogradKernels<T>& kernel, const T* from, index_t i, T* 
     std::memcpy(to + k * kernel.lanes, from + i * kernel.lanes, kernel.lanes * sizeof(T));
 }
 
-/// Runs task(vector of lanes, depth begin, depth end, where the points go) over all filters.
+/// Runs task(vector of lanes, depth begin, depth end, destination of the points) over all filters.
 template <typename T, typename Task>
 Filters<T> transform_filters(index_t lanes, index_t depth, const Taps& taps, index_t chunk,
                              Task&& task) {

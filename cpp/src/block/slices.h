@@ -9,6 +9,8 @@
 
 #include "conv/ways.h"
 #include "gemm/long_sums.h"
+#include "runtime/add_in_order.h"
+#include "runtime/cut.h"
 #include "runtime/isa.h"
 #include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
@@ -19,7 +21,7 @@ namespace pocketcnn {
 inline constexpr index_t kCacheBytes = index_t{512} * 1024;
 /// The batch is cut into as many slices, or a multiple, which threads share evenly; where there
 /// are not as many images, or one image's maps overflow the cache, the steps run one by one.
-inline constexpr index_t kSlices = 8;
+inline constexpr index_t kSlices = kEnoughLargeTasks;
 
 /// Whether a pass of the convolution begins with work on the weights that every slice would repeat.
 /// Then the batch is not cut (docs/measurements.md#fusion).
@@ -38,16 +40,16 @@ inline bool grads_transform_weights(const conv::Question& question, bool input_g
 class Slices {
   public:
     Slices(const Shape4& x, const Shape4& maps, index_t element_size, bool undivided)
-        : images_(x.n) {
+        : images_{x.n, 0} {
         const index_t fit = kCacheBytes / std::max<index_t>(1, maps.image() * element_size);
-        const bool whole = undivided || fit < 1 || images_ < kSlices;
-        count_ = whole ? std::min<index_t>(1, images_)
-                       : std::min(images_, round_up(ceil_div(images_, fit), kSlices));
+        const bool whole = undivided || fit < 1 || x.n < kSlices;
+        images_.count = whole ? std::min<index_t>(1, x.n)
+                              : std::min(x.n, round_up(ceil_div(x.n, fit), kSlices));
     }
 
-    index_t count() const { return count_; }
-    index_t begin(index_t slice) const { return slice * images_ / count_; }
-    index_t end(index_t slice) const { return (slice + 1) * images_ / count_; }
+    index_t count() const { return images_.count; }
+    index_t begin(index_t slice) const { return images_.begin(slice); }
+    index_t end(index_t slice) const { return images_.end(slice); }
 
     /// Runs body(slice) for [0, count). A single slice runs here, so that its steps can use all
     /// threads themselves.
@@ -61,7 +63,7 @@ class Slices {
     }
 
   private:
-    index_t images_, count_;
+    Split images_;
 };
 
 template <typename T>
@@ -83,21 +85,9 @@ inline double multiply_adds(const Shape4& x, const Shape4& maps, const Conv2d& c
 }
 
 /// Sums of slices are kept apart in groups whose number depends on nothing but the batch.
-inline constexpr index_t kSums = 16;
+inline constexpr index_t kSums = kEnoughTasks;
 /// Slices whose gradients are added up in a row.
 inline constexpr index_t kSlicesSum = 64;
-
-/// Adds the other sums to the first, each of `size` elements.
-template <typename T>
-void add_up(index_t count, index_t size, T* sums) {
-    constexpr index_t grain = 4096;
-    const Kernels<T>& kernel = kernels<T>();
-    parallel_ranges(size, grain, static_cast<double>(count), [&](index_t begin, index_t end) {
-        for (index_t i = 1; i < count; ++i) {
-            kernel.add(end - begin, sums + i * size + begin, sums + begin);
-        }
-    });
-}
 
 /// The gradients of a batch, slice by slice: body(begin, end, grads) overwrites those of images
 /// [begin, end). Gradients of weights are added in an order that depends on the batch alone.
@@ -117,11 +107,12 @@ void slice_gradients(const Shape4& x, const Shape4& maps, const Conv2d& conv, co
     const Kernels<T>& kernel = kernels<T>();
     const index_t size = weights + conv.filters;  // a sum: dweight, then dbias
     const index_t count = std::min(kSums, slices.count());
+    const Split groups = {slices.count(), count};
     const Buffer<T> sums(count * size);
     Slices::run(count, multiply_adds(x, maps, conv), [&](index_t i) {
         T* sum = sums.data() + i * size;
         const Buffer<T> one(size);
-        const index_t first = i * slices.count() / count, last = (i + 1) * slices.count() / count;
+        const index_t first = groups.begin(i), last = groups.end(i);
         gemm::LongSums<T> totals(size, last - first, kSlicesSum);
         for (index_t s = first; s < last; ++s) {
             totals.make_room(1, sum, size);
@@ -132,7 +123,7 @@ void slice_gradients(const Shape4& x, const Shape4& maps, const Conv2d& conv, co
         }
         totals.finish(sum);
     });
-    add_up(count, size, sums.data());
+    add_in_order(count - 1, size, sums.data() + size, sums.data());
     std::copy_n(sums.data(), weights, grads.dweight);
     std::copy_n(sums.data() + weights, conv.filters, grads.dbias);
 }
