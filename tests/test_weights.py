@@ -212,7 +212,9 @@ def test_rename_by_a_mapping_or_a_function() -> None:
     require_equal(again, weights)
     with pytest.raises(TypeError, match=r"rename makes 3 of 'c\.weight', but must make a str"):
         pc.load_weights(net, foreign, rename=lambda _: 3)  # type: ignore[arg-type, return-value]
-    with pytest.raises(ValueError, match=r"tensors conv\.weight and c\.weight both mean conv\.w"):
+    with pytest.raises(
+        ValueError, match=r"tensors conv\.weight and c\.weight are both for conv\.w"
+    ):
         pc.load_weights(net, {**weights, **foreign}, rename=table)
 
 
@@ -483,7 +485,7 @@ def test_a_tensor_that_asks_for_gradients() -> None:
     weights: dict[str, Any] = drawn(net)
     weights["fc.bias"] = ByArray(weights["fc.bias"])
     weights["fc.bias"].requires_grad = True
-    with pytest.raises(ValueError, match=r"tensor fc\.bias asks for gradients: take tensors"):
+    with pytest.raises(ValueError, match=r"tensor fc\.bias requires gradients: use module"):
         pc.load_weights(net, weights)
     require_equal(net, before)
 

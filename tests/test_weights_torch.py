@@ -210,7 +210,7 @@ def test_types_of_tensors() -> None:
         pc.load_weights(net, {"fc.weight": weight})
         assert net.params["fc.weight"].tolist() == [[0, 1, 2], [3, 4, 5]]
     parameter = nn.Parameter(torch.zeros(2, 3))
-    with pytest.raises(ValueError, match=r"fc\.weight asks for gradients"):
+    with pytest.raises(ValueError, match=r"fc\.weight requires gradients"):
         pc.load_weights(net, {"fc.weight": parameter})
     pc.load_weights(net, {"fc.weight": nn.Parameter(torch.zeros(2, 3), requires_grad=False)})
     meta = torch.zeros(2, 3, device="meta")

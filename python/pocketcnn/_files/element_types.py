@@ -1,4 +1,4 @@
-"""Element types of foreign files that NumPy has no name for."""
+"""Element types in files that NumPy does not have."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pocketcnn import _alignment
 from pocketcnn._arguments import Array
 
 BFLOAT16 = np.dtype([("bfloat16", "<u2")])
-"""Stands for bfloat16, the upper half of a float32: its bits, which are no number to NumPy."""
+"""The bits of bfloat16, which is the upper half of a float32."""
 
 
 def widened(array: Array) -> Array:
-    """Return bfloat16 as float32, which holds each of its numbers, and others as they are."""
+    """Convert bfloat16 to float32, exactly; return other arrays as they are."""
     if array.dtype != BFLOAT16:
         return array
     wide = _alignment.empty(array.shape, np.float32)

@@ -1,4 +1,4 @@
-"""Tensors by name, wherever in nested dicts they are."""
+"""Tensors by name, also in nested dicts."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _DEEPEST = 64
 def named_tensors(content: Mapping[Any, Any], is_tensor: Callable[[Any], bool]) -> dict[str, Any]:
     """Return the tensors of a state dict, or of a checkpoint that contains one.
 
-    Where no entry is a tensor, the dict under "state_dict", "model_state_dict" or "model" is
-    taken alone, the first that is there. Tensors in dicts further down have names with dots, as
-    do those in lists of dicts, "layers.0.weight"; what an optimiser keeps, under a name that
-    begins with "optim", and what is no tensor are left out.
+    If no entry is a tensor, the first of "state_dict", "model_state_dict" and "model" is used
+    instead of the whole. Tensors in nested dicts, or in lists of dicts, have names with dots:
+    "layers.0.weight". Entries whose name begins with "optim", and all that is no tensor, are left
+    out.
 
     Raises
     ------
     ValueError
-        There are only other things, or there are dicts within each other without end.
+        There are no tensors, or the dicts are nested too deeply.
     """
     for _ in range(_DEEPEST):
         if not any(map(is_tensor, content.values())):
@@ -51,7 +51,7 @@ def _leaves(name: str, value: Any, seen: set[int], depth: int = 0) -> Iterator[t
     else:
         yield name, value
         return
-    # A file of a few bytes can have a dict in itself, or more ways to one than can be walked.
+    # A small file can hold a dict that contains itself, or exponentially many paths.
     if id(value) in seen or depth == _DEEPEST:
         raise ValueError(f"it holds the same dict twice, or more than {_DEEPEST} in each other")
     seen.add(id(value))

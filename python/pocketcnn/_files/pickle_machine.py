@@ -1,10 +1,10 @@
-"""A stack machine for those pickles that consist of text, numbers and arrays by name.
+"""A stack machine for pickles that consist of text, numbers and arrays by name.
 
-A pickle is a program for a small stack machine, and Python's own machine runs whatever it calls.
-This one knows the instructions that Python's pickler, of any protocol, writes for such content,
-and the names that its maker gives it. Whatever a file says, time and memory are bounded by its
-size: nothing is hashed but text, and each instruction is a step in Python, between two of which
-Ctrl-C is heard.
+A pickle is a program for a small stack machine, and Python's own machine calls whatever the program
+names. This one knows the instructions that Python's pickler, of any protocol, writes for such
+content, and calls only the names in a given table. For any file, time and memory are bounded by its
+size: only text is hashed, and each instruction is a step in Python, with Ctrl-C
+in between.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ class Source(Protocol):
     """What a pickle is read from."""
 
     def read(self, size: int, /) -> bytes:
-        """Return as many bytes as are left of `size`."""
+        """Return `size` bytes, or as many as are left."""
         ...
 
     def readline(self) -> bytes:
-        """Return the bytes up to the end of a line, and that end."""
+        """Return the rest of a line, with its end."""
         ...
 
     def tell(self) -> int:
-        """Return how many bytes are before the next."""
+        """Return the position in bytes."""
         ...
 
 
@@ -45,17 +45,17 @@ class PickleMachine:
     Parameters
     ----------
     file : Source
-        Stands behind the pickle afterwards.
+        Its position is behind the pickle afterwards.
     names : mapping of str to Name
-        What stands for "module name"; nothing else is called.
+        What each "module name" stands for. Nothing else is called.
     room : int
-        Bytes that may be copied, which the callables use up by `take`.
+        How many bytes may be copied; `take` reduces it.
     most_instructions : int
-        An instruction of one byte can make an object of a hundred.
+        A limit, because a one-byte instruction can make an object of 100 bytes.
     """
 
-    counts_as_names = False
-    """Whether an entry of a dict may be named by an int, which then becomes text."""
+    int_keys = False
+    """Whether the key of a dict may be an int, which is then converted to text."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class PickleMachine:
         Raises
         ------
         Exception
-            Of any kind, if the pickle is another than such a one.
+            Of any kind, if the pickle holds anything else.
         """
         instructions = pickletools.genops(cast(IO[bytes], self._file))
         for count, (instruction, value, _) in enumerate(instructions):
@@ -89,21 +89,21 @@ class PickleMachine:
         return self._stack.pop()
 
     def take(self, size: int) -> None:
-        """Use up room: the same bytes may be asked for again and again."""
+        """Reduce the room: a file may copy the same bytes again and again."""
         self._room -= size
         if self._room < 0:
             raise ValueError("it copies the same bytes again and again")
 
     def build(self, made: Any, state: Any) -> None:
-        """Give an object that has been made its state."""
+        """Set the state of an object."""
         raise ValueError("it changes an object that is no array")
 
     def load_persistent(self, identity: Any) -> Any:
-        """Return what the pickle keeps outside of itself."""
+        """Return an object that is stored outside of the pickle."""
         raise ValueError("it has parts outside of itself")
 
     def refuse_name(self, name: str) -> NoReturn:
-        """Refuse what is asked for by a name that nothing stands for."""
+        """Refuse a name that is not in the table."""
         raise ValueError(f"it asks for {name.replace(' ', '.')}")
 
     def _step(self, instruction: str, value: Any) -> None:
@@ -211,10 +211,10 @@ class PickleMachine:
         target.update(zip(map(self._key, items[::2]), items[1::2], strict=True))
 
     def _key(self, name: object) -> str:
-        """A name of a dict; a tuple of tuples may take for ever to be hashed, and ints collide."""
+        """The key of a dict as text: hashing nested tuples may take for ever, and ints collide."""
         if type(name) is str:
             return name
-        if self.counts_as_names and type(name) is int and abs(name) < 2**63:
+        if self.int_keys and type(name) is int and abs(name) < 2**63:
             return str(name)
         raise ValueError("it holds another mapping than one of text to arrays")
 

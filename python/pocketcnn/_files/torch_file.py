@@ -1,8 +1,8 @@
-"""Files of tensors that PyTorch wrote, read without it and without running what is in them.
+"""Files of tensors that PyTorch wrote, read without PyTorch and without running their code.
 
-``torch.save`` has written two containers: since 1.6 a zip file of one pickle and a record a
-storage, before that five pickles with the storages behind them. In both the pickle says which
-tensor lies where in which storage.
+``torch.save`` has written two containers: since 1.6 a zip file with one pickle and one record per
+storage, before that five pickles followed by the storages. In both, a pickle says which storage a
+tensor is in, and where.
 """
 
 from __future__ import annotations
@@ -47,12 +47,11 @@ def read_torch(path: str | os.PathLike[str]) -> dict[str, Array]:
     Returns
     -------
     dict of str to ndarray
-        By the names that the file has. Where no entry of the file is a tensor, those of the dict
-        under "state_dict", "model_state_dict" or "model", the first that is there; tensors in
-        dicts further down have names with dots, and an optimiser's, under "optim...", are left
-        out. bfloat16 becomes float32; all other numbers are as they were written. Tensors of
-        one storage are views of one memory, with their strides; one that was expanded is
-        read-only.
+        By the names in the file. If the file is a checkpoint, whose entries are no tensors, the
+        first of "state_dict", "model_state_dict" and "model" is read; without these, tensors of
+        nested dicts have names with dots, except those under "optim...". bfloat16 is converted
+        to float32, other types stay. Tensors that share a storage are views of the same memory;
+        an expanded tensor is read-only.
 
     Raises
     ------
@@ -74,7 +73,7 @@ def read_torch(path: str | os.PathLike[str]) -> dict[str, Array]:
             return _Reader(container).arrays(tensors)
         except (OSError, MemoryError):
             raise
-        # A damaged file can make the reader fail in any way; all mean the same to the caller.
+        # A damaged file can make the reader fail in any way; for the caller it is one error.
         except Exception as error:
             reason = excerpt(error, 250) or type(error).__name__
             raise ValueError(f"{name} is no file of tensors: {reason}") from error
@@ -154,7 +153,7 @@ class _Zip(_Container):
 
 
 class _Legacy(_Container):
-    """Magic number, version, machine, the object, the keys of the storages; then these."""
+    """Pickles of a magic number, a version, the machine, the object and the storages' keys."""
 
     def __init__(self, file: BufferedReader, size: int) -> None:
         self.size, self._file = size, file
@@ -162,7 +161,7 @@ class _Legacy(_Container):
         for number in (_MAGIC_NUMBER, _PROTOCOL_VERSION):
             if TorchMachine(pickles, size).run() != number:
                 raise ValueError("it has another version than that of any PyTorch")
-        # Whatever the machine, the numbers themselves are little-endian.
+        # The numbers are little-endian on every machine.
         TorchMachine(pickles, size).run()
         machine = TorchMachine(pickles, size)
         self.content = machine.run()
@@ -195,7 +194,7 @@ class _Legacy(_Container):
 
 
 class _WithinFile:
-    """Reads no more than there is: a pickle of a few bytes may ask for any number of them."""
+    """Reads no more than is left: a small pickle may ask for any number of bytes."""
 
     def __init__(self, file: BufferedReader, size: int) -> None:
         self._file, self._size = file, size
@@ -206,7 +205,7 @@ class _WithinFile:
 
 
 class _Reader:
-    """Makes arrays of tensors; each storage is read once, and only if a tensor lies in it."""
+    """Makes arrays of tensors; only the storages that are needed are read, each once."""
 
     def __init__(self, container: _Container) -> None:
         self._container = container
@@ -219,7 +218,7 @@ class _Reader:
         return {name: self._array(tensor) for name, tensor in sound.items()}
 
     def _checked(self, name: str, tensor: Tensor | Unreadable) -> Tensor:
-        """Refuse what NumPy has not, tensors beyond their storage, and elements that overlap."""
+        """Refuse types that NumPy lacks, tensors beyond their storage, and overlapping elements."""
         if isinstance(tensor, Unreadable):
             raise ValueError(f"tensor {name!r} {tensor.reason}")
         if tensor.kind.dtype is None:
@@ -234,7 +233,7 @@ class _Reader:
         end = (tensor.offset + last + 1) * tensor.kind.size
         if elements and end > storage.length * storage.kind.size:
             raise ValueError(f"tensor {name!r} ends beyond its storage")
-        # No memory is needed for an expanded one, but whoever copies it needs all.
+        # An expanded tensor needs no memory, but a copy of it does.
         if elements * tensor.kind.size > self._container.size:
             raise ValueError(f"tensor {name!r} has more elements than the file has bytes")
         return tensor

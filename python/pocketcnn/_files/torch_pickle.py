@@ -1,7 +1,7 @@
-"""What PyTorch pickles: tensors by name, whose numbers lie outside of the pickle.
+"""PyTorch's pickles: tensors by name, whose numbers are stored outside of the pickle.
 
-Nothing here is PyTorch's: its names stand for records that say where a tensor's numbers are. A
-name that is not in this file is refused, so that no function of a stranger's choice is called.
+Nothing of PyTorch is used: its names stand for functions of this file, which only record where the
+numbers of a tensor are. Any other name is refused.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pocketcnn._files.element_types import BFLOAT16
 from pocketcnn._files.pickle_machine import Name, PickleMachine, Source
 from pocketcnn._text import excerpt
 
-# A checkpoint of a thousand tensors, with an optimiser's, has a fifth of these.
+# Five times as many as a checkpoint with a thousand tensors and their optimiser's state has.
 _MOST_INSTRUCTIONS = 1_000_000
 
 _MOST_AXES = 32  # of an array in NumPy 1
@@ -24,7 +24,7 @@ ADVICE = "torch.save(model.state_dict(), path) writes the tensors alone"
 
 
 class ElementType(NamedTuple):
-    """PyTorch's name of an element type, its size, and what NumPy has for it, if anything."""
+    """An element type by PyTorch's name, with its size and NumPy's type, if there is one."""
 
     name: str
     size: int
@@ -32,7 +32,7 @@ class ElementType(NamedTuple):
 
 
 class Storage(NamedTuple):
-    """A piece of memory that tensors lie in: a part of `total` elements, or all of them."""
+    """The memory of one or more tensors: all of its `total` elements, or a part of them."""
 
     key: str
     kind: ElementType
@@ -42,7 +42,7 @@ class Storage(NamedTuple):
 
 
 class Tensor(NamedTuple):
-    """Where a tensor's numbers are; `offset` and `strides` count elements of its own type."""
+    """Where the numbers of a tensor are; `offset` and `strides` count elements of its type."""
 
     storage: Storage
     kind: ElementType
@@ -52,7 +52,7 @@ class Tensor(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """A tensor that has no counterpart in NumPy."""
+    """A tensor that NumPy cannot represent."""
 
     reason: str
 
@@ -101,10 +101,10 @@ class TorchMachine(PickleMachine):
     Attributes
     ----------
     storages : dict of str to Storage
-        Those that tensors of the pickle lie in.
+        The storages of the tensors, by their keys.
     """
 
-    counts_as_names = True  # an optimiser's parameters
+    int_keys = True  # an optimiser's parameters have numbers
 
     def __init__(self, file: Source, size: int) -> None:
         names = {**_NAMES, "collections OrderedDict": Name(self._ordered_dict)}
@@ -117,12 +117,12 @@ class TorchMachine(PickleMachine):
         raise ValueError(f"it asks for {name}, and only tensors are read: {ADVICE}")
 
     def build(self, made: Any, state: Any) -> None:
-        """Leave out the attributes of a dict, such as the versions of its modules."""
+        """Ignore the attributes of a dict, such as the versions of its modules."""
         if type(made) is not dict:
             raise ValueError("it changes an object that is no tensor")
 
     def load_persistent(self, identity: Any) -> Storage:
-        """Return the storage that is meant."""
+        """Return the storage with this identity."""
         if type(identity) is not tuple or len(identity) not in (5, 6) or identity[0] != "storage":
             raise ValueError(f"it has parts that are no storage of a tensor: {ADVICE}")
         _, kind, key, _, count, *view = identity
@@ -130,7 +130,7 @@ class TorchMachine(PickleMachine):
             raise ValueError("it has a storage without type or name")
         total = _count(count)
         storage = Storage(key, kind.kind, 0, total, total)
-        # Tensors in one storage come with the same; two types of it would be two conversions.
+        # Tensors that share a storage repeat it; with two types it would be converted twice.
         if self.storages.setdefault(key, storage) != storage:
             raise ValueError(f"it has two storages named {key!r}")
         if view and view[0] is not None:  # of PyTorch before 0.4
@@ -201,7 +201,7 @@ def _unreadable(reason: str) -> Callable[..., Unreadable]:
 
 
 def _nothing(*_: object) -> None:
-    """For what says where or how a tensor was kept."""
+    """Ignore where or how a tensor was stored."""
 
 
 _CALLS: dict[str, Callable[..., Any]] = {
@@ -231,7 +231,7 @@ _NAMES = {
     **{name: Name(_refuse_call) for name in _CONSTANTS},
     **{f"torch {name}": _Type(kind) for name, kind in _TYPES.items()},
     **{f"torch {name}": _Type(_TYPES[kind]) for name, kind in _STORAGES.items()},
-    # Bytes, as which PyTorch keeps the types that have no storage of their own.
+    # PyTorch stores types without a storage class of their own as bytes.
     "torch.storage UntypedStorage": _Type(_TYPES["uint8"]),
     "torch.storage _UntypedStorage": _Type(_TYPES["uint8"]),
 }

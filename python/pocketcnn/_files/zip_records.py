@@ -1,8 +1,8 @@
-"""The records of a zip file that compresses nothing, as PyTorch writes it.
+"""The records of a zip file without compression, as PyTorch writes it.
 
-Read here and not by `zipfile`: records go straight to where they are wanted, what a file says of
-itself costs no more than its size, and there is one answer to which bytes a record has. A record
-that is compressed, encrypted, of two names or in another file is refused.
+Not read by `zipfile`: here a record is read directly into its array, the memory for the directory
+is bounded by the file's size, and local headers must agree with the directory. Records that are
+compressed, encrypted or there twice are refused.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _LOCAL = struct.Struct("<4s5H3L2H")
 
 _LARGEST_DIRECTORY = 2**25
 _ENCRYPTED = 1
-_FULL = 2**32 - 1  # the number is elsewhere, in 64 bits
+_FULL = 2**32 - 1  # stands for a number of 64 bits elsewhere
 
 
 class Record(NamedTuple):
-    """Where a record's header is, and what is known of its bytes."""
+    """Position of a record's header, size and checksum of its content."""
 
     header: int
     size: int
@@ -78,7 +78,7 @@ class ZipRecords:
         return self.records[name].size
 
     def read_into(self, name: str, content: memoryview) -> None:
-        """Read a record to where its bytes are wanted, as many as it has."""
+        """Read a record into memory of its size."""
         header, size, crc = self.records[name]
         self._file.seek(header)
         local = _LOCAL.unpack(self._file.read(_LOCAL.size))
@@ -90,7 +90,7 @@ class ZipRecords:
         self._file.seek(start)
         if self._file.readinto(content) < size:
             raise ValueError("it was cut while it was read")
-        # PyTorch writes 0 where it is told to compute none.
+        # PyTorch writes 0 if it is configured to compute none.
         if crc and zlib.crc32(content) != crc:
             raise ValueError(f"the record {name!r} has another checksum than when it was written")
 
@@ -124,7 +124,7 @@ class ZipRecords:
         return place, (count, length, start)
 
     def _read_entry(self, content: bytes, place: int) -> int:
-        """Take one record of the directory; return where the next one is."""
+        """Read one entry of the directory; return the position of the next."""
         entry = _ENTRY.unpack_from(content, place)
         mark, _, _, flags, method, _, _, crc, packed, size = entry[:10]
         name_length, extra_length, comment_length, disk, _, _, header = entry[10:]
@@ -146,7 +146,7 @@ class ZipRecords:
 
 
 def _in_64_bits(extra: bytes, *numbers: int) -> tuple[int, ...]:
-    """The numbers, and those that are too large for 32 bits from where they stand then."""
+    """The numbers, where those that need 64 bits are taken from the extra field."""
     wide: list[int] = []
     while len(extra) >= 4 and not wide:
         kind, length = struct.unpack_from("<2H", extra)

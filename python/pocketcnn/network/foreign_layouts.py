@@ -1,6 +1,6 @@
-"""Weights of libraries whose images are (N, H, W, C), turned to the layouts of this one.
+"""Weights of libraries with images (N, H, W, C), transposed to the layouts of this library.
 
-Keras and MLX keep their weights in two orders of axes:
+Keras and MLX order the axes differently:
 
 ===========================  ===================  ==================  ===================
 weight                       here                 Keras               MLX
@@ -10,7 +10,7 @@ depthwise, m outputs each    (in * m, 1, KH, KW)  (KH, KW, in, m)     (in * m, K
 linear                       (out, in)            (in, out)           (out, in)
 ===========================  ===================  ==================  ===================
 
-where a linear layer behind a `Flatten` takes its inputs in the order (H, W, C).
+The first linear layer after a `Flatten` has its inputs in the order (H, W, C).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pocketcnn.network.foreign_names import is_kernel
 
 
 class Place(NamedTuple):
-    """Where a weight belongs: its layer, key and shape, and the maps that were flattened before."""
+    """Layer, key and shape of an array, and the shape that a `Flatten` before it flattens."""
 
     layer: Layer
     key: str
@@ -39,7 +39,7 @@ def places(layers: Mapping[str, Layer], input_shape: Shape) -> dict[str, Place]:
     """Return the place of each parameter and buffer of a network by its name."""
     found: dict[str, Place] = {}
     flattened: Shape | None = None
-    # A layer's name comes before those of the layers within it, which replace what it said.
+    # A layer comes before the layers within it, which replace its entries.
     for name, layer, shape in every_input(layers, input_shape):
         if isinstance(layer, Flatten):
             flattened = shape
@@ -53,17 +53,16 @@ def places(layers: Mapping[str, Layer], input_shape: Shape) -> dict[str, Place]:
 def turn(
     arrays: Mapping[str, Array], names: Mapping[str, str], where: Mapping[str, Place]
 ) -> dict[str, Array]:
-    """Turn arrays of Keras or of MLX to this library's layouts; no number is copied.
+    """Transpose arrays of Keras or MLX to this library's layouts, as views if possible.
 
-    What a shape leaves open is decided by the name, where it is Keras' "kernel", or as the other
-    weights decide.
+    If a shape fits both, the name decides if it is Keras' "kernel", otherwise the other weights.
 
     Parameters
     ----------
     arrays : mapping of str to ndarray
         By the network's names.
     names : mapping of str to str
-        What each was called.
+        The name that each had.
     where : mapping of str to Place
 
     Returns
@@ -74,7 +73,7 @@ def turn(
     Raises
     ------
     ValueError
-        A weight could be of either library.
+        A weight could be from either library.
     """
     turned = {name: array for name, array in arrays.items() if not _is_turned(where[name])}
     forms = {
@@ -98,7 +97,7 @@ def turn(
 
 
 def keras_shape(place: Place) -> Shape:
-    """The shape that Keras gives to what belongs to a place."""
+    """The shape of an array in Keras."""
     if not _is_turned(place):
         return place.shape
     out, *rest = place.shape
@@ -110,7 +109,7 @@ def _is_turned(place: Place) -> bool:
 
 
 def _forms(array: Array, place: Place) -> dict[str, Array]:
-    """The array in the layout of `place`, by the library that may have made it."""
+    """The array in our layout, by the library that it may be from."""
     if isinstance(place.layer, Conv2d):
         turned = _convolution_forms(array, place.shape, place.layer.groups)
     else:
@@ -139,7 +138,7 @@ def _linear_forms(array: Array, place: Place) -> dict[str, Array]:
 
 
 def _by_channels(weight: Array, maps: Shape) -> Array:
-    """Columns in the order (C, H, W) of columns in the order (H, W, C)."""
+    """Reorder columns from (H, W, C) to (C, H, W)."""
     channels, height, width = maps
     if weight.shape[1] != math.prod(maps):
         return weight

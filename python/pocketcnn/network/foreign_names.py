@@ -1,17 +1,17 @@
-"""How the names of somebody else's weights map onto the layers of a network.
+"""How names of weights from other libraries map to the layers of a network.
 
-A name is looked for as it is. All that are not found so are read in one of a few ways, the first
-that finds the most of them:
+A name of the network is matched first. The rest are matched by one scheme, with and without a
+prefix that all of them share, such as DataParallel's "module." or Keras' "sequential/":
 
-- without a beginning that all have in common: "module." of DataParallel, "sequential/" of Keras;
-- with "_" for every dot and slash, so that "layer1.0.conv1.weight" is layer "layer1_0_conv1";
-- within a `Residual`, without "body", and "downsample.0" for the first layer of the shortcut;
-- by the place of a layer in the network, "3.weight", as in torch.nn.Sequential;
-- by the place before and after the `Flatten`, "features.3.weight" and "classifier.0.weight".
+- the layer's name, with "_" for dots and slashes: "layer1.0.conv1.weight" is that of
+  "layer1_0_conv1". Within a `Residual` "body" may be missing, and "downsample.0" is the first layer
+  of the shortcut.
+- the layer's index in the network, as in torch.nn.Sequential: "3.weight".
+- its index before or after the `Flatten`: "features.3.weight", "classifier.0.weight".
 
-Places mean something in a network of the same structure only: they count where they find all of
-the names, or all that the network has. Keras' words for parameters ("kernel", "gamma",
-"moving_mean") are known everywhere.
+The first scheme that matches the most names is used. Indices are used only if they match all of the
+names, or all arrays of the network: other networks have layers with an index too. Keras' names of
+parameters ("kernel", "gamma", "moving_mean") are known in all schemes.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ _WORDS = {
 }
 
 _UNUSED = {"num_batches_tracked", "seed_generator_state"}
-"""What others save of batch norm and of dropout, and nothing here needs."""
+"""State of batch norm and dropout in other libraries."""
 
 _DEEPEST_PREFIX = 3
 
 
 def is_unused(name: str) -> bool:
-    """Whether a name belongs to a count or a seed that no layer here has."""
+    """Whether no layer here has such a state."""
     return _components(name)[-1] in _UNUSED
 
 
 def is_kernel(name: str) -> bool:
-    """Whether Keras alone calls a weight so."""
+    """Whether only Keras uses such a name."""
     return _components(name)[-1] in ("kernel", "depthwise_kernel")
 
 
 def match_names(layers: Mapping[str, Layer], names: Collection[str]) -> dict[str, str]:
-    """Find the parameter or buffer, "conv1.weight", that each of some foreign names means.
+    """Find the name in the network, "conv1.weight", for each of the given names.
 
     Returns
     -------
     dict of str to str
-        Names of the network by foreign names, of those that are found.
+        Only of those that are found.
     """
     own = {f"{name}.{key}" for name, layer in layers.items() for key in layer.state_shapes()}
     exact = {name: name for name in names if name in own}
@@ -76,7 +76,7 @@ def _plain(name: str) -> str:
 
 
 def _without_prefixes(names: Collection[str]) -> Iterator[dict[str, str]]:
-    """The names as they are, and without one, two, three first components that all share."""
+    """The names, then without the first one, two, three components if all share them."""
     parts = {name: _components(name) for name in names}
     for depth in range(_DEEPEST_PREFIX + 1):
         yield {name: ".".join(part[depth:]) for name, part in parts.items()}
@@ -88,7 +88,7 @@ def _without_prefixes(names: Collection[str]) -> Iterator[dict[str, str]]:
 def _outer_names(
     layers: Mapping[str, Layer], names: Collection[str]
 ) -> Iterator[tuple[bool, dict[str, str]]]:
-    """What the layers may be called, and whether that is a name and no place."""
+    """Names that the layers may have, with False if these are indices."""
     yield True, {name: name for name in layers}
     yield False, {name: str(place) for place, name in enumerate(layers)}
     parts = (name.split(".") for name in names)
@@ -107,7 +107,7 @@ def _outer_names(
 
 
 def _known_names(layers: Mapping[str, Layer], outer: Mapping[str, str]) -> dict[str, str]:
-    """Parameters by every name that they may have; what could be two is left out."""
+    """Parameters by every name that they may have, without ambiguous ones."""
     known: dict[str, str] = {}
     twice: set[str] = set()
     for name, layer in layers.items():
@@ -119,7 +119,7 @@ def _known_names(layers: Mapping[str, Layer], outer: Mapping[str, str]) -> dict[
 
 
 def _inner_names(layer: Layer) -> Iterator[tuple[str, str]]:
-    """Every name that may be used within a layer, with the one that is."""
+    """Names that may be used within a layer, each with its own name there."""
     inside = tuple(f"{child}." for child in layer.children)
     for key in layer.state_shapes():
         if not key.startswith(inside):

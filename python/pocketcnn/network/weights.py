@@ -1,4 +1,4 @@
-"""Weights that another library made, put into a network: all that fit, or none."""
+"""Weights from other libraries, loaded into a network completely or not at all."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ _MOST_NAMES = 10
 
 @dataclass(frozen=True, repr=False)
 class WeightsReport:
-    """What `load_weights` did with each tensor.
+    """The result of `load_weights`.
 
     Attributes
     ----------
     loaded : list of str
-        The network's names of the arrays that were given new numbers.
+        Arrays of the network that were loaded.
     missing : list of str
-        The network's names of those for which there was no tensor.
+        Arrays of the network without a tensor.
     unexpected : list of str
-        Names of tensors that belong nowhere, as they came.
+        Tensors without an array in the network, by their own names.
     misshapen : list of str
-        The network's names of those whose tensor has another shape.
+        Arrays of the network whose tensor has another shape.
     shapes : dict of str to (tuple of int, tuple of int)
-        Of each in `misshapen`: the shape that came, and the one that was wanted, which for
-        ``layout="NHWC"`` is Keras'.
+        For each of `misshapen`, the shape that came and the shape that was wanted, in Keras'
+        layout if ``layout="NHWC"``.
     """
 
     loaded: list[str] = field(default_factory=list)
@@ -81,27 +81,26 @@ def load_weights(
     *,
     check_finite: bool = False,
 ) -> WeightsReport:
-    """Put weights that another library made into a network.
+    """Load weights from another library into a network.
 
     Parameters
     ----------
     net : ConvNet
-        Its arrays are written to and keep their dtype; all is checked before the first is.
+        Its arrays are changed in place and keep their dtype, once everything is checked.
     path_or_dict : path-like or mapping of str to array
         A .safetensors file; a file that ``torch.save`` wrote, as `read_torch` takes it; or
-        arrays by name, maybe in nested dicts: of NumPy, or whatever gives its memory away by
-        ``__array__`` or ``__dlpack__``, such as a ``state_dict()`` of PyTorch.
+        arrays by name, also in nested dicts: NumPy arrays or anything with ``__array__`` or
+        ``__dlpack__``, such as the tensors of PyTorch's ``state_dict()``.
     strict : bool
-        Whether every array of the network must be there, and nothing else. If not, what fits is
-        loaded.
+        Whether every array of the network must be given, and nothing else. Otherwise what fits
+        is loaded.
     layout : {"NCHW", "NHWC"}
-        "NHWC" takes the weights of Keras and of MLX, whose axes are in another order:
-        convolutions, depthwise ones too, linear layers, and the columns of the first linear layer
-        behind a `Flatten`. Which of the two made them is seen by the shapes, or by Keras' name
-        "kernel".
+        "NHWC" is for weights of Keras and MLX, whose axes have another order: those of
+        convolutions (also depthwise), linear layers, and the columns of the first linear layer
+        after a `Flatten`. The shapes decide which of the two it is, or Keras' name "kernel".
     rename : mapping of str to str, or callable, optional
-        The network's name for a foreign one; None leaves a tensor out. Names that a mapping lacks
-        stay as they are.
+        From names of the weights to names of the network, or to None for tensors to leave out.
+        Names that are not in a mapping stay as they are.
     check_finite : bool
         Whether to refuse weights that are infinite, in the network's dtype, or not a number.
 
@@ -115,18 +114,18 @@ def load_weights(
     OSError
         There is no such file, or it cannot be read.
     ValueError
-        The file is damaged or not of tensors; a tensor asks for gradients, or is on another
-        device than the CPU; two tensors mean the same array; or, if `strict`, something does not
-        fit: the message lists it. The network is as it was.
+        The file is damaged or holds other things than tensors; a tensor requires gradients or is
+        not on the CPU; two tensors have the same target; or, if `strict`, something does not fit,
+        and the message lists it. The network is unchanged.
     TypeError
         A tensor is not of real numbers.
 
     Notes
     -----
-    Names of `net.params` and `net.buffers` are matched as they are. The rest are understood as
-    torch.nn.Sequential, torchvision's VGG and ResNet, and Keras name them, with or without a
-    first part that all share, such as DataParallel's "module."; all of them in one way, the one
-    that finds the most. Batch norm's ``num_batches_tracked`` is not needed.
+    Names of `net.params` and `net.buffers` are matched first. For the rest, the naming schemes of
+    torch.nn.Sequential, torchvision's VGG and ResNet, and Keras are tried, with and without a
+    common prefix such as DataParallel's "module."; the scheme that matches most names is used for
+    all of them. Batch norm's ``num_batches_tracked`` is ignored.
 
     Examples
     --------
@@ -154,7 +153,7 @@ def load_weights(
             report.shapes[own] = arrays[own].shape, wanted
     if strict and (report.missing or report.unexpected or report.misshapen):
         raise ValueError(f"{source} not fit the network ({report}); strict=False loads what fits")
-    # A float64 may be beyond every float32: infinite there, and a warning would end the writing.
+    # A large float64 becomes infinite in float32; a warning as an error would stop halfway.
     with np.errstate(over="ignore", invalid="ignore"):
         if check_finite:
             for own in report.loaded:
@@ -167,7 +166,7 @@ def load_weights(
 def load_torch_state(
     net: ConvNet, path_or_dict: Weights, rename: Rename | None = None
 ) -> WeightsReport:
-    """Put a PyTorch module's state into a network, all of it: `load_weights`, strictly.
+    """Load the state of a PyTorch module into a network: `load_weights` with ``strict=True``.
 
     Parameters
     ----------
@@ -182,7 +181,7 @@ def load_torch_state(
 
 
 def _read(path_or_dict: Weights) -> tuple[str, Mapping[str, Any]]:
-    """The subject of a message about the weights, with its verb, and the tensors by name."""
+    """Subject and verb for a message, and the tensors by name."""
     if isinstance(path_or_dict, Mapping):
         try:
             return "the weights do", named_tensors(path_or_dict, _is_tensor)
@@ -203,7 +202,7 @@ def _read(path_or_dict: Weights) -> tuple[str, Mapping[str, Any]]:
 
 
 def _is_tensor(value: object) -> bool:
-    """Whether a value of a mapping is an array: no dict, and neither text nor a number."""
+    """Whether an entry of a mapping is an array, and no dict, text or number."""
     if isinstance(value, list):
         return not value or not isinstance(value[0], Mapping)
     return any(hasattr(value, mark) for mark in ("shape", "__array__", "__dlpack__"))
@@ -212,7 +211,7 @@ def _is_tensor(value: object) -> bool:
 def _matched(
     net: ConvNet, tensors: Mapping[str, Any], rename: Rename | None
 ) -> tuple[dict[str, str], list[str]]:
-    """Foreign names by the network's, and those that belong nowhere."""
+    """The given name for each name of the network, and the names without a match."""
     renamed = {name: _renamed(name, rename) for name in tensors if not is_unused(name)}
     known = match_names(net.layers, [new for new in renamed.values() if new is not None])
     names: dict[str, str] = {}
@@ -224,7 +223,7 @@ def _matched(
             unexpected.append(name)
         elif own in names:
             raise ValueError(
-                f"tensors {excerpt(names[own], 60)} and {excerpt(name, 60)} both mean {own}"
+                f"tensors {excerpt(names[own], 60)} and {excerpt(name, 60)} are both for {own}"
             )
         else:
             names[own] = name
@@ -241,18 +240,16 @@ def _renamed(name: str, rename: Rename | None) -> str | None:
 
 
 def _as_array(name: str, value: Any) -> Array:
-    """Return a tensor's own memory as an array, if NumPy can have it."""
+    """Return a tensor as an array, without a copy if possible."""
     what = f"tensor {excerpt(name, 80)}"
     if getattr(value, "requires_grad", False):
-        raise ValueError(
-            f"{what} asks for gradients: take tensors of module.state_dict(), or tensor.detach()"
-        )
-    if "bfloat16" in str(getattr(value, "dtype", "")):  # in float32 it is the same number
+        raise ValueError(f"{what} requires gradients: use module.state_dict() or tensor.detach()")
+    if "bfloat16" in str(getattr(value, "dtype", "")):  # float32 holds the same number
         value = value.float() if hasattr(value, "float") else np.asarray(value).astype(np.float32)
     try:
         by_dlpack = not hasattr(value, "__array__") and hasattr(value, "__dlpack__")
         came = np.from_dlpack(value) if by_dlpack else np.asarray(value)
-    except Exception as error:  # of any library, which knows why
+    except Exception as error:  # each library has its own
         raise ValueError(f"{what} cannot be read as an array: {excerpt(error)}") from error
     return array(what, came)
 
@@ -262,7 +259,7 @@ def _write(arrays: Mapping[str, Array], where: Mapping[str, Place]) -> None:
     for own, numbers in arrays.items():
         by_layer.setdefault(where[own].layer, {})[where[own].key] = numbers
     for layer, state in by_layer.items():
-        # Weights that nobody has looked at yet are not drawn to be written over.
+        # Weights that do not exist yet are not drawn only to be replaced.
         if not layer.is_drawn and layer.param_shapes and state.keys() >= layer.param_shapes.keys():
             for key, numbers in state.items():
                 state[key] = empty(numbers.shape, layer.dtype)
