@@ -46,12 +46,14 @@ from pocketcnn.data.mnist import read_idx
 from pocketcnn.schedules import Cosine
 from pocketcnn.training.checkpoint import read_checkpoint, write_checkpoint
 from pocketcnn.training.history import History
+from torch_pickles import rezipped
 
 LIMIT = 4 * 2**30
 SECONDS = 10
 STEP = 100_000
 
 OLD_FILES = Path(__file__).parent / "old_files"
+TORCH_FILES = Path(__file__).parent / "torch_files"
 
 
 class Kind(NamedTuple):
@@ -123,6 +125,20 @@ def parameters() -> Kind:
     params = {"W1": np.arange(6.0).reshape(2, 3), "b": np.array([True]), "e": np.zeros(0, ">f4")}
     protocols = range(pickle.HIGHEST_PROTOCOL + 1)
     return Kind([pickle.dumps(params, protocol) for protocol in protocols], scratch.load_params)
+
+
+def torch_files() -> Kind:
+    """Of both containers; what is read is also loaded, where it fits."""
+    names = ("tensors_zip", "tensors_legacy", "checkpoint_zip", "checkpoint_legacy")
+    originals = [(TORCH_FILES / f"{name}.pt").read_bytes() for name in names]
+    net = small_net()
+
+    def read(path: Path) -> None:
+        found = pc.read_torch(path)
+        assert all(array.nbytes <= 2 * path.stat().st_size for array in found.values())
+        pc.load_weights(net, found, strict=False)
+
+    return Kind(originals, read, inside=rezipped)
 
 
 def histories() -> Kind:
@@ -212,6 +228,7 @@ def kinds() -> dict[str, Callable[[], Kind]]:
         "checkpoint": checkpoints,
         "resume": resumptions,
         "params": parameters,
+        "torch": torch_files,
         "history": histories,
         "idx": lambda: idx(zipped=False),
         "idx.gz": lambda: idx(zipped=True),

@@ -18,6 +18,7 @@ KINDS = [
     "checkpoint",
     "resume",
     "params",
+    "torch",
     "history",
     "idx",
     "idx.gz",

@@ -47,6 +47,8 @@ from pocketcnn.network.net import ConvNet
 
 if TYPE_CHECKING:
     from pocketcnn import data, inspection, models, optim, plot, schedules, scratch
+    from pocketcnn._files.torch_file import read_torch
+    from pocketcnn.network.weights import load_torch_state, load_weights
     from pocketcnn.training.callbacks import Callback, EarlyStopping
     from pocketcnn.training.history import History
     from pocketcnn.training.progress import ProgressBar
@@ -85,11 +87,14 @@ __all__ = [
     "isa",
     "layers",
     "load",
+    "load_torch_state",
+    "load_weights",
     "losses",
     "models",
     "num_threads",
     "optim",
     "plot",
+    "read_torch",
     "schedules",
     "scratch",
     "set_num_threads",
@@ -107,6 +112,9 @@ _MODULE_OF = {
     "History": "training.history",
     "ProgressBar": "training.progress",
     "Trainer": "training.trainer",
+    "load_torch_state": "network.weights",
+    "load_weights": "network.weights",
+    "read_torch": "_files.torch_file",
 }
 
 

@@ -26,6 +26,7 @@ import numpy as np
 from pocketcnn import _alignment
 from pocketcnn._arguments import Array
 from pocketcnn._files.atomic import write_atomically
+from pocketcnn._files.element_types import BFLOAT16, widened
 from pocketcnn._files.reading import open_regular
 from pocketcnn._text import excerpt
 
@@ -34,6 +35,7 @@ _DTYPES = {
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
 }  # fmt: skip
 _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
+_READ = {**{name: np.dtype(dtype) for name, dtype in _DTYPES.items()}, "BF16": BFLOAT16}
 
 # Enough for a million numbers of a callback. With the format's own limit of 100 MB, a file that is
 # only a header could take 2.5 GB and 19 s.
@@ -143,7 +145,7 @@ class TensorFile:
             self._refuse("its header has another checksum than when it was written")
 
     def read(self) -> dict[str, Array]:
-        """Read all arrays, each from the beginning of a cache line.
+        """Read all arrays, each from the beginning of a cache line; bfloat16 becomes float32.
 
         Raises
         ------
@@ -156,7 +158,7 @@ class TensorFile:
         crc = 0
         for name, tensor in self.tensors.items():
             try:
-                arrays[name] = array = _alignment.empty(tensor.shape, tensor.dtype)
+                array = _alignment.empty(tensor.shape, tensor.dtype)
             except ValueError as error:  # an empty array with an axis that is too long
                 self._refuse(excerpt(error))
             content = _bytes_of(array)
@@ -165,6 +167,7 @@ class TensorFile:
             if tensor.dtype == np.bool_ and array.view(np.uint8).max(initial=0) > 1:
                 self._refuse(f"{excerpt(name)} holds other bytes than true and false")
             crc = zlib.crc32(content, crc)
+            arrays[name] = widened(array)
         if self._crc is not None and self._crc != f"{crc:08x}":
             self._refuse("its arrays have another checksum than when they were written")
         return arrays
@@ -248,7 +251,7 @@ def _entry(name: str, entry: Any) -> tuple[int, int, str, Tensor]:
     """Where an array begins and ends, its type and its shape, with every number checked."""
     try:
         kind, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
-        dtype = np.dtype(_DTYPES[kind])
+        dtype = _READ[kind]
     except (TypeError, KeyError, ValueError):
         raise ValueError(f"{name!r} has no known type, shape and place") from None
     numbers = (*shape, begin, end)

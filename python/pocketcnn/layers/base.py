@@ -158,6 +158,11 @@ class Layer(ABC):
             array[...] = fit[key]
 
     @property
+    def is_drawn(self) -> bool:
+        """Whether the parameters exist: they were accessed or given."""
+        return "_params" in self.__dict__
+
+    @property
     def buffers(self) -> dict[str, Array]:
         """Other arrays of the layer; drawn when first accessed."""
         try:
@@ -197,7 +202,7 @@ class Layer(ABC):
 
     def has_own_weights(self) -> bool:
         """Whether the parameters differ from those drawn at the first access."""
-        if not self.param_shapes or "_params" not in self.__dict__:
+        if not self.param_shapes or not self.is_drawn:
             return False
         if self._given:
             return True

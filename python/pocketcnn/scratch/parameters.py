@@ -1,8 +1,8 @@
 """The book's parameter files: a pickled dict of NumPy arrays.
 
 A pickle is a program for a small stack machine, and Python's own machine calls whatever the program
-names. The one in :mod:`pocketcnn.scratch.pickled` knows the few instructions and names that pickled
-arrays consist of, and can do nothing but put a file's bytes into arrays.
+names. The one in :mod:`pocketcnn._files.pickle_machine`, with the names in
+:mod:`pocketcnn.scratch.pickled`, can do nothing but put a file's bytes into arrays.
 """
 
 from __future__ import annotations
