@@ -1,11 +1,11 @@
 """Every check of pocketcnn; ``nox`` alone runs all of them.
 
-One session a question: ``lint`` (does it read well?), ``typing`` (do the annotations hold?),
-``cpp`` (does the C++ library work by itself, on every instruction set of this machine?),
-``tests`` (does the package work?), ``docs`` (does the documentation tell the truth?), ``machines``
-(a short part of what follows). Not in the default run: machines that look for longer, ``guard``,
-``sanitize``, ``tsan``, ``tidy``, ``fuzz``, ``soak`` and ``coverage``; ``bench``, which measures
-pocketcnn beside its peers; and ``dev``, which prepares a working place.
+One session per question: ``lint`` (style and formatting), ``cpp`` (does the C++ library work
+alone, on every instruction set of this machine?), ``typing`` (do the annotations hold?), ``tests``
+(does the package work?), ``docs`` (do the examples in the docstrings work?), ``machines`` (a short
+part of the following). Not in the default run are the longer checks, ``guard``, ``sanitize``,
+``tsan``, ``tidy``, ``fuzz``, ``soak`` and ``coverage``; ``bench``, which measures pocketcnn beside
+other libraries; and ``dev``, which installs everything for development.
 
 Test runners leave JUnit files in ``build/reports``; ``.ci/run`` counts them.
 """
@@ -23,7 +23,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2024.4.15"
-# cpp before what needs the wheel alone: it builds the wheel with the C++ tests beside it.
+# cpp before the sessions that need only the wheel: it builds the wheel together with the C++ tests.
 nox.options.sessions = ["lint", "cpp", "typing", "tests", "docs", "machines"]
 
 ROOT = Path(__file__).parent
@@ -72,7 +72,7 @@ def install_wheel(session: nox.Session, extra: str, *requirements: str) -> None:
 
 
 def install_native_tools(session: nox.Session) -> None:
-    """Take CMake and Ninja from PyPI unless the system's will do."""
+    """Take CMake and Ninja from PyPI unless those of the system are recent enough."""
     if system_cmake_version() < MINIMUM_CMAKE:
         install(session, "cmake")
     if shutil.which("ninja") is None:
@@ -81,7 +81,7 @@ def install_native_tools(session: nox.Session) -> None:
 
 
 def system_cmake_version() -> tuple[int, ...]:
-    """Version of the ``cmake`` on PATH; () when there is none."""
+    """Version of the ``cmake`` on PATH; () if there is none."""
     if shutil.which("cmake") is None:
         return ()
     answer = subprocess.run(["cmake", "--version"], capture_output=True, text=True, check=False)
@@ -94,9 +94,9 @@ def native(session: nox.Session, *command: str) -> None:
     session.run(*command, external=True)
 
 
-def build_and_ctest(session: nox.Session, preset: str) -> None:
+def build_and_ctest(session: nox.Session, preset: str, *options: str) -> None:
     """Configure and build a preset of CMakePresets.json, then run its tests."""
-    native(session, "cmake", "--preset", preset, "--fresh")
+    native(session, "cmake", "--preset", preset, "--fresh", *options)
     native(session, "cmake", "--build", "--preset", preset)
     ctest(session, preset, "--preset", preset)
 
@@ -104,15 +104,15 @@ def build_and_ctest(session: nox.Session, preset: str) -> None:
 def build_and_ctest_some(session: nox.Session, preset: str, tests: str) -> None:
     """Build and run some of the tests (``NAME;NAME``), as a preset.
 
-    The kernels are the baseline's, and not watched themselves: that takes the compiler minutes, and
-    the guard pages of every Release run see what they touch.
+    The kernels are the baseline's, and not instrumented: that takes the compiler minutes, and the
+    guard pages of every Release run check what they touch.
     """
     folder = BUILD / f"short-{preset}"
     kernels = ("-DPOCKETCNN_ISAS=baseline", "-DPOCKETCNN_KERNEL_OPTIMIZATION=-O1;-fno-sanitize=all")
     options = (*kernels, f"-DPOCKETCNN_TESTS={tests}")
     native(session, "cmake", "--preset", preset, "--fresh", "-B", str(folder), *options)
     native(session, "cmake", "--build", str(folder), "--target", "pocketcnn_tests")
-    # A filter, whatever it is, says that this is no whole run, which would have to use everything.
+    # A filter means that this is not a whole run, which must have used every team.
     program = str(folder / "cpp" / "tests" / "pocketcnn_tests")
     native(session, program, "--gtest_brief=1", "--gtest_filter=*.*")
 
@@ -129,16 +129,16 @@ def ctest(session: nox.Session, name: str, *which: str) -> None:
     )
 
 
-# What exercises the extension module most, for builds in which everything takes longer.
+# Tests that use the extension module most, for slow builds.
 NATIVE_TESTS = (
-    *("tests/test_native_borders.py", "tests/test_fusion.py", "tests/test_functional_conv.py"),
-    *("tests/test_functional_pool.py", "tests/test_functional_linear.py"),
+    *("tests/test_native_borders.py", "tests/test_fusion.py", "tests/test_functional_conv2d.py"),
+    *("tests/test_functional_pool2d.py", "tests/test_functional_linear.py"),
     *("tests/test_functional_normalization.py", "tests/test_empty_batches.py"),
     *("tests/test_layer_arrays.py", "tests/test_optim_updates.py", "tests/test_layers.py"),
 )
 
-# What a short run of the machines takes: what indexes most, and what threads share.
-SHORTLY_SANITIZED = "conv2d_fields;im2col;softmax"
+# What the session `machines` runs: tests with the most indexing, tests of threads, and sources.
+SHORTLY_SANITIZED = "column_matrix;conv2d_fields;softmax"
 SHORTLY_WATCHED = "interrupt;memory_pool;parallel;sleeper;team"
 SHORTLY_READ = ("loop", "memory_pool", "team_own")
 
@@ -175,7 +175,7 @@ def package_of(session: nox.Session, preset: str) -> Path:
 
 
 def cpp_sources() -> list[str]:
-    """List every C++ file of ours."""
+    """List every C++ file of the project."""
     files = (path for folder in CPP_FOLDERS for path in (ROOT / folder).rglob("*"))
     return sorted(str(path.relative_to(ROOT)) for path in files if path.suffix in CPP_SUFFIXES)
 
@@ -195,7 +195,7 @@ def typing(session: nox.Session) -> None:
     install_wheel(session, "all", "mypy", "nox")
     session.run("mypy")
     session.run("mypy", "--strict", "noxfile.py", ".ci/count_tests.py", "cpp/tests")
-    # From elsewhere than the sources: stubtest shall see the wheel's own stub.
+    # Outside the source folder, so that stubtest sees the wheel's stub.
     with session.chdir(session.create_tmp()):
         session.run("python", "-m", "mypy.stubtest", "pocketcnn._core")
 
@@ -203,10 +203,13 @@ def typing(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("build", ["dev", "release"], ids=["dev", "release"])
 def cpp(session: nox.Session, build: str) -> None:
-    """Test the C++ library on every instruction set: with assertions, and as wheels hold it."""
+    """Test the C++ library: with assertions, and as wheels hold it on every instruction set.
+
+    The standard library's assertions are in what all instruction sets share, not in the kernels.
+    """
     install_native_tools(session)
     if build == "dev":
-        build_and_ctest(session, "dev")
+        build_and_ctest(session, "dev", "-DPOCKETCNN_ISAS=baseline")
     else:
         wheel(session, with_tests=True)
         ctest(session, "release", "--test-dir", str(WHEEL_TREE), "--output-on-failure")
@@ -232,7 +235,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def guard(session: nox.Session) -> None:
-    """Run both test suites with a forbidden page behind every block of memory."""
+    """Run both test suites with an inaccessible page after every block of memory."""
     install_native_tools(session)
     build_and_ctest(session, "guard")
     package = package_of(session, "guard")
@@ -248,7 +251,7 @@ def sanitize(session: nox.Session) -> None:
     runtime = subprocess.run(
         ["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
     )
-    # Python itself is not instrumented, and never gives all of its memory back.
+    # Python itself is not instrumented, and never frees all of its memory.
     environment = {
         "PYTHONPATH": str(package),
         "LD_PRELOAD": runtime.stdout.strip(),
@@ -266,7 +269,7 @@ def tsan(session: nox.Session) -> None:
 
 @nox.session
 def machines(session: nox.Session) -> None:
-    """Run a short part of the sanitizers and of clang-tidy; `cpp` and `tests` have the others'."""
+    """Run a short part of the sanitizers and of clang-tidy."""
     install_native_tools(session)
     build_and_ctest_some(session, "sanitize", SHORTLY_SANITIZED)
     build_and_ctest_some(session, "tsan", SHORTLY_WATCHED)
@@ -296,7 +299,7 @@ def fuzz(session: nox.Session) -> None:
     """Draw networks, calls and damaged files: ``-- 600`` for 600 seconds each (60)."""
     install_wheel(session, "test")
     seconds = (session.posargs or ["60"])[0]
-    # The seed is another one every day; what fails prints its own.
+    # The seed changes every day; a failure prints it.
     seed = str(int(time.time() // 86400) * 10**6)
     isas = session.run(
         *("python", "-c", "import pocketcnn; print(*pocketcnn.available_isas())"), silent=True
@@ -335,7 +338,7 @@ def fuzz_environment(session: nox.Session, seconds: str) -> None:
 
 @nox.session(default=False)
 def soak(session: nox.Session) -> None:
-    """Let one process do everything at random: ``-- --seconds 3600``."""
+    """Run one process with random operations: ``-- --seconds 3600``."""
     install_wheel(session, "test")
     session.run("python", "tests/soak.py", *session.posargs)
 
@@ -359,7 +362,7 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Measure beside PyTorch and others: ``-- layers --filter 3x3``; ``-- --help`` says all."""
+    """Compare with other libraries: ``-- layers --filter 3x3``; ``-- --help`` lists options."""
     install_wheel(session, "plot")
     session.install("-r", str(ROOT / "benchmarks" / "requirements.txt"))
     arguments = session.posargs or ["--help"]
@@ -370,7 +373,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def dev(session: nox.Session) -> None:
-    """Make ``.venv`` with an editable install that rebuilds itself on import, and every tool."""
+    """Make ``.venv`` with an editable install that is rebuilt on import, and every tool."""
     session.run(sys.executable, "-m", "venv", ".venv", external=True)
     pip = (str(ROOT / ".venv" / "bin" / "python"), "-m", "pip", "install", "-c", str(CONSTRAINTS))
     tools = ("ruff", "mypy", "clang-format", "nox", "cmake", "ninja")

@@ -1,10 +1,10 @@
 """Count the tests of a run from the runners' own reports; used by ``.ci/run``.
 
 ``count_tests.py REPORTS`` reads every JUnit file in the folder REPORTS (pytest's, ctest's) and
-``nox.json``, nox's account of its sessions. It prints a line a report, a line for every session
-that failed although no test of its own did (a rule of the linter, a build that broke: each
-counts as one failure, so that a broken run never looks whole), and last the plain line
-``N passed, N failed``. The exit code is 0 only if something passed and nothing failed.
+``nox.json``, nox's account of its sessions. It prints one line per report, a line for every session
+that failed although none of its tests did (a linter's rule, a broken build: each counts as one
+failure, so that a broken run never looks successful), and last the line ``N passed, N failed``. The
+exit code is 0 only if something passed and nothing failed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import NamedTuple
 
-# Which session leaves which report; {} are a session's parameters. One not named leaves none.
+# Which session writes which report; {} are a session's parameters. Others write none.
 REPORT_OF_SESSION = {"cpp": "ctest-{build}", "tests": "pytest", "docs": "doctest"}
 
 

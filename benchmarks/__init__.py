@@ -1,5 +1,5 @@
-"""How fast, how large and how scalable pocketcnn is beside what else one would use.
+"""How fast, how large and how scalable pocketcnn is, compared with other libraries.
 
-``python -m benchmarks --help`` says what there is; docs/benchmarks.md says how it is measured.
-This package is no part of the wheel.
+``python -m benchmarks --help`` lists the benchmarks; docs/benchmarks.md says how they are measured.
+This package is not part of the wheel.
 """

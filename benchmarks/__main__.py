@@ -9,7 +9,7 @@ from benchmarks.options import parse, restart_with_limits
 
 
 def main() -> None:
-    """Measure what the command line asks for; show it and keep it."""
+    """Run the benchmark named on the command line; show the result and save it."""
     options = parse(sys.argv[1:])
     restart_with_limits(options)
     from benchmarks import machine, report

@@ -1,4 +1,4 @@
-"""Other processes that want the cores."""
+"""Other processes that use the cores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ENDLESS = "while True: pass"
 
 @contextmanager
 def one_core_taken() -> Iterator[None]:
-    """Let another process compute without end on the last CPU that we may use."""
+    """Let another process compute endlessly on the last CPU that this one may use."""
     cpu = max(os.sched_getaffinity(0))
     with _process(f"import os\nos.sched_setaffinity(0, {{{cpu}}})\n{_ENDLESS}"):
         yield
@@ -21,7 +21,7 @@ def one_core_taken() -> Iterator[None]:
 
 @contextmanager
 def load(processes: int) -> Iterator[None]:
-    """Let so many other processes compute without end, wherever the system puts them."""
+    """Let `processes` other processes compute endlessly, on any CPUs."""
     with ExitStack() as stack:
         for _ in range(processes):
             stack.enter_context(_process(_ENDLESS))

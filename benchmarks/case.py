@@ -1,4 +1,4 @@
-"""What a case of ``layers`` is made of."""
+"""The parts of a case of ``layers``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LAYOUTS = {"NCHW": torch.contiguous_format, "NHWC": torch.channels_last}
 
 @dataclass(frozen=True)
 class Task:
-    """One pass: our call, and PyTorch's by the layout of its images."""
+    """One pass: our call, and PyTorch's per layout of its images."""
 
     ours: Call
     peers: Mapping[str, Call]
@@ -38,7 +38,7 @@ class Case:
 
 
 def draw(dtype: Dtype, *shape: int) -> Array:
-    """Draw normal numbers, the same every time."""
+    """Draw the same normal numbers every time."""
     return np.random.default_rng(0).standard_normal(shape, np.float32).astype(dtype)
 
 

@@ -1,4 +1,4 @@
-"""Networks with a name, and races between processes that each hold one of them."""
+"""Named networks, and races between processes that each hold one of them."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ TITLES = {
     "compact_resnet": "compact ResNet",
 }
 OURS = "pocket"
-# Above the rounding of a deep network in float32, below any difference in what is computed.
+# Above the rounding of a deep network in float32, below a real difference.
 _TOLERANCE = 2e-3
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A way to build a network: builder, variant, and a dtype other than the race's."""
+    """How to build a network: builder, variant, and a dtype if it differs from the race's."""
 
     builder: str
     variant: str = ""
@@ -56,7 +56,7 @@ def skeleton(model: str) -> pc.ConvNet:
 
 
 def describe(model: str, batch: int, options: Options, weights: Path | None = None) -> Network:
-    """Put one of `pocketcnn.models` into words."""
+    """Describe one of `pocketcnn.models`."""
     net = skeleton(model)
     return Network(
         model=model,
@@ -72,7 +72,7 @@ def describe(model: str, batch: int, options: Options, weights: Path | None = No
 
 @contextmanager
 def with_weights(model: str, batch: int, options: Options) -> Iterator[Network]:
-    """Describe a network whose weights, those our own process draws, lie in a folder."""
+    """Describe a network with the weights of this process stored in a folder."""
     with tempfile.TemporaryDirectory() as name:
         for key, array in getattr(pc.models, model)().params.items():
             np.save(Path(name) / f"{key}.npy", array)
@@ -82,7 +82,7 @@ def with_weights(model: str, batch: int, options: Options) -> Iterator[Network]:
 def flop(network: Network, training: bool) -> float:
     """Operations of the convolutions and linear layers as the textbook counts them.
 
-    A training step has three passes, less the gradient of the images.
+    A training step has three passes, without the gradient of the images.
     """
     shape = tuple(network.input_shape)
     work = []
@@ -96,7 +96,7 @@ def flop(network: Network, training: bool) -> float:
 def race(
     builder: str, network: Network, peers: Mapping[str, Peer], options: Options
 ) -> tuple[Timing, dict[str, Timing]]:
-    """Time ours, as `builder` makes it, and the peers, each in a process of its own, by turns."""
+    """Time ours, as `builder` makes it, and the peers, each in its own process, in turn."""
     with ExitStack() as stack:
         ours = stack.enter_context(Remote(builder, network))
         remotes: dict[str, Remote] = {}
@@ -110,7 +110,7 @@ def race(
 
 
 def _require_equal(ours: Remote, others: Mapping[str, Remote]) -> None:
-    """Stop where the networks are not the same: their times would mean nothing."""
+    """Stop if the networks are not the same: their times would mean nothing."""
     mine = np.array(ours.ask("logits"))
     for name, other in others.items():
         error = np.abs(np.array(other.ask("logits")) - mine).max() / np.abs(mine).max()

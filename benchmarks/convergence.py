@@ -1,8 +1,8 @@
 """``convergence``: SimpleConvNet learns MNIST here and in PyTorch, update by update the same.
 
 Both begin with the same weights and see the same batches at the same learning rates; they take
-turns of one epoch, until both read 99 % of the test images rightly. Only training is timed.
-MNIST is looked for as `pocketcnn.data.mnist()` does.
+turns of one epoch, until both classify 99 % of the test images correctly. Only training is timed.
+MNIST is found as by `pocketcnn.data.mnist()`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks.options import Options
 from benchmarks.report import Table
 from benchmarks.timing import CLOCKS
 
-# The settings of docs/results.md for this network; how they were chosen is said there.
+# The settings of docs/results.md for this network, which says how they were chosen.
 _MODEL, _BATCH, _EPOCHS, _GOAL = "simple_convnet", 100, 20, 0.99
 _SCHEDULE = pc.schedules.Cosine(warmup=0.2)
 _RATE, _WEIGHT_DECAY = 0.002, 0.05
@@ -44,7 +44,7 @@ class Learner:
     scores : callable x -> (N, K)
         In inference mode.
     losses, seconds, accuracies : list of float
-        Of each update; training time up to the end of each epoch; test accuracy after it.
+        Loss of each update; training time up to the end of each epoch; test accuracy after it.
     """
 
     name: str
@@ -55,13 +55,13 @@ class Learner:
     accuracies: list[float] = field(default_factory=list)
 
     def time_to(self, goal: float) -> float:
-        """Training time until an epoch ends at the accuracy; infinite where none does."""
+        """Training time until an epoch reaches the accuracy; infinite if none does."""
         ends = zip(self.seconds, self.accuracies, strict=True)
         return next((seconds for seconds, accuracy in ends if accuracy >= goal), math.inf)
 
 
 def run(options: Options, machine: Machine) -> list[Table]:
-    """Train both, draw their curves, and set them side by side."""
+    """Train both, draw their curves, and compare them in a table."""
     (x, t), (x_test, t_test) = pc.data.mnist()
     x, x_test = (np.divide(images, 255, dtype=options.dtype) for images in (x, x_test))
     batch = options.batch or _BATCH
@@ -90,7 +90,7 @@ def run(options: Options, machine: Machine) -> list[Table]:
 
 
 def _rates(start: int, updates: int) -> Iterator[float]:
-    """Learning rates of an epoch's updates, the first of which is number `start`."""
+    """Learning rates of an epoch's updates, starting with update number `start`."""
     for k in range(start, start + updates):
         yield _RATE * _SCHEDULE.factor(k / (_EPOCHS * updates))
 
@@ -107,7 +107,7 @@ def _pocket(network: Network) -> Learner:
 
 
 def _pytorch(network: Network, x: Array) -> Learner:
-    """Take the memory layout that is faster at a batch like `x`."""
+    """Choose the memory layout that is faster for a batch like `x`."""
     from benchmarks.peers import pytorch
 
     learners = [pytorch.learner(network, layout, _WEIGHT_DECAY) for layout in ("NCHW", "NHWC")]
@@ -120,7 +120,7 @@ def _pytorch(network: Network, x: Array) -> Learner:
             step(x, t, 0.0)
             seconds.append(time.perf_counter() - start)
         times.append(min(seconds))
-    # Built anew, because the trial filled the optimiser's averages.
+    # Built again, because the trial filled the optimiser's averages.
     layout = "NHWC" if times[1] < times[0] else "NCHW"
     return Learner(f"PyTorch {layout}", *pytorch.learner(network, layout, _WEIGHT_DECAY))
 

@@ -1,4 +1,4 @@
-"""A network in words that every library's builder understands, and what a builder returns."""
+"""A network's description that every library's builder understands, and what builders return."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-# Small enough that random images and labels do not blow up the largest network.
+# Small enough that the largest network does not diverge on random images and labels.
 LEARNING_RATE = 1e-3
 
 
 @dataclass(frozen=True)
 class Network:
-    """What is to be built.
+    """The network to build.
 
     Attributes
     ----------
@@ -33,9 +33,9 @@ class Network:
     dtype : str
         "float32" or "float64".
     variant : str
-        Something only the library knows, such as a memory layout.
+        Something specific to the library, such as a memory layout.
     weights : str or None
-        Folder with a .npy file for each parameter; None leaves each library its own.
+        Folder with a .npy file for each parameter; None lets each library draw its own.
     """
 
     model: str
@@ -53,30 +53,30 @@ class Network:
         return dataclasses.asdict(self)
 
     def images(self) -> Array:
-        """The same random batch for everybody, (N, C, H, W)."""
+        """The same random batch for all libraries, (N, C, H, W)."""
         shape = (self.batch, *self.input_shape)
         return np.random.default_rng(0).standard_normal(shape, np.float32).astype(self.dtype)
 
     def labels(self) -> NDArray[np.int64]:
-        """The same random labels for everybody."""
+        """The same random labels for all libraries."""
         return np.random.default_rng(1).integers(0, self.classes, self.batch)
 
     def parameters(self, layer: str) -> list[Array]:
-        """Weight and bias, if it has one, of a layer; nothing where they are not given."""
+        """Weight and bias, if there is one, of a layer; empty if no weights are given."""
         if self.weights is None:
             return []
         files = (Path(self.weights) / f"{layer}.{key}.npy" for key in ("weight", "bias"))
         return [np.load(file) for file in files if file.exists()]
 
     def shapes(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """The layers, their settings with every window as a pair."""
+        """Yield the layers, with every window in their settings as a pair."""
         yield from with_pairs(self.layers)
 
 
 def with_pairs(
     layers: Iterable[tuple[str, str, dict[str, Any]]],
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """The layers, their settings with every window as a pair."""
+    """Yield the layers, with every window in their settings as a pair."""
     for name, kind, settings in layers:
         pairs = {
             key: (value, value) if isinstance(value, int) else tuple(value)
@@ -107,7 +107,7 @@ class Subject:
     Attributes
     ----------
     run : callable
-        What is timed: a training step, or a prediction.
+        The timed function: a training step, or a prediction.
     logits : callable
         The scores of the batch in inference mode, (N, K), to compare libraries with.
     """

@@ -25,12 +25,12 @@ _LIBRARIES = {
     "onnxruntime": "onnxruntime",
 }
 _OUR_PROCESSES = 41
-# What takes seconds needs fewer.
+# Imports that take seconds need fewer.
 _PEER_PROCESSES = 5
 
 
 def run(options: Options, _machine: Machine) -> list[Table]:
-    """Weigh and time what ``--filter`` leaves."""
+    """Measure sizes and import times that ``--filter`` selects."""
     tables = []
     if options.wants("size"):
         tables.append(_sizes(options.wheel))
@@ -75,7 +75,7 @@ def _wheel_bytes(wheel: Path | None) -> int:
 
 
 def _closure(name: str) -> dict[str, Distribution]:
-    """The installed distribution and all that it requires; empty where it is not installed."""
+    """The installed distribution and all that it requires; empty if it is not installed."""
     found: dict[str, Distribution] = {}
     waiting = [name]
     while waiting:
@@ -96,7 +96,7 @@ def _closure(name: str) -> dict[str, Distribution]:
 
 
 def _installed_bytes(installed: Distribution) -> int:
-    """Size of the files that an installation brought, compiled bytecode left out."""
+    """Size of the files of an installation, without compiled bytecode."""
     files = (Path(str(file.locate())) for file in installed.files or [])
     return sum(f.stat().st_size for f in files if f.suffix != ".pyc" and f.is_file())
 

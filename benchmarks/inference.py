@@ -19,12 +19,12 @@ _ONNX = {"ONNX Runtime/": Peer("onnx_runtime.inference")}
 
 
 def run(options: Options, machine: Machine) -> list[Table]:
-    """Measure the predictions that ``--filter`` leaves."""
+    """Measure the predictions that ``--filter`` selects."""
     return race_tables(_races(options), machine.peak(options.dtype))
 
 
 def _races(options: Options) -> Iterator[Race]:
-    # ONNX Runtime's CPU convolution knows float32 only.
+    # ONNX Runtime's CPU convolution supports float32 only.
     peers = _PYTORCH | (_ONNX if options.dtype == "float32" else {})
     for model, title in TITLES.items():
         for batch in (options.batch,) if options.batch else _BATCHES:

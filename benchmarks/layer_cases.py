@@ -72,19 +72,13 @@ def convolution(shape: Conv) -> Case:
 
 
 def _input_grad(grad: Array, weight: Array, x_shape: tuple[int, ...], shape: Conv) -> Array:
-    """The gradient of the input alone, which the public interface gives only with dW."""
+    """Only the gradient of the input, which the public interface gives only together with dW."""
     (top, left) = shape.padding
     sides = (top, top, left, left)
-    return _core.conv2d_input_grad(
-        grad,
-        weight,
-        x_shape,
-        shape.stride,
-        sides,
-        shape.dilation,
-        shape.groups,
-        shape.algorithm,
-    )
+    window = _core.Window2d(weight.shape[2:], shape.stride, sides, shape.dilation)
+    algorithm = _core.ConvAlgorithm[shape.algorithm]
+    conv = _core.Conv2d(window, shape.filters, shape.groups, algorithm)
+    return _core.conv2d_backward_input(grad, weight, x_shape, conv)
 
 
 # Channels, size, window, stride, padding, batch.

@@ -1,4 +1,4 @@
-"""``layers``: each layer and pass by itself against PyTorch, in one process, turn by turn.
+"""``layers``: each layer and pass separately against PyTorch, in one process, in turn.
 
 PyTorch runs with its images in NCHW and in channels_last memory; the faster counts.
 """
@@ -20,12 +20,12 @@ from benchmarks.options import Options
 from benchmarks.report import Race, Table, race_tables
 from benchmarks.timing import Local, alternate
 
-# Far above rounding, far below a wrong result.
+# Far above rounding errors, far below the error of a wrong result.
 _TOLERANCE = {"float32": 1e-3, "float64": 1e-9}
 
 
 def run(options: Options, machine: Machine) -> list[Table]:
-    """Measure every layer and pass that ``--filter`` leaves."""
+    """Measure every layer and pass that ``--filter`` selects."""
     pc.set_num_threads(options.threads)
     torch.set_num_threads(options.threads)
     torch.set_grad_enabled(False)
@@ -58,7 +58,7 @@ def _race(case: Case, step: str, task: Task, options: Options) -> Race:
 
 
 def _require_equal(what: str, ours: Any, theirs: Any, dtype: str) -> None:
-    """Stop where the two did not compute the same: their times would mean nothing."""
+    """Stop if the two did not compute the same: their times would mean nothing."""
     for mine, other in zip(_arrays(ours), _arrays(theirs), strict=True):
         scale = max(np.abs(other).max(), np.finfo(dtype).tiny)
         error = np.abs(mine - other).max() / scale

@@ -1,4 +1,4 @@
-"""What the measurements were made on: processor, versions, and what the machine can do at most."""
+"""The machine of the measurements: processor, versions, and its highest possible rates."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Machine:
     versions: dict[str, str]
 
     def peak(self, dtype: str) -> float | None:
-        """FMA peak in GFLOP/s; None where no compiler was there to measure it."""
+        """FMA peak in GFLOP/s; None if there was no compiler to measure it."""
         return self.peak_float32 if dtype == "float32" else self.peak_float64
 
     def line(self) -> str:
-        """Say it in a sentence or two."""
+        """Return it in a sentence or two."""
         peak = "not measured (no compiler)"
         if self.peak_float32 and self.peak_float64:
             peak = f"{self.peak_float32:.0f} GFLOP/s float32, {self.peak_float64:.0f} float64"
@@ -55,7 +55,7 @@ class Machine:
 
 
 def describe(options: Options) -> Machine:
-    """Look at the machine and measure its limits; takes about two seconds."""
+    """Describe the machine and measure its limits; takes about two seconds."""
     pc.set_num_threads(options.threads)
     load = os.getloadavg()[0]
     single, double = _fma_peak(pc.isa(), options.threads, options.output)

@@ -19,7 +19,7 @@ _NOTE = (
 
 
 def run(options: Options, _machine: Machine) -> list[Table]:
-    """Measure the networks that ``--filter`` leaves."""
+    """Measure the networks that ``--filter`` selects."""
     tables = []
     for model, batch in _NETWORKS:
         title = f"{TITLES[model]} ({options.batch or batch}), peak memory of a training step"

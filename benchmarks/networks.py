@@ -12,7 +12,7 @@ from benchmarks.report import Race, Table, race_tables
 
 _GROUP = "training steps"
 _SCRATCH_GROUP = "training steps through the book's interface, float64"
-# Models with their batch sizes, and whether NumPy takes part: the large ones take it too long.
+# Models with their batch sizes, and whether NumPy takes part: it is too slow for large ones.
 _NETWORKS = (
     ("simple_convnet", 100, True),
     ("lenet5", 100, True),
@@ -29,7 +29,7 @@ _SCRATCH = (("simple_convnet", 100), ("deep_convnet", 100))
 
 
 def run(options: Options, machine: Machine) -> list[Table]:
-    """Measure the training steps that ``--filter`` leaves."""
+    """Measure the training steps that ``--filter`` selects."""
     tables = race_tables(_races(options), machine.peak(options.dtype))
     return tables + race_tables(_scratch_races(options), machine.peak("float64"))
 

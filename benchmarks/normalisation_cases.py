@@ -72,7 +72,7 @@ def _tasks(
     weights: list[Any],
 ) -> dict[str, Task]:
     """Forward, and forward with the gradients of the input and of the weights."""
-    # Drawn together: the gradient of a batch norm by its own input is nothing but rounding.
+    # Drawn together: with its own input as gradient, a batch norm's dx is only rounding errors.
     x, grad = draw(dtype, 2, *shape)
 
     def their_step(x: Any, grad: Any) -> object:

@@ -1,6 +1,6 @@
 """The command line, and the environment that a run needs.
 
-Libraries read their limits when they are imported, so :func:`restart_with_limits` comes before
+Libraries read their limits when they are imported, so :func:`restart_with_limits` must come before
 any of them: this file imports nothing that computes.
 """
 
@@ -27,8 +27,8 @@ COMMANDS = {
 }
 ISAS = ("avx512", "avx2", "baseline")
 
-# What keeps each library to an instruction set. The machine's best needs nothing. ONNX Runtime
-# and TensorFlow's own kernels have no such switch.
+# Variables that limit each library to an instruction set. The machine's best needs none. ONNX
+# Runtime and TensorFlow's own kernels have no such switch.
 _LIMITS = {
     "avx512": {"POCKETCNN_ISA": "avx512"},
     "avx2": {
@@ -50,7 +50,7 @@ _LIMITS = {
 
 @dataclass(frozen=True)
 class Options:
-    """What a run was asked for."""
+    """The options of a run."""
 
     command: str
     filter: re.Pattern[str]
@@ -71,7 +71,7 @@ class Options:
         return Pace(self.seconds, self.alternations, self.clock)
 
     def wants(self, *words: str) -> bool:
-        """Whether ``--filter`` is found in the words, put together with spaces."""
+        """Whether ``--filter`` matches the words, joined by spaces."""
         return self.filter.search(" ".join(words)) is not None
 
 
@@ -128,7 +128,7 @@ def parse(arguments: list[str]) -> Options:
 
 
 def restart_with_limits(options: Options) -> None:
-    """Start this program anew where the environment does not yet hold the libraries' limits."""
+    """Start this program again if the environment does not yet have the libraries' limits."""
     threads = str(options.threads)
     wanted = {
         "OMP_NUM_THREADS": threads,

@@ -1,4 +1,4 @@
-"""Tables of what was measured: on the terminal, in Markdown, as JSON and as a bar chart."""
+"""Tables of the measurements: on the terminal, in Markdown, as JSON and as a bar chart."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Cell = str | float | None
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of text and numbers, with what else should be kept of each row.
+    """Columns of text and numbers, with further data of each row.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Table:
     ratios : list of (str, float)
         The bars of the chart: label, and peer divided by ours, above 1 a win.
     data : list of dict
-        For the JSON file: everything behind the cells.
+        For the JSON file: all data of the cells.
     """
 
     title: str
@@ -56,7 +56,7 @@ class Race:
     peers : dict of str to Timing
         By "family/variant"; the fastest variant of a family counts.
     flop : float
-        Operations of the task as the textbook counts them; 0 where it says nothing.
+        Operations of the task as the textbook counts them; 0 if it does not.
     """
 
     group: str
@@ -67,7 +67,7 @@ class Race:
     flop: float = 0.0
 
     def best(self, family: str) -> tuple[str, Timing]:
-        """Variant and time of the family's fastest."""
+        """Variant and time of the family's fastest member."""
         mine = {key: t for key, t in self.peers.items() if key.split("/")[0] == family}
         key = min(mine, key=lambda name: mine[name].minimum)
         return key.partition("/")[2], mine[key]
@@ -77,7 +77,7 @@ class Race:
         return list(dict.fromkeys(key.split("/")[0] for key in self.peers))
 
     def headline(self) -> str:
-        """The ratios alone, to be shown while others are still running."""
+        """The ratios only, to be shown while others are still running."""
         ratios = (
             (name, self.best(name)[1].minimum / self.ours.minimum) for name in self.families()
         )
@@ -85,7 +85,7 @@ class Race:
 
 
 def race_tables(races: Iterable[Race], peak: float | None) -> list[Table]:
-    """One table a group of races, told of as they come in; `peak` in GFLOP/s."""
+    """One table per group of races, each reported when it ends; `peak` in GFLOP/s."""
     groups: dict[str, list[Race]] = {}
     for race in races:
         print(f"  {race.group}: {race.name} {race.step}: {race.headline()}", flush=True)
@@ -129,7 +129,7 @@ def _share(flop: float, seconds: float, peak: float | None) -> str | None:
 
 
 def _summary(races: list[Race], families: list[str]) -> str:
-    """Name lowest and mean ratio of each pass to each family."""
+    """Report lowest and mean ratio of each pass to each family."""
     parts = []
     for family in families:
         for step in dict.fromkeys(race.step for race in races):
@@ -154,7 +154,7 @@ def _text(cell: Cell) -> str:
 
 
 def plain(table: Table) -> str:
-    """Lay the table out for a terminal."""
+    """Format the table for a terminal."""
     lines = [table.columns, *(tuple(map(_text, row)) for row in table.rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     body = [_aligned(line, widths, "  ") for line in lines]
@@ -162,7 +162,7 @@ def plain(table: Table) -> str:
 
 
 def markdown(table: Table) -> str:
-    """Lay the table out for Markdown."""
+    """Format the table for Markdown."""
     lines = [table.columns, *(tuple(map(_text, row)) for row in table.rows)]
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
     words = _text_columns(table)
@@ -180,18 +180,18 @@ def _aligned(line: Sequence[str], widths: Sequence[int], gap: str) -> str:
 
 
 def _text_columns(table: Table) -> int:
-    """How many columns from the left hold words."""
+    """How many columns from the left contain text."""
     return min(2, len(table.columns))
 
 
 def finish(options: Options, machine: Machine, tables: list[Table]) -> None:
-    """Print the tables and keep them in files."""
+    """Print the tables and save them to files."""
     if not tables:
         print(f"nothing matches --filter {options.filter.pattern!r}", file=sys.stderr)
         sys.exit(2)
     for table in tables:
         print(plain(table))
-    # What says where to write is not what was measured.
+    # Options about output do not belong to the measurement.
     asked = re.sub(r" --(output|markdown|wheel)[ =]\S+", "", shlex.join(sys.argv[1:]))
     command = f"python -m benchmarks {asked}"
     stem = "-".join(filter(None, (options.command, options.dtype, options.isa)))
@@ -210,7 +210,7 @@ def finish(options: Options, machine: Machine, tables: list[Table]) -> None:
 
 
 def _fill(path: Path, stem: str, command: str, machine: Machine, tables: list[Table]) -> None:
-    """Replace what stands between the two comments that name the run."""
+    """Replace the text between the two comments that name the run."""
     begin, end = f"<!-- {stem}: begin -->", f"<!-- {stem}: end -->"
     text = path.read_text(encoding="utf-8")
     if begin not in text or end not in text:

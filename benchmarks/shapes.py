@@ -1,4 +1,4 @@
-"""The convolutions that are measured: those of known networks, and awkward ones beside them."""
+"""The convolutions that are measured: those of well-known networks, and unusual ones."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ _FIVE_BY_FIVE = ((64, 27, 192, 32), (96, 27, 256, 32), (48, 32, 64, 16))
 
 
 def _known() -> list[Conv]:
-    """Layers of networks that people train."""
+    """Layers of well-known networks."""
     three, five, large = "3x3 stride 1", "5x5 stride 1", "large kernels, large strides"
     strided, few, point = "3x3 stride 2", "few channels", "1x1"
     return [
@@ -137,7 +137,7 @@ def _known() -> list[Conv]:
 
 
 def _awkward() -> list[Conv]:
-    """Sensible shapes that no kernel was made for."""
+    """Reasonable shapes for which no kernel was optimised."""
     odd, groups, dilated = "odd sizes and prime channels", "groups", "dilation"
     depthwise, one, other = "depthwise", "batch 1", "other windows"
     return [
@@ -177,7 +177,7 @@ def _awkward() -> list[Conv]:
 
 
 def _plain_product() -> list[Conv]:
-    """Large shapes by the matrix product alone, whose share of the peak says how good it is."""
+    """Large shapes by only the matrix product, whose share of the peak says how good it is."""
     group = "im2col alone"
     large = (shape for shape in _THREE_BY_THREE if shape[0] >= 64 and shape[1] >= 13)
     return [

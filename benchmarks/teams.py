@@ -1,4 +1,4 @@
-"""``teams``: our threads as OpenMP's and as helpers of our own, in turn, in one process."""
+"""``teams``: the teams "openmp" and "own" in turn, in one process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _BOUNDS = {"idle": 1.03, "one core taken": 1.3}
 
 
 def run(options: Options, _machine: Machine) -> list[Table]:
-    """Measure what ``--filter`` leaves; the step is a whole training step."""
+    """Measure what ``--filter`` selects; the step is a whole training step."""
     if pc.available_teams() != ["openmp", "own"]:
         raise SystemExit("this build has no team on OpenMP to compare our own with")
     tables = [_table(condition, options) for condition in _CONDITIONS]
@@ -56,13 +56,13 @@ def _table(condition: str, options: Options) -> Table:
 
 
 def _pace(condition: str, options: Options) -> Pace:
-    """Longer bursts where others work: the scheduler lets a short one have every core."""
+    """Longer bursts on a busy machine: the scheduler gives a short burst every core."""
     seconds = options.seconds if condition == "idle" else max(options.seconds, _BUSY_SECONDS)
     return replace(options.pace, seconds=seconds)
 
 
 def _company(options: Options) -> Table:
-    """A step of ours, then work of the other library's: their threads meet."""
+    """A step of ours, then work of another library: their threads compete."""
     table = _empty(_COMPANY)
     wanted = [name for name in ("NumPy's OpenBLAS", "PyTorch") if options.wants(_COMPANY, name)]
     for name, other in _others(wanted, options):
@@ -81,7 +81,7 @@ def _others(names: list[str], options: Options) -> Iterator[tuple[str, _Step]]:
         matrix = np.ones((512, 512), options.dtype)
         yield "NumPy's OpenBLAS", lambda: matrix @ matrix
     if "PyTorch" in names:
-        from benchmarks.peers import pytorch  # not before the others have been measured without
+        from benchmarks.peers import pytorch  # only after the others have been measured without it
 
         network = describe("simple_convnet", 100, options)
         yield "PyTorch", pytorch.training(replace(network, variant="NCHW")).run
@@ -111,12 +111,12 @@ def _add(table: Table, name: str, step: _Step, pace: Pace) -> None:
 
 
 def _ratios(openmp: Timing, own: Timing) -> tuple[float, float, float]:
-    """Of minima, medians and means: above 1 our own team is the faster one."""
+    """Ratios of minima, medians and means: above 1 the team "own" is faster."""
     return (openmp.minimum / own.minimum, openmp.median / own.median, openmp.mean / own.mean)
 
 
 def _verdict(condition: str, table: Table) -> str:
-    """Compare with the bound: of medians where it is idle, else of means."""
+    """Compare with the bound: medians on an idle machine, else means."""
     if condition not in _BOUNDS or not table.rows:
         return ""
     column = -2 if condition == "idle" else -1

@@ -1,4 +1,4 @@
-"""``threads``: what a second thread brings, what a batch costs, what a busy machine does."""
+"""``threads``: the gain of a second thread, the cost of a batch, the effect of a busy machine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MakeContestants = Callable[[int, Options], list[Contestant]]
 
 
 def run(options: Options, _machine: Machine) -> list[Table]:
-    """Measure scaling, batch sizes and the busy machine, as far as ``--filter`` leaves them."""
+    """Measure those of scaling, batch sizes and the busy machine that ``--filter`` selects."""
     torch.set_num_threads(options.threads)
     return [*_scaling(options), *_batch_sizes(options), *_busy(options)]
 
@@ -148,7 +148,7 @@ def _busy(options: Options) -> list[Table]:
         for described in (network, one):
             name = f"PyTorch {layout}, threads: {described.threads}"
             runs[name] = ("pytorch.training", replace(described, variant=layout))
-    # Longer bursts than usual: the scheduler lets a short one have both cores.
+    # Longer bursts than usual: the scheduler gives a short burst both cores.
     seconds = max(options.seconds, _BUSY_SECONDS)
     with ExitStack() as stack:
         remotes = [stack.enter_context(Remote(*arguments)) for arguments in runs.values()]

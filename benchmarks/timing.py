@@ -1,4 +1,4 @@
-"""Time contestants in turn, so that whatever else the machine does meets all of them.
+"""Time contestants in turn, so that other load on the machine affects all of them.
 
 One turn is a *burst* of calls. Between bursts the machine rests, because OpenMP's threads spin
 for some milliseconds after their work and would take the next library's cores.
@@ -43,7 +43,7 @@ class Pace:
     Attributes
     ----------
     seconds : float
-        To be shared by all bursts.
+        Total time of all bursts.
     alternations : int
         Bursts of each contestant.
     clock : str
@@ -59,7 +59,7 @@ CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time
 
 
 class Contestant(Protocol):
-    """What can be timed: a function here or one in another process."""
+    """What can be timed: a function in this process or in another."""
 
     def burst(self, seconds: float, wake: bool, clock: str) -> list[float]:
         """Call repeatedly, as :func:`burst` does; return each call's seconds."""
@@ -90,7 +90,7 @@ class Local:
 
 
 def burst(function: Callable[[], object], seconds: float, wake: bool, clock: str) -> list[float]:
-    """Time single calls until `seconds` are over, at least one; with `wake` after one more."""
+    """Time single calls for `seconds`, at least one; with `wake` after one untimed call."""
     now = CLOCKS[clock]
     times: list[float] = []
     gc.disable()

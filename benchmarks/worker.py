@@ -1,4 +1,4 @@
-"""A library in a process of its own, and the side that asks it for bursts.
+"""A library in its own process, and the parent's side that requests bursts.
 
 The child gets a builder and a network, then answers one line of JSON with another:
 ``["burst", seconds, wake, clock]`` with the calls' times, ``["logits"]`` with the scores,
@@ -26,7 +26,7 @@ class Remote:
     Parameters
     ----------
     builder : str
-        As "pytorch.training": module and function in `benchmarks.peers`.
+        Such as "pytorch.training": module and function in `benchmarks.peers`.
     network : Network
         What to build.
     environment : dict, optional
@@ -40,11 +40,11 @@ class Remote:
         limits = dict.fromkeys(
             ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads
         )
-        # NumPy's OpenBLAS looks for work for 2**26 cycles, a tenth of a second of a core that the
-        # next library needs; with 2**20 it sleeps within a rest.
+        # NumPy's OpenBLAS keeps looking for work for 2**26 cycles, a tenth of a second, on cores
+        # that the next library needs; with 2**20 it sleeps within the rest.
         limits["OPENBLAS_THREAD_TIMEOUT"] = "20"
         self.builder = builder
-        # A file in memory, not a pipe: nobody reads it while the child runs.
+        # A file in memory, not a pipe, which no one would read while the child runs.
         self._messages = os.memfd_create("messages")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker"],
@@ -96,7 +96,7 @@ class Remote:
 
 
 def _status(key: str) -> int:
-    """Bytes of VmRSS or VmHWM, which unlike getrusage's begins anew with the program."""
+    """Bytes of VmRSS or VmHWM, which unlike getrusage's peak starts again with the program."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith(f"{key}:"):
             return int(line.split()[1]) * 1024
@@ -104,7 +104,7 @@ def _status(key: str) -> int:
 
 
 def _memory(subject: Subject) -> dict[str, int]:
-    """Peak resident memory within one call, after another that has allocated what stays."""
+    """Peak resident memory within one call, after another call that has allocated what is kept."""
     subject.run()
     whole = _status("VmHWM")
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
@@ -134,7 +134,7 @@ def _serve(questions: IO[str], answers: IO[str]) -> None:
 
 
 if __name__ == "__main__":
-    # What a library prints must not be taken for an answer.
+    # A library's own output must not be read as an answer.
     with os.fdopen(os.dup(1), "w") as private:
         os.dup2(2, 1)
         _serve(sys.stdin, private)

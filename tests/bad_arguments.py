@@ -1,4 +1,4 @@
-"""A table of wrong calls of ``pocketcnn.functional``: what is wrong, and which error it earns.
+"""A table of wrong calls of ``pocketcnn.functional``: what is wrong, and which error it must raise.
 
 A row says: function, arguments to change in a valid call, exception, argument the message
 must name. ``test_bad_input.py`` runs them.
@@ -84,7 +84,7 @@ def _bad_dtypes() -> list[Bad]:
     return rows
 
 
-# Rank of every array that has one; activations take any.
+# The rank of every array that has a fixed one; activations take any.
 RANKS: dict[str, tuple[str, ...]] = {
     "im2col": ("x",), "col2im": ("col",), "conv2d": ("x", "weight", "bias"),
     "conv2d_backward": ("grad", "x", "weight"), "max_pool2d": ("x",),
@@ -104,7 +104,7 @@ def _bad_ranks() -> list[Bad]:
     ]
 
 
-# Functions of a window, and what of it they take.
+# Functions with a window, and which of its settings they take.
 WINDOWED = {
     "im2col": ("kernel_size", "stride", "padding", "dilation"),
     "col2im": ("kernel_size", "stride", "padding", "dilation"),

@@ -42,7 +42,7 @@ def train(folder: str, *arguments: str) -> None:
 
 
 def run_in_process(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
-    """As a user does; with all of the digits."""
+    """As a user would, with all of the digits."""
     command = [sys.executable, "-m", "pocketcnn", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, **settings)
 

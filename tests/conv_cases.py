@@ -64,7 +64,7 @@ class ConvCase:
 
 
 def _odd_sizes() -> list[ConvCase]:
-    """Square and oblong images of 1 to 10 with every kernel that fits in a rotation."""
+    """Square and oblong images of 1 to 10 pixels, with the fitting kernels in turn."""
     return [
         ConvCase((1 + h % 3, 1 + h % 4, h, w), 1 + (h * w) % 9, (1 + h % 5, 1 + w % 4), padding=2)
         for h, w in zip(range(1, 11), [3, 7, 1, 10, 5, 2, 9, 4, 8, 6], strict=True)
@@ -86,7 +86,7 @@ WINDOWS = [
     ConvCase((2, 2, 11, 10), 3, (1, 1), stride=(4, 3)),
     ConvCase((1, 2, 7, 7), 3, (3, 3), stride=9),
     ConvCase((2, 2, 6, 5), 3, (3, 3), padding=2),  # padding >= kernel / 2
-    ConvCase((1, 2, 4, 4), 3, (3, 3), padding=5),  # rows of padding alone
+    ConvCase((1, 2, 4, 4), 3, (3, 3), padding=5),  # rows of only padding
     ConvCase((2, 2, 7, 6), 3, (3, 2), padding=((0, 2), (3, 1))),
     ConvCase((2, 2, 7, 6), 3, (3, 2), stride=(2, 1), padding=((1, 0), (0, 2))),
     ConvCase((2, 2, 7, 6), 3, (3, 4), padding=(1, 3)),

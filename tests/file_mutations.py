@@ -1,4 +1,4 @@
-"""Changes to bytes and to JSON, as disks, transfers and strangers make them."""
+"""Changes to bytes and to JSON, such as disks, transfers or strangers may make."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _change(rng: Random, value: Any) -> Any:
 
 
 def _other(rng: Random, value: Any) -> Any:
-    """Another value, most often near to this one."""
+    """Another value, usually close to this one."""
     if type(value) in (int, float) and rng.random() < 0.5:
         return rng.choice([value + 1, value - 1, -value, value * 10, f"{value}", [value]])
     if isinstance(value, str) and rng.random() < 0.7:
@@ -85,7 +85,7 @@ def _other(rng: Random, value: Any) -> Any:
 
 
 def rebuild_container(rng: Random, content: bytes) -> bytes:
-    """Change header or arrays of a .safetensors file, and make length and checksums right."""
+    """Change header or arrays of a .safetensors file, and correct length and checksums."""
     size = int.from_bytes(content[:8], "little")
     header, data = json.loads(content[8 : 8 + size]), content[8 + size :]
     sealed = "header_crc32" in header["__metadata__"]

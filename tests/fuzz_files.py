@@ -1,12 +1,12 @@
-"""Read damaged files; run as a program by test_fuzz_files.py, and for as long as one likes.
+"""Read damaged files; run as a program by test_fuzz_files.py, or for any length of time.
 
     python tests/fuzz_files.py CASES SEED [KIND ...] [--only CASE]
 
-Each reader must return, or raise what its documentation says of a foreign file. The first case
-that does anything else, or takes longer than ten seconds of the processor, is printed with its
-traceback, kept in a file, and ends the program with 1. Bytes are changed anywhere, and, for the
-kinds that have an inside, the inside is changed and checksums, lengths and compression are made
-right again, so that the checks behind them are reached.
+Each reader must return, or raise what its documentation says about foreign files. The first case
+that does anything else, or takes more than ten seconds of processor time, is printed with its
+traceback, stored in a file, and ends the program with 1. Bytes are changed anywhere. For kinds of
+files with inner structure, the content is changed too, and checksums, lengths and compression are
+corrected, so that the checks after them are reached.
 """
 
 from __future__ import annotations
@@ -46,16 +46,18 @@ from pocketcnn.data.mnist import read_idx
 from pocketcnn.schedules import Cosine
 from pocketcnn.training.checkpoint import read_checkpoint, write_checkpoint
 from pocketcnn.training.history import History
+from torch_pickles import rezipped
 
 LIMIT = 4 * 2**30
 SECONDS = 10
 STEP = 100_000
 
 OLD_FILES = Path(__file__).parent / "old_files"
+TORCH_FILES = Path(__file__).parent / "torch_files"
 
 
 class Kind(NamedTuple):
-    """Sound files, what reads them, and how to change what is inside."""
+    """Valid files, their reader, and how to change their content."""
 
     originals: list[bytes]
     read: Callable[[Path], object]
@@ -65,7 +67,7 @@ class Kind(NamedTuple):
 
 
 class TooLong(BaseException):
-    """Passes through readers that turn every Exception into one of their own."""
+    """Not an Exception, so that readers do not convert it."""
 
 
 def small_net() -> pc.ConvNet:
@@ -114,7 +116,7 @@ def checkpoints() -> Kind:
 
 
 def resumptions() -> Kind:
-    """Checkpoints that are sound as files, and are taken up by a run."""
+    """Checkpoints that are valid as files, and are resumed by a run."""
     run = written(lambda path: train(path, resume=False))
     return Kind([run], lambda path: train(path, resume=True), inside=rebuild_container)
 
@@ -123,6 +125,20 @@ def parameters() -> Kind:
     params = {"W1": np.arange(6.0).reshape(2, 3), "b": np.array([True]), "e": np.zeros(0, ">f4")}
     protocols = range(pickle.HIGHEST_PROTOCOL + 1)
     return Kind([pickle.dumps(params, protocol) for protocol in protocols], scratch.load_params)
+
+
+def torch_files() -> Kind:
+    """Of both containers; what is read is also loaded, where it fits."""
+    names = ("tensors_zip", "tensors_legacy", "checkpoint_zip", "checkpoint_legacy")
+    originals = [(TORCH_FILES / f"{name}.pt").read_bytes() for name in names]
+    net = small_net()
+
+    def read(path: Path) -> None:
+        found = pc.read_torch(path)
+        assert all(array.nbytes <= 2 * path.stat().st_size for array in found.values())
+        pc.load_weights(net, found, strict=False)
+
+    return Kind(originals, read, inside=rezipped)
 
 
 def histories() -> Kind:
@@ -197,7 +213,7 @@ def arrays() -> Kind:
 
 
 def runs() -> Kind:
-    """What a run's folder says of its model."""
+    """What a run's folder says about its model."""
     run = Run(asdict(Options()), ["a", "b"], {"train": "0" * 64}, {"accuracy": 0.5})
 
     def inside(rng: Random, content: bytes) -> bytes:
@@ -212,6 +228,7 @@ def kinds() -> dict[str, Callable[[], Kind]]:
         "checkpoint": checkpoints,
         "resume": resumptions,
         "params": parameters,
+        "torch": torch_files,
         "history": histories,
         "idx": lambda: idx(zipped=False),
         "idx.gz": lambda: idx(zipped=True),
@@ -243,7 +260,7 @@ def time_limit() -> Iterator[None]:
 
 
 def read(kind: Kind, path: Path) -> bool:
-    """Whether the file was taken for sound; raises what is not documented."""
+    """Whether the file was accepted; raises what is not documented."""
     try:
         return kind.read(path) is not False
     except kind.allowed as error:
@@ -289,7 +306,7 @@ def main() -> int:
     given = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
     warnings.simplefilter("ignore")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what the libraries of Pillow say of damage
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # messages about damage from Pillow's libraries
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
         known = kinds()

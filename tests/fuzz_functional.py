@@ -41,7 +41,7 @@ anything = st.one_of(counts, arrays, shapes, st.text(max_size=3), st.floats())
 
 
 def _strategy(name: str, value: Any) -> st.SearchStrategy[Any]:
-    """Mostly values of the argument's own kind, near to valid ones; sometimes anything."""
+    """Mostly values of the argument's own kind, close to valid ones; sometimes anything."""
     if name == "argmax":
         extreme = st.sampled_from([-(2**63), -1, 0, 41, 42, 2**31, 2**40, 2**63 - 1])
         own: st.SearchStrategy[Any] = hnp.arrays(np.int64, value.shape, elements=extreme)
@@ -70,14 +70,14 @@ def calls(draw: st.DrawFn) -> tuple[Operation, dict[str, Any]]:
 
 
 def _read(results: Any) -> None:
-    """Read every byte of the results: memory that is not ours would fault."""
+    """Read every byte of the results: invalid memory would crash."""
     for result in results if isinstance(results, tuple) else (results,):
         if isinstance(result, np.ndarray):
             result.any()
 
 
 def _call(name: str, arguments: dict[str, Any], function: Callable[..., Any] | None = None) -> Any:
-    """Announce the call, make it, and let pass the errors that users may see."""
+    """Print the call, make it, and ignore the errors that users may see."""
     print(f"{name}(**{arguments!r})".replace("\n", " "), flush=True)
     try:
         result = (function or getattr(F, name))(**arguments)
@@ -98,7 +98,7 @@ pairs = st.one_of(st.integers(1, 3), st.tuples(sizes, sizes))
 
 @st.composite
 def windows(draw: st.DrawFn) -> dict[str, Any]:
-    """Draw a window most of which is possible, its sizes from 1 to the largest allowed."""
+    """Draw a mostly valid window, its sizes from 1 to the largest allowed."""
     side = st.tuples(pads, pads)
     padding = draw(st.one_of(st.integers(0, 3), side, st.tuples(side, side), st.just("same")))
     return {"stride": draw(pairs), "padding": padding, "dilation": draw(pairs)}
@@ -152,7 +152,7 @@ def main(examples: int, start: int) -> None:
         operation, arguments = call
         _call(operation.name, arguments, operation.function)
 
-    # Windows that ran over the end of a buffer once, or took memory or time without bound.
+    # Windows that once read past the end of a buffer, or took unlimited memory or time.
     far, small = 2**31, np.ones((1, 1, 4, 3))
     skip_all = {"stride": (far - 1, far), "padding": "same", "dilation": (far - 1, far)}
     skip_rows = {"stride": 3, "padding": "same", "dilation": (far - 1, far)}

@@ -1,9 +1,9 @@
-"""Damage files as coverage of the readers suggests: ``fuzz_guided.py --seconds 60 [KIND ...]``.
+"""Damage files, guided by the coverage of the readers: ``fuzz_guided.py --seconds 60 [KIND ...]``.
 
 Atheris (libFuzzer for Python) changes the files of `fuzz_files.py` and of `corpus/`, keeps what
-reaches new lines of the package, and goes on from there; a kind has a process of its own. What is
-not documented of a reader, or takes longer than ten seconds, ends the program with another code
-than 0 and is kept as ``crash-...`` in the working folder.
+reaches new lines of the package, and continues from there; each kind of file has its own process.
+An undocumented result of a reader, or one that takes longer than ten seconds, ends the program with
+a code other than 0 and is stored as ``crash-...`` in the working folder.
 """
 
 from __future__ import annotations

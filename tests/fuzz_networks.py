@@ -1,4 +1,4 @@
-"""Draw random networks and hold each against its layers and against float64 references.
+"""Draw random networks and compare each with its layers and with float64 references.
 
 ``fuzz_networks.py --count 200 --seed 0`` or ``--seconds 600``; run by test_random_networks.py and
 by ``nox -s fuzz``. For each network, in double and in single precision:
@@ -35,7 +35,7 @@ from reference_net import Arrays, Reference
 Rng: TypeAlias = np.random.Generator
 Named: TypeAlias = list[tuple[str, Layer]]
 
-# Nearer to a kink than this share of the largest value, single precision may decide otherwise:
+# Closer to a kink than this share of the largest value, single precision may decide differently:
 # Winograd's error is up to 5e-6 of it.
 MARGIN = 2e-5
 
@@ -112,7 +112,7 @@ def _dropout(rng: Rng, _: int) -> Layer:
 
 
 def _residual(rng: Rng, channels: int) -> Layer:
-    """A branch that keeps the shape, or one and a shortcut that change it alike."""
+    """A branch that keeps the shape, or a branch and a shortcut that change it in the same way."""
     filters, stride = _one_of(rng, (channels, 1), (int(rng.integers(1, 9)), _pair(rng, 1, 2)))
     body: Named = [("a", pc.Conv2d(channels, filters, 3, stride=stride, padding=1))]
     for name, make in (("b", _norm), ("c", _activation), ("d", _dropout)):
@@ -138,7 +138,7 @@ STEPS: dict[str, Maker] = {
     "dropout": _dropout,
     "residual": _residual,
 }
-# What often stands together is fused; the rest is what might be taken for it by mistake.
+# Common sequences, which are fused, and similar ones that might be fused by mistake.
 PATTERNS = [
     ("conv", "activation"),
     ("conv", "activation", "pool"),
@@ -159,7 +159,7 @@ def draw_layers(rng: Rng) -> tuple[Named, tuple[int, int, int]]:
     shape: tuple[int, ...] = input_shape
     for _ in range(int(rng.integers(1, 5))):
         for step in PATTERNS[int(rng.integers(len(PATTERNS)))]:
-            for _ in range(5):  # a window that does not fit is drawn anew
+            for _ in range(5):  # a window that does not fit is drawn again
                 if len(shape) != 3:
                     break
                 try:
@@ -192,12 +192,12 @@ class Case:
         layers, input_shape = draw_layers(rng)
         self.net = pc.ConvNet(layers, input_shape, seed=int(rng.integers(2**31)), dtype=np.float64)
         for name, array in {**self.net.params, **self.net.buffers}.items():
-            if array.ndim == 1:  # not the zeros and ones that a network begins with
+            if array.ndim == 1:  # instead of the zeros and ones of a new network
                 array[...] = rng.uniform(0.5, 1.5, array.shape) * (
                     1 if name.endswith("running_var") else rng.choice([-1, 1], array.shape)
                 )
         n = int(_one_of(rng, 2, 3, rng.integers(2, 13), rng.integers(13, 40)))
-        # Numbers that single precision holds too, so that both precisions see the same network.
+        # Numbers that single precision holds exactly, so that both precisions see the same network.
         for array in {**self.net.params, **self.net.buffers}.values():
             array[...] = array.astype(np.float32)
         self.x = rng.standard_normal((n, *input_shape), dtype=np.float32)
@@ -224,7 +224,7 @@ def _draw_optimizer(rng: Rng) -> pc.optim.Optimizer:
 
 
 def _compare(what: str, actual: Any, wanted: Any, tolerance: float, least: float = 1e-3) -> None:
-    """Compare to `tolerance` of the largest value, which counts as `least` where it is less."""
+    """Compare within `tolerance` times the largest value, or times `least` if that is larger."""
     wanted = np.asarray(wanted, np.float64)
     scale = max(float(np.abs(wanted).max(initial=0.0)), least)
     error = np.abs(np.asarray(actual, np.float64) - wanted).max(initial=0.0) / scale
@@ -262,7 +262,7 @@ def _one_by_one(net: pc.ConvNet, case: Case) -> dict[str, Any]:
 
 
 def _expected(case: Case) -> tuple[dict[str, Any], float]:
-    """The same from the references, and how near they came to a kink."""
+    """The same from the references, and how close they came to a kink."""
     wanted = case.reference()
     logits = wanted.forward(case.x, deepcopy(case.net.generators))
     loss, dlogits = reference.cross_entropy(logits, case.t, case.smoothing)
@@ -291,7 +291,7 @@ def check_gradients(case: Case) -> bool:
 
 
 def check_inference(case: Case, folder: Path) -> None:
-    """Scores against the reference, and after the way through a file."""
+    """Compare scores with the reference, also after saving and loading."""
     wanted = case.reference().forward(case.x)
     for net, tolerance in ((case.net, 1e-9), (case.net.astype(np.float32), 1e-3)):
         scores = net.predict(case.x)

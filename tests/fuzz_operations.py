@@ -1,9 +1,9 @@
 """Call every operation with random shapes, settings, dtypes and memory layouts, and compare.
 
 ``fuzz_operations.py --count 10000 --seed 0`` or ``--seconds 600``; run by test_random_networks.py
-and by ``nox -s fuzz``. What comes back is held against the float64 definitions of reference.py,
-must be C-contiguous, of the promised dtype, and leave its arguments as they were. A call that
-differs is printed with the seed that makes it again, and the exit code is 1.
+and by ``nox -s fuzz``. Results are compared with the float64 definitions of reference.py, must be
+C-contiguous and of the promised dtype, and arguments must be unchanged. A call that differs is
+printed with the seed that repeats it, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TOLERANCES = {np.float64: 1e-11, np.float32: 5e-5, np.float16: 2e-3}
 
 
 class Draw:
-    """Random arrays of one dtype in any memory layout, with a note of what they were."""
+    """Random arrays of one dtype in any memory layout, with copies of their values."""
 
     def __init__(self, rng: Rng) -> None:
         self.rng = rng
@@ -59,13 +59,13 @@ class Draw:
         return int(self.rng.integers(1, self.rng.integers(1, most + 1) + 1))
 
     def check(self, what: str, actual: Any, wanted: Any) -> None:
-        """Compare a result, and see that it has the promised form."""
+        """Compare a result, and check that it has the promised form."""
         if actual.dtype != self.result or not actual.flags.c_contiguous:
             raise AssertionError(f"{what} is {actual.dtype}, or not contiguous")
         compare(what, actual, wanted, TOLERANCES[self.result])
 
     def check_given(self) -> None:
-        """Arguments must be what they were."""
+        """Check that arguments are unchanged."""
         for array, before in self.given:
             if array.tobytes() != before:
                 raise AssertionError(f"an argument of shape {array.shape} was changed")
@@ -90,7 +90,7 @@ def _lay_out(rng: Rng, x: Any) -> Any:
 
 
 def compare(what: str, actual: Any, wanted: Any, tolerance: float) -> None:
-    """Compare to `tolerance` of the largest value, or of 1."""
+    """Compare within `tolerance` times the largest value, or times 1."""
     wanted = np.asarray(wanted, np.float64)
     scale = max(float(np.abs(wanted).max(initial=0.0)), 1.0)
     error = float(np.abs(np.asarray(actual, np.float64) - wanted).max(initial=0.0)) / scale
@@ -130,12 +130,12 @@ def _two(value: Any) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else value
 
 
-WAYS = {name: [row[0] for row in rows] for name, rows in _core.conv2d_ways().items()}
+WAYS = {one.name: [way.algorithm.name for way in _core.conv2d_ways(one)] for one in _core.ConvPass}
 
 
 @contextlib.contextmanager
 def _unless_refused(way: str) -> Iterator[None]:
-    """Not every way takes every window; it says what it takes."""
+    """Not every algorithm fits every window; its error says why."""
     try:
         yield
     except ValueError as error:
@@ -144,7 +144,7 @@ def _unless_refused(way: str) -> Iterator[None]:
 
 
 def convolution(draw: Draw) -> Iterator[str]:
-    """Forward and both gradients, by every way that takes the case."""
+    """Forward and both gradients, by every algorithm that fits the case."""
     x, weight, options = _conv_settings(draw)
     bias = draw.floats(len(weight)) if draw.rng.random() < 0.7 else None
     wanted = reference.conv2d(x, weight, bias, **options)

@@ -28,7 +28,7 @@ LONGEST = 0.25  # seconds from a child's start to its end
 
 
 def make_trainer() -> pc.Trainer:
-    """With all that has a state: weights, momentum, running statistics, masks, augmentation."""
+    """With all kinds of state: weights, momentum, running statistics, masks, augmentation."""
     net = pc.ConvNet(
         [
             ("conv", pc.Conv2d(1, 4, 3)),
@@ -44,7 +44,7 @@ def make_trainer() -> pc.Trainer:
 
 
 def train(checkpoint: Path | None, epochs: int) -> pc.Trainer:
-    """Train up to an epoch, from the checkpoint on where there is one."""
+    """Train up to an epoch, from the checkpoint if there is one."""
     rng = np.random.default_rng(7)
     x, t = rng.random((200, 1, 6, 6), dtype=np.float32), rng.integers(0, 3, 200)
     trainer = make_trainer()
@@ -84,11 +84,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder, "run.safetensors")
         done = writing = 0
-        make_trainer()  # imports what the children then have
+        make_trainer()  # so that the children have it imported already
         for kill in range(options.kills):
             kill_once(checkpoint, rng.uniform(0, LONGEST))
             before = done
-            # Where the machine is slow, no kill may come after the first epoch: no failure.
+            # On a slow machine every kill may come before the first checkpoint: not a failure.
             done = read_checkpoint(checkpoint)[1]["epoch"] if checkpoint.exists() else 0
             assert done >= before, f"kill {kill} lost epochs: {before} became {done}"
             for temporary in Path(folder).glob(".*.tmp"):

@@ -1,7 +1,7 @@
 """One row per function of ``pocketcnn.functional``: arguments that exercise it.
 
-Tests of what holds for every function (threads, memory layout, dtypes, gradients) walk this
-table, and ``test_memory_layout.py`` fails when a public function has no row.
+Tests of properties of every function (threads, memory layout, dtypes, gradients) use this table,
+and ``test_memory_layout.py`` fails if a public function has no row.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Operation:
     """A function of F with a maker of valid arguments.
 
     ``make(rng, large)`` returns float64 arrays by name; large ones are big enough to be cut
-    over several threads. ``arrays`` names those that carry the dtype of the computation. ``run``
-    stands for the function where its arguments or results are more than arrays and settings.
+    over several threads. ``arrays`` names those with the dtype of the computation. ``run`` replaces
+    the function if its arguments or results are not only arrays and settings.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Operation:
 
     @property
     def function(self) -> Callable[..., Any]:
-        """What takes the arguments."""
+        """The function to call with the arguments."""
         return self.run or cast(Callable[..., Any], getattr(F, self.name))
 
     def __call__(self, arguments: Arguments) -> tuple[npt.NDArray[Any], ...]:
@@ -56,12 +56,12 @@ class Operation:
 
 
 def bits(results: tuple[npt.NDArray[Any], ...]) -> list[tuple[str, tuple[int, ...], bytes]]:
-    """Everything about results that must repeat: dtypes, shapes and every bit."""
+    """All properties of results that must repeat: dtypes, shapes and every bit."""
     return [(r.dtype.str, r.shape, r.tobytes()) for r in results]
 
 
 def distinct(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    """Shuffled numbers at least 1 / 16 apart and none nearer than 1 / 32 to zero.
+    """Shuffled numbers at least 1 / 16 apart and none closer than 1 / 32 to zero.
 
     No step of a central difference crosses a kink of relu or changes a maximum.
     """

@@ -21,7 +21,7 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def tiff(pixels: np.ndarray, photometric: int = 1, bits: int | None = None) -> bytes:
-    """An uncompressed grey TIFF; packed bytes need their `bits` and have a byte a column."""
+    """An uncompressed grey TIFF; packed bytes need their `bits` and have one byte per column."""
     order = ">" if pixels.dtype.byteorder == ">" else "<"
     height, width = pixels.shape
     if bits is not None:

@@ -1,8 +1,8 @@
 """What every function of ``pocketcnn.functional`` must compute, written from the definitions.
 
-Plain NumPy in float64: loops over output positions and kernel taps, no column matrix, no
-tricks. Slow on purpose, and shares no code with the package; ``test_reference.py`` holds it
-against SciPy. Arguments are assumed valid.
+Plain NumPy in float64: loops over output positions and kernel taps, no column matrix, no tricks.
+Slow on purpose, and shares no code with the package; ``test_reference.py`` compares it with SciPy.
+Arguments are assumed valid.
 """
 
 from __future__ import annotations
@@ -242,9 +242,9 @@ def max_pool2d_backward(
 
 
 def _average_divisors(rows: Axis, cols: Axis, count_include_pad: bool) -> Array:
-    """Elements a window averages: inside the padded image, or inside the image alone.
+    """Elements a window averages: inside the padded image, or only inside the image.
 
-    The part of a ceil_mode window that hangs over the padding never counts.
+    The part of a ceil_mode window that reaches past the padding never counts.
     """
 
     def counts(axis: Axis) -> Array:

@@ -1,8 +1,8 @@
-"""What a network must compute, from its layers' settings and parameters alone, in float64.
+"""What a network must compute, from only its layers' settings and parameters, in float64.
 
-Every layer forward and backward by the definitions of ``reference.py``; nothing is fused, and
-nothing of the package computes. Besides results, `Reference.margin` tells how near a ReLU came
-to its kink or a maximum to its rival: single precision may decide there otherwise.
+Every layer forward and backward by the definitions of ``reference.py``; nothing is fused, and no
+code of the package computes. `Reference.margin` tells how close a ReLU came to its kink or a
+maximum to the second largest value: single precision may decide differently there.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Reference:
     Attributes
     ----------
     state : dict of str to ndarray
-        Parameters and buffers by name, "conv.weight"; `forward` in training moves the buffers.
+        Parameters and buffers by name, "conv.weight"; `forward` in training changes the buffers.
     grads : dict of str to ndarray
-        What the last `backward` found, for every parameter.
+        The gradients of the last `backward`, for every parameter.
     margin : float
         Smallest distance from a kink or between two maxima since the start, as a share of the
         largest value of its array.
@@ -159,14 +159,14 @@ class Reference:
         kernel, stride, padding, ceil_mode = _pool(layer)
         out, argmax = reference.max_pool2d(x, kernel, stride, padding, 1, ceil_mode)
         self._saved[name] = argmax, x.shape
-        # The rival: the largest of each window without its first maximum.
+        # The rival: the second largest value of each window.
         rows, cols = reference.axes(x.shape, kernel, stride, padding, 1, ceil_mode)
         rival = np.full(out.shape, -np.inf)
         for oh, ow, _, _, ih, iw in reference.positions(rows, cols):
             other = argmax[:, :, oh, ow] != ih * cols.size + iw
             value = np.where(other, x[:, :, ih, iw], -np.inf)
             rival[:, :, oh, ow] = np.maximum(rival[:, :, oh, ow], value)
-        # Equal zeros behind a ReLU are equal in every precision.
+        # Equal zeros after a ReLU are equal in every precision.
         self._near(x, (out - rival)[(out != rival) | (out != 0)])
         return out
 

@@ -1,4 +1,4 @@
-"""Let a process do everything at random for a long time; memory and descriptors must stay flat.
+"""Let a process do everything at random for a long time; memory and descriptors must not grow.
 
 ``soak.py --seconds 3600 --seed 0``: networks of random shapes train, predict, are saved and
 loaded, in one thread and in several at once, in forked children, with errors in between. After a
@@ -27,7 +27,7 @@ import pocketcnn as pc
 from fuzz_networks import Case, check_inference
 from pocketcnn import _core
 
-# The allocator's scatter: a later network may be larger than all before.
+# Random variation: a later network may be larger than all before.
 ALLOWANCE = 24 * 2**20
 
 
@@ -48,12 +48,12 @@ def descriptors() -> int:
 
 
 def train(case: Case, folder: Path) -> None:
-    """A few epochs with checkpoints, and on from the last one."""
+    """A few epochs with checkpoints, then continued from the last one."""
     net = case.net.astype(np.float32)
     file = folder / "checkpoint.safetensors"
     for epochs, resume in ((1, False), (2, True)):
         trainer = pc.Trainer(net, pc.optim.Adam(0.001), batch_size=8)
-        # Copies of one sample have no variance; what explodes is told as an error, and fine.
+        # Copies of one sample have no variance; divergence raises an error, which is fine.
         try:
             trainer.fit(case.x, case.t, epochs=epochs, checkpoint=file, resume=resume)
         except (FloatingPointError, ValueError):
@@ -86,7 +86,7 @@ def fork(case: Case, _: Path) -> None:
 
 
 def err(case: Case, folder: Path) -> None:
-    """Refused calls leave nothing behind."""
+    """Refused calls have no lasting effect."""
     wrong: list[Callable[[], Any]] = [
         lambda: case.net.predict(case.x[:, :, 1:]),
         lambda: case.net.gradient(case.x, case.t[:-1]),

@@ -1,4 +1,4 @@
-"""The floors of docs/design.md: a file uses what stands below it, never what stands above."""
+"""The layers of docs/design.md: a file uses what is below it, never what is above."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "python" / "pocketcnn"
 CPP = ROOT / "cpp"
 
-# The folders and files of the package, top to bottom. Each imports only from those that stand
-# below it, types included; the files of one folder import each other in any order but a circle.
+# The folders and files of the package, top to bottom. Each imports only from those below it,
+# including types; the files of one folder import each other in any order without a circle.
 ROOMS = [
     *("__main__", "cli", "commands", "_startup"),
     *("plot", "scratch", "inspection"),
@@ -28,7 +28,7 @@ ROOMS = [
     "_core",
 ]
 
-# The face of the package gathers every room but the command line.
+# The package's `__init__` imports from all of these except the command line.
 FACE = "__init__"
 
 
@@ -86,7 +86,7 @@ def test_imports_point_downwards(module: str) -> None:
 
 
 def test_no_imports_run_in_a_circle() -> None:
-    """Not even for types alone."""
+    """Not even for types only."""
     below = {module: IMPORTS[module] - {module, FACE} for module in MODULES}
     try:
         TopologicalSorter(below).prepare()
@@ -105,7 +105,7 @@ WITH_OPTIONAL = "plot.figure"
 
 @pytest.mark.parametrize("module", sorted(MODULES.keys() - {WITH_OPTIONAL}))
 def test_other_libraries_are_imported_only_when_used(module: str) -> None:
-    """None but NumPy at the top of a file, where importing the package would need it."""
+    """Only NumPy at the top of a file, where importing the package would need it."""
     for node in ast.parse(MODULES[module].read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Import):
             roots = {alias.name.split(".")[0] for alias in node.names}
@@ -132,7 +132,7 @@ KERNEL_HEADERS = {
 }  # fmt: skip
 
 # Folders of cpp/src from the operations down; the public headers are for all but kernels.
-CPP_FLOORS = ["", "conv", "gemm", "runtime", "kernels"]
+CPP_FLOORS = ["", "block", "conv", "gemm", "runtime", "kernels"]
 
 
 def _includes(path: Path) -> list[tuple[bool, str]]:

@@ -80,7 +80,7 @@ def test_a_protected_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     file = tmp_path / "best"
     file.write_text("before")
     file.chmod(0o444)
-    # As it is for all but the superuser, whom tests in a container may be run by.
+    # As for all but the superuser, as whom tests in a container may run.
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(PermissionError) as caught:
         _write(file, "after")
@@ -112,7 +112,7 @@ def test_nobody_reads_what_will_be_private(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_synced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """EINVAL says that this file system has no such thing; any other error is one."""
+    """EINVAL says that this file system does not support it; any other is a real error."""
     fsync = os.fsync
 
     def fail(descriptor: int) -> None:
@@ -182,7 +182,7 @@ def test_errors_of_a_device_name_it() -> None:
 
 @pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="no such name")
 def test_the_standard_output_is_written_in_place() -> None:
-    """A name that leads to none: what a pipe is called under /proc does not exist."""
+    """A link to a name that does not exist, such as a pipe under /proc."""
     code = (
         "from pocketcnn._files.atomic import write_atomically\n"
         "with write_atomically('/dev/stdout') as file:\n"

@@ -36,7 +36,7 @@ def pixel(image: np.ndarray, row: int, column: int) -> Any:
 
 
 def mirrored(place: int, size: int) -> int:
-    """A place beyond the edge, seen in a mirror that stands on the last pixel."""
+    """A place beyond the edge, mirrored at the last pixel."""
     if place < 0:
         return -place
     return 2 * (size - 1) - place if place >= size else place
@@ -105,7 +105,7 @@ def test_affine(augment: RandomAffine) -> None:
 
 
 def test_affine_is_turn_scale_and_shear() -> None:
-    """The matrix leads from the output back: its inverse is what was drawn."""
+    """The matrix maps output to source: its inverse is what was drawn."""
     matrices, _ = RandomAffine(degrees=30.0, scale=0.2, shear=0.3).draw(9, np.random.default_rng(2))
     draws = np.random.default_rng(2).uniform(-1, 1, size=(5, 9))
     for n in range(9):
@@ -247,7 +247,7 @@ def test_views_give_what_their_copies_give(augment: Augment) -> None:
 
 @pytest.mark.parametrize("reflect", [False, True])
 def test_a_crop_far_beyond_the_image(reflect: bool) -> None:
-    """Mirrored again and again, or gone: without the memory of so much padding."""
+    """Mirrored many times, or shifted out, without memory for so much padding."""
     x = np.arange(12, dtype=np.uint8).reshape(1, 1, 3, 4) + 1
     augment = RandomCrop(2**31, reflect=reflect)
     seen = set()
@@ -280,7 +280,7 @@ def test_numpy_scalars_are_plain_numbers(odd: Augment, plain: Augment) -> None:
 
 
 class Noise:
-    """Somebody's augmentation, of no repr of its own."""
+    """A user's augmentation without its own repr."""
 
     def __call__(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return x + rng.standard_normal(x.shape).astype(x.dtype)
@@ -291,7 +291,7 @@ def brighter(x: np.ndarray, rng: np.random.Generator, by: float = 1) -> np.ndarr
 
 
 def test_a_composition_says_the_same_in_every_process() -> None:
-    """No address: two objects of a kind are told by the same words."""
+    """No address: two equal objects have the same description."""
 
     def make() -> Compose:
         partial = functools.partial(brighter, by=2)

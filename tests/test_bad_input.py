@@ -1,4 +1,4 @@
-"""Wrong arguments earn a ValueError or TypeError that names them, never a crash."""
+"""Wrong arguments raise a ValueError or TypeError that names them, and never crash."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_integers_may_be_numpy_scalars() -> None:
 
 
 def test_a_window_that_sees_padding_alone_is_refused_or_has_a_valid_argmax() -> None:
-    """Dilated taps can step over a narrow image; an argmax must then not point outside."""
+    """Dilated taps can skip a narrow image; an argmax must then not point outside."""
     x = np.ones((1, 1, 1, 1), np.float32)
     with pytest.raises(ValueError, match="padding"):
         F.max_pool2d(x, 2, 1, 2, 3)

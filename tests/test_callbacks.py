@@ -1,4 +1,4 @@
-"""Callbacks when something goes wrong: each hears its end, and the rate is what it was."""
+"""Callbacks after errors: each gets its `on_fit_end`, and the rate is restored."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def make_data() -> tuple[np.ndarray, np.ndarray]:
 
 
 class Log(pc.Callback):
-    """Writes down its beginnings and ends in a common list; raises where it should."""
+    """Records its beginnings and ends in a common list; raises where it is told to."""
 
     def __init__(self, name: str, events: list[str], raises_at: str = "") -> None:
         self.name, self.events, self.raises_at = name, events, raises_at
@@ -99,7 +99,7 @@ def test_a_rate_that_is_no_float_is_scheduled() -> None:
 
 
 def stopped_at(values: list[Any], **settings: Any) -> tuple[int, pc.EarlyStopping]:
-    """The epoch after which a run with these losses ends; 0 where it does not."""
+    """The epoch after which a run with these losses ends; 0 if it does not."""
     trainer, stopping = make_trainer(), pc.EarlyStopping(**settings)
     stopping.on_fit_begin(trainer)
     for epoch, value in enumerate(values, start=1):
@@ -165,7 +165,7 @@ class Bare:
 
 
 class Broken(io.StringIO):
-    """A terminal that is gone after some writes."""
+    """A terminal that disappears after some writes."""
 
     def __init__(self, writes: int, error: Exception) -> None:
         super().__init__()

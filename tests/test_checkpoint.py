@@ -1,4 +1,4 @@
-"""Checkpoints: whole at every moment, and continued to the same bits."""
+"""Checkpoints: complete at every moment, and continued to the same bits."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class RunningScale(pc.Layer):
 
 
 def make_net() -> pc.ConvNet:
-    """With everything that has a state: weights, a running mean, a generator."""
+    """With everything that has state: weights, a running mean, a generator."""
     return pc.ConvNet(
         [
             ("conv", pc.Conv2d(1, 4, 3)),
@@ -206,7 +206,7 @@ def test_a_failed_write_leaves_the_last_checkpoint(
         make_trainer().fit(*make_data(), epochs=3, checkpoint=path, resume=True)
     monkeypatch.undo()
     assert path.read_bytes() == before
-    # What the failed write left behind does not hinder the next one.
+    # What a failed write left behind does not affect the next one.
     assert len(make_trainer().fit(*make_data(), epochs=3, checkpoint=path, resume=True)) == 3
     names = sorted(file.name for file in tmp_path.iterdir())
     assert names == ["run.1.safetensors", "run.safetensors"]

@@ -1,4 +1,4 @@
-"""The command line: what it leaves, what it prints, and how it fails."""
+"""The command line: what it writes, what it prints, and how it fails."""
 
 from __future__ import annotations
 

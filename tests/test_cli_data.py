@@ -1,4 +1,4 @@
-"""What the commands make of files and folders: arrays, classes, parts, the unreadable."""
+"""How the commands read files and folders: arrays, classes, parts, unreadable files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of a run: what survives which misfortune, and who may write."""
+"""The folder of a run: what survives which failure, and who may write."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_result_stays_until_there_is_another(monkeypatch: pytest.MonkeyPatch) 
     assert after["result"] == before["result"]
     assert after["options"]["epochs"] == 3
     assert run("predict", "run", "digits:0") == 0
-    assert resume("run") == 0  # goes on with the epochs that were asked for last
+    assert resume("run") == 0  # continues with the last requested number of epochs
     assert read_json("run")["result"]["epochs"] == 3
 
 
@@ -135,7 +135,7 @@ def test_a_folder_that_is_not_free_says_what_to_do(capsys: pytest.CaptureFixture
     Path("empty").mkdir()
     Path("empty/lock").write_text("process 1 on elsewhere\n")
     Path("empty/.0123456789abcdef.tmp").write_text("half")
-    train("empty", *LIMIT)  # what killed processes leave is no run
+    train("empty", *LIMIT)  # what killed processes leave is not a run
     assert not {"lock", ".0123456789abcdef.tmp"} & names("empty")
     capsys.readouterr()
     assert run("train", "--out", "empty") == 1

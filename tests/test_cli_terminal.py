@@ -249,7 +249,7 @@ def test_a_full_disk_under_standard_output_is_told() -> None:
 
 
 class Leaver(io.StringIO):
-    """A reader that leaves after the first line of the table."""
+    """A reader that closes the pipe after the first line of the table."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -48,7 +48,7 @@ def write_mnist(folder: Path, packed: bool = False) -> dict[str, np.ndarray]:
 
 @pytest.fixture(autouse=True)
 def _clean_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No data of the user's is found, and nothing goes into the user's cache."""
+    """The user's data are not found, and nothing is written to the user's cache."""
     monkeypatch.delenv("POCKETCNN_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
@@ -160,7 +160,7 @@ def test_broken_gzip_is_named(tmp_path: Path) -> None:
 
 
 def test_names_may_lie_about_gzip(tmp_path: Path) -> None:
-    """Browsers unpack files and leave their names; the bytes tell."""
+    """Browsers unpack files and keep their names; the content decides."""
     arrays = write_mnist(tmp_path, packed=True)
     labels = tmp_path / "train-labels-idx1-ubyte.gz"
     labels.write_bytes(gzip.decompress(labels.read_bytes()))
@@ -202,7 +202,7 @@ def test_headers_cannot_promise_anything(
 
 
 def test_a_packed_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What does not begin as an IDX file is left alone, and what does, at its stated end."""
+    """Unpacking stops at once if the content is not an IDX file, otherwise at its stated end."""
     unpacked = 0
     read = gzip.GzipFile.read
 
@@ -297,7 +297,7 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A mirror on this machine, with checksums to match, behind one that has nothing."""
+    """A mirror on this machine, with matching checksums, after one that has nothing."""
     folder = tmp_path / "served" / "good"
     write_mnist(folder, packed=True)
     checksums = {

@@ -1,6 +1,6 @@
 """An empty batch costs nothing, however far a window reaches over its padding.
 
-What would count the positions of these windows would not end: there are 2**31 and more.
+Code that counted the positions of these windows would not end: there are 2**31 and more.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def test_values_at_the_ends(dtype: npt.DTypeLike) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_subnormals_are_kept(dtype: npt.DTypeLike) -> None:
-    """No operation of ours may leave flush-to-zero on."""
+    """No operation may leave flush-to-zero switched on."""
     tiny = np.full(65, np.finfo(dtype).smallest_subnormal, dtype=dtype)
     np.testing.assert_array_equal(F.relu(tiny), tiny)
     F.conv2d(np.ones((2, 3, 20, 20), dtype), np.ones((4, 3, 3, 3), dtype))
@@ -135,7 +135,7 @@ def test_softmax_of_huge_numbers_does_not_overflow(axis: int, dtype: npt.DTypeLi
 
 
 def test_softmax_admits_minus_infinity() -> None:
-    """A masked class has probability zero; a row of NaN stays NaN and stays alone."""
+    """A masked class has probability zero; a row of NaN stays NaN and affects no other row."""
     x = np.array([[0.0, -np.inf, 0.0], [np.nan, 0.0, 0.0], [1.0, 1.0, 1.0]])
     out = F.softmax(x)
     np.testing.assert_array_equal(out[0], [0.5, 0, 0.5])

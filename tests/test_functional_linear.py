@@ -73,7 +73,7 @@ def test_input_grad_false_leaves_dx_out() -> None:
 
 
 def test_a_row_does_not_depend_on_the_other_rows() -> None:
-    """NaN in one image leaves the rest of the batch alone."""
+    """NaN in one image does not affect the rest of the batch."""
     drawn = _draw((19, 33, 21), np.float32)
     clean = F.linear(drawn["x"], drawn["weight"])
     drawn["x"][7] = np.nan

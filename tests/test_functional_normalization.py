@@ -14,7 +14,7 @@ from operations import NORMALISATIONS
 from tolerance import compute_roundoff, unit_roundoff
 
 FLOATS = [np.float16, np.float32, np.float64]
-# Planes that are gathered, that are not, that take several blocks; ragged against any vector.
+# Planes that are gathered, that are not, that take several blocks; no multiples of a vector.
 SHAPES = [(5, 3), (2, 1, 1, 1), (700, 2, 3, 3), (4, 5, 7, 9), (3, 2, 65, 66), (1, 33, 1, 71)]
 SIZES = [1, 2, 3, 4, 5, 8, 100]
 
@@ -86,23 +86,23 @@ def test_running_means_move_in_place(momentum: float) -> None:
 @pytest.mark.parametrize("mean", [1e2, 1e4, -3e4])
 @pytest.mark.parametrize("shape", [(6, 2, 3, 3), (2, 2, 90, 91)], ids=str)
 def test_batch_norm_far_from_zero(shape: Any, mean: float, dtype: npt.DTypeLike) -> None:
-    """Where mean**2 swallows the variance in a difference of float32 sums."""
+    """A mean so large that float32 sums would lose the variance."""
     x, gamma, beta = _inputs(shape, dtype, mean)
-    # The second half of the batch lies elsewhere: a shift by the first elements is no help.
+    # The second half of the batch is elsewhere: a shift by the first elements does not help.
     x[len(x) // 2 :] -= 3
     running = np.zeros(2), np.ones(2)
     out, cache = F.batch_norm(x, gamma, beta, *running, True, momentum=1)
     exact_mean, exact_var = _statistics(x)
     count = x.size // 2
     roundoff = compute_roundoff(dtype)
-    # Means are kept in float64: what that rounds is nothing to float32, but not to float64.
+    # Means are kept in float64, whose rounding matters for float64 only.
     lost = abs(mean) * unit_roundoff(np.float64) / roundoff
     unbiased, rtol = exact_var * count / (count - 1), 16 * roundoff
     np.testing.assert_allclose(running[0], exact_mean, rtol)
     np.testing.assert_allclose(running[1], unbiased, rtol * (1 + lost))
     expected_out = reference.batch_norm(x, gamma, beta, exact_mean, exact_var, 1e-5)
     _close(out, expected_out, dtype, 16 * (1 + lost))
-    # The gradient does not notice where zero is.
+    # The gradient does not depend on the offset.
     grad = np.random.default_rng(1).normal(size=shape).astype(dtype)
     dx, dgamma, _ = F.batch_norm_backward(grad, cache)
     centered = (x - exact_mean[:, None, None]).astype(np.float64)
@@ -190,7 +190,7 @@ def test_local_response_norm_of_any_shape(shape: Any, dtype: npt.DTypeLike) -> N
     expected = grad64 * s**-0.75
     shares = 2 * 0.7 / 5 * 0.75 * grad64 * x64 * s**-1.75
     for c in range(shape[1]):
-        # A window of odd size is symmetric: who damps me is whom I damp.
+        # A window of odd size is symmetric: channels damp each other.
         expected[:, c] -= x64[:, c] * shares[:, max(0, c - 2) : c + 3].sum(axis=1)
     _close(F.local_response_norm_backward(grad, cache), expected, dtype, 32)
 

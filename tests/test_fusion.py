@@ -9,8 +9,9 @@ import pytest
 
 import pocketcnn as pc
 from pocketcnn.layers import Layer
+from pocketcnn.network import fusion
 from pocketcnn.network.fusion import fuse
-from pocketcnn.network.stages import AveragedConv, FusedConv, NormalizedConv
+from pocketcnn.network.stages import ConvStage, LargeLinear, LayerStage
 
 # Name, settings of the convolution, of the pooling or None, input shape, batch. The batches of 9
 # and more are cut into slices that pass through the cache; the others run step by step.
@@ -85,6 +86,11 @@ NORMALIZED: list[tuple[str, list[Layer], tuple[int, int, int], int]] = [
     ("norm", [pc.BatchNorm2d(6)], (3, 9, 10), 4),
     ("rectified", [pc.BatchNorm2d(6), pc.ReLU()], (3, 9, 10), 20),
     ("pooled", [pc.BatchNorm2d(6), pc.ReLU(), pc.MaxPool2d(2)], (3, 9, 10), 20),
+    ("averaged", [pc.BatchNorm2d(6), pc.ReLU(), pc.AvgPool2d(3, 2, 1)], (3, 9, 10), 20),
+    ("tanh", [pc.BatchNorm2d(6), pc.Tanh()], (3, 9, 10), 20),
+    ("pooled tanh", [pc.BatchNorm2d(6), pc.Tanh(), pc.MaxPool2d(3, 2)], (3, 9, 10), 9),
+    ("averaged sigmoid", [pc.BatchNorm2d(6), pc.Sigmoid(), pc.AvgPool2d(2)], (3, 9, 10), 3),
+    ("pooled without activation", [pc.BatchNorm2d(6), pc.MaxPool2d(2)], (3, 9, 10), 20),
 ]
 
 
@@ -123,7 +129,7 @@ def test_normalized_convolution_equals_its_layers(case: Any, dtype: Any, trainin
     for layer in layers.values():
         shapes.append(layer.output_shape(shapes[-1]))
     stages, notes = fuse(layers, shapes[:-1])
-    assert [type(stage) for stage in stages] == [NormalizedConv]
+    assert [type(stage) for stage in stages] == [ConvStage]
     assert len(notes) == len(following)
     rng = np.random.default_rng(7)
     x = rng.standard_normal((n, *shape)).astype(dtype)
@@ -165,7 +171,7 @@ def test_averaged_convolution_equals_its_layers(
     for layer in layers.values():
         shapes.append(layer.output_shape(shapes[-1]))
     stages, notes = fuse(layers, shapes[:-1])
-    assert [type(stage) for stage in stages] == [AveragedConv]
+    assert [type(stage) for stage in stages] == [ConvStage]
     assert notes == {"activation": "fused with conv", "pool": "fused with conv"}
     rng = np.random.default_rng(7)
     x = rng.standard_normal((n, *shape)).astype(dtype)
@@ -267,7 +273,7 @@ def test_first_convolution_computes_no_input_gradient() -> None:
     net = pc.models.simple_convnet()
     stages, _ = fuse(net.layers, [net.input_shape, *net._shapes.values()])
     first = stages[0]
-    assert isinstance(first, FusedConv)
+    assert isinstance(first, ConvStage)
     y = first.forward(np.zeros((2, 1, 28, 28), np.float32), True)
     assert first.backward(np.ones_like(y)) is None
 
@@ -278,23 +284,58 @@ def test_summary_says_what_is_fused() -> None:
     assert "note" in summary.splitlines()[0]
 
 
-def test_what_is_not_a_block_stays_as_it_is() -> None:
-    layers: dict[str, Layer] = {
-        "conv": pc.Conv2d(1, 2, 3),
-        "tanh": pc.Tanh(),
-        "relu": pc.ReLU(),
-        "pool": pc.MaxPool2d(2),
-    }
-    stages, notes = fuse(layers, [(1, 8, 8), (2, 6, 6), (2, 6, 6), (2, 6, 6)])
-    assert stages == tuple(layers.values())
+@pytest.mark.parametrize(
+    "following",
+    [
+        [pc.Tanh(), pc.ReLU(), pc.MaxPool2d(2)],
+        [pc.Sigmoid(), pc.MaxPool2d(2)],
+        [pc.MaxPool2d(2), pc.ReLU()],
+        [pc.AvgPool2d(2)],
+        [pc.Dropout(0.5), pc.ReLU()],
+        [type("Own", (pc.ReLU,), {})()],
+    ],
+    ids=repr,
+)
+def test_what_is_not_a_block_stays_as_it_is(following: list[Layer]) -> None:
+    layers: dict[str, Layer] = {"conv": pc.Conv2d(1, 2, 3)}
+    layers |= {f"layer{i}": layer for i, layer in enumerate(following)}
+    shapes: list[tuple[int, ...]] = [(1, 8, 8)]
+    for layer in layers.values():
+        shapes.append(layer.output_shape(shapes[-1]))
+    stages, notes = fuse(layers, shapes[:-1])
+    assert [stage.layer for stage in stages if isinstance(stage, LayerStage)] == [*layers.values()]
     assert notes == {}
 
 
-def test_backward_needs_a_forward() -> None:
-    conv = pc.Conv2d(1, 2, 3)
-    for stage in (
-        FusedConv(conv, None, (1, 8, 8)),
-        AveragedConv(conv, "tanh", pc.AvgPool2d(1), (1, 8, 8)),
-    ):
-        with pytest.raises(RuntimeError, match="forward"):
-            stage.backward(np.ones((1, 2, 6, 6), np.float32))
+@pytest.mark.parametrize("activation", [pc.ReLU(), pc.Tanh()])
+@pytest.mark.parametrize("norm", [None, pc.BatchNorm2d(2)])
+def test_backward_needs_a_forward(norm: Any, activation: Layer) -> None:
+    stage = ConvStage(pc.Conv2d(1, 2, 3), norm, activation, pc.AvgPool2d(1), (1, 8, 8))
+    with pytest.raises(RuntimeError, match="forward"):
+        stage.backward(np.ones((1, 2, 6, 6), np.float32))
+
+
+def test_a_large_linear_in_a_residual_is_updated_in_backward(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fusion, "_LARGE_WEIGHT", 1)
+    around = pc.Residual([("fc", pc.Linear(4, 4)), ("act", pc.Tanh())])
+    net = pc.ConvNet([("block", around)], (4,))
+    assert isinstance(net._stages[0]._body[0], LargeLinear)
+    x = np.random.default_rng(2).standard_normal((5, 4), dtype=np.float32)
+    grad = np.ones((5, 4), np.float32)
+    net.forward(x, True)
+    net.backward(grad)
+    wanted = {name: array.copy() for name, array in net.grads.items()}
+    used = {}
+
+    def update(params: Any, grads: Any) -> None:
+        assert params.keys() == grads.keys()
+        assert all(array is net.params[name] for name, array in params.items())
+        used.update(grads)
+
+    net.forward(x, True)
+    net.backward(grad, update)
+    assert used.keys() == wanted.keys()
+    np.testing.assert_array_equal(used["block.body.fc.bias"], wanted["block.body.fc.bias"])
+    assert net.summary().count("updated in backward") == 1

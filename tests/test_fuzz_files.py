@@ -18,6 +18,7 @@ KINDS = [
     "checkpoint",
     "resume",
     "params",
+    "torch",
     "history",
     "idx",
     "idx.gz",
@@ -29,7 +30,7 @@ KINDS = [
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged_files(kind: str) -> None:
-    """In a process of its own, whose memory is limited."""
+    """In a separate process with limited memory."""
     if kind == "picture":
         pytest.importorskip("PIL")
     program = Path(__file__).parent / "fuzz_files.py"
@@ -46,7 +47,7 @@ def test_damaged_files(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_files_that_reached_new_lines(kind: str, tmp_path: Path) -> None:
-    """What a fuzzer guided by coverage (fuzz_guided.py) has found worth keeping."""
+    """Files that a fuzzer guided by coverage (fuzz_guided.py) has kept."""
     if kind == "picture":
         pytest.importorskip("PIL")
     reader = fuzz_files.kinds()[kind]()

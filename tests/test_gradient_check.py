@@ -1,4 +1,4 @@
-"""The gradient check for people: it finds what is wrong, and leaves the network alone."""
+"""The gradient check for users: it finds errors, and does not change the network."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_right_gradients_agree(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_derivatives_are_those_of_the_loss() -> None:
-    """By other means: the whole gradient, and a difference made by hand."""
+    """Computed otherwise: the whole gradient, and a difference by hand."""
     net = make_net(np.float64)
     for array in net.params.values():  # nothing is all zero
         array += 0.01

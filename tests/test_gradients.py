@@ -75,7 +75,7 @@ def test_conv2d(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("options", CONVOLUTIONS[:6], ids=str)
-def test_im2col_and_col2im_are_adjoint(options: dict[str, Any]) -> None:
+def test_column_matrix_and_col2im_are_adjoint(options: dict[str, Any]) -> None:
     rng = np.random.default_rng(1)
     x = rng.normal(size=(2, 3, 6, 5))
     col = F.im2col(x, (3, 2), **options)

@@ -1,4 +1,4 @@
-"""Folders of images: which files are whose, and what is said about the rest."""
+"""Folders of images: which files belong to which class, and what is reported about the rest."""
 
 from __future__ import annotations
 

@@ -240,7 +240,7 @@ def chains() -> dict[str, list[Layer]]:
 
 @pytest.mark.parametrize("name", chains())
 def test_receptive_fields_hold_the_pixels_that_matter(name: str) -> None:
-    """Each pixel is changed, and what changes with it is looked at: a field is just as wide."""
+    """Each pixel is changed, and the numbers that change with it give the exact field."""
     layers = chains()[name]
     named = [(f"layer{place}", layer) for place, layer in enumerate(layers)]
     net = pc.ConvNet(named, input_shape=(1, 12, 11), seed=None)

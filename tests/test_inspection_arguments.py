@@ -44,7 +44,7 @@ def test_views_give_what_their_copies_give() -> None:
 
 
 def test_nan_is_not_the_largest() -> None:
-    """No class and no patch wins against it; with the class given, the others have answers."""
+    """With NaN no class and no patch is the largest; with the class given, other images work."""
     for function in (inspection.input_gradient, inspection.saliency, inspection.grad_cam):
         with pytest.raises(ValueError, match="scores of image 3 of x are NaN"):
             function(NET, NAN)
@@ -79,7 +79,7 @@ def test_no_samples_are_no_mistakes() -> None:
 
 
 def test_a_network_of_a_softmax_alone() -> None:
-    """The scores are the input, and each its own gradient."""
+    """The scores are the input itself, so each gradient is known."""
     net = pc.ConvNet([("softmax", pc.Softmax())], input_shape=(3,))
     gradient = inspection.input_gradient(net, [[1.0, 3.0, 2.0]])
     assert gradient.tolist() == [[0, 1, 0]]

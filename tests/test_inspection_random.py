@@ -118,7 +118,8 @@ def test_gradients_of_random_networks() -> None:
     """In float64, by every pixel. A step of 1e-6 leaves ten digits of the scores."""
     for rng in draws():
         net = random_net(rng)
-        # Where a ReLU or a maximum turns within the step there is no derivative: another image.
+        # If a ReLU or a maximum switches within the step, there is no derivative: try another
+        # image.
         errors = [
             gradient_error(net, rng.standard_normal(net.input_shape), int(rng.integers(3)))
             for _ in range(3)
@@ -127,7 +128,7 @@ def test_gradients_of_random_networks() -> None:
 
 
 def test_fields_of_random_networks() -> None:
-    """What changes with a pixel sees it: no number sees a pixel outside its field."""
+    """No number changes with a pixel outside its field."""
     for rng in draws():
         net = random_net(rng)
         height, width = net.input_shape[1:]

@@ -25,11 +25,11 @@ sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *sys.argv[2:]]))
 
 # What reaches a kernel of its own for each instruction set, and pooling.
 CHECKS = [
-    "test_functional_conv.py::test_conv2d",
-    "test_functional_conv.py::test_conv2d_backward",
+    "test_functional_conv2d.py::test_conv2d",
+    "test_functional_conv2d.py::test_conv2d_backward",
     "test_functional_linear.py",
-    "test_functional_pool.py::test_max_pool2d",
-    "test_functional_pool.py::test_avg_pool2d",
+    "test_functional_pool2d.py::test_max_pool2d",
+    "test_functional_pool2d.py::test_avg_pool2d",
     "test_functional_activation.py::test_elementwise",
     "test_long_sums.py",
     "test_not_finite.py",

@@ -1,4 +1,4 @@
-"""A layer's arrays keep their names, shapes and dtype, whoever assigns to them, fused or not."""
+"""A layer's arrays keep their names, shapes and dtype after any assignment, fused or not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 import pocketcnn as pc
 from pocketcnn import functional as F
-from pocketcnn.functional import block
+from pocketcnn.functional import _conv_block as block
 from pocketcnn.layers import Layer, Residual
 
 Layers = list[tuple[str, Layer]]
@@ -201,7 +201,7 @@ def test_a_network_that_could_not_be_read_is_not_written(tmp_path: Path) -> None
 
 
 class OwnScale(Layer):
-    """A layer of a user's own, which says neither shapes nor how to draw."""
+    """A user's own layer without shapes and without a way to draw."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -253,13 +253,13 @@ def test_layers_can_be_copied_and_pickled() -> None:
 @pytest.mark.parametrize("misfit", ["fewer channels", "more channels"])
 def test_fused_operations_name_what_does_not_fit(misfit: str) -> None:
     weight = MISFITS[misfit].astype(np.float32)
-    conv, maps = block.conv_geometry((4, 6, 6), weight.shape, 1, 0, 1, 1)
-    pool = block.pool_geometry(maps, 2, 2, 0, False)
-    for call in (
-        lambda: F.conv2d(_x(), weight),
-        lambda: block.conv_block(_x(), weight, None, conv, pool),
-        lambda: block.averaged_conv(_x(), weight, None, conv, ("tanh", pool, True)),
-    ):
+
+    def fused() -> None:
+        pool = block.BlockPool("average", 2, 2, 0)
+        described = block.make_conv_block((4, 6, 6), weight.shape, 1, 0, 1, 1, "tanh", pool)
+        block.conv_block(_x(), weight, None, described)
+
+    for call in (lambda: F.conv2d(_x(), weight), fused):
         with pytest.raises(ValueError, match=r"x has 4 channels, but weight \(6, ., 3, 3\) takes"):
             call()
 
@@ -267,7 +267,7 @@ def test_fused_operations_name_what_does_not_fit(misfit: str) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_fork_while_another_thread_draws() -> None:
-    """What a thread holds while it draws must not be a lock that the child waits for."""
+    """A thread that draws must not hold a lock that a forked child would wait for."""
     drawing, go_on = threading.Event(), threading.Event()
 
     class Slow(pc.Linear):
@@ -284,7 +284,7 @@ def test_a_fork_while_another_thread_draws() -> None:
         signal.alarm(30)
         try:
             found = pc.Linear(2, 2).params["weight"].shape == (2, 2)
-            Residual([("fc", pc.Linear(2, 2))]).params  # noqa: B018 (looked at for the first time)
+            Residual([("fc", pc.Linear(2, 2))]).params  # noqa: B018 (the first access)
             os._exit(0 if found else 1)
         finally:
             os._exit(2)

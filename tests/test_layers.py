@@ -1,6 +1,6 @@
 """One contract for every layer: what holds for one of them holds for all.
 
-A new layer is one row in CASES, or one for each of its ways to work.
+A new layer is one row in CASES, or one per mode.
 """
 
 import json
@@ -54,7 +54,7 @@ class Case:
     def batch(self, dtype=np.float64, samples=2):
         """Distinct numbers at least 0.01 apart and from zero.
 
-        So a step of the differences crosses no kink of ReLU and changes no winner of a pool.
+        So a step of the differences crosses no kink of ReLU and changes no maximum of a pool.
         """
         size = samples * math.prod(self.input_shape)
         values = 0.01 * (np.random.default_rng(SEED).permutation(size) - size // 2) + 0.005
@@ -333,7 +333,7 @@ PADDING = st.one_of(
 
 
 def agrees_with_forward(layer, image):
-    """The shape that is told is the shape that comes, or the layer refuses both."""
+    """`output_shape` is the shape of the output, or the layer refuses both."""
     x = np.ones((1, *image), np.float32)
     try:
         told = layer.output_shape(image)

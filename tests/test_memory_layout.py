@@ -1,4 +1,4 @@
-"""What holds for every function whatever the arrays look like in memory.
+"""What holds for every function with any memory layout of its arrays.
 
 Strides, byte order, alignment, read-only flags and subclasses change nothing in the result;
 inputs are never modified; results are C-contiguous arrays of the documented dtype.
@@ -108,7 +108,7 @@ LAYOUTS: dict[str, Callable[[Anything], Anything]] = {
     "masked array, nothing masked": _masked,
 }
 
-# Ids: a layout each for at most four arrays of a function.
+# Ids: one layout each for at most four arrays of a function.
 _layouts = st.lists(st.sampled_from(sorted(LAYOUTS)), min_size=4, max_size=4)
 
 

@@ -1,12 +1,15 @@
 """No native function trusts its caller: each compares all its arrays before it reads one.
 
-Every array of a valid call is changed by itself, in the length of an axis, the number of axes, the
-dtype, the order and the alignment of its elements. What does not fit the other arrays any more is
-a ValueError or a TypeError.
+Each array of a valid call is changed separately: the length of an axis, the number of axes, the
+dtype, the order and the alignment of its elements. An array that no longer fits the others must
+raise a ValueError or a TypeError.
 """
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,10 +19,10 @@ import pytest
 
 from pocketcnn import _core
 
-WINDOW = ((1, 1), (1, 0, 0, 1), (1, 1))
-CONV = (*WINDOW, 2)
-POOL = ((2, 2), (2, 2), (0, 0, 0, 0), False)
-AVERAGE = ("tanh", POOL, True)
+WINDOW = _core.Window2d((3, 2), (1, 1), (1, 0, 0, 1), (1, 1))
+CONV = _core.Conv2d(WINDOW, 6, 2, _core.ConvAlgorithm.auto)
+HALVES = _core.Window2d((2, 2), (2, 2), (0, 0, 0, 0), (1, 1))
+POOL = _core.Pool2d(HALVES, False)
 
 
 def _array(*shape: int) -> Any:
@@ -32,7 +35,17 @@ def _ones(n: int) -> Any:
 
 X, W, MAPS, POOLED = (3, 4, 7, 8), (6, 2, 3, 2), (3, 6, 6, 8), (3, 6, 3, 4)
 PLACES = np.zeros(POOLED, np.int32) + np.arange(3, dtype=np.int32)[:, None] * 16
-NORM = (_array(6), _array(6), _ones(6), _ones(6), 1e-5, True)
+KNOWN_NORM = (_array(6), _array(6), _ones(6), _ones(6), 1e-5)
+NORM = (*KNOWN_NORM, True)
+
+
+def _block(activation: str, kind: str | None, conv: _core.Conv2d = CONV) -> _core.ConvBlock:
+    pool = None if kind is None else _core.BlockPool(POOL, _core.PoolKind[kind], True)
+    return _core.ConvBlock(conv, _core.Activation[activation], pool)
+
+
+RECTIFIED, POOLED_BLOCK = _block("relu", None), _block("relu", "max")
+AVERAGED, POOLED_SIGMOID = _block("tanh", "average"), _block("sigmoid", "max")
 
 
 @dataclass(frozen=True)
@@ -65,65 +78,43 @@ PAIRS = [
 CALLS = [
     *ELEMENTWISE,
     *PAIRS,
-    Call(
-        _core.conv2d, (_array(*X), _array(*W), _array(6), *CONV, "auto"), {0: {0, 2, 3}, 1: {2, 3}}
+    Call(_core.conv2d, (_array(*X), _array(*W), _array(6), CONV), {0: {0, 2, 3}}),
+    Call(_core.conv2d_backward_input, (_array(*MAPS), _array(*W), X, CONV)),
+    Call(_core.conv2d_backward_weight, (_array(*MAPS), _array(*X), CONV)),
+    *(
+        Call(_core.conv_block, (_array(*X), _array(*W), bias, block, norm), {0: {0, 2, 3}})
+        for bias, block, norm in [
+            (_array(6), POOLED_BLOCK, None),
+            (None, RECTIFIED, KNOWN_NORM),
+            (_array(6), AVERAGED, None),
+            (_array(6), POOLED_SIGMOID, None),
+        ]
     ),
-    Call(_core.conv2d_input_grad, (_array(*MAPS), _array(*W), X, *CONV, "auto")),
-    Call(_core.conv2d_weight_grad, (_array(*MAPS), _array(*X), W[2:], *CONV, "auto")),
-    Call(
-        _core.conv_block,
-        (_array(*X), _array(*W), _array(6), CONV, POOL, None),
-        {0: {0, 2, 3}, 1: {2, 3}},
+    *(
+        Call(
+            _core.conv_block_backward,
+            (_array(*grad), _array(*activated), places, _array(*X), _array(*W), block, True),
+            free,
+        )
+        for grad, activated, places, block, free in [
+            # Pooling leaves out a row or a column that is left over.
+            (POOLED, POOLED, PLACES, POOLED_BLOCK, {3: {2, 3}}),
+            (MAPS, MAPS, None, RECTIFIED, {}),
+            (POOLED, MAPS, None, AVERAGED, {}),
+            (POOLED, MAPS, PLACES, POOLED_SIGMOID, {}),
+        ]
     ),
-    Call(
-        _core.conv_block,
-        (_array(*X), _array(*W), None, CONV, None, NORM),
-        {0: {0, 2, 3}, 1: {2, 3}},
-    ),
-    Call(
-        _core.conv_block_backward,
-        (
-            _array(*POOLED),
-            _array(*POOLED),
-            PLACES,
-            _array(*X),
-            _array(*W),
-            CONV,
-            POOL,
-            True,
-            True,
-            False,
-        ),
-        {3: {2, 3}, 4: {2, 3}},  # pooling leaves out a row or a column that is left over
-    ),
-    Call(
-        _core.conv_block_backward,
-        (_array(*MAPS), _array(*MAPS), None, _array(*X), _array(*W), CONV, None, True, False, True),
-    ),
-    Call(
-        _core.averaged_conv,
-        (_array(*X), _array(*W), _array(6), CONV, AVERAGE),
-        {0: {0, 2, 3}, 1: {2, 3}},
-    ),
-    Call(
-        _core.averaged_conv_backward,
-        (_array(*POOLED), _array(*MAPS), _array(*X), _array(*W), CONV, AVERAGE, True),
-    ),
-    Call(_core.im2col, (_array(*X), (3, 2), *WINDOW), {0: {0, 1, 2, 3}}),
-    Call(_core.col2im, (_array(3 * 6 * 8, 24), X, (3, 2), *WINDOW)),
+    Call(_core.im2col, (_array(*X), WINDOW), {0: {0, 1, 2, 3}}),
+    Call(_core.col2im, (_array(3 * 6 * 8, 24), X, WINDOW)),
     Call(_core.linear, (_array(5, 7), _array(4, 7), _array(4)), {0: {0}}),
     Call(_core.linear_backward, (_array(5, 4), _array(5, 7), _array(4, 7), True)),
     Call(_core.matmul, (_array(5, 7), _array(7, 4), False, False), {0: {0}, 1: {1}}),
     Call(_core.matmul, (_array(7, 5), _array(7, 4), True, False), {0: {1}, 1: {1}}),
     Call(_core.matmul, (_array(5, 7), _array(4, 7), False, True), {0: {0}, 1: {0}}),
-    Call(
-        _core.max_pool2d,
-        (_array(*X), (2, 2), (2, 2), (0, 0, 0, 0), (1, 1), False),
-        {0: {0, 1, 2, 3}},
-    ),
+    Call(_core.max_pool2d, (_array(*X), POOL), {0: {0, 1, 2, 3}}),
     Call(_core.max_pool2d_backward, (_array(*POOLED), PLACES.astype(np.int64), MAPS), {0: {2, 3}}),
-    Call(_core.avg_pool2d, (_array(*X), *POOL, True), {0: {0, 1, 2, 3}}),
-    Call(_core.avg_pool2d_backward, (_array(*POOLED), MAPS, *POOL, True)),
+    Call(_core.avg_pool2d, (_array(*X), POOL, True), {0: {0, 1, 2, 3}}),
+    Call(_core.avg_pool2d_backward, (_array(*POOLED), MAPS, POOL, True)),
     Call(
         _core.batch_norm_train,
         (_array(*MAPS), _array(6), _array(6), 1e-5, True),
@@ -191,17 +182,95 @@ def test_refuses_an_array_that_does_not_fit(call: Call) -> None:
             pytest.fail(f"argument {place} of {call} was taken with {what}")
 
 
-@pytest.mark.parametrize("call", [c for c in CALLS if "conv" in str(c)], ids=str)
-@pytest.mark.parametrize("groups", [-1, 0, 1, 3, 4])
-def test_refuses_groups_that_do_not_fit(call: Call, groups: int) -> None:
-    """Two groups of two channels: no other number fits weights of two channels."""
-    if call.function is _core.conv2d_weight_grad and groups == 1:
-        return  # four channels in one group: other weights, as good
-    arguments = tuple((*a[:3], groups) if a is CONV else a for a in call.arguments)
-    if arguments == call.arguments:
-        arguments = (*call.arguments[:-2], groups, call.arguments[-1])
-    with pytest.raises((ValueError, TypeError)):
-        call.function(*arguments)
+Geometry = _core.Window2d | _core.Conv2d | _core.Pool2d | _core.BlockPool | _core.ConvBlock
+HUGE = (2**41, 2**62, 2**63 - 1)
+
+
+def _replaced(geometry: Any, name: str, value: Any) -> Any:
+    fields = {key: getattr(geometry, key) for key in type(geometry).__match_args__}
+    return type(geometry)(**{**fields, name: value})
+
+
+def _nonsense(geometry: Geometry) -> Iterator[Any]:
+    """What does not fit the images, and what is no geometry."""
+    yield from (None, (), 1, type(geometry).__new__(type(geometry)))
+    if isinstance(geometry, _core.Window2d):
+        for name in type(geometry).__match_args__:
+            numbers = getattr(geometry, name)
+            for place in range(len(numbers)):
+                for bad in (-(2**63), -1, *HUGE, *(() if name == "padding" else (0,))):
+                    yield _replaced(geometry, name, _with(numbers, place, bad))
+        return
+    for name in type(geometry).__match_args__:
+        inner = getattr(geometry, name)
+        for bad in _nonsense(inner) if isinstance(inner, Geometry) else ():
+            if bad is not None:  # a block may have no pooling
+                with contextlib.suppress(TypeError):  # as its constructor refuses it
+                    yield _replaced(geometry, name, bad)
+    if isinstance(geometry, _core.Conv2d):
+        for name, wrong in (("filters", (5, 7)), ("groups", (3, 4))):
+            for number in (-(2**63), -1, 0, *wrong, *HUGE[1:]):
+                yield _replaced(geometry, name, number)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        *(c for c in CALLS if any(isinstance(a, Geometry) for a in c.arguments)),
+        Call(_core.Window2d.output_size, (WINDOW, 7, 8)),
+        Call(_core.Conv2d.output_shape, (CONV, X)),
+        Call(_core.Pool2d.output_shape, (POOL, X)),
+        Call(_core.conv2d_plan, (X, CONV, _core.ConvPass.forward)),
+    ],
+    ids=str,
+)
+def test_refuses_geometry_that_does_not_fit(call: Call) -> None:
+    call.function(*call.arguments)
+    place = next(i for i, a in enumerate(call.arguments) if isinstance(a, Geometry))
+    for bad in _nonsense(call.arguments[place]):
+        with pytest.raises((ValueError, TypeError)):
+            call.function(*_with(call.arguments, place, bad))
+
+
+@pytest.mark.parametrize(
+    "value", [WINDOW, CONV, POOL, AVERAGED, AVERAGED.pool], ids=lambda value: type(value).__name__
+)
+def test_geometry_is_a_value(value: Any) -> None:
+    kind = type(value)
+    fields = tuple(getattr(value, name) for name in kind.__match_args__)
+    same = kind(*fields)
+    assert value == same == copy.deepcopy(value) == pickle.loads(pickle.dumps(value))
+    assert len({value, same, copy.copy(value)}) == 1
+    assert value != fields
+    assert repr(value).startswith(f"{kind.__name__}({kind.__match_args__[0]}={fields[0]!r}, ")
+    for name, kept in zip(kind.__match_args__, fields, strict=True):
+        with pytest.raises(AttributeError):
+            setattr(value, name, kept)
+    others = [_replaced(WINDOW, name, getattr(HALVES, name)) for name in ("kernel_size", "stride")]
+    assert len({*others, _replaced(WINDOW, "dilation", (1, 2)), WINDOW, HALVES}) == 5
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ((3, 2), (1, 1), (1, 0, 0), (1, 1)),
+        ((3, 2, 1), (1, 1), (1, 0, 0, 1), (1, 1)),
+        ((3, 2.0), (1, 1), (1, 0, 0, 1), (1, 1)),
+        ((3, 2**63), (1, 1), (1, 0, 0, 1), (1, 1)),
+        ((3, 2), "11", (1, 0, 0, 1), (1, 1)),
+        ((3, 2), 1, (1, 0, 0, 1), (1, 1)),
+        ((3, 2), (1, 1), (1, 0, 0, None), (1, 1)),
+    ],
+)
+def test_a_window_is_made_of_ints(arguments: Any) -> None:
+    with pytest.raises(TypeError):
+        _core.Window2d(*arguments)
+
+
+@pytest.mark.parametrize("algorithm", ["auto", 0, None, _core.ConvPass.forward])
+def test_an_algorithm_is_one_of_its_enum(algorithm: Any) -> None:
+    with pytest.raises(TypeError):
+        _core.Conv2d(WINDOW, 6, 2, algorithm)
 
 
 @pytest.mark.parametrize("place", [-1, 48, 2**31 - 1, -(2**31)])
@@ -211,10 +280,9 @@ def test_refuses_an_argmax_outside_its_plane(place: int, images: int) -> None:
     places[-1, -1, -1, -1] = place
     grad, x = _array(images, *POOLED[1:]), _array(images, *X[1:])
     for groups, weight in ((2, _array(*W)), (1, _array(6, 4, 3, 2))):
+        block = _block("relu", "max", _replaced(CONV, "groups", groups))
         with pytest.raises(ValueError, match="argmax"):
-            _core.conv_block_backward(
-                grad, grad, places, x, weight, (*WINDOW, groups), POOL, False, False, False
-            )
+            _core.conv_block_backward(grad, grad, places, x, weight, block, False)
     with pytest.raises(ValueError, match="argmax"):
         _core.max_pool2d_backward(grad, places.astype(np.int64), (images, *MAPS[1:]))
 
@@ -264,18 +332,10 @@ def test_an_update_refuses_arrays_that_do_not_fit(name: str) -> None:
 
 
 def test_a_result_that_no_memory_holds_is_named() -> None:
-    far = (2**20, 2**20)
+    far = _core.Window2d((1, 1), (1, 1), (2**20,) * 4, (1, 1))
+    conv = _core.Conv2d(far, 1, 1, _core.ConvAlgorithm.auto)
     with pytest.raises(MemoryError, match=r"a result of shape \(1, 1, \d+, \d+\) needs \d+ bytes"):
-        _core.conv2d(
-            _array(1, 1, 1, 1),
-            _array(1, 1, 1, 1),
-            None,
-            (1, 1),
-            (far[0], far[0], far[1], far[1]),
-            (1, 1),
-            1,
-            "auto",
-        )
+        _core.conv2d(_array(1, 1, 1, 1), _array(1, 1, 1, 1), None, conv)
     for shape in [(1, 1, -1, 4), (2**62, 2**62, 1, 1), (2**40, 2**40, 0, 1)]:
         with pytest.raises(ValueError, match=r"size|shape|elements"):
             _core.max_pool2d_backward(_array(1, 1, 1, 1), np.zeros((1, 1, 1, 1), np.int64), shape)

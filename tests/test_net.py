@@ -51,6 +51,17 @@ def batch(samples=5, shape=(2, 7, 8), seed=2):
     return rng.standard_normal((samples, *shape)), rng.integers(0, CLASSES, samples)
 
 
+@pytest.mark.parametrize("batch_size", [None, 2])
+@pytest.mark.parametrize("layers", [[Flatten()], [Dropout(0.5)], [Dropout(0.5), Flatten()]])
+def test_scores_are_an_array_of_their_own(layers, batch_size):
+    """Also where no layer computes anything in inference."""
+    net = ConvNet([(f"layer{i}", layer) for i, layer in enumerate(layers)], (2, 3, 4))
+    x = np.ones((5, 2, 3, 4), np.float32)
+    scores = net.predict(x, batch_size)
+    scores[...] = 7
+    assert np.all(x == 1)
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 def test_gradient_is_the_numerical_gradient(seed, label_smoothing):
@@ -426,7 +437,7 @@ def test_loss_after_softmax_is_refused_but_inference_works():
 
 
 def test_weights_of_another_network_are_not_drawn_anew():
-    """The head is exchanged; the layers below have learned something."""
+    """The head is replaced; the layers below are trained."""
     base = small_net(seed=5)
     before = {name: array.copy() for name, array in base.params.items()}
     layers = list(base.layers.items())
@@ -459,5 +470,5 @@ def test_weights_from_a_file_or_set_by_hand_are_not_drawn_anew(tmp_path):
     square.bias[...] = 1
     with pytest.raises(ValueError, match="layer 'block' has weights already"):
         ConvNet([("block", Residual([("fc", square)]))], (3,))
-    assert seen.weight.shape == (2, 3)  # looked at, not changed: what is there is nobody's
+    assert seen.weight.shape == (2, 3)  # accessed, not changed: these weights would not be lost
     ConvNet([("fc", seen)], (3,))

@@ -1,4 +1,4 @@
-"""Values that are not finite, or nearly not, reach what sees them and nothing else."""
+"""Values that are not finite, or almost overflow, reach the results that see them and no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX's own reference evaluator as an oracle that shares no code with ours."""
+"""ONNX's own reference evaluator, which shares no code with this package."""
 
 from __future__ import annotations
 

@@ -224,7 +224,7 @@ def test_a_state_that_is_none_is_refused_as_a_whole(name: str, value: object) ->
 def test_a_gradient_that_does_not_fit_is_named(
     grad: np.ndarray, error: type[Exception], message: str
 ) -> None:
-    """Such as one that was clipped with a number of float64, which NumPy 2 promotes to."""
+    """For example one clipped with a float64 number, to which NumPy 2 promotes."""
     fitting = np.ones(3, np.float32)
     params = {"conv.weight": fitting.copy(), "fc.weight": fitting.copy()}
     with pytest.raises(error, match=message):

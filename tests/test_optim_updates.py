@@ -53,7 +53,7 @@ def _native(name: str) -> Callable[..., None]:
 
 
 def _draws(shape: tuple[int, ...], dtype: npt.DTypeLike) -> list[npt.NDArray[Any]]:
-    """Draw the parameter and a gradient a step, away from zero where Adam's quotient jumps."""
+    """Draw the parameter and one gradient per step, away from zero where Adam's quotient jumps."""
     rng = np.random.default_rng([len(shape), *shape])
     sign = rng.choice([-1.0, 1.0], size=(1 + STEPS, *shape))
     return list((sign * rng.uniform(0.1, 2.0, size=sign.shape)).astype(dtype))
@@ -134,7 +134,7 @@ def _read_only(a: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return a
 
 
-# What is wrong with an array, and whether it is its kind (TypeError) or its value.
+# What is wrong with an array, and which error it must raise.
 BAD_ARRAYS: list[tuple[str, Callable[[npt.NDArray[Any]], Any], type[Exception]]] = [
     ("float64 among float32", lambda a: a.astype(np.float64), TypeError),
     ("float16", lambda a: a.astype(np.float16), TypeError),

@@ -165,7 +165,7 @@ def test_transparent_gif_and_webp(tmp_path: Path) -> None:
 
 
 def test_a_resized_picture_is_composed_first(tmp_path: Path) -> None:
-    """Hidden colours do not come through: half clear black over a clear red is grey."""
+    """Hidden colours do not show: half-transparent black over a transparent red is grey."""
     image = Image.new("RGBA", (2, 2), (255, 0, 0, 0))
     image.save(tmp_path / "x.png")
     assert read(tmp_path / "x.png", 3, 4) == [[[255] * 4] * 4] * 3
@@ -329,7 +329,7 @@ def test_pillow_prints_nothing(tmp_path: Path) -> None:
 
 
 def damaged(rng: np.random.Generator, content: bytes) -> bytes:
-    """A copy that is cut, or has some of its bytes changed."""
+    """A copy that is truncated, or has some bytes changed."""
     if rng.random() < 0.2:
         return content[: rng.integers(len(content))]
     changed = bytearray(content)
@@ -354,7 +354,7 @@ def test_damage_is_a_value_error(tmp_path: Path, kind: str) -> None:
 
 
 def outcome(file: Path) -> str:
-    """What a ValueError says; nothing where there is a picture."""
+    """The message of a ValueError; empty if the picture was read."""
     try:
         assert read_images([file], 5, 3).shape == (1, 3, 5, 5)
     except ValueError as error:

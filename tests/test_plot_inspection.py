@@ -172,7 +172,7 @@ def test_architecture_draws_the_way_around_a_residual_layer() -> None:
     from matplotlib.patches import FancyArrowPatch
 
     class Twice(pc.ReLU):
-        """Stands for a layer of two branches."""
+        """Replaces a layer of two branches."""
 
         def __init__(self) -> None:
             super().__init__()

@@ -1,4 +1,4 @@
-"""Pictures of what is not finite, empty, single or many: drawn, or refused with a reason."""
+"""Pictures of data that are not finite, empty, single or many: drawn, or refused with a reason."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_feature_maps_tell_their_scales_and_name_the_classes() -> None:
 
 @pytest.mark.parametrize("value", [NAN, 3e38])
 def test_feature_maps_that_are_not_finite(value: float) -> None:
-    """The layer from which on they are not is what one looks for."""
+    """The first layer that is not finite must be visible."""
     drawn = texts(plot.feature_maps(broken_net(value), images()[0]))
     if value != 3e38:
         assert "no prediction, as the scores are not finite" in drawn

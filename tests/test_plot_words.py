@@ -1,4 +1,4 @@
-"""Names of users in pictures, taken literally; what a notebook shows of figures and tables."""
+"""Users' names in pictures, taken literally; how a notebook shows figures and tables."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_letters_that_no_font_has_are_told_of_once(monkeypatch: pytest.MonkeyPat
     assert "no font has the characters '고양이'" in messages[0]
     assert "Noto Sans CJK" in messages[0]
     labels = [label.get_text() for label in figures[0].axes[0].get_yticklabels()]
-    assert labels[:3] == ["0 □□□", "1 □", "b"]  # still told apart
+    assert labels[:3] == ["0 □□□", "1 □", "b"]  # still distinct
     words._found.cache_clear()
     words._tell_of.cache_clear()
 

@@ -1,6 +1,6 @@
-"""What happens to a process: it forks, ends, gets signals, loses cores, has no room for threads.
+"""Events of a process: it forks, ends, gets signals, loses cores, cannot start threads.
 
-All of it in child processes, with time limits far above what they need.
+All in child processes, with time limits far above what they need.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _end(child: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 
 def _run(code: str, **environment: str | None) -> str:
-    """Run code in a fresh interpreter; its output, once it ended well and said nothing else."""
+    """Run code in a fresh interpreter; return its output if nothing was on standard error."""
     status, out, err = _end(_start(code, **environment))
     assert (status, err) == (0, ""), (status, out, err)
     return out.strip()
@@ -94,7 +94,7 @@ def test_daemon_threads_that_compute_do_not_disturb_the_exit() -> None:
 @pytest.mark.usefixtures("team")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_ctrl_c_ends_a_long_call(threads: int) -> None:
-    """And leaves nothing behind: the next call is right."""
+    """And has no lasting effect: the next call is right."""
     code = f"""
     pc.set_num_threads({threads})
     rng = np.random.default_rng(0)
@@ -126,9 +126,9 @@ def test_ctrl_c_ends_a_long_call(threads: int) -> None:
 
 
 MINUTES = [
-    "pc._core.conv2d(x, w, None, *window, 1, 'im2col')",
-    "pc._core.conv2d_input_grad(g, w, x.shape, *window, 1, 'im2col')",
-    "pc._core.conv2d_weight_grad(g, x, (15, 15), *window, 1, 'im2col')",
+    "pc._core.conv2d(x, w, None, conv)",
+    "pc._core.conv2d_backward_input(g, w, x.shape, conv)",
+    "pc._core.conv2d_backward_weight(g, x, conv)",
     "F.max_pool2d(plane, 255, 1)",
 ]
 
@@ -140,7 +140,8 @@ def test_a_call_of_minutes_hears_of_signals_while_it_runs(call: str) -> None:
     code = f"""
     x, w = np.ones((32, 64, 64, 64), np.float32), np.ones((512, 64, 15, 15), np.float32)
     g, plane = np.ones((32, 512, 64, 64), np.float32), np.ones((1, 1, 3000, 3000), np.float32)
-    window = (1, 1), (7, 7, 7, 7), (1, 1)
+    window = pc._core.Window2d((15, 15), (1, 1), (7, 7, 7, 7), (1, 1))
+    conv = pc._core.Conv2d(window, 512, 1, pc._core.ConvAlgorithm.im2col)
     heard = []
     def handler(number, frame):
         heard.append(frame.f_code.co_name)
@@ -218,7 +219,7 @@ def test_fork_at_any_moment() -> None:
 
 @pytest.mark.usefixtures("team")
 def test_a_handler_that_forks_in_the_middle_of_a_call() -> None:
-    """The child cannot finish what its parent's threads had begun, and says so."""
+    """The child cannot finish what its parent's threads had begun, and raises an error."""
     code = """
     x, w = np.ones((64, 64, 64, 64), np.float32), np.ones((256, 64, 3, 3), np.float32)
     children = []
@@ -273,7 +274,7 @@ def test_without_room_for_threads_the_caller_works_alone() -> None:
 @pytest.mark.usefixtures("team")
 @pytest.mark.parametrize("room", [0, 1, 3])
 def test_with_room_for_some_threads_as_many_work(room: int) -> None:
-    """A user with so many threads to spare; the next operations do not try again at once."""
+    """A limit on the user's threads; the next operations do not try again at once."""
     code = f"""
     import resource
     operation = OPERATIONS["conv2d"]
@@ -299,7 +300,7 @@ def test_with_room_for_some_threads_as_many_work(room: int) -> None:
 
 @pytest.mark.usefixtures("team")
 def test_a_thread_that_forks_ends_in_both() -> None:
-    """In the child it is the last thread, and its end is the process's."""
+    """In the child it is the last thread, and the process ends with it."""
     code = """
     operation = OPERATIONS["conv2d"]
     arguments = operation.arguments(seed=3, large=True)
@@ -334,7 +335,7 @@ def test_the_number_of_threads_follows_the_affinity_mask() -> None:
 
 @pytest.mark.usefixtures("team")
 def test_helpers_stay_where_they_are_put_from_outside() -> None:
-    """However the mask is changed, and whatever the helpers do then."""
+    """However the mask is changed, and whatever the helpers do at that moment."""
     code = """
     operation = OPERATIONS["conv2d"]
     arguments = operation.arguments(seed=3, large=True)

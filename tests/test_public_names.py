@@ -1,4 +1,4 @@
-"""What completion offers: the public names of the package and of its modules, and no others."""
+"""Completion offers exactly the public names of the package and of its modules."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Random networks and random calls against float64 references, on every instruction set.
 
-A short share of what ``nox -s fuzz`` runs for as long as one likes; see the two programs.
+A short part of what ``nox -s fuzz`` runs for any length of time; see the two programs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Foreign files are opened without waiting, and what they say is shown in one line."""
+"""Foreign files are opened without blocking, and their text is shown in one line."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_what_is_no_history(tmp_path: Path, content: Any) -> None:
 
 
 def test_histories_hold_numbers_of_numpy(tmp_path: Path) -> None:
-    """As a callback may put them there."""
+    """A user's callback may add such numbers."""
     record: Any = {
         **RECORD,
         "epoch": np.int64(1),

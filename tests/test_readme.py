@@ -1,4 +1,4 @@
-"""What the documentation says holds: code runs, links lead somewhere, commands exist."""
+"""The documentation is right: code runs, links have targets, commands exist."""
 
 from __future__ import annotations
 

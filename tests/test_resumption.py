@@ -1,4 +1,4 @@
-"""A checkpoint is of this run, whole, and taken up as a whole: or nothing changes."""
+"""A checkpoint of this run is resumed completely; any other changes nothing."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def state_of(trainer: Trainer) -> list[object]:
 def assert_refused(
     path: Path, message: str, trainer: Trainer | None = None, **changes: Any
 ) -> None:
-    """The run is refused in one sentence, and nothing of it is taken over."""
+    """The run is refused in one sentence, and changes nothing."""
     trainer = trainer or make_trainer()
     before = state_of(trainer)
     with pytest.raises(ValueError, match=message):
@@ -173,7 +173,7 @@ def test_what_is_overridden_or_measured_otherwise_is_told(path: Path) -> None:
 
 def test_callbacks_without_a_state_may_come_and_go(path: Path) -> None:
     class Note(pc.Callback):
-        """Leaves something in the checkpoint, and takes nothing from it."""
+        """Saves a state in the checkpoint, and restores none."""
 
         def state_dict(self) -> dict[str, object]:
             return {"note": "for others", "array": np.zeros(3)}
@@ -400,7 +400,7 @@ def test_a_digest_sees_every_value_and_no_stride(monkeypatch: pytest.MonkeyPatch
 
 def test_objects_of_a_users_own_are_no_hindrance(tmp_path: Path) -> None:
     class Doubled(pc.Layer):
-        """Does not keep what it was made with, so that it has no `repr`."""
+        """Does not store its constructor's arguments, so it has no `repr`."""
 
         def __init__(self, factor: float) -> None:
             super().__init__()
@@ -441,7 +441,7 @@ def test_objects_of_a_users_own_are_no_hindrance(tmp_path: Path) -> None:
 
 
 def write(path: Path, values: object, change: Callable[[dict[str, np.ndarray]], None]) -> None:
-    """Write a checkpoint that is whole as a file, whatever its content."""
+    """Write a checkpoint that is valid as a file, with any content."""
     arrays, _ = read_checkpoint(path)
     change(arrays)
     text = values if isinstance(values, str) else json.dumps(values)
@@ -449,7 +449,7 @@ def write(path: Path, values: object, change: Callable[[dict[str, np.ndarray]], 
 
 
 def places(node: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The way to every value in a tree of dicts and lists."""
+    """The path to every value in a tree of dicts and lists."""
     items = node.items() if isinstance(node, dict) else enumerate(node)
     for key, value in items:
         yield (*way, key)
@@ -458,7 +458,7 @@ def places(node: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def test_a_damaged_value_is_one_error_and_nothing_changes(path: Path) -> None:
-    """Values of every kind, at random places; what goes through must be harmless."""
+    """Values of every kind, at random places; what is accepted must be harmless."""
     seed = int(time.time())
     print(f"seed {seed}")
     rng = random.Random(seed)
@@ -531,7 +531,7 @@ def test_where_the_last_checkpoint_is_damaged_the_one_before_is_taken(
         trainer, history = train(path, 5)
     assert trainer.resumed == 3
     assert len(history) == 5
-    # The damaged file has not taken the place of the whole one.
+    # The damaged file has not replaced the valid one.
     assert read_checkpoint(previous_path(path))[1]["epoch"] == 4
     path.write_bytes(b"")
     previous_path(path).write_bytes(b"")

@@ -1,4 +1,4 @@
-"""What a training is given is looked at before its first batch."""
+"""A training's inputs are checked before its first batch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def make_data(count: int = 20) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Untouched(pc.Callback):
-    """Sees to it that no batch is trained."""
+    """Makes sure that no batch is trained."""
 
     def on_epoch_begin(self, trainer: pc.Trainer) -> None:
         raise AssertionError("training began")

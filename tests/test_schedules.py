@@ -15,7 +15,7 @@ from pocketcnn.training.trainer import Trainer
 
 
 class RateLog(Callback):
-    """Stands behind the schedule and writes down the rate of every update to come."""
+    """Comes after the schedule and records the rate of every following update."""
 
     def __init__(self) -> None:
         self.rates: list[float] = []
@@ -31,7 +31,7 @@ class RateLog(Callback):
 
 
 def run(schedule: schedules.Schedule, epochs: int = 4, lr: float = 0.5) -> tuple[Trainer, RateLog]:
-    """Train on 25 samples in batches of 10: three updates an epoch."""
+    """Train on 25 samples in batches of 10: three updates per epoch."""
     rng = np.random.default_rng(0)
     net = pc.ConvNet([("flatten", pc.Flatten()), ("fc", pc.Linear(4, 2))], input_shape=(1, 2, 2))
     trainer = Trainer(net, pc.optim.SGD(lr), batch_size=10)
@@ -42,7 +42,7 @@ def run(schedule: schedules.Schedule, epochs: int = 4, lr: float = 0.5) -> tuple
 
 
 def cosine(done: float, warmup: float) -> float:
-    """The rate as the paper draws it."""
+    """The rate as in the paper's figure."""
     if done < warmup:
         return done / warmup
     return (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) / 2

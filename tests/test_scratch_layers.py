@@ -1,4 +1,4 @@
-"""The layers of ``pocketcnn.scratch``: outputs, gradients, attributes, and what was mended."""
+"""The layers of ``pocketcnn.scratch``: outputs, gradients, attributes, and what was fixed."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_output_and_gradient_of_the_input(name: str, rng: np.random.Generator) -
     places = list(np.ndindex(x.shape))
     slopes = reference_scratch.central_differences(lambda: np.sum(compute(x) * dout), x, places)
     np.testing.assert_allclose(dx.ravel(), slopes, rtol=1e-6, atol=1e-7)
-    # Nothing that was given is written into, as the book's Relu does with dout.
+    # Arguments are not changed, unlike dout in the book's Relu.
     assert np.array_equal(x, kept)
     assert np.array_equal(dout, kept_dout)
 

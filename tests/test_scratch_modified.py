@@ -1,4 +1,4 @@
-"""Networks of ``pocketcnn.scratch`` that a reader has changed, as those of the book may be."""
+"""Networks of ``pocketcnn.scratch`` that a reader has modified, as is possible with the book's."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def chain_output(layers: list[Any], x: Any) -> Any:
 
 
 class RandomNet(SimpleConvNet):
-    """A chain drawn at random, in the frame of chapter 7's network."""
+    """A random chain in chapter 7's network."""
 
     def __init__(self, rng: np.random.Generator, x: Any, classes: int) -> None:
         self.params, self.layers, self.last_layer = {}, {}, scratch.SoftmaxWithLoss()
@@ -178,7 +178,7 @@ def test_random_networks(seed: int) -> None:
         np.testing.assert_allclose(found, slopes, rtol=1e-4, atol=1e-6, err_msg=f"{name} {layers}")
     np.random.seed(seed)
     net.loss(x, labels)
-    for _ in range(2):  # a second backward is as the first
+    for _ in range(2):  # a second backward gives the same as the first
         dout = net.last_layer.backward(1)
         for layer in reversed(layers):
             dout = layer.backward(dout)
@@ -238,7 +238,7 @@ def test_a_layer_that_comes_twice(whole: bool, rng: np.random.Generator) -> None
 
 
 class Both:
-    """A reader's layer that is made of two."""
+    """A reader's layer that consists of two."""
 
     def __init__(self, first: Any, second: Any) -> None:
         self.first, self.others = first, [second]
@@ -340,7 +340,7 @@ def test_a_view_of_a_parameter_is_an_error(tmp_path: Path) -> None:
 def test_parameters_exchanged_in_the_dict_alone_keep_their_layers(
     rng: np.random.Generator,
 ) -> None:
-    """As the book's gradient, which asks the layers by name."""
+    """Like the book's gradient, which reads the layers by name."""
     net, x = simple_net(), images(rng)
     expected = net.gradient(x, LABELS)
     net.params = {name: value.copy() for name, value in net.params.items()}
@@ -458,7 +458,7 @@ def test_backward_after_a_pass_outside_training(rng: np.random.Generator) -> Non
 
 
 class LeakyRelu(Relu):
-    """From a reader's notebook; the book's Relu sets `mask` so."""
+    """From a reader's notebook; the book's Relu sets `mask` in this way."""
 
     def __init__(self, slope: float) -> None:
         self.mask = None
@@ -564,7 +564,7 @@ def test_attributes_may_be_replaced(rng: np.random.Generator) -> None:
 
 
 def test_wrapped_layers_are_called(rng: np.random.Generator) -> None:
-    """A forward put upon an instance is not passed over by the fused call."""
+    """A forward assigned to an instance is not skipped by the fused call."""
     net, x, seen = simple_net(), images(rng), []
     relu = net.layers["Relu1"]
     plain = relu.forward
@@ -574,7 +574,7 @@ def test_wrapped_layers_are_called(rng: np.random.Generator) -> None:
 
 
 def test_integers_are_computed_in_float64(rng: np.random.Generator) -> None:
-    """As NumPy, with which the book computes, does it."""
+    """As NumPy does, which the book uses."""
     x = rng.integers(0, 2**30, (2, 2, 5, 5))
     W, b = rng.integers(0, 99, (3, 2, 2, 2)), np.ones(3, np.int64)
     conv = Convolution(W, b)

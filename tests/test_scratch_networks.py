@@ -11,11 +11,11 @@ import pytest
 import reference
 import reference_scratch
 from pocketcnn import scratch
-from pocketcnn.scratch.blocks import ConvBlock, stages
+from pocketcnn.scratch.blocks import ConvStage, stages
 
 LABELS = np.array([1, 0, 3])
-# Small weights keep the right class probable: beside one of 1e-7 the 1e-7 that the loss adds, which
-# its gradient leaves out, would show.
+# Small weights keep the right class probable. With a probability near 1e-7, the 1e-7 that the loss
+# adds and its gradient ignores would show.
 SMALL: dict[str, Any] = {
     "input_dim": (2, 9, 7),
     "conv_param": {"filter_num": 3, "filter_size": 2, "pad": 0, "stride": 1},
@@ -110,7 +110,7 @@ def test_passes_in_blocks_are_those_of_the_layers_one_by_one(rng: np.random.Gene
     np.random.seed(8)
     net = scratch.DeepConvNet()
     x = rng.random((3, 1, 28, 28)).astype(np.float32)
-    assert sum(isinstance(stage, ConvBlock) for stage in stages(net.layers)) == 6
+    assert sum(isinstance(stage, ConvStage) for stage in stages(net.layers)) == 6
     np.random.seed(9)
     grads = net.gradient(x, LABELS)
     np.random.seed(9)

@@ -42,7 +42,7 @@ def test_arrays_of_every_protocol(protocol: int, numpy_1: bool, tmp_path: Path) 
 
 
 def test_names_of_numpy_1_in_protocol_4(tmp_path: Path) -> None:
-    """As the book's own params.pkl of chapter 7 has them."""
+    """As in the book's own params.pkl of chapter 7."""
     array = pickle.dumps({"W1": np.arange(3.0)}, 2).replace(b"numpy._core", b"numpy.core")
     opcodes = array.replace(b"cnumpy.core.multiarray\n_reconstruct\n", (
         b"\x8c\x15numpy.core.multiarray\x8c\x0c_reconstruct\x93"
@@ -76,7 +76,7 @@ def test_normalisation_is_loaded(tmp_path: Path) -> None:
 
 
 class Calls:
-    """Pickles as a call."""
+    """Is pickled as a function call."""
 
     def __init__(self, function: Any, *arguments: Any) -> None:
         self.call = function, arguments
@@ -86,7 +86,7 @@ class Calls:
 
 
 def touch(path: Path) -> dict[str, bytes]:
-    """Files that would leave `path` behind if the code in them ran."""
+    """Files that would create `path` if the code in them ran."""
     command = f"touch {path}"
     system = pickle.dumps({"W1": Calls(os.system, command)})
     by_name = f"cposix\nsystem\n(S'{command}'\ntR.".encode()

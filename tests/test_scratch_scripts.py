@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-# A network as readers write it, a file beside the script that trains it.
+# A network as readers write it, in a file beside the script that trains it.
 NETWORK = """
 import numpy as np
 from collections import OrderedDict
@@ -70,7 +70,7 @@ print('accuracy', trainer.test_acc_list[-1], ANSWER)
 """
 
 
-# A reader's copy of the book's file, with more in it than the book has.
+# A reader's copy of the book's file, with additions.
 OWN_FUNCTIONS = """
 from .own_module import ANSWER
 from common.util import im2col
@@ -111,7 +111,7 @@ def run(folder: Path, code: str) -> str:
 
 @pytest.fixture
 def book(tmp_path: Path) -> Path:
-    """A chapter's folder, beside a ``common`` that holds a module of the reader's own."""
+    """A chapter's folder, beside a ``common`` with a module of the reader's own."""
     chapter, common = tmp_path / "ch07", tmp_path / "common"
     chapter.mkdir()
     common.mkdir()

@@ -76,7 +76,7 @@ def test_arrays_of_any_layout_are_updated_in_place(name: str, rng: np.random.Gen
     ],
 )
 def test_what_a_step_would_be_lost_in_is_refused(name: str, value: Any, message: str) -> None:
-    """Before anything is changed, the count of steps included."""
+    """Before anything is changed, including the count of steps."""
     optimizer = getattr(scratch, name)(lr=0.1)
     params = {"W": np.ones(2), "x": value}
     with pytest.raises(TypeError, match=message):
@@ -128,7 +128,7 @@ def test_state_is_none_before_the_first_update() -> None:
 
 
 class Recorder:
-    """A network that notes what a trainer asks of it."""
+    """A network that records what a trainer calls."""
 
     def __init__(self) -> None:
         self.params: dict[str, Any] = {"W": np.zeros(1)}

@@ -1,4 +1,4 @@
-"""Model files: what is saved comes back to the bit, and what is not ours is refused."""
+"""Model files: saved networks load with the same bits, and other files are refused."""
 
 import json
 import os
@@ -436,7 +436,7 @@ def test_memory_that_a_layer_asks_for_and_does_not_get(saved, monkeypatch):
 
 
 def test_many_layers_are_compared_in_time(saved):
-    """Not each with each: of a megabyte of them that took minutes."""
+    """Not compared pair by pair: that took minutes for a megabyte of them."""
     relu = {"kind": "ReLU", "config": {}}
     layers = [{"name": f"relu{place}", **relu} for place in range(20_000)]
     text = json.dumps({"input_shape": [1, 8, 8], "dtype": "float32", "layers": layers})

@@ -1,6 +1,6 @@
-"""Networks, optimisers and trainers in several threads: right, or one clear error.
+"""Networks, optimisers and trainers in several threads: right results, or one clear error.
 
-A layer that waits in its forward or backward stands for a thread that is put aside there.
+A layer that waits in its forward or backward simulates a thread that is suspended there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ T = np.arange(6) % 3
 
 
 class Gate(pc.Layer):
-    """Passes on what comes; where it is told to, only after `go` was set."""
+    """Passes its input on; if told to, only after `go` was set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ def network() -> pc.ConvNet:
 def put_aside(
     net: pc.ConvNet, place: str, work: Callable[[], Any]
 ) -> Iterator[tuple[Future[Any], Callable[[], Any]]]:
-    """Work in another thread that waits in the network's gate; the second lets it go on."""
+    """Work in another thread that waits in the network's gate; the second lets it continue."""
     gate = net.layers["gate"]
     assert isinstance(gate, Gate)
     gate.waits_in = place
@@ -109,7 +109,7 @@ def test_a_second_thread_is_refused_and_the_first_is_right(deed: str, place: str
             DEEDS[deed](net)
         got = finish()
     assert all(np.array_equal(got[name], expected[name]) for name in expected)
-    DEEDS[deed](net)  # and now it may
+    DEEDS[deed](net)  # now it is allowed
 
 
 def test_a_thread_that_predicts_is_waited_for() -> None:
@@ -136,7 +136,7 @@ def test_any_number_of_threads_predict() -> None:
 
 
 def test_many_threads_ask_for_gradients() -> None:
-    """Each gets its own batch's or the error; nobody gets a mixture."""
+    """Each gets the gradients of its own batch or the error, never a mixture."""
     net = pc.ConvNet(
         [
             ("c", pc.Conv2d(1, 4, 3)),
@@ -233,11 +233,11 @@ def test_the_same_thread_may_nest() -> None:
         pass
     with sharing.read("c"), sharing.change("d"):
         pass
-    _elsewhere(lambda: sharing.change("d"))  # nothing is left behind
+    _elsewhere(lambda: sharing.change("d"))  # no lasting effect
 
 
 def test_a_reader_that_never_ends_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As one that an interrupt took away at the wrong moment."""
+    """For example if an interrupt came at the wrong moment."""
     monkeypatch.setattr("pocketcnn._sharing._PATIENCE", 0.01)
     sharing = Sharing("it", "wait")
     _elsewhere(lambda: sharing.begin_reading("a look"))

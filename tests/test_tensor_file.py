@@ -1,4 +1,4 @@
-"""The container of models and checkpoints: whole, the same every time, or known to be damaged."""
+"""The container of models and checkpoints: complete and reproducible, or detected as damaged."""
 
 from __future__ import annotations
 
@@ -260,7 +260,7 @@ def test_the_size_that_a_header_claims_is_not_allocated(tmp_path: Path) -> None:
 
 
 def test_a_header_is_judged_before_the_arrays_are_read(tmp_path: Path) -> None:
-    """A sparse file costs its author nothing, and would fill the memory."""
+    """A sparse file takes no disk space, and would fill the memory."""
     path = tmp_path / "a"
     path.write_bytes(container({"w": entry([2**40], 0, 2**42), "__metadata__": {}}))
     os.truncate(path, path.stat().st_size + 2**42)
@@ -271,7 +271,7 @@ def test_a_header_is_judged_before_the_arrays_are_read(tmp_path: Path) -> None:
 
 
 def test_a_checksum_can_be_recomputed(tmp_path: Path) -> None:
-    """Both are CRC-32 as zlib has it: of the arrays' bytes, and of the file before them."""
+    """Both are zlib's CRC-32: of the arrays' bytes, and of the file before them."""
     whole = small(tmp_path / "a")
     start = 8 + int.from_bytes(whole[:8], "little")
     metadata = json.loads(whole[8:start])["__metadata__"]
@@ -344,7 +344,7 @@ def test_errors_of_writing_are_the_systems_and_name_the_file(tmp_path: Path, wri
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
     try:
-        with pytest.raises(OSError) as full:  # noqa: PT011 (its number is looked at)
+        with pytest.raises(OSError) as full:  # noqa: PT011 (its number is checked)
             write(path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -1,4 +1,4 @@
-"""Threads: the same bits for any number of them, and a runtime that others can steer.
+"""Threads: the same bits for any number of them, and a runtime that other libraries can limit.
 
 What could hang or must start from a fresh runtime runs in a child process with a time limit
 far above what it needs.
@@ -131,7 +131,7 @@ def test_blocks_of_two_threads_overlap(first_out: int) -> None:
 
 
 def test_blocks_of_one_thread_may_end_in_any_order() -> None:
-    """As those of two coroutines do."""
+    """As with two coroutines."""
     pc.set_num_threads(3)
     first, second = pc.num_threads(5), pc.num_threads(2)
     first.__enter__()
@@ -359,8 +359,8 @@ def test_several_python_threads_at_once(name: str) -> None:
 def _runs_beside(operation: Operation, arguments: dict[str, Any]) -> bool:
     """Whether another Python thread got the interpreter while the operation ran.
 
-    With an endless switch interval a thread keeps the interpreter until it lets go of it
-    itself. The watcher wakes up from `began` and can only write once the operation does so.
+    With an endless switch interval a thread keeps the interpreter until it releases it itself. The
+    watcher wakes up from `began` and can only write once the operation does so.
     """
     began = threading.Event()
     watched: list[bool] = []
@@ -390,7 +390,7 @@ RELEASING = ["conv2d", "conv2d_backward", "linear", "max_pool2d", "avg_pool2d", 
 def test_the_interpreter_is_free_while_we_compute(name: str) -> None:
     operation = OPERATIONS[name]
     arguments = operation.arguments(np.float64, large=True)
-    # One thread leaves the watcher a core where there are two. A busy machine may still not wake it
-    # in time; once is proof.
+    # With one thread the watcher has a core, if there are two. A busy machine may still not wake it
+    # in time; one success is enough.
     pc.set_num_threads(1)
     assert any(_runs_beside(operation, arguments) for _ in range(200))

@@ -1,4 +1,4 @@
-"""The versions of tools, which stand in more than one file, are the same everywhere."""
+"""The versions of tools, which are in more than one file, are the same everywhere."""
 
 from __future__ import annotations
 

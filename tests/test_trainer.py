@@ -41,7 +41,7 @@ def make_data(count: int = 50, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Recorder(Callback):
-    """Writes down what it is told."""
+    """Records its calls."""
 
     def __init__(self) -> None:
         self.events: list[str] = []

@@ -1,4 +1,4 @@
-"""The tables of the ways of convolving: what the plan names runs, and what is asked for runs."""
+"""The tables of convolution algorithms: the planned one runs, and so does a requested one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pocketcnn import _core
 ROOT = Path(__file__).parent.parent
 PASSES = ("forward", "input_grad", "weight_grad")
 
-# Each is planned by another way in some pass.
+# Each is planned for another algorithm in some pass.
 CASES = [
     ConvCase((2, 16, 20, 19), 20, (3, 3), padding=1),
     ConvCase((2, 16, 20, 24), 16, (7, 7), padding=3),
@@ -35,12 +35,14 @@ CASES = [
 
 
 def _runs(name: str) -> dict[str, int]:
-    """How often each way of a pass has run."""
-    return {row[0]: row[-1] for row in _core.conv2d_ways()[name]}
+    """How often each algorithm of a pass has run."""
+    one = _core.ConvPass[name]
+    ways = (way.algorithm for way in _core.conv2d_ways(one))
+    return {algorithm.name: _core.conv2d_runs(one, algorithm) for algorithm in ways}
 
 
 def _names(name: str) -> list[str]:
-    return [row[0] for row in _core.conv2d_ways()[name]]
+    return [way.algorithm.name for way in _core.conv2d_ways(_core.ConvPass[name])]
 
 
 def _run(
@@ -72,7 +74,7 @@ def _expected(case: ConvCase, a: dict[str, npt.NDArray[Any]], name: str) -> npt.
 @pytest.mark.parametrize("name", PASSES)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_what_is_planned_runs(case: ConvCase, name: str) -> None:
-    """By default and by every name: it is counted, and its values are the naive loop's."""
+    """By default and by every name: the run is counted, and the values are the naive loop's."""
     arrays = case.arrays(np.float32)
     expected = _expected(case, arrays, name)
     for algorithm in ("auto", "im2col", "winograd", *_names(name)):
@@ -95,7 +97,7 @@ def test_what_is_planned_runs(case: ConvCase, name: str) -> None:
 
 
 def test_cases_plan_every_way() -> None:
-    """But the one that needs a pooling behind the convolution."""
+    """Except the one that needs a pooling after the convolution."""
     for name in PASSES:
         planned = {
             getattr(F.conv2d_plan(c.x, c.weight, **c.options, algorithm=a), name).algorithm
@@ -106,7 +108,7 @@ def test_cases_plan_every_way() -> None:
 
 
 def test_plan_of_the_gradient_behind_a_strided_window() -> None:
-    """A matrix product over patches, though the filters are few."""
+    """A matrix product over patches, although there are few filters."""
     plan = F.conv2d_plan((16, 3, 32, 32), (8, 3, 3, 3), stride=2, padding=1)
     assert plan.forward.algorithm == "direct"
     assert plan.input_grad.algorithm == "patches"
@@ -121,7 +123,7 @@ def test_names_are_of_the_pass_that_is_asked() -> None:
             if way in _names(name):
                 continue
             if name == "input_grad" and way in _names("weight_grad"):
-                continue  # asked of the other gradient
+                continue  # belongs to the other gradient
             with pytest.raises(ValueError, match=f"algorithm is '{way}', but must be one of"):
                 _run(case, a, name, way)
 

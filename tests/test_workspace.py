@@ -1,4 +1,4 @@
-"""Memory beyond the results: bounded, whatever the image and the batch, and returned.
+"""Memory beyond the results: bounded for any image and batch, and returned.
 
 Measured in a child process as the growth of its peak resident memory, which the kernel
 resets on request.

@@ -1,12 +1,12 @@
-"""How far a result may lie from the float64 reference, derived from its rounding errors.
+"""How far a result may be from the float64 reference, derived from its rounding errors.
 
 A sum of K products evaluated in any order, with or without fused multiply-add, errs by at
 most ``gamma_K * sum |a_i b_i|`` with ``gamma_K = K u / (1 - K u)`` and unit roundoff
-``u = eps / 2`` (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1). When
-K is large that bound is far from reached: with probability ``1 - 2 exp(-c**2 / 2)`` the error
-of one element stays below ``c sqrt(K) u * sum |a_i b_i|`` (Higham and Mary, A new approach
-to probabilistic rounding error analysis, 2019, theorem 2.4). We take the smaller of K and
-``8 sqrt(K)``, which a right result exceeds once in 10**13 elements.
+``u = eps / 2`` (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1). For large K
+that bound is far too large: with probability ``1 - 2 exp(-c**2 / 2)`` the error of one element
+stays below ``c sqrt(K) u * sum |a_i b_i|`` (Higham and Mary, A new approach to probabilistic
+rounding error analysis, 2019, theorem 2.4). We take the smaller of K and ``8 sqrt(K)``, which a
+right result exceeds once in 10**13 elements.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def compute_roundoff(dtype: npt.DTypeLike) -> float:
 
 
 def growth(terms: int) -> float:
-    """Errors that a sum of this many products adds up, in units of roundoff."""
+    """Accumulated error of a sum of this many products, in units of roundoff."""
     terms = max(terms, 1) + 1  # one more: bias, or the rounding of the result
     return min(terms, 8 * math.sqrt(terms))
 

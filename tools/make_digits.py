@@ -2,9 +2,9 @@
 
     python tools/make_digits.py MNIST_FOLDER [OUTPUT]
 
-Takes the first 5,000 training and the first 1,000 test images, as they are. The result is the
-same to the byte at every run: the archive's members carry no time stamps and are written in a
-fixed order (the compressed bytes are those of zlib at level 9).
+Takes the first 5,000 training and the first 1,000 test images, unchanged. The result is the same to
+the byte at every run: the archive's members carry no time stamps and are written in a fixed order
+(the compressed bytes are those of zlib at level 9).
 """
 
 from __future__ import annotations

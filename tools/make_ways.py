@@ -1,8 +1,8 @@
-"""Write docs/ways.md: the tables of the ways of convolving, as the native module holds them.
+"""Write docs/ways.md: the tables of convolution algorithms in the native module.
 
     python tools/make_ways.py [OUTPUT]
 
-tests/test_ways.py fails where the file is not what this writes.
+tests/test_ways.py fails if the file is out of date.
 """
 
 from __future__ import annotations
@@ -14,33 +14,37 @@ from pocketcnn import _core
 
 PAGE = Path(__file__).parent.parent / "docs" / "ways.md"
 HEAD = """\
-# The ways of convolving
+# Convolution algorithms
 
-Per pass, the ways in the order in which they are tried: the first that fits and pays computes the
-pass, and `pc.functional.conv2d_plan` names it. `algorithm=` takes each of the names, and a
-`ValueError` says why a way does not fit. Two names stand for several ways: `im2col` for any matrix
-product, `winograd` for any tiles; of these the first that fits and pays is taken, or else the first
-that fits.
+There is one table per pass. Its rows are tried from top to bottom: the first algorithm that fits
+and pays computes the pass, and `pc.functional.conv2d_plan` names it. `algorithm=` takes any of the
+names; if the algorithm does not fit, a `ValueError` says why.
 
-The numbers come from the measurements that the rules name in `cpp/src/conv/`. This page is written
-by `tools/make_ways.py` from the tables in `cpp/src/conv/ways.cpp`.
+Two names also select others: `im2col` any matrix product, and `winograd` any algorithm with tiles.
+Such a name selects the first of them that fits and pays, or if none pays, the first that fits.
+
+The measurements behind the numbers are named beside the rules in `cpp/src/conv/`. This page is
+written by `tools/make_ways.py` from the tables in `cpp/src/conv/ways.cpp`.
 """
 TITLES = {
-    "forward": "Forward",
-    "input_grad": "Gradient of the input",
-    "weight_grad": "Gradient of the weights and the bias",
+    _core.ConvPass.forward: "Forward",
+    _core.ConvPass.input_grad: "Gradient of the input",
+    _core.ConvPass.weight_grad: "Gradient of the weights and the bias",
 }
 
 
 def page() -> str:
-    """The page."""
+    """The text of the page."""
     parts = [HEAD]
-    for name, rows in _core.conv2d_ways().items():
-        parts.append(f"\n## {TITLES[name]}\n\n")
-        parts.append("| name | also | reason | fits | pays |\n| --- | --- | --- | --- | --- |\n")
-        for way, family, reason, takes, pays, _ in rows:
-            also = "" if family == way else f"`{family}`"
-            parts.append(f"| `{way}` | {also} | {reason} | {takes} | {pays} |\n")
+    for conv_pass, title in TITLES.items():
+        parts.append(f"\n## {title}\n\n")
+        parts.append(
+            "| name | also selected by | reason | fits | pays |\n| --- | --- | --- | --- | --- |\n"
+        )
+        for way in _core.conv2d_ways(conv_pass):
+            also = "" if way.family == way.algorithm else f"`{way.family.name}`"
+            name = way.algorithm.name
+            parts.append(f"| `{name}` | {also} | {way.reason} | {way.takes} | {way.pays} |\n")
     return "".join(parts)
 
 

@@ -32,7 +32,7 @@ def _convolution(settings: dict[str, Any]) -> list[Any]:
 
 
 def _max_pooling(settings: dict[str, Any]) -> list[Any]:
-    """A border of zeros never wins after a ReLU."""
+    """After a ReLU a border of zeros is never larger than the maximum."""
     border = settings["padding"]
     before = [] if border == (0, 0) else [keras.layers.ZeroPadding2D(border)]
     return [*before, keras.layers.MaxPooling2D(settings["kernel_size"], settings["stride"])]
@@ -75,7 +75,7 @@ def _layers(kind: str, settings: dict[str, Any]) -> list[Any]:
 
 def _chain(network: Network, x: Any, layers: Iterable[tuple[str, str, dict[str, Any]]]) -> Any:
     """Pass a symbolic tensor through layers, which get their weights once they have shapes."""
-    image: tuple[int, ...] | None = None  # of the images that Flatten met, if it was just now
+    image: tuple[int, ...] | None = None  # shape of the images before Flatten, directly after it
     for name, kind, settings in layers:
         if kind == "Residual":
             branches = (inside(name, settings, branch) for branch in ("body", "shortcut"))
@@ -107,7 +107,7 @@ def _build(network: Network) -> tuple[Any, Any]:
 
 
 def _kernel(weight: Array, kind: str, image: tuple[int, ...] | None) -> Array:
-    """Bring our weights into Keras's order."""
+    """Convert our weights to Keras's order."""
     if kind == "Conv2d":
         return weight.transpose(2, 3, 1, 0)
     if image is None:

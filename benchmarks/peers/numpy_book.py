@@ -1,8 +1,8 @@
-"""NumPy alone, as one writes it when learning: im2col, one matrix product, col2im.
+"""NumPy only, as in a textbook: im2col, one matrix product, col2im.
 
 The formulation of Saito, "Deep Learning from Scratch" (O'Reilly Japan 2016), chapters 5 to 7: the
 windows are gathered by a loop over the kernel's places, pooling is a maximum over such columns,
-every layer computes the gradient of its input, the first one too.
+every layer computes the gradient of its input, also the first one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.description import LEARNING_RATE, Network, Subject
 
 Pair = tuple[int, int]
-# Of one floating type; NumPy's stubs answer Any to much of what is done here.
+# Of one floating type; NumPy's stubs give Any for much of this code.
 Array: TypeAlias = Any
 
 
@@ -25,7 +25,7 @@ def _output_size(shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pa
 
 
 def _im2col(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> Array:
-    """Lay each window out as a row, (N*OH*OW, C*KH*KW)."""
+    """Copy each window to a row, (N*OH*OW, C*KH*KW)."""
     n, c = x.shape[:2]
     oh, ow = _output_size(x.shape, kernel, stride, padding)
     padded = np.pad(x, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2))
@@ -39,7 +39,7 @@ def _im2col(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> Array:
 
 
 def _col2im(col: Array, shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pair) -> Array:
-    """Add each row back to the window it came from."""
+    """Add each row to the window it came from."""
     n, c, h, w = shape
     oh, ow = _output_size(shape, kernel, stride, padding)
     windows = col.reshape(n, oh, ow, c, *kernel).transpose(0, 3, 4, 5, 1, 2)

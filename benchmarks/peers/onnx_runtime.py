@@ -90,7 +90,7 @@ def inference(network: Network) -> Subject:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = network.threads
     options.inter_op_num_threads = 1
-    # Between its calls its threads would go on looking for work, on the core of the next library.
+    # Otherwise its threads would keep looking for work after a call, on the next library's cores.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     session = onnxruntime.InferenceSession(
         _model(network), options, providers=["CPUExecutionProvider"]

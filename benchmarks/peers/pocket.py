@@ -1,4 +1,4 @@
-"""Ours."""
+"""pocketcnn itself."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from benchmarks.description import LEARNING_RATE, Array, Network, Subject, insid
 
 
 class _Residual(nn.Module):  # type: ignore[misc]  # the base is Any to mypy
-    """Ours as PyTorch would have it; an empty shortcut passes the input on."""
+    """Our Residual in PyTorch; an empty shortcut passes the input on."""
 
     def __init__(self, network: Network, name: str, settings: dict[str, Any]) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ def training(network: Network) -> Subject:
 def learner(
     network: Network, layout: str, weight_decay: float
 ) -> tuple[Callable[[Array, NDArray[np.int64], float], float], Callable[[Array], Array]]:
-    """Build an eager AdamW step (x, t, rate) -> loss, and what gives the scores of images."""
+    """Build an eager AdamW step (x, t, rate) -> loss, and a function for the scores of images."""
     model, _ = _build(replace(network, variant=layout))
     memory = {"memory_format": torch.channels_last} if layout == "NHWC" else {}
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=weight_decay)

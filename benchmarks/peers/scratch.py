@@ -1,4 +1,4 @@
-"""Ours behind the book's interface, `pocketcnn.scratch`."""
+"""pocketcnn with the book's interface, `pocketcnn.scratch`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-// How many floating-point operations a second the machine can do at most: multiply-adds on
-// registers, as many independent ones as hide their latency, and nothing else. `benchmarks`
-// compiles this file for an instruction set and runs it; it is no part of the library.
+// The most floating-point operations per second that the machine can do: multiply-adds on
+// registers, with enough independent ones to hide their latency, and nothing else. `benchmarks`
+// compiles this file for an instruction set and runs it; it is not part of the library.
 //
 // Usage: fma_peak THREADS SECONDS. Prints GFLOP/s of float and of double, all threads together.
 #include <algorithm>
@@ -20,7 +20,7 @@ constexpr int kVectorBytes = 16;
 
 namespace {
 
-// A latency of 4 cycles times 2 units wants 8 chains; 12 leave room for 6 cycles of a separate
+// A latency of 4 cycles times 2 units needs 8 chains; 12 leave room for 6 cycles of a separate
 // multiplication and addition, and with two operands fit 16 registers.
 constexpr int kChains = 12;
 // About 0.1 ms, short enough that some repetitions are undisturbed on a busy machine.
@@ -58,7 +58,7 @@ double best_rate(double seconds) {
     return best;
 }
 
-/// The sum of what each of the threads reaches, all running at once.
+/// The sum of what all threads reach, running at the same time.
 template <typename T>
 double total_rate(int threads, double seconds) {
     std::vector<double> rates(static_cast<std::size_t>(threads));

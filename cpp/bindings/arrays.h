@@ -93,6 +93,10 @@ inline Shape4 shape4(const std::array<index_t, 4>& sizes) {
     return {sizes[0], sizes[1], sizes[2], sizes[3]};
 }
 
+inline py::tuple tuple_of(const Shape4& shape) {
+    return py::make_tuple(shape.n, shape.c, shape.h, shape.w);
+}
+
 template <typename T>
 Shape4 shape4(const Array<T>& array) {
     if (array.ndim() != 4) throw py::value_error("an image batch must have 4 axes");

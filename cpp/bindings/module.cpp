@@ -5,12 +5,15 @@ PYBIND11_MODULE(_core_of_main_interpreter, module) {
     using namespace pocketcnn::bindings;
     prepare_interpreter();
     module.doc() = "The native operations. pocketcnn.functional checks arguments and calls them.";
+    register_window2d(module);  // of which the classes of other topics consist
     register_activation(module);
+    register_batch_norm(module);
+    register_column_matrix(module);
     register_conv2d(module);
     register_conv_block(module);
-    register_im2col(module);
+    register_cross_entropy(module);
     register_linear(module);
-    register_normalization(module);
+    register_local_response_norm(module);
     register_optimizer(module);
     register_pool2d(module);
     register_runtime(module);

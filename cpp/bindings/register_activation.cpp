@@ -1,4 +1,5 @@
 #include <pocketcnn/activation.h>
+#include <pybind11/native_enum.h>
 
 #include "arrays.h"
 #include "gil.h"
@@ -25,7 +26,7 @@ void define_activation(py::module_& module, const std::string& name, Activation 
                    Array<T> dx = new_array_like(y);
                    T* to = dx.mutable_data();
                    const WithoutGil released;
-                   activate_grad(f, grad.data(), y.data(), to, y.size());
+                   activate_backward(f, grad.data(), y.data(), to, y.size());
                    return dx;
                },
                py::arg("grad").noconvert(), py::arg("out").noconvert());
@@ -49,6 +50,11 @@ void define_add(py::module_& module) {
 }  // namespace
 
 void register_activation(py::module_& module) {
+    py::native_enum<Activation>(module, "Activation", "enum.Enum")
+        .value("relu", Activation::relu)
+        .value("sigmoid", Activation::sigmoid)
+        .value("tanh", Activation::tanh)
+        .finalize();
     POCKETCNN_FOR_TYPES(define_activation, module, "relu", Activation::relu);
     POCKETCNN_FOR_TYPES(define_activation, module, "sigmoid", Activation::sigmoid);
     POCKETCNN_FOR_TYPES(define_activation, module, "tanh", Activation::tanh);

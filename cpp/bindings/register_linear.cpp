@@ -45,9 +45,9 @@ void define_linear(py::module_& module) {
             T* to_bias = dbias.mutable_data();
             {
                 const WithoutGil released;
-                if (input_grad) linear_input_grad<T>(matrix(grad), matrix(weight), to_x);
-                linear_weight_grad<T>(matrix(grad), matrix(x), to_weight);
-                linear_bias_grad<T>(matrix(grad), to_bias);
+                if (input_grad) linear_backward_input<T>(matrix(grad), matrix(weight), to_x);
+                linear_backward_weight<T>(matrix(grad), matrix(x), to_weight);
+                linear_backward_bias<T>(matrix(grad), to_bias);
             }
             return py::make_tuple(dx, dweight, dbias);
         },
@@ -66,11 +66,11 @@ void define_linear(py::module_& module) {
             const MatrixView<T> out = mutable_matrix(y);
             const WithoutGil released;
             if (transpose_a) {
-                linear_weight_grad<T>(left, right, out);
+                linear_backward_weight<T>(left, right, out);
             } else if (transpose_b) {
                 linear<T>(left, right, nullptr, out);
             } else {
-                linear_input_grad<T>(left, right, out);
+                linear_backward_input<T>(left, right, out);
             }
             return y;
         },

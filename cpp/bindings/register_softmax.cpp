@@ -49,34 +49,10 @@ void define_softmax(py::module_& module, const std::string& name, Forward<T> for
                py::arg("grad").noconvert(), py::arg("out").noconvert(), py::arg("axis"));
 }
 
-/// Target is index_t for labels, or T for rows of target weights.
-template <typename T, typename Target>
-void define_cross_entropy(py::module_& module) {
-    module.def(
-        "cross_entropy",
-        [](const Array<T>& logits, const Array<Target>& target, double label_smoothing) {
-            const MatrixView<const T> rows = matrix(logits);
-            const bool labels = std::is_same_v<Target, index_t>;
-            require_shape(target, labels ? Shape{rows.rows} : Shape{rows.rows, rows.cols},
-                          "target");
-            Array<T> dlogits = new_array_like(logits);
-            T* to = dlogits.mutable_data();
-            double loss = 0;
-            {
-                const WithoutGil released;
-                loss = cross_entropy<T>(rows, target.data(), label_smoothing, to);
-            }
-            return py::make_tuple(loss, dlogits);
-        },
-        py::arg("logits").noconvert(), py::arg("target").noconvert(), py::arg("label_smoothing"));
-}
-
 template <typename T>
 void define_all(py::module_& module) {
-    define_softmax<T>(module, "softmax", softmax<T>, softmax_grad<T>);
-    define_softmax<T>(module, "log_softmax", log_softmax<T>, log_softmax_grad<T>);
-    define_cross_entropy<T, index_t>(module);
-    define_cross_entropy<T, T>(module);
+    define_softmax<T>(module, "softmax", softmax<T>, softmax_backward<T>);
+    define_softmax<T>(module, "log_softmax", log_softmax<T>, log_softmax_backward<T>);
 }
 
 }  // namespace

@@ -7,7 +7,7 @@ namespace pocketcnn {
 namespace {
 
 constexpr index_t kGrain = 1 << 14;
-/// What an exponential costs beside a copied element.
+/// Cost of an exponential, relative to copying an element.
 constexpr double kTranscendental = 4;
 
 /// A kernel over ranges of flat arrays.
@@ -29,35 +29,35 @@ void map(void (*kernel)(index_t, const T*, const T*, T*), const T* dy, const T* 
 
 template <typename T>
 void activate(Activation f, const T* x, T* y, index_t size) {
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     switch (f) {
         case Activation::relu:
-            return map(kernel.activation.relu, x, y, size, 1);
+            return map(kernels.activation.relu, x, y, size, 1);
         case Activation::sigmoid:
-            return map(kernel.activation.sigmoid, x, y, size, kTranscendental);
+            return map(kernels.activation.sigmoid, x, y, size, kTranscendental);
         case Activation::tanh:
-            return map(kernel.activation.tanh, x, y, size, kTranscendental);
+            return map(kernels.activation.tanh, x, y, size, kTranscendental);
     }
 }
 
 template <typename T>
-void activate_grad(Activation f, const T* dy, const T* y, T* dx, index_t size) {
-    const Kernels<T>& kernel = kernels<T>();
+void activate_backward(Activation f, const T* dy, const T* y, T* dx, index_t size) {
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     switch (f) {
         case Activation::relu:
-            return map(kernel.activation.relu_grad, dy, y, dx, size);
+            return map(kernels.activation.relu_backward, dy, y, dx, size);
         case Activation::sigmoid:
-            return map(kernel.activation.sigmoid_grad, dy, y, dx, size);
+            return map(kernels.activation.sigmoid_backward, dy, y, dx, size);
         case Activation::tanh:
-            return map(kernel.activation.tanh_grad, dy, y, dx, size);
+            return map(kernels.activation.tanh_backward, dy, y, dx, size);
     }
 }
 
 template <typename T>
 void add(const T* a, const T* b, bool rectify, T* y, index_t size) {
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     parallel_ranges(size, kGrain, 1, [&](index_t begin, index_t end) {
-        kernel.elementwise.add_two(end - begin, a + begin, b + begin, rectify, y + begin);
+        kernels.elementwise.add_two(end - begin, a + begin, b + begin, rectify, y + begin);
     });
 }
 
@@ -65,7 +65,7 @@ template void add(const float*, const float*, bool, float*, index_t);
 template void add(const double*, const double*, bool, double*, index_t);
 template void activate(Activation, const float*, float*, index_t);
 template void activate(Activation, const double*, double*, index_t);
-template void activate_grad(Activation, const float*, const float*, float*, index_t);
-template void activate_grad(Activation, const double*, const double*, double*, index_t);
+template void activate_backward(Activation, const float*, const float*, float*, index_t);
+template void activate_backward(Activation, const double*, const double*, double*, index_t);
 
 }  // namespace pocketcnn

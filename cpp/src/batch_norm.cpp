@@ -1,5 +1,5 @@
-// The work is cut by channels: what a thread has summed over, it finds in its cache when it
-// normalises. A channel's sums go over blocks that depend on the shape alone.
+// The work is cut by channels, so a thread finds in its cache, when it normalises, what it has just
+// summed over. A channel's sums go over blocks that depend on the shape only.
 #include <pocketcnn/batch_norm.h>
 
 #include <algorithm>
@@ -11,12 +11,12 @@
 namespace pocketcnn {
 namespace {
 
-/// Elements of a block: two arrays of them stay in the first cache, and on the stack, and a sum of
-/// so few in single precision loses little.
+/// Elements of a block. Two arrays of this size fit the L1 cache and the stack, and a sum of so few
+/// in single precision loses little.
 constexpr index_t kBlock = 1 << 12;
 /// Planes below this size are gathered from several images into one block.
 constexpr index_t kSmallPlane = 512;
-/// What an element costs beside one that is copied: it is read twice.
+/// Cost of an element, relative to copying one: it is read twice.
 constexpr double kCost = 3;
 
 /// One channel of a batch: `n` planes.
@@ -28,7 +28,7 @@ struct Channel {
     bool gathers() const { return shape.plane < kSmallPlane; }
 
     /// Calls body(image, at, size) for consecutive blocks: `size` elements from element `at` of the
-    /// image's plane on; with small planes they run on through the next images.
+    /// image's plane on. With small planes they continue in the next images.
     template <typename Body>
     void for_blocks(Body&& body) const {
         if (gathers()) {
@@ -45,7 +45,7 @@ struct Channel {
         }
     }
 
-    /// The elements of a block, copied to `scratch` where they lie apart.
+    /// The elements of a block, copied to `scratch` if they are not consecutive.
     template <typename T>
     const T* block(const T* x, index_t image, index_t at, index_t size, T* scratch) const {
         if (!gathers()) return x + offset(image) + at;
@@ -56,7 +56,7 @@ struct Channel {
     }
 };
 
-/// Runs body(channel) for every channel, where there is anything in them.
+/// Runs body(channel) for every channel, unless they are empty.
 template <typename Body>
 void for_channels(const ChannelShape& shape, Body&& body) {
     if (shape.count() == 0) return;
@@ -74,20 +74,20 @@ void join(const Moments& other, double other_count, Moments& all, double& count)
 }
 
 template <typename T>
-Moments channel_moments(const Kernels<T>& kernel, const Channel& channel, const T* x) {
+Moments channel_moments(const Kernels<T>& kernels, const Channel& channel, const T* x) {
     T scratch[kBlock];
     Moments all = {0, 0};
     double count = 0;
     channel.for_blocks([&](index_t image, index_t at, index_t size) {
         const T* block = channel.block(x, image, at, size, scratch);
-        join(kernel.normalization.moments(size, block), static_cast<double>(size), all, count);
+        join(kernels.normalization.moments(size, block), static_cast<double>(size), all, count);
     });
     return all;
 }
 
-/// The statistics and settings of one channel, for the kernels. The mean is rounded to T, and what
-/// that loses goes into the shift: x - mean is then exact for x near the mean, however far
-/// they are from zero.
+/// The statistics and settings of one channel, for the kernels. The mean is rounded to T, and the
+/// rounding error goes into the shift: x - mean is then exact for x near the mean, however large
+/// both are.
 template <typename T>
 ChannelNorm<T> channel_norm(const BatchNorm<T>& norm, const ChannelStatistics& statistics,
                             index_t c) {
@@ -100,22 +100,22 @@ ChannelNorm<T> channel_norm(const BatchNorm<T>& norm, const ChannelStatistics& s
 }
 
 template <typename T>
-void normalize_channel(const Kernels<T>& kernel, const Channel& channel, const ChannelNorm<T>& norm,
-                       const T* x, T* y) {
+void normalize_channel(const Kernels<T>& kernels, const Channel& channel,
+                       const ChannelNorm<T>& norm, const T* x, T* y) {
     for (index_t i = 0; i < channel.shape.n; ++i) {
         const index_t at = channel.offset(i);
-        kernel.normalization.normalize(norm, channel.shape.plane, x + at, y + at);
+        kernels.normalization.normalize(norm, channel.shape.plane, x + at, y + at);
     }
 }
 
 /// Sums over a channel of dy and of dy (x - mean), with the kernels' rounded mean.
 template <typename T>
-TwoSums channel_sums(const Kernels<T>& kernel, const Channel& channel, const ChannelNorm<T>& norm,
+TwoSums channel_sums(const Kernels<T>& kernels, const Channel& channel, const ChannelNorm<T>& norm,
                      const T* dy, const T* x) {
     T dy_scratch[kBlock], x_scratch[kBlock];
     TwoSums total = {0, 0};
     channel.for_blocks([&](index_t image, index_t at, index_t size) {
-        const TwoSums sums = kernel.normalization.normalize_sums(
+        const TwoSums sums = kernels.normalization.normalize_sums(
             norm, size, channel.block(dy, image, at, size, dy_scratch),
             channel.block(x, image, at, size, x_scratch));
         total.first += sums.first;
@@ -129,24 +129,24 @@ TwoSums channel_sums(const Kernels<T>& kernel, const Channel& channel, const Cha
 template <typename T>
 void batch_norm_train(const T* x, const ChannelShape& shape, const BatchNorm<T>& norm, double* mean,
                       double* variance, T* y) {
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     std::fill_n(mean, shape.channels, 0.0);
     std::fill_n(variance, shape.channels, 0.0);
     for_channels(shape, [&](const Channel& channel) {
-        const Moments moments = channel_moments(kernel, channel, x);
+        const Moments moments = channel_moments(kernels, channel, x);
         const index_t c = channel.index;
         mean[c] = moments.mean;
         variance[c] = moments.squares / static_cast<double>(shape.count());
-        normalize_channel(kernel, channel, channel_norm(norm, {mean, variance}, c), x, y);
+        normalize_channel(kernels, channel, channel_norm(norm, {mean, variance}, c), x, y);
     });
 }
 
 template <typename T>
 void batch_norm_infer(const T* x, const ChannelShape& shape, const BatchNorm<T>& norm,
                       const ChannelStatistics& statistics, T* y) {
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     for_channels(shape, [&](const Channel& channel) {
-        normalize_channel(kernel, channel, channel_norm(norm, statistics, channel.index), x, y);
+        normalize_channel(kernels, channel, channel_norm(norm, statistics, channel.index), x, y);
     });
 }
 
@@ -154,10 +154,10 @@ void batch_norm_infer(const T* x, const ChannelShape& shape, const BatchNorm<T>&
 /// and dx = gamma r (dy - dbeta / count - xhat dgamma / count), the last two terms in training
 /// only.
 template <typename T>
-void batch_norm_grad(const T* dy, const T* x, const ChannelShape& shape, const BatchNorm<T>& norm,
-                     const ChannelStatistics& statistics, bool training, T* dx, T* dgamma,
-                     T* dbeta) {
-    const Kernels<T>& kernel = kernels<T>();
+void batch_norm_backward(const T* dy, const T* x, const ChannelShape& shape,
+                         const BatchNorm<T>& norm, const ChannelStatistics& statistics,
+                         bool training, T* dx, T* dgamma, T* dbeta) {
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     std::fill_n(dgamma, shape.channels, T{0});
     std::fill_n(dbeta, shape.channels, T{0});
     for_channels(shape, [&](const Channel& channel) {
@@ -165,7 +165,7 @@ void batch_norm_grad(const T* dy, const T* x, const ChannelShape& shape, const B
         const ChannelNorm<T> how = channel_norm(norm, statistics, c);
         const double lost = statistics.mean[c] - static_cast<double>(how.mean);
         const double inverse = 1 / std::sqrt(statistics.variance[c] + norm.eps);
-        const TwoSums sums = channel_sums(kernel, channel, how, dy, x);
+        const TwoSums sums = channel_sums(kernels, channel, how, dy, x);
         const double product = (sums.second - lost * sums.first) * inverse;
         dgamma[c] = static_cast<T>(product);
         dbeta[c] = static_cast<T>(sums.first);
@@ -177,18 +177,20 @@ void batch_norm_grad(const T* dy, const T* x, const ChannelShape& shape, const B
                                      static_cast<T>(-share * sums.first - slope * lost)};
         for (index_t i = 0; i < shape.n; ++i) {
             const index_t at = channel.offset(i);
-            kernel.normalization.normalize_grad(how, grad, shape.plane, dy + at, x + at, dx + at);
+            kernels.normalization.normalize_backward(how, grad, shape.plane, dy + at, x + at,
+                                                     dx + at);
         }
     });
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                                                \
-    template void batch_norm_train(const T*, const ChannelShape&, const BatchNorm<T>&, double*, \
-                                   double*, T*);                                                \
-    template void batch_norm_infer(const T*, const ChannelShape&, const BatchNorm<T>&,          \
-                                   const ChannelStatistics&, T*);                               \
-    template void batch_norm_grad(const T*, const T*, const ChannelShape&, const BatchNorm<T>&, \
-                                  const ChannelStatistics&, bool, T*, T*, T*);
+#define POCKETCNN_INSTANTIATE(T)                                                                   \
+    template void batch_norm_train(const T*, const ChannelShape&, const BatchNorm<T>&, double*,    \
+                                   double*, T*);                                                   \
+    template void batch_norm_infer(const T*, const ChannelShape&, const BatchNorm<T>&,             \
+                                   const ChannelStatistics&, T*);                                  \
+    template void batch_norm_backward(const T*, const T*, const ChannelShape&,                     \
+                                      const BatchNorm<T>&, const ChannelStatistics&, bool, T*, T*, \
+                                      T*);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE

@@ -1,4 +1,4 @@
-// y = x * transpose(weight) + bias. The gradients are in linear_grad.cpp.
+// y = x * transpose(weight) + bias. The gradients are in linear_backward.cpp.
 #include <algorithm>
 #include <cstdint>
 #include <numeric>
@@ -7,6 +7,8 @@
 #include "gemm/indirect.h"
 #include "gemm/long_sums.h"
 #include "linear_sizes.h"
+#include "runtime/add_in_order.h"
+#include "runtime/cut.h"
 #include "runtime/interrupt.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
@@ -14,8 +16,8 @@
 namespace pocketcnn {
 namespace {
 
-/// How y is cut into dot products. The slices of the depth depend on nothing but the depth, and
-/// their sums are added in order, so that a row's result depends on no other row.
+/// How y is cut into dot products. The slices of the depth depend on the depth only, and their sums
+/// are added in order, so a row's result does not depend on other rows.
 class DotCut {
   public:
     DotCut(index_t rows, index_t cols, index_t depth)
@@ -26,14 +28,14 @@ class DotCut {
           slice_(round_up(ceil_div(depth, slices_), kSliceStep)),
           row_blocks_(ceil_div(rows, kRows)) {
         const index_t wide = row_blocks_ * ceil_div(cols, kWide);
-        shares_slices_ = slices_ > 1 && wide < kEnough;
-        col_step_ = wide * (shares_slices_ ? slices_ : 1) < kEnough ? kNarrow : kWide;
+        shares_slices_ = slices_ > 1 && wide < kEnoughLargeTasks;
+        col_step_ = wide * (shares_slices_ ? slices_ : 1) < kEnoughLargeTasks ? kNarrow : kWide;
         col_blocks_ = ceil_div(cols, col_step_);
     }
 
     index_t slices() const { return slices_; }
     index_t blocks() const { return row_blocks_ * col_blocks_; }
-    /// Whether the slices of a block are tasks of their own, because there are too few blocks.
+    /// Whether each slice of a block is a task, because there are too few blocks.
     bool shares_slices() const { return shares_slices_; }
 
     struct Part {
@@ -47,19 +49,18 @@ class DotCut {
     }
 
   private:
-    /// 45 rows of 1088 weights, which stay in the level-2 cache while the rows of x go past; with
-    /// shorter ones the sums of the lanes are joined more often
-    /// (docs/measurements.md#fully-connected-layer). 15 and 45 are multiples of the kernels' 3 and
-    /// 5 columns.
+    /// 45 rows of 1088 weights stay in the L2 cache for all rows of x. With shorter slices the sums
+    /// of the lanes are joined more often (docs/measurements.md#fully-connected-layer). 15 and 45
+    /// are multiples of the kernels' 3 and 5 columns.
     static constexpr index_t kMostDepth = 1088, kWide = 45, kNarrow = 15, kRows = 120;
-    static constexpr index_t kSliceStep = 64, kEnough = 8;
+    static constexpr index_t kSliceStep = 64;
 
     index_t rows_, cols_, depth_, slices_, slice_, row_blocks_;
     bool shares_slices_;
     index_t col_step_, col_blocks_;
 };
 
-/// y = bias in every row, or zero.
+/// y = bias in every row, or zero without a bias.
 template <typename T>
 void start_rows(const T* bias, index_t rows, index_t cols, T* y, index_t stride) {
     for (index_t r = 0; r < rows; ++r, y += stride) {
@@ -71,7 +72,7 @@ void start_rows(const T* bias, index_t rows, index_t cols, T* y, index_t stride)
     }
 }
 
-/// Whether no vector of a matrix's rows crosses from one cache line to the next.
+/// Whether no vector of a matrix's rows crosses the end of a cache line.
 template <typename T>
 bool is_aligned(const T* data, index_t cols) {
     constexpr std::uintptr_t line = 64;
@@ -80,27 +81,28 @@ bool is_aligned(const T* data, index_t cols) {
 }
 
 /// y += x * transpose(weight) for one part, whose rows of y are `stride` apart. The weights are
-/// read once for every few rows of x: beyond some rows it pays to copy them onto cache lines first.
+/// read once for every few rows of x. With more rows it pays to copy the weights to cache lines
+/// first.
 template <typename T>
 void add_dots(const DotCut::Part& part, const MatrixView<const T>& x,
               const MatrixView<const T>& weight, T* y, index_t stride) {
     constexpr index_t many_rows = 32;
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const T* w = weight.data + part.col * weight.cols + part.depth;
     index_t w_stride = weight.cols;
     const bool copies = part.rows >= many_rows && !is_aligned(weight.data, weight.cols);
-    const index_t width = round_up(part.length, kernel.lanes);
+    const index_t width = round_up(part.length, kernels.lanes);
     const Buffer<T> copy(copies ? part.cols * width : 0);
     if (copies) {
-        kernel.copies.copy_rows(part.cols, part.length, w, weight.cols, copy.data(), width, 1);
+        kernels.copies.copy_rows(part.cols, part.length, w, weight.cols, copy.data(), width, 1);
         w = copy.data();
         w_stride = width;
     }
-    kernel.unpacked.dots({part.rows, part.cols, part.length, x.cols, w_stride, stride},
-                         x.data + part.row * x.cols + part.depth, w, y);
+    kernels.unpacked.dots({part.rows, part.cols, part.length, x.cols, w_stride, stride},
+                          x.data + part.row * x.cols + part.depth, w, y);
 }
 
-/// y = bias + the sums of a block, whose depth is so long that they need totals.
+/// y = bias + the sums of a block that is so deep that they need totals.
 template <typename T>
 void long_dots(const DotCut& cut, index_t block, const MatrixView<const T>& x,
                const MatrixView<const T>& weight, const T* bias, const MatrixView<T>& y) {
@@ -121,68 +123,57 @@ void long_dots(const DotCut& cut, index_t block, const MatrixView<const T>& x,
     }
 }
 
-/// y = bias + the sums of all slices of the rows [row, end), in the order of the slices, as if each
-/// block had added them up itself.
+/// y += the sums of all slices of the rows [row, end), in the order in which long_dots adds them.
 template <typename T>
-void join_slices(const DotCut& cut, const T* sums, index_t row, index_t end, index_t depth,
-                 const T* bias, const MatrixView<T>& y) {
-    const Kernels<T>& kernel = kernels<T>();
+void add_long_slices(const DotCut& cut, const T* sums, index_t row, index_t end, index_t depth,
+                     const MatrixView<T>& y) {
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const index_t first = row * y.cols, count = (end - row) * y.cols;
-    T* to = y.data + first;
-    start_rows(bias, end - row, y.cols, to, y.cols);
-    const auto of_slice = [&](index_t slice) { return sums + slice * y.rows * y.cols + first; };
-    if (depth <= gemm::kLongestSum) {
-        for (index_t slice = 0; slice < cut.slices(); ++slice) {
-            kernel.elementwise.add(count, of_slice(slice), to);
-        }
-        return;
-    }
     const Buffer<T> joined(count);
     gemm::LongSums<T> totals(count, depth);
     for (index_t slice = 0; slice < cut.slices(); ++slice) {
         totals.make_room(cut.part(0, slice).length, joined.data(), count);
-        kernel.elementwise.add(count, of_slice(slice), joined.data());
+        kernels.elementwise.add(count, sums + slice * y.rows * y.cols + first, joined.data());
     }
     totals.finish(joined.data());
-    kernel.elementwise.add(count, joined.data(), to);
+    kernels.elementwise.add(count, joined.data(), y.data + first);
 }
 
-/// Whether many weights are better read in place and only once, past all rows of x together, than
-/// for every few rows of x again (docs/measurements.md#streamed-weights).
+/// Whether many weights are better read only once, in place, for all rows of x together, than again
+/// for every few rows of x (docs/measurements.md#streamed-weights).
 bool streams_weights(index_t rows, index_t cols, index_t depth) {
     constexpr index_t least_rows = 12, least_cols = 384, least_weights = 1 << 18;
     return rows >= least_rows && cols >= least_cols && cols * depth >= least_weights;
 }
 
-/// Parts of the depth that the weights of a few columns pass through in a row, while those of x
-/// stay in half of a common second cache: each row of weights is a stream that the processor must
-/// notice (docs/measurements.md#streamed-weights).
+/// Parts of the depth that the weights of a few columns go through at a time. Those of x stay in
+/// half of a common L2 cache, and each row of weights is a stream long enough for the processor to
+/// recognise (docs/measurements.md#streamed-weights).
 template <typename T>
 index_t streamed_parts(const gemm::Panels& panels, index_t part) {
     const index_t bytes = panels.padded_cols() * part * index_t{sizeof(T)};
     return std::max<index_t>(1, gemm::kRightBytes / bytes);
 }
 
-/// y = x * transpose(weight) + bias with the rows of x in the lanes: the weights are read in place
-/// and only once, a slice of the depth at a time, while the slice of x stays in the second cache.
+/// y = x * transpose(weight) + bias with the rows of x in the lanes. The weights are read only
+/// once, in place, a slice of the depth at a time, while the slice of x stays in the L2 cache.
 template <typename T>
 void linear_by_streaming(MatrixView<const T> x, MatrixView<const T> weight, const T* bias,
                          MatrixView<T> y) {
-    constexpr index_t tasks = 16;
-    const Kernels<T>& kernel = kernels<T>();
-    const gemm::Panels panels(kernel, x.rows);
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
+    const gemm::Panels panels(kernels, x.rows);
     const std::vector<gemm::PackedPanels<T>> packed = gemm::pack_groups<T>(
         panels, 1, x.cols, [&](index_t, index_t row, index_t rows, index_t width, T* panel) {
-            kernel.packing.pack_columns(x.cols, rows, width, x.data + row * x.cols, x.cols, panel);
+            kernels.packing.pack_columns(x.cols, rows, width, x.data + row * x.cols, x.cols, panel);
         });
     const index_t part = gemm::depth_slice(x.cols);
     const index_t slice = part * streamed_parts<T>(panels, part);
     std::vector<index_t> depth(static_cast<std::size_t>(part));
     std::iota(depth.begin(), depth.end(), index_t{0});
-    const index_t step = round_up(ceil_div(y.cols, tasks), kIndirectRowsMultiple);
+    const index_t step = round_up(ceil_div(y.cols, kEnoughTasks), kIndirectRowsMultiple);
     parallel_for(ceil_div(y.cols, step), product_work(y.rows, y.cols, x.cols), [&](index_t i) {
         const index_t col = i * step, cols = std::min(step, y.cols - col);
-        gemm::IndirectSums<T> sums(kernel, panels, 0, panels.count(), cols, x.cols);
+        gemm::IndirectSums<T> sums(kernels, panels, 0, panels.count(), cols, x.cols);
         std::vector<index_t> rows;
         rows.reserve(static_cast<std::size_t>(cols + kIndirectRowsMultiple));
         for (index_t c = 0; c < cols + kIndirectRowsMultiple; ++c) {
@@ -204,10 +195,10 @@ void linear_by_streaming(MatrixView<const T> x, MatrixView<const T> weight, cons
         sums.finish();
         for (index_t p = 0; p < panels.count(); ++p) {
             T* to = y.data + panels.begin(p) * y.cols + col;
-            kernel.indirect.store_transposed(cols, panels.length(p), sums.data(p), panels.width(p),
-                                             nullptr, to, y.cols);
+            kernels.indirect.store_transposed(cols, panels.length(p), sums.data(p), panels.width(p),
+                                              nullptr, to, y.cols);
             for (index_t r = 0; r < panels.length(p) && bias != nullptr; ++r) {
-                kernel.elementwise.add(cols, bias + col, to + r * y.cols);
+                kernels.elementwise.add(cols, bias + col, to + r * y.cols);
             }
         }
     });
@@ -240,18 +231,21 @@ void linear(MatrixView<const T> x, MatrixView<const T> weight, const T* bias, Ma
     }
     const index_t size = y.rows * y.cols;
     const Buffer<T> sums(cut.slices() * size);
+    start_rows(bias, y.rows, y.cols, y.data, y.cols);
     parallel_for(cut.blocks() * cut.slices(), work, [&](index_t i) {
-        // All blocks of a slice one after the other: its part of x is in the second cache.
+        // All blocks of a slice one after the other, because its part of x is in the L2 cache.
         const index_t slice = i / cut.blocks();
         const DotCut::Part part = cut.part(i % cut.blocks(), slice);
         T* to = sums.data() + slice * size + part.row * y.cols + part.col;
         start_rows<T>(nullptr, part.rows, part.cols, to, y.cols);
         add_dots<T>(part, x, weight, to, y.cols);
     });
+    // As each block would have added them up itself.
+    if (x.cols <= gemm::kLongestSum) return add_in_order(cut.slices(), size, sums.data(), y.data);
     constexpr index_t grain = 16;
     const double row_work = static_cast<double>(cut.slices() * y.cols);
     parallel_ranges(y.rows, grain, row_work, [&](index_t row, index_t end) {
-        join_slices(cut, sums.data(), row, end, x.cols, bias, y);
+        add_long_slices(cut, sums.data(), row, end, x.cols, y);
     });
 }
 

@@ -1,4 +1,5 @@
-// What the fully connected layer and its gradients ask of their matrices.
+// Checks of matrix sizes, and the work of a product, for the fully connected layer and its
+// gradients.
 #pragma once
 
 #include <pocketcnn/linear.h>

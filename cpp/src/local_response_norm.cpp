@@ -13,10 +13,10 @@
 namespace pocketcnn {
 namespace {
 
-/// Pixels of a strip in bytes: a window of five channels of the arrays and of the gradient's
-/// scratch stay in a first cache of 32 KiB.
+/// Bytes of a strip of pixels: five channels (a window) of the arrays and of the gradient's scratch
+/// fit an L1 cache of 32 KiB.
 constexpr index_t kStripBytes = 2048;
-/// Roots and a division beside a copied element.
+/// Cost of roots and a division, relative to copying an element.
 constexpr double kPowerCost = 8;
 
 void check(const LocalResponseNorm& norm, const Shape4& x, const Shape4& other) {
@@ -47,7 +47,7 @@ void for_strips(const Shape4& x, const LocalResponseNorm& norm, Body&& body) {
     });
 }
 
-/// Elements of one pixel whose squares, or sums of them, overflow T: in a type where they do not.
+/// Computes a pixel whose squares, or sums of them, overflow T, in a type where they do not.
 template <typename T>
 class WidePixel {
   public:
@@ -67,7 +67,7 @@ class WidePixel {
         }
     }
 
-    /// Whether there is something to mend: what is not finite in x stays what it is.
+    /// Whether the pixel must be computed again: values of x that are not finite stay as they are.
     bool overflows() const { return overflows_ && finite_; }
 
     void normalize(T* y) const {
@@ -109,9 +109,9 @@ class WidePixel {
 template <typename T>
 void local_response_norm(ImageView<const T> x, const LocalResponseNorm& norm, ImageView<T> y) {
     check(norm, x.shape, y.shape);
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     for_strips<T>(x.shape, norm, [&](const ResponseStrip<T>& strip, index_t at) {
-        if (kernel.normalization.response_norm(strip, x.data + at, y.data + at)) return;
+        if (kernels.normalization.response_norm(strip, x.data + at, y.data + at)) return;
         for (index_t i = at; i < at + strip.pixels; ++i) {
             const WidePixel<T> pixel(strip, x.data + i);
             if (pixel.overflows()) pixel.normalize(y.data + i);
@@ -120,16 +120,16 @@ void local_response_norm(ImageView<const T> x, const LocalResponseNorm& norm, Im
 }
 
 template <typename T>
-void local_response_norm_grad(ImageView<const T> dy, ImageView<const T> x,
-                              const LocalResponseNorm& norm, ImageView<T> dx) {
+void local_response_norm_backward(ImageView<const T> dy, ImageView<const T> x,
+                                  const LocalResponseNorm& norm, ImageView<T> dx) {
     check(norm, x.shape, dx.shape);
     check(norm, x.shape, dy.shape);
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     for_strips<T>(x.shape, norm, [&](const ResponseStrip<T>& strip, index_t at) {
         const index_t rows = std::min(strip.channels, strip.before + strip.after + 1);
         const Buffer<T> recent(rows * kStripBytes / index_t{sizeof(T)});
-        if (kernel.normalization.response_norm_grad(strip, dy.data + at, x.data + at, recent.data(),
-                                                    dx.data + at)) {
+        if (kernels.normalization.response_norm_backward(strip, dy.data + at, x.data + at,
+                                                         recent.data(), dx.data + at)) {
             return;
         }
         for (index_t i = at; i < at + strip.pixels; ++i) {
@@ -141,8 +141,8 @@ void local_response_norm_grad(ImageView<const T> dy, ImageView<const T> x,
 
 #define POCKETCNN_INSTANTIATE(T)                                                                   \
     template void local_response_norm(ImageView<const T>, const LocalResponseNorm&, ImageView<T>); \
-    template void local_response_norm_grad(ImageView<const T>, ImageView<const T>,                 \
-                                           const LocalResponseNorm&, ImageView<T>);
+    template void local_response_norm_backward(ImageView<const T>, ImageView<const T>,             \
+                                               const LocalResponseNorm&, ImageView<T>);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE

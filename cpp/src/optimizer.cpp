@@ -8,7 +8,7 @@
 namespace pocketcnn {
 namespace {
 
-/// A square root and a division beside a copied element.
+/// Cost of a square root and a division, relative to copying an element.
 constexpr double kAdaptiveCost = 4;
 
 }  // namespace
@@ -20,6 +20,7 @@ void update(const UpdateStep<T>& step, const T* grad, index_t size) {
                     [&](index_t i, index_t end) { step.change(grad + i, i, end - i); });
 }
 
+// Kernels see no public header but types.h, so that their steps are structs of their own.
 template <typename T>
 UpdateStep<T> sgd_step(const Sgd& sgd, T* velocity, T* param) {
     const SgdStep step = {sgd.lr, sgd.momentum, sgd.weight_decay, sgd.nesterov};

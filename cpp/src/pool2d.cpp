@@ -19,7 +19,7 @@ namespace pocketcnn {
 namespace {
 
 /// One axis of a pooling window.
-struct Axis {
+struct PoolAxis {
     index_t size, kernel, stride, pad, pad_after, dilation, out;
 
     /// The taps of output position o that lie inside the input: first and one past the last,
@@ -47,11 +47,11 @@ index_t output_size(index_t size, index_t span, index_t stride, index_t pad, ind
     return out;
 }
 
-struct Axes {
-    Axis y, x;
+struct PoolAxes {
+    PoolAxis y, x;
 };
 
-Axes axes(const Shape4& in, const Pool2d& pool) {
+PoolAxes axes(const Shape4& in, const Pool2d& pool) {
     const Window2d& w = pool.window;
     return {{in.h, w.kernel_h, w.stride_h, w.pad_top, w.pad_bottom, w.dilation_h,
              output_size(in.h, w.span_h(), w.stride_h, w.pad_top, w.pad_bottom, pool.ceil_mode)},
@@ -59,14 +59,14 @@ Axes axes(const Shape4& in, const Pool2d& pool) {
              output_size(in.w, w.span_w(), w.stride_w, w.pad_left, w.pad_right, pool.ceil_mode)}};
 }
 
-/// Windows that begin on the padding may step over an input that is shorter than the dilation;
-/// where they begin repeats modulo the dilation.
-void require_inside_taps(const Axis& axis, const char* name) {
+/// A window that begins in the padding may skip an input shorter than the dilation. Its starts
+/// repeat modulo the dilation.
+void require_inside_taps(const PoolAxis& axis, const char* name) {
     if (axis.dilation <= axis.size) return;
     const index_t period = axis.dilation / std::gcd(axis.stride, axis.dilation);
     const index_t count = std::min({axis.out, ceil_div(axis.pad, axis.stride), period});
     for (index_t o = 0; o < count; ++o) {
-        const Axis::Range range = axis.inside(o);
+        const PoolAxis::Range range = axis.inside(o);
         if (range.first >= range.last) {
             throw std::invalid_argument(std::string(name) + ": a dilated window sees only padding");
         }
@@ -88,7 +88,7 @@ void require_shape(const Shape4& given, const Shape4& wanted, const char* name) 
     }
 }
 
-/// Whether an index into a plane fits its type.
+/// Whether every index into a plane fits its type.
 template <typename Place>
 void require_places(const Shape4& shape) {
     if (shape.plane() > std::numeric_limits<Place>::max()) {
@@ -107,44 +107,45 @@ const auto& of_places(const Topic& topic) {
     }
 }
 
-/// Elements of a task. Planes are often far smaller, and taking a task costs about as much as
+/// Elements per task. Planes are often far smaller, and starting a task costs about as much as
 /// pooling a hundred elements.
 constexpr index_t kGrain = 1 << 15;
 
-/// Runs body(plane, end) for ranges of the n*c planes; `work` is elements touched in a plane.
+/// Runs body(plane, end) for ranges of the n*c planes; `work` is the number of elements touched per
+/// plane.
 template <typename Body>
-void for_planes(const Shape4& shape, index_t work, Body&& body) {
+void for_plane_ranges(const Shape4& shape, index_t work, Body&& body) {
     parallel_ranges(shape.n * shape.c, std::max<index_t>(1, kGrain / std::max<index_t>(1, work)),
                     static_cast<double>(work), body);
 }
 
-/// Where the windows of one plane lie: those of [first, last) lie inside the axis.
+/// Where the windows of one plane are: those of [first, last) lie inside the axis.
 struct Inside {
     index_t first, last;
 
-    explicit Inside(const Axis& axis) {
+    explicit Inside(const PoolAxis& axis) {
         const index_t room = axis.size - axis.dilation * (axis.kernel - 1) - 1 + axis.pad;
         first = std::min(axis.out, ceil_div(axis.pad, axis.stride));
         last = room < 0 ? first : std::clamp(room / axis.stride + 1, first, axis.out);
     }
 };
 
-/// Windows of a plane, first of all (oy, ox), that lie inside the image or are clipped alike.
+/// Windows of a plane, from (oy, ox) on, that lie inside the image or are clipped alike.
 struct PlacedBlock {
     index_t oy, ox;
     index_t place;  ///< of the first tap
     PoolBlock windows;
 };
 
-/// Blocks that cover a plane. Whole vectors may run over the end of a row, so rows come in order,
-/// and last the columns on the image's edges.
-std::vector<PlacedBlock> blocks_of(const Axes& a) {
-    const Axis &y = a.y, &x = a.x;
+/// Blocks that cover a plane. Whole vectors may be written past the end of a row, so rows come in
+/// order, and the columns at the image's edges come last.
+std::vector<PlacedBlock> blocks_of(const PoolAxes& a) {
+    const PoolAxis &y = a.y, &x = a.x;
     const Inside whole_rows(y), whole_cols(x);
     std::vector<PlacedBlock> blocks;
     const auto block = [&](index_t oy, index_t rows, index_t ox, index_t count) {
         if (rows < 1 || count < 1) return;
-        const Axis::Range ys = y.inside(oy), xs = x.inside(ox);
+        const PoolAxis::Range ys = y.inside(oy), xs = x.inside(ox);
         blocks.push_back({oy, ox, ys.first * x.size + xs.first,
                           PoolBlock{.planes = 1,
                                     .x_plane = y.size * x.size,
@@ -161,7 +162,7 @@ std::vector<PlacedBlock> blocks_of(const Axes& a) {
                                     .x_room = 0,
                                     .y_room = 0}});
     };
-    // Between two blocks a call may be interrupted: none of them takes long.
+    // A call may be interrupted between two blocks, as none of them takes long.
     constexpr index_t much = 1 << 24;
     const index_t most_rows = ceil_div(much, std::max<index_t>(1, x.out * x.kernel * y.kernel));
     const auto rows_of_blocks = [&](index_t ox, index_t count) {
@@ -178,14 +179,14 @@ std::vector<PlacedBlock> blocks_of(const Axes& a) {
 }
 
 /// Calls body(block, its windows, offset of the first tap in x, of the first window in y) for the
-/// blocks of the planes; the windows know how much can be read and written from there on. Where
-/// one block is the whole plane, it comes with all planes of a task at once: with small planes
-/// each call costs more than the pooling. Otherwise a vector that runs over a plane's end could
-/// meet results that are there already.
+/// blocks of the planes; the windows say how much can be read and written from there on. If one
+/// block is the whole plane, body is called once for all planes of a task, because with small
+/// planes each call costs more than the pooling. Otherwise planes are not joined: a vector that
+/// runs past a plane's end could overwrite results.
 template <typename Body>
 void for_blocks(const Shape4& x, const Shape4& y, const Pool2d& pool,
                 const std::vector<PlacedBlock>& blocks, Body&& body) {
-    for_planes(x, y.plane() * pool.window.taps(), [&](index_t i, index_t end) {
+    for_plane_ranges(x, y.plane() * pool.window.taps(), [&](index_t i, index_t end) {
         const index_t together = blocks.size() == 1 ? end - i : 1;
         for (; i < end; i += together) {
             for (const PlacedBlock& placed : blocks) {
@@ -201,33 +202,33 @@ void for_blocks(const Shape4& x, const Shape4& y, const Pool2d& pool,
     });
 }
 
-/// How many elements the average of a window at o is taken over, along one axis.
-index_t average_length(const Axis& axis, index_t o, bool count_include_pad) {
-    const Axis::Range range = axis.inside(o);
+/// Number of elements in the average of a window at o, along one axis.
+index_t average_length(const PoolAxis& axis, index_t o, bool count_include_pad) {
+    const PoolAxis::Range range = axis.inside(o);
     return count_include_pad ? axis.padded_length(o) : range.last - range.first;
 }
 
-/// Whether there is one window along the axis and it sees all of it.
-bool is_global(const Axis& axis) {
-    const Axis::Range range = axis.inside(0);
+/// Whether there is one window along the axis, and it sees the whole axis.
+bool is_global(const PoolAxis& axis) {
+    const PoolAxis::Range range = axis.inside(0);
     return axis.out == 1 && range.first == 0 && range.last == axis.size;
 }
 
-/// The same of both axes.
-bool is_global(const Axes& a) {
+/// The same for both axes.
+bool is_global(const PoolAxes& a) {
     return is_global(a.y) && is_global(a.x);
 }
 
-/// How many elements the average of the window (oy, ox) is taken over.
+/// Number of elements in the average of the window (oy, ox).
 template <typename T>
-T divisor(const Axes& a, index_t oy, index_t ox, bool count_include_pad) {
+T divisor(const PoolAxes& a, index_t oy, index_t ox, bool count_include_pad) {
     return static_cast<T>(average_length(a.y, oy, count_include_pad) *
                           average_length(a.x, ox, count_include_pad));
 }
 
-/// The divisors along one axis, and some readable elements more.
+/// The divisors along one axis, and some more readable elements.
 template <typename T>
-Buffer<T> average_lengths(const Axis& axis, bool count_include_pad) {
+Buffer<T> average_lengths(const PoolAxis& axis, bool count_include_pad) {
     Buffer<T> lengths(axis.out + kPackSlack);
     std::fill_n(lengths.data() + axis.out, kPackSlack, T{1});
     for (index_t o = 0; o < axis.out; ++o) {
@@ -244,7 +245,7 @@ Shape4 pool2d_output_shape(const Shape4& x, const Pool2d& pool) {
     const Window2d& w = pool.window;
     for (const index_t pad : {w.pad_top, w.pad_bottom}) require_smaller(pad, w.span_h(), "height");
     for (const index_t pad : {w.pad_left, w.pad_right}) require_smaller(pad, w.span_w(), "width");
-    const Axes a = axes(x, pool);
+    const PoolAxes a = axes(x, pool);
     const Shape4 y = {x.n, x.c, a.y.out, a.x.out};
     validate(y, "the output");
     if (y.size() == 0) return y;
@@ -266,7 +267,7 @@ void max_pool2d(ImageView<const T> x, const Pool2d& pool, ImageView<T> y, Place*
 }
 
 template <typename T, typename Place>
-void max_pool2d_grad(ImageView<const T> dy, const Place* argmax, ImageView<T> dx) {
+void max_pool2d_backward(ImageView<const T> dy, const Place* argmax, ImageView<T> dx) {
     validate(dx.shape, "dx");
     if (dy.shape.n != dx.shape.n || dy.shape.c != dx.shape.c) {
         throw std::invalid_argument("dy and dx differ in batch or channels");
@@ -274,12 +275,12 @@ void max_pool2d_grad(ImageView<const T> dy, const Place* argmax, ImageView<T> dx
     const index_t plane = dx.shape.plane(), out_plane = dy.shape.plane();
     const Unpool<T, Place>& unpool = of_places<Place>(kernels<T>().unpool);
     std::atomic<bool> outside{false};
-    // Most likely of windows of 2x2, which is tried and seen at the first row that disproves it.
-    // Faster than by single values: docs/measurements.md#pooling.
+    // Most likely the windows were 2x2. That is assumed until a row contradicts it, which is faster
+    // than value by value: docs/measurements.md#pooling.
     constexpr index_t most = std::numeric_limits<std::int32_t>::max();
     const bool halved =
         dx.shape.h == 2 * dy.shape.h && dx.shape.w == 2 * dy.shape.w && plane <= most;
-    for_planes(dx.shape, plane, [&](index_t i, index_t end) {
+    for_plane_ranges(dx.shape, plane, [&](index_t i, index_t end) {
         bool known = halved;
         for (; i < end; ++i) {
             const index_t o = i * out_plane;
@@ -313,49 +314,49 @@ void avg_pool2d(ImageView<const T> x, const Pool2d& pool, bool count_include_pad
     require_undilated(pool.window);
     require_shape(y.shape, pool2d_output_shape(x.shape, pool), "y");
     if (y.shape.size() == 0) return;
-    const Axes a = axes(x.shape, pool);
-    const Kernels<T>& kernel = kernels<T>();
-    // Faster than as blocks of one window: docs/measurements.md#pooling.
+    const PoolAxes a = axes(x.shape, pool);
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
+    // Faster than blocks of one window: docs/measurements.md#pooling.
     if (is_global(a)) {
         const index_t plane = x.shape.plane();
         const T length = divisor<T>(a, 0, 0, count_include_pad);
-        for_planes(x.shape, plane, [&](index_t i, index_t end) {
-            kernel.average_pool.planes(end - i, plane, x.data + i * plane, length, y.data + i);
+        for_plane_ranges(x.shape, plane, [&](index_t i, index_t end) {
+            kernels.average_pool.planes(end - i, plane, x.data + i * plane, length, y.data + i);
         });
         return;
     }
     for_blocks(x.shape, y.shape, pool, blocks_of(a),
                [&](const PlacedBlock& block, const PoolBlock& windows, index_t from, index_t to) {
-                   // Windows of a block are clipped alike: one divisor serves them all.
-                   kernel.average_pool.windows(windows, x.data + from,
-                                               divisor<T>(a, block.oy, block.ox, count_include_pad),
-                                               y.data + to);
+                   // Windows of a block are clipped alike, so one divisor is right for all of them.
+                   kernels.average_pool.windows(
+                       windows, x.data + from, divisor<T>(a, block.oy, block.ox, count_include_pad),
+                       y.data + to);
                });
 }
 
 template <typename T>
-void avg_pool2d_grad(ImageView<const T> dy, const Pool2d& pool, bool count_include_pad,
-                     ImageView<T> dx) {
+void avg_pool2d_backward(ImageView<const T> dy, const Pool2d& pool, bool count_include_pad,
+                         ImageView<T> dx) {
     require_undilated(pool.window);
     require_shape(dy.shape, pool2d_output_shape(dx.shape, pool), "dy");
     if (dy.shape.size() == 0) return;
-    const Axes a = axes(dx.shape, pool);
+    const PoolAxes a = axes(dx.shape, pool);
     const index_t plane = dx.shape.plane(), out_plane = dy.shape.plane();
-    // Global pooling is a fill, faster than by shares: docs/measurements.md#pooling.
+    // Global pooling is a fill, which is faster than adding shares: docs/measurements.md#pooling.
     if (is_global(a)) {
         const T length = divisor<T>(a, 0, 0, count_include_pad);
-        for_planes(dx.shape, plane, [&](index_t i, index_t end) {
+        for_plane_ranges(dx.shape, plane, [&](index_t i, index_t end) {
             for (; i < end; ++i) std::fill_n(dx.data + i * plane, plane, dy.data[i] / length);
         });
         return;
     }
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const Buffer<T> row_lengths = average_lengths<T>(a.y, count_include_pad);
     const Buffer<T> col_lengths = average_lengths<T>(a.x, count_include_pad);
-    // Windows that overlap an element, before those that could start at or before it.
+    // Room before the shares: as many as there are windows that can overlap an element.
     const index_t margin = ceil_div(a.x.kernel, a.x.stride);
     const index_t covering = std::max(a.x.out, (a.x.size + a.x.pad) / a.x.stride + 1);
-    for_planes(dx.shape, plane, [&](index_t i, index_t end) {
+    for_plane_ranges(dx.shape, plane, [&](index_t i, index_t end) {
         const Buffer<T> shares(margin + covering + kPackSlack);
         std::fill_n(shares.data(), margin + covering + kPackSlack, T{0});
         AveragePlane<T> geometry = {.rows = a.y.size,
@@ -376,7 +377,7 @@ void avg_pool2d_grad(ImageView<const T> dy, const Pool2d& pool, bool count_inclu
         for (; i < end; ++i) {
             geometry.dy_room = dy.shape.size() - i * out_plane;
             geometry.dx_room = (end - i) * plane;
-            kernel.average_pool.grad(geometry, dy.data + i * out_plane, dx.data + i * plane);
+            kernels.average_pool.backward(geometry, dy.data + i * out_plane, dx.data + i * plane);
         }
     });
 }
@@ -384,10 +385,10 @@ void avg_pool2d_grad(ImageView<const T> dy, const Pool2d& pool, bool count_inclu
 #define POCKETCNN_INSTANTIATE(T)                                                              \
     template void max_pool2d(ImageView<const T>, const Pool2d&, ImageView<T>, index_t*);      \
     template void max_pool2d(ImageView<const T>, const Pool2d&, ImageView<T>, std::int32_t*); \
-    template void max_pool2d_grad(ImageView<const T>, const index_t*, ImageView<T>);          \
-    template void max_pool2d_grad(ImageView<const T>, const std::int32_t*, ImageView<T>);     \
+    template void max_pool2d_backward(ImageView<const T>, const index_t*, ImageView<T>);      \
+    template void max_pool2d_backward(ImageView<const T>, const std::int32_t*, ImageView<T>); \
     template void avg_pool2d(ImageView<const T>, const Pool2d&, bool, ImageView<T>);          \
-    template void avg_pool2d_grad(ImageView<const T>, const Pool2d&, bool, ImageView<T>);
+    template void avg_pool2d_backward(ImageView<const T>, const Pool2d&, bool, ImageView<T>);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE

@@ -8,7 +8,7 @@
 namespace pocketcnn {
 namespace {
 
-struct Axis {
+struct WindowAxis {
     const char* name;
     index_t size, kernel, stride, pad_before, pad_after, dilation;
     bool ceil_mode;
@@ -17,7 +17,7 @@ struct Axis {
 /// Keeps every sum and product of a valid window far from overflow.
 constexpr index_t kLargest = index_t{1} << 40;
 
-void check(const Axis& axis) {
+void check(const WindowAxis& axis) {
     const auto fail = [&](const std::string& what) {
         throw std::invalid_argument(std::string(axis.name) + ": " + what);
     };
@@ -41,7 +41,7 @@ void check(const Axis& axis) {
         fail("the dilated kernel is too large");
     }
     const index_t span = axis.dilation * (axis.kernel - 1) + 1;
-    // In ceil mode the only window may hang over, by less than a step.
+    // In ceil mode the only window may reach past the end, by less than a step.
     const index_t room = axis.ceil_mode ? padded + axis.stride - 1 : padded;
     if (axis.size < 1 || span > room) {
         fail("kernel_size " + std::to_string(axis.kernel) + " with dilation " +

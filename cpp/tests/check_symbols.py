@@ -1,4 +1,4 @@
-"""Fail when an object file of the kernels shows a weak symbol.
+"""Fail if an object file of the kernels has a weak symbol.
 
 ``check_symbols.py [--nm NM] OBJECT...``
 
@@ -30,7 +30,7 @@ def symbols(nm: str, path: Path) -> list[tuple[str, str]]:
 
 
 def complaints(nm: str, path: Path) -> list[str]:
-    """Say what is wrong with one object file; an empty list when nothing is."""
+    """Say what is wrong with one object file; an empty list if nothing is."""
     found = symbols(nm, path)
     # Objects of link-time optimisation hide their symbols: then this check would see nothing.
     if all(kind in (UNDEFINED_KIND, *WEAK_KINDS) for kind, _ in found):

@@ -12,11 +12,11 @@
 
 namespace pocketcnn::tests {
 
-/// How far a sum of `terms` products, added in any order, may lie from the exact one: every
-/// product and every addition errs by at most half an epsilon of a number that is no larger than
-/// the terms' magnitudes together (Higham, Accuracy and Stability of Numerical Algorithms,
-/// section 3.1), and so does the rounding of the result. A whole epsilon is taken because for
-/// double the reference errs as much.
+/// How far a sum of `terms` products, added in any order, may be from the exact one: every product
+/// and every addition errs by at most half an epsilon of a number that is no larger than the terms'
+/// magnitudes together (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1), and
+/// so does the rounding of the result. A whole epsilon is allowed because for double the reference
+/// errs as much.
 template <typename T>
 double tolerance(const Sum& sum) {
     const double epsilons = static_cast<double>(sum.terms + 2);
@@ -39,7 +39,7 @@ void expect_sums(const T* actual, const Sums& wanted, double growth = 1) {
     EXPECT_EQ(wrong, 0) << "elements are wrong, of " << wanted.size();
 }
 
-/// The result of an operation, against the reference and against its surroundings.
+/// Checks the result of an operation, and the memory around it.
 template <typename T>
 void expect_sums(const Guarded<T>& actual, const Sums& wanted, double growth = 1) {
     ASSERT_EQ(actual.size(), static_cast<index_t>(wanted.size()));

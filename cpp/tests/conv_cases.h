@@ -1,5 +1,5 @@
-// The convolutions that the tests share, and a check of every pass for any of them, in every way
-// that takes it.
+// The convolutions that the tests share, and a check of every pass of them by every algorithm that
+// fits.
 #pragma once
 
 #include <pocketcnn/conv2d.h>
@@ -29,8 +29,8 @@ struct ConvCase {
     friend std::ostream& operator<<(std::ostream& out, const ConvCase& c) { return out << c.name; }
 };
 
-/// Shapes at the edges of what a convolution can be. Sizes around the register tile are not here:
-/// they depend on the instruction set.
+/// Shapes at the limits of a convolution. Sizes around the register tile are not here: they depend
+/// on the instruction set.
 inline const ConvCase kConvCases[] = {
     {"one_pixel", {1, 1, 1, 1}, {{}, 1}},
     {"pointwise", {2, 5, 4, 3}, {{}, 7}},
@@ -46,51 +46,19 @@ inline const ConvCase kConvCases[] = {
     {"non_square", {2, 3, 7, 11}, {{.kernel_h = 3, .kernel_w = 2}, 5}},
     {"row_kernel", {2, 3, 6, 13}, {{.kernel_h = 1, .kernel_w = 4}, 5}},
     {"column_kernel", {2, 3, 13, 6}, {{.kernel_h = 4, .kernel_w = 1}, 5}},
-    {"same_3x3",
-     {2, 4, 9, 8},
-     {{.kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1},
-      6}},
-    {"same_3x3_odd",
-     {1, 9, 7, 13},
-     {{.kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1},
-      17}},
-    {"valid_3x3", {3, 2, 10, 11}, {{.kernel_h = 3, .kernel_w = 3}, 4}},
-    {"strided_7x7",
-     {1, 3, 23, 17},
-     {{.kernel_h = 7,
-       .kernel_w = 7,
-       .stride_h = 2,
-       .stride_w = 2,
-       .pad_top = 3,
-       .pad_bottom = 3,
-       .pad_left = 3,
-       .pad_right = 3},
-      8}},
-    {"strided_11x11",
-     {1, 3, 47, 39},
-     {{.kernel_h = 11,
-       .kernel_w = 11,
-       .stride_h = 4,
-       .stride_w = 4,
-       .pad_top = 2,
-       .pad_bottom = 2,
-       .pad_left = 2,
-       .pad_right = 2},
-      9}},
+    {"same_3x3", {2, 4, 9, 8}, {Window2d::square(3, 1, 1), 6}},
+    {"same_3x3_odd", {1, 9, 7, 13}, {Window2d::square(3, 1, 1), 17}},
+    {"valid_3x3", {3, 2, 10, 11}, {Window2d::square(3), 4}},
+    {"strided_7x7", {1, 3, 23, 17}, {Window2d::square(7, 2, 3), 8}},
+    {"strided_11x11", {1, 3, 47, 39}, {Window2d::square(11, 4, 2), 9}},
     // Few pixels for so many weights.
-    {"few_pixels",
-     {3, 130, 7, 5},
-     {{.kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1},
-      97}},
+    {"few_pixels", {3, 130, 7, 5}, {Window2d::square(3, 1, 1), 97}},
     // The last of them by dot products.
-    {"few_pixels_dotted",
-     {1, 61, 7, 7},
-     {{.kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1},
-      101}},
+    {"few_pixels_dotted", {1, 61, 7, 7}, {Window2d::square(3, 1, 1), 101}},
     {"few_pixels_dilated",
      {1, 128, 9, 11},
      {{.kernel_h = 2, .kernel_w = 3, .stride_h = 2, .pad_left = 2, .dilation_w = 2}, 100}},
-    // More channels than are transposed at once, rows longer than that and than one.
+    // More channels than are transposed at once, and rows longer than that.
     {"strided_many_channels",
      {2, 37, 9, 71},
      {{.kernel_h = 3, .kernel_w = 3, .stride_h = 2, .stride_w = 2, .pad_top = 1, .pad_left = 1},
@@ -184,11 +152,7 @@ inline const ConvCase kConvCases[] = {
      {{.kernel_h = 3, .kernel_w = 3, .stride_h = 2, .stride_w = 2, .pad_top = 1, .pad_left = 1},
       4,
       2}},
-    {"depthwise",
-     {2, 7, 6, 5},
-     {{.kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1},
-      7,
-      7}},
+    {"depthwise", {2, 7, 6, 5}, {Window2d::square(3, 1, 1), 7, 7}},
     {"depthwise_multiplied", {1, 5, 6, 9}, {{.kernel_h = 3, .kernel_w = 3, .stride_w = 2}, 15, 5}},
     {"depthwise_wide",
      {1, 20, 17, 19},
@@ -200,17 +164,11 @@ inline const ConvCase kConvCases[] = {
      {2, 1, 4, 703},
      {{.kernel_h = 2, .kernel_w = 5, .stride_w = 3, .pad_left = 2, .pad_right = 1}, 3}},
     {"tall_column", {1, 2, 701, 3}, {{.kernel_h = 3, .kernel_w = 3, .pad_top = 1}, 3}},
-    {"many_small_images", {61, 3, 2, 3}, {{.kernel_h = 2, .kernel_w = 2}, 5}},
-    {"one_pixel_out_of_many_images", {67, 2, 3, 3}, {{.kernel_h = 3, .kernel_w = 3}, 9}},
-    {"first_of_digits", {3, 1, 28, 28}, {{.kernel_h = 5, .kernel_w = 5}, 30}},
-    {"many_channels",
-     {1, 65, 6, 7},
-     {{.kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1},
-      33}},
-    {"shared_by_threads",
-     {2, 13, 21, 22},
-     {{.kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1},
-      19}},
+    {"many_small_images", {61, 3, 2, 3}, {Window2d::square(2), 5}},
+    {"one_pixel_out_of_many_images", {67, 2, 3, 3}, {Window2d::square(3), 9}},
+    {"first_of_digits", {3, 1, 28, 28}, {Window2d::square(5), 30}},
+    {"many_channels", {1, 65, 6, 7}, {Window2d::square(3, 1, 1), 33}},
+    {"shared_by_threads", {2, 13, 21, 22}, {Window2d::square(3, 1, 1), 19}},
     {"shared_by_threads_strided",
      {3, 12, 23, 22},
      {{.kernel_h = 3, .kernel_w = 3, .stride_h = 2, .stride_w = 2, .pad_top = 1, .pad_left = 1},
@@ -240,7 +198,7 @@ struct ConvOperands {
 
 using Algorithms = std::vector<ConvAlgorithm>;
 
-/// What may be asked of a pass: each of its ways, and to choose for itself.
+/// The algorithms that may be requested for a pass: each of its own, and automatic.
 inline Algorithms conv_algorithms(ConvPass pass) {
     Algorithms all = {ConvAlgorithm::automatic};
     for (const ConvWay& way : conv2d_ways(pass)) {
@@ -256,9 +214,9 @@ inline bool is_winograd(ConvAlgorithm algorithm) {
            algorithm == ConvAlgorithm::winograd_dilated;
 }
 
-/// What the sums may be off by, for each way of adding them up. Winograd's transforms mix the
-/// results of a tile, so that the error of each is bounded by the largest, and is a few times that
-/// of a direct sum: 3.1 times in the mean square was measured for 3x3.
+/// The allowed errors of the sums, per algorithm. Winograd's transforms mix the results of a tile,
+/// so that the error of each is bounded by the largest, and is a few times that of a direct sum:
+/// 3.1 times in the mean square was measured for 3x3.
 inline Sums allowances(Sums sums, ConvAlgorithm algorithm) {
     if (!is_winograd(algorithm)) return sums;
     constexpr double factor = 8;
@@ -277,7 +235,7 @@ inline bool fits_every_shape(ConvAlgorithm algorithm) {
     return algorithm == ConvAlgorithm::automatic || algorithm == ConvAlgorithm::im2col;
 }
 
-/// The plan for one pass, or nothing where the algorithm refuses.
+/// The plan for one pass, or nothing if the algorithm refuses.
 inline std::optional<ConvPlan> plan_for(const Shape4& x, const Conv2d& conv, ConvPass pass) {
     try {
         return conv2d_plan(x, conv, pass);
@@ -287,7 +245,7 @@ inline std::optional<ConvPlan> plan_for(const Shape4& x, const Conv2d& conv, Con
     }
 }
 
-/// Whether Winograd's tiles compute a case, in whichever way.
+/// Whether Winograd's tiles compute a case, in any of their forms.
 inline bool takes_tiles(const ConvCase& c) {
     Conv2d conv = c.conv;
     conv.algorithm = ConvAlgorithm::winograd;
@@ -295,7 +253,7 @@ inline bool takes_tiles(const ConvCase& c) {
 }
 
 /// Runs compute(operands, conv, result) for every algorithm, with the arrays at either edge of
-/// their pages, and compares with the reference. Where the arrays lie must not show in a bit.
+/// their pages, and compares with the reference. The place of the arrays must not change a bit.
 template <typename T, typename Compute>
 void check_conv(const ConvCase& c, ConvPass pass, Compute&& compute, const ConvOperands<T>& front,
                 const ConvOperands<T>& back, const Sums& wanted, const Algorithms& algorithms) {
@@ -337,10 +295,10 @@ void check_input_grad(const ConvCase& c,
                       const Algorithms& algorithms = conv_algorithms(ConvPass::input_grad)) {
     const ConvOperands<T> front(c, Edge::front), back(c, Edge::back);
     const auto compute = [&](const auto& o, const Conv2d& conv, T* dx) {
-        conv2d_input_grad<T>(o.dy_view(), o.weight.data(), conv, {dx, c.x});
+        conv2d_backward_input<T>(o.dy_view(), o.weight.data(), conv, {dx, c.x});
     };
     check_conv(c, ConvPass::input_grad, compute, front, back,
-               reference::conv2d_input_grad<T>(back.dy.data(), back.weight.data(), c.conv, c.x),
+               reference::conv2d_backward_input<T>(back.dy.data(), back.weight.data(), c.conv, c.x),
                algorithms);
 }
 
@@ -349,10 +307,10 @@ void check_weight_grad(const ConvCase& c,
                        const Algorithms& algorithms = conv_algorithms(ConvPass::weight_grad)) {
     const ConvOperands<T> front(c, Edge::front), back(c, Edge::back);
     const auto compute = [&](const auto& o, const Conv2d& conv, T* dweight) {
-        conv2d_weight_grad<T>(o.dy_view(), o.x_view(), conv, dweight);
+        conv2d_backward_weight<T>(o.dy_view(), o.x_view(), conv, dweight);
     };
     check_conv(c, ConvPass::weight_grad, compute, front, back,
-               reference::conv2d_weight_grad<T>(back.dy.data(), back.x.data(), c.x, c.conv),
+               reference::conv2d_backward_weight<T>(back.dy.data(), back.x.data(), c.x, c.conv),
                algorithms);
 }
 

@@ -1,5 +1,5 @@
 // Each field of a window or a convolution at other values than a case has, one field at a time: an
-// operation that forgets one of them on one axis computes what no reference does.
+// operation that ignores a field on one axis then differs from the reference.
 #pragma once
 
 #include <pocketcnn/conv2d.h>
@@ -35,7 +35,7 @@ void for_every_field(const Window2d& window, Body&& body) {
 }
 
 /// The same for the window of a convolution, and for its groups. Channels and filters are even, or
-/// as many as the groups.
+/// equal the groups.
 template <typename Body>
 void for_every_field(const Conv2d& conv, Body&& body) {
     for_every_field(conv.window, [&](const std::string& name, const Window2d& window) {

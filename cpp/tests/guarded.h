@@ -1,5 +1,5 @@
-// Arrays between two pages that nobody may touch, so that reading or writing one element too many
-// ends the test at once, and writing to an input as well. Not an allocator: a mapping an array.
+// Arrays between two inaccessible pages, so that reading or writing one element too many ends the
+// test at once, and so does writing to an input. Not an allocator: one mapping per array.
 #pragma once
 
 #include <pocketcnn/types.h>
@@ -14,8 +14,8 @@
 
 namespace pocketcnn::tests {
 
-/// Which end of the array touches a forbidden page. The back leaves the array's start aligned to
-/// one element only.
+/// Which end of the array touches an inaccessible page. With the back, the start of the array is
+/// aligned to one element only.
 enum class Edge { front, back };
 
 inline constexpr Edge kEdges[] = {Edge::front, Edge::back};
@@ -51,7 +51,7 @@ class Guarded {
     /// From now on a write to the array crashes.
     void freeze() { protect(PROT_READ); }
 
-    /// False where something wrote beside the array, on its own pages.
+    /// False if something wrote beside the array, on its own pages.
     bool margins_intact() const {
         const auto is_fill = [](unsigned char byte) { return byte == kFill; };
         const auto* first = reinterpret_cast<const unsigned char*>(data_);

@@ -1,4 +1,4 @@
-// Tests that run once an instruction set.
+// Tests that run once per instruction set.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -24,7 +24,7 @@ inline std::set<std::string>& isas_that_ran() {
     return names;
 }
 
-/// Another instruction set, for as long as this object lives.
+/// Switches to another instruction set while this object lives.
 class UseIsa {
   public:
     explicit UseIsa(const std::string& name) : before_(isa()) {
@@ -39,7 +39,7 @@ class UseIsa {
     std::string_view before_;
 };
 
-/// Runs the body once an instruction set: for operations that hardly depend on it.
+/// Runs the body once per instruction set, for operations that hardly depend on it.
 template <typename Body>
 void for_every_isa(Body&& body) {
     for (const std::string& name : isa_names()) {

@@ -6,7 +6,7 @@
 #include "isa_test.h"
 #include "thread_test.h"
 
-// Tests ask for more memory than there is, to see std::bad_alloc; by default the sanitizers would
+// Tests request more memory than there is, to get std::bad_alloc; by default the sanitizers would
 // end the process instead.
 #define POCKETCNN_EXPORT __attribute__((visibility("default")))
 extern "C" POCKETCNN_EXPORT const char* __asan_default_options() {

@@ -1,5 +1,5 @@
-// A system that starts no more threads, or has no memory for them: loops run on the calling thread
-// alone, which does not try again at every call and keeps its signals. Exits with 0 if so.
+// A system that cannot start more threads, or has no memory for them: loops run on the calling
+// thread only, which does not try again at every call and keeps its signals. Exits with 0 if so.
 #include <pocketcnn/runtime.h>
 #include <pthread.h>
 
@@ -24,7 +24,7 @@ bool same_signals(const sigset_t& a, const sigset_t& b) {
     return true;
 }
 
-/// Whether every task runs, once, here.
+/// Whether every task runs once, on this thread.
 bool loop_is_right() {
     constexpr double much = 1e9;
     const pthread_t caller = pthread_self();
@@ -40,7 +40,7 @@ bool loop_is_right() {
 
 }  // namespace
 
-/// In place of the C library's.
+/// Replaces that of the C library.
 extern "C" __attribute__((visibility("default"))) int pthread_create(pthread_t*,
                                                                      const pthread_attr_t*,
                                                                      void* (*)(void*), void*) {

@@ -24,8 +24,8 @@ struct PoolCase {
     friend std::ostream& operator<<(std::ostream& out, const PoolCase& c) { return out << c.name; }
 };
 
-inline constexpr Window2d kPool2 = {.kernel_h = 2, .kernel_w = 2, .stride_h = 2, .stride_w = 2};
-inline constexpr Window2d kPool3 = {.kernel_h = 3, .kernel_w = 3, .stride_h = 2, .stride_w = 2};
+inline constexpr Window2d kPool2 = Window2d::square(2, 2);
+inline constexpr Window2d kPool3 = Window2d::square(3, 2);
 
 inline const PoolCase kPoolCases[] = {
     {"one_pixel", {1, 1, 1, 1}, {{}}},
@@ -43,18 +43,9 @@ inline const PoolCase kPoolCases[] = {
     {"overlapping_in_pairs_padded",
      {3, 5, 12, 14},
      {{.kernel_h = 3, .kernel_w = 3, .stride_h = 2, .stride_w = 2, .pad_top = 1, .pad_bottom = 1}}},
-    {"overlapping_halves",
-     {2, 3, 8, 12},
-     {{.kernel_h = 3,
-       .kernel_w = 3,
-       .stride_h = 2,
-       .stride_w = 2,
-       .pad_top = 1,
-       .pad_bottom = 1,
-       .pad_left = 1,
-       .pad_right = 1}}},
-    {"whole_planes", {3, 5, 7, 7}, {{.kernel_h = 7, .kernel_w = 7}}},
-    {"thirds", {1, 2, 9, 13}, {{.kernel_h = 3, .kernel_w = 3, .stride_h = 3, .stride_w = 3}}},
+    {"overlapping_halves", {2, 3, 8, 12}, {Window2d::square(3, 2, 1)}},
+    {"whole_planes", {3, 5, 7, 7}, {Window2d::square(7)}},
+    {"thirds", {1, 2, 9, 13}, {Window2d::square(3, 3)}},
     {"overlapping", {2, 3, 13, 11}, {kPool3}},
     {"overlapping_ceil", {2, 3, 12, 10}, {kPool3, true}},
     {"only_window_hangs_over", {2, 3, 2, 2}, {kPool3, true}},
@@ -62,20 +53,13 @@ inline const PoolCase kPoolCases[] = {
     {"long_rows", {2, 2, 5, 700}, {{.kernel_h = 3, .kernel_w = 300, .stride_w = 200}}},
     {"long_columns", {1, 2, 300, 9}, {{.kernel_h = 200, .kernel_w = 3, .stride_h = 100}}},
     {"overlapping_wide", {1, 2, 7, 133}, {kPool3}},
-    {"dense", {2, 2, 7, 9}, {{.kernel_h = 3, .kernel_w = 3}}},
-    {"dense_wide", {1, 1, 5, 77}, {{.kernel_h = 2, .kernel_w = 2}}},
+    {"dense", {2, 2, 7, 9}, {Window2d::square(3)}},
+    {"dense_wide", {1, 1, 5, 77}, {Window2d::square(2)}},
     {"non_square", {2, 2, 7, 12}, {{.kernel_h = 2, .kernel_w = 3, .stride_h = 1, .stride_w = 2}}},
     {"row_window", {1, 3, 5, 17}, {{.kernel_w = 4, .stride_w = 3}}},
     {"column_window", {1, 3, 17, 5}, {{.kernel_h = 4, .stride_h = 3}}},
     {"kernel_is_input", {2, 3, 6, 5}, {{.kernel_h = 6, .kernel_w = 5}}},
-    {"window_over_padded_input",
-     {3, 2, 4, 4},
-     {{.kernel_h = 6,
-       .kernel_w = 6,
-       .pad_top = 1,
-       .pad_bottom = 1,
-       .pad_left = 1,
-       .pad_right = 1}}},
+    {"window_over_padded_input", {3, 2, 4, 4}, {Window2d::square(6, 1, 1)}},
     {"one_window_of_a_part", {2, 3, 5, 4}, {{.kernel_h = 3, .kernel_w = 4, .stride_h = 3}}},
     {"stride_over_kernel",
      {2, 2, 11, 13},
@@ -83,27 +67,8 @@ inline const PoolCase kPoolCases[] = {
     {"stride_over_kernel_ceil",
      {2, 2, 12, 14},
      {{.kernel_h = 2, .kernel_w = 1, .stride_h = 5, .stride_w = 4}, true}},
-    {"padded",
-     {2, 3, 7, 8},
-     {{.kernel_h = 3,
-       .kernel_w = 3,
-       .stride_h = 2,
-       .stride_w = 2,
-       .pad_top = 1,
-       .pad_bottom = 1,
-       .pad_left = 1,
-       .pad_right = 1}}},
-    {"padded_ceil",
-     {2, 3, 7, 8},
-     {{.kernel_h = 3,
-       .kernel_w = 3,
-       .stride_h = 2,
-       .stride_w = 2,
-       .pad_top = 1,
-       .pad_bottom = 1,
-       .pad_left = 1,
-       .pad_right = 1},
-      true}},
+    {"padded", {2, 3, 7, 8}, {Window2d::square(3, 2, 1)}},
+    {"padded_ceil", {2, 3, 7, 8}, {Window2d::square(3, 2, 1), true}},
     {"padded_most",
      {1, 2, 3, 2},
      {{.kernel_h = 4,
@@ -169,7 +134,7 @@ inline const PoolCase kDilatedPoolCases[] = {
       true}},
 };
 
-/// Windows whose every field takes other values, see fields.h; their padding may grow by two.
+/// Windows whose fields are all varied, see fields.h; their padding may grow by two.
 inline const PoolCase kPoolWays[] = {
     {"one_block", {2, 3, 9, 11}, {{.kernel_h = 3, .kernel_w = 4}}},
     {"halves", {3, 2, 10, 12}, {kPool2}},
@@ -186,8 +151,7 @@ inline const PoolCase kPoolWays[] = {
     {"whole_planes", {2, 5, 7, 6}, {{.kernel_h = 7, .kernel_w = 6}}},
 };
 
-/// Calls body(case) for the case with every field changed, where the window still fits, in both
-/// modes.
+/// Calls body(case) for the case with every field changed, if the window still fits, in both modes.
 template <typename Body>
 void for_every_field(const PoolCase& given, Body&& body) {
     for_every_field(given.pool.window, [&](const std::string& name, const Window2d& w) {
@@ -201,7 +165,7 @@ void for_every_field(const PoolCase& given, Body&& body) {
     });
 }
 
-/// What stands in the input of a max pooling.
+/// The content of the input of a max pooling.
 enum class Content { random, ties, minus_infinity, nan, infinity, descending };
 inline constexpr Content kContents[] = {Content::random,   Content::ties,
                                         Content::nan,      Content::minus_infinity,

@@ -11,7 +11,7 @@ namespace pocketcnn::tests {
 
 class Random {
   public:
-    /// The name, of a case say, is the seed (its FNV-1a hash).
+    /// The name, for example of a case, is the seed (its FNV-1a hash).
     explicit Random(std::string_view name) : engine_(hash(name)) {}
 
     /// In [low, high).

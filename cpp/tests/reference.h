@@ -1,6 +1,6 @@
-// What every operation is, as naive loops in double, straight from the definitions: no blocking,
-// no packing, nothing shared with the library but its shapes. Sums carry what a tolerance needs:
-// how many terms they have, and the sum of the terms' magnitudes.
+// Every operation as naive loops in double, directly from its definition: no blocking, no packing,
+// nothing shared with the library except its shapes. Sums include what a tolerance needs: the
+// number of terms, and the sum of the terms' magnitudes.
 #pragma once
 
 #include <pocketcnn/conv2d.h>
@@ -34,9 +34,9 @@ struct WindowAxis {
     /// Input position that tap k of output o sees; it may lie outside.
     index_t place(index_t o, index_t k) const { return o * stride - before + k * dilation; }
     bool inside(index_t o, index_t k) const { return place(o, k) >= 0 && place(o, k) < size; }
-    /// Positions at which the window lies inside the padded input. In ceil mode also those where
-    /// it sticks out by less than a stride, as long as it starts on the input or its padding
-    /// before.
+    /// Positions at which the window lies inside the padded input. In ceil mode also those where it
+    /// reaches past the end by less than a stride, if it starts on the input or on the padding
+    /// before it.
     index_t outputs(bool ceil_mode = false) const {
         index_t count = 0;
         while (count * stride + span() <= size + before + after) ++count;
@@ -104,7 +104,7 @@ Sums conv2d(const T* x, const Shape4& shape, const T* weight, const T* bias, con
 }
 
 template <typename T>
-Sums conv2d_input_grad(const T* dy, const T* weight, const Conv2d& conv, const Shape4& shape) {
+Sums conv2d_backward_input(const T* dy, const T* weight, const Conv2d& conv, const Shape4& shape) {
     Sums dx(shape.size());
     for_products(shape, conv, [&](index_t i, index_t j, index_t k) {
         dx[i].add(double(dy[k]) * double(weight[j]));
@@ -113,7 +113,7 @@ Sums conv2d_input_grad(const T* dy, const T* weight, const Conv2d& conv, const S
 }
 
 template <typename T>
-Sums conv2d_weight_grad(const T* dy, const T* x, const Shape4& shape, const Conv2d& conv) {
+Sums conv2d_backward_weight(const T* dy, const T* x, const Shape4& shape, const Conv2d& conv) {
     Sums dweight(conv.filters * (shape.c / conv.groups) * conv.window.taps());
     for_products(shape, conv, [&](index_t i, index_t j, index_t k) {
         dweight[j].add(double(dy[k]) * double(x[i]));
@@ -122,7 +122,7 @@ Sums conv2d_weight_grad(const T* dy, const T* x, const Shape4& shape, const Conv
 }
 
 template <typename T>
-Sums conv2d_bias_grad(const T* dy, const Shape4& shape) {
+Sums conv2d_backward_bias(const T* dy, const Shape4& shape) {
     Sums dbias(shape.c);
     for (index_t k = 0; k < shape.size(); ++k) dbias[k / shape.plane() % shape.c].add(dy[k]);
     return dbias;
@@ -173,7 +173,7 @@ struct Maxima {
     std::vector<index_t> argmax;
 };
 
-/// The first maximum of each window; the first NaN where there is one.
+/// The first maximum of each window; the first NaN if there is one.
 template <typename T>
 Maxima<T> max_pool2d(const T* x, const Shape4& shape, const Pool2d& pool) {
     const index_t size = pool2d_shape(shape, pool).size();
@@ -220,7 +220,8 @@ Sums avg_pool2d(const T* x, const Shape4& shape, const Pool2d& pool, bool count_
 }
 
 template <typename T>
-Sums avg_pool2d_grad(const T* dy, const Shape4& shape, const Pool2d& pool, bool count_include_pad) {
+Sums avg_pool2d_backward(const T* dy, const Shape4& shape, const Pool2d& pool,
+                         bool count_include_pad) {
     const std::vector<index_t> divisor = divisors(shape, pool, count_include_pad);
     Sums dx(shape.size());
     for_pooled(shape, pool, [&](index_t i, index_t /*place*/, index_t k) {

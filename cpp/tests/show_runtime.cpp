@@ -1,5 +1,5 @@
-// Prints what the library chose for this process, or the error in choosing: what environment
-// variables and CPU masks change has to be seen in a process of its own.
+// Prints what the library chose for this process, or the error: the effect of environment variables
+// and CPU masks can only be seen in a new process.
 #include <pocketcnn/runtime.h>
 
 #include <exception>

@@ -1,4 +1,4 @@
-// Activations and their gradients, at their extremes too.
+// Activations and their gradients, also at their extremes.
 #include <pocketcnn/activation.h>
 
 #include <cmath>
@@ -76,7 +76,7 @@ void check_gradient(Activation f, index_t size, Edge edge) {
     Random random("gradient");
     const RandomArray<T> dy(random, size, edge), y(random, size, edge);
     const Guarded<T> dx(size, edge);
-    activate_grad(f, dy.data(), y.data(), dx.data(), size);
+    activate_backward(f, dy.data(), y.data(), dx.data(), size);
     for (index_t i = 0; i < size; ++i) {
         const double wanted = double(dy[i]) * slope_of(f, double(y[i]));
         expect_near(dx[i], wanted, 4 * std::numeric_limits<T>::epsilon() * std::abs(double(dy[i])));
@@ -184,7 +184,7 @@ TEST_P(ActivationTest, RectifiedZeroHasNoGradient) {
     const float dy[] = {5, 5, 5, 5};
     const float y[] = {0, -0.0F, 1, std::numeric_limits<float>::denorm_min()};
     float dx[4];
-    activate_grad(Activation::relu, dy, y, dx, 4);
+    activate_backward(Activation::relu, dy, y, dx, 4);
     EXPECT_EQ(dx[0], 0);
     EXPECT_EQ(dx[1], 0);
     EXPECT_EQ(dx[2], 5);

@@ -26,8 +26,8 @@ void check_gradient(const PoolCase& c, bool count_include_pad, Edge edge) {
     Random random(c.name);
     const RandomArray<T> dy(random, c.y().size(), edge);
     const Guarded<T> dx(c.x.size(), edge);
-    avg_pool2d_grad<T>({dy.data(), c.y()}, c.pool, count_include_pad, {dx.data(), c.x});
-    expect_sums(dx, reference::avg_pool2d_grad(dy.data(), c.x, c.pool, count_include_pad));
+    avg_pool2d_backward<T>({dy.data(), c.y()}, c.pool, count_include_pad, {dx.data(), c.x});
+    expect_sums(dx, reference::avg_pool2d_backward(dy.data(), c.x, c.pool, count_include_pad));
 }
 
 void check_forward(const PoolCase& c) {
@@ -121,7 +121,7 @@ TEST(PoolShape, WrongShapesLeaveTheOutputAlone) {
                  std::invalid_argument);
     EXPECT_THROW(avg_pool2d<float>({data.data(), x}, pool, true, {out.data(), wrong}),
                  std::invalid_argument);
-    EXPECT_THROW(avg_pool2d_grad<float>({out.data(), wrong}, pool, true, {data.data(), x}),
+    EXPECT_THROW(avg_pool2d_backward<float>({out.data(), wrong}, pool, true, {data.data(), x}),
                  std::invalid_argument);
     EXPECT_TRUE(data.untouched());
     EXPECT_TRUE(out.untouched());
@@ -134,7 +134,7 @@ TEST(AvgPool2d, RefusesDilation) {
     const Guarded<float> in(x.size()), out(y.size());
     EXPECT_THROW(avg_pool2d<float>({in.data(), x}, pool, true, {out.data(), y}),
                  std::invalid_argument);
-    EXPECT_THROW(avg_pool2d_grad<float>({out.data(), y}, pool, true, {in.data(), x}),
+    EXPECT_THROW(avg_pool2d_backward<float>({out.data(), y}, pool, true, {in.data(), x}),
                  std::invalid_argument);
     EXPECT_TRUE(in.untouched());
     EXPECT_TRUE(out.untouched());

@@ -15,11 +15,12 @@ namespace {
 struct NormCase {
     std::string name;
     ChannelShape shape;
-    /// Of the input, whose deviations are about one.
+    /// Mean of the input, whose deviations are about one.
     double mean = 0;
 };
 
-/// Planes that are gathered, that are not, and that take several blocks; ragged for any vector.
+/// Planes that are gathered, that are not, and that take several blocks; no multiples of any
+/// vector.
 const NormCase kNormCases[] = {
     {"OnePixel", {7, 3, 1}, 0},         {"Gathered", {11, 2, 9}, 2},
     {"ManyGathered", {2100, 1, 2}, -1}, {"AlmostGathered", {3, 2, 63}, 0},
@@ -31,7 +32,7 @@ const NormCase kNormCases[] = {
 class BatchNormTest : public IsaCaseTest<NormCase> {};
 POCKETCNN_FOR_EVERY_ISA_AND_CASE(BatchNormTest, NormCase, kNormCases);
 
-/// Everything that one batch takes and gives, between guard pages.
+/// All arrays of one batch, between guard pages.
 template <typename T>
 struct Batch {
     Batch(const NormCase& c, Edge edge)
@@ -68,7 +69,7 @@ struct Batch {
     double xhat(index_t c, index_t i) const {
         return (double(x[i]) - mean[c]) / std::sqrt(variance[c] + eps);
     }
-    /// dy, or nothing where the output was rectified.
+    /// dy, or zero where the output was rectified.
     double passed(bool rectify, index_t i) const {
         return rectify && !(y[i] > 0) ? 0 : double(dy[i]);
     }
@@ -80,8 +81,8 @@ struct Batch {
     Guarded<T> y, dx, dgamma, dbeta;
 };
 
-/// Roundings of a result of order one. Means are kept in double: what that loses is beside a
-/// rounding of float nothing.
+/// Roundings of a result of order one. Means are kept in double, whose rounding is negligible
+/// beside that of float.
 template <typename T>
 double allowed(const NormCase& c) {
     const double lost = std::abs(c.mean) * std::numeric_limits<double>::epsilon();
@@ -149,8 +150,8 @@ void check(const NormCase& c, Edge edge, bool rectify, bool training) {
         batch_norm_infer(batch.x.data(), c.shape, norm, batch.statistics(), batch.y.data());
     }
     expect_output(batch, c, rectify);
-    batch_norm_grad(batch.dy.data(), batch.x.data(), c.shape, norm, batch.statistics(), training,
-                    batch.dx.data(), batch.dgamma.data(), batch.dbeta.data());
+    batch_norm_backward(batch.dy.data(), batch.x.data(), c.shape, norm, batch.statistics(),
+                        training, batch.dx.data(), batch.dgamma.data(), batch.dbeta.data());
     expect_gradients(batch, c, rectify, training);
 }
 

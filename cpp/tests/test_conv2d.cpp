@@ -37,7 +37,7 @@ TEST_P(Conv2dTest, WeightGradient) {
     check_weight_grad<double>(test_case());
 }
 
-/// Calls body(conv) for every way of a pass that takes the case.
+/// Calls body(conv) for every algorithm of a pass that fits the case.
 template <typename Body>
 void for_ways(const ConvCase& c, ConvPass pass, Body&& body) {
     for (const ConvAlgorithm algorithm : conv_algorithms(pass)) {
@@ -53,12 +53,12 @@ void check_bias_grad(const ConvCase& c) {
     for (const Edge edge : kEdges) {
         const ConvOperands<T> o(c, edge);
         const Guarded<T> dbias(c.conv.filters, edge);
-        conv2d_bias_grad<T>(o.dy_view(), dbias.data());
-        expect_sums(dbias, reference::conv2d_bias_grad<T>(o.dy.data(), o.y_shape));
+        conv2d_backward_bias<T>(o.dy_view(), dbias.data());
+        expect_sums(dbias, reference::conv2d_backward_bias<T>(o.dy.data(), o.y_shape));
 
         const Guarded<T> dweight(c.weights()), beside(c.conv.filters, edge);
         for_ways(c, ConvPass::weight_grad, [&](const Conv2d& conv) {
-            conv2d_weight_grad<T>(o.dy_view(), o.x_view(), conv, dweight.data(), beside.data());
+            conv2d_backward_weight<T>(o.dy_view(), o.x_view(), conv, dweight.data(), beside.data());
             EXPECT_TRUE(std::equal(dbias.data(), dbias.data() + dbias.size(), beside.data()));
         });
     }
@@ -76,8 +76,8 @@ void check_adjoint(const ConvCase& c) {
     const ConvOperands<T> o(c);
     const Guarded<T> y(o.y_shape.size()), dx(c.x.size()), dweight(c.weights());
     conv2d<T>(o.x_view(), o.weight.data(), nullptr, c.conv, {y.data(), o.y_shape});
-    conv2d_input_grad<T>(o.dy_view(), o.weight.data(), c.conv, {dx.data(), c.x});
-    conv2d_weight_grad<T>(o.dy_view(), o.x_view(), c.conv, dweight.data());
+    conv2d_backward_input<T>(o.dy_view(), o.weight.data(), c.conv, {dx.data(), c.x});
+    conv2d_backward_weight<T>(o.dy_view(), o.x_view(), c.conv, dweight.data());
     const auto dot = [](const Guarded<T>& a, const Guarded<T>& b) {
         Sum sum;
         for (index_t i = 0; i < a.size(); ++i) sum.add(double(a[i]) * double(b[i]));
@@ -101,9 +101,9 @@ void check_adjoint(const ConvCase& c) {
     add_terms(ConvPass::forward,
               reference::conv2d<T>(x.data(), c.x, weight.data(), nullptr, c.conv), o.dy);
     add_terms(ConvPass::input_grad,
-              reference::conv2d_input_grad<T>(o.dy.data(), weight.data(), c.conv, c.x), x);
+              reference::conv2d_backward_input<T>(o.dy.data(), weight.data(), c.conv, c.x), x);
     add_terms(ConvPass::weight_grad,
-              reference::conv2d_weight_grad<T>(o.dy.data(), x.data(), c.x, c.conv), weight);
+              reference::conv2d_backward_weight<T>(o.dy.data(), x.data(), c.x, c.conv), weight);
     // The inner products themselves are summed in double.
     const double in_double = static_cast<double>(x.size() + y.size() + weight.size()) *
                              std::numeric_limits<double>::epsilon();
@@ -118,7 +118,7 @@ TEST_P(Conv2dTest, GradientsAreAdjoint) {
     check_adjoint<double>(test_case());
 }
 
-/// What is set to zero on the way into the result is what a pass afterwards would set to zero.
+/// What is set to zero while the result is written is what a separate step would set to zero.
 template <typename T>
 void check_gates(const ConvCase& c) {
     for (const Edge edge : kEdges) {
@@ -132,8 +132,9 @@ void check_gates(const ConvCase& c) {
         const Guarded<T> open(c.x.size(), edge), dx(c.x.size(), edge);
         const RandomArray<T>& gate = o.x;
         for_ways(c, ConvPass::input_grad, [&](const Conv2d& conv) {
-            conv2d_input_grad<T>(o.dy_view(), o.weight.data(), conv, {open.data(), c.x});
-            conv2d_input_grad<T>(o.dy_view(), o.weight.data(), conv, {dx.data(), c.x}, gate.data());
+            conv2d_backward_input<T>(o.dy_view(), o.weight.data(), conv, {open.data(), c.x});
+            conv2d_backward_input<T>(o.dy_view(), o.weight.data(), conv, {dx.data(), c.x},
+                                     gate.data());
             for (index_t i = 0; i < dx.size(); ++i) ASSERT_EQ(dx[i], gate[i] > 0 ? open[i] : T{0});
         });
     }

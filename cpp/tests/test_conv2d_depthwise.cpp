@@ -95,8 +95,8 @@ TEST(Conv2dDepthwiseThreadsTest, SameBits) {
             use(team, threads);
             const Guarded<float> y(c.y().size()), dx(c.x.size()), dweight(c.weights());
             conv2d<float>(o.x_view(), o.weight.data(), o.bias.data(), c.conv, {y.data(), c.y()});
-            conv2d_input_grad<float>(o.dy_view(), o.weight.data(), c.conv, {dx.data(), c.x});
-            conv2d_weight_grad<float>(o.dy_view(), o.x_view(), c.conv, dweight.data());
+            conv2d_backward_input<float>(o.dy_view(), o.weight.data(), c.conv, {dx.data(), c.x});
+            conv2d_backward_weight<float>(o.dy_view(), o.x_view(), c.conv, dweight.data());
             std::vector<float> all = y.copy();
             for (const auto& part : {dx.copy(), dweight.copy()}) {
                 all.insert(all.end(), part.begin(), part.end());

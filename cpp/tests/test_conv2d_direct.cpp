@@ -44,24 +44,16 @@ TEST_P(Conv2dDirectSizesTest, Tiles) {
 }
 
 const ConvCase kLarge[] = {
-    {"several_blocks_of_rows",
-     {1, 2, 260, 70},
-     {{.kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1},
-      9}},
+    {"several_blocks_of_rows", {1, 2, 260, 70}, {Window2d::square(3, 1, 1), 9}},
     {"several_blocks_of_columns",
      {1, 1, 5, 4500},
      {{.kernel_h = 3, .kernel_w = 4, .pad_top = 1, .pad_left = 2}, 5}},
     {"several_blocks_of_strided_columns",
      {1, 1, 7, 9001},
      {{.kernel_h = 2, .kernel_w = 3, .stride_h = 2, .stride_w = 2, .pad_right = 1}, 2}},
-    {"several_bands",
-     {1, 80, 40, 41},
-     {{.kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1},
-      6}},
-    {"several_bands_of_one_filter",
-     {2, 150, 30, 33},
-     {{.kernel_h = 2, .kernel_w = 2, .stride_h = 2, .stride_w = 2}, 1}},
-    {"many_filters", {2, 1, 9, 10}, {{.kernel_h = 3, .kernel_w = 3}, 70}},
+    {"several_bands", {1, 80, 40, 41}, {Window2d::square(3, 1, 1), 6}},
+    {"several_bands_of_one_filter", {2, 150, 30, 33}, {Window2d::square(2, 2), 1}},
+    {"many_filters", {2, 1, 9, 10}, {Window2d::square(3), 70}},
     {"many_groups", {2, 300, 5, 6}, {{.kernel_h = 3, .kernel_w = 3, .pad_left = 1}, 300, 300}},
 };
 
@@ -84,7 +76,7 @@ void check_threads(const ConvCase& c) {
         use(team, threads);
         const Guarded<T> y(c.y().size()), dweight(c.weights());
         conv2d<T>(o.x_view(), o.weight.data(), o.bias.data(), conv, {y.data(), c.y()});
-        conv2d_weight_grad<T>(o.dy_view(), o.x_view(), conv, dweight.data());
+        conv2d_backward_weight<T>(o.dy_view(), o.x_view(), conv, dweight.data());
         if (threads == 1) {
             y_of_one = y.copy();
             dweight_of_one = dweight.copy();

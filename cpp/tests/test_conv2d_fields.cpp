@@ -1,4 +1,5 @@
-// Every way of convolving with every field of the window at several values, on each axis by itself.
+// Every convolution algorithm with every field of the window at several values, on each axis
+// separately.
 #include <pocketcnn/conv2d.h>
 
 #include "conv_cases.h"
@@ -8,7 +9,8 @@
 namespace pocketcnn::tests {
 namespace {
 
-/// A case for each way, named after it. No two fields of one kind are equal, where the way allows.
+/// One case per algorithm, named after it. No two fields of a kind are equal, if the algorithm
+/// allows that.
 const ConvCase kWays[] = {
     {"pointwise", {2, 6, 5, 7}, {{}, 8}},
     {"packed_panels",

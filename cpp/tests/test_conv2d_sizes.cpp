@@ -28,8 +28,7 @@ void check_small_images(index_t kernel, index_t stride, index_t padding) {
     for (index_t h = 1; h <= 10; ++h) {
         for (index_t w = 1; w <= 10; ++w) {
             if (kernel > h + 2 * padding || kernel > w + 2 * padding) continue;
-            const Window2d window = {kernel,  kernel,  stride,  stride, padding,
-                                     padding, padding, padding, 1,      1};
+            const Window2d window = Window2d::square(kernel, stride, padding);
             const std::string name = std::to_string(h) + " by " + std::to_string(w) + ", kernel " +
                                      std::to_string(kernel) + ", stride " + std::to_string(stride) +
                                      ", padding " + std::to_string(padding);
@@ -95,8 +94,8 @@ TEST_P(Conv2dSizesTest, ForwardTiles) {
     check_forward_tiles<double>();
 }
 
-/// The product's rows are channels; its depth is filters. Stride 1 and other strides take
-/// different ways.
+/// The product's rows are channels; its depth is filters. Stride 1 and other strides use different
+/// algorithms.
 template <typename T>
 void check_input_grad_tiles(index_t stride_h) {
     for_tile_edges<T>([&](index_t rows, index_t cols, index_t depth) {
@@ -128,7 +127,7 @@ TEST_P(Conv2dSizesTest, WeightGradientTiles) {
     check_weight_grad_tiles<double>();
 }
 
-/// Tiles that straddle rows and images, with kernels of several taps.
+/// Tiles that cross the ends of rows and images, with kernels of several taps.
 template <typename T>
 void check_straddling_tiles() {
     const index_t cols = kernels<T>().product.cols, rows = kernels<T>().product.rows;

@@ -1,5 +1,6 @@
-// Convolution, pooling and ReLU as one operation against the naive steps: batches that are cut
+// Convolution, ReLU and max pooling as one operation against the naive steps: batches that are cut
 // into slices and batches that are not, gradients of all results and of the pooled ones alone.
+// test_conv_block_steps.cpp has the other steps.
 #include <pocketcnn/conv_block.h>
 
 #include <algorithm>
@@ -21,7 +22,9 @@ struct BlockCase {
     ConvBlock block;
 
     Shape4 maps() const { return reference::conv2d_shape(x, block.conv); }
-    Shape4 y() const { return block.pool ? reference::pool2d_shape(maps(), *block.pool) : maps(); }
+    Shape4 y() const {
+        return block.pool ? reference::pool2d_shape(maps(), block.pool->pool) : maps();
+    }
     index_t weights() const {
         return block.conv.filters * (x.c / block.conv.groups) * block.conv.window.taps();
     }
@@ -40,29 +43,36 @@ constexpr Window2d kUneven = {.kernel_h = 2,
                               .pad_right = 2,
                               .dilation_h = 3};
 
+ConvBlock rectified(const Conv2d& conv) {
+    return {conv, Activation::relu, {}};
+}
+ConvBlock pooled(const Conv2d& conv, const Window2d& window, bool ceil_mode = false) {
+    return {conv, Activation::relu, BlockPool{{window, ceil_mode}}};
+}
+
 const BlockCase kBlockCases[] = {
-    {"book", {20, 1, 28, 28}, {{kConv5, 7}, Pool2d{kPool2}}},
-    {"few_images", {3, 1, 14, 15}, {{kConv5, 4}, Pool2d{kPool2}}},
-    {"several_channels", {9, 3, 12, 11}, {{kConv5, 6}, Pool2d{kPool2}}},
-    {"padded", {17, 2, 10, 9}, {{kConv3, 5}, Pool2d{kPool2, true}}},
-    {"overlapping_windows", {8, 2, 13, 12}, {{kConv5, 3}, Pool2d{kPool3}}},
-    {"uneven_window", {9, 2, 21, 24}, {{kUneven, 3}, Pool2d{kPool2}}},
-    {"window_too_wide", {9, 1, 9, 24}, {{{.kernel_h = 2, .kernel_w = 9}, 3}, Pool2d{kPool2}}},
-    {"groups", {9, 4, 12, 12}, {{kConv5, 6, 2}, Pool2d{kPool2}}},
+    {"book", {20, 1, 28, 28}, pooled({kConv5, 7}, kPool2)},
+    {"few_images", {3, 1, 14, 15}, pooled({kConv5, 4}, kPool2)},
+    {"several_channels", {9, 3, 12, 11}, pooled({kConv5, 6}, kPool2)},
+    {"padded", {17, 2, 10, 9}, pooled({kConv3, 5}, kPool2, true)},
+    {"overlapping_windows", {8, 2, 13, 12}, pooled({kConv5, 3}, kPool3)},
+    {"uneven_window", {9, 2, 21, 24}, pooled({kUneven, 3}, kPool2)},
+    {"window_too_wide", {9, 1, 9, 24}, pooled({{.kernel_h = 2, .kernel_w = 9}, 3}, kPool2)},
+    {"groups", {9, 4, 12, 12}, pooled({kConv5, 6, 2}, kPool2)},
     {"large_pool",
      {8, 1, 17, 17},
-     {{kConv3, 3}, Pool2d{{.kernel_h = 4, .kernel_w = 4, .stride_h = 4, .stride_w = 4}}}},
-    {"no_pooling", {11, 2, 9, 10}, {{kConv3, 5}, {}}},
-    {"matrix_product", {10, 16, 9, 8}, {{kConv3, 18, 1, ConvAlgorithm::im2col}, Pool2d{kPool2}}},
-    {"sparse_asked_for", {10, 16, 9, 8}, {{kConv3, 18, 1, ConvAlgorithm::sparse}, Pool2d{kPool2}}},
+     pooled({kConv3, 3}, {.kernel_h = 4, .kernel_w = 4, .stride_h = 4, .stride_w = 4})},
+    {"no_pooling", {11, 2, 9, 10}, rectified({kConv3, 5})},
+    {"matrix_product", {10, 16, 9, 8}, pooled({kConv3, 18, 1, ConvAlgorithm::im2col}, kPool2)},
+    {"sparse_asked_for", {10, 16, 9, 8}, pooled({kConv3, 18, 1, ConvAlgorithm::sparse}, kPool2)},
     {"sparse_does_not_pay",
      {3, 3, 9, 8},
-     {{kConv3, 4, 1, ConvAlgorithm::sparse}, Pool2d{{.kernel_h = 2, .kernel_w = 2}}}},
-    {"one_image", {1, 1, 8, 8}, {{kConv3, 2}, Pool2d{kPool2}}},
-    {"empty_batch", {0, 1, 8, 8}, {{kConv3, 2}, Pool2d{kPool2}}},
+     pooled({kConv3, 4, 1, ConvAlgorithm::sparse}, {.kernel_h = 2, .kernel_w = 2})},
+    {"one_image", {1, 1, 8, 8}, pooled({kConv3, 2}, kPool2)},
+    {"empty_batch", {0, 1, 8, 8}, pooled({kConv3, 2}, kPool2)},
 };
 
-/// The operands of one case and what the library makes of them.
+/// The operands of one case and the library's results.
 template <typename T>
 struct Result {
     explicit Result(const BlockCase& c)
@@ -76,10 +86,10 @@ struct Result {
           dx(c.x.size()),
           dweight(c.weights()),
           dbias(c.block.conv.filters) {
-        conv_block<T>({x.data(), c.x}, weight.data(), bias.data(), c.block, {y.data(), c.y()},
-                      c.block.pool ? argmax.data() : nullptr);
-        conv_block_grad<T>({dy.data(), c.y()}, y.data(), argmax.data(), {x.data(), c.x},
-                           weight.data(), c.block, {dx.data(), dweight.data(), dbias.data()});
+        conv_block<T>({x.data(), c.x}, weight.data(), bias.data(), c.block,
+                      {{y.data(), c.y()}, c.block.pool ? argmax.data() : nullptr});
+        conv_block_backward<T>({dy.data(), c.y()}, {y.data(), argmax.data()}, {x.data(), c.x},
+                               weight.data(), c.block, {dx.data(), dweight.data(), dbias.data()});
     }
 
     Random random;
@@ -89,13 +99,13 @@ struct Result {
     Guarded<T> dx, dweight, dbias;
 };
 
-/// Every pooled value is the largest of its window, and stands where argmax says.
+/// Every pooled value is the largest of its window, at the place that argmax says.
 template <typename T>
 void check_pooled(const BlockCase& c, const Sums& maps, const Result<T>& result) {
     std::vector<Sum> largest(c.y().size());
     std::vector<double> allowed(c.y().size(), 0);
     std::vector<bool> seen(c.y().size(), false);
-    reference::for_pooled(c.maps(), *c.block.pool, [&](index_t i, index_t place, index_t k) {
+    reference::for_pooled(c.maps(), c.block.pool->pool, [&](index_t i, index_t place, index_t k) {
         if (!seen[k] || maps[i].value > largest[k].value) largest[k] = maps[i];
         allowed[k] = std::max(allowed[k], tolerance<T>(maps[i]));
         seen[k] = true;
@@ -108,8 +118,7 @@ void check_pooled(const BlockCase& c, const Sums& maps, const Result<T>& result)
     }
 }
 
-/// dy on its way to the results of the convolution, through the block's ReLU unless dy has passed
-/// it already.
+/// dy after the block's ReLU, unless dy has passed that already.
 template <typename T>
 std::vector<T> gradient_of_maps(const BlockCase& c, const Result<T>& result) {
     std::vector<T> dmaps(c.maps().size(), T{0});
@@ -131,11 +140,12 @@ void check_gradients(const BlockCase& c, const Result<T>& result) {
     };
     const std::vector<T> dmaps = gradient_of_maps(c, result);
     expect_sums(result.dweight,
-                allowed(reference::conv2d_weight_grad(dmaps.data(), result.x.data(), c.x, conv),
+                allowed(reference::conv2d_backward_weight(dmaps.data(), result.x.data(), c.x, conv),
                         ConvPass::weight_grad));
-    expect_sums(result.dbias, reference::conv2d_bias_grad(dmaps.data(), c.maps()));
-    Sums dx = allowed(reference::conv2d_input_grad(dmaps.data(), result.weight.data(), conv, c.x),
-                      ConvPass::input_grad);
+    expect_sums(result.dbias, reference::conv2d_backward_bias(dmaps.data(), c.maps()));
+    Sums dx =
+        allowed(reference::conv2d_backward_input(dmaps.data(), result.weight.data(), conv, c.x),
+                ConvPass::input_grad);
     for (index_t i = 0; c.block.dx_before_relu && i < c.x.size(); ++i) {
         if (result.x[i] <= 0) dx[i] = {};
     }
@@ -171,15 +181,15 @@ TEST_P(ConvBlockTest, ForwardAndGradients) {
 constexpr Window2d kAskew = {
     .kernel_h = 3, .kernel_w = 2, .pad_top = 1, .pad_bottom = 2, .pad_right = 3};
 
-/// Cases for each way through the backward pass; sliced where there are images enough.
+/// Cases for each path through the backward pass; sliced if there are enough images.
 const BlockCase kWays[] = {
-    {"sparse", {3, 2, 11, 13}, {{kAskew, 6}, Pool2d{kPool3}}},
-    {"sparse_sliced", {9, 2, 11, 12}, {{kAskew, 4}, Pool2d{kPool3}}},
-    {"dense", {9, 4, 11, 12}, {{kAskew, 6, 2}, Pool2d{kPool3}}},
-    {"depthwise", {8, 6, 11, 12}, {{kAskew, 6, 6}, Pool2d{kPool3}}},
-    {"matrix_product", {9, 4, 11, 12}, {{kAskew, 18, 1, ConvAlgorithm::im2col}, Pool2d{kPool3}}},
-    {"winograd", {2, 12, 10, 11}, {{kConv3, 12}, Pool2d{kPool3}}},
-    {"unpooled", {9, 2, 11, 12}, {{kAskew, 6}, {}}},
+    {"sparse", {3, 2, 11, 13}, pooled({kAskew, 6}, kPool3)},
+    {"sparse_sliced", {9, 2, 11, 12}, pooled({kAskew, 4}, kPool3)},
+    {"dense", {9, 4, 11, 12}, pooled({kAskew, 6, 2}, kPool3)},
+    {"depthwise", {8, 6, 11, 12}, pooled({kAskew, 6, 6}, kPool3)},
+    {"matrix_product", {9, 4, 11, 12}, pooled({kAskew, 18, 1, ConvAlgorithm::im2col}, kPool3)},
+    {"winograd", {2, 12, 10, 11}, pooled({kConv3, 12}, kPool3)},
+    {"unpooled", {9, 2, 11, 12}, rectified({kAskew, 6})},
 };
 
 class ConvBlockFieldsTest : public IsaCaseTest<BlockCase> {};
@@ -201,7 +211,7 @@ TEST_P(ConvBlockFieldsTest, OfThePooling) {
         for (const bool ceil_mode : {false, true}) {
             BlockCase c = test_case();
             c.name += " pooled with " + name + (ceil_mode ? " in ceil mode" : "");
-            c.block.pool = Pool2d{window, ceil_mode};
+            c.block.pool = BlockPool{{window, ceil_mode}};
             check<float>(c);
         }
     });
@@ -219,8 +229,8 @@ TEST_P(ConvBlockFieldsTest, BetweenBlocks) {
     }
 }
 
-/// How often the gradient of the weights was computed from pooled values alone, in one backward
-/// pass, and how often in other ways.
+/// How often, in one backward pass, the gradient of the weights was computed from pooled values
+/// only, and how often by other algorithms.
 std::pair<std::uint64_t, std::uint64_t> sparse_and_other_runs(const BlockCase& c) {
     const auto count = [] {
         std::pair<std::uint64_t, std::uint64_t> counts;
@@ -240,7 +250,7 @@ std::pair<std::uint64_t, std::uint64_t> sparse_and_other_runs(const BlockCase& c
 TEST(ConvBlock, TheTableSaysWhetherTheGradientIsSparse) {
     using Runs = std::pair<std::uint64_t, std::uint64_t>;
     const auto runs = [](const Shape4& x, const Conv2d& conv, const Window2d& pool) {
-        return sparse_and_other_runs({"runs", x, {conv, Pool2d{pool}}});
+        return sparse_and_other_runs({"runs", x, pooled(conv, pool)});
     };
     constexpr Window2d close = {.kernel_h = 2, .kernel_w = 2};
     EXPECT_EQ(runs({3, 1, 28, 28}, {kConv5, 7}, kPool2), Runs(1, 0));
@@ -252,15 +262,15 @@ TEST(ConvBlock, TheTableSaysWhetherTheGradientIsSparse) {
     };
     EXPECT_EQ(runs({3, 32, 14, 14}, asking(32, ConvAlgorithm::sparse), kPool2), Runs(1, 0));
     EXPECT_EQ(runs({3, 1, 28, 28}, asking(7, ConvAlgorithm::im2col), kPool2), Runs(0, 1));
-    EXPECT_THROW(
-        sparse_and_other_runs({"unpooled", {3, 1, 9, 9}, {asking(3, ConvAlgorithm::sparse), {}}}),
-        std::invalid_argument);
+    EXPECT_THROW(sparse_and_other_runs(
+                     {"unpooled", {3, 1, 9, 9}, rectified(asking(3, ConvAlgorithm::sparse))}),
+                 std::invalid_argument);
 }
 
 class ConvBlockThreadsTest : public ThreadTest {};
 
 TEST_F(ConvBlockThreadsTest, SameBitsForAnyTeam) {
-    const BlockCase c = {"threads", {40, 1, 28, 28}, {{kConv5, 7}, Pool2d{kPool2}}};
+    const BlockCase c = {"threads", {40, 1, 28, 28}, pooled({kConv5, 7}, kPool2)};
     set_num_threads(1);
     const Result<float> alone(c);
     for (const auto& [team, threads] : crews({2, 3, 8})) {
@@ -274,20 +284,20 @@ TEST_F(ConvBlockThreadsTest, SameBitsForAnyTeam) {
 }
 
 TEST(ConvBlock, RefusesWhatDoesNotFit) {
-    const BlockCase c = {"refused", {2, 1, 28, 28}, {{kConv5, 3}, Pool2d{kPool2}}};
+    const BlockCase c = {"refused", {2, 1, 28, 28}, pooled({kConv5, 3}, kPool2)};
     Result<float> result(c);
     Shape4 wrong = c.y();
     ++wrong.h;
     EXPECT_THROW(conv_block<float>({result.x.data(), c.x}, result.weight.data(), nullptr, c.block,
-                                   {result.y.data(), wrong}, result.argmax.data()),
+                                   {{result.y.data(), wrong}, result.argmax.data()}),
                  std::invalid_argument);
     for (const auto place : {-1, static_cast<std::int32_t>(c.maps().plane())}) {
         result.argmax[0] = place;
-        EXPECT_THROW(
-            conv_block_grad<float>({result.dy.data(), c.y()}, result.y.data(), result.argmax.data(),
-                                   {result.x.data(), c.x}, result.weight.data(), c.block,
-                                   {nullptr, result.dweight.data(), result.dbias.data()}),
-            std::invalid_argument);
+        EXPECT_THROW(conv_block_backward<float>(
+                         {result.dy.data(), c.y()}, {result.y.data(), result.argmax.data()},
+                         {result.x.data(), c.x}, result.weight.data(), c.block,
+                         {nullptr, result.dweight.data(), result.dbias.data()}),
+                     std::invalid_argument);
     }
 }
 

@@ -1,5 +1,5 @@
 // The mean cross-entropy of logits and its gradient.
-#include <pocketcnn/softmax.h>
+#include <pocketcnn/cross_entropy.h>
 
 #include <cmath>
 #include <limits>
@@ -117,7 +117,7 @@ TEST(CrossEntropy, HugeLogitsDoNotOverflow) {
     EXPECT_EQ(gradient[2], -1);
 }
 
-/// A class of probability zero costs nothing as long as nobody wants it.
+/// A class of probability zero costs nothing if its target weight is zero.
 TEST(CrossEntropy, ImpossibleClass) {
     const float infinity = std::numeric_limits<float>::infinity();
     const float logits[] = {-infinity, 0};

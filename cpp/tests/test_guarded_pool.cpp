@@ -1,5 +1,4 @@
-// A build with guard pages ends at the first byte beside a block, and at a block that was given
-// back.
+// A build with guard pages ends at the first byte beside a block, and at a released block.
 #include <gtest/gtest.h>
 #include <pocketcnn/runtime.h>
 

@@ -18,7 +18,7 @@ constexpr double kMuch = 1e12;
 
 class InterruptTest : public TeamTest {
   protected:
-    /// Runs tasks that last, until they are stopped at the owner's `stop_at`-th question.
+    /// Runs long tasks until they are stopped at the owner's `stop_at`-th question.
     void run(int threads, int stop_at) {
         set_num_threads(threads);
         asked_ = 0;
@@ -56,10 +56,10 @@ TEST_P(InterruptTest, TheTeamWorksAfterwards) {
     std::atomic<int> calls{0};
     parallel_for(50, kMuch, [&](index_t) { ++calls; });
     EXPECT_EQ(calls, 50);
-    heed_interrupt();  // nobody's
+    heed_interrupt();  // outside any scope
 }
 
-/// A task may be long itself: it asks within, and a helper's task hears of it.
+/// A task may itself be long: it asks while it runs, and tasks of helpers learn of it.
 TEST_P(InterruptTest, EndsTasksFromWithin) {
     set_num_threads(2);
     const auto ask = [](void*) { return true; };
@@ -93,7 +93,7 @@ TEST_P(InterruptTest, OtherThreadsGoOn) {
     EXPECT_EQ(calls, 10);
 }
 
-/// Such as a signal's handler.
+/// For example the handler of a signal.
 TEST_P(InterruptTest, WhoIsAskedMayCallOperations) {
     for (const int threads : {1, 3}) {
         set_num_threads(threads);
@@ -125,7 +125,7 @@ TEST_P(InterruptTest, AnInnerScopeHidesTheOuterOne) {
         EXPECT_NO_THROW(wait());
     }
     EXPECT_THROW(wait(), Interrupted);
-    EXPECT_THROW(heed_interrupt(), Interrupted);  // stopped is stopped
+    EXPECT_THROW(heed_interrupt(), Interrupted);  // a stopped scope stays stopped
 }
 
 }  // namespace

@@ -41,11 +41,11 @@ void check_layer(index_t n, index_t in, index_t out, Edge edge) {
     expect_sums(y, wanted);
 
     const Guarded<T> dx(n * in, edge);
-    linear_input_grad<T>({dy.data(), n, out}, {weight.data(), out, in}, {dx.data(), n, in});
+    linear_backward_input<T>({dy.data(), n, out}, {weight.data(), out, in}, {dx.data(), n, in});
     expect_sums(dx, reference::product(n, in, out, dy_at, weight_at));
 
     const Guarded<T> dweight(out * in, edge);
-    linear_weight_grad<T>({dy.data(), n, out}, {x.data(), n, in}, {dweight.data(), out, in});
+    linear_backward_weight<T>({dy.data(), n, out}, {x.data(), n, in}, {dweight.data(), out, in});
     expect_sums(dweight,
                 reference::product(
                     out, in, n, [&](index_t row, index_t k) { return dy_at(k, row); }, x_at));
@@ -58,7 +58,7 @@ void check_layer(index_t n, index_t in, index_t out, Edge edge) {
     for (index_t i = 0; i < out * in; ++i) EXPECT_EQ(negated[i], -dweight[i]) << i;
 
     const Guarded<T> dbias(out, edge);
-    linear_bias_grad<T>({dy.data(), n, out}, dbias.data());
+    linear_backward_bias<T>({dy.data(), n, out}, dbias.data());
     expect_sums(dbias, reference::product(1, out, n, [](index_t, index_t) { return T{1}; }, dy_at));
 }
 
@@ -115,7 +115,7 @@ TEST_P(LinearTest, SlicesOfTheDepth) {
     }
 }
 
-/// y is cut into blocks of rows and columns, and where these are few its depth into tasks too.
+/// y is cut into blocks of rows and columns, and if these are few, its depth into tasks too.
 TEST_P(LinearTest, BlocksOfDotProducts) {
     for (const index_t depth : {640, 641, 1500}) {
         check_layer<float>(6, depth, 13, Edge::back);
@@ -136,7 +136,7 @@ TEST_P(LinearTest, StreamedWeights) {
     check_layer<float>(17, 1100, 384, Edge::front);
 }
 
-/// Weights that begin inside a cache line are copied onto lines for many rows.
+/// Weights that begin inside a cache line are copied to cache lines for many rows.
 TEST_P(LinearTest, CopiedWeights) {
     for (const Edge edge : kEdges) {
         check_layer<float>(33, 64, 46, edge);
@@ -158,8 +158,8 @@ TEST_P(LinearTest, BatchesHaveTheBitsOfSingleRows) {
     }
 }
 
-/// Few rows take a way of their own: rows of weights that a vector divides, or not, and more
-/// columns than one task has.
+/// Few rows have code of their own: rows of weights that a vector divides, or not, and more columns
+/// than one task has.
 TEST_P(LinearTest, FewRows) {
     for (index_t n = 1; n <= 8; ++n) {
         for (const index_t in : {31, 64, 1027}) {
@@ -169,8 +169,8 @@ TEST_P(LinearTest, FewRows) {
     }
 }
 
-/// The gradients read their right operand where it stands: whole and half tiles of rows, and last
-/// panels of one to three vectors, which overlap the panel before them. 1024 columns are packed.
+/// The gradients read their right operand in place: whole and half tiles of rows, and last panels
+/// of one to three vectors, which overlap the panel before them. 1024 columns are packed.
 template <typename T>
 void check_rows_in_place(index_t in, Edge edge) {
     const index_t rows = kernels<T>().product.rows;
@@ -198,10 +198,12 @@ TEST(Linear, SizesThatDoNotFit) {
                  std::invalid_argument);
     EXPECT_THROW(linear<float>({a.data(), 3, 4}, {b.data(), 3, 4}, nullptr, {out.data(), 4, 3}),
                  std::invalid_argument);
-    EXPECT_THROW(linear_input_grad<float>({a.data(), 3, 4}, {b.data(), 3, 4}, {out.data(), 3, 4}),
-                 std::invalid_argument);
-    EXPECT_THROW(linear_weight_grad<float>({a.data(), 3, 4}, {b.data(), 4, 3}, {out.data(), 4, 3}),
-                 std::invalid_argument);
+    EXPECT_THROW(
+        linear_backward_input<float>({a.data(), 3, 4}, {b.data(), 3, 4}, {out.data(), 3, 4}),
+        std::invalid_argument);
+    EXPECT_THROW(
+        linear_backward_weight<float>({a.data(), 3, 4}, {b.data(), 4, 3}, {out.data(), 4, 3}),
+        std::invalid_argument);
     EXPECT_TRUE(out.untouched());
 }
 
@@ -211,12 +213,13 @@ TEST(Linear, NegativeSizes) {
                  std::invalid_argument);
     EXPECT_THROW(linear<float>({a.data(), -3, 4}, {a.data(), 2, 4}, nullptr, {out.data(), -3, 2}),
                  std::invalid_argument);
-    EXPECT_THROW(linear_input_grad<float>({a.data(), -3, 4}, {a.data(), 4, 3}, {out.data(), -3, 3}),
-                 std::invalid_argument);
     EXPECT_THROW(
-        linear_weight_grad<float>({a.data(), 3, -4}, {a.data(), 3, 4}, {out.data(), -4, 4}),
+        linear_backward_input<float>({a.data(), -3, 4}, {a.data(), 4, 3}, {out.data(), -3, 3}),
         std::invalid_argument);
-    EXPECT_THROW(linear_bias_grad<float>({a.data(), 3, -4}, out.data()), std::invalid_argument);
+    EXPECT_THROW(
+        linear_backward_weight<float>({a.data(), 3, -4}, {a.data(), 3, 4}, {out.data(), -4, 4}),
+        std::invalid_argument);
+    EXPECT_THROW(linear_backward_bias<float>({a.data(), 3, -4}, out.data()), std::invalid_argument);
     EXPECT_TRUE(out.untouched());
 }
 

@@ -19,8 +19,8 @@ struct ResponseCase {
     LocalResponseNorm norm;
 };
 
-/// Strips of pixels that are whole, ragged and shorter than a vector; windows of either parity,
-/// wider than the channels, of one channel.
+/// Strips of pixels that are whole, partial and shorter than a vector; windows of even and odd
+/// size, wider than the channels, and of one channel.
 const ResponseCase kResponseCases[] = {
     {"Paper", {2, 9, 7, 5}, {5, 5e-4, 0.75, 2}},
     {"Strong", {1, 8, 3, 11}, {5, 3, 0.75, 0.5}},
@@ -61,7 +61,7 @@ std::vector<double> scales(const ResponseCase& c, const Guarded<T>& x) {
     return s;
 }
 
-/// Sums of the window, each root, product and division: and the power multiplies what s lost.
+/// Sums of the window, each root, product and division; and the power multiplies the error of s.
 template <typename T>
 double allowed(const ResponseCase& c) {
     const double terms = double(std::min(c.norm.size, c.x.c)) + 8;
@@ -74,7 +74,7 @@ void check(const ResponseCase& c, Edge edge) {
     const RandomArray<T> x(random, c.x.size(), edge), dy(random, c.x.size(), edge);
     const Guarded<T> y(c.x.size(), edge), dx(c.x.size(), edge);
     local_response_norm<T>({x.data(), c.x}, c.norm, {y.data(), c.x});
-    local_response_norm_grad<T>({dy.data(), c.x}, {x.data(), c.x}, c.norm, {dx.data(), c.x});
+    local_response_norm_backward<T>({dy.data(), c.x}, {x.data(), c.x}, c.norm, {dx.data(), c.x});
 
     const std::vector<double> s = scales(c, x);
     std::vector<double> wanted(c.x.size()), magnitude(c.x.size());
@@ -112,9 +112,9 @@ TEST(ResponseNorm, RefusesWrongSizes) {
                  std::invalid_argument);
     EXPECT_THROW(local_response_norm<float>({data.data(), x}, {}, {out.data(), other}),
                  std::invalid_argument);
-    EXPECT_THROW(
-        local_response_norm_grad<float>({out.data(), other}, {data.data(), x}, {}, {out.data(), x}),
-        std::invalid_argument);
+    EXPECT_THROW(local_response_norm_backward<float>({out.data(), other}, {data.data(), x}, {},
+                                                     {out.data(), x}),
+                 std::invalid_argument);
     EXPECT_TRUE(out.untouched());
 }
 

@@ -69,7 +69,7 @@ void check_gradient(const PoolCase& c, Edge edge) {
     }
 
     const Guarded<T> dx(c.x.size(), edge);
-    max_pool2d_grad<T>({dy.data(), c.y()}, argmax.data(), {dx.data(), c.x});
+    max_pool2d_backward<T>({dy.data(), c.y()}, argmax.data(), {dx.data(), c.x});
     expect_sums(dx, wanted);
 }
 
@@ -137,7 +137,7 @@ TEST(MaxPool2d, GradientRefusesIndicesOutsideThePlane) {
     for (const index_t bad :
          {index_t{-1}, x.plane(), index_t{1} << 40, std::numeric_limits<index_t>::min()}) {
         const index_t argmax[4] = {0, 1, 2, bad};
-        EXPECT_THROW(max_pool2d_grad<float>({dy, y}, argmax, {dx.data(), x}),
+        EXPECT_THROW(max_pool2d_backward<float>({dy, y}, argmax, {dx.data(), x}),
                      std::invalid_argument);
         EXPECT_TRUE(dx.margins_intact());
     }
@@ -147,7 +147,7 @@ TEST(MaxPool2d, GradientRefusesOtherBatches) {
     const Guarded<float> dx(32);
     const float dy[8] = {};
     const index_t argmax[8] = {};
-    EXPECT_THROW(max_pool2d_grad<float>({dy, {2, 1, 2, 2}}, argmax, {dx.data(), {1, 2, 4, 4}}),
+    EXPECT_THROW(max_pool2d_backward<float>({dy, {2, 1, 2, 2}}, argmax, {dx.data(), {1, 2, 4, 4}}),
                  std::invalid_argument);
     EXPECT_TRUE(dx.untouched());
 }

@@ -47,7 +47,7 @@ TEST(MemoryPool, BlocksAreAlignedAndWholeAndApart) {
 }
 
 TEST(MemoryPool, CountsWhatIsInUse) {
-    release_cached_memory();  // a larger block of another test's would be taken
+    release_cached_memory();  // a larger block of another test might be taken
     const std::size_t before = memory_use().in_use;
     void* block = pool_allocate(100000);
     EXPECT_GE(memory_use().in_use, before + 100000);
@@ -204,8 +204,8 @@ TEST(MemoryPool, CountsAndReleasesWhatOtherThreadsGaveBack) {
     EXPECT_GE(memory_use().cached, 4000);
 }
 
-/// What operations need beside their operands, on one thread: how many of several work at the same
-/// time is not for us to say.
+/// What operations need in addition to their operands, on one thread: how many of several threads
+/// work at the same time is not determined.
 class WorkspaceTest : public ThreadTest {
   protected:
     WorkspaceTest() { set_num_threads(1); }
@@ -218,8 +218,9 @@ class WorkspaceTest : public ThreadTest {
         std::vector<float> x(x_shape.size()), y(y_shape.size()), weight(8 * 16 * 9);
         release_cached_memory();
         conv2d<float>({x.data(), x_shape}, weight.data(), nullptr, conv, {y.data(), y_shape});
-        conv2d_weight_grad<float>({y.data(), y_shape}, {x.data(), x_shape}, conv, weight.data());
-        conv2d_input_grad<float>({y.data(), y_shape}, weight.data(), conv, {x.data(), x_shape});
+        conv2d_backward_weight<float>({y.data(), y_shape}, {x.data(), x_shape}, conv,
+                                      weight.data());
+        conv2d_backward_input<float>({y.data(), y_shape}, weight.data(), conv, {x.data(), x_shape});
         return memory_use().cached;
     }
 };

@@ -1,4 +1,4 @@
-// parallel_for: every task once, exceptions out of tasks, and the child of a fork.
+// parallel_for: every task runs once, exceptions leave tasks, and the child of a fork.
 #include "runtime/parallel.h"
 
 #include <gtest/gtest.h>
@@ -76,7 +76,7 @@ TEST_P(ParallelTest, NestedLoopsRunSerially) {
     EXPECT_EQ(get_num_threads(), 2);
 }
 
-/// A loop ends although its helpers never come to run: nobody waits for them.
+/// A loop ends even if its helpers never run: it does not wait for them.
 TEST_P(ParallelTest, ManyMoreThreadsThanCores) {
     set_num_threads(64);
     for (int round = 0; round < 200; ++round) {
@@ -220,7 +220,7 @@ TEST_P(ParallelTest, ChildOfAForkRunsSerially) {
     const pid_t child = fork();
     ASSERT_GE(child, 0);
     if (child == 0) {
-        alarm(20);  // a child that hangs ends by a signal
+        alarm(20);  // a child that hangs is ended by a signal
         run(y_of_child);
         set_num_threads(5);
         const bool serial = get_num_threads() == 1;

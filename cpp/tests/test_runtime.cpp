@@ -43,7 +43,7 @@ TEST(Runtime, RefusesUnknownInstructionSets) {
             use_isa(name);
             ADD_FAILURE() << "'" << name << "' was taken";
         } catch (const std::invalid_argument& error) {
-            // The message says what came and what there is.
+            // The message says what was given and what is available.
             const std::string message = error.what();
             EXPECT_NE(message.find("'" + std::string(name) + "'"), std::string::npos) << message;
             EXPECT_NE(message.find("baseline"), std::string::npos) << message;

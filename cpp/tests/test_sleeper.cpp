@@ -1,4 +1,4 @@
-// A helper asleep on the caller's core wakes on another and may use all its cores again.
+// A helper that sleeps on the caller's core wakes on another, and then may use all its cores again.
 #include "runtime/sleeper.h"
 
 #include <gtest/gtest.h>
@@ -83,7 +83,7 @@ TEST(SleeperTest, StaysWhereItMayUseOneCoreOnly) {
     EXPECT_TRUE(CPU_EQUAL(&awoken.allowed, &one));
 }
 
-/// Somebody outside gives the sleeping thread, or all threads, other cores.
+/// Other code gives the sleeping thread, or all threads, other cores.
 TEST(SleeperTest, LeavesAMaskFromOutsideAlone) {
     const cpu_set_t all = allowed();
     if (CPU_COUNT(&all) < 2) GTEST_SKIP() << "there is one core only";

@@ -61,7 +61,7 @@ const std::vector<std::vector<double>> kVectors = {
     {0, -1, -2, -3, -4, -5, -6, -7, -8, -9, -10, -11, -12, -13, -14, -15, -16},
 };
 
-/// Lays the vector along the middle axis of (outer, classes, inner), other columns shifted by 1.
+/// Puts the vector along the middle axis of (outer, classes, inner), other columns shifted by 1.
 template <typename T>
 struct Laid {
     Laid(const std::vector<double>& vector, index_t outer, index_t inner)
@@ -100,7 +100,7 @@ void check_softmax(const std::vector<double>& vector, index_t outer, index_t inn
         for (index_t k = 0; k < laid.shape.classes; ++k) {
             const T probability = y[laid.place(column, k)];
             const double p = wanted.probability(k), log_p = wanted.log_probability(k);
-            // p = 0 where the exponent is far below all; 0 * infinity is no error.
+            // p = 0 if the exponent is very small; 0 * infinity must not count as an error.
             const double relative = p > 0 ? wanted.epsilons(k) * eps : 0;
             // Below the smallest normal number a rounding errs by the smallest denormal.
             expect_near(probability, p,
@@ -151,10 +151,10 @@ TEST(Softmax, NanSpreads) {
 TEST(Softmax, NothingAtAll) {
     softmax<float>(nullptr, {0, 3, 1}, nullptr);
     log_softmax<float>(nullptr, {3, 4, 0}, nullptr);
-    softmax_grad<float>(nullptr, nullptr, {0, 3, 1}, nullptr);
+    softmax_backward<float>(nullptr, nullptr, {0, 3, 1}, nullptr);
 }
 
-/// dx against its formula: sums of `classes` products, weighted with what multiplies them.
+/// Compares dx with its formula: sums of `classes` products, weighted by their factors.
 template <typename T>
 void check_gradients(const AxisShape& shape) {
     const index_t size = shape.outer * shape.classes * shape.inner;
@@ -165,8 +165,8 @@ void check_gradients(const AxisShape& shape) {
     dy.freeze();
     y.freeze();
     const Guarded<T> dx(size), log_dx(size);
-    softmax_grad(dy.data(), y.data(), shape, dx.data());
-    log_softmax_grad(dy.data(), y.data(), shape, log_dx.data());
+    softmax_backward(dy.data(), y.data(), shape, dx.data());
+    log_softmax_backward(dy.data(), y.data(), shape, log_dx.data());
     for (index_t i = 0; i < size; ++i) {
         const index_t first =
             i / (shape.classes * shape.inner) * shape.classes * shape.inner + i % shape.inner;
@@ -202,8 +202,8 @@ TEST(Softmax, NoClasses) {
     const Guarded<float> x(0), y(0);
     softmax<float>(x.data(), {3, 0, 2}, y.data());
     log_softmax<float>(x.data(), {3, 0, 2}, y.data());
-    softmax_grad<float>(x.data(), x.data(), {3, 0, 2}, y.data());
-    log_softmax_grad<float>(x.data(), x.data(), {3, 0, 2}, y.data());
+    softmax_backward<float>(x.data(), x.data(), {3, 0, 2}, y.data());
+    log_softmax_backward<float>(x.data(), x.data(), {3, 0, 2}, y.data());
     EXPECT_TRUE(y.untouched());
 }
 

@@ -1,6 +1,5 @@
-// Convolutions do not compute with what lay in their workspaces before: where that looks like
-// numbers below the normal range, it would take a processor a hundred times as long. The processor
-// itself tells whether it met such a number.
+// Convolutions do not compute with old contents of their workspaces: denormal numbers there would
+// take a processor a hundred times as long. A flag of the processor shows whether one was used.
 #include <pocketcnn/conv2d.h>
 
 #include <algorithm>
@@ -22,7 +21,6 @@ constexpr unsigned kDenormalOperand = 1U << 1;
 /// Leaves free blocks of every size in the pool, full of numbers below the normal range of both
 /// types.
 void spoil_pool() {
-    release_cached_memory();
     std::vector<void*> blocks;
     for (std::size_t bytes = 64; bytes < (std::size_t{1} << 22); bytes += bytes / 2) {
         for (int copy = 0; copy < 4; ++copy) {
@@ -60,10 +58,10 @@ void check(const ConvCase& given) {
         conv2d<T>(o.x_view(), o.weight.data(), nullptr, conv, {y.data(), o.y_shape});
     });
     check_pass(ConvPass::input_grad, [&](const Conv2d& conv) {
-        conv2d_input_grad<T>(o.dy_view(), o.weight.data(), conv, {dx.data(), given.x});
+        conv2d_backward_input<T>(o.dy_view(), o.weight.data(), conv, {dx.data(), given.x});
     });
     check_pass(ConvPass::weight_grad, [&](const Conv2d& conv) {
-        conv2d_weight_grad<T>(o.dy_view(), o.x_view(), conv, dweight.data());
+        conv2d_backward_weight<T>(o.dy_view(), o.x_view(), conv, dweight.data());
     });
 }
 

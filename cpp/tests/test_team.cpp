@@ -1,4 +1,4 @@
-// The choice of the team, and what a team must bear: other numbers of threads, forks, other users
+// The choice of the team, and what a team must handle: other numbers of threads, forks, other users
 // of OpenMP.
 #include <gtest/gtest.h>
 #include <pocketcnn/runtime.h>
@@ -104,7 +104,7 @@ int exit_code_of(pid_t child) {
     return WEXITSTATUS(status);
 }
 
-/// As a signal's handler may do. What the helpers had begun is lost to the child.
+/// The handler of a signal may do that. The child loses what the helpers had begun.
 TEST_P(UnderTeamTest, TheOwnerForksInTheMiddleOfALoop) {
     set_num_threads(3);
     const std::thread::id owner = std::this_thread::get_id();
@@ -125,7 +125,7 @@ TEST_P(UnderTeamTest, TheOwnerForksInTheMiddleOfALoop) {
 }
 
 #ifdef _OPENMP
-/// OpenMP's runtime would end what a smaller region does without.
+/// OpenMP's runtime would end the threads that a smaller region does not need.
 TEST(OpenMpTeam, ALoopOfFewTasksKeepsTheOthersThreads) {
     const KeepThreads keep;
     use("openmp", 5);
@@ -135,7 +135,7 @@ TEST(OpenMpTeam, ALoopOfFewTasksKeepsTheOthersThreads) {
     EXPECT_EQ(threads_of(5), before);
 }
 
-/// Such as another library's.
+/// A parallel region of another library.
 int threads_of_a_region() {
     int threads = 0;
 #pragma omp parallel num_threads(3) reduction(+ : threads)

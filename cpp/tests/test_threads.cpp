@@ -1,8 +1,9 @@
 // The same bits for every team and number of threads, and from every calling thread.
 #include <pocketcnn/activation.h>
 #include <pocketcnn/batch_norm.h>
+#include <pocketcnn/column_matrix.h>
 #include <pocketcnn/conv2d.h>
-#include <pocketcnn/im2col.h>
+#include <pocketcnn/cross_entropy.h>
 #include <pocketcnn/linear.h>
 #include <pocketcnn/local_response_norm.h>
 #include <pocketcnn/optimizer.h>
@@ -62,15 +63,17 @@ void add_convolution(const Conv2d& conv, std::string name, std::vector<Operation
                        [=](T* out) { conv2d<T>({data, x}, data, data, conv, {out, y}); }});
     }
     if (takes(ConvPass::input_grad)) {
-        all.push_back({"conv2d_input_grad " + name, x.size(),
-                       [=](T* out) { conv2d_input_grad<T>({data, y}, data, conv, {out, x}); }});
+        all.push_back({"conv2d_backward_input " + name, x.size(),
+                       [=](T* out) { conv2d_backward_input<T>({data, y}, data, conv, {out, x}); }});
     }
     if (takes(ConvPass::weight_grad)) {
-        all.push_back({"conv2d_weight_grad " + name, weights,
-                       [=](T* out) { conv2d_weight_grad<T>({data, y}, {data, x}, conv, out); }});
+        all.push_back({"conv2d_backward_weight " + name, weights, [=](T* out) {
+                           conv2d_backward_weight<T>({data, y}, {data, x}, conv, out);
+                       }});
         all.push_back({"its bias " + name, conv.filters, [=](T* out) {
                            const Buffer<T> dweight(weights);
-                           conv2d_weight_grad<T>({data, y}, {data, x}, conv, dweight.data(), out);
+                           conv2d_backward_weight<T>({data, y}, {data, x}, conv, dweight.data(),
+                                                     out);
                        }});
     }
 }
@@ -78,7 +81,7 @@ void add_convolution(const Conv2d& conv, std::string name, std::vector<Operation
 template <typename T>
 std::vector<Operation<T>> convolutions() {
     std::vector<Operation<T>> all;
-    const Window2d same = {3, 3, 1, 1, 1, 1, 1, 1}, strided = {5, 3, 2, 2, 2, 1, 1, 0};
+    const Window2d same = Window2d::square(3, 1, 1), strided = {5, 3, 2, 2, 2, 1, 1, 0};
     const Window2d dilated = {3, 3, 1, 1, 2, 2, 1, 1, 2, 1}, long_window = {7, 4, 1, 1, 3, 3, 2, 1};
     const Window2d point = {.stride_h = 2, .stride_w = 2};
     std::set<ConvAlgorithm> algorithms;
@@ -98,7 +101,7 @@ std::vector<Operation<T>> convolutions() {
     const Shape4 image = {4, 16, 90, 91};
     const T* data = numbers<T>(image.size());
     all.push_back(
-        {"conv2d_bias_grad", 16, [=](T* out) { conv2d_bias_grad<T>({data, image}, out); }});
+        {"conv2d_backward_bias", 16, [=](T* out) { conv2d_backward_bias<T>({data, image}, out); }});
     const Shape4 x = {3, 8, 26, 23};
     const index_t rows = x.n * x.plane(), cols = x.c * same.taps();
     all.push_back(
@@ -121,15 +124,15 @@ std::vector<Operation<T>> poolings() {
              max_pool2d<T>({data, x}, pool, {out, y}, argmax.data());
              std::copy(argmax.begin(), argmax.end(), out + y.size());
          }},
-        {"max_pool2d_grad", x.size(),
+        {"max_pool2d_backward", x.size(),
          [=](T* out) {
              std::vector<index_t> argmax(y.size());
              for (index_t i = 0; i < y.size(); ++i) argmax[i] = i * i % x.plane();
-             max_pool2d_grad<T>({data, y}, argmax.data(), {out, x});
+             max_pool2d_backward<T>({data, y}, argmax.data(), {out, x});
          }},
         {"avg_pool2d", y.size(), [=](T* out) { avg_pool2d<T>({data, x}, pool, false, {out, y}); }},
-        {"avg_pool2d_grad", x.size(),
-         [=](T* out) { avg_pool2d_grad<T>({data, y}, pool, true, {out, x}); }},
+        {"avg_pool2d_backward", x.size(),
+         [=](T* out) { avg_pool2d_backward<T>({data, y}, pool, true, {out, x}); }},
     };
 }
 
@@ -141,23 +144,24 @@ std::vector<Operation<T>> layers() {
     return {
         {"linear", n * out,
          [=](T* y) { linear<T>({data, n, in}, {weight, out, in}, data, {y, n, out}); }},
-        {"linear_input_grad", n * in,
-         [=](T* dx) { linear_input_grad<T>({data, n, out}, {weight, out, in}, {dx, n, in}); }},
+        {"linear_backward_input", n * in,
+         [=](T* dx) { linear_backward_input<T>({data, n, out}, {weight, out, in}, {dx, n, in}); }},
         {"linear_weight_update", out * in,
          [=](T* weights) {
              std::fill_n(weights, out * in, T{1});
              linear_weight_update<T>({data, n, out}, {weight, n, in},
                                      sgd_step<T>({}, nullptr, weights));
          }},
-        {"linear_weight_grad", out * in,
-         [=](T* dw) { linear_weight_grad<T>({data, n, out}, {weight, n, in}, {dw, out, in}); }},
-        {"linear_bias_grad", 5000,
-         [=](T* dbias) { linear_bias_grad<T>({data, 100, 5000}, dbias); }},
+        {"linear_backward_weight", out * in,
+         [=](T* dw) { linear_backward_weight<T>({data, n, out}, {weight, n, in}, {dw, out, in}); }},
+        {"linear_backward_bias", 5000,
+         [=](T* dbias) { linear_backward_bias<T>({data, 100, 5000}, dbias); }},
         {"softmax", 300 * 100, [=](T* y) { softmax(data, {30, 100, 10}, y); }},
         {"log_softmax", 300 * 100, [=](T* y) { log_softmax(data, {300, 100, 1}, y); }},
-        {"softmax_grad", 300 * 100, [=](T* y) { softmax_grad(data, weight, {30, 100, 10}, y); }},
-        {"log_softmax_grad", 300 * 100,
-         [=](T* y) { log_softmax_grad(data, weight, {300, 100, 1}, y); }},
+        {"softmax_backward", 300 * 100,
+         [=](T* y) { softmax_backward(data, weight, {30, 100, 10}, y); }},
+        {"log_softmax_backward", 300 * 100,
+         [=](T* y) { log_softmax_backward(data, weight, {300, 100, 1}, y); }},
         {"cross_entropy", 300 * 100 + 1,
          [=](T* y) {
              const double loss = cross_entropy<T>({data, 300, 100}, weight, 0.1, y);
@@ -180,16 +184,18 @@ std::vector<Operation<T>> normalisations() {
              batch_norm_train(x, shape, norm, sums, sums + 20, y);
              std::copy_n(sums, 40, y + shape.size());
          }},
-        {"batch_norm_grad", shape.size() + 40,
+        {"batch_norm_backward", shape.size() + 40,
          [=](T* dx) {
              T* dgamma = dx + shape.size();
-             batch_norm_grad(x + 3, x, shape, norm, {mean.data(), variance.data()}, true, dx,
-                             dgamma, dgamma + 20);
+             batch_norm_backward(x + 3, x, shape, norm, {mean.data(), variance.data()}, true, dx,
+                                 dgamma, dgamma + 20);
          }},
         {"local_response_norm", image.size(),
          [=](T* y) { local_response_norm<T>({x, image}, {}, {y, image}); }},
-        {"local_response_norm_grad", image.size(),
-         [=](T* dx) { local_response_norm_grad<T>({x + 3, image}, {x, image}, {}, {dx, image}); }},
+        {"local_response_norm_backward", image.size(),
+         [=](T* dx) {
+             local_response_norm_backward<T>({x + 3, image}, {x, image}, {}, {dx, image});
+         }},
     };
 }
 
@@ -201,11 +207,11 @@ std::vector<Operation<T>> elementwise() {
     for (const Activation f : {Activation::relu, Activation::sigmoid, Activation::tanh}) {
         const std::string number = std::to_string(static_cast<int>(f));
         all.push_back({"activate " + number, size, [=](T* y) { activate(f, data, y, size); }});
-        all.push_back({"activate_grad " + number, size,
-                       [=](T* dx) { activate_grad(f, data, data + 9, dx, size); }});
+        all.push_back({"activate_backward " + number, size,
+                       [=](T* dx) { activate_backward(f, data, data + 9, dx, size); }});
     }
     all.push_back({"add", size, [=](T* y) { add(data, data + 9, true, y, size); }});
-    // The moments stand behind the parameters.
+    // The moments are stored after the parameters.
     const auto optimizer = [&](const char* name, auto step) {
         all.push_back({name, 3 * size, [=](T* state) {
                            std::fill_n(state, 3 * size, T{1});

@@ -1,9 +1,9 @@
-// Sizes that make no sense, or that no memory holds, are refused before anything is done.
+// Invalid sizes, and sizes that fit no memory, are refused before anything is computed.
 #include <pocketcnn/window2d.h>
 
 #include <gtest/gtest.h>
+#include <pocketcnn/column_matrix.h>
 #include <pocketcnn/conv2d.h>
-#include <pocketcnn/im2col.h>
 #include <pocketcnn/pool2d.h>
 
 #include <limits>
@@ -32,7 +32,7 @@ const Window2d kBadWindows[] = {
     {.pad_right = kLeast},
     {.dilation_h = 0},
     {.dilation_w = -3},
-    {.kernel_h = 6},                                   // over the input
+    {.kernel_h = 6},                                   // larger than the input
     {.kernel_w = 7},                                   // likewise
     {.kernel_h = 3, .pad_top = 1, .dilation_h = 3},    // spans 7 of 6
     {.kernel_w = 2, .pad_right = 1, .dilation_w = 8},  // spans 9 of 7
@@ -60,7 +60,7 @@ TEST(Window2d, RefusesNonsense) {
     }
 }
 
-/// In ceil mode the only window may hang over, by less than a step.
+/// In ceil mode the only window may reach past the end, by less than a step.
 TEST(Window2d, OnlyWindowOfCeilMode) {
     const auto shape = [](index_t size, index_t kernel, index_t stride, index_t pad) {
         const Window2d window = {.kernel_h = kernel, .stride_h = stride, .pad_top = pad};
@@ -80,6 +80,16 @@ TEST(Window2d, RefusesImagesWithoutPixels) {
     EXPECT_THROW(validate(Window2d{}, 3, 0), std::invalid_argument);
     EXPECT_THROW(validate(Window2d{.pad_top = 2}, 0, 3), std::invalid_argument);
     EXPECT_THROW(validate(Window2d{}, -1, 3), std::invalid_argument);
+}
+
+TEST(Window2d, SquareIsAlikeOnAllSides) {
+    constexpr Window2d window = Window2d::square(5, 3, 2);
+    EXPECT_EQ(window.taps(), 25);
+    EXPECT_EQ(window.out_h(9), 3);
+    EXPECT_EQ(window.out_w(9), 3);
+    EXPECT_EQ(window.pad_bottom, window.pad_top);
+    EXPECT_EQ(window.pad_right, window.pad_left);
+    EXPECT_EQ(window.dilation_h * window.dilation_w, 1);
 }
 
 TEST(Window2d, OutputSizes) {
@@ -143,15 +153,16 @@ TEST(Conv2d, RefusesOutputsThatNoMemoryHolds) {
 }
 
 TEST(Conv2d, WrongShapesLeaveTheOutputAlone) {
-    const Conv2d conv = {{.kernel_h = 2, .kernel_w = 2}, 3};
+    const Conv2d conv = {Window2d::square(2), 3};
     const Shape4 x = {2, 2, 4, 5}, y = {2, 3, 3, 4}, wrong = {2, 3, 4, 3};
     const Guarded<float> in(x.size()), weight(24), out(y.size());
     EXPECT_THROW(conv2d<float>({in.data(), x}, weight.data(), nullptr, conv, {out.data(), wrong}),
                  std::invalid_argument);
-    EXPECT_THROW(conv2d_input_grad<float>({out.data(), wrong}, weight.data(), conv, {in.data(), x}),
-                 std::invalid_argument);
     EXPECT_THROW(
-        conv2d_weight_grad<float>({out.data(), wrong}, {in.data(), x}, conv, weight.data()),
+        conv2d_backward_input<float>({out.data(), wrong}, weight.data(), conv, {in.data(), x}),
+        std::invalid_argument);
+    EXPECT_THROW(
+        conv2d_backward_weight<float>({out.data(), wrong}, {in.data(), x}, conv, weight.data()),
         std::invalid_argument);
     for (const Window2d& window : kBadWindows) {
         EXPECT_THROW(

@@ -1,4 +1,4 @@
-// The Winograd convolution, asked for by name: every kernel size it takes, strides, sizes around
+// The Winograd convolution, requested by name: every kernel size it takes, strides, sizes around
 // its tiles, blocks and panels, and the same bits for any number of threads.
 #include <pocketcnn/conv2d.h>
 
@@ -12,7 +12,7 @@
 namespace pocketcnn::tests {
 namespace {
 
-/// Every pass; a case that no tiles take is a mistake here.
+/// Checks every pass; a case that does not fit tiles is an error of the test.
 void check_all(const ConvCase& c) {
     SCOPED_TRACE(c.name);
     EXPECT_TRUE(takes_tiles(c));
@@ -140,8 +140,8 @@ TEST_P(WinogradTest, SameBitsForAnyNumberOfThreads) {
             use(team, threads);
             std::vector<float> y(c.y().size()), dx(c.x.size()), dweight(c.weights());
             conv2d<float>(o.x_view(), o.weight.data(), nullptr, c.conv, {y.data(), o.y_shape});
-            conv2d_input_grad<float>(o.dy_view(), o.weight.data(), c.conv, {dx.data(), c.x});
-            conv2d_weight_grad<float>(o.dy_view(), o.x_view(), c.conv, dweight.data());
+            conv2d_backward_input<float>(o.dy_view(), o.weight.data(), c.conv, {dx.data(), c.x});
+            conv2d_backward_weight<float>(o.dy_view(), o.x_view(), c.conv, dweight.data());
             if (threads == 1) {
                 first[0] = y, first[1] = dx, first[2] = dweight;
             } else {

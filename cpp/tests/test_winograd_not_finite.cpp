@@ -1,5 +1,5 @@
 // Values that are not finite, or that overflow in a transform, among ordinary ones: Winograd's
-// tiles must carry them to the results that see them and to no others.
+// tiles must let them reach the results whose windows see them, and no others.
 #include <pocketcnn/conv2d.h>
 
 #include <algorithm>
@@ -37,8 +37,8 @@ std::vector<T> odd_values() {
             -Limits::max()};
 }
 
-/// Every result is what the direct sum is, within what Winograd's may be off by among the ordinary
-/// values that `clean` are the sums of. Rectified, where asked for.
+/// Every result equals the direct sum, within the errors that Winograd may have among the ordinary
+/// values, whose sums are `clean`. Rectified if requested.
 template <typename T>
 void expect_direct(const std::vector<T>& actual, const Sums& wanted, const Sums& clean,
                    bool rectified = false) {
@@ -94,17 +94,17 @@ void odd_input_grad(ConvCase c) {
     std::vector<T> dy = o.dy.copy(), gate = o.x.copy();
     gate[0] = std::numeric_limits<T>::quiet_NaN();  // lets the gradient through
     const auto sums = [&] {
-        return reference::conv2d_input_grad<T>(dy.data(), o.weight.data(), c.conv, c.x);
+        return reference::conv2d_backward_input<T>(dy.data(), o.weight.data(), c.conv, c.x);
     };
     const Sums clean = sums();
     with_odd_values<T>(c, o.y_shape, [&](index_t place, T value) {
         const T before = std::exchange(dy[place], value);
         Sums wanted = sums();
         std::vector<T> dx(c.x.size());
-        conv2d_input_grad<T>({dy.data(), o.y_shape}, o.weight.data(), c.conv, {dx.data(), c.x});
+        conv2d_backward_input<T>({dy.data(), o.y_shape}, o.weight.data(), c.conv, {dx.data(), c.x});
         expect_direct(dx, wanted, clean);
-        conv2d_input_grad<T>({dy.data(), o.y_shape}, o.weight.data(), c.conv, {dx.data(), c.x},
-                             gate.data());
+        conv2d_backward_input<T>({dy.data(), o.y_shape}, o.weight.data(), c.conv, {dx.data(), c.x},
+                                 gate.data());
         for (std::size_t i = 0; i < gate.size(); ++i) {
             if (gate[i] <= 0) wanted[i] = {};
         }
@@ -113,20 +113,20 @@ void odd_input_grad(ConvCase c) {
     });
 }
 
-/// A pixel of x reaches some taps of its channel alone.
+/// A pixel of x reaches only some taps of its channel.
 template <typename T>
 void odd_weight_grad(ConvCase c) {
     c.conv.algorithm = ConvAlgorithm::winograd;
     ConvOperands<T> o(c);
     std::vector<T> x = o.x.copy();
     const auto sums = [&] {
-        return reference::conv2d_weight_grad<T>(o.dy.data(), x.data(), c.x, c.conv);
+        return reference::conv2d_backward_weight<T>(o.dy.data(), x.data(), c.x, c.conv);
     };
     const Sums clean = sums();
     with_odd_values<T>(c, c.x, [&](index_t place, T value) {
         const T before = std::exchange(x[place], value);
         std::vector<T> dweight(c.weights());
-        conv2d_weight_grad<T>(o.dy_view(), {x.data(), c.x}, c.conv, dweight.data());
+        conv2d_backward_weight<T>(o.dy_view(), {x.data(), c.x}, c.conv, dweight.data());
         expect_direct(dweight, sums(), clean);
         x[place] = before;
     });

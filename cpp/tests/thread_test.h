@@ -1,4 +1,4 @@
-// Tests that change who works: teams and numbers of threads.
+// Tests that change the team or the number of threads.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -24,7 +24,7 @@ inline std::set<std::string>& teams_that_ran() {
     return names;
 }
 
-/// Gives the team and the number of threads back at its end.
+/// Restores the team and the number of threads at its end.
 class KeepThreads {
   public:
     KeepThreads() = default;
@@ -45,7 +45,7 @@ struct Crew {
     int threads;
 };
 
-/// Each of the numbers of threads, with every team where more than one thread works.
+/// Each of the numbers of threads, with every team if there is more than one thread.
 inline std::vector<Crew> crews(std::initializer_list<int> numbers) {
     std::vector<Crew> all;
     for (const int threads : numbers) {

@@ -47,6 +47,8 @@ from pocketcnn.network.net import ConvNet
 
 if TYPE_CHECKING:
     from pocketcnn import data, inspection, models, optim, plot, schedules, scratch
+    from pocketcnn._files.torch_file import read_torch
+    from pocketcnn.network.weights import load_torch_state, load_weights
     from pocketcnn.training.callbacks import Callback, EarlyStopping
     from pocketcnn.training.history import History
     from pocketcnn.training.progress import ProgressBar
@@ -85,11 +87,14 @@ __all__ = [
     "isa",
     "layers",
     "load",
+    "load_torch_state",
+    "load_weights",
     "losses",
     "models",
     "num_threads",
     "optim",
     "plot",
+    "read_torch",
     "schedules",
     "scratch",
     "set_num_threads",
@@ -99,7 +104,7 @@ __all__ = [
 ]
 
 
-# What a program that only runs a network never needs is imported when it is first asked for.
+# What a program that only runs a network does not need is imported when it is first used.
 _MODULES = {"data", "inspection", "models", "optim", "plot", "schedules", "scratch"}
 _MODULE_OF = {
     "Callback": "training.callbacks",
@@ -107,11 +112,14 @@ _MODULE_OF = {
     "History": "training.history",
     "ProgressBar": "training.progress",
     "Trainer": "training.trainer",
+    "load_torch_state": "network.weights",
+    "load_weights": "network.weights",
+    "read_torch": "_files.torch_file",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import a module, or the one that holds a class, as late as this."""
+    """Import a module, or the one that holds a class, when it is first used."""
     if name in _MODULES:
         return import_module(f"pocketcnn.{name}")
     if name in _MODULE_OF:
@@ -122,5 +130,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List the public names, which completion shows, those that come later as well."""
+    """List the public names for completion, including those that are imported later."""
     return sorted([*__all__, "__version__"])

@@ -1,7 +1,7 @@
 """Arrays that begin on a cache line.
 
-A vector that crosses from one line to the next is loaded twice, and NumPy's large arrays begin 16
-bytes behind a line: docs/measurements.md#fully-connected-layer.
+A vector that crosses the end of a line is loaded twice, and NumPy's large arrays begin 16 bytes
+after the start of a line: docs/measurements.md#fully-connected-layer.
 """
 
 from __future__ import annotations

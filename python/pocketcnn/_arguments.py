@@ -6,8 +6,7 @@ the argument, what came and what was wanted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from math import inf, prod
 from operator import index
 from typing import Any, SupportsIndex, TypeAlias, TypeGuard, cast
@@ -139,94 +138,6 @@ def padding_sides(value: Padding) -> Sides | None:
     return vertical, vertical, horizontal, horizontal
 
 
-def _same(size: int, kernel: int, stride: int, dilation: int) -> Pair:
-    """Padding that makes ceil(size / stride) outputs; an odd one goes to the end."""
-    span = dilation * (kernel - 1) + 1
-    total = max(0, ((size + stride - 1) // stride - 1) * stride + span - size)
-    return total // 2, total - total // 2
-
-
-Window: TypeAlias = tuple[Pair, Pair, Sides, Pair]
-"""Kernel size, stride, padding and dilation, as the native functions take them."""
-
-
-def _is_plain(value: object) -> bool:
-    """Whether equal values of this kind mean the same: 1 == 1.0, but 1.0 is no stride."""
-    if type(value) is tuple:
-        return all(map(_is_plain, value))
-    return type(value) is int or type(value) is str
-
-
-def window(
-    shape: Sequence[int],
-    kernel_size: IntOrPair,
-    stride: IntOrPair,
-    padding: Padding,
-    dilation: IntOrPair = 1,
-    name: str = "x",
-    *,
-    ceil_mode: bool = False,
-) -> Window:
-    """The geometry of a window over an image of shape (N, C, H, W), checked to fit it.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Where an argument is not what :func:`pair` and :func:`padding_sides` take, or the dilated
-        kernel is larger than the padded image, which the message calls `name`. In ceil mode the
-        only window may hang over the lower and right edge by less than its stride.
-    """
-    plain = _is_plain((kernel_size, stride, padding, dilation))
-    make: Callable[..., Window] = _cached_window if plain else _window
-    over = bool(ceil_mode)
-    return make(shape[2], shape[3], kernel_size, stride, padding, dilation, name, over)
-
-
-def _window(
-    h: int,
-    w: int,
-    kernel_size: IntOrPair,
-    stride: IntOrPair,
-    padding: Padding,
-    dilation: IntOrPair,
-    name: str,
-    ceil_mode: bool,
-) -> Window:
-    kernel = pair("kernel_size", kernel_size)
-    strides = pair("stride", stride)
-    dilations = pair("dilation", dilation)
-    sides = padding_sides(padding)
-    if sides is None:
-        sides = (
-            *_same(h, kernel[0], strides[0], dilations[0]),
-            *_same(w, kernel[1], strides[1], dilations[1]),
-        )
-    for axis, size in enumerate((h, w)):
-        span = dilations[axis] * (kernel[axis] - 1) + 1
-        padded = size + sides[2 * axis] + sides[2 * axis + 1]
-        over = strides[axis] - 1 if ceil_mode else 0
-        if size < 1 or span > padded + over:
-            may = f", and ceil_mode lets a window hang over by {over}" if ceil_mode else ""
-            raise ValueError(
-                f"kernel_size {kernel} with dilation {dilations} spans {span} along axis "
-                f"{axis + 2}, but {name} with padding has {padded} there{may}"
-            )
-    return kernel, strides, sides, dilations
-
-
-# A training step asks for the same few windows again and again.
-_cached_window = cast(Callable[..., Window], lru_cache(maxsize=1024)(_window))
-
-
-def output_size(h: int, w: int, geometry: Window) -> Pair:
-    """Positions of a window, down and across."""
-    kernel, stride, (top, bottom, left, right), dilation = geometry
-    return (
-        (h + top + bottom - dilation[0] * (kernel[0] - 1) - 1) // stride[0] + 1,
-        (w + left + right - dilation[1] * (kernel[1] - 1) - 1) // stride[1] + 1,
-    )
-
-
 def sizes(
     name: str, value: Sequence[SupportsIndex], least: int = 1, axes: str | None = None
 ) -> tuple[int, ...]:
@@ -301,3 +212,10 @@ def share(name: str, value: float) -> float:
 def non_negative(name: str, value: float) -> float:
     """Return `value` as a finite float, at least 0."""
     return number(name, value, 0, float(np.finfo(np.float64).max))
+
+
+def check_cache(cache: object, kind: type) -> None:
+    """Raise TypeError unless a gradient is given what its own forward pass returned."""
+    if not isinstance(cache, kind):
+        came = type(cache).__name__
+        raise TypeError(f"cache is a {came}, but must be the {kind.__name__} of the forward pass")

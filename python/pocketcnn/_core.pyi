@@ -1,5 +1,6 @@
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from enum import Enum
+from typing import Any, NoReturn, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,130 +11,188 @@ _Pair = tuple[int, int]
 _Sides = tuple[int, int, int, int]
 _Shape = tuple[int, ...]
 
+# The type of pybind11's classes.
+class _Native(type): ...
+
+# Classes of values: equal by what they hold, hashable, copied and pickled. They hold any integers:
+# each function checks them against its images.
+@final
+class Window2d(metaclass=_Native):
+    """A window that slides over the last two axes of an image batch."""
+
+    __match_args__ = ("kernel_size", "stride", "padding", "dilation")
+    def __init__(
+        self, kernel_size: _Pair, stride: _Pair, padding: _Sides, dilation: _Pair
+    ) -> None: ...
+    @property
+    def kernel_size(self) -> _Pair: ...
+    @property
+    def stride(self) -> _Pair: ...
+    @property
+    def padding(self) -> _Sides: ...
+    @property
+    def dilation(self) -> _Pair: ...
+    def output_size(self, h: int, w: int) -> _Pair: ...
+
+class ConvAlgorithm(Enum):
+    __pybind11_native_enum__: Any
+    auto = 0
+    im2col = 1
+    winograd = 2
+    winograd_parts = 3
+    winograd_dilated = 4
+    depthwise = 5
+    direct = 6
+    pointwise = 7
+    pointwise_strided = 8
+    few_pixels = 9
+    patches = 10
+    phases = 11
+    sparse = 12
+
+class ConvPass(Enum):
+    __pybind11_native_enum__: Any
+    forward = 0
+    input_grad = 1
+    weight_grad = 2
+
+@final
+class Conv2d(metaclass=_Native):
+    """A convolution of images by so many filters."""
+
+    __match_args__ = ("window", "filters", "groups", "algorithm")
+    def __init__(
+        self, window: Window2d, filters: int, groups: int, algorithm: ConvAlgorithm
+    ) -> None: ...
+    @property
+    def window(self) -> Window2d: ...
+    @property
+    def filters(self) -> int: ...
+    @property
+    def groups(self) -> int: ...
+    @property
+    def algorithm(self) -> ConvAlgorithm: ...
+    def output_shape(self, x_shape: _Shape) -> _Sides: ...
+
+@final
+class ConvWay(metaclass=_Native):
+    """A way of computing a pass, in words."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> NoReturn: ...
+    @property
+    def algorithm(self) -> ConvAlgorithm: ...
+    @property
+    def family(self) -> ConvAlgorithm: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def takes(self) -> str: ...
+    @property
+    def pays(self) -> str: ...
+
+@final
+class Pool2d(metaclass=_Native):
+    """A pooling by maximum or mean."""
+
+    __match_args__ = ("window", "ceil_mode")
+    def __init__(self, window: Window2d, ceil_mode: bool) -> None: ...
+    @property
+    def window(self) -> Window2d: ...
+    @property
+    def ceil_mode(self) -> bool: ...
+    def output_shape(self, x_shape: _Shape) -> _Sides: ...
+
+class Activation(Enum):
+    __pybind11_native_enum__: Any
+    relu = 0
+    sigmoid = 1
+    tanh = 2
+
 def conv2d(
-    x: NDArray[_T],
-    weight: NDArray[_T],
-    bias: NDArray[_T] | None,
-    stride: _Pair,
-    padding: _Sides,
-    dilation: _Pair,
-    groups: int,
-    algorithm: str,
+    x: NDArray[_T], weight: NDArray[_T], bias: NDArray[_T] | None, conv: Conv2d
 ) -> NDArray[_T]: ...
-def conv2d_input_grad(
-    grad: NDArray[_T],
-    weight: NDArray[_T],
-    x_shape: _Shape,
-    stride: _Pair,
-    padding: _Sides,
-    dilation: _Pair,
-    groups: int,
-    algorithm: str,
+def conv2d_backward_input(
+    grad: NDArray[_T], weight: NDArray[_T], x_shape: _Shape, conv: Conv2d
 ) -> NDArray[_T]: ...
-def conv2d_weight_grad(
-    grad: NDArray[_T],
-    x: NDArray[_T],
-    kernel_size: _Pair,
-    stride: _Pair,
-    padding: _Sides,
-    dilation: _Pair,
-    groups: int,
-    algorithm: str,
+def conv2d_backward_weight(
+    grad: NDArray[_T], x: NDArray[_T], conv: Conv2d
 ) -> tuple[NDArray[_T], NDArray[_T]]: ...
 def conv2d_plan(
-    x_shape: _Shape,
-    weight_shape: _Shape,
-    stride: _Pair,
-    padding: _Sides,
-    dilation: _Pair,
-    groups: int,
-    algorithm: str,
-) -> list[tuple[str, str]]: ...
-def conv2d_ways() -> dict[str, list[tuple[str, str, str, str, str, int]]]: ...
+    x_shape: _Shape, conv: Conv2d, conv_pass: ConvPass
+) -> tuple[ConvAlgorithm, str]: ...
+def conv2d_ways(conv_pass: ConvPass) -> list[ConvWay]: ...
+def conv2d_runs(conv_pass: ConvPass, algorithm: ConvAlgorithm) -> int: ...
+
+class PoolKind(Enum):
+    __pybind11_native_enum__: Any
+    max = 0
+    average = 1
+
+@final
+class BlockPool(metaclass=_Native):
+    """The pooling of a block."""
+
+    __match_args__ = ("pool", "kind", "count_include_pad")
+    def __init__(self, pool: Pool2d, kind: PoolKind, count_include_pad: bool) -> None: ...
+    @property
+    def pool(self) -> Pool2d: ...
+    @property
+    def kind(self) -> PoolKind: ...
+    @property
+    def count_include_pad(self) -> bool: ...
+
+@final
+class ConvBlock(metaclass=_Native):
+    """A convolution and the steps behind it."""
+
+    __match_args__ = ("conv", "activation", "pool", "dx_before_relu", "dy_before_relu")
+    def __init__(
+        self,
+        conv: Conv2d,
+        activation: Activation | None,
+        pool: BlockPool | None,
+        dx_before_relu: bool = False,
+        dy_before_relu: bool = False,
+    ) -> None: ...
+    @property
+    def conv(self) -> Conv2d: ...
+    @property
+    def activation(self) -> Activation | None: ...
+    @property
+    def pool(self) -> BlockPool | None: ...
+    @property
+    def dx_before_relu(self) -> bool: ...
+    @property
+    def dy_before_relu(self) -> bool: ...
+    @property
+    def ends_in_relu(self) -> bool: ...
+
 def conv_block(
     x: NDArray[_T],
     weight: NDArray[_T],
     bias: NDArray[_T] | None,
-    conv: tuple[_Pair, _Sides, _Pair, int],
-    pool: tuple[_Pair, _Pair, _Sides, bool] | None,
-    norm: tuple[NDArray[_T], NDArray[_T], NDArray[np.float64], NDArray[np.float64], float, bool]
-    | None,
-) -> tuple[NDArray[_T], NDArray[np.int32] | None]: ...
+    block: ConvBlock,
+    norm: tuple[NDArray[_T], NDArray[_T], NDArray[np.float64], NDArray[np.float64], float] | None,
+) -> tuple[NDArray[_T], NDArray[_T], NDArray[np.int32] | None]: ...
 def conv_block_backward(
     grad: NDArray[_T],
-    y: NDArray[_T],
+    activated: NDArray[_T],
     argmax: NDArray[np.int32] | None,
     x: NDArray[_T],
     weight: NDArray[_T],
-    conv: tuple[_Pair, _Sides, _Pair, int],
-    pool: tuple[_Pair, _Pair, _Sides, bool] | None,
-    input_grad: bool,
-    dx_before_relu: bool,
-    dy_before_relu: bool,
-) -> tuple[NDArray[_T] | None, NDArray[_T], NDArray[_T]]: ...
-def averaged_conv(
-    x: NDArray[_T],
-    weight: NDArray[_T],
-    bias: NDArray[_T] | None,
-    conv: tuple[_Pair, _Sides, _Pair, int],
-    average: tuple[str, tuple[_Pair, _Pair, _Sides, bool], bool],
-) -> tuple[NDArray[_T], NDArray[_T]]: ...
-def averaged_conv_backward(
-    grad: NDArray[_T],
-    maps: NDArray[_T],
-    x: NDArray[_T],
-    weight: NDArray[_T],
-    conv: tuple[_Pair, _Sides, _Pair, int],
-    average: tuple[str, tuple[_Pair, _Pair, _Sides, bool], bool],
+    block: ConvBlock,
     input_grad: bool,
 ) -> tuple[NDArray[_T] | None, NDArray[_T], NDArray[_T]]: ...
-def im2col(
-    x: NDArray[_T], kernel_size: _Pair, stride: _Pair, padding: _Sides, dilation: _Pair
-) -> NDArray[_T]: ...
-def col2im(
-    col: NDArray[_T],
-    input_shape: _Shape,
-    kernel_size: _Pair,
-    stride: _Pair,
-    padding: _Sides,
-    dilation: _Pair,
-) -> NDArray[_T]: ...
-def max_pool2d(
-    x: NDArray[_T],
-    kernel_size: _Pair,
-    stride: _Pair,
-    padding: _Sides,
-    dilation: _Pair,
-    ceil_mode: bool,
-) -> tuple[NDArray[_T], NDArray[np.int64]]: ...
+def im2col(x: NDArray[_T], window: Window2d) -> NDArray[_T]: ...
+def col2im(col: NDArray[_T], input_shape: _Shape, window: Window2d) -> NDArray[_T]: ...
+def max_pool2d(x: NDArray[_T], pool: Pool2d) -> tuple[NDArray[_T], NDArray[np.int64]]: ...
 def max_pool2d_backward(
     grad: NDArray[_T], argmax: NDArray[np.int64], input_shape: _Shape
 ) -> NDArray[_T]: ...
-def avg_pool2d(
-    x: NDArray[_T],
-    kernel_size: _Pair,
-    stride: _Pair,
-    padding: _Sides,
-    ceil_mode: bool,
-    count_include_pad: bool,
-) -> NDArray[_T]: ...
+def avg_pool2d(x: NDArray[_T], pool: Pool2d, count_include_pad: bool) -> NDArray[_T]: ...
 def avg_pool2d_backward(
-    grad: NDArray[_T],
-    input_shape: _Shape,
-    kernel_size: _Pair,
-    stride: _Pair,
-    padding: _Sides,
-    ceil_mode: bool,
-    count_include_pad: bool,
+    grad: NDArray[_T], input_shape: _Shape, pool: Pool2d, count_include_pad: bool
 ) -> NDArray[_T]: ...
-def pool2d_output_shape(
-    input_shape: _Shape,
-    kernel_size: _Pair,
-    stride: _Pair,
-    padding: _Sides,
-    dilation: _Pair,
-    ceil_mode: bool,
-) -> _Sides: ...
 def linear(x: NDArray[_T], weight: NDArray[_T], bias: NDArray[_T] | None) -> NDArray[_T]: ...
 def linear_backward(
     grad: NDArray[_T], x: NDArray[_T], weight: NDArray[_T], input_grad: bool

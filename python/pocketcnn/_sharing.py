@@ -1,7 +1,7 @@
-"""One object in several threads: either a use is right, or one of them gets an error.
+"""One object in several threads: a use is either safe, or raises an error in one of them.
 
-A lock would make threads wait for each other in silence, and would stay locked in the child of a
-fork. Here each step is one operation of a dict, which the interpreter does not divide.
+A lock would make threads wait for each other silently, and could stay locked in the child of a
+fork. Here each step is one operation of a dict, which the interpreter executes atomically.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ _PATIENCE = 60.0  # seconds
 
 
 class Sharing:
-    """Who uses an object: one thread that changes it, or any number that only read.
+    """Who uses an object: one thread that changes it, or any number of threads that only read.
 
     Parameters
     ----------
     what : str
-        The object in an error's words: "the network".
+        How errors name the object: "the network".
     advice : str
-        What an error tells a thread to do instead.
+        What an error recommends to do instead.
     """
 
     def __init__(self, what: str, advice: str) -> None:
         self._what, self._advice = what, advice
-        self._changer: dict[str, tuple[int, str]] = {}  # one "user" at most: a thread, its deed
+        self._changer: dict[str, tuple[int, str]] = {}  # at most one "user": thread, deed
         self._readers: dict[int, str] = {}
         _all.add(self)
 
     def __reduce__(self) -> tuple[type[Sharing], tuple[str, str]]:
-        return Sharing, (self._what, self._advice)  # a copy is nobody's
+        return Sharing, (self._what, self._advice)  # a copy has no user yet
 
     def claim(self, deed: str) -> bool:
-        """Begin to change the object, once nobody reads it.
+        """Begin to change the object, once no thread reads it.
 
         Returns
         -------
         bool
-            Whether it was not this thread's already: then `release` must follow.
+            True if this call claimed it and `release` must follow; False if this thread had it.
 
         Raises
         ------
         RuntimeError
-            Another thread changes it.
+            Another thread is changing it.
         """
         claim = get_ident(), deed
         changer = self._changer.setdefault("user", claim)
@@ -67,12 +67,12 @@ class Sharing:
         self._changer.pop("user", None)
 
     def begin_reading(self, deed: str) -> None:
-        """Begin what other threads may do at the same time, but none that changes the object.
+        """Begin a use that other threads may share, but not with a change of the object.
 
         Raises
         ------
         RuntimeError
-            Another thread changes it.
+            Another thread is changing it.
         """
         self._readers[get_ident()] = deed
         if self._changer:
@@ -130,7 +130,7 @@ _all: WeakSet[Sharing] = WeakSet()
 
 
 def _after_fork() -> None:
-    """In the child, where the other threads are gone, and with them what they had begun."""
+    """In the child of a fork, forget the other threads, which do not exist there."""
     for sharing in list(_all):
         sharing._forget_other_threads()
 
@@ -154,7 +154,7 @@ def changes(
     [Callable[Concatenate[_Self, _Arguments], _Answer]],
     Callable[Concatenate[_Self, _Arguments], _Answer],
 ]:
-    """Make all of a method a change of its object, in the sense of the object's `sharing`."""
+    """Make a whole method a change of its object, as `sharing` defines it."""
 
     def decorate(
         method: Callable[Concatenate[_Self, _Arguments], _Answer],

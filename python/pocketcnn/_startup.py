@@ -1,7 +1,7 @@
 """The first moments of the command `pocketcnn`: Ctrl-C while it is still being imported.
 
-Python would print at which line of which import it was. Instead the process ends with one line and
-the exit code of an interrupted run; it has done nothing yet that would have to be undone.
+Python would print a traceback out of some import. Instead the process ends with one line and the
+exit code of an interrupted run; there is nothing to undo yet.
 """
 
 import os
@@ -14,11 +14,11 @@ from importlib import import_module
 
 @contextmanager
 def quiet_interrupts() -> Iterator[None]:
-    """Leave at once, with a line, when the user interrupts what is done inside."""
+    """Exit at once, with one line, if the user interrupts the block."""
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield  # ignored, as in the background of a script, or the user's own
+        yield  # ignored, as in a script's background job, or the user's own handler
         return
-    with suppress(ValueError):  # a thread that is not the main one hears no signals
+    with suppress(ValueError):  # only the main thread gets signals
         signal.signal(signal.SIGINT, _leave)
     try:
         yield
@@ -28,7 +28,7 @@ def quiet_interrupts() -> Iterator[None]:
 
 
 def _leave(_signum: int, _frame: object) -> None:
-    # Not an exception: an import that is interrupted in C code may turn it into another.
+    # Not an exception: an import interrupted in C code may turn it into another exception.
     with suppress(OSError):
         os.write(2, b"pocketcnn: interrupted\n")
     os._exit(128 + signal.SIGINT)

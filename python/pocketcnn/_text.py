@@ -1,4 +1,4 @@
-"""Text out of files, shown in a terminal: harmless there, and as wide as it looks."""
+"""Foreign text in a terminal: made harmless, and measured as wide as it appears."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _JOINERS = "\u200c\u200d"
 
 
 def printable(text: str) -> str:
-    r"""Return `text` with an escape in place of every character that a terminal would obey.
+    r"""Return `text` with escapes for all characters that control a terminal.
 
     >>> print(printable("red\x1b[2J\nnext"))
     red\x1b[2J\nnext
@@ -30,27 +30,26 @@ def printable(text: str) -> str:
 def excerpt(text: object, limit: int = 200) -> str:
     r"""Return foreign text as one line that may be shown: escaped, and cut in the middle.
 
-    Names and messages that come out of a file may hold line ends, commands to a terminal, or
-    megabytes.
+    Names and messages from a file may contain line ends, terminal commands, or megabytes.
 
     Parameters
     ----------
     text : object
-        A string, or what `str` makes one of, such as an error.
+        A string, or an object for `str`, such as an error.
     limit : int
-        The most characters that are returned.
+        Largest number of characters to return.
 
     Examples
     --------
     >>> print(excerpt("cat\x1b[2J\n"), excerpt("x" * 1000, 20))
     cat\x1b[2J\n xxxxxxxxxx ... xxxxx
     """
-    # First cut: a megabyte is not escaped to be thrown away.
+    # Cut first, so that a megabyte is not escaped only to be dropped.
     return _cut(printable(_cut(str(text), limit)), limit)
 
 
 def _cut(text: str, limit: int) -> str:
-    """Leave out the middle of a text: what an error wanted stands at its end."""
+    """Leave out the middle of a text: the end of an error says what was wanted."""
     if len(text) <= limit:
         return text
     gap = " ... "
@@ -87,9 +86,9 @@ def fit(text: str, width: int) -> str:
 def align_columns(
     head: Sequence[str], body: Sequence[Sequence[str]], *, numbers: Container[int]
 ) -> list[str]:
-    """Set a table in lines: the head, a rule, the body; columns in `numbers` end at the right.
+    """Format a table as lines: head, rule, body; columns in `numbers` are aligned to the right.
 
-    Names come out of files: each cell is shown as `excerpt` makes it.
+    Names may come from files, so each cell is shown as `excerpt` returns it.
     """
     body = [tuple(map(excerpt, cells)) for cells in body]
     widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]

@@ -1,4 +1,4 @@
-"""The command line: what can be asked, and how errors are told. The work is in `commands/`.
+"""The command line: the subcommands, and how errors are reported. The work is in `commands/`.
 
 Exit codes: 0 success, 1 a failure in the run, 2 wrong usage, 130 interrupted (Ctrl-C), 143
 terminated. Results go to standard output, the progress bar and errors to standard error; an error
@@ -90,7 +90,7 @@ def _tell(error: BaseException) -> int:
         console.warn(str(error) or word)
         return code
     if isinstance(error, BrokenPipeError) and error.filename is None:
-        # The reader of our output left (`| head`): nobody is there to be told.
+        # The reader of our output has gone (`| head`): there is no one to tell.
         console.abandon_output()
     else:
         console.warn(console.explain(error))

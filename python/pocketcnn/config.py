@@ -1,4 +1,4 @@
-"""What a program may ask of, and tell, the library as a whole: threads, teams, instruction set."""
+"""Settings and state of the whole library: threads, teams, instruction set."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ if _complaint := _core.num_threads_complaint():
 
 
 def get_num_threads() -> int:
-    """Threads that a large operation uses when called from here, now.
+    """Threads that a large operation would use if it were called here and now.
 
-    The number of the innermost :func:`num_threads` block around, else that of
+    The number of the innermost enclosing :func:`num_threads` block, else that of
     :func:`set_num_threads` if it was called, else ``OMP_NUM_THREADS``, else the smaller of the
-    calling thread's CPU affinity and the control group's CPU quota. Never more than a limit that
-    threadpoolctl sets, where that is lower than the number of threads OpenMP began with (a limit
-    equal to that number is not told from none). In a forked child 1. Results do not depend on it,
-    to the last bit.
+    calling thread's CPU affinity and the control group's CPU quota. Never more than a limit set by
+    threadpoolctl, if that is lower than the number of threads OpenMP began with (an equal limit
+    cannot be told from none). In a forked child 1. Results have the same bits for any number.
 
     The affinity may change at any time, and running loops follow within a tenth of a second; the
-    quota and ``OMP_NUM_THREADS`` are read once, when the package is imported. Of
-    ``OMP_NUM_THREADS``, a number above 1024 means 1024, and what is no number is ignored, both
-    with a RuntimeWarning.
+    quota and ``OMP_NUM_THREADS`` are read once, when the package is imported. A value of
+    ``OMP_NUM_THREADS`` above 1024 means 1024, and one that is not a number is ignored, both with a
+    RuntimeWarning.
     """
     return _core.get_num_threads()
 
@@ -38,13 +37,13 @@ def get_num_threads() -> int:
 def set_num_threads(n: int) -> None:
     """Use up to `n` threads (1 to 1024) in large operations, in the whole process.
 
-    Within a :func:`num_threads` block of the same thread it changes the block's number, which
-    ends with the block.
+    Inside a :func:`num_threads` block of the same thread it changes the number of the block, until
+    the block ends.
 
     Raises
     ------
     TypeError, ValueError
-        If n is not an int, or outside 1 to 1024.
+        If n is not an int, or is outside 1 to 1024.
     """
     _core.set_num_threads(_checked(n))
 
@@ -53,8 +52,8 @@ def set_num_threads(n: int) -> None:
 def num_threads(n: int) -> Iterator[None]:
     """Use up to `n` threads within a ``with`` block.
 
-    Blocks of several threads may overlap in any order: each has its own number. A thread
-    without a block follows what was asked for last and has not ended, a block elsewhere or
+    Blocks of several threads may overlap in any order: each has its own number. A thread without a
+    block follows the latest request that has not ended: a block of another thread or
     `set_num_threads`.
 
     Examples
@@ -81,31 +80,30 @@ def team() -> str:
     """The team of threads that shares the work with the calling thread: "openmp" or "own".
 
     The default of this build, or the one that the environment variable ``POCKETCNN_TEAM`` names
-    when the package is imported, or that :func:`set_team` chose. Results have the same bits with
-    both.
+    when the package is imported, or that :func:`set_team` chose. Both give the same bits.
 
     "openmp" are the threads of OpenMP's runtime, one team per calling thread, shared with other
-    libraries that use the same runtime from that thread; at the end of each loop every thread of
-    the team is waited for. "own" are helpers of ours, one team per process; helpers that another
-    process keeps from their core are not waited for.
+    libraries that use the same runtime from that thread; each loop ends only when every thread of
+    the team has finished. "own" are the library's own helpers, one team per process; a loop does
+    not wait for helpers whose cores other processes use.
     """
     return _core.team()
 
 
 def available_teams() -> list[str]:
-    """The teams of threads in this build; one without OpenMP has "own" alone."""
+    """The teams of threads in this build; without OpenMP there is only "own"."""
     return _core.available_teams()
 
 
 def set_team(name: str) -> None:
     """Use another team of :func:`available_teams` for large operations, in the whole process.
 
-    It is used from the next loop on, in all threads. The threads of the former team sleep.
+    It is used from the next loop on, in all threads. The threads of the previous team sleep.
 
     Raises
     ------
     TypeError, ValueError
-        If name is no str, or names no team of this build.
+        If name is not a str, or not a team of this build.
     """
     if not isinstance(name, str):
         raise TypeError(f"name must be a str, but is {type(name).__name__}")
@@ -117,7 +115,7 @@ def set_team(name: str) -> None:
 def isa() -> str:
     """The instruction set in use: "avx512", "avx2" or "baseline".
 
-    The best that the machine has, or the one that the environment variable ``POCKETCNN_ISA``
+    The best that the machine supports, or the one that the environment variable ``POCKETCNN_ISA``
     names when the package is imported.
     """
     return _core.isa()
@@ -130,7 +128,7 @@ def available_isas() -> list[str]:
 
 def show_config() -> None:
     """Print what this installation is and what it runs on."""
-    # Imported here: these two would cost the package's import more than all the rest.
+    # Imported here: these two would take longer to import than the rest of the package.
     import platform
     from importlib.metadata import version
 

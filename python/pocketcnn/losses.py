@@ -1,4 +1,4 @@
-"""What training makes small, and what is counted beside it."""
+"""The loss that training minimises, and the counts reported beside it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from pocketcnn import functional
 from pocketcnn._arguments import Array
-from pocketcnn.functional.loss import checked_target
+from pocketcnn.functional._cross_entropy import checked_target
 
 __all__ = [
     "count_correct",
@@ -32,8 +32,8 @@ def cross_entropy(
     target : ndarray, int (N,) or float (N, K)
         Labels, or a probability for each class.
     label_smoothing : float
-        Part of the target that is shared equally among all classes. Szegedy et al.,
-        "Rethinking the Inception Architecture for Computer Vision", CVPR 2016, section 7.
+        Share of the target that is spread equally over all classes. Szegedy et al., "Rethinking the
+        Inception Architecture for Computer Vision", CVPR 2016, section 7.
 
     Returns
     -------
@@ -53,13 +53,13 @@ def cross_entropy(
 def count_correct(logits: Array, target: Array) -> int:
     """Count the samples whose largest score is at the target's class.
 
-    A sample with a score that is NaN is not correct, whatever its class.
+    A sample with a NaN score is never correct.
 
     Parameters
     ----------
     logits : ndarray, (N, K)
     target : ndarray, int (N,) or float (N, K)
-        Labels, or a probability for each class, of which the largest counts.
+        Labels, or a probability for each class; the class with the largest one counts.
     """
     logits = np.asarray(logits)
     return count_hits(logits, checked_target("target", target, logits.shape))
@@ -70,6 +70,6 @@ def count_hits(logits: Array, target: Array) -> int:
     labels = target if target.ndim == 1 else target.argmax(axis=1)
     right = logits.argmax(axis=1) == labels
     odd = np.isnan(logits)
-    if odd.any():  # to argmax the largest, so that its place would count as the guess
+    if odd.any():  # argmax treats NaN as the largest, so it would count as the guess
         right &= ~odd.any(axis=1)
     return int(np.count_nonzero(right))

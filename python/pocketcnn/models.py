@@ -1,8 +1,8 @@
-"""The named networks, each as its paper or book describes it.
+"""The named networks, as their papers or books describe them.
 
 Every function takes the number of classes, the shape of one image and a seed; see `ConvNet` for
 what a seed does. ``seed=None`` draws the weights only when they are first used, so that a large
-network can be looked at without the memory that it needs.
+network can be inspected without memory for its weights.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ NamedLayers = list[tuple[str, Layer]]
 def simple_convnet(
     num_classes: int = 10, *, input_shape: Shape = (1, 28, 28), seed: int | None = 0
 ) -> ConvNet:
-    """Conv - ReLU - pool - linear - ReLU - linear: the smallest network that deserves the name.
+    """Conv - ReLU - pool - linear - ReLU - linear: a minimal convolutional network.
 
     Saito, "Deep Learning from Scratch", O'Reilly Japan 2016, section 7.5: 30 filters 5x5 and 100
     hidden units.
@@ -91,15 +91,15 @@ def lenet5(
 
     LeCun, Bottou, Bengio, Haffner, "Gradient-Based Learning Applied to Document Recognition",
     Proceedings of the IEEE 86 (1998), section II. As is usual today, every filter of the second
-    convolution sees every map and the last layer makes scores.
+    convolution sees every map, and the last layer gives scores.
 
     Parameters
     ----------
     input_shape : (C, H, W)
-        Images of 32x32, the paper's size, are taken as they are; others get a border of 2
-        pixels, which makes that size of MNIST's 28x28.
+        Images of 32x32, the paper's size, are used as they are; others get a border of 2 pixels,
+        which turns MNIST's 28x28 into that size.
     activation : {"sigmoid", "tanh", "relu"}
-        What follows each layer but the last. The paper squashes with a scaled tanh.
+        The activation after each layer but the last. The paper uses a scaled tanh.
     pooling : {"average", "max"}
         How to subsample. ``activation="relu", pooling="max"`` is the network as one would
         build it now.
@@ -184,15 +184,15 @@ def alexnet(
     """AlexNet: five convolutions, response normalisation, overlapping pooling, dropout.
 
     Krizhevsky, Sutskever, Hinton, "ImageNet Classification with Deep Convolutional Neural
-    Networks", NIPS 2012, section 3. The border of 2 around 224 pixels makes the 55x55 maps that
-    the paper counts. Its response normalisation has k = 2 and alpha = 1e-4 over 5 channels,
-    which is ``LocalResponseNorm(5, alpha=5e-4, k=2)``, for there alpha is divided by the size.
+    Networks", NIPS 2012, section 3. The border of 2 around 224 pixels gives the 55x55 maps of the
+    paper. Its response normalisation has k = 2 and alpha = 1e-4 over 5 channels, which is
+    ``LocalResponseNorm(5, alpha=5e-4, k=2)``, because there alpha is divided by the size.
 
     Parameters
     ----------
     groups : int
-        1 is the network in one tower. 2 is the paper's, whose second, fourth and fifth
-        convolutions see half of the maps each, those on their own graphics card.
+        1 is the network in one tower. 2 is the paper's: filters of the second, fourth and fifth
+        convolutions see only the half of the maps on their own graphics card.
     """
     num_classes, input_shape = _sizes(num_classes, input_shape)
     body: NamedLayers = [
@@ -231,8 +231,7 @@ def resnet18(
     """ResNet-18: a convolution 7x7, eight residual blocks of two 3x3, average, one linear layer.
 
     He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016, table 1, with
-    projections where the shapes change (option B) and batch normalisation behind every
-    convolution.
+    projections where the shapes change (option B) and batch normalisation after every convolution.
     """
     num_classes, input_shape = _sizes(num_classes, input_shape)
     layers: NamedLayers = [
@@ -261,13 +260,13 @@ def compact_resnet(
 ) -> ConvNet:
     """Nine convolutions 3x3 with batch normalisation and three residual blocks, for small images.
 
-    Our own, for training in minutes on a CPU: 0.8 million parameters and 40 million
-    multiply-adds a picture of 32x32. It is shallow and wide for its work, after the networks of
-    Page ("How to Train Your ResNet", 2018), because such networks learn most in few epochs; max
-    pooling halves the maps, because a 3x3 convolution of stride 1 is cheap and one of stride 2
-    is not; and it pools before it normalises, which quarters the work of everything after. The
-    residual block is that of He et al. (see `pocketcnn.Residual`) with its last ReLU inside the
-    branch. The images need no scaling: the first normalisation undoes any.
+    Our own design, for training in minutes on a CPU: 0.8 million parameters and 40 million
+    multiply-adds per picture of 32x32. It is shallow and wide, after the networks of Page ("How to
+    Train Your ResNet", 2018), because such networks learn most in few epochs. Max pooling halves
+    the maps, because a 3x3 convolution is cheap with stride 1 and not with stride 2. It pools
+    before it normalises, which cuts the work of everything after to a quarter. The residual block
+    is that of He et al. (see `pocketcnn.Residual`) with its last ReLU inside the branch. The images
+    need no scaling: the first normalisation undoes any.
     """
     num_classes, input_shape = _sizes(num_classes, input_shape)
     layers: NamedLayers = []
@@ -290,7 +289,7 @@ def compact_resnet(
 
 
 def _basic_block(channels: int, width: int, stride: int) -> Residual:
-    """Two convolutions 3x3; a 1x1 around them where the number or the size of maps changes."""
+    """Two convolutions 3x3; a 1x1 in the shortcut if the number or the size of maps changes."""
     same = stride == 1 and channels == width
     return Residual(
         body=[
@@ -338,13 +337,13 @@ def _stages(
 
 
 def _sizes(num_classes: int, input_shape: Shape) -> tuple[int, Shape]:
-    """Both arguments as plain ints; an error names the one that is none."""
+    """Return both arguments as plain ints; an error names the wrong one."""
     shape = sizes("input_shape", input_shape, axes="C, H, W")
     return extent("num_classes", num_classes), tuple(extent("input_shape", n) for n in shape)
 
 
 def _features(body: NamedLayers, input_shape: Shape) -> int:
-    """How many numbers the flattened output of `body` has."""
+    """Length of the flattened output of `body`."""
     shapes = output_shapes(named_layers(body), input_shape)
     return next(reversed(shapes.values()))[0]
 

@@ -13,9 +13,9 @@ void activate(Activation f, const T* x, T* y, index_t size);
 
 /// dx[i] = dy[i] * f'(x[i]), where f' is expressed by y = f(x): (y > 0), y (1 - y), 1 - y^2.
 template <typename T>
-void activate_grad(Activation f, const T* dy, const T* y, T* dx, index_t size);
+void activate_backward(Activation f, const T* dy, const T* y, T* dx, index_t size);
 
-/// y[i] = a[i] + b[i], and zero where that is negative if `rectify`. y may be a or b.
+/// y[i] = a[i] + b[i], and zero where that is negative, if `rectify` is set. y may be a or b.
 template <typename T>
 void add(const T* a, const T* b, bool rectify, T* y, index_t size);
 

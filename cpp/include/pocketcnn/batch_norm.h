@@ -6,7 +6,7 @@
 
 namespace pocketcnn {
 
-/// A contiguous batch (n, channels, plane); what lies in one channel is normalised together.
+/// A contiguous batch (n, channels, plane); each channel is normalised by itself.
 struct ChannelShape {
     index_t n = 0;
     index_t channels = 0;
@@ -17,8 +17,8 @@ struct ChannelShape {
     constexpr index_t count() const { return n * plane; }
 };
 
-/// What turns a channel's normalised elements into the output: gamma and beta have an element a
-/// channel. With `rectify` negative results become zero, as by a ReLU behind.
+/// Turns normalised elements into the output: gamma and beta have one element per channel. With
+/// `rectify`, negative results become zero, as by a ReLU that follows.
 template <typename T>
 struct BatchNorm {
     const T* gamma = nullptr;
@@ -33,23 +33,23 @@ struct ChannelStatistics {
     const double* variance = nullptr;
 };
 
-/// y = (x - mean) / sqrt(variance + eps) * gamma + beta with the batch's own statistics, which it
-/// writes too. They are accurate for means far larger than the deviations, and zero where the
-/// batch is empty. NaN anywhere makes its channel NaN.
+/// y = (x - mean) / sqrt(variance + eps) * gamma + beta with the batch's own statistics, which are
+/// also written. They stay accurate when a mean is far larger than the deviations, and are zero for
+/// an empty batch. A NaN makes its whole channel NaN.
 template <typename T>
 void batch_norm_train(const T* x, const ChannelShape& shape, const BatchNorm<T>& norm, double* mean,
                       double* variance, T* y);
 
-/// The same with the statistics that are given; y may be x.
+/// The same with given statistics; y may be x.
 template <typename T>
 void batch_norm_infer(const T* x, const ChannelShape& shape, const BatchNorm<T>& norm,
                       const ChannelStatistics& statistics, T* y);
 
-/// Gradients from dy and what the forward pass took and wrote; `training` says which of the two it
-/// was: with the batch's own statistics they depend on x.
+/// Gradients from dy and what the forward pass read and wrote. `training` says that it was
+/// batch_norm_train, whose statistics depend on x.
 template <typename T>
-void batch_norm_grad(const T* dy, const T* x, const ChannelShape& shape, const BatchNorm<T>& norm,
-                     const ChannelStatistics& statistics, bool training, T* dx, T* dgamma,
-                     T* dbeta);
+void batch_norm_backward(const T* dy, const T* x, const ChannelShape& shape,
+                         const BatchNorm<T>& norm, const ChannelStatistics& statistics,
+                         bool training, T* dx, T* dgamma, T* dbeta);
 
 }  // namespace pocketcnn

@@ -5,90 +5,89 @@
 #include <pocketcnn/types.h>
 #include <pocketcnn/window2d.h>
 
-#include <string_view>
 #include <vector>
 
 namespace pocketcnn {
 
-/// A way of computing a pass, or what asks for one of several. docs/ways.md has the tables of the
-/// ways per pass.
+/// An algorithm of a pass, or a name that selects one of several. docs/ways.md has the tables.
 enum class ConvAlgorithm {
-    automatic,          ///< the first way that fits and pays
-    im2col,             ///< a matrix product over packed blocks; asks for any matrix product
-    winograd,           ///< tiles of six points; asks for any way that has such tiles
-    winograd_parts,     ///< a long window cut into parts that a tile takes
-    winograd_dilated,   ///< tiles of the images of pixels that lie a dilation apart
-    depthwise,          ///< pixels in the lanes, a filter that sees one channel at a time
-    direct,             ///< pixels in the lanes, nothing packed
+    automatic,          ///< the first in the table that fits and pays
+    im2col,             ///< a matrix product over packed blocks; also selects any matrix product
+    winograd,           ///< tiles of six points; also selects any algorithm with such tiles
+    winograd_parts,     ///< a long window, cut into parts that fit a tile
+    winograd_dilated,   ///< a dilated image split into images without dilation
+    depthwise,          ///< pixels in the lanes; each filter sees one channel
+    direct,             ///< pixels in the lanes, without packing
     pointwise,          ///< a matrix product over the image itself
-    pointwise_strided,  ///< the same over a copy of the pixels that are met
+    pointwise_strided,  ///< the same over a copy of the pixels that the window sees
     few_pixels,         ///< a matrix product over packed pixels
-    patches,            ///< the gradient of the input, patch by patch
-    phases,             ///< the same by convolutions of dy, one per phase of the stride
-    sparse,             ///< the gradient of the weights from the results that a pooling took
+    patches,            ///< gradient of the input: patches of x are added up
+    phases,             ///< gradient of the input: one convolution per phase of the stride
+    sparse,             ///< gradient of the weights from only what a max pooling kept
 };
 
 struct Conv2d {
     Window2d window;
     index_t filters = 1;
     index_t groups = 1;
-    /// For each pass that has a way of this name; the others take what fits and pays.
+    /// Holds for each pass that has an algorithm of this name; other passes choose automatically.
     ConvAlgorithm algorithm = ConvAlgorithm::automatic;
 };
 
 enum class ConvPass { forward, input_grad, weight_grad };
 
-/// "auto" for automatic, else as the enumerator.
+/// "auto" for automatic, otherwise the enumerator's own name.
 const char* name_of(ConvAlgorithm algorithm);
-/// Throws std::invalid_argument where no algorithm has this name.
-ConvAlgorithm conv_algorithm(std::string_view name);
 
-/// A way of computing one pass, in words.
+/// One algorithm of one pass, in words.
 struct ConvWay {
     ConvAlgorithm algorithm;
-    ConvAlgorithm family;  ///< that asks for it too
-    const char* reason;    ///< why it is taken where it pays
-    const char* takes;     ///< what it fits
-    const char* pays;      ///< where it is taken
+    ConvAlgorithm family;  ///< a name that selects it too
+    const char* reason;    ///< why it is faster
+    const char* takes;     ///< the shapes that it computes
+    const char* pays;      ///< the shapes for which it is chosen
 };
 
-/// The ways of a pass in the order in which they are tried.
+/// The algorithms of a pass in the order in which they are tried.
 std::vector<ConvWay> conv2d_ways(ConvPass pass);
 
-/// Which way computes one pass of a convolution, and why.
+/// Which algorithm computes one pass of a convolution, and why.
 struct ConvPlan {
     ConvAlgorithm algorithm = ConvAlgorithm::im2col;
     const char* reason = "";
 };
 
-/// The plan for a convolution of x; throws std::invalid_argument where the sizes do not fit or
-/// the algorithm asked for cannot compute it.
+/// The plan for a convolution of x; throws std::invalid_argument if the sizes do not fit or the
+/// requested algorithm cannot compute it.
 ConvPlan conv2d_plan(const Shape4& x, const Conv2d& conv, ConvPass pass);
 
-/// The shape that conv2d gives for x; throws std::invalid_argument where the sizes do not fit.
+/// The shape of conv2d's result for x; throws std::invalid_argument if the sizes do not fit.
 Shape4 conv2d_output_shape(const Shape4& x, const Conv2d& conv);
+/// The shape of the weights of a convolution whose sizes fit x.
+Shape4 conv2d_weight_shape(const Shape4& x, const Conv2d& conv);
 
 /// y[n, f] = bias[f] + sum over the group's channels of the window products, and zero where that is
-/// negative if `rectify`. bias may be null.
+/// negative, if `rectify` is set. bias may be null.
 /// Overwrites y, which must have conv2d_output_shape(x.shape, conv).
 template <typename T>
 void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& conv,
             ImageView<T> y, bool rectify = false);
 
-/// dx = the gradient of sum(dy * conv2d(x)) with respect to x, and zero where the gate, an array of
-/// x's shape, is zero or below. The gate may be null. Overwrites dx.
+/// dx = the gradient of sum(dy * conv2d(x)) with respect to x. It is set to zero where the gate, an
+/// array of x's shape, is zero or negative. The gate may be null. Overwrites dx.
 template <typename T>
-void conv2d_input_grad(ImageView<const T> dy, const T* weight, const Conv2d& conv, ImageView<T> dx,
-                       const T* gate = nullptr);
+void conv2d_backward_input(ImageView<const T> dy, const T* weight, const Conv2d& conv,
+                           ImageView<T> dx, const T* gate = nullptr);
 
 /// dweight = the same with respect to the weights. Overwrites dweight, and dbias with what
-/// conv2d_bias_grad computes: in less time, where dy is then read once. dbias may be null.
+/// conv2d_backward_bias computes, which is faster where dy is then read only once. dbias may be
+/// null.
 template <typename T>
-void conv2d_weight_grad(ImageView<const T> dy, ImageView<const T> x, const Conv2d& conv, T* dweight,
-                        T* dbias = nullptr);
+void conv2d_backward_weight(ImageView<const T> dy, ImageView<const T> x, const Conv2d& conv,
+                            T* dweight, T* dbias = nullptr);
 
 /// dbias[f] = the sum of dy over images and pixels. Overwrites dbias.
 template <typename T>
-void conv2d_bias_grad(ImageView<const T> dy, T* dbias);
+void conv2d_backward_bias(ImageView<const T> dy, T* dbias);
 
 }  // namespace pocketcnn

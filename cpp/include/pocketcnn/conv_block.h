@@ -1,11 +1,10 @@
-// Convolution, ReLU and, where wanted, max pooling in one operation: what most layers of most
-// networks do; in inference also with batch normalisation after the convolution. A few images at a
-// time pass through all steps while they are in cache, so the feature maps between the steps never
-// travel through memory. Same values as the steps one by one; gradients of weights are added in
-// another order.
+// A convolution with the steps that follow it in most networks, each optional, in one operation:
+// batch normalisation (in inference), an activation, a pooling. A few images at a time pass through
+// all steps while they are in cache, so the feature maps between the steps never go to memory.
+// Values are those of the separate steps; gradients of weights are added in another order.
 #pragma once
 
-#include <pocketcnn/batch_norm.h>
+#include <pocketcnn/activation.h>
 #include <pocketcnn/conv2d.h>
 #include <pocketcnn/pool2d.h>
 
@@ -14,32 +13,65 @@
 
 namespace pocketcnn {
 
+enum class PoolKind { max, average };
+
+struct BlockPool {
+    Pool2d pool;
+    PoolKind kind = PoolKind::max;
+    bool count_include_pad = true;  ///< of an average, as in avg_pool2d
+};
+
 struct ConvBlock {
     Conv2d conv;
-    std::optional<Pool2d> pool;
+    std::optional<Activation> activation;
+    std::optional<BlockPool> pool;
     /// Whether x came out of a ReLU and dx is to be the gradient of what went in, and whether dy is
     /// already the gradient of what went into this block's ReLU. Between two blocks either both
     /// hold or neither: the second does the ReLU's part while dx is in cache.
     bool dx_before_relu = false;
     bool dy_before_relu = false;
+
+    bool pools(PoolKind kind) const { return pool && pool->kind == kind; }
+    /// Whether y is zero exactly where the ReLU made it so.
+    bool ends_in_relu() const {
+        return activation == Activation::relu && !pools(PoolKind::average);
+    }
+    /// Whether the gradient needs what the activation gave, of which y does not tell enough.
+    bool keeps_maps() const { return activation && pool && !ends_in_relu(); }
 };
 
 /// Throws std::invalid_argument where the sizes do not fit.
 Shape4 conv_block_output_shape(const Shape4& x, const ConvBlock& block);
 
-/// Batch normalisation by statistics that are known.
+/// Batch normalisation by statistics that are known, each an element per channel.
 template <typename T>
 struct KnownNorm {
-    BatchNorm<T> norm;
-    ChannelStatistics statistics;
+    const T* gamma = nullptr;
+    const T* beta = nullptr;
+    const double* mean = nullptr;
+    const double* variance = nullptr;
+    double eps = 1e-5;
 };
 
-/// y = max_pool2d(relu(conv2d(x) + bias)); bias may be null. argmax is null without pooling, else
-/// as in max_pool2d of what comes before the ReLU. Overwrites both. Where `norm` is given, it takes
-/// the place of the ReLU, which it may include.
+/// What a block writes.
+template <typename T>
+struct ConvBlockOutput {
+    ImageView<T> y;
+    std::int32_t* argmax = nullptr;  ///< of max pooling, as in max_pool2d; before a ReLU
+    T* maps = nullptr;               ///< what is pooled; null where nobody needs it
+};
+
+/// y = pool(f(norm(conv2d(x) + bias))); bias may be null, and so may norm. Overwrites the output.
 template <typename T>
 void conv_block(ImageView<const T> x, const T* weight, const T* bias, const ConvBlock& block,
-                ImageView<T> y, std::int32_t* argmax, const KnownNorm<T>* norm = nullptr);
+                const ConvBlockOutput<T>& output, const KnownNorm<T>* norm = nullptr);
+
+/// What a block without normalisation left.
+template <typename T>
+struct ConvBlockKept {
+    const T* activated = nullptr;  ///< y, or the maps where block.keeps_maps()
+    const std::int32_t* argmax = nullptr;
+};
 
 /// Where the gradients go; dx may be null. All are overwritten.
 template <typename T>
@@ -49,10 +81,9 @@ struct ConvBlockGrads {
     T* dbias;
 };
 
-/// The gradients from dy, with y and argmax as conv_block left them.
+/// The gradients from dy.
 template <typename T>
-void conv_block_grad(ImageView<const T> dy, const T* y, const std::int32_t* argmax,
-                     ImageView<const T> x, const T* weight, const ConvBlock& block,
-                     const ConvBlockGrads<T>& grads);
+void conv_block_backward(ImageView<const T> dy, const ConvBlockKept<T>& kept, ImageView<const T> x,
+                         const T* weight, const ConvBlock& block, const ConvBlockGrads<T>& grads);
 
 }  // namespace pocketcnn

@@ -12,19 +12,19 @@ void linear(MatrixView<const T> x, MatrixView<const T> weight, const T* bias, Ma
 
 /// dx = dy * weight. Overwrites dx.
 template <typename T>
-void linear_input_grad(MatrixView<const T> dy, MatrixView<const T> weight, MatrixView<T> dx);
+void linear_backward_input(MatrixView<const T> dy, MatrixView<const T> weight, MatrixView<T> dx);
 
 /// dweight = transpose(dy) * x. Overwrites dweight.
 template <typename T>
-void linear_weight_grad(MatrixView<const T> dy, MatrixView<const T> x, MatrixView<T> dweight);
+void linear_backward_weight(MatrixView<const T> dy, MatrixView<const T> x, MatrixView<T> dweight);
 
-/// Makes an optimiser's step of the weight, whose gradient is never in memory as a whole: to the
-/// same bits as linear_weight_grad and update.
+/// Computes the gradient of the weight and makes the optimiser's step, without ever holding the
+/// whole gradient in memory. Same bits as linear_backward_weight followed by update.
 template <typename T>
 void linear_weight_update(MatrixView<const T> dy, MatrixView<const T> x, const UpdateStep<T>& step);
 
 /// dbias = the sum of dy over rows. Overwrites dbias.
 template <typename T>
-void linear_bias_grad(MatrixView<const T> dy, T* dbias);
+void linear_backward_bias(MatrixView<const T> dy, T* dbias);
 
 }  // namespace pocketcnn

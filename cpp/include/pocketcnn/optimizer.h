@@ -12,13 +12,13 @@ namespace pocketcnn {
 template <typename T>
 struct UpdateStep {
     T* param;
-    /// Changes the elements [first, first + count), given their gradients.
+    /// Updates the elements [first, first + count) from their gradients.
     std::function<void(const T* grad, index_t first, index_t count)> change;
-    /// Of an element, as a multiple of a copied one's.
+    /// Cost per element, relative to copying one.
     double cost;
 };
 
-/// Makes the step for all elements.
+/// Applies the step to all elements.
 template <typename T>
 void update(const UpdateStep<T>& step, const T* grad, index_t size);
 

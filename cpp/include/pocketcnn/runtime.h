@@ -1,4 +1,4 @@
-// What a program may ask of, and tell, the library as a whole: threads, instruction set, memory.
+// Settings and state of the whole library: threads, instruction set, memory.
 #pragma once
 
 #include <cstddef>
@@ -11,20 +11,20 @@ namespace pocketcnn {
 /// The largest team.
 inline constexpr int kMaxThreads = 1024;
 
-/// Threads that a large operation uses, from the calling thread, now: those of a NumThreads or of
-/// set_num_threads(), else OMP_NUM_THREADS, else the smaller of the calling thread's affinity mask
-/// and of the cgroup's CPU quota when the library was loaded. Never more than an OpenMP limit below
-/// the one that OpenMP itself began with. In a forked child always 1, which has none of its
+/// Threads that a large operation would use if the calling thread started it now: as set by a
+/// NumThreads or set_num_threads(), else OMP_NUM_THREADS, else the smaller of the calling thread's
+/// affinity mask and the cgroup's CPU quota when the library was loaded. If OpenMP's limit was
+/// lowered since the start, never more than that. Always 1 in a forked child, which has none of its
 /// parent's threads.
 int get_num_threads();
 
-/// For all threads; within a NumThreads of the calling thread, until that ends. Throws
+/// For all threads; inside a NumThreads of the calling thread, only until that ends. Throws
 /// std::invalid_argument unless 1 <= threads <= kMaxThreads.
 void set_num_threads(int threads);
 
-/// While it lives, what its thread calls uses up to `threads` threads, and so do threads without
-/// one of their own unless set_num_threads() was called later. Those of several threads may overlap
-/// in any order. Throws as set_num_threads().
+/// While it lives, operations called by its thread use up to `threads` threads. So do those of
+/// threads without a NumThreads of their own, unless set_num_threads() was called later. NumThreads
+/// objects of several threads may overlap in any order. Throws as set_num_threads().
 class NumThreads {
   public:
     explicit NumThreads(int threads);
@@ -36,41 +36,41 @@ class NumThreads {
     std::uint64_t block_;
 };
 
-/// What is wrong with OMP_NUM_THREADS, in a sentence; empty where nothing is. A number above
-/// kMaxThreads counts as that many, and what is no number as if it were not set.
+/// What is wrong with OMP_NUM_THREADS, in a sentence; empty if nothing is. A number above
+/// kMaxThreads counts as kMaxThreads; a value that is not a number is ignored.
 std::string_view num_threads_complaint();
 
 /// Name of the instruction set in use: "avx512", "avx2" or "baseline". The best that the machine
-/// has, or the one that the environment variable POCKETCNN_ISA names.
+/// supports, or the one named by the environment variable POCKETCNN_ISA.
 std::string_view isa();
 
 /// What this machine can run, best first.
 std::vector<std::string_view> available_isas();
 
-/// Switches to an instruction set of available_isas(), for tests and comparisons; not while
+/// Switches to one of available_isas(), for tests and comparisons. Not to be called while
 /// operations run in other threads. Throws std::invalid_argument for any other name.
 void use_isa(std::string_view name);
 
-/// Name of the team of threads that works with the calling thread: "openmp" or "own". The default
-/// of the build, or the one that the environment variable POCKETCNN_TEAM names. Results have the
-/// same bits with both.
+/// Name of the team of threads that shares the work of the calling thread: "openmp" or "own". The
+/// build's default, or the one named by the environment variable POCKETCNN_TEAM. Both give the same
+/// bits.
 std::string_view team();
 
-/// What this build has. One without OpenMP has "own" alone.
+/// The teams of this build. Without OpenMP there is only "own".
 std::vector<std::string_view> available_teams();
 
-/// Switches to a team of available_teams(), for all threads, from their next loop on. Throws
+/// Switches to one of available_teams(), for all threads, from their next loop on. Throws
 /// std::invalid_argument for any other name.
 void use_team(std::string_view name);
 
-/// What the memory pool holds, in bytes: handed out, and kept for reuse.
+/// Bytes of the memory pool: in use, and kept for reuse.
 struct MemoryUse {
     std::size_t in_use = 0;
     std::size_t cached = 0;
 };
 MemoryUse memory_use();
 
-/// Gives every cached block back to the system.
+/// Returns every cached block to the system.
 void release_cached_memory();
 
 }  // namespace pocketcnn

@@ -1,4 +1,4 @@
-// The index type and the shapes that every operation speaks in.
+// The index type and the shapes that all operations use.
 #pragma once
 
 #include <cstdint>
@@ -21,14 +21,14 @@ struct Shape4 {
     friend constexpr bool operator==(const Shape4&, const Shape4&) = default;
 };
 
-/// Contiguous (n, c, h, w) data that somebody else owns.
+/// Contiguous (n, c, h, w) data, not owned.
 template <typename T>
 struct ImageView {
     T* data = nullptr;
     Shape4 shape;
 };
 
-/// Contiguous row-major matrix that somebody else owns.
+/// Contiguous row-major matrix, not owned.
 template <typename T>
 struct MatrixView {
     T* data = nullptr;

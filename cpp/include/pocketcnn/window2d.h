@@ -12,6 +12,11 @@ struct Window2d {
     index_t pad_top = 0, pad_bottom = 0, pad_left = 0, pad_right = 0;
     index_t dilation_h = 1, dilation_w = 1;
 
+    /// As high as wide, padded alike on all sides.
+    static constexpr Window2d square(index_t kernel, index_t stride = 1, index_t pad = 0) {
+        return {kernel, kernel, stride, stride, pad, pad, pad, pad};
+    }
+
     constexpr index_t taps() const { return kernel_h * kernel_w; }
     /// Height and width that the dilated kernel covers.
     constexpr index_t span_h() const { return dilation_h * (kernel_h - 1) + 1; }
@@ -30,12 +35,12 @@ struct Window2d {
     }
 };
 
-/// Throws std::invalid_argument unless the window is well formed and fits the padded (h, w), over
-/// whose lower and right edge it may hang by less than its stride in ceil mode.
+/// Throws std::invalid_argument unless the window is well formed and fits the padded (h, w). In
+/// ceil mode it may reach past the lower and right edges by less than its stride.
 void validate(const Window2d& window, index_t h, index_t w, bool ceil_mode = false);
 
-/// Throws std::invalid_argument where the product of the four sizes leaves 63 bits of bytes,
-/// or a size is negative; `what` names the array in the message.
+/// Throws std::invalid_argument if a size is negative, or the array's bytes do not fit 63 bits;
+/// `what` names the array in the message.
 void validate(const Shape4& shape, const char* what);
 
 }  // namespace pocketcnn

@@ -1,12 +1,13 @@
 #include "conv/band.h"
 
+#include "runtime/cut.h"
+
 namespace pocketcnn::conv {
 namespace {
 
-/// A step that cuts `size` into parts of nearly equal length, at most `limit`.
-index_t even_step(index_t size, double limit) {
-    const index_t largest = static_cast<index_t>(std::clamp(limit, 1.0, static_cast<double>(size)));
-    return ceil_div(size, ceil_div(size, largest));
+/// The step that cuts `size` into parts of nearly equal length, none longer than `limit`.
+index_t step_within(index_t size, double limit) {
+    return even_step(size, static_cast<index_t>(std::clamp(limit, 1.0, static_cast<double>(size))));
 }
 
 }  // namespace
@@ -22,15 +23,15 @@ BandShape::BandShape(const Problem& problem, BandForm band_form, index_t rows_of
       reach_w(form == BandForm::dense
                   ? 1
                   : ceil_div(problem.window.span_w(), problem.window.stride_w)) {
-    // Elements: the band and the values together stay well within a common L2 cache, and a row is
-    // cut only where it would fill most of it. Measured on images of 14 to 224 pixels.
+    // In elements. The band and the values together stay well within a common L2 cache, and a row
+    // is cut only if it would fill most of that. Measured on images of 14 to 224 pixels.
     const double band_room = 256.0 * 1024 / static_cast<double>(element_size);
     const double value_room = 128.0 * 1024 / static_cast<double>(element_size);
     constexpr double longest_row = 2048, enough_rows = 8;
     const index_t oh = std::max<index_t>(1, problem.y.h), ow = std::max<index_t>(1, problem.y.w);
-    cols = even_step(ow, longest_row);
-    // The slack behind the band stands in for the zeros of a next row, and is read anyway up to a
-    // vector beyond the last position.
+    cols = step_within(ow, longest_row);
+    // The slack after the band takes the place of the zeros of a next row; up to a vector of it is
+    // read past the last position in any case.
     const Window2d& w = problem.window;
     shared = form == BandForm::spread && w.stride_w == 1 && cols == ow
                  ? std::min({w.pad_left, w.pad_right, reach_w - 1, kPackSlack / 2})
@@ -38,10 +39,10 @@ BandShape::BandShape(const Problem& problem, BandForm band_form, index_t rows_of
     const double row_size = static_cast<double>(pitch(cols)) * static_cast<double>(planes());
     const double wanted_rows =
         std::min(enough_rows, static_cast<double>(oh)) + static_cast<double>(reach_h) - 1;
-    channels = even_step(problem.channels, band_room / (row_size * wanted_rows));
+    channels = step_within(problem.channels, band_room / (row_size * wanted_rows));
     const double band_rows = band_room / (row_size * static_cast<double>(channels));
     const double value_rows = value_room / static_cast<double>(pitch(cols) * rows_of_values);
-    rows = even_step(oh, std::min(band_rows - static_cast<double>(reach_h) + 1, value_rows));
+    rows = step_within(oh, std::min(band_rows - static_cast<double>(reach_h) + 1, value_rows));
     row_blocks = ceil_div(oh, rows);
     col_blocks = ceil_div(ow, cols);
 }

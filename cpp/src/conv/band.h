@@ -1,16 +1,16 @@
 // The part of an image that a block of output rows sees, copied so that every tap of the window is
-// one shift of a flat array: what the direct kernels read.
+// a fixed shift in a flat array. The direct kernels read it.
 //
 // A band holds [channel][phase of rows][plane of columns][row][col], where the rows of a phase are
-// a stride apart and zeros stand for the padding. Output position p = row * pitch + col of the
-// block finds tap k of channel c at offsets()[c * area + k] + p. There are two forms:
-// - spread: a plane of columns is a phase of the stride, and the pitch is that of the padded
-//   image, less the padding on one side, where a row has its own zeros serve as the end of the row
-//   before it. The image is copied once; positions with col >= cols, between two rows, are
-//   computed and thrown away. The gradient of the input of a whole window has none of them.
-// - dense: every column of the kernel has a plane of its own, and the pitch is the number of
-//   output columns, so that positions are the block's output pixels without a gap. The image is
-//   copied kernel_w times: for many filters, which share the copies.
+// a stride apart and zeros stand for the padding. For output position p = row * pitch + col of the
+// block, tap k of channel c is at offsets()[c * area + k] + p. There are two forms:
+// - spread: a plane of columns is a phase of the stride. The pitch is that of the padded image,
+//   minus the padding on one side where the zeros of a row also end the row before it. The image is
+//   copied once; positions with col >= cols, between two rows, are computed and discarded. A full
+//   convolution, such as a gradient of the input, has no such positions.
+// - dense: every column of the kernel has a plane of its own. The pitch is the number of output
+//   columns, so positions are the block's output pixels without a gap. The image is copied kernel_w
+//   times, which pays for many filters, because they share the copies.
 #pragma once
 
 #include <algorithm>
@@ -27,7 +27,7 @@ enum class BandForm { spread, dense };
 /// How many channels a band holds, how the output plane of one image is cut into blocks, and how a
 /// block's band is laid out.
 struct BandShape {
-    /// `rows_of_values`: rows of results or gradients that share the cache with the band.
+    /// `rows_of_values`: how many rows of results or gradients share the cache with the band.
     BandShape(const Problem& problem, BandForm form, index_t rows_of_values, index_t element_size);
 
     index_t planes() const { return phases_h * planes_w; }
@@ -38,16 +38,16 @@ struct BandShape {
     /// Positions of the largest block.
     index_t positions() const { return (rows - 1) * pitch(cols) + cols; }
     index_t blocks() const { return row_blocks * col_blocks; }
-    /// Whether positions are consecutive pixels of the output, without a gap between rows.
+    /// Whether positions are consecutive output pixels, without a gap between rows.
     bool is_gapless() const { return col_blocks == 1 && pitch(cols) == cols; }
 
     BandForm form;
-    index_t phases_h;          ///< phases of rows that any tap reads
+    index_t phases_h;          ///< phases of rows that some tap reads
     index_t planes_w;          ///< planes of columns
     index_t reach_h, reach_w;  ///< rows and columns of a plane that one output pixel sees
     index_t shared;            ///< columns of padding that a row shares with the next
-    index_t channels;          ///< of one band
-    index_t rows, cols;        ///< of a block
+    index_t channels;          ///< per band
+    index_t rows, cols;        ///< per block
     index_t row_blocks, col_blocks;
 };
 
@@ -76,7 +76,7 @@ class Band {
           offsets_(static_cast<std::size_t>(shape.channels * problem.window.taps())),
           data_(shape.channels * shape.channel_size() + kPackSlack) {}
 
-    /// Copies what the block sees of `channels` channels, at most shape.channels, from x on.
+    /// Copies what the block sees of `channels` channels, at most shape.channels, starting at x.
     void load(const BandBlock& block, const T* x, index_t channels);
 
     const index_t* offsets() const { return offsets_.data(); }
@@ -89,7 +89,7 @@ class Band {
     const Kernels<T>& kernels_;
     const Problem& problem_;
     const BandShape& shape_;
-    index_t pitch_ = 0, rows_ = 0;  ///< that offsets_ were made for
+    index_t pitch_ = 0, rows_ = 0;  ///< for which offsets_ were made
     std::vector<index_t> offsets_;
     Buffer<T> data_;
 };
@@ -108,7 +108,7 @@ void Band<T>::load(const BandBlock& block, const T* x, index_t channels) {
                        to);
         }
     }
-    // Read beside the last position, and multiplied by zero.
+    // Read past the last position, and multiplied by zero.
     std::fill_n(to, kPackSlack, T{0});
 }
 

@@ -1,4 +1,4 @@
-// What a way of convolving is given: one form per pass, the same for every way.
+// The arguments of a convolution algorithm: one struct per pass, the same for every algorithm.
 #pragma once
 
 #include "conv/problem.h"
@@ -8,8 +8,8 @@ namespace pocketcnn::conv {
 template <typename T>
 struct PooledGrad;
 
-/// y = conv2d(x) + bias, and zero where that is negative if `rectify`: a last step that the table
-/// does afterwards for a way which does not finish.
+/// y = conv2d(x) + bias, and zero where that is negative, if `rectify` is set. That is the last
+/// step, which `compute` (ways.h) does for algorithms that do not.
 template <typename T>
 struct ForwardCall {
     const Problem& problem;
@@ -21,7 +21,7 @@ struct ForwardCall {
     bool rectify = false;
 };
 
-/// dx from dy, and zero where the gate, an array of x's shape, is zero or below: the last step.
+/// dx from dy. Last step: zero where the gate, an array of x's shape, is zero or negative.
 template <typename T>
 struct InputGradCall {
     const Problem& problem;
@@ -32,11 +32,11 @@ struct InputGradCall {
     ConvAlgorithm asked = ConvAlgorithm::automatic;
 };
 
-/// dweight from dy and x, and dbias where it is not null: the last step.
+/// dweight from dy and x. Last step: dbias, if it is not null.
 template <typename T>
 struct WeightGradCall {
     const Problem& problem;
-    const T* dy;  ///< null where `pooled` stands for it
+    const T* dy;  ///< null if `pooled` takes its place
     const T* x;
     T* dweight;
     T* dbias = nullptr;

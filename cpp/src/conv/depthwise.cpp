@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "gemm/long_sums.h"
+#include "runtime/cut.h"
 #include "runtime/interrupt.h"
 #include "runtime/isa.h"
 #include "runtime/memory_pool.h"
@@ -12,28 +13,29 @@
 namespace pocketcnn::conv::depthwise {
 namespace {
 
-/// Elements of the padded rows: they stay in the first cache while every filter reads them.
+/// Elements of the padded rows: they stay in the L1 cache while every filter reads them.
 constexpr index_t kBandSize = 4096;
-/// Elements of padded rows that a tile may see: beyond it the image is too wide for this way.
+/// Largest number of elements of padded rows that a tile may see; wider images are left to other
+/// algorithms.
 constexpr index_t kMostRoom = 1 << 17;
 
-/// How the rows of a plane lie in the copy that the kernel reads. Element i of a row goes to place
+/// The layout of a plane's rows in the copy that the kernel reads. Element i of a row goes to place
 /// left + i; with a stride, to the phase (left + i) % stride of the row, place (left + i) / stride;
 /// spread, to place left + i * stride, with zeros in between.
 struct Layout {
     enum Form { phases, spread };
 
-    /// For the passes that slide the window over x.
+    /// For the passes that move the window over x.
     static Layout of_window(const Problem& problem, index_t lanes);
-    /// For the gradient of x, whose pixels gather what dy carries to them.
+    /// For the gradient of x, whose pixels collect their shares of dy.
     static Layout of_gradient(const Problem& problem, index_t lanes);
 
     Form form;
     index_t stride;
     index_t left;
     index_t phase_size;
-    index_t row_size;              ///< a row with its phases
-    std::vector<index_t> offsets;  ///< where column kx of the kernel finds its first element
+    index_t row_size;              ///< of a row with its phases
+    std::vector<index_t> offsets;  ///< of the first element for column kx of the kernel
 };
 
 Layout Layout::of_window(const Problem& problem, index_t lanes) {
@@ -64,9 +66,9 @@ Layout Layout::of_gradient(const Problem& problem, index_t lanes) {
 }
 
 /// Rows of the output that are computed from one copy.
-struct Bands {
-    /// `taps` rows are seen by the first row of the output, `step` more by each further one.
-    Bands(const Layout& layout, index_t out_rows, index_t taps, index_t step)
+struct RowCut {
+    /// The first output row sees `taps` rows, each further one `step` more.
+    RowCut(const Layout& layout, index_t out_rows, index_t taps, index_t step)
         : all(std::max<index_t>(1, out_rows)) {
         constexpr index_t tile = 7;
         const index_t seen = kBandSize / layout.row_size;
@@ -80,7 +82,7 @@ struct Bands {
     index_t all, rows, source_rows, count;
 };
 
-/// Rows of a plane as a Layout says.
+/// Rows of a plane, arranged by a Layout.
 template <typename T>
 class PaddedRows {
   public:
@@ -91,9 +93,9 @@ class PaddedRows {
           size_(rows * layout.row_size + kPackSlack),
           data_(size_) {}
 
-    /// Copies the rows from `first` on, which may be outside the plane; `room` elements can be read
-    /// from the plane's start on.
-    /// Returns where the rows behind them lie.
+    /// Copies the rows from `first` on, which may be outside the plane; `room` elements are
+    /// readable from the plane's start on.
+    /// Returns where the rows after them begin.
     const T* load(const T* plane, index_t height, index_t width, index_t room, index_t first) {
         const index_t begin = std::clamp<index_t>(-first, 0, rows_);
         const index_t end = std::clamp<index_t>(height - first, begin, rows_);
@@ -130,12 +132,12 @@ class PaddedRows {
     const Kernels<T>& kernels_;
     const Layout& layout_;
     index_t rows_, size_;
-    index_t begin_ = -1, end_ = -1;  ///< rows that do not hold zeros
+    index_t begin_ = -1, end_ = -1;  ///< rows that hold pixels, not zeros
     Buffer<T> data_;
 };
 
 /// Planes that one task takes, so that it is worth its buffer.
-index_t planes_per_task(const Problem& problem, const Bands& bands) {
+index_t planes_per_task(const Problem& problem, const RowCut& bands) {
     constexpr double worth = 1 << 17;
     const double tasks = static_cast<double>(problem.x.n * problem.groups * bands.count);
     return static_cast<index_t>(worth / (problem.multiply_adds() / std::max(1.0, tasks) + 1)) + 1;
@@ -143,7 +145,7 @@ index_t planes_per_task(const Problem& problem, const Bands& bands) {
 
 /// Calls body(first plane, one past the last, band) for all groups of all images.
 template <typename Body>
-void for_planes(const Problem& problem, const Bands& bands, Body&& body) {
+void for_bands(const Problem& problem, const RowCut& bands, Body&& body) {
     const index_t planes = problem.x.n * problem.groups;
     const index_t grain = planes_per_task(problem, bands), ranges = ceil_div(planes, grain);
     parallel_for(ranges * bands.count, problem.multiply_adds(), [&](index_t i) {
@@ -156,7 +158,7 @@ void for_planes(const Problem& problem, const Bands& bands, Body&& body) {
 
 const char* obstacle(const Problem& problem, ConvPass pass) {
     const Window2d& w = problem.window;
-    // A row of the kernel adds its taps up in one run.
+    // The taps of a row of the kernel are added up in one run.
     constexpr index_t longest_row = 128;
     if (problem.channels != 1) return "takes one channel per group";
     if (w.dilation_h != 1) return "takes no dilation of rows";
@@ -175,21 +177,17 @@ const char* obstacle(const Problem& problem, ConvPass pass) {
     return nullptr;
 }
 
-/// Forward, whether a filter at a time is faster, rows in registers, than tiles of filters that
-/// share the pixels they load. 28x28 and 112x112, 3x3 and 5x5, one core with AVX-512, time of tiles
-/// over that of single filters: 1 filter 1.1 to 1.9, 2 filters 0.85 to 1.3, 3 filters 0.7 to 1.1,
-/// 4 filters 0.6 to 1.1, 8 filters 0.6 to 0.9.
+/// Forward: whether one filter at a time, with rows in registers, is faster than tiles of filters
+/// that share the loaded pixels (docs/measurements.md#direct-and-depthwise).
 bool pays(const Problem& problem, ConvPass pass) {
     constexpr index_t most_filters = 2;
-    // Sums are cut by group only, which must be enough for all threads.
-    constexpr index_t enough_groups = 16;
     switch (pass) {
         case ConvPass::forward:
             return problem.filters <= most_filters;
         case ConvPass::input_grad:
             return true;
         case ConvPass::weight_grad:
-            return problem.groups >= enough_groups;
+            return problem.groups >= kEnoughTasks;  // sums are cut by group only
     }
     return false;
 }
@@ -197,12 +195,12 @@ bool pays(const Problem& problem, ConvPass pass) {
 template <typename T>
 void forward(const ForwardCall<T>& call) {
     const Problem& problem = call.problem;
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const Window2d& w = problem.window;
-    const Layout layout = Layout::of_window(problem, kernel.lanes);
-    const Bands bands(layout, problem.y.h, w.kernel_h, w.stride_h);
-    for_planes(problem, bands, [&](index_t plane, index_t end, index_t band) {
-        PaddedRows<T> source(kernel, layout, bands.source_rows);
+    const Layout layout = Layout::of_window(problem, kernels.lanes);
+    const RowCut bands(layout, problem.y.h, w.kernel_h, w.stride_h);
+    for_bands(problem, bands, [&](index_t plane, index_t end, index_t band) {
+        PaddedRows<T> source(kernels, layout, bands.source_rows);
         const index_t row = bands.first(band), rows = bands.end(band) - row;
         DepthwiseRows sums = {.rows = rows,
                               .cols = problem.y.w,
@@ -222,10 +220,10 @@ void forward(const ForwardCall<T>& call) {
             for (index_t i = plane * problem.filters; i < (plane + 1) * problem.filters; ++i) {
                 if (bands.count == 1) sums.room = (last - i) * problem.y.plane();
                 const index_t filter = i % problem.y.c;
-                kernel.depthwise.correlate(sums, call.weight + filter * problem.taps,
-                                           call.bias != nullptr ? call.bias[filter] : T{0},
-                                           source.row(0), ahead,
-                                           call.y + i * problem.y.plane() + row * problem.y.w);
+                kernels.depthwise.correlate(sums, call.weight + filter * problem.taps,
+                                            call.bias != nullptr ? call.bias[filter] : T{0},
+                                            source.row(0), ahead,
+                                            call.y + i * problem.y.plane() + row * problem.y.w);
             }
         }
     });
@@ -234,14 +232,14 @@ void forward(const ForwardCall<T>& call) {
 template <typename T>
 void input_grad(const InputGradCall<T>& call) {
     const Problem& problem = call.problem;
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const Window2d& w = problem.window;
-    const Layout layout = Layout::of_gradient(problem, kernel.lanes);
+    const Layout layout = Layout::of_gradient(problem, kernels.lanes);
     const index_t reach = ceil_div(w.kernel_h, w.stride_h);
-    const Bands bands(layout, ceil_div(problem.x.h, w.stride_h), reach + 2, 1);
+    const RowCut bands(layout, ceil_div(problem.x.h, w.stride_h), reach + 2, 1);
     const bool is_in_order = w.stride_h == 1 && bands.count == 1;
-    for_planes(problem, bands, [&](index_t plane, index_t end, index_t band) {
-        PaddedRows<T> source(kernel, layout, bands.source_rows);
+    for_bands(problem, bands, [&](index_t plane, index_t end, index_t band) {
+        PaddedRows<T> source(kernels, layout, bands.source_rows);
         const index_t first = bands.first(band) * w.stride_h;
         const index_t row_end = std::min(problem.x.h, bands.end(band) * w.stride_h);
         // The first row of dy that the band may see; the quotient is rounded downwards.
@@ -252,7 +250,8 @@ void input_grad(const InputGradCall<T>& call) {
                 source.load(call.dy + plane * problem.y.plane(), problem.y.h, problem.y.w,
                             problem.y.size() - plane * problem.y.plane(), seen);
             const index_t room = (end - plane) * problem.x.plane();
-            // Rows a stride apart see the same taps, the last of which meets the first row of dy.
+            // Rows a stride apart see the same taps; the last of these belongs to the first row of
+            // dy.
             for (index_t row = first; row < std::min(row_end, first + w.stride_h); ++row) {
                 const index_t at = row + w.pad_top, phase = at % w.stride_h;
                 const index_t taps = ceil_div(w.kernel_h - phase, w.stride_h);
@@ -269,9 +268,9 @@ void input_grad(const InputGradCall<T>& call) {
                                             .room = is_in_order ? room : 0};
                 const T* taps_from =
                     call.weight + plane % problem.groups * problem.taps + last_tap * w.kernel_w;
-                kernel.depthwise.correlate(sums, taps_from, T{0},
-                                           source.row(at / w.stride_h - (taps - 1) - seen), ahead,
-                                           call.dx + plane * problem.x.plane() + row * problem.x.w);
+                kernels.depthwise.correlate(
+                    sums, taps_from, T{0}, source.row(at / w.stride_h - (taps - 1) - seen), ahead,
+                    call.dx + plane * problem.x.plane() + row * problem.x.w);
             }
         }
     });
@@ -279,12 +278,12 @@ void input_grad(const InputGradCall<T>& call) {
 
 namespace {
 
-/// The gradient of a few groups' weights, image after image, in lanes.
+/// The gradient of the weights of a few groups, image after image, in lanes.
 template <typename T>
 class GroupGradients {
   public:
     GroupGradients(const Kernels<T>& kernels, const Problem& problem, const Layout& layout,
-                   const Layout& grad_layout, const Bands& bands)
+                   const Layout& grad_layout, const RowCut& bands)
         : kernels_(kernels),
           problem_(problem),
           bands_(bands),
@@ -307,7 +306,7 @@ class GroupGradients {
         const index_t size = (end - group) * problem_.filters * problem_.taps;
         const Buffer<T> sums(size * kernels_.lanes);
         std::fill_n(sums.data(), size * kernels_.lanes, T{0});
-        // Terms that a lane adds up in a row.
+        // Terms that a lane adds up in succession.
         constexpr index_t lane_terms = 512;
         const index_t group_size = problem_.filters * problem_.taps * kernels_.lanes;
         const index_t terms = bands_.rows * ceil_div(problem_.y.w, kernels_.lanes);
@@ -333,7 +332,7 @@ class GroupGradients {
         }
         const index_t kh = problem_.window.kernel_h, kw = problem_.window.kernel_w;
         for (index_t i = 0; i < size; ++i) {
-            // The sums of a filter lie column by column of the kernel.
+            // The sums of a filter are stored column by column of the kernel.
             const index_t tap = i % problem_.taps, at = i - tap + tap % kw * kh + tap / kw;
             kernels_.direct.fold_lanes(1, sums.data() + at * kernels_.lanes,
                                        dweight + filter * problem_.taps + i);
@@ -353,16 +352,16 @@ class GroupGradients {
             const bool in_place = out.size() - at >= rows_.rows * out.w + kernels_.lanes;
             if (!in_place) grad_.load(dy + at, rows_.rows, out.w, out.size() - at, 0);
             rows_.step = in_place ? out.w : grad_step_;
-            kernels_.depthwise.correlate_grad(rows_, in_place ? dy + at : grad_.row(0),
-                                              source_.row(0), ahead,
-                                              sums + f * problem_.taps * kernels_.lanes);
+            kernels_.depthwise.correlate_backward(rows_, in_place ? dy + at : grad_.row(0),
+                                                  source_.row(0), ahead,
+                                                  sums + f * problem_.taps * kernels_.lanes);
         }
     }
 
     const Kernels<T>& kernels_;
     const Problem& problem_;
-    const Bands& bands_;
-    PaddedRows<T> source_, grad_;  ///< grad_ for the end of dy, which vectors would run past
+    const RowCut& bands_;
+    PaddedRows<T> source_, grad_;  ///< grad_: for the end of dy, which vectors would run past
     index_t grad_step_;
     DepthwiseRows rows_;
 };
@@ -372,18 +371,18 @@ class GroupGradients {
 template <typename T>
 void weight_grad(const WeightGradCall<T>& call) {
     const Problem& problem = call.problem;
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const Window2d& w = problem.window;
-    const Layout layout = Layout::of_window(problem, kernel.lanes);
-    const index_t width = round_up(problem.y.w, kernel.lanes);
+    const Layout layout = Layout::of_window(problem, kernels.lanes);
+    const index_t width = round_up(problem.y.w, kernels.lanes);
     const Layout grad_layout = {Layout::phases, 1, 0, width, width, {}};
-    const Bands bands(layout, problem.y.h, w.kernel_h, w.stride_h);
-    // Groups of a task: their planes follow each other in memory, and their sums stay in the cache.
-    constexpr index_t grain = 8;
+    const RowCut bands(layout, problem.y.h, w.kernel_h, w.stride_h);
+    // Groups per task: their planes are adjacent in memory, and their sums stay in the cache.
+    const index_t grain = std::clamp<index_t>(problem.groups / kEnoughTasks, 1, 8);
     parallel_ranges(problem.groups, grain,
                     problem.multiply_adds() / static_cast<double>(problem.groups),
                     [&](index_t group, index_t end) {
-                        GroupGradients<T>(kernel, problem, layout, grad_layout, bands)
+                        GroupGradients<T>(kernels, problem, layout, grad_layout, bands)
                             .compute(group, end, call.dy, call.x, call.dweight);
                     });
 }

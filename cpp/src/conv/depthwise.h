@@ -1,13 +1,13 @@
 // Convolution where every filter sees one channel: depthwise convolution, and images of one
-// channel. Pixels of a row in the lanes, several rows of the output at once, read from a copy of
-// the rows with zeros around them.
+// channel. Pixels of a row are in the lanes, and several output rows are computed at once, from a
+// copy of the rows with zeros around them.
 #pragma once
 
 #include "conv/call.h"
 
 namespace pocketcnn::conv::depthwise {
 
-/// Why a pass is not computed this way, or null.
+/// Why this algorithm cannot compute a pass, or null.
 const char* obstacle(const Problem& problem, ConvPass pass);
 bool pays(const Problem& problem, ConvPass pass);
 

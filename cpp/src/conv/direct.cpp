@@ -4,6 +4,8 @@
 #include "conv/depthwise.h"
 #include "conv/plane_sums.h"
 #include "gemm/long_sums.h"
+#include "runtime/add_in_order.h"
+#include "runtime/cut.h"
 #include "runtime/interrupt.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
@@ -11,17 +13,9 @@
 namespace pocketcnn::conv::direct {
 namespace {
 
-/// Filters are taken in parts of nearly equal size, no larger than the kernel's tile.
-struct Parts {
-    Parts(index_t all, index_t largest) : size(all), count(ceil_div(all, largest)) {}
-    index_t begin(index_t part) const { return part * size / count; }
-    index_t length(index_t part) const { return begin(part + 1) - begin(part); }
-    index_t size, count;
-};
-
 /// Weights of all groups as the kernel reads them: part by part, [taps][filters of the part].
 template <typename T>
-Buffer<T> pack_weights(const Problem& problem, const Parts& parts, const T* weight) {
+Buffer<T> pack_weights(const Problem& problem, const Split& parts, const T* weight) {
     Buffer<T> packed(problem.groups * problem.filters * problem.taps);
     const double elements =
         static_cast<double>(problem.groups * problem.filters) * static_cast<double>(problem.taps);
@@ -38,11 +32,11 @@ Buffer<T> pack_weights(const Problem& problem, const Parts& parts, const T* weig
     return packed;
 }
 
-/// The form that costs less, counted in multiply-adds for an output pixel: the dense one copies the
-/// image for every column of the kernel, the spread one computes the gaps between rows and copies
-/// the values, unless there is no gap.
+/// The form that costs less, in multiply-adds per output pixel. The dense one copies the image for
+/// every column of the kernel. The spread one computes the gaps between rows, and copies the values
+/// unless there is no gap.
 BandForm form_of(const Problem& problem) {
-    // An element copied, in multiply-adds: rows of 10 to 30 pixels, AVX-512.
+    // Cost of a copied element in multiply-adds, for rows of 10 to 30 pixels with AVX-512.
     constexpr double copy = 8;
     const BandShape spread(problem, BandForm::spread, 1, sizeof(float));
     const double sums = static_cast<double>(problem.filters) * static_cast<double>(problem.taps);
@@ -55,7 +49,7 @@ BandForm form_of(const Problem& problem) {
                : BandForm::spread;
 }
 
-/// Groups that one task takes, so that a task is worth its buffers.
+/// Groups per task, so that a task is worth its buffers.
 index_t groups_per_task(const Problem& problem, const BandShape& shape) {
     constexpr double worth = 1 << 18;
     const double tasks = static_cast<double>(problem.x.n * shape.blocks() * problem.groups);
@@ -63,17 +57,16 @@ index_t groups_per_task(const Problem& problem, const BandShape& shape) {
     return std::clamp<index_t>(static_cast<index_t>(worth / (work + 1)), 1, problem.groups);
 }
 
-/// Blocks that one task takes, so that small images share a task's buffers and offsets.
+/// Blocks per task, so that small images share a task's buffers and offsets.
 index_t items_per_task(index_t items, double work) {
     constexpr double worth = 1 << 20;
-    constexpr index_t enough_tasks = 16;
     const double wanted = worth * static_cast<double>(items) / (work + 1);
-    const index_t most = items / enough_tasks;
+    const index_t most = items / kEnoughTasks;
     return std::max<index_t>(1, static_cast<index_t>(std::min(wanted, static_cast<double>(most))));
 }
 
-/// Takes the results of one block. They are computed in place where its positions are consecutive
-/// pixels of y, else in a scratch whose finished rows are then copied.
+/// Receives the results of one block. If its positions are consecutive pixels of y, they are
+/// computed in place, otherwise in a scratch buffer from which finished rows are copied.
 template <typename T>
 class RowWriter {
   public:
@@ -87,11 +80,12 @@ class RowWriter {
           scratch_(kernels.direct.rows * room_) {}
 
     index_t stride() const { return in_place_ ? grid_.plane : room_; }
-    /// Where the block's first position of this filter goes; the next filter's is stride() on.
+    /// Destination of the block's first position for this filter; the next filter's is stride()
+    /// further.
     T* values(index_t image, index_t filter, const BandBlock& block) const {
         return in_place_ ? place(image, filter, block) : scratch_.data();
     }
-    /// The values of these filters are complete.
+    /// To be called when the values of these filters are complete.
     void finish(index_t image, index_t filter, index_t filters, const BandBlock& block) const {
         if (in_place_) return;
         for (index_t f = 0; f < filters; ++f) {
@@ -115,11 +109,11 @@ class RowWriter {
     Buffer<T> scratch_;
 };
 
-/// y of one group, one image and one block: channel part by channel part, each of which adds to
-/// the sums of those before it.
+/// y of one group, one image and one block: part by part of the channels, each added to the sums of
+/// the parts before it.
 template <typename T>
-void forward_block(const Kernels<T>& kernel, const Problem& problem, const BandShape& shape,
-                   const Parts& parts, const BandBlock& block, index_t image, index_t group,
+void forward_block(const Kernels<T>& kernels, const Problem& problem, const BandShape& shape,
+                   const Split& parts, const BandBlock& block, index_t image, index_t group,
                    const T* x, const T* weights, const T* bias, Band<T>& band,
                    const RowWriter<T>& writer) {
     const T zeros[16] = {};
@@ -135,17 +129,16 @@ void forward_block(const Kernels<T>& kernel, const Problem& problem, const BandS
         for (index_t c = 0; c < problem.channels; c += shape.channels, start = nullptr) {
             const index_t channels = std::min(shape.channels, problem.channels - c);
             if (!one_band) band.load(block, x + c * problem.x.plane(), channels);
-            kernel.direct.correlate(count, block.positions, channels * area, band.offsets(),
-                                    weights + filter * problem.taps + c * area * count, start,
-                                    band.data(), values, writer.stride());
+            kernels.direct.correlate(count, block.positions, channels * area, band.offsets(),
+                                     weights + filter * problem.taps + c * area * count, start,
+                                     band.data(), values, writer.stride());
         }
         writer.finish(image, filter, count, block);
     }
 }
 
-/// Whether the window cuts so much from each row that the lanes which run on from row to row are
-/// idle for a fourth of it. 16 filters with AVX-512, time of the indirect product over the direct
-/// sum's: 6x14 5x5, 10 of 14 pixels left, 0.88; 4x14 7x7, 8 of 14, 0.82; 4x28 5x5, 24 of 28, 1.26.
+/// Whether the output rows are so much shorter than the input rows that a quarter of the lanes,
+/// which run on from row to row, do useless work (docs/measurements.md#direct-and-depthwise).
 bool is_ragged(const Problem& problem) {
     const Window2d& w = problem.window;
     return 4 * problem.y.w * w.stride_w < 3 * (problem.x.w + w.pad_left + w.pad_right);
@@ -164,10 +157,10 @@ const char* obstacle(const Problem& problem) {
 
 bool pays(const Problem& problem, ConvPass pass) {
     const BandShape shape(problem, form_of(problem), 1, sizeof(float));
-    // Faster than the indirect product for few taps, and forward for few filters, because a narrow
-    // panel leaves the product waiting for its loads (docs/measurements.md#direct-and-depthwise).
-    // Channels that take several bands are loaded again for every tile of filters, and where there
-    // are many weights the vector of sums that each of them has outgrows the cache.
+    // Faster than the indirect product for few taps, and forward for few filters, because with a
+    // narrow panel the product waits for its loads (docs/measurements.md#direct-and-depthwise).
+    // Channels that need several bands are loaded again for every tile of filters. Each weight has
+    // a vector of sums, so with many weights the sums do not fit the cache.
     constexpr index_t few_taps = 80, most_taps = 1024, most_weights = 10000;
     constexpr index_t one_tile = 8, narrow = 16;
     if (pass == ConvPass::weight_grad) {
@@ -182,8 +175,9 @@ bool pays(const Problem& problem, ConvPass pass) {
 template <typename T>
 void forward(const ForwardCall<T>& call) {
     const Problem& problem = call.problem;
-    const Kernels<T>& kernel = kernels<T>();
-    const Parts parts(problem.filters, kernel.direct.rows);
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
+    // No part is larger than the kernel's tile.
+    const Split parts = Split::at_most(problem.filters, kernels.direct.rows);
     const BandShape shape(problem, form_of(problem), ceil_div(problem.filters, parts.count),
                           sizeof(T));
     const Buffer<T> weights = pack_weights(problem, parts, call.weight);
@@ -195,13 +189,13 @@ void forward(const ForwardCall<T>& call) {
     parallel_ranges(
         items, items_per_task(items, work), work / static_cast<double>(items),
         [&](index_t item, index_t end) {
-            Band<T> band(kernel, problem, shape);
-            const RowWriter<T> writer(kernel, problem, shape, call.y, call.grid);
+            Band<T> band(kernels, problem, shape);
+            const RowWriter<T> writer(kernels, problem, shape, call.y, call.grid);
             for (; item < end; ++item) {
                 const index_t image = item / (steps * blocks), first = item / blocks % steps * step;
                 const BandBlock block(shape, problem.y, item % blocks);
                 for (index_t g = first; g < std::min(problem.groups, first + step); ++g) {
-                    forward_block(kernel, problem, shape, parts, block, image, g, call.x,
+                    forward_block(kernels, problem, shape, parts, block, image, g, call.x,
                                   weights.data(), call.bias, band, writer);
                 }
             }
@@ -210,26 +204,26 @@ void forward(const ForwardCall<T>& call) {
 
 namespace {
 
-/// How the gradient of the weights is cut: the blocks of all images into chunks, each with sums of
-/// its own.
+/// How the gradient of the weights is cut: the blocks of all images into chunks, each with its own
+/// sums.
 struct GradCut {
     GradCut(const Problem& problem, const BandShape& shape)
-        : items(problem.x.n * shape.blocks()), groups(groups_per_task(problem, shape)) {
-        constexpr index_t enough_tasks = 16;
-        group_tasks = ceil_div(problem.groups, groups);
-        chunks = std::clamp<index_t>(ceil_div(enough_tasks, group_tasks), 1,
-                                     std::max<index_t>(1, items));
+        : groups(groups_per_task(problem, shape)), group_tasks(ceil_div(problem.groups, groups)) {
+        const index_t blocks = problem.x.n * shape.blocks();
+        chunks = {blocks, std::clamp<index_t>(ceil_div(kEnoughTasks, group_tasks), 1,
+                                              std::max<index_t>(1, blocks))};
     }
-    index_t items, groups, group_tasks, chunks;
+    index_t groups, group_tasks;
+    Split chunks;
 };
 
-/// Filters whose dy is spread at once: their rows and the band share the cache.
+/// Filters whose dy is spread together: their rows and the band share the cache.
 constexpr index_t kGradFilters = 32;
-/// Terms that a lane of the weights' gradient adds up in a row.
+/// Terms that a lane of the weights' gradient adds up in succession.
 constexpr index_t kLaneTerms = 512;
 
-/// Adds blocks [item, item_end) of the batch to the sums of one group's dweight, and sums the
-/// planes of dy of the images that end there, where plane_sums is not null.
+/// Adds blocks [item, item_end) of the batch to the sums of one group's dweight, and the sums of
+/// dy's planes of the images that end there to plane_sums, unless it is null.
 template <typename T>
 class BlockGradient {
   public:
@@ -269,8 +263,8 @@ class BlockGradient {
     }
 
   private:
-    /// Adds one block's part of the weights that belong to the channels in the band. Their sums
-    /// lie together: [channels in steps of shape.channels][filters][taps].
+    /// Adds one block's contribution to the weights of the channels in the band. Their sums are
+    /// stored together: [channels in steps of shape.channels][filters][taps].
     void add_channels(const BandBlock& block, index_t channel, index_t channels, const T* dy,
                       T* sums) {
         const index_t lanes = kernels_.lanes, taps = channels * problem_.window.taps();
@@ -284,12 +278,12 @@ class BlockGradient {
                 rows = scratch_.data();
                 stride = room_;
             }
-            const Parts parts(count, kernels_.direct.rows);
+            const Split parts = Split::at_most(count, kernels_.direct.rows);
             for (index_t part = 0; part < parts.count; ++part) {
                 const index_t row = parts.begin(part);
-                kernels_.direct.correlate_grad(parts.length(part), block.positions, taps,
-                                               rows + row * stride, stride, band_.offsets(),
-                                               band_.data(), sums + (f + row) * taps * lanes);
+                kernels_.direct.correlate_backward(parts.length(part), block.positions, taps,
+                                                   rows + row * stride, stride, band_.offsets(),
+                                                   band_.data(), sums + (f + row) * taps * lanes);
             }
         }
     }
@@ -297,7 +291,7 @@ class BlockGradient {
     /// dy of one block at the positions of its band, with zeros between the rows.
     void spread(const BandBlock& block, const T* dy, index_t filters) {
         T* to = scratch_.data();
-        // The last row ends with the last position: a whole pitch more may not be there.
+        // The last row ends at the last position: there may be no room for a whole pitch.
         const index_t before = (block.rows - 1) * block.pitch;
         const index_t last = round_up(block.positions, kernels_.lanes) - before;
         for (index_t f = 0; f < filters; ++f, dy += problem_.y.plane(), to += room_) {
@@ -317,7 +311,7 @@ class BlockGradient {
     Buffer<T> scratch_;
 };
 
-/// The sums' lanes added up, and their order made that of the weights.
+/// Adds up the lanes of the sums and puts them into the order of the weights.
 template <typename T>
 void finish_sums(const Kernels<T>& kernels, const Problem& problem, const BandShape& shape,
                  const T* sums, T* dweight) {
@@ -330,36 +324,31 @@ void finish_sums(const Kernels<T>& kernels, const Problem& problem, const BandSh
     }
 }
 
-/// plane_sums, of images and filters of all groups, may be null.
+/// plane_sums (images, filters of all groups) may be null.
 template <typename T>
 void sum_gradients(const WeightGradCall<T>& call, double* plane_sums) {
     const Problem& problem = call.problem;
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const BandShape shape(problem, form_of(problem), std::min(kGradFilters, problem.filters),
                           sizeof(T));
     const GradCut cut(problem, shape);
     const index_t group_size = problem.filters * problem.taps, size = problem.groups * group_size;
-    const Buffer<T> chunks(cut.chunks > 1 ? cut.chunks * size : 0);
-    parallel_for(cut.chunks * cut.group_tasks, problem.multiply_adds(), [&](index_t i) {
+    const Buffer<T> others((cut.chunks.count - 1) * size);  // of all chunks but the first
+    parallel_for(cut.chunks.count * cut.group_tasks, problem.multiply_adds(), [&](index_t i) {
         const index_t chunk = i / cut.group_tasks, first = i % cut.group_tasks * cut.groups;
-        BlockGradient<T> gradient(kernel, problem, shape);
-        const Buffer<T> sums(group_size * kernel.lanes);
-        T* to = cut.chunks > 1 ? chunks.data() + chunk * size : call.dweight;
+        BlockGradient<T> gradient(kernels, problem, shape);
+        const Buffer<T> sums(group_size * kernels.lanes);
+        T* to = chunk > 0 ? others.data() + (chunk - 1) * size : call.dweight;
         for (index_t g = first; g < std::min(problem.groups, first + cut.groups); ++g) {
-            std::fill_n(sums.data(), group_size * kernel.lanes, T{0});
-            gradient.add(chunk * cut.items / cut.chunks, (chunk + 1) * cut.items / cut.chunks,
+            std::fill_n(sums.data(), group_size * kernels.lanes, T{0});
+            gradient.add(cut.chunks.begin(chunk), cut.chunks.end(chunk),
                          call.dy + g * problem.filters * problem.y.plane(),
                          call.x + g * problem.channels * problem.x.plane(), sums.data(),
                          plane_sums != nullptr ? plane_sums + g * problem.filters : nullptr);
-            finish_sums(kernel, problem, shape, sums.data(), to + g * group_size);
+            finish_sums(kernels, problem, shape, sums.data(), to + g * group_size);
         }
     });
-    if (cut.chunks > 1) {
-        std::copy_n(chunks.data(), size, call.dweight);
-        for (index_t chunk = 1; chunk < cut.chunks; ++chunk) {
-            kernel.elementwise.add(size, chunks.data() + chunk * size, call.dweight);
-        }
-    }
+    add_in_order(cut.chunks.count - 1, size, others.data(), call.dweight);
 }
 
 }  // namespace

@@ -1,15 +1,15 @@
 // Convolution with pixels in the lanes of the vectors, straight from a padded copy of the image,
-// without packing a column matrix: for few channels or filters, and for groups of few.
+// without packing a column matrix: for few channels or filters, also per group.
 #pragma once
 
 #include "conv/call.h"
 
 namespace pocketcnn::conv::direct {
 
-/// Why a convolution is not computed this way, or null: the copy of a block of the image must stay
-/// small, which it does not where a window is dilated far beyond its kernel.
+/// Why this algorithm cannot compute a convolution, or null. The copy of a block of the image must
+/// be small, which it is not if the window is dilated far beyond its kernel.
 const char* obstacle(const Problem& problem);
-/// Forward and for the gradient of the weights.
+/// For the forward pass and the gradient of the weights.
 bool pays(const Problem& problem, ConvPass pass);
 
 template <typename T>

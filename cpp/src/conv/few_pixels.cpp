@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "gemm/indirect.h"
+#include "runtime/cut.h"
 #include "runtime/isa.h"
 #include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
@@ -12,29 +13,29 @@
 namespace pocketcnn::conv::few_pixels {
 namespace {
 
-/// Filters of a task: whole tiles of every height, and two of the tallest where that leaves tasks
-/// enough to share: 512x14 to 512 takes 0.93 of the time that it takes with one.
+/// Filters per task: whole tiles of every height, and two of the tallest if enough tasks remain to
+/// share. 512x14 to 512 takes 0.93 of the time with one.
 index_t task_filters(const Problem& problem) {
-    constexpr index_t enough_tasks = 8, tall = 2 * kIndirectRowsMultiple;
-    return problem.filters >= enough_tasks * tall ? tall : kIndirectRowsMultiple;
+    constexpr index_t tall = 2 * kIndirectRowsMultiple;
+    return problem.filters >= kEnoughLargeTasks * tall ? tall : kIndirectRowsMultiple;
 }
 
-/// The last pixels, where they would fill no more than half of a vector: for them dot products of
-/// whole columns with the weights take less time than the vector does.
+/// The last pixels, if they would fill no more than half of a vector: dot products of their whole
+/// columns with the weights take less time than the vector.
 index_t dotted_pixels(const Problem& problem, index_t lanes) {
     const index_t rest = problem.pixels() % lanes;
     return problem.pixels() > lanes && rest <= lanes / 2 ? rest : 0;
 }
 
-/// The columns of im2col, pixels in the lanes, cut along the depth into slices of whole channels;
-/// those of the last `dotted` pixels each by itself.
+/// The columns of im2col, with pixels in the lanes, cut along the depth into slices of whole
+/// channels. The columns of the last `dotted` pixels are stored one by one.
 template <typename T>
 class PackedColumns {
   public:
     PackedColumns(const Problem& problem, const T* x, index_t dotted);
 
     index_t dotted() const { return dotted_; }
-    /// From a channel on; the next dotted pixel's column is problem.taps behind.
+    /// From a channel on; the next dotted pixel's column is problem.taps further.
     const T* dotted_columns(index_t channel) const { return columns_.data() + channel * area_; }
     index_t slices() const { return static_cast<index_t>(slices_.size()); }
     index_t channel(index_t slice) const { return std::min(channels_, slice * step_); }
@@ -46,7 +47,7 @@ class PackedColumns {
   private:
     void pack(gemm::Slab<T>& slab, index_t depth, const gemm::PackedPanels<T>& to) const;
 
-    const Kernels<T>& kernel_;
+    const Kernels<T>& kernels_;
     index_t dotted_;
     gemm::Panels panels_;
     index_t channels_, area_, step_;
@@ -56,9 +57,9 @@ class PackedColumns {
 
 template <typename T>
 PackedColumns<T>::PackedColumns(const Problem& problem, const T* x, index_t dotted)
-    : kernel_(kernels<T>()),
+    : kernels_(kernels<T>()),
       dotted_(dotted),
-      panels_(kernel_, problem.pixels() - dotted),
+      panels_(kernels_, problem.pixels() - dotted),
       channels_(problem.channels),
       area_(problem.window.taps()),
       columns_(dotted * problem.taps) {
@@ -76,7 +77,7 @@ PackedColumns<T>::PackedColumns(const Problem& problem, const T* x, index_t dott
         static_cast<double>(problem.taps) * static_cast<double>(panels_.padded_cols());
     parallel_for(count, cost * elements, [&](index_t i) {
         const index_t begin = channel(i) * area_, depth = channel(i + 1) * area_ - begin;
-        gemm::Slab<T> slab(kernel_, problem.windows(x, 0), gemm::SlabReading::copied);
+        gemm::Slab<T> slab(kernels_, problem.windows(x, 0), gemm::SlabReading::copied);
         slab.load(begin, begin + depth, 0, problem.pixels());
         pack(slab, depth, (*this)[i]);
         const index_t* pixel = slab.pixel_offsets() + problem.pixels() - dotted_;
@@ -102,10 +103,10 @@ void PackedColumns<T>::pack(gemm::Slab<T>& slab, index_t depth,
                 runs.push_back({*pixel, lane, 1});
             }
         }
-        kernel_.packing.pack_runs(depth, slab.tap_offsets(), runs.data(),
-                                  static_cast<index_t>(runs.size()), panels_.width(p), slab.data(),
-                                  to.data(p));
-        // What lies in the lanes beside the pixels is multiplied too: denormals would take long.
+        kernels_.packing.pack_runs(depth, slab.tap_offsets(), runs.data(),
+                                   static_cast<index_t>(runs.size()), panels_.width(p), slab.data(),
+                                   to.data(p));
+        // Lanes without a pixel are multiplied too, and denormals there would take long.
         const index_t width = panels_.width(p), length = panels_.length(p);
         for (index_t k = 0; k < depth && length < width; ++k) {
             std::fill(to.data(p, k) + length, to.data(p, k) + width, T{0});
@@ -113,7 +114,8 @@ void PackedColumns<T>::pack(gemm::Slab<T>& slab, index_t depth,
     }
 }
 
-/// What a task computes: the sums of some filters, and those of the dotted pixels for them.
+/// What a task computes: the sums of some filters for the pixels in lanes and for the dotted
+/// pixels.
 template <typename T>
 struct Sums {
     Sums(const Kernels<T>& kernels, const Problem& problem, const PackedColumns<T>& columns,
@@ -124,8 +126,8 @@ struct Sums {
           dotted(dotted_size),
           dotted_totals(dotted_size, problem.taps) {}
 
-    /// Adds `length` of the depth: rows of weights, whose element k is depth_offsets[k] behind the
-    /// row's offset, times columns.
+    /// Adds `length` of the depth: rows of weights times columns. Element k of a row is at the
+    /// row's offset plus depth_offsets[k].
     void add(index_t length, const T* left, const std::vector<index_t>& rows,
              const std::vector<index_t>& depth_offsets, const gemm::PackedPanels<T>& columns) {
         const bool anew = panels.begin_anew(length);
@@ -175,24 +177,24 @@ void write(const Problem& problem, const PackedColumns<T>& columns, const Sums<T
     }
 }
 
-/// Blocks of filters: add(sums, filter, filters) computes a block's sums.
+/// Runs over blocks of filters: add(sums, filter, filters) computes the sums of one.
 template <typename T, typename Add>
 void for_blocks(const Problem& problem, const PackedColumns<T>& columns, const T* bias, T* y,
                 const Add& add) {
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const index_t step = task_filters(problem);
     parallel_for(ceil_div(problem.filters, step), problem.multiply_adds(), [&](index_t i) {
         const index_t filter = i * step;
         const index_t filter_end = std::min(problem.filters, filter + step);
         const index_t filters = filter_end - filter;
-        Sums<T> sums(kernel, problem, columns, filters);
+        Sums<T> sums(kernels, problem, columns, filters);
         add(sums, filter, filters);
         sums.finish();
         write(problem, columns, sums, filter, filter_end, bias, y);
     });
 }
 
-/// Offsets of rows `step` apart, and more of the last, which a tile may have too many.
+/// Offsets of rows `step` apart. The last is repeated, because a tile may have more rows.
 std::vector<index_t> row_offsets(index_t rows, index_t step) {
     std::vector<index_t> offsets;
     offsets.reserve(static_cast<std::size_t>(rows + kIndirectRowsMultiple));
@@ -209,7 +211,7 @@ const char* obstacle(const Problem& problem) {
     return problem.window.stride_w == 1 ? nullptr : "takes no stride to the right";
 }
 
-/// Where pixels are few and weights many (docs/measurements.md#few-pixels).
+/// For few pixels and many weights (docs/measurements.md#few-pixels).
 bool pays(const Problem& problem) {
     constexpr index_t most_pixels = 256, least_filters = 64, least_taps = 512;
     constexpr index_t least_weights = 3 << 14;
@@ -222,8 +224,8 @@ template <typename T>
 void forward(const ForwardCall<T>& call) {
     const Problem& problem = call.problem;
     const index_t area = problem.window.taps();
-    const Kernels<T>& kernel = kernels<T>();
-    const PackedColumns<T> columns(problem, call.x, dotted_pixels(problem, kernel.lanes));
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
+    const PackedColumns<T> columns(problem, call.x, dotted_pixels(problem, kernels.lanes));
     std::vector<index_t> depth(static_cast<std::size_t>(columns.channel(1) * area));
     std::iota(depth.begin(), depth.end(), index_t{0});
     const auto add = [&](Sums<T>& sums, index_t filter, index_t filters) {
@@ -233,7 +235,7 @@ void forward(const ForwardCall<T>& call) {
             const index_t length = (columns.channel(i + 1) - channel) * area;
             const T* left = call.weight + filter * problem.taps + channel * area;
             sums.add(length, left, rows, depth, columns[i]);
-            kernel.unpacked.dots(
+            kernels.unpacked.dots(
                 {columns.dotted(), filters, length, problem.taps, problem.taps, filters},
                 columns.dotted_columns(channel), left, sums.dotted.data());
         }
@@ -244,12 +246,12 @@ void forward(const ForwardCall<T>& call) {
 template <typename T>
 void forward_turned(const Problem& problem, const T* x, const T* weight, T* y) {
     const index_t area = problem.window.taps();
-    // The weights of a filter lie apart: no dot products.
+    // The weights of a filter are not consecutive, so there are no dot products.
     const PackedColumns<T> columns(problem, x, 0);
     const T* no_bias = nullptr;
     for_blocks(problem, columns, no_bias, y, [&](Sums<T>& sums, index_t filter, index_t filters) {
-        // A slice's weights, together: in place, each channel's would lie on a page of
-        // its own.
+        // A slice's weights, copied together: in place, each channel's would be on a page of its
+        // own.
         const Buffer<T> left(columns.channel(1) * filters * area);
         const std::vector<index_t> rows = row_offsets(filters, area);
         std::vector<index_t> depth;

@@ -5,6 +5,8 @@
 
 #include "gemm/images.h"
 #include "gemm/indirect.h"
+#include "runtime/add_in_order.h"
+#include "runtime/cut.h"
 #include "runtime/interrupt.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
@@ -14,28 +16,27 @@ namespace {
 
 using gemm::Panels;
 
-/// Tasks that are enough to share between threads.
-constexpr index_t kEnoughTasks = 16;
-/// Elements of a slab that leave room in a common L2 cache for a panel and the sums.
+/// Elements of a slab; a common L2 cache then has room for a panel and the sums.
 constexpr index_t kSlabSize = 1 << 15;
 
-/// Input elements that one output pixel adds to a slab of one channel, but for the rim.
+/// Input elements that one output pixel adds to a slab of one channel, apart from the edges.
 index_t slab_share(const Window2d& window) {
     return std::min(window.stride_h, window.span_h()) * window.stride_w;
 }
 
-/// Channels whose taps make a slice of the depth.
+/// Channels whose taps are one slice of the depth.
 index_t slice_channels(const Problem& problem) {
     const index_t most = std::max<index_t>(1, gemm::kDepthBlock / problem.window.taps());
-    return ceil_div(problem.channels, ceil_div(problem.channels, most));
+    return even_step(problem.channels, most);
 }
 
-/// How the forward pass is cut: pixels into blocks, and where these are few the filters too.
+/// How the forward pass is cut: pixels into blocks, and if these are few, the filters too.
 struct ForwardCut {
     ForwardCut(const Problem& problem, const Panels& panels) {
-        constexpr index_t fewest = 48, most = 256, enough_blocks = 8;
+        constexpr index_t fewest = 48, most = 256;
         const index_t share = slice_channels(problem) * slab_share(problem.window);
-        const index_t enough = ceil_div(problem.pixels(), ceil_div(enough_blocks, problem.groups));
+        const index_t enough =
+            ceil_div(problem.pixels(), ceil_div(kEnoughLargeTasks, problem.groups));
         const index_t wanted = std::max(fewest, std::min({most, kSlabSize / share, enough}));
         pixel_blocks = ceil_div(problem.pixels(), wanted);
         pixels = pixel_blocks > 0
@@ -43,7 +44,7 @@ struct ForwardCut {
                      : 0;
         pixel_blocks = pixels > 0 ? ceil_div(problem.pixels(), pixels) : 0;
         const index_t parts =
-            ceil_div(enough_blocks, std::max<index_t>(1, pixel_blocks * problem.groups));
+            ceil_div(kEnoughLargeTasks, std::max<index_t>(1, pixel_blocks * problem.groups));
         panels_per_task = ceil_div(panels.count(), std::min(parts, panels.count()));
         panel_blocks = ceil_div(panels.count(), panels_per_task);
     }
@@ -55,27 +56,27 @@ struct ForwardCut {
 
 template <typename T>
 std::vector<gemm::PackedPanels<T>> pack_weights(const Problem& problem, const T* weight) {
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     return gemm::pack_groups<T>(
-        {kernel, problem.filters}, problem.groups, problem.taps,
+        {kernels, problem.filters}, problem.groups, problem.taps,
         [&](index_t group, index_t filter, index_t filters, index_t width, T* panel) {
-            kernel.packing.pack_columns(problem.taps, filters, width,
-                                        weight + (group * problem.filters + filter) * problem.taps,
-                                        problem.taps, panel);
+            kernels.packing.pack_columns(problem.taps, filters, width,
+                                         weight + (group * problem.filters + filter) * problem.taps,
+                                         problem.taps, panel);
         });
 }
 
 /// y of one group for pixels [pixel, pixel_end) and panels of filters.
 template <typename T, typename Write>
-void forward_block(const Kernels<T>& kernel, const Problem& problem,
+void forward_block(const Kernels<T>& kernels, const Problem& problem,
                    const gemm::WindowedImages<T>& x, const gemm::PackedPanels<T>& weights,
                    index_t pixel, index_t pixel_end, index_t panel, index_t panel_end,
                    const Write& write) {
     const Panels& panels = weights.panels();
     const index_t area = problem.window.taps(), step = slice_channels(problem) * area;
     const index_t slice = gemm::depth_slice(step);
-    gemm::IndirectSums<T> sums(kernel, panels, panel, panel_end, pixel_end - pixel, problem.taps);
-    gemm::Slab<T> slab(kernel, x);
+    gemm::IndirectSums<T> sums(kernels, panels, panel, panel_end, pixel_end - pixel, problem.taps);
+    gemm::Slab<T> slab(kernels, x);
     for (index_t tap = 0; tap < problem.taps; tap += step) {
         const index_t tap_end = std::min(problem.taps, tap + step);
         slab.load(tap, tap_end, pixel, pixel_end);
@@ -93,8 +94,8 @@ void forward_block(const Kernels<T>& kernel, const Problem& problem,
     }
 }
 
-/// How the gradient of the weights is cut: channels into parts whose taps are worth a copy of dy,
-/// and where that gives too few tasks the pixels into chunks, each with a sum of its own.
+/// How the gradient of the weights is cut: channels into parts with enough taps to be worth a copy
+/// of dy. If that gives too few tasks, pixels are cut into chunks, each with its own sum.
 struct WeightGradCut {
     explicit WeightGradCut(const Problem& problem) {
         constexpr index_t worth_taps = 288, smallest_chunk = 1024;
@@ -108,31 +109,30 @@ struct WeightGradCut {
         slice = gemm::depth_slice(chunk_pixels);
         const index_t room = kSlabSize / (slice * slab_share(problem.window));
         const index_t fewest = ceil_div(kIndirectRowsMultiple, area);
-        slab_channels = std::min(channels, std::max<index_t>(room, fewest));
-        slab_channels = ceil_div(channels, ceil_div(channels, slab_channels));
+        slab_channels = even_step(channels, std::max<index_t>(room, fewest));
     }
 
-    index_t channels, parts;       ///< of a group, for each task
-    index_t chunks, chunk_pixels;  ///< pixels of each task
-    index_t slice;                 ///< pixels that are packed at once
-    index_t slab_channels;         ///< channels whose slab is loaded at once
+    index_t channels, parts;       ///< channels per task, parts per group
+    index_t chunks, chunk_pixels;  ///< pixels per task
+    index_t slice;                 ///< pixels packed at a time
+    index_t slab_channels;         ///< channels per slab
 };
 
 /// The gradient of the weights of some channels of one group, from a chunk of the pixels.
 template <typename T>
-void weight_grad_block(const Kernels<T>& kernel, const Problem& problem, const WeightGradCut& cut,
+void weight_grad_block(const Kernels<T>& kernels, const Problem& problem, const WeightGradCut& cut,
                        const gemm::ChannelImages<T>& dy, const gemm::WindowedImages<T>& x,
                        index_t channel, index_t pixel, T* dweight) {
     const index_t area = problem.window.taps();
     const index_t channel_end = std::min(problem.channels, channel + cut.channels);
     const index_t pixel_end = std::min(problem.pixels(), pixel + cut.chunk_pixels);
     const index_t room = round_up(cut.slab_channels * area, kIndirectRowsMultiple);
-    const Panels panels(kernel, problem.filters);
+    const Panels panels(kernels, problem.filters);
     const gemm::PackedPanels<T> gradient(panels, cut.slice);
-    gemm::IndirectSums<T> sums(kernel, panels, 0, panels.count(),
+    gemm::IndirectSums<T> sums(kernels, panels, 0, panels.count(),
                                ceil_div(channel_end - channel, cut.slab_channels) * room,
                                pixel_end - pixel);
-    gemm::Slab<T> slab(kernel, x);
+    gemm::Slab<T> slab(kernels, x);
     const auto for_slabs = [&](auto&& body) {
         index_t row = 0;
         for (index_t c = channel; c < channel_end; c += cut.slab_channels, row += room) {
@@ -141,7 +141,7 @@ void weight_grad_block(const Kernels<T>& kernel, const Problem& problem, const W
     };
     for (index_t p = pixel; p < pixel_end; p += cut.slice) {
         const index_t p_end = std::min(pixel_end, p + cut.slice);
-        gemm::pack_pixels(kernel, dy, p, p_end, gradient);
+        gemm::pack_pixels(kernels, dy, p, p_end, gradient);
         const bool anew = sums.begin_anew(p_end - p);
         for_slabs([&](index_t tap, index_t tap_end, index_t row) {
             heed_interrupt();
@@ -153,22 +153,10 @@ void weight_grad_block(const Kernels<T>& kernel, const Problem& problem, const W
     sums.finish();
     for_slabs([&](index_t tap, index_t tap_end, index_t row) {
         for (index_t p = 0; p < panels.count(); ++p) {
-            kernel.indirect.store_transposed(
+            kernels.indirect.store_transposed(
                 tap_end - tap, panels.length(p), sums.data(p) + row * panels.width(p),
                 panels.width(p), nullptr, dweight + panels.begin(p) * problem.taps + tap,
                 problem.taps);
-        }
-    });
-}
-
-/// to = the sum of the chunks' results, in the order of the chunks.
-template <typename T>
-void add_chunks(const Kernels<T>& kernel, const T* sums, index_t chunks, index_t size, T* to) {
-    constexpr index_t grain = 4096;
-    parallel_ranges(size, grain, static_cast<double>(chunks), [&](index_t begin, index_t end) {
-        std::copy(sums + begin, sums + end, to + begin);
-        for (index_t chunk = 1; chunk < chunks; ++chunk) {
-            kernel.elementwise.add(end - begin, sums + chunk * size + begin, to + begin);
         }
     });
 }
@@ -185,17 +173,17 @@ template <typename T>
 void forward_packed(const Problem& problem, const T* x,
                     const std::vector<gemm::PackedPanels<T>>& weights, const T* bias, T* y,
                     const OutputGrid& grid) {
-    const Kernels<T>& kernel = kernels<T>();
-    const Panels panels(kernel, problem.filters);
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
+    const Panels panels(kernels, problem.filters);
     const ForwardCut cut(problem, panels);
     parallel_for(problem.groups * cut.tasks(), problem.multiply_adds(), [&](index_t i) {
         const index_t group = i / cut.tasks(), filter = group * problem.filters;
         const index_t pixel = i % cut.tasks() / cut.panel_blocks * cut.pixels;
         const index_t panel = i % cut.panel_blocks * cut.panels_per_task;
-        const gemm::StorePixels<T, OutputGrid> write(kernel, y + filter * grid.plane, problem.y,
+        const gemm::StorePixels<T, OutputGrid> write(kernels, y + filter * grid.plane, problem.y,
                                                      grid,
                                                      bias != nullptr ? bias + filter : nullptr);
-        forward_block(kernel, problem, problem.windows(x, group),
+        forward_block(kernels, problem, problem.windows(x, group),
                       weights[static_cast<std::size_t>(group)], pixel,
                       std::min(problem.pixels(), pixel + cut.pixels), panel,
                       std::min(panels.count(), panel + cut.panels_per_task), write);
@@ -205,7 +193,7 @@ void forward_packed(const Problem& problem, const T* x,
 template <typename T>
 void weight_grad(const WeightGradCall<T>& call) {
     const Problem& problem = call.problem;
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const index_t pixels = problem.pixels();
     const index_t group_size = problem.filters * problem.taps, size = problem.groups * group_size;
     if (pixels == 0) {
@@ -213,19 +201,19 @@ void weight_grad(const WeightGradCall<T>& call) {
         return;
     }
     const WeightGradCut cut(problem);
-    const Buffer<T> sums(cut.chunks > 1 ? cut.chunks * size : 0);
+    const Buffer<T> sums((cut.chunks - 1) * size);  // of all chunks but the first
     parallel_for(cut.chunks * problem.groups * cut.parts, problem.multiply_adds(), [&](index_t i) {
         const index_t chunk = i / (problem.groups * cut.parts);
         const index_t group = i / cut.parts % problem.groups;
-        T* to = cut.chunks > 1 ? sums.data() + chunk * size : call.dweight;
+        T* to = chunk > 0 ? sums.data() + (chunk - 1) * size : call.dweight;
         const index_t filter = group * problem.filters;
-        weight_grad_block<T>(kernel, problem, cut,
+        weight_grad_block<T>(kernels, problem, cut,
                              {call.dy + filter * problem.y.plane(), problem.filters,
                               problem.y.image(), problem.y.plane()},
                              problem.windows(call.x, group), i % cut.parts * cut.channels,
                              chunk * cut.chunk_pixels, to + group * group_size);
     });
-    if (cut.chunks > 1) add_chunks(kernel, sums.data(), cut.chunks, size, call.dweight);
+    add_in_order(cut.chunks - 1, size, sums.data(), call.dweight);
 }
 
 #define POCKETCNN_INSTANTIATE(T)                                                          \

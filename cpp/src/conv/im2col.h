@@ -1,6 +1,6 @@
-// Convolution and its gradients as matrix products over packed blocks of the column matrix: fits
-// every shape, and rounds least. These functions say which operands are multiplied and how the
-// work is cut; gemm/ does the rest.
+// Convolution and its gradients as matrix products over packed blocks of the column matrix. This
+// fits every shape and has the smallest rounding error. These functions say which operands are
+// multiplied and how the work is cut; gemm/ does the rest.
 #pragma once
 
 #include <vector>
@@ -13,7 +13,7 @@ namespace pocketcnn::conv::im2col {
 template <typename T>
 void forward(const ForwardCall<T>& call);
 
-/// The same from weights that are packed: for each group, columns are filters and depth is taps.
+/// The same from packed weights: for each group, columns are filters and depth is taps.
 template <typename T>
 void forward_packed(const Problem& problem, const T* x,
                     const std::vector<gemm::PackedPanels<T>>& weights, const T* bias, T* y,

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "gemm/indirect.h"
+#include "runtime/cut.h"
 #include "runtime/isa.h"
 #include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
@@ -11,32 +12,32 @@
 namespace pocketcnn::conv::patches {
 namespace {
 
-/// How the channels of a group are cut into parts, and the taps of a part into pieces whose
-/// elements follow each other in a plane that holds a part's channels side by side: the columns of
-/// one row of the kernel, or where these are dilated, one column.
-struct Cut {
-    Cut(const Problem& problem, index_t lanes) {
+/// How the channels of a group are cut into parts, and the taps of a part into pieces. A plane
+/// holds a part's channels side by side, and a piece is consecutive in it: the columns of one row
+/// of the kernels, or if these are dilated, one column.
+struct PatchCut {
+    PatchCut(const Problem& problem, index_t lanes) {
         const Window2d& window = problem.window;
         piece_taps = window.dilation_w == 1 ? window.kernel_w : 1;
         pieces = window.taps() / piece_taps;
-        // Three or four vectors of columns, which the product's tile takes at once.
+        // Three or four vectors of columns, the width of the product's tile.
         const index_t most = lanes * std::max<index_t>(1, kIndirectVectors / piece_taps);
-        parts = ceil_div(problem.channels, most);
-        channels = ceil_div(problem.channels, parts);
+        channels = even_step(problem.channels, most);
+        parts = ceil_div(problem.channels, channels);
         rows = std::max(problem.x.h + window.pad_top,
                         (problem.y.h - 1) * window.stride_h + window.span_h());
         cols = std::max(problem.x.w + window.pad_left,
                         (problem.y.w - 1) * window.stride_w + window.span_w());
     }
 
-    index_t parts, channels;     ///< channels of a part, but the last may have fewer
+    index_t parts, channels;     ///< channels per part; the last may have fewer
     index_t pieces, piece_taps;  ///< taps of a piece
-    index_t rows, cols;          ///< of a plane, the padding before the image included
+    index_t rows, cols;          ///< of a plane, including the padding before the image
 };
 
 /// The weights of each part and piece: columns (tap, channel), depth filters.
 template <typename T>
-std::vector<gemm::PackedPanels<T>> pack_weights(const Problem& problem, const Cut& cut,
+std::vector<gemm::PackedPanels<T>> pack_weights(const Problem& problem, const PatchCut& cut,
                                                 const T* weight) {
     const index_t area = problem.window.taps();
     const gemm::Panels panels(kernels<T>(), cut.piece_taps * cut.channels);
@@ -61,9 +62,9 @@ std::vector<gemm::PackedPanels<T>> pack_weights(const Problem& problem, const Cu
 
 /// Pixels of dy in the order in which they are multiplied.
 struct Pixels {
-    /// Neighbours in a row change what their neighbours just changed, which the processor does fast
-    /// only for whole vectors: else pixels follow each other down the columns.
-    Pixels(const Problem& problem, const Cut& cut, index_t lanes) {
+    /// Neighbours in a row update elements that were just written. The processor is fast at that
+    /// only for whole vectors; otherwise pixels are ordered down the columns.
+    Pixels(const Problem& problem, const PatchCut& cut, index_t lanes) {
         const Window2d& window = problem.window;
         const index_t h = problem.y.h, w = problem.y.w;
         const bool by_rows = cut.channels % lanes == 0;
@@ -81,23 +82,24 @@ struct Pixels {
 template <typename T>
 class PartGradient {
   public:
-    PartGradient(const Problem& problem, const Cut& cut)
-        : kernel_(kernels<T>()),
+    PartGradient(const Problem& problem, const PatchCut& cut)
+        : kernels_(kernels<T>()),
           problem_(problem),
           cut_(cut),
-          pixels_(problem, cut, kernel_.lanes) {
+          pixels_(problem, cut, kernels_.lanes) {
         for (index_t f = 0; f < problem.filters; ++f) filters_.push_back(f * problem.y.plane());
     }
 
-    /// dx of one part of the channels of an image, the first of which it points to. `weights` are
+    /// Computes one part of the channels of an image; dx points to the first of them. `weights` are
     /// those of its first piece.
     void run(const gemm::PackedPanels<T>* weights, index_t channels, const T* dy, T* dx) const {
         const index_t size = cut_.rows * cut_.cols * cut_.channels + kPackSlack;
         const Buffer<T> plane(size);
-        const Buffer<T> tile(kIndirectRowsMultiple * kIndirectVectors * kernel_.lanes + kPackSlack);
+        const Buffer<T> tile(kIndirectRowsMultiple * kIndirectVectors * kernels_.lanes +
+                             kPackSlack);
         std::fill_n(plane.data(), size, T{0});
         const Window2d& window = problem_.window;
-        // Pixels stay in the first cache while all pieces meet them.
+        // Pixels stay in the L1 cache while all pieces are multiplied with them.
         const index_t count = problem_.y.plane();
         for (index_t k = 0; k < problem_.filters; k += gemm::kDepthBlock) {
             for (index_t pixel = 0; pixel < count; pixel += kIndirectRowsMultiple) {
@@ -114,54 +116,52 @@ class PartGradient {
         const T* from =
             plane.data() + (window.pad_top * cut_.cols + window.pad_left) * cut_.channels;
         for (index_t row = 0; row < problem_.x.h; ++row, from += cut_.cols * cut_.channels) {
-            kernel_.indirect.store_transposed(problem_.x.w, channels, from, cut_.channels, nullptr,
-                                              dx + row * problem_.x.w, problem_.x.plane());
+            kernels_.indirect.store_transposed(problem_.x.w, channels, from, cut_.channels, nullptr,
+                                               dx + row * problem_.x.w, problem_.x.plane());
         }
     }
 
   private:
-    /// `tile` is scratch. Adds to the plane what filters from k on give for pixels [pixel, end).
+    /// Adds to the plane the products of filters from k on with pixels [pixel, end). `tile` is
+    /// scratch.
     void add_piece(const gemm::PackedPanels<T>& weights, index_t k, index_t pixel, index_t end,
                    const T* dy, T* tile, T* plane) const {
         const gemm::Panels& panels = weights.panels();
         const index_t depth = std::min(gemm::kDepthBlock, problem_.filters - k);
         for (index_t p = 0; p < panels.count(); ++p) {
-            const IndirectTile<T>& product = kernel_.indirect.tiles[panels.vectors(p) - 1];
+            const IndirectTile<T>& product = kernels_.indirect.tiles[panels.vectors(p) - 1];
             const T* right = weights.data(p, k);
             for (index_t i = pixel; i < end; i += product.rows) {
                 product.multiply(depth, dy, pixels_.sources.data() + i, filters_.data() + k, right,
                                  {right, 0}, tile, false);
-                kernel_.elementwise.add_rows(std::min(product.rows, end - i), panels.length(p),
-                                             tile, panels.width(p), pixels_.targets.data() + i,
-                                             plane + panels.begin(p));
+                kernels_.elementwise.add_rows(std::min(product.rows, end - i), panels.length(p),
+                                              tile, panels.width(p), pixels_.targets.data() + i,
+                                              plane + panels.begin(p));
             }
         }
     }
 
-    const Kernels<T>& kernel_;
+    const Kernels<T>& kernels_;
     const Problem& problem_;
-    const Cut& cut_;
+    const PatchCut& cut_;
     Pixels pixels_;
-    std::vector<index_t> filters_;  ///< where each one's plane of dy begins
+    std::vector<index_t> filters_;  ///< where the plane of dy of each filter begins
 };
 
 }  // namespace
 
 bool pays(const Problem& problem) {
-    // One core with AVX-512, milliseconds of phases and of patches: 3x3/2 128x28x28 to 256 (16
-    // images) 16.8, 14.2; 256x14x14 to 512 18.6, 16.4; 3x3/3 32x40x40 to 32 2.0, 0.8; 2x2/2
-    // 64x28x28 to 64 1.5, 1.3. With stride 1 patches are not better by themselves (64x28x28 to
-    // 64 6.7, 7.0), but phases multiply as many pixels as x has, and patches as dy has: 6x14x14 to
-    // 16, 5x5 without padding, 0.81, 0.58.
+    // Patches are faster with a stride. With stride 1 they are faster only if dy is smaller than x,
+    // because phases multiply as many pixels as x has, and patches as dy has
+    // (docs/measurements.md#patches).
     constexpr double fewer_pixels = 1.5, full_vectors = 0.5;
-    constexpr index_t enough_tasks = 2;
     const Window2d& window = problem.window;
     const index_t lanes = kernels<float>().lanes;
-    const Cut cut(problem, lanes);
+    const PatchCut cut(problem, lanes);
     const index_t columns = cut.piece_taps * cut.channels;
     if (static_cast<double>(columns) <
             full_vectors * static_cast<double>(round_up(columns, lanes)) ||
-        problem.x.n * problem.groups * cut.parts < enough_tasks) {
+        problem.x.n * problem.groups * cut.parts <= 1) {  // a single task
         return false;
     }
     return window.stride_h > 1 || window.stride_w > 1 ||
@@ -172,7 +172,7 @@ bool pays(const Problem& problem) {
 template <typename T>
 void input_grad(const InputGradCall<T>& call) {
     const Problem& problem = call.problem;
-    const Cut cut(problem, kernels<T>().lanes);
+    const PatchCut cut(problem, kernels<T>().lanes);
     const std::vector<gemm::PackedPanels<T>> weights = pack_weights(problem, cut, call.weight);
     const PartGradient<T> gradient(problem, cut);
     parallel_for(problem.x.n * problem.groups * cut.parts, problem.multiply_adds(), [&](index_t i) {

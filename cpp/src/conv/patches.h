@@ -1,6 +1,6 @@
 // The gradient of the input, patch by patch: each pixel of dy, times the weights of its filter,
-// gives the gradients of the patch of x that it saw, and patches are added where they overlap.
-// Nothing is multiplied that lies in the padding of dy or between two steps of a window.
+// gives the gradients of the patch of x that its window saw. Patches are added where they overlap.
+// No zeros are multiplied, neither of padding nor between two steps of a window.
 #pragma once
 
 #include "conv/call.h"

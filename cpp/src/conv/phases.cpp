@@ -12,11 +12,11 @@ namespace pocketcnn::conv::phases {
 namespace {
 
 /// One phase of one axis. Positions i of dx with (i + pad) % stride == phase, in order, are output
-/// pixels of a convolution of dy by the kernel's taps phase, phase + stride, ... in reverse. Where
-/// there is a dilation the stride is 1 and the only phase 0.
-struct Axis {
-    Axis(index_t phase, index_t size, index_t out, index_t kernel, index_t stride, index_t dilation,
-         index_t pad)
+/// pixels of a convolution of dy with the kernel's taps phase, phase + stride, ... in reverse. With
+/// a dilation, the stride is 1 and the only phase is 0.
+struct PhaseAxis {
+    PhaseAxis(index_t phase, index_t size, index_t out, index_t kernel, index_t stride,
+              index_t dilation, index_t pad)
         : taps(phase < kernel ? ceil_div(kernel - phase, stride) : 0),
           last_tap(phase + (taps - 1) * stride) {
         const index_t quotient = phase < pad ? ceil_div(pad - phase, stride) : 0;
@@ -32,12 +32,12 @@ struct Axis {
     index_t before, after;  ///< padding of dy
 };
 
-Axis rows(const Problem& p, index_t phase) {
+PhaseAxis rows(const Problem& p, index_t phase) {
     return {
         phase,           p.x.h, p.y.h, p.window.kernel_h, p.window.stride_h, p.window.dilation_h,
         p.window.pad_top};
 }
-Axis cols(const Problem& p, index_t phase) {
+PhaseAxis cols(const Problem& p, index_t phase) {
     return {phase,
             p.x.w,
             p.y.w,
@@ -49,7 +49,8 @@ Axis cols(const Problem& p, index_t phase) {
 
 /// Weights (groups * channels, filters, taps of the phase), in reverse.
 template <typename T>
-Buffer<T> select_weights(const Problem& problem, const Axis& y, const Axis& x, const T* weight) {
+Buffer<T> select_weights(const Problem& problem, const PhaseAxis& y, const PhaseAxis& x,
+                         const T* weight) {
     const Window2d& w = problem.window;
     const index_t area = y.taps * x.taps;
     Buffer<T> selected(problem.groups * problem.channels * problem.filters * area);
@@ -72,12 +73,12 @@ Buffer<T> select_weights(const Problem& problem, const Axis& y, const Axis& x, c
 
 /// The same as a packed right operand: columns are channels, depth is (filter, tap of the phase).
 template <typename T>
-std::vector<gemm::PackedPanels<T>> pack_weights(const Problem& problem, const Axis& y,
-                                                const Axis& x, const T* weight) {
+std::vector<gemm::PackedPanels<T>> pack_weights(const Problem& problem, const PhaseAxis& y,
+                                                const PhaseAxis& x, const T* weight) {
     const Window2d& w = problem.window;
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     return gemm::pack_groups<T>(
-        {kernel, problem.channels}, problem.groups, problem.filters * y.taps * x.taps,
+        {kernels, problem.channels}, problem.groups, problem.filters * y.taps * x.taps,
         [&](index_t group, index_t channel, index_t channels, index_t width, T* panel) {
             const T* from = weight + group * problem.filters * problem.taps + channel * w.taps();
             for (index_t f = 0; f < problem.filters; ++f, from += problem.taps) {
@@ -92,7 +93,7 @@ std::vector<gemm::PackedPanels<T>> pack_weights(const Problem& problem, const Ax
         });
 }
 
-/// The way of one phase. Tiles do not reach into a spread result, and where they would pay a matrix
+/// The algorithm of one phase. Tiles cannot write a spread result; where they would pay, a matrix
 /// product takes their place.
 const ForwardWay& way_of(const Problem& part, ConvAlgorithm asked, bool spread) {
     if (forward_way({part, asked}).about.family == ConvAlgorithm::winograd) {
@@ -102,7 +103,8 @@ const ForwardWay& way_of(const Problem& part, ConvAlgorithm asked, bool spread) 
 }
 
 template <typename T>
-void run_phase(const InputGradCall<T>& call, ConvAlgorithm asked, const Axis& y, const Axis& x) {
+void run_phase(const InputGradCall<T>& call, ConvAlgorithm asked, const PhaseAxis& y,
+               const PhaseAxis& x) {
     const Problem& problem = call.problem;
     Window2d window;
     window.kernel_h = y.taps;
@@ -120,7 +122,7 @@ void run_phase(const InputGradCall<T>& call, ConvAlgorithm asked, const Axis& y,
     const Problem part(problem.y, {window, problem.x.c, problem.groups});
     const T* no_bias = nullptr;
     const ForwardWay& way = way_of(part, asked, !grid.is_dense(part.y));
-    // The weights are turned while they are packed, or as they are read.
+    // The weights are rotated while they are packed, or when they are read.
     if (way.about.algorithm == ConvAlgorithm::im2col) {
         im2col::forward_packed(part, call.dy, pack_weights(problem, y, x, call.weight), no_bias, to,
                                grid);
@@ -140,9 +142,9 @@ const char* obstacle(const Problem& problem) {
     if (is_strided && (w.dilation_h > 1 || w.dilation_w > 1)) {
         return "takes no dilation together with a stride";
     }
-    // A phase would have to leave out pixels of dy.
+    // A phase would have to skip pixels of dy.
     constexpr const char* too_wide = "takes no padding wider than what the kernel reaches over";
-    const auto fits_axis = [](const Axis& axis) {
+    const auto fits_axis = [](const PhaseAxis& axis) {
         return axis.is_empty() || (axis.before >= 0 && axis.after >= 0);
     };
     for (index_t i = 0; i < std::min(w.stride_h, w.kernel_h); ++i) {
@@ -161,16 +163,16 @@ void input_grad(const InputGradCall<T>& call) {
     const ConvAlgorithm asked =
         call.asked == ConvAlgorithm::im2col ? call.asked : ConvAlgorithm::automatic;
     if (w.stride_h > w.kernel_h || w.stride_w > w.kernel_w) {
-        // The windows step over some pixels, which no phase writes.
+        // The windows skip some pixels, which no phase writes.
         constexpr index_t grain = 1 << 14;
         parallel_ranges(problem.x.size(), grain, 1, [&](index_t begin, index_t end) {
             std::fill(call.dx + begin, call.dx + end, T{0});
         });
     }
     for (index_t i = 0; i < std::min(w.stride_h, w.kernel_h); ++i) {
-        const Axis y = rows(problem, i);
+        const PhaseAxis y = rows(problem, i);
         for (index_t j = 0; j < std::min(w.stride_w, w.kernel_w) && !y.is_empty(); ++j) {
-            const Axis x = cols(problem, j);
+            const PhaseAxis x = cols(problem, j);
             if (!x.is_empty()) run_phase(call, asked, y, x);
         }
     }

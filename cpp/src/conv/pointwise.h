@@ -1,19 +1,19 @@
-// The forward pass of a 1x1 window without padding: a product of the weights with the image as it
-// lies, whose pixels stay in the lanes, so that y is written without a transpose.
+// The forward pass of a 1x1 window without padding: a product of the weights with the image in
+// place. Its pixels stay in the lanes, so y is written without a transpose.
 #pragma once
 
 #include "conv/call.h"
 
 namespace pocketcnn::conv::pointwise {
 
-/// Why a window is not taken, or null.
+/// Why this algorithm cannot take a window, or null.
 const char* obstacle(const Window2d& window);
 const char* strided_obstacle(const Window2d& window);
 
 template <typename T>
 void forward(const ForwardCall<T>& call);
 
-/// The same with a stride, over a copy of the pixels that the window meets.
+/// The same with a stride, over a copy of the pixels that the window sees.
 template <typename T>
 void forward_strided(const ForwardCall<T>& call);
 

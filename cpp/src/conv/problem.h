@@ -1,4 +1,4 @@
-// What every way of convolving derives from the shapes: one group's part of everything.
+// What every convolution algorithm derives from the shapes, per group.
 #pragma once
 
 #include <pocketcnn/conv2d.h>
@@ -39,13 +39,13 @@ struct Problem {
     Shape4 x, y;
     Window2d window;
     index_t groups;
-    index_t channels;  ///< of a group
-    index_t filters;   ///< of a group
-    index_t taps;      ///< of a group: channels * kh * kw, the depth of the forward sums
+    index_t channels;  ///< per group
+    index_t filters;   ///< per group
+    index_t taps;      ///< per group: channels * kh * kw, the depth of the forward sums
 };
 
-/// Where the elements of a result lie: pixel (n, f, y, x) at n * image + f * plane + y * row +
-/// x * col.
+/// Where the elements of a result are: pixel (n, f, y, x) is at n * image + f * plane + y * row + x
+/// * col.
 struct OutputGrid {
     explicit OutputGrid(const Shape4& y) : image(y.image()), plane(y.plane()), row(y.w), col(1) {}
 

@@ -14,7 +14,7 @@
 namespace pocketcnn::conv {
 namespace {
 
-/// An image with the zeros around it, in which every patch is whole.
+/// An image with zeros around it, in which every patch is complete.
 template <typename T>
 class PaddedImage {
   public:
@@ -39,7 +39,7 @@ class PaddedImage {
         }
     }
 
-    /// The patches of results in rows [row, end), `width` apart.
+    /// Copies the patches of results in rows [row, end), `width` apart.
     void copy_patches(index_t row, index_t end, index_t width, T* to) const {
         const Window2d& window = problem_.window;
         for (; row < end; ++row, to += problem_.y.w * width) {
@@ -57,10 +57,10 @@ class PaddedImage {
     Buffer<T> data_;
 };
 
-/// How the rows of pooled results are cut into blocks whose patches share the first cache.
-class PooledRows {
+/// How the rows of pooled results are cut into blocks whose patches fit the L1 cache together.
+class PooledRowCut {
   public:
-    PooledRows(index_t rows, const Shape4& y, const Window2d& window, index_t patch_bytes)
+    PooledRowCut(index_t rows, const Shape4& y, const Window2d& window, index_t patch_bytes)
         : rows_(rows), y_rows_(y.h), window_(window) {
         constexpr index_t room = index_t{12} * 1024;
         const index_t fit = room / std::max<index_t>(1, y.w * patch_bytes);
@@ -70,16 +70,16 @@ class PooledRows {
     index_t blocks() const { return ceil_div(rows_, step_); }
     index_t begin(index_t block) const { return block * step_; }
     index_t end(index_t block) const { return std::min(rows_, (block + 1) * step_); }
-    /// The first row of the convolution's results that a block's windows see.
+    /// First row of the convolution's results that a block's windows see.
     index_t first(index_t block) const {
         return std::max<index_t>(0, begin(block) * window_.stride_h - window_.pad_top);
     }
-    /// The end of the rows that they see.
+    /// End of the rows that they see.
     index_t last(index_t block) const {
         const index_t last_begin = (end(block) - 1) * window_.stride_h - window_.pad_top;
         return std::min(y_rows_, std::max(first(block), last_begin + window_.span_h()));
     }
-    /// Rows that a block sees at most.
+    /// Largest number of rows that a block sees.
     index_t most_rows() const { return (step_ - 1) * window_.stride_h + window_.span_h(); }
 
   private:
@@ -88,15 +88,15 @@ class PooledRows {
     index_t step_;
 };
 
-/// Elements of a patch: its taps and a one, whose sum is the bias's gradient, in whole vectors that
-/// also hold what copying the last piece of the taps writes past them.
+/// Elements of a patch, in whole vectors: its taps, a one whose sum gives the bias's gradient, and
+/// room for what copying the last piece of the taps writes past them.
 index_t patch_width(const Problem& problem, index_t lanes) {
     const index_t piece = std::min(lanes, kPatchPiece), kernel_w = problem.window.kernel_w;
     const index_t excess = round_up(kernel_w, piece) - kernel_w;
     return round_up(problem.taps + std::max<index_t>(1, excess), lanes);
 }
 
-/// Values, some tens of which are added up in registers, of a sum.
+/// Values per sum, of which some tens are added up in registers.
 constexpr index_t kMostValues = 4096;
 
 /// Sums over the batch for some filters.
@@ -104,11 +104,11 @@ template <typename T>
 class SparseSums {
   public:
     SparseSums(const Problem& problem, const PooledGrad<T>& pooled, const T* x)
-        : kernel_(kernels<T>()),
+        : kernels_(kernels<T>()),
           problem_(problem),
           pooled_(pooled),
           x_(x),
-          width_(patch_width(problem, kernel_.lanes)),
+          width_(patch_width(problem, kernels_.lanes)),
           rows_(pooled.shape.h, problem.y, pooled.window, width_ * index_t{sizeof(T)}) {
         for (index_t block = 0; block < rows_.blocks(); ++block) {
             const index_t count = (rows_.end(block) - rows_.begin(block)) * pooled.shape.w;
@@ -137,9 +137,9 @@ class SparseSums {
                 const index_t begin = rows_.begin(block) * pooled_.shape.w;
                 const index_t end = rows_.end(block) * pooled_.shape.w;
                 totals.make_room(end - begin, sums.data(), size);
-                kernel_.sparse.sparse_grad({filters, end - begin, count, width_,
-                                            values.data() + begin, places.data() + begin},
-                                           patches.data(), sums.data());
+                kernels_.sparse.sparse_backward({filters, end - begin, count, width_,
+                                                 values.data() + begin, places.data() + begin},
+                                                patches.data(), sums.data());
             }
         }
         totals.finish(sums.data());
@@ -151,32 +151,33 @@ class SparseSums {
     }
 
   private:
-    /// Values of some planes from the given one on, and their places among the patches of their
-    /// blocks.
+    /// Collects the values of some planes from the given one on, and their places among the patches
+    /// of their blocks.
     void gather(index_t plane, index_t planes, T* values, std::int32_t* places) const {
         const index_t count = pooled_.shape.plane();
         for (index_t i = 0; i < planes; ++i, ++plane, values += count, places += count) {
             const T* dy = pooled_.dy + plane * count;
             if (pooled_.rectified != nullptr) {
-                kernel_.activation.relu_grad(count, dy, pooled_.rectified + plane * count, values);
+                kernels_.activation.relu_backward(count, dy, pooled_.rectified + plane * count,
+                                                  values);
             } else {
                 std::copy_n(dy, count, values);
             }
-            if (!kernel_.sparse.relative_places(count, pooled_.argmax + plane * count,
-                                                firsts_.data(), limits_.data(),
-                                                static_cast<std::int32_t>(width_), places)) {
+            if (!kernels_.sparse.relative_places(count, pooled_.argmax + plane * count,
+                                                 firsts_.data(), limits_.data(),
+                                                 static_cast<std::int32_t>(width_), places)) {
                 throw std::invalid_argument("argmax has an index outside the rows of its window");
             }
         }
     }
 
-    const Kernels<T>& kernel_;
+    const Kernels<T>& kernels_;
     const Problem& problem_;
     const PooledGrad<T>& pooled_;
     const T* x_;
     index_t width_;  ///< of a patch
-    PooledRows rows_;
-    std::vector<std::int32_t> firsts_, limits_;  ///< of each element of a pooled plane
+    PooledRowCut rows_;
+    std::vector<std::int32_t> firsts_, limits_;  ///< per element of a pooled plane
 };
 
 }  // namespace
@@ -184,7 +185,7 @@ class SparseSums {
 const char* sparse_obstacle(const Problem& problem, const Window2d* pooling) {
     if (pooling == nullptr) return "takes the gradient of a max pooling, in a fused block";
     if (problem.groups != 1) return "takes one group";
-    // The pieces of a patch are rows of the kernel as they stand in the image.
+    // The pieces of a patch are rows of the kernels, consecutive in the image.
     if (problem.window.dilation_w != 1) return "takes no dilation of columns";
     constexpr double most_patches = 1 << 20;
     const double patches =
@@ -193,7 +194,8 @@ const char* sparse_obstacle(const Problem& problem, const Window2d* pooling) {
 }
 
 bool sparse_pays(const Problem& problem, const Shape4& pooled) {
-    // A value looks its patch up, but is multiplied no faster than one among many.
+    // Each value must look up its patch, and its multiplication is no faster than in a dense
+    // product.
     constexpr double gain = 2;
     return static_cast<double>(problem.y.plane()) >= gain * static_cast<double>(pooled.plane());
 }

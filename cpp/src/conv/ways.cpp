@@ -22,26 +22,26 @@ namespace {
 
 using enum ConvAlgorithm;
 
-// What several rows say or ask.
+// Texts and rules that several rows share.
 
-constexpr const char* kTilesTake = "kernels 2 to 5 strides long along both axes, no dilation";
-constexpr const char* kPartsTake = "kernels of 2 to 12 taps, more than 5 on an axis, with stride 1";
-constexpr const char* kDilatedTake = "a dilation with stride 1, kernels of 2 to 12 taps";
+constexpr const char* kTilesTake = "kernels 2 to 5 strides long on both axes, no dilation";
+constexpr const char* kPartsTake = "stride 1, kernels of 2 to 12 taps, more than 5 on an axis";
+constexpr const char* kDilatedTake = "stride 1 with a dilation, kernels of 2 to 12 taps";
 constexpr const char* kFewerProducts = "fewer multiplications";
 constexpr const char* kTilesPay =
-    "6 channels and filters (with AVX-512 12) and 16 tiles or more, which save 1.2 times the "
-    "multiplications, with a stride 2 times";
+    "at least 6 channels and filters (12 with AVX-512), 16 tiles, and 1.2 times fewer "
+    "multiplications (2 times with a stride)";
 constexpr const char* kGradTilesPay =
-    "6 channels and filters (with AVX-512 12) and 16 tiles or more, with a stride 200, which save "
-    "1.2 times the multiplications";
+    "at least 6 channels and filters (12 with AVX-512), 16 tiles (200 with a stride), and 1.2 "
+    "times fewer multiplications";
 constexpr const char* kPartsPay =
-    "as `winograd`, with 16 tiles or more per part, and up to 32 MB of copies per image";
-constexpr const char* kDilatedPay = "as the two before";
+    "as `winograd`, with at least 16 tiles per part and up to 32 MB of copies per image";
+constexpr const char* kDilatedPay = "as the two rows above";
 constexpr const char* kOneChannel =
-    "one channel per group, strides up to 2, up to 7 rows of kernel, not dilated downwards";
-constexpr const char* kNear = "windows that are not dilated far beyond their kernel";
-constexpr const char* kAll = "everything";
-constexpr const char* kApart = "takes results that follow each other in memory only";
+    "one channel per group, strides up to 2, kernels of up to 7 rows, no vertical dilation";
+constexpr const char* kNear = "all but very large dilations";
+constexpr const char* kAll = "every shape";
+constexpr const char* kApart = "takes only results that are consecutive in memory";
 
 bool always(const Question& /*question*/) {
     return true;
@@ -78,7 +78,7 @@ bool direct_pays(const Question& q) {
     return direct::pays(q.problem, pass);
 }
 
-// The tables. A row: the way in words, why it does not fit, whether it pays, what runs it.
+// The tables. A row: the algorithm in words, why it does not fit, whether it pays, what runs it.
 
 constexpr ForwardWay kForward[] = {
     {.about = {winograd, winograd, kFewerProducts, kTilesTake, kTilesPay},
@@ -103,7 +103,7 @@ constexpr ForwardWay kForward[] = {
      .finishes = true,
      .transforms_weights = true},
     {.about = {depthwise, depthwise, "one channel per filter", kOneChannel,
-               "one or two filters per group"},
+               "up to 2 filters per group"},
      .obstacle = depthwise_obstacle<ConvPass::forward>,
      .pays = depthwise_pays<ConvPass::forward>,
      .run_float = depthwise::forward<float>,
@@ -126,9 +126,8 @@ constexpr ForwardWay kForward[] = {
      .pays = always,
      .run_float = pointwise::forward_strided<float>,
      .run_double = pointwise::forward_strided<double>},
-    {.about = {few_pixels, im2col, "few pixels for many weights",
-               "one group, columns a pixel apart",
-               "up to 256 pixels in all images, 64 filters, 512 taps and 49152 weights or more"},
+    {.about = {few_pixels, im2col, "few pixels, many weights", "one group, no horizontal stride",
+               "up to 256 pixels in all images; at least 64 filters, 512 taps and 49152 weights"},
      .obstacle =
          [](const Question& q) { return q.spread ? kApart : few_pixels::obstacle(q.problem); },
      .pays = [](const Question& q) { return few_pixels::pays(q.problem); },
@@ -162,15 +161,15 @@ constexpr InputGradWay kInputGrad[] = {
      .run_double = winograd::input_grad_dilated<double>,
      .transforms_weights = true},
     {.about = {depthwise, depthwise, "one channel per filter",
-               "one channel and one filter per group, strides up to 2 and the kernel's height, up "
-               "to 7 rows of kernel, not dilated downwards",
+               "one channel and one filter per group, strides up to 2 and the kernel's height, "
+               "kernels of up to 7 rows, no vertical dilation",
                "always"},
      .obstacle = depthwise_obstacle<ConvPass::input_grad>,
      .pays = depthwise_pays<ConvPass::input_grad>,
      .run_float = depthwise::input_grad<float>,
      .run_double = depthwise::input_grad<double>},
-    {.about = {patches, im2col, "nothing multiplied between two steps of the window", kAll,
-               "a stride, or x of 1.5 times as many pixels as dy; where phases does not fit"},
+    {.about = {patches, im2col, "no multiplications by the zeros of a stride", kAll,
+               "with a stride; if x has 1.5 times as many pixels as dy; if `phases` does not fit"},
      .obstacle = nothing_hinders,
      .pays =
          [](const Question& q) {
@@ -178,10 +177,10 @@ constexpr InputGradWay kInputGrad[] = {
          },
      .run_float = patches::input_grad<float>,
      .run_double = patches::input_grad<double>},
-    {.about = {phases, im2col, "a convolution of dy per phase of the stride",
-               "padding less than the kernel reaches, a stride or a dilation but not both",
-               "always; each phase takes depthwise, direct, pointwise, few_pixels or im2col by the "
-               "table of the forward pass"},
+    {.about = {phases, im2col, "one convolution of dy per phase of the stride",
+               "padding smaller than the dilated kernel, a stride or a dilation but not both",
+               "always; each phase is computed by `depthwise`, `direct`, `pointwise`, "
+               "`few_pixels` or `im2col`, as the table of the forward pass says"},
      .obstacle = [](const Question& q) { return phases::obstacle(q.problem); },
      .pays = always,
      .run_float = phases::input_grad<float>,
@@ -207,11 +206,9 @@ constexpr WeightGradWay kWeightGrad[] = {
      .run_float = winograd::weight_grad_dilated<float>,
      .run_double = winograd::weight_grad_dilated<double>,
      .transforms_weights = true},
-    {.about =
-         {sparse, sparse, "few results have a gradient",
-          "the gradient of a max pooling of the results (in a fused block), one group, columns "
-          "that are not dilated",
-          "results twice as many as what the pooling left of them"},
+    {.about = {sparse, sparse, "few results have a gradient",
+               "a max pooling of the results in a fused block, one group, no horizontal dilation",
+               "at least twice as many results as the pooling leaves"},
      .obstacle =
          [](const Question& q) {
              return sparse_obstacle(q.problem, q.pooling != nullptr ? &q.pooling->window : nullptr);
@@ -220,7 +217,7 @@ constexpr WeightGradWay kWeightGrad[] = {
      .run_float = sparse_weight_grad<float>,
      .run_double = sparse_weight_grad<double>,
      .finishes = true},
-    {.about = {depthwise, depthwise, "one channel per filter", kOneChannel, "16 groups or more"},
+    {.about = {depthwise, depthwise, "one channel per filter", kOneChannel, "at least 16 groups"},
      .obstacle = depthwise_obstacle<ConvPass::weight_grad>,
      .pays = depthwise_pays<ConvPass::weight_grad>,
      .run_float = depthwise::weight_grad<float>,
@@ -314,7 +311,7 @@ void compute(const InputGradWay& way, const InputGradCall<T>& call) {
     count_run(ConvPass::input_grad, way.about);
     way.run(call);
     if (way.finishes || call.gate == nullptr) return;
-    activate_grad<T>(Activation::relu, call.dx, call.gate, call.dx, call.problem.x.size());
+    activate_backward<T>(Activation::relu, call.dx, call.gate, call.dx, call.problem.x.size());
 }
 
 template <typename T>
@@ -322,7 +319,7 @@ void compute(const WeightGradWay& way, const WeightGradCall<T>& call) {
     count_run(ConvPass::weight_grad, way.about);
     way.run(call);
     if (way.finishes || call.dbias == nullptr) return;
-    conv2d_bias_grad<T>({call.dy, call.problem.y}, call.dbias);
+    conv2d_backward_bias<T>({call.dy, call.problem.y}, call.dbias);
 }
 
 std::uint64_t runs(ConvPass pass, ConvAlgorithm algorithm) {

@@ -1,6 +1,6 @@
-// The ways of convolving: per pass one ordered table, whose first row that fits and pays is both
-// what conv2d_plan reports and what runs. Nothing else chooses between ways. docs/ways.md shows the
-// tables.
+// The convolution algorithms ("ways"): one ordered table per pass. The first row that fits and pays
+// is both what conv2d_plan reports and what runs. Nothing else chooses an algorithm. docs/ways.md
+// shows the tables.
 #pragma once
 
 #include <cstdint>
@@ -9,30 +9,30 @@
 
 namespace pocketcnn::conv {
 
-/// A max pooling of a convolution's results, through which their gradient comes.
+/// A max pooling that follows the convolution; its gradient comes through it.
 struct Pooling {
-    Shape4 shape;  ///< of what it gives
+    Shape4 shape;  ///< of the pooling's output
     Window2d window;
 };
 
-/// What the table is asked.
+/// The problem that the table is searched for.
 struct Question {
     const Problem& problem;
     ConvAlgorithm asked = ConvAlgorithm::automatic;
-    bool spread = false;  ///< whether the results lie apart, as those of a phase of an image do
+    bool spread = false;  ///< whether results lie apart, like those of one phase
     const Pooling* pooling = nullptr;
 };
 
-/// A row of a table. A further step that may be taken once per weights, ahead of all calls, would
-/// be a further member.
+/// A row of a table. A step to be done only once for given weights, before all calls, would be a
+/// further member.
 template <template <typename> class Call>
 struct Way {
     ConvWay about;
-    const char* (*obstacle)(const Question&);  ///< why it does not fit, or null: "takes ..."
-    bool (*pays)(const Question&);             ///< where it fits
+    const char* (*obstacle)(const Question&);  ///< why it does not fit ("takes ..."), or null
+    bool (*pays)(const Question&);             ///< asked only where it fits
     void (*run_float)(const Call<float>&);
     void (*run_double)(const Call<double>&);
-    bool finishes = false;            ///< whether it takes the call's last step itself
+    bool finishes = false;            ///< whether it does the call's last step itself
     bool transforms_weights = false;  ///< whether each call begins with much work on the weights
 
     void run(const Call<float>& call) const { run_float(call); }
@@ -43,15 +43,15 @@ using ForwardWay = Way<ForwardCall>;
 using InputGradWay = Way<InputGradCall>;
 using WeightGradWay = Way<WeightGradCall>;
 
-/// The way that is asked for, or else the first that fits and pays. Of several that the asked name
-/// stands for it is the first that pays, or if none does, the first that fits. A name that the
-/// pass has no way of is as good as none. Throws std::invalid_argument where what is asked for does
-/// not fit.
+/// The algorithm that `question.asked` names, or with "auto" the first that fits and pays. If the
+/// name stands for several, it is the first of them that fits and pays, or if none pays, the first
+/// that fits. A name that no row of the pass has counts as "auto". Throws std::invalid_argument if
+/// no row of that name fits.
 const ForwardWay& forward_way(const Question& question);
 const InputGradWay& input_grad_way(const Question& question);
 const WeightGradWay& weight_grad_way(const Question& question);
 
-/// Runs a way, takes the last step where it does not, and counts the run.
+/// Runs an algorithm, does the last step if the algorithm does not, and counts the run.
 template <typename T>
 void compute(const ForwardWay& way, const ForwardCall<T>& call);
 template <typename T>
@@ -59,7 +59,7 @@ void compute(const InputGradWay& way, const InputGradCall<T>& call);
 template <typename T>
 void compute(const WeightGradWay& way, const WeightGradCall<T>& call);
 
-/// How often `compute` has run this way of a pass.
+/// How often `compute` has run this algorithm of a pass.
 std::uint64_t runs(ConvPass pass, ConvAlgorithm algorithm);
 
 }  // namespace pocketcnn::conv

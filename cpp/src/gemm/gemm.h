@@ -1,5 +1,5 @@
-// The blocked matrix product. Every convolution, each of its gradients, and the fully connected
-// layer is this loop, with another way of reading the operands and of writing the result.
+// The blocked matrix product. Convolutions by im2col, their gradients, and the fully connected
+// layer are this loop. They differ in how operands are read and how the result is written.
 //
 //     for each slice of the depth                       (kDepthBlock: a left panel stays in L1)
 //         right.pack      the slice, all columns        (the packed block stays in L2)
@@ -16,6 +16,7 @@
 
 #include "gemm/long_sums.h"
 #include "kernels/kernel_table.h"
+#include "runtime/cut.h"
 #include "runtime/interrupt.h"
 #include "runtime/memory_pool.h"
 
@@ -23,8 +24,8 @@ namespace pocketcnn::gemm {
 
 /// Longest slice of the depth. 512 rows of 8 floats are 16 KiB: half of the smallest L1 cache.
 inline constexpr index_t kDepthBlock = 512;
-/// Bytes that a packed block of right panels may take. Twice as many are slower with an L2 cache of
-/// 1 MiB, and make no difference with one of 2 MiB (docs/measurements.md#matrix-product).
+/// Largest size of a packed block of right panels, in bytes. Twice as many are slower with an L2
+/// cache of 1 MiB, and make no difference with one of 2 MiB (docs/measurements.md#matrix-product).
 inline constexpr index_t kRightBytes = index_t{256} * 1024;
 
 /// The part of the result that one call computes.
@@ -36,24 +37,25 @@ struct Block {
 
 /// Slices of nearly equal length, none longer than `longest`.
 inline index_t depth_slice(index_t depth, index_t longest = kDepthBlock) {
-    const index_t slices = std::max<index_t>(1, ceil_div(depth, longest));
-    return std::max<index_t>(1, ceil_div(depth, slices));
+    return even_step(depth, longest);
 }
 
-/// How a result is cut into blocks, by its size alone: sums must not depend on the threads.
-struct Partition {
+/// How a result is cut into blocks. The cut depends on its size only, because sums must not depend
+/// on the number of threads.
+struct BlockCut {
     index_t row_step, col_step;
     index_t row_blocks, col_blocks;
 
     index_t blocks() const { return row_blocks * col_blocks; }
-    /// Block i of rows x cols; columns run fastest.
+    /// Block i of a rows x cols result; columns run fastest.
     Block block(index_t i, index_t rows, index_t cols, index_t depth) const {
         const index_t row = i / col_blocks * row_step, col = i % col_blocks * col_step;
         return {row, std::min(rows, row + row_step), col, std::min(cols, col + col_step), 0, depth};
     }
 };
 
-/// Columns whose packed block fits kRightBytes, a multiple of the tile's and at most `limit`.
+/// The number of columns whose packed block fits kRightBytes: a multiple of the tile's columns, at
+/// most `limit`.
 template <typename T>
 index_t block_cols(const Kernels<T>& kernels, index_t depth, index_t limit,
                    index_t longest_slice = kDepthBlock) {
@@ -61,17 +63,15 @@ index_t block_cols(const Kernels<T>& kernels, index_t depth, index_t limit,
     return std::max<index_t>(1, std::min(fit, limit) / kernels.product.cols) * kernels.product.cols;
 }
 
-/// Columns as many as fit kRightBytes; fewer, and rows cut too, where the blocks would be too few
-/// to share between threads.
+/// As many columns as fit kRightBytes. Fewer, and rows are cut too, where there would be too few
+/// blocks to share between threads.
 template <typename T>
-Partition partition(const Kernels<T>& kernels, index_t rows, index_t cols, index_t depth,
+BlockCut cut_blocks(const Kernels<T>& kernels, index_t rows, index_t cols, index_t depth,
                     index_t longest_slice = kDepthBlock) {
-    constexpr index_t enough_blocks = 16;
     const index_t col_step =
-        block_cols(kernels, depth, ceil_div(cols, enough_blocks), longest_slice);
+        block_cols(kernels, depth, ceil_div(cols, kEnoughTasks), longest_slice);
     const index_t col_blocks = ceil_div(cols, col_step);
-    const index_t row_parts =
-        std::max<index_t>(1, enough_blocks / std::max<index_t>(1, col_blocks));
+    const index_t row_parts = std::max<index_t>(1, kEnoughTasks / std::max<index_t>(1, col_blocks));
     const index_t row_step =
         round_up(std::max<index_t>(1, ceil_div(rows, row_parts)), kernels.product.rows);
     return {row_step, col_step, ceil_div(rows, row_step), col_blocks};
@@ -82,7 +82,7 @@ Partition partition(const Kernels<T>& kernels, index_t rows, index_t cols, index
 /// Left:  const T* panel(row, depth, depth_end, scratch): the packed panel of rows
 ///        [row, row + kernels.product.rows); may use scratch, which has room for one.
 /// Right: void pack(block, panels): packs all columns of the block for its slice of the depth.
-///        PanelAhead<T> ahead(block, i): what the i-th tile of the block asks for meanwhile.
+///        PanelAhead<T> ahead(block, i): what the i-th tile of the block prefetches.
 /// Write: void tile(row, rows, col, cols, values): takes a finished tile, of which `rows` x
 ///        `cols` elements count; consecutive rows of `values` are kernels.product.cols apart.
 template <typename T, typename Left, typename Right, typename Write>

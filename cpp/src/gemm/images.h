@@ -1,5 +1,5 @@
-// Readers and writers of the product for feature maps: one operand or the result is an image
-// batch (n, c, h, w) whose pixels, flattened over (n, h, w), are one axis of the matrix.
+// Readers and writers of the product for feature maps. One operand or the result is an image batch
+// (n, c, h, w); its pixels, flattened over (n, h, w), are one axis of the matrix.
 #pragma once
 
 #include <pocketcnn/window2d.h>
@@ -34,7 +34,7 @@ void pack_pixels(const Kernels<T>& kernels, const ChannelImages<T>& images, inde
 }
 
 /// Stores results whose rows are channels and whose columns are pixels across images, adding
-/// bias[row] where there is one. Grid has the strides of the result: image, plane, row, col.
+/// bias[row] if there is a bias. Grid has the strides of the result: image, plane, row, col.
 template <typename T, typename Grid>
 class StorePixels {
   public:
@@ -72,7 +72,7 @@ class StorePixels {
     }
 
   private:
-    /// Calls body(where to, bias, first column, columns) for each stretch of columns that are
+    /// Calls body(destination, bias, first column, columns) for each run of columns that are
     /// equally far apart in the result.
     template <typename Body>
     void for_runs(index_t row, index_t col, index_t cols, Body&& body) const {
@@ -94,7 +94,7 @@ class StorePixels {
         }
     }
 
-    /// values[col][row] by parts that are transposed first.
+    /// Stores values[col][row] in parts that are transposed first.
     void spread(index_t rows, index_t cols, const T* values, index_t stride, const T* bias,
                 T* to) const {
         constexpr index_t part = 32;
@@ -116,7 +116,7 @@ class StorePixels {
     const Kernels<T>& kernels_;
     T* data_;
     Grid grid_;
-    index_t width_, height_;  ///< of what is consecutive: a plane where its rows are, else a row
+    index_t width_, height_;  ///< of the part that is consecutive: a plane or a row
     const T* bias_;
 };
 

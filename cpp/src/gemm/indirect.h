@@ -1,5 +1,5 @@
-// The indirect product: the left operand is read where it lies, through offsets of its rows and of
-// its depth; the right operand is packed once, in panels that all blocks share.
+// The indirect product: the left operand is read in place, through offsets of its rows and of its
+// depth. The right operand is packed once, in panels that all blocks share.
 //
 //     for each slice of the depth                      (kDepthBlock: a panel stays in L2)
 //         for each panel of columns
@@ -7,8 +7,8 @@
 //                 kernels.indirect.tiles[].multiply
 //     write the sums, transposed
 //
-// Where a window slides over an image, the rows are output pixels and the depth is taps, or the
-// other way round, and what is packed is the smaller operand: the weights, or the gradient.
+// For a window over an image, the rows are output pixels and the depth is taps, or the reverse. The
+// packed operand is the smaller one: the weights or the gradient.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +20,7 @@
 
 namespace pocketcnn::gemm {
 
-/// Columns cut into as few panels as the widest tile allows, of nearly equal width.
+/// Columns, cut into as few panels of nearly equal width as the widest tile allows.
 class Panels {
   public:
     template <typename T>
@@ -34,7 +34,7 @@ class Panels {
     }
 
     index_t count() const { return count_; }
-    /// First column of a panel, or past the last one's.
+    /// First column of a panel, or the end after the last panel.
     index_t begin(index_t panel) const { return first_vector(panel) * lanes_; }
     index_t vectors(index_t panel) const { return first_vector(panel + 1) - first_vector(panel); }
     index_t width(index_t panel) const { return vectors(panel) * lanes_; }
@@ -47,7 +47,7 @@ class Panels {
 
     index_t lanes_, cols_, vectors_;
     index_t count_;
-    index_t narrow_, wide_;  ///< vectors of a panel, and how many panels have one more
+    index_t narrow_, wide_;  ///< vectors per panel, and number of panels with one more
 };
 
 /// A right operand in panels: element (k, c) of panel p at data(p)[k * width(p) + c - begin(p)].
@@ -58,7 +58,7 @@ class PackedPanels {
         : panels_(panels), depth_(depth), data_(panels.padded_cols() * depth + kPackSlack) {}
 
     T* data(index_t panel) const { return data_.data() + panels_.begin(panel) * depth_; }
-    /// From depth k on.
+    /// The panel from depth k on.
     T* data(index_t panel, index_t k) const { return data(panel) + k * panels_.width(panel); }
     const Panels& panels() const { return panels_; }
 
@@ -89,7 +89,7 @@ std::vector<PackedPanels<T>> pack_groups(const Panels& panels, index_t groups, i
 template <typename T>
 class IndirectSums {
   public:
-    /// `depth` is that of the whole sums.
+    /// `depth` is that of the complete sums.
     IndirectSums(const Kernels<T>& kernels, const Panels& panels, index_t panel, index_t panel_end,
                  index_t rows, index_t depth)
         : kernels_(kernels),
@@ -109,21 +109,21 @@ class IndirectSums {
         return data_.data() + (panels_.begin(panel) - panels_.begin(panel_)) * room_;
     }
 
-    /// Before a slice of the depth is added: whether the sums begin anew.
+    /// To be called before a slice of the depth is added. Whether the sums start from zero.
     bool begin_anew(index_t depth) { return totals_.begin_anew(depth, data_.data()); }
     /// After the last slice.
     void finish() const { totals_.finish(data_.data()); }
 
-    /// Adds a slice of the depth that starts at k of the packed operand; row_offsets has
-    /// kIndirectRowsMultiple valid elements more than `count`, the rows from `row` on.
+    /// Adds a slice of the depth that starts at k of the packed operand. The `count` rows begin at
+    /// `row`; row_offsets has kIndirectRowsMultiple more valid elements.
     void add(index_t depth, const T* left, const index_t* row_offsets, index_t row, index_t count,
              const index_t* depth_offsets, const PackedPanels<T>& right, index_t k,
              bool accumulate) const {
         for (index_t p = panel_; p < panel_end_; ++p) {
             const IndirectTile<T>& tile = kernels_.indirect.tiles[panels_.vectors(p) - 1];
             const index_t width = panels_.width(p);
-            // The next panel comes from a cache farther away than the steps that a tile looks
-            // ahead: each tile prefetches a part of it (docs/measurements.md#matrix-product).
+            // The next panel is in a more distant cache than a tile's own prefetch allows for, so
+            // each tile prefetches a part of it (docs/measurements.md#matrix-product).
             PanelAhead<T> ahead = {
                 p + 1 < panel_end_ ? right.data(p + 1, k) : right.data(panel_, k + depth),
                 ceil_div(width, ceil_div(count, tile.rows))};

@@ -1,6 +1,5 @@
-// Sums of very many terms. The error of a float sum grows with the additions that follow each
-// other, so after so many of them what was added up so far goes to other sums, and from there to
-// totals in double.
+// Sums of very many terms. The error of a float sum grows with the number of successive additions.
+// So after a limited number the sums are added to other sums, and from there to totals in double.
 #pragma once
 
 #include <algorithm>
@@ -10,23 +9,23 @@
 
 namespace pocketcnn::gemm {
 
-/// Terms of the longest sums that are left alone, where a hundred or more are added up in registers
-/// first.
+/// Sums of up to this many terms are left as they are, if a hundred or more terms are first added
+/// up in registers.
 inline constexpr index_t kLongestSum = 1 << 14;
 
 template <typename T>
 class LongSums {
   public:
-    /// For `size` sums of `terms` terms each, of which no more than `longest` are added up in a
-    /// row, but for those that come together.
+    /// For `size` sums of `terms` terms each. At most `longest` of them are added up in succession,
+    /// apart from terms that come together.
     LongSums(index_t size, index_t terms, index_t longest = kLongestSum)
         : size_(terms > longest ? size : 0), longest_(longest), taken_(size_), totals_(size_) {
         std::fill_n(taken_.data(), size_, T{0});
         std::fill_n(totals_.data(), size_, 0.0);
     }
 
-    /// Before `terms` more are added: whether the sums begin anew, as at first and whenever what is
-    /// in them was taken.
+    /// To be called before `terms` more are added. Whether the sums start from zero: at the
+    /// beginning, and after their contents were taken.
     bool begin_anew(index_t terms, const T* sums) {
         const bool full = size_ > 0 && terms_ > 0 && terms_ + terms > longest_;
         if (full) take(sums);
@@ -35,7 +34,7 @@ class LongSums {
         return anew;
     }
 
-    /// Adds what was taken to the sums [begin, end).
+    /// Adds the contents taken so far to the sums [begin, end).
     void finish(T* sums, index_t begin, index_t end) const {
         for (index_t i = begin; i < end && size_ > 0; ++i) {
             sums[i] = static_cast<T>(totals_[i] + static_cast<double>(taken_[i]) +
@@ -44,7 +43,7 @@ class LongSums {
     }
     void finish(T* sums) const { finish(sums, 0, size_); }
 
-    /// Like begin_anew, for sums that are always added to: they become zero.
+    /// Like begin_anew, for sums that are always added to: it sets them to zero.
     void make_room(index_t terms, T* sums, index_t size) {
         if (begin_anew(terms, sums)) std::fill_n(sums, size, T{0});
     }

@@ -9,7 +9,7 @@
 namespace pocketcnn::gemm {
 
 /// An operand as its panels see it: element(lane, depth) = data[lane * lane_stride + depth *
-/// depth_stride], where one of the strides is 1. A transposed matrix has them exchanged.
+/// depth_stride], where one of the strides is 1. For a transposed matrix they are exchanged.
 template <typename T>
 struct Operand {
     const T* data;
@@ -33,7 +33,7 @@ void pack_panel(const Kernels<T>& kernels, const Operand<T>& operand, index_t la
     }
 }
 
-/// Left operand that many blocks share: packed once, in parallel, whole.
+/// A left operand that many blocks share: packed once as a whole, in parallel.
 template <typename T>
 class PackedLeft {
   public:
@@ -62,14 +62,14 @@ class PackedLeft {
     Buffer<T> panels_;
 };
 
-/// Right operand in memory as a matrix.
+/// Right operand that is a matrix in memory.
 template <typename T>
 class RightMatrix {
   public:
     RightMatrix(const Kernels<T>& kernels, const Operand<T>& operand, index_t depth)
         : kernels_(kernels), operand_(operand), depth_(depth) {}
 
-    /// Rows of memory are read a few at a time, past all panels, in order.
+    /// A few rows of memory at a time are read in order, for all panels.
     void pack(const Block& block, T* panels) {
         constexpr index_t rows_at_once = 8;
         const index_t depth = block.depth_end - block.depth, width = kernels_.product.cols;
@@ -84,8 +84,8 @@ class RightMatrix {
         }
     }
 
-    /// What is packed next, a cache line of each of its rows a tile: the next slice of the block's
-    /// depth, or the first of the block that follows.
+    /// What is packed next, to be prefetched: per tile, one cache line of each of its rows. It is
+    /// the next slice of the block's depth, or the first slice of the next block.
     PanelAhead<T> ahead(const Block& block, index_t i) const {
         constexpr index_t line = 64 / sizeof(T);
         const bool is_last = block.depth_end >= depth_;

@@ -1,5 +1,5 @@
 // Readers of the product for windows of one tap, stride 1 and no padding: the column matrix is the
-// image itself, with pixels flattened over the batch, so there is no slab to copy first.
+// image itself, with pixels flattened over the batch, so no slab is copied first.
 #pragma once
 
 #include <vector>
@@ -12,7 +12,7 @@ namespace pocketcnn::gemm {
 template <typename T>
 class RightPixels {
   public:
-    /// `end` is where the array that `source` lies in ends: nothing past it is read.
+    /// `end` is the end of the array that contains `source`: nothing past it is read.
     RightPixels(const Kernels<T>& kernels, const WindowedImages<T>& source, const T* end)
         : kernels_(kernels), source_(source), end_(end) {}
 
@@ -36,9 +36,9 @@ class RightPixels {
         clear_rest(block.col_end - block.col, depth, panels);
     }
 
-    /// What is packed next, a cache line of each of its channels a tile: packing waits for memory
-    /// where the product would leave it idle. That is the next slice of the block's channels, or
-    /// the first of the block that follows.
+    /// What is packed next, to be prefetched: per tile, one cache line of each of its channels.
+    /// Packing waits for memory, which the product leaves idle. It is the next slice of the block's
+    /// channels, or the first slice of the next block.
     PanelAhead<T> ahead(const Block& block, index_t i) const {
         constexpr index_t line = 64 / sizeof(T);
         const index_t plane = source_.h * source_.w;
@@ -51,8 +51,9 @@ class RightPixels {
     }
 
   private:
-    /// Whole vectors may be read past a run as long as they stay in the array, and written past it
-    /// but in the last row of a panel, after which comes another panel. The rest is copied exactly.
+    /// Whole vectors may be read past a run as long as they stay in the array. They may be written
+    /// past it except in the last row of a panel, because another panel follows. The rest is copied
+    /// exactly.
     void copy(const T* data, index_t depth, T* panels) {
         const LaneRun& last = runs_.back();
         const index_t reach = last.source + round_up(last.count, kernels_.lanes);
@@ -71,8 +72,8 @@ class RightPixels {
         }
     }
 
-    /// Zeros for the columns that the last panel lacks: what lay there before may be numbers below
-    /// the normal range, whose products take a hundred times as long.
+    /// Zeros for the missing columns of the last panel. Old contents may be denormal numbers, whose
+    /// products take a hundred times as long.
     void clear_rest(index_t cols, index_t depth, T* panels) const {
         const index_t width = kernels_.product.cols, used = cols % width;
         if (used == 0) return;

@@ -1,10 +1,9 @@
-// im2col as a way of reading: what a block of the column matrix is made of, copied from the image,
-// so that the matrix itself never exists.
+// im2col without its matrix: the pixels that a block of the column matrix consists of are copied
+// from the image, and the matrix itself never exists.
 //
 // The copy, a slab, holds the rows of the image that the block's windows see, padded with zeros.
-// In it element (pixel, tap) of the column matrix is at pixel_offsets()[pixel] +
-// tap_offsets()[tap]: what the indirect product reads. Rows that a long stride steps over are left
-// out.
+// Element (pixel, tap) of the column matrix is at pixel_offsets()[pixel] + tap_offsets()[tap] in
+// it, as the indirect product reads it. Rows that a long stride skips are left out.
 #pragma once
 
 #include <pocketcnn/window2d.h>
@@ -15,7 +14,7 @@
 
 namespace pocketcnn::gemm {
 
-/// One group's channels of a batch of images, with the output grid that a window makes of them.
+/// One group's channels of a batch of images, with the window and its output grid.
 template <typename T>
 struct WindowedImages {
     const T* data;             ///< first channel of the group in the first image
@@ -29,23 +28,23 @@ struct WindowedImages {
     index_t taps() const { return channels * window.taps(); }
 };
 
-/// Elements of the largest slab: 4 MiB of floats. A window that is dilated or padded far beyond
-/// its kernel would need more, most of it never read.
+/// Elements of the largest slab: 4 MiB of floats. A window dilated or padded far beyond its kernel
+/// would need more, and most of it would never be read.
 inline constexpr double kLargestSlab = 1 << 20;
 
 inline bool is_padded(const Window2d& w) {
     return w.pad_top != 0 || w.pad_bottom != 0 || w.pad_left != 0 || w.pad_right != 0;
 }
 
-/// Whether images without padding are read where they are, which is faster
-/// (docs/measurements.md#matrix-product), or copied too, for a reader that goes past the last
+/// Whether images without padding are read in place, which is faster
+/// (docs/measurements.md#matrix-product), or copied too, for a reader that reads past the last
 /// element.
 enum class SlabReading { in_place_if_whole, copied };
 
 /// The input that output pixels [pixel, pixel_end) see through taps [tap, tap_end).
 ///
 /// Where the slab would be too large, the block's part of the column matrix takes its place: one
-/// row a tap, gathered element by element.
+/// row per tap, gathered element by element.
 template <typename T>
 class Slab {
   public:
@@ -58,7 +57,8 @@ class Slab {
                            : std::min(source.window.stride_h, source.window.span_h())),
           step_(source.window.span_w() == 1 && !in_place_ ? 1 : source.window.stride_w) {}
 
-    /// Loads and finds the offsets; kIndirectRowsMultiple valid ones follow the last of each kind.
+    /// Loads the slab and computes the offsets; kIndirectRowsMultiple valid ones follow the last of
+    /// each kind.
     void load(index_t tap, index_t tap_end, index_t pixel, index_t pixel_end);
 
     const T* data() const { return in_place_ ? source_.data : data_.data(); }
@@ -102,7 +102,7 @@ class Slab {
     index_t capacity_ = 0;
 };
 
-/// Repeats the last offset: a tile has rows that the block lacks, and computes them for nothing.
+/// Repeats the last offset: a tile may have more rows than the block, whose results are not used.
 inline void repeat_last(std::vector<index_t>& offsets) {
     offsets.insert(offsets.end(), kIndirectRowsMultiple, offsets.back());
 }
@@ -165,8 +165,8 @@ void Slab<T>::cut_sections(index_t pixel, index_t pixel_end) {
     }
 }
 
-/// Places the sections one after the other. Where all pixels lie in one output row, only its
-/// columns are kept: an image may be wider than any block.
+/// Places the sections one after the other. If all pixels lie in one output row, only its columns
+/// are kept, because an image may be wider than any block.
 template <typename T>
 void Slab<T>::lay_out(index_t pixel, index_t pixel_end) {
     const bool one_row = pixel / source_.ow == (pixel_end - 1) / source_.ow;
@@ -178,13 +178,13 @@ void Slab<T>::lay_out(index_t pixel, index_t pixel_end) {
         section.base = channel_rows_;
         channel_rows_ += in_rows(section.rows);
     }
-    // Channels a multiple of 1 KiB apart would share a few sets of the cache.
+    // Channels a multiple of 1 KiB apart would share a few cache sets.
     constexpr index_t line = 64 / sizeof(T), crowded = 1024 / sizeof(T);
     channel_size_ = channel_rows_ * row_width_;
     if (round_up(channel_size_, line) % crowded == 0) channel_size_ += line;
 }
 
-/// Places the sections where the images have them, as seen from `channel` of the first image.
+/// Places the sections where they are in the images, relative to `channel` of the first image.
 template <typename T>
 void Slab<T>::lay_over_images(index_t channel) {
     row_width_ = source_.w;
@@ -253,7 +253,7 @@ void Slab<T>::copy_rows(index_t channel, const Section& section, T* to) const {
         source_.data + section.image * source_.image_stride + channel * source_.h * source_.w;
     const index_t first = section.row * window.stride_h - window.pad_top;
     const index_t rows = in_rows(section.rows);
-    // Rows of the slab follow each other in the image too, or the window steps over some.
+    // Rows of the slab follow each other in the image too, or the window skips some.
     const index_t group = pitch_ == window.stride_h ? rows : pitch_;
     for (index_t r = 0; r < rows; r += group) {
         const index_t y = first + r / pitch_ * window.stride_h;

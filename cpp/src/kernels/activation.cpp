@@ -24,7 +24,7 @@ void relu(index_t size, const T* x, T* y) {
 // In vectors by hand: the compiler would load dy by masks, which is slow on some processors. Where
 // the output is NaN the gradient passes, so that the NaN shows in what is trained.
 template <typename T>
-void relu_grad(index_t size, const T* dy, const T* y, T* dx) {
+void relu_backward(index_t size, const T* dy, const T* y, T* dx) {
     index_t i = 0;
     for (; i + kLanes<T> <= size; i += kLanes<T>) {
         store(dx + i, load(y + i) <= T{0} ? Vec<T>{} : load(dy + i));
@@ -33,23 +33,23 @@ void relu_grad(index_t size, const T* dy, const T* y, T* dx) {
 }
 
 template <typename T>
-void sigmoid_grad(index_t size, const T* dy, const T* y, T* dx) {
+void sigmoid_backward(index_t size, const T* dy, const T* y, T* dx) {
     for (index_t i = 0; i < size; ++i) dx[i] = dy[i] * (y[i] * (T{1} - y[i]));
 }
 
 template <typename T>
-void tanh_grad(index_t size, const T* dy, const T* y, T* dx) {
+void tanh_backward(index_t size, const T* dy, const T* y, T* dx) {
     for (index_t i = 0; i < size; ++i) dx[i] = dy[i] * (T{1} - y[i] * y[i]);
 }
 
 template <typename T>
 constexpr ActivationKernels<T> kKernels = {
     .relu = relu<T>,
-    .relu_grad = relu_grad<T>,
+    .relu_backward = relu_backward<T>,
     .sigmoid = sigmoid<T>,
-    .sigmoid_grad = sigmoid_grad<T>,
+    .sigmoid_backward = sigmoid_backward<T>,
     .tanh = tanh<T>,
-    .tanh_grad = tanh_grad<T>,
+    .tanh_backward = tanh_backward<T>,
 };
 
 }  // namespace

@@ -9,11 +9,11 @@ namespace pocketcnn {
 template <typename T>
 struct ActivationKernels {
     void (*relu)(index_t size, const T* x, T* y);
-    void (*relu_grad)(index_t size, const T* dy, const T* y, T* dx);
+    void (*relu_backward)(index_t size, const T* dy, const T* y, T* dx);
     void (*sigmoid)(index_t size, const T* x, T* y);
-    void (*sigmoid_grad)(index_t size, const T* dy, const T* y, T* dx);
+    void (*sigmoid_backward)(index_t size, const T* dy, const T* y, T* dx);
     void (*tanh)(index_t size, const T* x, T* y);
-    void (*tanh_grad)(index_t size, const T* dy, const T* y, T* dx);
+    void (*tanh_backward)(index_t size, const T* dy, const T* y, T* dx);
 };
 
 }  // namespace pocketcnn

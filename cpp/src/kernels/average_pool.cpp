@@ -331,7 +331,7 @@ inline bool is_quartered(const AveragePlane<T>& plane) {
 }
 
 template <typename T>
-void quarter_grad(const AveragePlane<T>& plane, const T* dy, T* dx) {
+void quarter_backward(const AveragePlane<T>& plane, const T* dy, T* dx) {
     for (index_t row = 0; row < plane.rows; ++row, dx += plane.cols) {
         const T* values = dy + row / 2 * plane.out_cols;
         const bool free = (row / 2 + 1) * plane.out_cols + kPackSlack <= plane.dy_room &&
@@ -342,9 +342,9 @@ void quarter_grad(const AveragePlane<T>& plane, const T* dy, T* dx) {
 }
 
 template <typename T>
-void average_pool_grad(const AveragePlane<T>& plane, const T* dy, T* dx) {
+void average_pool_backward(const AveragePlane<T>& plane, const T* dy, T* dx) {
     if (is_quartered(plane)) {
-        quarter_grad(plane, dy, dx);
+        quarter_backward(plane, dy, dx);
     } else if (plane.stride_x == 2 && plane.taps_x == 2) {
         spread_rows(plane, spread_row<T, 2, 2>, dy, dx);
     } else if (plane.stride_x == 2 && plane.taps_x == 3) {
@@ -362,7 +362,7 @@ template <typename T>
 constexpr AveragePoolKernels<T> kKernels = {
     .windows = average_pool<T>,
     .planes = average_planes<T>,
-    .grad = average_pool_grad<T>,
+    .backward = average_pool_backward<T>,
 };
 
 }  // namespace

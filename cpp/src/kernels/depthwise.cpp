@@ -114,8 +114,8 @@ void depthwise_rows(const DepthwiseRows& w, const T* weight, T start, const T* s
 
 // sums[kx][tap] of all rows. What follows a row of dy does not count.
 template <typename T, int Taps, int Stride, int Rows>
-inline void depthwise_grad_tiles(const DepthwiseRows& w, const T* dy, const T* source,
-                                 const T*& ahead, Vec<T> (&sum)[Taps]) {
+inline void depthwise_backward_tiles(const DepthwiseRows& w, const T* dy, const T* source,
+                                     const T*& ahead, Vec<T> (&sum)[Taps]) {
     for (index_t col = 0; col < w.cols; col += kLanes<T>) {
         Vec<T> d[Rows];
 #pragma GCC unroll 8
@@ -135,8 +135,8 @@ inline void depthwise_grad_tiles(const DepthwiseRows& w, const T* dy, const T* s
 }
 
 template <typename T, int Taps, int Stride>
-void depthwise_grad_rows(const DepthwiseRows& w, const T* dy, const T* source, const T* ahead,
-                         T* sums) {
+void depthwise_backward_rows(const DepthwiseRows& w, const T* dy, const T* source, const T* ahead,
+                             T* sums) {
     constexpr int most = kDepthwiseRows, few = 3;
     for (index_t kx = 0; kx < w.taps_x; ++kx, sums += Taps * kLanes<T>) {
         Vec<T> sum[Taps];
@@ -144,7 +144,7 @@ void depthwise_grad_rows(const DepthwiseRows& w, const T* dy, const T* source, c
         for (int t = 0; t < Taps; ++t) sum[t] = load(sums + t * kLanes<T>);
         index_t row = 0;
         const auto tiles = [&]<int rows>() {
-            depthwise_grad_tiles<T, Taps, Stride, rows>(
+            depthwise_backward_tiles<T, Taps, Stride, rows>(
                 w, dy + row * w.step, source + row * Stride * w.pitch + w.offsets[kx], ahead, sum);
             row += rows;
         };
@@ -188,16 +188,17 @@ void depthwise(const DepthwiseRows& w, const T* weight, T start, const T* source
 }
 
 template <typename T>
-void depthwise_grad(const DepthwiseRows& w, const T* dy, const T* source, const T* ahead, T* sums) {
+void depthwise_backward(const DepthwiseRows& w, const T* dy, const T* source, const T* ahead,
+                        T* sums) {
     for_depthwise(w, [&]<int taps, int stride>() {
-        depthwise_grad_rows<T, taps, stride>(w, dy, source, ahead, sums);
+        depthwise_backward_rows<T, taps, stride>(w, dy, source, ahead, sums);
     });
 }
 
 template <typename T>
 constexpr DepthwiseKernels<T> kKernels = {
     .correlate = depthwise<T>,
-    .correlate_grad = depthwise_grad<T>,
+    .correlate_backward = depthwise_backward<T>,
 };
 
 }  // namespace

@@ -36,8 +36,8 @@ struct DepthwiseKernels {
                       const T* ahead, T* y);
     /// sums[kx][ky][lane] += the sum over the rows of dy times what tap (ky, kx) sees. Whole
     /// vectors of dy are read, up to one less an element past the end of the last row.
-    void (*correlate_grad)(const DepthwiseRows& rows, const T* dy, const T* source, const T* ahead,
-                           T* sums);
+    void (*correlate_backward)(const DepthwiseRows& rows, const T* dy, const T* source,
+                               const T* ahead, T* sums);
 };
 
 }  // namespace pocketcnn

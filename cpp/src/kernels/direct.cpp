@@ -73,8 +73,9 @@ inline void correlate_end(index_t pixels, index_t taps, const index_t* offsets, 
     }
 }
 
+// Not inline: beside each other the compiler would keep accumulators on the stack.
 template <typename T, int rows>
-void correlate_rows(index_t pixels, index_t taps, const index_t* offsets, const T* weights,
+[[gnu::noinline]] void correlate_rows(index_t pixels, index_t taps, const index_t* offsets, const T* weights,
                     const T* bias, const T* source, T* out, index_t out_stride) {
     constexpr int vectors = direct_vectors(rows);
     constexpr index_t width = vectors * kLanes<T>;
@@ -119,9 +120,9 @@ constexpr int direct_grad_taps(int rows) {
 }
 
 template <typename T, int rows, int taps>
-inline void correlate_grad_tile(index_t pixels, const T* dy, index_t dy_stride,
-                                const index_t* offsets, const T* source, T* sums,
-                                index_t sums_stride) {
+inline void correlate_backward_tile(index_t pixels, const T* dy, index_t dy_stride,
+                                    const index_t* offsets, const T* source, T* sums,
+                                    index_t sums_stride) {
     Vec<T> sum[rows][taps];
     const T* from[taps];
 #pragma GCC unroll 16
@@ -130,21 +131,20 @@ inline void correlate_grad_tile(index_t pixels, const T* dy, index_t dy_stride,
 #pragma GCC unroll 8
         for (int r = 0; r < rows; ++r) sum[r][t] = load(sums + r * sums_stride + t * kLanes<T>);
     }
-    const index_t rest = pixels % kLanes<T>;
-    index_t p = 0, end = pixels - rest;
-    T last[rows * kLanes<T>];
-    // The second time for what is left of a vector.
-    for (bool again = rest > 0;; again = false) {
-        for (; p < end; p += kLanes<T>, dy += kLanes<T>) {
-            add_products<T, rows, taps>(
-                sum, [&](int r) { return load(dy + r * dy_stride); },
-                [&](int t) { return load(from[t] + p); });
+    const index_t whole = pixels / kLanes<T> * kLanes<T>;
+    for (index_t p = 0; p < whole; p += kLanes<T>) {
+        add_products<T, rows, taps>(
+            sum, [&](int r) { return load(dy + r * dy_stride + p); },
+            [&](int t) { return load(from[t] + p); });
+    }
+    if (whole < pixels) {
+        T last[rows * kLanes<T>] = {};
+        for (int r = 0; r < rows; ++r) {
+            copy_few(pixels - whole, dy + r * dy_stride + whole, last + r * kLanes<T>);
         }
-        if (!again) break;
-        copy_rests(rows, rest, dy, dy_stride, last);
-        dy = last;
-        dy_stride = kLanes<T>;
-        end += kLanes<T>;
+        add_products<T, rows, taps>(
+            sum, [&](int r) { return load(last + r * kLanes<T>); },
+            [&](int t) { return load(from[t] + whole); });
     }
 #pragma GCC unroll 16
     for (int t = 0; t < taps; ++t) {
@@ -155,24 +155,24 @@ inline void correlate_grad_tile(index_t pixels, const T* dy, index_t dy_stride,
 
 // All taps, in parts of nearly equal size.
 template <typename T, int rows>
-void correlate_grad_rows(index_t pixels, index_t taps, const T* dy, index_t dy_stride,
-                         const index_t* offsets, const T* source, T* sums) {
+[[gnu::noinline]] void correlate_backward_rows(index_t pixels, index_t taps, const T* dy, index_t dy_stride,
+                             const index_t* offsets, const T* source, T* sums) {
     constexpr int limit = direct_grad_taps(rows);
     const index_t parts = ceil_div(taps, limit);
     for (index_t part = 0; part < parts; ++part) {
         const index_t tap = part * taps / parts, end = (part + 1) * taps / parts;
         dispatch<limit>(end - tap, [&]<int count>() {
-            correlate_grad_tile<T, rows, count>(pixels, dy, dy_stride, offsets + tap, source,
-                                                sums + tap * kLanes<T>, taps * kLanes<T>);
+            correlate_backward_tile<T, rows, count>(pixels, dy, dy_stride, offsets + tap, source,
+                                                    sums + tap * kLanes<T>, taps * kLanes<T>);
         });
     }
 }
 
 template <typename T>
-void correlate_grad(index_t rows, index_t pixels, index_t taps, const T* dy, index_t dy_stride,
-                    const index_t* offsets, const T* source, T* sums) {
+void correlate_backward(index_t rows, index_t pixels, index_t taps, const T* dy, index_t dy_stride,
+                        const index_t* offsets, const T* source, T* sums) {
     dispatch<kDirectRows>(rows, [&]<int r>() {
-        correlate_grad_rows<T, r>(pixels, taps, dy, dy_stride, offsets, source, sums);
+        correlate_backward_rows<T, r>(pixels, taps, dy, dy_stride, offsets, source, sums);
     });
 }
 
@@ -193,7 +193,7 @@ template <typename T>
 constexpr DirectKernels<T> kKernels = {
     .rows = kDirectRows,
     .correlate = correlate<T>,
-    .correlate_grad = correlate_grad<T>,
+    .correlate_backward = correlate_backward<T>,
     .fold_lanes = fold_lanes<T>,
 };
 

@@ -89,8 +89,8 @@ TwoSums normalize_sums(const ChannelNorm<T>& norm, index_t size, const T* dy, co
 }
 
 template <typename T>
-void normalize_grad(const ChannelNorm<T>& norm, const ChannelGrad<T>& grad, index_t size,
-                    const T* dy, const T* x, T* dx) {
+void normalize_backward(const ChannelNorm<T>& norm, const ChannelGrad<T>& grad, index_t size,
+                        const T* dy, const T* x, T* dx) {
     for (index_t i = 0; i < size; ++i) {
         const T g = norm.rectify && normalized(norm, x[i]) <= 0 ? T{0} : dy[i];
         dx[i] = grad.dy * g + (grad.x * (x[i] - norm.mean) + grad.constant);
@@ -227,8 +227,8 @@ inline bool scale_responses(const ResponseStrip<T>& strip, const Power& power, c
 // dx[c] = dy[c] p[c] - x[c] * sum of t[i] over the channels i whose windows have channel c, where
 // p = s^-beta and t = 2 alpha / size beta dy x p / s. The last rows of t wait in `recent`.
 template <typename T, typename Power>
-inline bool scale_responses_grad(const ResponseStrip<T>& strip, const Power& power, const T* dy,
-                                 const T* x, T* recent, T* dx) {
+inline bool scale_responses_backward(const ResponseStrip<T>& strip, const Power& power, const T* dy,
+                                     const T* x, T* recent, T* dx) {
     const index_t channels = strip.channels, size = strip.before + strip.after + 1;
     const index_t kept = size < channels ? size : channels;
     const index_t width = (strip.pixels + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
@@ -266,11 +266,12 @@ bool response_norm(const ResponseStrip<T>& strip, const T* x, T* y) {
 }
 
 template <typename T>
-bool response_norm_grad(const ResponseStrip<T>& strip, const T* dy, const T* x, T* recent, T* dx) {
+bool response_norm_backward(const ResponseStrip<T>& strip, const T* dy, const T* x, T* recent,
+                            T* dx) {
     if (strip.beta == T{0.75}) {
-        return scale_responses_grad(strip, PaperPower<T>{}, dy, x, recent, dx);
+        return scale_responses_backward(strip, PaperPower<T>{}, dy, x, recent, dx);
     }
-    return scale_responses_grad(strip, AnyPower<T>{strip.beta}, dy, x, recent, dx);
+    return scale_responses_backward(strip, AnyPower<T>{strip.beta}, dy, x, recent, dx);
 }
 
 template <typename T>
@@ -278,9 +279,9 @@ constexpr NormalizationKernels<T> kKernels = {
     .moments = moments<T>,
     .normalize = normalize<T>,
     .normalize_sums = normalize_sums<T>,
-    .normalize_grad = normalize_grad<T>,
+    .normalize_backward = normalize_backward<T>,
     .response_norm = response_norm<T>,
-    .response_norm_grad = response_norm_grad<T>,
+    .response_norm_backward = response_norm_backward<T>,
 };
 
 }  // namespace

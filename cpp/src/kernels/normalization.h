@@ -46,14 +46,14 @@ struct NormalizationKernels {
     void (*normalize)(const ChannelNorm<T>& norm, index_t size, const T* x, T* y);
     /// Sums of dy and of dy * (x - mean); dy counts as zero where the output was rectified.
     TwoSums (*normalize_sums)(const ChannelNorm<T>& norm, index_t size, const T* dy, const T* x);
-    void (*normalize_grad)(const ChannelNorm<T>& norm, const ChannelGrad<T>& grad, index_t size,
-                           const T* dy, const T* x, T* dx);
+    void (*normalize_backward)(const ChannelNorm<T>& norm, const ChannelGrad<T>& grad, index_t size,
+                               const T* dy, const T* x, T* dx);
     /// y = x * s^-beta. False where an s is not finite, as of values whose squares overflow.
     bool (*response_norm)(const ResponseStrip<T>& strip, const T* x, T* y);
     /// `recent` is scratch for as many rows of pixels, each rounded up to whole vectors, as the
     /// window has channels. False where an s is not finite.
-    bool (*response_norm_grad)(const ResponseStrip<T>& strip, const T* dy, const T* x, T* recent,
-                               T* dx);
+    bool (*response_norm_backward)(const ResponseStrip<T>& strip, const T* dy, const T* x,
+                                   T* recent, T* dx);
 };
 
 }  // namespace pocketcnn

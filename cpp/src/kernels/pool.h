@@ -82,7 +82,7 @@ struct AveragePoolKernels {
     /// y[p] = the sum of plane p's `size` elements, divided by the divisor.
     void (*planes)(index_t planes, index_t size, const T* x, T divisor, T* y);
     /// dx[y][x] = the sum over the windows that cover it of dy / divisor.
-    void (*grad)(const AveragePlane<T>& plane, const T* dy, T* dx);
+    void (*backward)(const AveragePlane<T>& plane, const T* dy, T* dx);
 };
 
 }  // namespace pocketcnn

@@ -59,7 +59,7 @@ inline constexpr int kSparseFilters = 4;
 inline constexpr int kSparseVectors = kVectorRegisters >= 32 ? 4 : 2;
 
 template <typename T, int filters, int vectors>
-void sparse_grad_tile(const SparseGrad<T>& grad, const T* patches, T* sums) {
+void sparse_backward_tile(const SparseGrad<T>& grad, const T* patches, T* sums) {
     Vec<T> sum[filters][vectors] = {};
     for (index_t i = 0; i < grad.count; ++i) {
 #pragma GCC unroll 4
@@ -83,24 +83,24 @@ void sparse_grad_tile(const SparseGrad<T>& grad, const T* patches, T* sums) {
 
 // All vectors of a patch, some at a time.
 template <typename T, int filters>
-inline void sparse_grad_parts(const SparseGrad<T>& grad, const T* patches, T* sums) {
+inline void sparse_backward_parts(const SparseGrad<T>& grad, const T* patches, T* sums) {
     index_t vectors = grad.width / kLanes<T>;
     for (; vectors >= kSparseVectors; vectors -= kSparseVectors) {
-        sparse_grad_tile<T, filters, kSparseVectors>(grad, patches, sums);
+        sparse_backward_tile<T, filters, kSparseVectors>(grad, patches, sums);
         patches += kSparseVectors * kLanes<T>;
         sums += kSparseVectors * kLanes<T>;
     }
     dispatch<kSparseVectors - 1>(
-        vectors, [&]<int few>() { sparse_grad_tile<T, filters, few>(grad, patches, sums); });
+        vectors, [&]<int few>() { sparse_backward_tile<T, filters, few>(grad, patches, sums); });
 }
 
 template <typename T>
-void sparse_grad(const SparseGrad<T>& grad, const T* patches, T* sums) {
+void sparse_backward(const SparseGrad<T>& grad, const T* patches, T* sums) {
     SparseGrad<T> part = grad;
     for (; part.filters > 0; part.filters -= kSparseFilters) {
         dispatch<kSparseFilters>(
             part.filters < kSparseFilters ? part.filters : kSparseFilters,
-            [&]<int filters>() { sparse_grad_parts<T, filters>(part, patches, sums); });
+            [&]<int filters>() { sparse_backward_parts<T, filters>(part, patches, sums); });
         part.values += kSparseFilters * grad.stride;
         part.places += kSparseFilters * grad.stride;
         sums += kSparseFilters * grad.width;
@@ -111,7 +111,7 @@ template <typename T>
 constexpr SparseKernels<T> kKernels = {
     .copy_patches = copy_patches<T>,
     .relative_places = relative_places,
-    .sparse_grad = sparse_grad<T>,
+    .sparse_backward = sparse_backward<T>,
 };
 
 }  // namespace

@@ -35,7 +35,7 @@ struct SparseKernels {
     bool (*relative_places)(index_t count, const std::int32_t* places, const std::int32_t* firsts,
                             const std::int32_t* limits, std::int32_t factor, std::int32_t* to);
     /// sums[f] += the sum over the values of filter f of each times its patch.
-    void (*sparse_grad)(const SparseGrad<T>& grad, const T* patches, T* sums);
+    void (*sparse_backward)(const SparseGrad<T>& grad, const T* patches, T* sums);
 };
 
 }  // namespace pocketcnn

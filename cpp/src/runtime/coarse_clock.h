@@ -1,5 +1,4 @@
-// A clock that is cheaper to read than to care about, some nanoseconds, and that moves on every few
-// milliseconds.
+// A clock that takes only some nanoseconds to read and advances every few milliseconds.
 #pragma once
 
 #include <time.h>
@@ -8,7 +7,7 @@
 
 namespace pocketcnn {
 
-/// Since some fixed moment; never goes back.
+/// Time since some fixed moment; never goes back.
 inline std::chrono::nanoseconds coarse_now() {
 #ifdef CLOCK_MONOTONIC_COARSE
     timespec now{};

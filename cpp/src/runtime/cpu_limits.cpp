@@ -17,19 +17,19 @@ namespace {
 constexpr double kUnlimited = std::numeric_limits<double>::infinity();
 
 double ratio(double quota, double period) {
-    // Not a number is neither, and ends here too.
+    // NaN fails both comparisons, so it ends here too.
     return quota > 0 && period > 0 ? quota / period : kUnlimited;
 }
 
 /// cgroup v2: "max 100000" or "quota period", in microseconds.
 double quota_v2(const std::string& folder, const ReadFile& read) {
     std::istringstream file(read(folder + "/cpu.max"));
-    double quota = 0, period = 0;  // "max" is no number: the read fails
+    double quota = 0, period = 0;  // "max" is not a number, so the read fails
     file >> quota >> period;
     return file ? ratio(quota, period) : kUnlimited;
 }
 
-/// cgroup v1: quota is -1 where there is none.
+/// cgroup v1: the quota is -1 if there is none.
 double quota_v1(const std::string& folder, const ReadFile& read) {
     std::istringstream quota_file(read(folder + "/cpu.cfs_quota_us"));
     std::istringstream period_file(read(folder + "/cpu.cfs_period_us"));
@@ -37,7 +37,7 @@ double quota_v1(const std::string& folder, const ReadFile& read) {
     return quota_file >> quota && period_file >> period ? ratio(quota, period) : kUnlimited;
 }
 
-/// A quota may stand at any level between the process's own group and the root.
+/// A quota may be set at any level between the process's own group and the root.
 double smallest_quota(const std::string& root, std::string group, const ReadFile& read,
                       double (*quota)(const std::string&, const ReadFile&)) {
     double smallest = quota(root, read);

@@ -10,14 +10,14 @@ namespace pocketcnn {
 /// The CPUs in the calling thread's affinity mask; at least 1.
 int affinity_cpus();
 
-/// The cgroup's CPU quota rounded up; at least 1, and a large number where there is none.
+/// The cgroup's CPU quota, rounded up; at least 1, and a large number if there is none.
 int cpu_quota();
 
-/// What a file holds; empty where it cannot be read.
+/// The content of a file; empty if it cannot be read.
 using ReadFile = std::function<std::string(const std::string& path)>;
 
 /// The smallest quota, in CPUs, of these control groups (lines as in /proc/self/cgroup) and of all
-/// levels above them; infinite where there is none.
+/// levels above them; infinite if there is none.
 double cgroup_quota(std::istream& groups, const ReadFile& read);
 
 }  // namespace pocketcnn

@@ -1,11 +1,10 @@
-// The memory pool as a detector, for a build with POCKETCNN_GUARD_PAGES: every block is a mapping
-// of its own, whose last byte lies before a page that nobody may touch. What reads or writes a byte
-// too many ends the process at once; so does what looks at a block that was given back, for its
-// pages stay forbidden until many others followed it. A new block is full of bytes 0xFF: NaN, or
-// -1.
+// The memory pool as a detector of errors, for a build with POCKETCNN_GUARD_PAGES: every block is a
+// mapping of its own, and the page after its last byte is not accessible. Reading or writing one
+// byte too many ends the process at once. So does using a released block, whose pages stay
+// inaccessible until many others have been released. A new block is full of bytes 0xFF: NaN, or -1.
 //
-// Blocks end where their pages do and begin where that leaves them: at a multiple of an element's
-// size, not of kAlignment. Nothing is kept for the next step.
+// A block ends where its last page ends, so it begins at a multiple of an element's size, not of
+// kAlignment. Nothing is kept for the next step.
 #include <pocketcnn/runtime.h>
 #include <pthread.h>
 #include <sys/mman.h>
@@ -26,12 +25,12 @@ namespace pocketcnn {
 namespace {
 
 constexpr int kFill = 0xFF;
-/// Blocks that were given back and stay forbidden. A process may have some 65,000 mappings.
+/// Released blocks that stay inaccessible. A process may have some 65,000 mappings.
 constexpr std::size_t kQuarantine = 8192;
 
 struct Mapping {
     void* begin;
-    std::size_t size;   ///< with the forbidden pages at both ends
+    std::size_t size;   ///< with the inaccessible pages at both ends
     std::size_t bytes;  ///< of the block
 };
 

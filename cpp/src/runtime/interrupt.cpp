@@ -5,11 +5,12 @@
 namespace pocketcnn {
 namespace {
 
-/// Rare enough that waiting for the interpreter costs nothing, often enough for who pressed a key.
+/// Rare enough that waiting for the interpreter costs nothing, and often enough for a user who
+/// pressed Ctrl-C.
 constexpr std::chrono::milliseconds kBetween(100);
 
 thread_local InterruptScope* current = nullptr;
-/// Its address stands for the thread.
+/// Its address identifies the thread.
 thread_local char this_thread;
 
 }  // namespace
@@ -39,7 +40,7 @@ void InterruptScope::heed() {
 }
 
 bool InterruptScope::asks() {
-    const InterruptHelper nobodys(nullptr);  // what is asked may call operations itself
+    const InterruptHelper nobodys(nullptr);  // the callback may itself call operations
     return ask_(context_);
 }
 

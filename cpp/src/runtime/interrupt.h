@@ -1,5 +1,5 @@
-// How an operation of minutes hears that it is no longer wanted: between two pieces of its work the
-// thread that called it asks, some times a second, and those that help it look at the answer.
+// How a long operation is stopped: between two pieces of work, the thread that called it asks a
+// callback a few times per second whether to stop, and its helpers look at the answer.
 #pragma once
 
 #include <atomic>
@@ -8,14 +8,14 @@
 
 namespace pocketcnn {
 
-/// Thrown out of an operation that was told to stop. What it was to write is unfinished.
+/// Thrown out of an operation that was told to stop. Its results are incomplete.
 class Interrupted : public std::exception {
   public:
     const char* what() const noexcept override { return "the operation was interrupted"; }
 };
 
-/// While it lives, operations that its thread calls can be ended by `asks`, which that thread
-/// calls now and then between two pieces of work. An inner scope hides an outer one.
+/// While it lives, operations that its thread calls can be ended by `asks`, which that thread calls
+/// from time to time between two pieces of work. An inner scope hides an outer one.
 class InterruptScope {
   public:
     using Ask = bool (*)(void* context);
@@ -35,8 +35,8 @@ class InterruptScope {
     Ask ask_;
     void* context_;
     InterruptScope* outer_;
-    std::chrono::nanoseconds next_;  // when to ask again; the owner's alone
-    const void* owner_;              // stands for the thread
+    std::chrono::nanoseconds next_;  // when to ask again; used by the owner only
+    const void* owner_;              // identifies the thread
     std::atomic<bool> stopped_{false};
 };
 
@@ -55,8 +55,8 @@ class InterruptHelper {
     InterruptScope* before_;
 };
 
-/// To be called between pieces of work of some microseconds to some milliseconds, where a loop of
-/// parallel_for's is made of longer ones. Throws Interrupted.
+/// To be called between pieces of work of microseconds to milliseconds, where the iterations of a
+/// parallel_for take longer. Throws Interrupted.
 void heed_interrupt();
 
 }  // namespace pocketcnn

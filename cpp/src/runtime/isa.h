@@ -5,8 +5,8 @@
 
 namespace pocketcnn {
 
-/// The kernels in use, for float or double. Throws std::invalid_argument where POCKETCNN_ISA
-/// names an instruction set that does not exist or that this machine lacks.
+/// The kernels in use, for float or double. Throws std::invalid_argument if POCKETCNN_ISA names an
+/// instruction set that does not exist or that this machine does not have.
 template <typename T>
 const Kernels<T>& kernels();
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "runtime/cut.h"
 #include "runtime/team.h"
 
 namespace pocketcnn {
@@ -12,10 +13,10 @@ namespace {
 thread_local bool in_loop = false;
 std::atomic<bool> forked{false};
 
-/// Held by the thread whose loop has the team.
+/// Held by the thread whose loop uses the team.
 std::mutex team_in_use;
 
-/// While the library loads, so that every later fork is noticed.
+/// Registered while the library loads, so that every later fork is noticed.
 [[maybe_unused]] const int registered_at_load =
     pthread_atfork(nullptr, nullptr, [] { forked = true; });
 
@@ -37,9 +38,10 @@ Job::Job(const Loop& loop, int helpers)
       helpers_(helpers),
       places_(helpers),
       range_count_(std::min(helpers + 1, kRanges)) {
+    const Split ranges = {loop.count, range_count_};
     for (int r = 0; r < range_count_; ++r) {
-        ranges_[r].next = loop.count * r / range_count_;
-        ranges_[r].end = loop.count * (r + 1) / range_count_;
+        ranges_[r].next = ranges.begin(r);
+        ranges_[r].end = ranges.end(r);
     }
 }
 

@@ -1,4 +1,4 @@
-// A loop whose iterations several threads share, whoever they are: runtime/team.h brings them.
+// A loop whose iterations are shared by several threads, which runtime/team.h provides.
 #pragma once
 
 #include <pocketcnn/types.h>
@@ -16,39 +16,40 @@ struct Loop {
     void (*body)(void* context, index_t i);
     void* context;
     index_t count;
-    index_t heed_every;  ///< after how many iterations a thread looks whether it is interrupted
+    index_t heed_every;  ///< iterations after which a thread checks for an interrupt
 };
 
 /// Runs the loop on the calling thread and helpers, together at most `threads`. The loop runs
-/// serially inside another, in a forked child, and while another thread's loop has the helpers.
-/// The first exception ends the loop early and is rethrown; Interrupted is one of them, see
-/// interrupt.h.
+/// serially inside another loop, in a forked child, and while another thread's loop uses the
+/// helpers. The first exception (also Interrupted, see interrupt.h) ends the loop early and is
+/// rethrown.
 void run_loop(const Loop& loop, int threads);
 
-/// Whether the calling thread is inside a loop's body, where a further loop would run serially.
+/// Whether the calling thread is inside a loop's body, where another loop would run serially.
 bool inside_loop();
 
 /// True in a forked child, which has none of its parent's helpers and runs every loop serially.
 bool is_forked_child();
 
-/// One loop under way. Each thread begins with a range of its own, the same in every loop of as
-/// many iterations, so that it finds in its cache what it wrote there in the loop before; then it
-/// takes from the others' what is left, as in the library pthreadpool. Handed out from one counter,
-/// images and results would go from core to core (docs/measurements.md#threads).
+/// One running loop. Each thread begins with a range of its own. The range is the same in every
+/// loop of as many iterations, so that the thread finds in its cache what it wrote in the loop
+/// before. Then it takes what is left of the other threads' ranges, as in the library pthreadpool.
+/// A single shared counter would move images and results from core to core
+/// (docs/measurements.md#threads).
 class Job {
   public:
     Job(const Loop& loop, int helpers);
 
-    /// How many helpers it has places for.
+    /// The largest number of helpers.
     int helpers() const { return helpers_; }
 
-    /// A helper's part; of more helpers than there are places, the last do nothing.
+    /// A helper's part. Helpers beyond helpers() do nothing.
     void help(int helper) noexcept;
 
     /// The part of the thread with this number; the loop's owner is 0. Exceptions are kept.
     void work(int thread) noexcept;
 
-    /// Throws the first exception again, once nobody works any more.
+    /// Rethrows the first exception; to be called when no thread works on the job any more.
     void rethrow() const;
 
   private:

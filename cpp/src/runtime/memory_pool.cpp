@@ -22,21 +22,21 @@ namespace pocketcnn {
 namespace {
 
 constexpr std::size_t kHugePage = std::size_t{1} << 21;
-/// Below this much in total, blocks are kept whatever the peak was.
+/// Up to this total, blocks are kept regardless of the peak.
 constexpr std::size_t kAlwaysCached = std::size_t{1} << 26;
-/// What is kept beyond the peak, as a share of it in one of so many: a training step asks for
-/// blocks of many sizes, and without some more than the peak it never finds all of them; a fourth
-/// more is not enough (docs/measurements.md#memory).
+/// 1 / kSpareShare of the peak is kept in addition to it. A training step requests blocks of many
+/// sizes, and with no more than the peak it never finds all of them; a quarter more is not enough
+/// (docs/measurements.md#memory).
 constexpr std::size_t kSpareShare = 2;
 
 /// Stands before each block, in kAlignment bytes of its own.
 struct Header {
     std::size_t size;
-    const void* last_user;  ///< the thread that gave it back
+    const void* last_user;  ///< the thread that released it
 };
 static_assert(sizeof(Header) <= kAlignment);
 
-/// Its address stands for the thread.
+/// Its address identifies the thread.
 thread_local char this_thread;
 
 bool serves(const Header* header, std::size_t size) {
@@ -44,7 +44,7 @@ bool serves(const Header* header, std::size_t size) {
 }
 
 /// Rounds up to one of eight sizes per power of two, so that at most an eighth is wasted and a
-/// slightly different batch still finds its block.
+/// batch of slightly different size still finds its block.
 std::size_t size_class(std::size_t bytes) {
     constexpr std::size_t smallest = 512;
     if (bytes <= smallest) return smallest;
@@ -52,16 +52,17 @@ std::size_t size_class(std::size_t bytes) {
     return (((bytes - 1) >> shift) + 1) << shift;
 }
 
-/// The small blocks that a thread gave back last: they are in its cache, and it takes them again
-/// without waiting for anybody (docs/measurements.md#memory). The lock is for those who clear or
-/// count.
+/// The small blocks that a thread released last. They are in its cache, and it takes them again
+/// without waiting for other threads (docs/measurements.md#memory). The lock is needed only because
+/// other threads may clear or count.
 class Shelf {
   public:
-    /// The last block that serves, or null.
+    /// The most recent block that is large enough, or null.
     Header* take(std::size_t size);
-    /// Returns a block that has no room: the oldest, this one if it is large, or null.
+    /// Returns the block that does not fit: the oldest, or this one if it is large; null if all
+    /// fit.
     Header* put(Header* header);
-    /// Calls body for each block, which is then the caller's.
+    /// Calls body for each block, which then belongs to the caller.
     template <typename Body>
     void clear(const Body& body);
     std::size_t bytes();
@@ -80,7 +81,7 @@ class Pool {
   public:
     Header* allocate(std::size_t size);
     void release(Header* header) noexcept;
-    /// Frees all that is cached, on shelves too.
+    /// Frees all cached blocks, also those on shelves.
     void release_cached() noexcept;
     MemoryUse use();
 
@@ -109,8 +110,8 @@ std::size_t total_size(std::size_t size) {
     return (total + unit - 1) / unit * unit;
 }
 
-/// Fresh memory that begins at a huge page. Not from the C library, whose heap hands out what has
-/// small pages already (docs/measurements.md#memory).
+/// Fresh memory that begins at a huge page. Not from the C library, whose heap would return memory
+/// that already has small pages (docs/measurements.md#memory).
 void* map_huge(std::size_t total) {
     void* const mapped = mmap(nullptr, total + kHugePage, PROT_READ | PROT_WRITE,
                               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -177,9 +178,9 @@ std::size_t Shelf::bytes() {
     return total;
 }
 
-/// The smallest free block that serves. Of several, the last that this thread gave back, which is
-/// in its cache; another thread's would come from another core's cache, line by line
-/// (docs/measurements.md#memory).
+/// The smallest free block that is large enough. Of several, the one that this thread released
+/// last, because it is in its cache; another thread's block would come from another core's cache,
+/// line by line (docs/measurements.md#memory).
 Header* Pool::take(std::size_t size) {
     auto found = free_.lower_bound(size);
     if (found == free_.end() || !serves(found->second, size)) return nullptr;
@@ -234,7 +235,7 @@ void Pool::release_cached() noexcept {
     trim(0);
 }
 
-/// Frees the largest cached blocks until at most `keep` bytes stay.
+/// Frees the largest cached blocks until at most `keep` bytes remain.
 void Pool::trim(std::size_t keep) noexcept {
     while (cached_ > keep) {
         const auto largest = std::prev(free_.end());
@@ -282,10 +283,10 @@ Pool& pool() {
     return *instance;
 }
 
-/// Null before the thread's first block, and while the thread ends.
+/// Null before the thread's first block and while the thread ends.
 thread_local Shelf* this_shelf = nullptr;
 
-/// Gives the thread a shelf that is closed at its end.
+/// Gives the thread a shelf, which is closed when the thread ends.
 void open_this_shelf() {
     static thread_local bool had_one = false;
     if (std::exchange(had_one, true)) return;

@@ -1,6 +1,5 @@
-// A pool of 64-byte aligned blocks that are reused from step to step: freshly mapped pages cost
-// more than a small convolution. The pool holds little more than the most that was in use
-// at once.
+// A pool of 64-byte aligned blocks that are reused from step to step, because freshly mapped pages
+// cost more than a small convolution. The pool holds little more than was ever in use at once.
 #pragma once
 
 #include <pocketcnn/types.h>
@@ -14,7 +13,7 @@ namespace pocketcnn {
 
 inline constexpr std::size_t kAlignment = 64;
 
-/// Says how much was asked for, without asking for memory itself.
+/// Says how much was requested, without allocating memory for the message.
 class OutOfMemory : public std::bad_alloc {
   public:
     explicit OutOfMemory(std::size_t bytes) noexcept;
@@ -26,7 +25,7 @@ class OutOfMemory : public std::bad_alloc {
 
 /// At least `bytes` bytes, aligned to kAlignment, not initialised; throws OutOfMemory.
 void* pool_allocate(std::size_t bytes);
-/// Gives a block of pool_allocate back; null is fine.
+/// Returns a block of pool_allocate to the pool; null is allowed.
 void pool_release(void* block) noexcept;
 
 /// An array of T from the pool that lives as long as this object. Elements are not initialised.
@@ -44,7 +43,7 @@ class Buffer {
 
     T* data() const { return data_; }
     T& operator[](index_t i) const { return data_[i]; }
-    /// The block itself; the caller must pool_release it.
+    /// Hands the block over; the caller must pool_release it.
     T* release() { return std::exchange(data_, nullptr); }
 
   private:

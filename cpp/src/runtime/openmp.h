@@ -1,4 +1,5 @@
-// What OpenMP's runtime says, in a build that has it: others limit our threads through it.
+// What OpenMP's runtime reports, in a build that has it. Other libraries limit our threads through
+// it.
 #pragma once
 
 #if defined(POCKETCNN_HAS_OPENMP)
@@ -9,7 +10,7 @@
 
 namespace pocketcnn {
 
-/// How many threads a parallel region would have, as threadpoolctl and others set it.
+/// How many threads a parallel region would have; threadpoolctl and others set it.
 inline int openmp_limit() {
 #if defined(POCKETCNN_HAS_OPENMP)
     return omp_get_max_threads();
@@ -18,7 +19,7 @@ inline int openmp_limit() {
 #endif
 }
 
-/// Whether the calling thread is inside somebody's parallel region.
+/// Whether the calling thread is inside a parallel region, of any library.
 inline bool inside_openmp_region() {
 #if defined(POCKETCNN_HAS_OPENMP)
     return omp_in_parallel() != 0;

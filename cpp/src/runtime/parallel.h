@@ -11,12 +11,12 @@
 
 namespace pocketcnn {
 
-/// As get_num_threads(), but an answer about the affinity mask may be some 100 ms old.
+/// Like get_num_threads(), but the affinity mask may have been read up to 100 ms ago.
 int threads_for_loop();
 
 /// Calls body(i) for every i in [0, count), in any order, over the team's threads. `work` is the
-/// whole loop's cost in multiply-adds or elements moved; a small loop runs serially, for waking a
-/// thread costs some microseconds. Each task goes to whichever thread is free, so a task must not
+/// whole loop's cost in multiply-adds or elements moved; a small loop runs serially, because waking
+/// a thread costs some microseconds. Each task goes to whichever thread is free, so a task must not
 /// depend on which thread runs it. The first exception is rethrown.
 template <typename Body>
 void parallel_for(index_t count, double work, Body&& body) {
@@ -27,15 +27,15 @@ void parallel_for(index_t count, double work, Body&& body) {
     }
     using Function = std::remove_reference_t<Body>;
     const auto call = [](void* context, index_t i) { (*static_cast<Function*>(context))(i); };
-    constexpr double work_between = 8 * small_work;  // looking whether to stop costs 20 ns
+    constexpr double work_between = 8 * small_work;  // checking whether to stop costs 20 ns
     const double tasks_between = static_cast<double>(count) * (work_between / work);
     run_loop({call, const_cast<void*>(static_cast<const void*>(&body)), count,
               1 + static_cast<index_t>(tasks_between)},
              threads_for_loop());
 }
 
-/// Calls body(begin, end) for consecutive ranges of [0, size), cut at multiples of `grain`
-/// whatever the number of threads. `cost` is the work of one element.
+/// Calls body(begin, end) for consecutive ranges of [0, size), cut at multiples of `grain` for any
+/// number of threads. `cost` is the work of one element.
 template <typename Body>
 void parallel_ranges(index_t size, index_t grain, double cost, Body&& body) {
     parallel_for(ceil_div(size, grain), cost * static_cast<double>(size),

@@ -1,11 +1,11 @@
-// Signals belong to the program's own threads, not to those that a library starts.
+// Signals go to the program's own threads, not to those that a library starts.
 #pragma once
 
 #include <signal.h>
 
 namespace pocketcnn {
 
-/// Keeps all signals from the calling thread, and from those it starts, while it lives.
+/// While it lives, no signal reaches the calling thread or the threads that it starts.
 class SignalsBlocked {
   public:
     SignalsBlocked() {

@@ -35,9 +35,9 @@ bool Sleeper::move_aside(int core) {
     return CPU_COUNT(&aside_) > 0 && sched_setaffinity(thread_, sizeof aside_, &aside_) == 0;
 }
 
-/// If the mask is another than the one it was moved with, somebody outside has set it. If it is the
-/// same, that may have been set for the whole process: then the waker has it too, which it had not
-/// when it was on the core that was left out.
+/// If the mask is not the one that the helper was moved with, other code has set it. If it is the
+/// same, it may have been set for the whole process. Then the waking thread has it too; it did not
+/// have it when it ran on the core that was left out.
 void Sleeper::move_back() const {
     cpu_set_t now, wakers;
     if (sched_getaffinity(0, sizeof now, &now) != 0 || !CPU_EQUAL(&now, &aside_)) return;
@@ -46,7 +46,7 @@ void Sleeper::move_back() const {
     sched_setaffinity(0, sizeof allowed_, &allowed_);
 }
 
-#else  // the scheduler's business
+#else  // left to the scheduler
 
 int current_core() {
     return -1;

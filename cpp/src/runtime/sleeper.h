@@ -1,7 +1,7 @@
-// A helper thread asleep, and the core it will be woken on. The scheduler wakes a thread where it
-// ran last; on a machine of few cores it does not look for an idle one, so a helper whose core is
-// now the caller's would wait there for the balancing at the next ticks: with two cores, calls
-// after a rest took the time of one thread (docs/measurements.md#threads).
+// A sleeping helper thread, and the core that it will be woken on. The scheduler wakes a thread on
+// the core where it ran last; on a machine of few cores it does not look for an idle one. If the
+// caller runs on that core now, the helper waits until the scheduler balances its load: with two
+// cores, calls after a pause took as long as with one thread (docs/measurements.md#threads).
 #pragma once
 
 #include <sched.h>
@@ -11,7 +11,7 @@
 
 namespace pocketcnn {
 
-/// The core the calling thread is on, or -1 where the system does not tell.
+/// The core the calling thread is on, or -1 if the system does not tell.
 int current_core();
 
 class Sleeper {
@@ -21,8 +21,8 @@ class Sleeper {
     void awake();
 
     /// To be called before the helper is woken, by a thread that will keep `core` busy. If the
-    /// helper sleeps on that core and may use others, it wakes on one of those; what it may use
-    /// is as before once it is awake, unless somebody outside has changed that in between.
+    /// helper sleeps on that core and may use others, it wakes on one of those. Once awake, it has
+    /// its former mask again, unless other code has changed the mask in between.
     void keep_clear_of(int core);
 
   private:

@@ -1,4 +1,5 @@
-// Waiting without giving the core away, for what takes less time than falling asleep.
+// Waiting without giving up the core, for events that come sooner than a thread could sleep and
+// wake.
 #pragma once
 
 #include <mutex>
@@ -14,8 +15,8 @@ inline void relax() {
 #endif
 }
 
-/// Locks a mutex that is held for some hundred nanoseconds at a time; sleeps only when its owner
-/// takes much longer, for then it has lost its core.
+/// Locks a mutex that is held for some hundred nanoseconds at a time. Sleeps only if its owner
+/// takes much longer, because the owner has then lost its core.
 inline std::unique_lock<std::mutex> lock_soon(std::mutex& mutex) {
     constexpr int patience = 1000;
     std::unique_lock lock(mutex, std::try_to_lock);

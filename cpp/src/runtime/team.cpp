@@ -10,7 +10,7 @@
 namespace pocketcnn {
 namespace {
 
-/// Runs where nobody chooses, if the build has it; docs/decisions/threads.md says why this one.
+/// The default if the build has it; docs/decisions/threads.md says why.
 constexpr std::string_view kDefaultTeam = "own";
 
 constexpr const Team* kTeams[] = {

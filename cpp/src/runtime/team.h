@@ -1,4 +1,4 @@
-// The threads that share a loop: several kinds, one of which is in use.
+// The threads that share a loop. There are several kinds of teams; one is in use.
 #pragma once
 
 #include <chrono>
@@ -10,17 +10,17 @@ namespace pocketcnn {
 struct Team {
     const char* name;
 
-    /// Works on the job with the calling thread, which is its owner, and with up to job.helpers()
-    /// others, fewer where the system refuses threads; returns when nobody works on it any more.
-    /// At most `limit` threads, the owner included, may be kept ready for the next job. One call
-    /// at a time.
+    /// Runs the job on the calling thread, its owner, and on up to job.helpers() others (fewer if
+    /// the system refuses threads). Returns when no thread works on it any more. At most `limit`
+    /// threads, including the owner, may be kept ready for the next job. One call at a time.
     void (*run)(Job& job, int limit);
 };
 
-/// The one in use. Throws std::invalid_argument where POCKETCNN_TEAM names one that is not there.
+/// The one in use. Throws std::invalid_argument if POCKETCNN_TEAM names a team that this build
+/// lacks.
 const Team& active_team();
 
-/// How long to do without the threads that the system refused.
+/// How long to wait before asking again for threads that the system refused.
 constexpr auto kRetryStarting = std::chrono::seconds(10);
 
 /// Helpers of our own: runtime/team_own.cpp.

@@ -1,5 +1,5 @@
-// OpenMP's threads: one team per calling thread, kept by OpenMP's runtime and shared with whatever
-// else in the process runs parallel regions of the same runtime from that thread.
+// OpenMP's threads: one team per calling thread, kept by OpenMP's runtime and shared with all code
+// that runs parallel regions of the same runtime from that thread.
 #include <omp.h>
 #include <pocketcnn/runtime.h>
 #include <pthread.h>
@@ -26,14 +26,14 @@ thread_local int team_size = 1;
 
 std::chrono::nanoseconds retry_at{};
 
-/// A thread is joined a moment before the system has forgotten it and counts it no more.
+/// A joined thread still counts for a moment, until the system has removed it.
 void wait_until_forgotten([[maybe_unused]] pid_t thread) {
 #ifdef __linux__
     while (tgkill(getpid(), thread, 0) == 0) sched_yield();
 #endif
 }
 
-/// How many threads, of those wanted, the system starts beside all others: it is tried out.
+/// How many of the wanted threads the system can start in addition to all others, found by trying.
 int startable(int wanted) {
     std::vector<std::thread> threads;
     std::vector<pid_t> ids;
@@ -56,22 +56,23 @@ int startable(int wanted) {
     return started;
 }
 
-/// Before a fork its thread's team ends, for the runtime would wait for it in the child: at the
-/// next region of whatever library, and at the thread's end. Not so inside a region, see
-/// run_region().
+/// Before a fork, the team of the forking thread is ended. In the child the runtime would otherwise
+/// wait for it: at the next region of any library, and at the thread's end. Not inside a region,
+/// see run_region().
 void end_team() {
     if (team_size > 1 && omp_pause_resource_all(omp_pause_soft) == 0) team_size = 1;
 }
 
-/// While the library loads. Threads that end give their memory back: the memory pool, which locks
-/// itself for a fork, must do so after the team's end, and what was registered last comes first.
+/// Registered while the library loads. Threads that end release their memory, so the memory pool,
+/// which locks itself for a fork, must do so after the team's end. Handlers run in reverse order of
+/// registration.
 [[maybe_unused]] const bool registered_at_load = [] {
     memory_use();
     return pthread_atfork(end_team, nullptr, nullptr) == 0;
 }();
 
-/// A runtime that is refused a thread ends the process. It is therefore asked for those only that
-/// the system has just started for us, in a region of their own, whose threads get no signals.
+/// If OpenMP's runtime is refused a thread, it ends the process. So it gets only as many as the
+/// system has just started for us on trial, in a region of their own with signals blocked.
 void grow(int wanted) {
     if (coarse_now() < retry_at) return;
     const SignalsBlocked blocked;
@@ -83,8 +84,8 @@ void grow(int wanted) {
     if (team_size < wanted) retry_at = coarse_now() + kRetryStarting;
 }
 
-/// One region. Its end waits for every thread, so the child of an owner that forked in the middle
-/// of it, which has none of the others, must not come there.
+/// Runs one region. Its end waits for every thread. If the owner forks inside the region, the child
+/// has none of the other threads and must not reach that end.
 void run_region(Job& job, int threads) {
     std::jmp_buf before;
     if (setjmp(before) != 0) return;  // nothing in between has a destructor
@@ -100,8 +101,9 @@ void run_region(Job& job, int threads) {
     }
 }
 
-/// GNU's runtime ends the threads that a smaller region does without, and a larger one starts them
-/// again: a loop of few tasks therefore has the team of the one before, if that is allowed.
+/// When a region is smaller than the one before, GNU's runtime ends the spare threads, and a larger
+/// region starts them again. So a loop of few tasks uses the team of the loop before, if that is
+/// allowed.
 void run(Job& job, int limit) {
     const int wanted = std::min(limit, std::max(job.helpers() + 1, team_size));
     if (wanted > team_size) grow(wanted);

@@ -1,5 +1,6 @@
-// Helpers of our own. The job's owner waits only for tasks that some helper has begun: one that the
-// system has put aside is never waited for, so a busy machine costs at worst the helpers' part.
+// The library's own helper threads. The job's owner waits only for tasks that a helper has begun.
+// It never waits for a helper that the system has not scheduled, so at worst a busy machine costs
+// what the helpers would have done.
 #include <sched.h>
 
 #include <atomic>
@@ -17,11 +18,11 @@
 namespace pocketcnn {
 namespace {
 
-/// How long an idle helper looks for work before it sleeps: longer than what Python does between
-/// two operations of a training step, too short to disturb anybody.
+/// How long an idle helper looks for work before it sleeps: longer than Python takes between two
+/// operations of a training step, too short to disturb other programs.
 constexpr auto kSpin = std::chrono::microseconds(100);
 
-/// Helpers that live as long as the process. One job at a time.
+/// Helpers that live as long as the process. They run one job at a time.
 class Pool {
   public:
     void run(Job& job) {
@@ -35,7 +36,7 @@ class Pool {
     }
 
   private:
-    /// Fewer where the system gives no more: the caller then does their part.
+    /// Starts fewer if the system refuses: the caller then does their part.
     void start_helpers(int wanted) {
         if (coarse_now() < retry_at_) return;
         const SignalsBlocked blocked;
@@ -85,9 +86,9 @@ class Pool {
         sleeper.awake();
     }
 
-    /// Helpers inside are at work on their last task, or about to see that there is none. After
-    /// a while we give way, for one of them may be waiting for this very core. An owner that forked
-    /// in the middle of its job has no helpers in the child.
+    /// Helpers that are still inside work on their last task, or are about to see that there is
+    /// none. After a while the thread yields, because one of them may be waiting for this core. If
+    /// the owner forked during its job, the child has no helpers.
     void wait_for_helpers() {
         for (int spins = 0; inside_ > 0 && !is_forked_child(); ++spins) {
             if (spins < 10000) {
@@ -115,7 +116,7 @@ Pool& pool() {
     return *instance;
 }
 
-/// While the library loads, where memory that is short is noticed.
+/// Created while the library loads, where a lack of memory is noticed.
 [[maybe_unused]] const Pool& created_at_load = pool();
 
 void run(Job& job, int) {

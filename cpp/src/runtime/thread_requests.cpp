@@ -13,13 +13,13 @@ namespace pocketcnn {
 namespace {
 
 std::atomic<std::uint64_t> last_number{0};
-/// Of the calling thread: an address would be another's after this one's end.
+/// Number of the calling thread. An address could belong to another thread after this one's end.
 thread_local const std::uint64_t this_thread = ++last_number;
 
 class Requests {
   public:
     int current() {
-        if (blocks_ == 0) return general_;  // as nearly always: nothing to lock
+        if (blocks_ == 0) return general_;  // the usual case, without a lock
         const std::unique_lock lock = lock_soon(mutex_);
         const auto own = last_of(this_thread);
         if (own != requests_.rend()) return own->threads;
@@ -71,7 +71,7 @@ class Requests {
     }
 
     std::mutex mutex_;
-    std::vector<Request> requests_;  // in the order of time
+    std::vector<Request> requests_;  // oldest first
     std::atomic<int> general_{0}, blocks_{0};
 };
 
@@ -85,7 +85,7 @@ Requests& requests() {
     return *instance;
 }
 
-/// While the library loads, so that no fork copies a locked mutex.
+/// Created while the library loads, so that no fork copies a locked mutex.
 [[maybe_unused]] const Requests& created_at_load = requests();
 
 }  // namespace

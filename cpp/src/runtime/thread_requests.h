@@ -5,16 +5,16 @@
 
 namespace pocketcnn {
 
-/// What was asked for last: within a block, by the calling thread's innermost; else by anybody's
-/// call or block that has not ended. 0 where nothing was asked for.
+/// The number in force: inside a block, that of the calling thread's innermost block; else the last
+/// one set by any thread's call or block that has not ended. 0 if none was set.
 int requested_threads();
 
-/// In general; within a block of the calling thread, until that ends.
+/// Sets the general number; inside a block of the calling thread, only until that ends.
 void request_threads(int threads);
 
 /// Begins a block of the calling thread. Blocks may overlap in any order.
 std::uint64_t begin_thread_block(int threads);
-/// Ends the block with this number, from whatever thread.
+/// Ends the block with this number; any thread may call it.
 void end_thread_block(std::uint64_t block);
 
 }  // namespace pocketcnn

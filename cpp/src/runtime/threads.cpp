@@ -36,10 +36,10 @@ const Defaults& defaults() {
     return *values;
 }
 
-/// Read while the library loads, before anybody can have lowered OpenMP's own limit.
+/// Read while the library loads, before any code can have lowered OpenMP's own limit.
 [[maybe_unused]] const Defaults& read_at_load = defaults();
 
-/// The CPUs that the calling thread may use, asked for anew if the last answer is older than `age`.
+/// The CPUs that the calling thread may use, read again if the last answer is older than `age`.
 int usable_cpus(std::chrono::nanoseconds age) {
     struct Answer {
         std::chrono::nanoseconds time{std::chrono::nanoseconds::min()};

@@ -1,1 +1,1 @@
-"""Files: written whole or not at all, opened with care, and the container of named arrays."""
+"""Files: written completely or not at all, opened with care, and the container of named arrays."""

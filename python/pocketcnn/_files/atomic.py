@@ -1,4 +1,4 @@
-"""Files that are whole or not there: everything that the package writes is written here."""
+"""Files that are complete or absent: everything that the package writes is written here."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 
 @contextmanager
 def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary file to write, and put it in the place of `path` at the end.
+    """Yield a temporary file to write, and rename it to `path` at the end.
 
-    The bytes go to a new file in the same folder, to the disk, and only then under the name
-    `path`. A process that is killed, or a disk that is full, at any moment leaves the previous
-    file whole, and of several writers the last one wins. Through a symbolic link its target is
-    written. A file that is protected from being written stays. What is not a regular file, such
-    as a pipe, cannot be replaced: the bytes go straight into it. A process that is killed may
-    leave the temporary file behind.
+    The bytes are written to a new file in the same folder and flushed to the disk, and only then
+    renamed to `path`. If the process is killed at any moment, or the disk is full, the previous
+    file stays complete; of several writers the last one wins. A symbolic link's target is replaced,
+    not the link. A write-protected file is not replaced. What is not a regular file, such as a
+    pipe, cannot be replaced: it is written directly. A process that is killed may leave the
+    temporary file behind.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     Yields
     ------
     Path
-        An empty file, of a name that nobody else uses and that ends in ``.tmp``.
+        An empty file with a unique name that ends in ``.tmp``.
 
     Raises
     ------
@@ -60,8 +60,8 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
     with _naming(path, temporary):
         try:
-            # O_EXCL: never through a link that somebody has put there. The mode is the previous
-            # file's, or what the umask leaves.
+            # O_EXCL: never through an existing link. The mode is the previous file's, or what the
+            # umask allows.
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             if mode is not None and mode != temporary.stat().st_mode:
                 temporary.chmod(stat.S_IMODE(mode))
@@ -84,7 +84,7 @@ def _mode(path: str | os.PathLike[str]) -> int | None:
 
 @contextmanager
 def _naming(path: str | os.PathLike[str], temporary: Path | None = None) -> Iterator[None]:
-    """Let errors name `path`: the temporary name tells nobody anything.
+    """Make errors name `path` instead of the temporary file.
 
     An error about something else, such as another file that is needed, is left alone.
     """
@@ -111,7 +111,7 @@ def _sync(path: Path) -> None:
 
 
 def _sync_names(folder: Path) -> None:
-    """Force a folder's list of names to the disk, where system and permissions let us."""
+    """Force a folder's list of names to the disk, if system and permissions allow it."""
     with suppress(PermissionError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

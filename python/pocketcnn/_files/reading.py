@@ -1,4 +1,4 @@
-"""Files that somebody else wrote, opened without waiting."""
+"""Foreign files, opened without blocking."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pocketcnn._text import excerpt
 def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
     """Open a regular file for reading bytes.
 
-    A pipe that nobody writes to would keep its reader waiting for ever, and a device has no end.
+    A pipe without a writer would block its reader for ever, and a device has no end.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     OSError
         As `open_regular`.
     ValueError
-        As `open_regular`, or the file holds no JSON; the message names the file.
+        As `open_regular`, or the file is not JSON; the message names the file.
     """
     with open_regular(path) as file:
         content = file.read()

@@ -1,13 +1,13 @@
-"""The .safetensors container: arrays by name, text beside them, and checksums of both.
+"""The .safetensors container: arrays by name, text metadata, and checksums of both.
 
 The format is 8 bytes for the header's length, the header in JSON, and the arrays' bytes one after
-the other (https://huggingface.co/docs/safetensors). Two entries of the metadata are ours:
+the other (https://huggingface.co/docs/safetensors). Two entries of the metadata are our own:
 ``data_crc32`` is the CRC-32 of all arrays' bytes, and ``header_crc32`` that of length and header,
-with eight zeros in its own place. Files without them, older or written by others, are read too.
+with eight zeros in its own place. Files without them (older, or written by others) are read too.
 
-It is written here and not by the library of that name, whose metadata come in random order, whose
-errors are no OSError, and which maps the file that it reads, so that a file cut short meanwhile
-ends the process.
+The library of that name is not used: it writes metadata in random order, its errors are not
+OSErrors, and it maps the file that it reads, so that the process dies if the file is truncated
+meanwhile.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import numpy as np
 from pocketcnn import _alignment
 from pocketcnn._arguments import Array
 from pocketcnn._files.atomic import write_atomically
+from pocketcnn._files.element_types import BFLOAT16, widened
 from pocketcnn._files.reading import open_regular
 from pocketcnn._text import excerpt
 
@@ -34,9 +35,10 @@ _DTYPES = {
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
 }  # fmt: skip
 _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
+_READ = {**{name: np.dtype(dtype) for name, dtype in _DTYPES.items()}, "BF16": BFLOAT16}
 
-# A million numbers of a callback find room. The format's own limit of 100 MB would let a file that
-# is nothing but a header take 2.5 GB and 19 s.
+# Enough for a million numbers of a callback. With the format's own limit of 100 MB, a file that is
+# only a header could take 2.5 GB and 19 s.
 _LARGEST_HEADER = 2**25
 _MOST_AXES = 32  # of an array in NumPy 1
 _BLANK = "0" * 8
@@ -52,19 +54,19 @@ class Tensor(NamedTuple):
 def write_tensors(
     path: str | os.PathLike[str], tensors: Mapping[str, Array], metadata: Mapping[str, str]
 ) -> None:
-    """Write a .safetensors file that is complete or not there; equal content gives equal bytes.
+    """Write a .safetensors file completely or not at all; equal content gives equal bytes.
 
     Parameters
     ----------
     path : path-like
     tensors : mapping of str to ndarray
-        Of floats, integers or booleans, in any order of memory.
+        Arrays of floats, integers or booleans, in any memory order.
     metadata : mapping of str to str
 
     Raises
     ------
     OSError
-        The file cannot be written; what was there before is still there.
+        The file cannot be written; a previous file is unchanged.
     TypeError
         An array that the format cannot hold.
     ValueError
@@ -104,14 +106,14 @@ def open_tensors(path: str | os.PathLike[str]) -> Iterator[TensorFile]:
     OSError
         There is no such file, or it cannot be opened.
     ValueError
-        It is not a .safetensors file, or not a whole one, or damaged.
+        It is not a .safetensors file, or incomplete or damaged.
     """
     with open_regular(path) as file:
         yield TensorFile(path, file)
 
 
 class TensorFile:
-    """An open file whose header is known to be right, and to describe just the bytes that follow.
+    """An open file whose header has been checked, and describes exactly the bytes that follow.
 
     Attributes
     ----------
@@ -138,17 +140,17 @@ class TensorFile:
             self._refuse(excerpt(error))
         self._crc = self.metadata.pop("data_crc32", None)
         crc = self.metadata.pop("header_crc32", None)
-        # One of the two is enough to know the file for ours: a damaged key hides only itself.
+        # One of the two is enough to recognise our own file: a damaged key hides only itself.
         if (crc or self._crc) and crc != _header_crc(length + header, crc or ""):
             self._refuse("its header has another checksum than when it was written")
 
     def read(self) -> dict[str, Array]:
-        """Read all arrays, each from the beginning of a cache line.
+        """Read all arrays, each from the beginning of a cache line; bfloat16 becomes float32.
 
         Raises
         ------
         ValueError
-            They are not what was written.
+            Their checksum is wrong.
         MemoryError
             There is less memory than the file has bytes.
         """
@@ -156,8 +158,8 @@ class TensorFile:
         crc = 0
         for name, tensor in self.tensors.items():
             try:
-                arrays[name] = array = _alignment.empty(tensor.shape, tensor.dtype)
-            except ValueError as error:  # nothing by nothing by more than a number can count
+                array = _alignment.empty(tensor.shape, tensor.dtype)
+            except ValueError as error:  # an empty array with an axis that is too long
                 self._refuse(excerpt(error))
             content = _bytes_of(array)
             if self._file.readinto(content) < content.nbytes:
@@ -165,6 +167,7 @@ class TensorFile:
             if tensor.dtype == np.bool_ and array.view(np.uint8).max(initial=0) > 1:
                 self._refuse(f"{excerpt(name)} holds other bytes than true and false")
             crc = zlib.crc32(content, crc)
+            arrays[name] = widened(array)
         if self._crc is not None and self._crc != f"{crc:08x}":
             self._refuse("its arrays have another checksum than when they were written")
         return arrays
@@ -177,7 +180,7 @@ class TensorFile:
 
 
 def _storable(name: str, array: Array) -> Array:
-    """Return the array in C order and little-endian: itself where it is."""
+    """Return the array in C order and little-endian; the array itself if it is so already."""
     dtype = array.dtype.newbyteorder("<")
     if dtype not in _NAMES:
         raise TypeError(f"array {name!r} has dtype {dtype}, which a .safetensors file cannot hold")
@@ -201,12 +204,12 @@ def _header(content: Mapping[str, Any]) -> bytes:
 
 
 def _header_crc(header: bytes, stated: str) -> str:
-    """Compute the checksum that `_header` filled in, where the header states `stated`."""
+    """Compute the checksum that `_header` filled in; `stated` is the one in the header."""
     return f"{zlib.crc32(header.replace(_field(stated), _field(_BLANK))):08x}"
 
 
 def _field(crc: str) -> bytes:
-    # Quotes within JSON's strings are escaped: this stands in the header once.
+    # Quotes in JSON strings are escaped, so this occurs only once in the header.
     return f'"header_crc32":"{crc}"'.encode()
 
 
@@ -218,7 +221,7 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _short_int(digits: str) -> int:
-    """An int of 64 bits at most: the time that one takes grows with the square of its digits."""
+    """Parse an int of at most 64 bits: long ones take time with the square of their digits."""
     if len(digits) > 20:
         raise ValueError("its header has a number that counts nothing")
     return int(digits)
@@ -232,7 +235,7 @@ def _metadata(content: Any) -> dict[str, str]:
 
 
 def _tensors(content: Mapping[str, Any], size: int) -> dict[str, Tensor]:
-    """What the header says of each array, if together they fill `size` bytes and none overlap."""
+    """What the header says about each array, if they fill `size` bytes without overlap."""
     entries = sorted(_entry(*item) for item in content.items() if item[0] != "__metadata__")
     place = 0
     for begin, end, name, tensor in entries:
@@ -245,10 +248,10 @@ def _tensors(content: Mapping[str, Any], size: int) -> dict[str, Tensor]:
 
 
 def _entry(name: str, entry: Any) -> tuple[int, int, str, Tensor]:
-    """Where an array begins and ends, its name, type and shape; every number can be one of it."""
+    """Where an array begins and ends, its type and its shape, with every number checked."""
     try:
         kind, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
-        dtype = np.dtype(_DTYPES[kind])
+        dtype = _READ[kind]
     except (TypeError, KeyError, ValueError):
         raise ValueError(f"{name!r} has no known type, shape and place") from None
     numbers = (*shape, begin, end)

@@ -1,7 +1,7 @@
 """What the command line prints, and the streams and signals around it.
 
-Results go to standard output, everything else to standard error. Either may be closed, full, or
-of an encoding that lacks a letter; names out of foreign files may hold control characters.
+Results go to standard output, everything else to standard error. Either may be closed or full, or
+have an encoding that lacks a letter. Names from foreign files may contain control characters.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pocketcnn.training.progress import ProgressBar
 # Longer messages quote a foreign file at length.
 _LONGEST = 1000
 
-# What the library documents; anything else is a fault in it.
+# What the library documents; any other exception is a bug in it.
 _FORESEEN = (ValueError, TypeError, OSError, ImportError, FloatingPointError, RuntimeError)
 
 
@@ -34,7 +34,7 @@ def say(text: str = "", *, flush: bool = False) -> None:
     Raises
     ------
     BrokenPipeError
-        The reader left.
+        The reader has closed the pipe.
     OSError
         Standard output cannot be written; the error says so.
     """
@@ -44,7 +44,7 @@ def say(text: str = "", *, flush: bool = False) -> None:
 
 
 def flush_output() -> None:
-    """Bring to standard output what was said; raises as `say` does."""
+    """Flush standard output; raises as `say` does."""
     if sys.stdout is not None:
         with _named():
             sys.stdout.flush()
@@ -56,7 +56,7 @@ def warn(text: str) -> None:
 
 
 def complain(line: str) -> None:
-    """Print a line on standard error; what cannot be printed is nobody's to hear."""
+    """Print a line on standard error, and ignore failures."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.write(f"{_encodable(one_line(line), sys.stderr)}\n")
@@ -70,7 +70,7 @@ def one_line(text: str) -> str:
 
 
 def explain(error: BaseException) -> str:
-    """Return what went wrong in words: the library's own, or the name of what was not foreseen."""
+    """Return what went wrong: the library's own message, or the type of an unexpected error."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{os.fsdecode(error.filename)}: {error.strerror}"
     if isinstance(error, MemoryError):
@@ -86,26 +86,26 @@ def command(*words: str) -> str:
 
 
 def line_length() -> int | None:
-    """Return how many columns a line of results may take; None: they do not go to a terminal."""
+    """Return how many columns a line of results may take; None if output is not a terminal."""
     if sys.stdout is None or not sys.stdout.isatty():
         return None
     return shutil.get_terminal_size().columns
 
 
 def progress() -> ProgressBar:
-    """Make the table of epochs, which is a result, and the bar, which is none."""
+    """Make the table of epochs, which is a result, and the progress bar, which is not."""
     nowhere = io.StringIO()
     return ProgressBar(stream=sys.stderr or nowhere, table=sys.stdout or nowhere)
 
 
 def abandon_output() -> None:
-    """Let what is still to be printed go nowhere: Python would fail on it once more at its end."""
+    """Discard what is still to be printed: Python would fail on it again when it exits."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def fill_standard_streams() -> None:
-    """Open what is closed of the descriptors 0 to 2, so that no file is opened in their place."""
+    """Open those of the descriptors 0 to 2 that are closed, so that no file takes their numbers."""
     descriptor = os.open(os.devnull, os.O_RDWR)
     while descriptor <= 2:
         os.set_inheritable(descriptor, True)
@@ -114,7 +114,7 @@ def fill_standard_streams() -> None:
 
 
 class Terminated(KeyboardInterrupt):
-    """Somebody asked this process to end: a scheduler, `kill`, the terminal that was closed."""
+    """A request to end this process: by a scheduler, `kill`, or a closed terminal."""
 
     def __init__(self, signum: int) -> None:
         super().__init__()

@@ -28,7 +28,7 @@ TEST_FOLDERS = ("test", "testing", "val", "valid", "validation")
 class Dataset:
     """Images, labels and the names of the classes.
 
-    `test` says what the second pair is: "test", or "validation" when it was split off here.
+    `test` says what the second pair is: "test", or "validation" if it was split off here.
     """
 
     name: str
@@ -63,11 +63,11 @@ def load_dataset(
         Which share of the images is held out when the folder has no test images of its own, or
         when `validate` says so.
     seed : int
-        Decides which ones.
+        Decides which images are held out.
     validate : bool, default False
-        Leave the test images alone: hold out some of the training images instead.
+        Do not use the test images: hold out some of the training images instead.
     limit : int, optional
-        Keep no more training images than this, drawn at random.
+        Keep at most this many training images, drawn at random.
     """
     dataset = _load_digits(name) or _load_folder(name, size, channels, share, seed)
     if validate and dataset.test == "test":
@@ -80,7 +80,7 @@ def load_dataset(
 
 
 def load_new_images(name: str, size: Size, channels: int) -> tuple[str, Images, Labels, list[str]]:
-    """Load what no part of was trained on: the test images, or all where none are set apart.
+    """Load images that were not trained on: the test images, or all if there is no test set.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def load_new_images(name: str, size: Size, channels: int) -> tuple[str, Images, 
 
 
 def label_of(name: str) -> str:
-    """Return what a data set is called in messages and folders' names."""
+    """Return what a data set is called in messages and folder names."""
     return name if name in BUILT_IN else Path(name).resolve().name
 
 
@@ -113,7 +113,7 @@ def find_images(folder: Path) -> Iterator[Path]:
 
 
 def _load_digits(name: str) -> Dataset | None:
-    """Load one of the data sets of ten digits; None: it is a folder of image files."""
+    """Load one of the data sets of ten digits; None if `name` is a folder of image files."""
     ten = [str(digit) for digit in range(10)]
     if name in BUILT_IN:
         train, test = data.digits() if name == "digits" else data.mnist()
@@ -146,8 +146,9 @@ def _load_folder(name: str, size: Size, channels: int | None, share: float, seed
 def _parts(folder: Path) -> tuple[Path | None, Path | None]:
     """Find the folders of training and of test images.
 
-    A folder of that name is one if it holds folders and no images: a railway's `train` is a
-    class. One alone is one only if nothing beside it holds images.
+    A folder with such a name counts if it holds folders and no images; otherwise `train` may be a
+    class (of trains). If there is only one such folder, it counts only if nothing beside it holds
+    images.
     """
     inside = [
         entry

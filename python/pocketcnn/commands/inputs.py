@@ -1,4 +1,4 @@
-"""The images that a command is given by name: files, folders, arrays, built-in digits."""
+"""The images that are named on the command line: files, folders, arrays, built-in digits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pocketcnn.network.net import ConvNet
 
 
 def scale(images: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Bring pixels from 0..255 to 0..1, as all models of the command line are trained."""
+    """Scale pixels from 0..255 to 0..1, as for all models trained by the command line."""
     scaled: NDArray[np.float32] = np.divide(images, 255, dtype=np.float32)
     return scaled
 
@@ -27,7 +27,7 @@ def scale(images: NDArray[np.integer]) -> NDArray[np.float32]:
 def read_inputs(
     names: list[str], net: ConvNet, *, invert: bool
 ) -> tuple[NDArray[np.float32], list[str]]:
-    """Read images for `net`: all that `names` stand for, see `expand` and `read_input`.
+    """Read all images of `names` for `net`; see `expand` and `read_input`.
 
     Returns
     -------
@@ -44,12 +44,12 @@ def read_inputs(
 
 
 def expand(names: Iterable[str]) -> Iterator[str]:
-    """Yield names with the image files below a folder, in order, in the place of the folder.
+    """Yield the names, replacing each folder by the image files below it, in order.
 
     Raises
     ------
     ValueError
-        There are none.
+        A folder has none.
     """
     for name in names:
         if not Path(name).is_dir():
@@ -121,15 +121,15 @@ def _read_array(name: str) -> NDArray[Any]:
         raise ValueError(f"{name} is not an array file{archive}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of files that Python 2 wrote
-            # Mapped, so that a header that lies about the size takes no memory.
+            warnings.simplefilter("ignore")  # about files written by Python 2
+            # Mapped, so that a header with a false size takes no memory.
             return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except Exception as error:  # the header is parsed as Python, and may be anything
+    except Exception as error:  # the header is parsed as Python, which may raise anything
         raise ValueError(f"{name} is not an array file: {excerpt(error)}") from error
 
 
 def _to_unit_range(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
-    """Return pixels as float32, whole numbers scaled to 0..1."""
+    """Return pixels as float32; integers are scaled to 0..1."""
     if array.dtype.kind not in "uif":
         raise ValueError(f"{name} has dtype {array.dtype}: wanted numbers")
     if array.dtype.kind == "f":

@@ -33,7 +33,7 @@ class TestSet:
     classes : list of str
         A name for each score of the model.
     present : list of int
-        The labels that the data set has a class for.
+        The labels whose classes are in the data set.
     """
 
     title: str
@@ -44,10 +44,10 @@ class TestSet:
 
 
 def load_test_set(model: Model, name: str | None) -> TestSet:
-    """Load the data set `name`, or the one that a model was trained on, fit for the model.
+    """Load the data set `name`, or the one that the model was trained on, in the model's form.
 
-    Of what it was trained on, the images that training left out; of another data set its test
-    images, or all where it sets none apart.
+    For the data set that it was trained on, these are the images that training left out; for
+    another one its test images, or all if it has no test set.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def _labels(classes: list[str], model: Model, name: str) -> list[int]:
                 f"{len(model.classes)} apart"
             )
         return list(range(len(classes)))
-    # File systems differ in how they write an accent.
+    # File systems encode accents in different ways.
     known, asked = (
         [unicodedata.normalize("NFC", text) for text in names] for names in (model.classes, classes)
     )

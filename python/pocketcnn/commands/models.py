@@ -1,4 +1,4 @@
-"""The trained model that a command is about, and what its run folder knows of it."""
+"""The trained model of a command, and what its run folder says about it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Model:
     ----------
     net : ConvNet
     path : Path
-        Of the file.
+        Path of the file.
     classes : list of str
-        In the order of the scores: their names, or numbers where no run tells them.
+        In the order of the scores: their names, or numbers if no run names them.
     named : bool
         Whether they are names.
     run : Run or None
-        What the folder of the file knows.
+        What the file's folder says.
     """
 
     net: ConvNet
@@ -74,7 +74,7 @@ def load_model(path: str) -> Model:
 
 
 def _read_run(folder: Path) -> Run | None:
-    """Read what is known of a run: less where that is damaged, since the model is not."""
+    """Read what is known of a run; damaged parts are skipped, as the model itself is whole."""
     try:
         return run.read(folder)
     except (OSError, ValueError) as error:

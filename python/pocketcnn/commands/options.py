@@ -1,4 +1,4 @@
-"""The options of `pocketcnn train`: what they are called, what they may be, what they stand for."""
+"""The options of `pocketcnn train`: their names, their values, and what they mean."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ OPTIMIZERS: dict[str, type[optim.Optimizer]] = {
     "rmsprop": optim.RMSprop,
 }
 
-# The learning rates when none is given. Adam's were compared by training on the built-in digits
-# and measuring on MNIST's training images from the 5,001st on, which are not among them:
-# simple_convnet at 0.001, 0.002, 0.003, 0.005 with three seeds (96.2, 96.4, 96.5, 96.6%; the
-# lower of the last two was taken), lenet5 and deep_convnet at 0.001 and 0.003. Those for the large
-# networks are customary, not measured.
+# The learning rates when none is given. Adam's were compared by training on the built-in digits and
+# measuring on MNIST's training images from the 5,001st on, which are not among them: simple_convnet
+# at 0.001, 0.002, 0.003, 0.005 with three seeds (96.2, 96.4, 96.5, 96.6%; the lower of the last two
+# was chosen), lenet5 and deep_convnet at 0.001 and 0.003. Those for the large networks are the
+# usual ones, not measured.
 RATES = {"sgd": 0.05, "adagrad": 0.01, "rmsprop": 0.001}
 ADAM_RATES = {
     "simple_convnet": 0.003,
@@ -49,8 +49,8 @@ ADAM_RATES = {
     "compact_resnet": 0.001,
 }
 
-# What may be given when a run is continued: nothing that decides its bits. The images are compared
-# with those that it began with, wherever they are now.
+# The options allowed when a run is continued: none that decides its bits. The images are compared
+# with those of the run's beginning, wherever they are now.
 RESUMABLE = {"epochs", "data"}
 
 
@@ -102,7 +102,7 @@ class Options:
 
 
 def given(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the options that were asked for, by name; a folder as it is called everywhere."""
+    """Return the options that were given, by name; a folder as an absolute path."""
     values = {field.name: getattr(arguments, field.name) for field in fields(Options)}
     chosen = {name: value for name, value in values.items() if value is not None}
     data = chosen.get("data")
@@ -112,12 +112,12 @@ def given(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def restore(values: Mapping[str, object], source: Path) -> Options:
-    """Read options that a run has kept as those of the command line are read.
+    """Read the options that a run has stored, with the same checks as the command line.
 
     Raises
     ------
     ValueError
-        One that `train` does not have, or a value that it does not take; the message names
+        An option that `train` does not have, or a value that it does not take; the message names
         `source`.
     """
     unknown = sorted(values.keys() - {field.name for field in fields(Options)})
@@ -139,7 +139,7 @@ def restore(values: Mapping[str, object], source: Path) -> Options:
 
 
 def check(parser: Parser, arguments: argparse.Namespace) -> None:
-    """Leave with 2 where options exclude each other."""
+    """Exit with code 2 if options exclude each other."""
     if arguments.resume is not None:
         fixed = [*given(arguments), *(["out"] if arguments.out is not None else [])]
         fixed = [f"--{_flag(name)}" for name in fixed if name not in RESUMABLE]
@@ -160,7 +160,7 @@ def check(parser: Parser, arguments: argparse.Namespace) -> None:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what decides the bits of a run."""
+    """Add the options that decide the bits of a run."""
     _add_network_and_data(parser.add_argument_group("network and data"))
     _add_optimizer(parser.add_argument_group("training"))
     _add_regularization(parser.add_argument_group("regularization"))
@@ -277,7 +277,7 @@ def _add_regularization(group: argparse._ArgumentGroup) -> None:
 
 
 class _Refusing(Parser):
-    """Raises where the command line would be told what is wrong."""
+    """Raises an error where the command line would exit with a message."""
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(message)

@@ -1,4 +1,4 @@
-"""What the subcommands' options have in common: how wrong usage is told, numbers, arguments."""
+"""What the subcommands' options have in common: usage errors, numbers, shared arguments."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import NoReturn
 
 from pocketcnn.commands import console
 
-# Sizes and counts beyond this fit no memory, and no int of the core.
+# Larger sizes and counts fit neither memory nor an int of the core.
 _LARGEST = 2**31 - 1
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells wrong usage in one line."""
+    """Reports wrong usage in one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Print the message and leave with 2."""
+        """Print the message and exit with code 2."""
         console.complain(f"{self.prog}: {console.one_line(message)} (see {self.prog} --help)")
         raise SystemExit(2)
 
@@ -48,7 +48,7 @@ def not_negative(text: str) -> float:
 
 
 def share(text: str) -> float:
-    """Read a part of one: 0 to less than 1."""
+    """Read a share: at least 0 and less than 1."""
     value = float(text)
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not at least 0 and less than 1")
@@ -56,25 +56,25 @@ def share(text: str) -> float:
 
 
 def some_share(text: str) -> float:
-    """Read a part of one that is not nothing."""
+    """Read a share: more than 0 and less than 1."""
     value = float(text)
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not more than 0 and less than 1")
     return value
 
 
-# argparse names the function in its message for text that is no number at all.
+# argparse uses the function's name in its message about text that is not a number.
 positive.__name__ = natural.__name__ = seed.__name__ = "whole number"
 not_negative.__name__ = share.__name__ = some_share.__name__ = "number"
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Add the model that a command is about."""
+    """Add the argument for the model."""
     parser.add_argument("model", metavar="MODEL", help="a .safetensors file or a run's folder")
 
 
 def add_images(parser: argparse.ArgumentParser) -> None:
-    """Add the images that a command is about."""
+    """Add the arguments for the images."""
     parser.add_argument(
         "images",
         nargs="+",
@@ -85,7 +85,7 @@ def add_images(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
-    """Add the data set to measure on."""
+    """Add the option for the data set to measure on."""
     parser.add_argument(
         "--data",
         metavar="digits|mnist|FOLDER",
@@ -95,14 +95,14 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def add_invert(parser: argparse.ArgumentParser) -> None:
-    """Add the switch for ink on paper."""
+    """Add the switch for dark ink on light paper."""
     parser.add_argument(
         "--invert", action="store_true", help="exchange dark and light: for ink on white paper"
     )
 
 
 def add_out(parser: argparse.ArgumentParser, name: str) -> None:
-    """Add where a picture goes."""
+    """Add the option for the path of a picture."""
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help=f"the picture ({name} beside the model)"
     )

@@ -89,7 +89,7 @@ def picture_path(out: Path | None, model: Model, name: str) -> Path:
     Raises
     ------
     FileNotFoundError, ValueError
-        No file can be there, or Matplotlib does not write its kind; told before any work.
+        No file can be there, or Matplotlib does not write its kind; raised before any work.
     """
     if out is None:
         return model.path.with_name(name.replace("/", "-"))
@@ -110,13 +110,13 @@ def save_picture(figure: Figure, path: Path) -> None:
 
 
 def write_picture(figure: Figure, path: Path) -> None:
-    """Write a picture of the kind that the file's ending says, in one step."""
+    """Write a picture in the format of the file's ending, in one step."""
     with write_atomically(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:].lower())
 
 
 def _first_activation(net: ConvNet) -> str:
-    """Name what follows the first convolution, or that itself where it keeps no activation."""
+    """Name the layer after the first convolution, or that itself if it includes no activation."""
     names = list(net.layers)
     for place, name in enumerate(names):
         if isinstance(net.layers[name], Conv2d):

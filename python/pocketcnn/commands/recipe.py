@@ -1,4 +1,4 @@
-"""How a run is trained beyond its optimiser, from words: the schedule and the augmentation."""
+"""The schedule and the augmentation of a run, made from words."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ SCHEDULES: dict[str, type[schedules.Schedule] | None] = {
     "steps": schedules.Steps,
 }
 
-# What each makes of its number, and what that number is: a whole one counts pixels. Without it,
-# the class's own default holds.
+# What each makes from its number, and the type of that number: an integer counts pixels. Without a
+# number, the class's own default holds.
 AUGMENTATIONS: dict[str, tuple[Callable[..., Augment], type[int] | type[float]]] = {
     "crop": (partial(data.RandomCrop, reflect=True), int),
     "shift": (lambda pixels=2: data.RandomCrop(pixels), int),
@@ -27,7 +27,7 @@ AUGMENTATIONS: dict[str, tuple[Callable[..., Augment], type[int] | type[float]]]
 
 
 def make_schedule(name: str, warmup: float | None) -> schedules.Schedule | None:
-    """Make the schedule of a name of `SCHEDULES`; None where the rate stays.
+    """Make the schedule with a name of `SCHEDULES`; None if the rate is constant.
 
     Raises
     ------
@@ -43,14 +43,14 @@ def make_schedule(name: str, warmup: float | None) -> schedules.Schedule | None:
 
 
 def make_augment(text: str | None, shape: tuple[int, ...] | None = None) -> Augment | None:
-    """Make augmentations out of words such as `"crop:2,flip"`, applied in this order.
+    """Make augmentations from words such as `"crop:2,flip"`, applied in this order.
 
     Parameters
     ----------
     text : str or None
         The words; None makes nothing.
     shape : tuple of int, optional
-        Of the images (C, H, W): no number of pixels may then be larger than they are.
+        Shape of the images (C, H, W): no number of pixels may then be larger than they are.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def make_augment(text: str | None, shape: tuple[int, ...] | None = None) -> Augm
 
 
 def _words(text: str) -> Iterator[tuple[str, str, list[float]]]:
-    """Each word as it is written, its name, and its number if it has one."""
+    """Yield each word as it is written, its name, and its number if it has one."""
     for part in text.split(","):
         word = part.strip()
         name, colon, amount = word.partition(":")

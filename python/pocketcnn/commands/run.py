@@ -1,9 +1,9 @@
 """The folder of a run: who may write in it, and its `run.json`.
 
-One process at a time writes in a run's folder: it holds a lock on the file `lock`, which the
-system lets go when the process ends, however it does. `run.json` is written before the first
-epoch and once more, with the result, after the last; a copy is in the checkpoint, so that a run
-can be continued without it.
+One process at a time writes in a run's folder. It holds a lock on the file `lock`, which the system
+releases when the process ends, in any way. `run.json` is written before the first epoch and once
+more, with the result, after the last; a copy is in the checkpoint, so that a run can be continued
+without it.
 """
 
 from __future__ import annotations
@@ -37,26 +37,26 @@ CHECKPOINT = "checkpoint.safetensors"
 RUN = "run.json"
 LOCK = "lock"
 
-# What `write_atomically` leaves in a folder when its process is killed.
+# What `write_atomically` leaves in a folder if its process is killed.
 _LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.tmp")
-# A file system that cannot lock is written to without.
+# File systems that cannot lock are used without a lock.
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run's folder knows of it.
+    """What a run's folder says about the run.
 
     Attributes
     ----------
     options : dict
-        By name, as they were given or by default.
+        By name: as given, or the defaults.
     classes : list of str
         In the order of the network's scores.
     data : dict of str to str
-        What was trained and measured on: a digest of the images and labels.
+        Digests of the images and labels that were trained and measured on.
     result : dict or None
-        Of a finished run: `epochs`, `loss` and `accuracy`.
+        For a finished run: `epochs`, `loss` and `accuracy`.
     """
 
     options: dict[str, Any]
@@ -65,15 +65,15 @@ class Run:
     result: dict[str, float] | None = None
 
     def to_json(self) -> str:
-        """Write it as a JSON object."""
+        """Return it as a JSON object."""
         values = {"pocketcnn": __version__, **asdict(self)}
         return json.dumps(values, indent=1, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes, source: Path) -> Run:
-        """Read what `to_json` wrote; whatever else came is a ValueError that names `source`."""
+        """Read what `to_json` wrote; anything else is a ValueError that names `source`."""
         try:
-            # NaN is no JSON, but what older versions wrote of a run whose loss was none.
+            # NaN is not JSON, but older versions wrote it for a run whose loss was NaN.
             values = json.loads(text, parse_constant=lambda _name: None)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{source} is not valid: {error}") from error
@@ -107,7 +107,7 @@ class KeepRun(Callback):
     Attributes
     ----------
     began : int
-        How many epochs the run had when it was begun or continued.
+        How many epochs the run had when it was started or continued.
     """
 
     def __init__(self, run: Run) -> None:
@@ -115,7 +115,7 @@ class KeepRun(Callback):
         self.began = 0
 
     def on_fit_begin(self, trainer: Trainer) -> None:
-        """Remember where the run is."""
+        """Remember at which epoch the run is."""
         self.began = trainer.epoch
 
     def state_dict(self) -> dict[str, object]:
@@ -130,7 +130,7 @@ def write(folder: Path, run: Run) -> None:
 
 
 def read(folder: Path) -> Run | None:
-    """Read `run.json`, or where that is lost the copy in the checkpoint; None: no run's folder.
+    """Read `run.json` or, if it is lost, the copy in the checkpoint; None if it is no run's folder.
 
     Raises
     ------
@@ -154,14 +154,14 @@ def _copy(folder: Path) -> Run | None:
     file = folder / CHECKPOINT
     if not file.is_file():
         return None
-    with suppress(Exception):  # it is looked into where something is lost already
+    with suppress(Exception):  # it is only read when something is lost already
         states = read_checkpoint(file)[1]["callbacks"]
         return Run.from_json(next(state[RUN] for state in states if RUN in state), file)
     return None
 
 
 def digest(*arrays: NDArray[Any]) -> str:
-    """Return a few characters that change with any bit of the arrays."""
+    """Return a short digest that changes with any bit of the arrays."""
     total = hashlib.blake2b(digest_size=16)
     for array in arrays:
         total.update(f"{array.dtype.str}{array.shape}".encode())
@@ -170,7 +170,7 @@ def digest(*arrays: NDArray[Any]) -> str:
 
 
 def compare_data(before: Run, now: Run) -> None:
-    """Raise ValueError where the data are not those that a run began with."""
+    """Raise ValueError if the data are not those that a run began with."""
     if before.classes != now.classes:
         raise ValueError(
             f"{now.options['data']} has other classes than when the run began: "
@@ -185,7 +185,7 @@ def compare_data(before: Run, now: Run) -> None:
 
 
 def differences(wanted: Sequence[str], found: Sequence[str]) -> str:
-    """Say which names are missing and which are new, a few of each."""
+    """Say which names are missing and which are new, with a few of each."""
     groups = [
         ("without", [name for name in wanted if name not in found]),
         ("with", [name for name in found if name not in wanted]),
@@ -222,7 +222,7 @@ def new_folder(out: Path | None, stem: str) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     refuse_used(folder)
     with hold(folder):
-        refuse_used(folder)  # another process may have been quicker
+        refuse_used(folder)  # another process may have been faster
         yield folder
 
 
@@ -240,12 +240,12 @@ def _next_folder(stem: str) -> Path:
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Be the one process that writes in `folder`; what killed writers left there is removed.
+    """Be the only process that writes in `folder`, and remove what killed writers left there.
 
     Raises
     ------
     BlockingIOError
-        Another process is; the message says which.
+        Another process writes there; the message says which.
     """
     path = folder / LOCK
     descriptor = _lock(path)
@@ -283,7 +283,7 @@ def _lock(path: Path) -> int:
 
 
 def _sign(descriptor: int) -> None:
-    """Write into the lock who holds it; a full disk only makes it anonymous."""
+    """Write into the lock who holds it; if the disk is full, the name is left out."""
     with suppress(OSError):
         os.truncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)

@@ -1,4 +1,4 @@
-"""`pocketcnn predict`, `evaluate`, `info`: what a trained model is for."""
+"""`pocketcnn predict`, `evaluate`, `info`: the use of a trained model."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from pocketcnn.commands.pictures import picture_path, save_picture
 from pocketcnn.config import show_config
 from pocketcnn.losses import count_correct, cross_entropy
 
-# Names in a table are cut at this, or one long name leaves no room for the rest.
+# Names in a table are cut at this length; one long name would leave no room for the rest.
 _LONGEST_NAME = 32
 _LONGEST_PATH = 60
-# Images that are read before they are predicted.
+# Images that are read and predicted together.
 _TOGETHER = 64
 
 
 def predict(arguments: argparse.Namespace) -> int:
-    """Print the most probable classes of each image, a line per image.
+    """Print the most probable classes of each image, one line per image.
 
-    An image that cannot be read is told on standard error, and the others are predicted.
+    An image that cannot be read is reported on standard error, and the others are predicted.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def predict(arguments: argparse.Namespace) -> int:
 
 
 class _Reader:
-    """Gives the images of many names, some at a time, and tells which cannot be read.
+    """Yields the images of many names, some at a time, and reports which cannot be read.
 
     Attributes
     ----------
@@ -97,14 +97,14 @@ class _Reader:
 
     def _tell(self, name: str, error: Exception) -> None:
         if isinstance(error, ImportError):
-            raise error  # Pillow is missing: the files are not to blame
+            raise error  # Pillow is missing: the files are not at fault
         self.failed = True
         message = console.explain(error)
         console.warn(message if name in message else f"{name}: {message}")
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
-    """Print accuracy and loss on a data set, and where the model errs; maybe draw it."""
+    """Print accuracy and loss on a data set, and where the model is wrong; optionally draw it."""
     model = load_model(arguments.model)
     test = load_test_set(model, arguments.data)
     x, t = scale(test.x), test.t
@@ -129,7 +129,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _class_table(guesses: Labels, t: Labels, classes: list[str], present: Sequence[int]) -> str:
-    """Set out, for each class, how often it was recognised and what it was mostly taken for."""
+    """Tabulate, for each class, how often it was recognised and its most frequent mistake."""
     names = [printable(name) for name in classes]
     width = min(_LONGEST_NAME, max(5, *map(columns, names)))
     lines = [f"{'class':<{width}}  {'images':>7}  {'right':>7}  mostly taken for"]
@@ -155,7 +155,7 @@ def _cut(name: str) -> str:
 
 
 def info(arguments: argparse.Namespace) -> None:
-    """Print what this installation uses, or what a model is."""
+    """Print what this installation uses, or describe a model."""
     if arguments.model is None:
         show_config()
         return

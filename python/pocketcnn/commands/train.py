@@ -25,7 +25,7 @@ from pocketcnn.training.trainer import Trainer
 
 @dataclass
 class Job:
-    """All that a run needs, made before its folder is touched."""
+    """All that a run needs, made before its folder is changed."""
 
     options: Options
     dataset: Dataset
@@ -35,7 +35,7 @@ class Job:
 
     @classmethod
     def prepare(cls, options: Options) -> Job:
-        """Load the data and make the rest to fit them."""
+        """Load the data and make everything else to fit them."""
         dataset = load_dataset(
             options.data,
             size=options.size,
@@ -51,7 +51,7 @@ class Job:
         return cls(options, dataset, net, options.make_optimizer(), augment)
 
     def describe(self) -> str:
-        """Say what is trained on what, and how."""
+        """Say which network is trained on which data, and how."""
         options, dataset = self.options, self.dataset
         augmented = "" if options.augment is None else f", augmented: {options.augment}"
         return (
@@ -62,7 +62,7 @@ class Job:
         )
 
     def record(self) -> Run:
-        """Return what `run.json` keeps of it before there is a result."""
+        """Return what `run.json` stores before there is a result."""
         dataset = self.dataset
         digests = {
             "training": run.digest(dataset.x_train, dataset.t_train),
@@ -134,14 +134,14 @@ def _run(job: Job, folder: Path, before: Run | None, quiet: bool) -> None:
 def _train_and_save(
     job: Job, trainer: Trainer, folder: Path, record: Run, resume: bool, quiet: bool
 ) -> str:
-    """Train, and leave the model, the history and the result; return what there is to tell."""
+    """Train, and write the model, the history and the result; return what to print."""
     dataset, kept, start = job.dataset, KeepRun(record), time.perf_counter()
     trainer.fit(
         scale(dataset.x_train),
         dataset.t_train,
         epochs=job.options.epochs,
         validation=(scale(dataset.x_test), dataset.t_test),
-        # The bar is last, so that the others have the same place in a quiet run's checkpoint.
+        # The bar is last, so that the others have the same place in the checkpoint of a quiet run.
         callbacks=[*_callbacks(job.options), kept, *([] if quiet else [console.progress()])],
         checkpoint=folder / run.CHECKPOINT,
         resume=resume,
@@ -194,7 +194,7 @@ def _how_to_go_on(interrupt: KeyboardInterrupt, trainer: Trainer, folder: Path) 
 
 
 def _draw(job: Job, trainer: Trainer, folder: Path) -> list[str]:
-    """Draw how the run went; return the names of the pictures. What fails is told, no more."""
+    """Draw how the run went; return the names of the pictures. A failure is only reported."""
     files = []
     try:
         if len(trainer.history):
@@ -202,11 +202,11 @@ def _draw(job: Job, trainer: Trainer, folder: Path) -> list[str]:
             files.append("curves.png")
         name = first_convolution(job.net)
         if name is not None:
-            # The seed gives the weights that training began with once more.
+            # The seed gives the first weights of the training again.
             first = job.options.make_net(len(job.dataset.classes), job.net.input_shape)
             picture = plot.filters(first.params[name], job.net.params[name], change=True)
             write_picture(picture, folder / "filters.png")
             files.append("filters.png")
-    except Exception as error:  # Matplotlib and its back ends raise anything
+    except Exception as error:  # Matplotlib and its back ends may raise anything
         console.warn(f"no pictures: {console.explain(error)}")
     return files

@@ -1,9 +1,9 @@
-"""Random changes to training images that leave their classes what they are.
+"""Random changes to training images that do not change their classes.
 
 Each is a small object, called with a batch and a generator: `(x, rng) -> x_changed`, a new array
 of the same shape and dtype; `Trainer(..., augment=...)` takes one, or any function like it. Every
-image of the batch draws for itself, and the draws do not depend on the pixels, so that a seed
-gives the same images wherever it is used.
+image of the batch has its own random draws, which do not depend on the pixels, so that a seed gives
+the same images everywhere.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Compose:
 
 
 def describe(augment: object) -> str:
-    """Say what a callable is, with the same words in every process: never its address.
+    """Describe a callable by the same text in every process, without its address.
 
     Examples
     --------
@@ -72,14 +72,14 @@ def describe(augment: object) -> str:
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """Cut an image of the old size out of the padded one: a shift by whole pixels.
+    """Cut an image of the same size out of the padded one: a shift by whole pixels.
 
     Parameters
     ----------
     padding : int, default 4
-        How many pixels are added on each side, and how far an image moves at most.
+        How many pixels are added on each side; also the largest shift.
     reflect : bool, default False
-        What is added: the image mirrored at its edge, or zeros.
+        Whether the padding is the image mirrored at its edge, or zeros.
     """
 
     padding: int = 4
@@ -154,17 +154,17 @@ class Cutout:
 
 @dataclass(frozen=True)
 class RandomAffine:
-    """Turn, scale, shear and shift about the centre, with bilinear interpolation.
+    """Rotate, scale, shear and shift around the centre, with bilinear interpolation.
 
-    An output pixel is the mean of the four pixels about the place that it comes from, weighted by
-    their nearness; outside the image is zero. Each parameter is drawn uniformly.
+    An output pixel is the mean of the four pixels around its source, weighted by their nearness;
+    outside the image is zero. Each parameter is drawn uniformly.
 
     Parameters
     ----------
     degrees : float, default 10
         The largest angle, either way.
     scale : float, default 0.1
-        Sizes are drawn between `1 - scale` and `1 + scale`, for both axes the same.
+        Sizes are drawn between `1 - scale` and `1 + scale`, the same for both axes.
     shear : float, default 0.1
         The largest slant: pixels to the side for each pixel down.
     shift : float, default 2
@@ -187,7 +187,7 @@ class RandomAffine:
         return _resample(x, matrices, shifts)
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Draw where output pixels come from: `source = matrix @ (row, column) + shift`.
+        """Draw the source of each output pixel: `source = matrix @ (row, column) + shift`.
 
         Parameters
         ----------
@@ -213,7 +213,7 @@ class RandomAffine:
 
 
 def _keep(augment: object, name: str, value: object) -> None:
-    """Set a field of a frozen augmentation: the plain number, whatever kind was given."""
+    """Set a field of a frozen augmentation to a plain number, of whatever type it was given."""
     object.__setattr__(augment, name, value)
 
 
@@ -223,7 +223,7 @@ def _check_generator(rng: np.random.Generator) -> None:
 
 
 def _check_batch(x: Array, rng: np.random.Generator) -> Array:
-    """Return x (N, C, H, W) as an array, where there is something to be changed."""
+    """Return x (N, C, H, W) as an array, and check that its images have pixels."""
     _check_generator(rng)
     x = _arguments.array("x", x, 4)
     if 0 in x.shape[2:]:
@@ -232,7 +232,7 @@ def _check_batch(x: Array, rng: np.random.Generator) -> Array:
 
 
 def _shift(x: Array, shifts: Array) -> Array:
-    """Begin each image of x (N, C, H, W) at its (row, column) of shifts (2, N), zero outside."""
+    """Shift each image of x (N, C, H, W) by its (row, column) of shifts (2, N); zero outside."""
     _, _, height, width = x.shape
     out = np.zeros(x.shape, x.dtype)
     for image, (down, right) in enumerate(shifts.T.tolist()):
@@ -245,7 +245,7 @@ def _shift(x: Array, shifts: Array) -> Array:
 
 
 def _shift_mirrored(x: Array, shifts: Array) -> Array:
-    """The same, with the image mirrored at its edges as often as it takes."""
+    """The same, with the image mirrored at its edges as often as needed."""
     places = []
     for size, starts in zip(x.shape[2:], shifts, strict=True):
         last = size - 1
@@ -264,7 +264,7 @@ def _resample(x: Array, matrices: Array, shifts: Array) -> Array:
     rows, columns = _places(matrices, shifts, (height, width))
     top, down = _split(rows, height)
     left, right = _split(columns, width)
-    # A border of one zero pixel: whatever lies further out is read there.
+    # A border of one zero pixel, which is read for all places further out.
     stride = width + 2
     plane = (height + 2) * stride
     padded = np.zeros((count, channels, height + 2, stride), dtype)
@@ -279,7 +279,7 @@ def _resample(x: Array, matrices: Array, shifts: Array) -> Array:
     }
     out = np.empty(x.shape, dtype)
     for channel in range(channels):
-        # The same indices into the pixels that lie a plane, a row or a column further on.
+        # The same indices, applied to the pixels a plane, a row or a column further.
         pixels = padded.reshape(-1)[channel * plane :]
         out[:, channel] = sum(
             weight * pixels[offset:].take(corner) for offset, weight in weights.items()
@@ -290,7 +290,7 @@ def _resample(x: Array, matrices: Array, shifts: Array) -> Array:
 
 
 def _places(matrices: Array, shifts: Array, size: tuple[int, int]) -> Iterator[Array]:
-    """Row, then column, that each output pixel (N, H, W) comes from."""
+    """Yield the source row, then the source column, of each output pixel (N, H, W)."""
     rows, columns = (np.arange(n, dtype=np.float32) - np.float32(0.5 * (n - 1)) for n in size)
     for axis in (0, 1):
         down, across = matrices[:, axis, :, np.newaxis].astype(np.float32).transpose(1, 0, 2)
@@ -300,7 +300,7 @@ def _places(matrices: Array, shifts: Array, size: tuple[int, int]) -> Iterator[A
 
 
 def _split(place: Array, size: int) -> tuple[Array, Array]:
-    """The pixel before each place, counted in the image with its border, and how far beyond."""
+    """The pixel before each place, counted with the border, and the distance from it."""
     inside = np.clip(place + np.float32(1), 0, size + 1)
     before = np.minimum(inside.astype(np.intp), size)
     return before, inside - before.astype(np.float32)

@@ -1,4 +1,4 @@
-"""The handwritten digits that come inside the package, so that a first run needs no download.
+"""The handwritten digits that are part of the package, so that a first run needs no download.
 
 They are the first 5,000 training and the first 1,000 test images of MNIST by Yann LeCun,
 Corinna Cortes and Christopher J. C. Burges (http://yann.lecun.com/exdb/mnist/), available under

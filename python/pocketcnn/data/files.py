@@ -1,4 +1,4 @@
-"""Files from elsewhere: opened only where they are files, and blamed by name for their bytes."""
+"""Foreign files: only regular files are opened, and errors in their content name the file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def as_path(name: str, value: str | os.PathLike[str]) -> Path:
 
 
 def open_regular(path: Path) -> io.BufferedReader:
-    """Open a file for reading; what is no regular file may never begin, or never end.
+    """Open a regular file for reading; a pipe or a device might block or never end.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def open_regular(path: Path) -> io.BufferedReader:
 
 @contextmanager
 def blaming(path: Path, kind: str) -> Iterator[None]:
-    """Turn whatever the bytes of a file make a reader raise into a ValueError that names it.
+    """Turn any error that the content of a file causes into a ValueError that names the file.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def blaming(path: Path, kind: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # A bad offset makes a seek invalid; every other number is the system's own complaint.
+        # A bad offset makes a seek invalid (EINVAL); all other numbers are real system errors.
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
         reason = str(error) or type(error).__name__

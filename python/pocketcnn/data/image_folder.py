@@ -1,4 +1,4 @@
-"""A folder of image files, one subfolder a class, as arrays. Pillow reads the files."""
+"""A folder of image files, one subfolder per class, as arrays. Pillow reads the files."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ def image_folder(
     size: IntOrPair | None = None,
     channels: int = 3,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str]]:
-    """Read `path/<class>/**/<image>`, a folder a class.
+    """Read `path/<class>/**/<image>`, one folder per class.
 
     Classes and files are taken in the order of their names, so that the result does not depend
-    on the file system. Pictures may lie in folders inside a class's, whose names mean nothing.
-    Names that start with a dot are passed over; so are files that are not images by their
-    ending, with a warning unless they are notes (`.txt`, `.csv`, `.json` and the like). Needs
-    Pillow (`pip install pillow`; the extra `images`), which decides what formats
-    are read; of animated pictures it is the first.
+    on the file system. Pictures may be in further folders inside a class's folder, whose names do
+    not matter. Names that start with a dot are skipped; so are files whose ending is not that of an
+    image, with a warning unless they are notes (`.txt`, `.csv`, `.json` and the like). Needs Pillow
+    (`pip install pillow`; the extra `images`), which decides what formats are read; of an animated
+    picture the first frame is taken.
 
-    Every picture is brought to 8 bits and to `channels`:
+    Every picture is converted to 8 bits and to `channels`:
 
     - A photograph is turned upright as its EXIF orientation says.
-    - Transparency is laid on white for 1 and 3 channels.
+    - For 1 and 3 channels, transparency is drawn on white.
     - 16-bit grey is divided by 257, floating point pixels (0 to 1) are multiplied by 255.
-      Pixels of other ranges, and 32-bit integers, are refused: nobody knows their white.
+      Pixels of other ranges, and 32-bit integers, are refused: their white is not known.
     - Colour profiles are not applied.
 
     Parameters
@@ -44,7 +44,7 @@ def image_folder(
         The folder.
     size : int or (int, int), optional
         Height and width the images are resized to (the whole image: its aspect ratio is not
-        kept), with antialiasing. None takes them as they are; all must then have one size.
+        kept), with antialiasing. None keeps them as they are; all must then have the same size.
     channels : {3, 1, 4}, default 3
         3 for RGB, 1 for grey, 4 for RGB and alpha; every image is converted.
 
@@ -67,14 +67,14 @@ def image_folder(
         No class, classes without images, folders that are parts of a data set instead of
         classes, images of different sizes, or files that cannot be read as images: all of them
         are counted. That includes pictures of more pixels than `PIL.Image.MAX_IMAGE_PIXELS`
-        (89 million where nobody has set it).
+        (89 million by default).
     ImportError
         Pillow is not installed.
 
     Warns
     -----
     UserWarning
-        Files were passed over that may be pictures.
+        Files that may be pictures were skipped.
     """
     root = as_path("path", path)
     if not root.is_dir():
@@ -125,7 +125,7 @@ def read_images(
             failures.append(error)
             x = None
         if failures:
-            continue  # the rest is read to know what else is damaged
+            continue  # the rest is read to find all damaged files
         if x is None:
             x = np.empty((len(paths), channels, *image.shape[:2]), dtype=np.uint8)
         if image.shape[:2] != x.shape[2:]:

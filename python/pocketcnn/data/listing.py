@@ -1,4 +1,4 @@
-"""Which files of a folder are the pictures of which class, and which are passed over."""
+"""Which files of a folder are the pictures of which class, and which are skipped."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 from pocketcnn.data.picture import is_picture_name
 
-# What parts of a data set are called. Classes may be called so too, but not all of them.
+# Names of the parts of a data set. Some classes may have such names too, but not all.
 SPLITS = frozenset({"train", "training", "test", "testing", "val", "valid", "validation"})
 
-# Notes that people and programs leave among pictures. Any other file may be a picture of a format
-# that Pillow does not read here, and is missed.
+# Notes that people and programs leave among pictures. Any other file may be a picture in a format
+# that Pillow does not read here, and would be missed.
 _NOTES = frozenset(
     {".csv", ".db", ".htm", ".html", ".ini", ".json", ".log", ".md", ".rst", ".toml", ".tsv"}
     | {".txt", ".xml", ".yaml", ".yml"}
@@ -40,7 +40,7 @@ def list_classes(root: Path) -> list[ClassFolder]:
     OSError
         A folder cannot be read.
     ValueError
-        There are no classes, some have no pictures, or the folders are no classes.
+        There are no classes, some have no pictures, or the folders are not classes.
     """
     folders = sorted(
         entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")
@@ -59,7 +59,7 @@ def list_classes(root: Path) -> list[ClassFolder]:
 
 
 def missed(root: Path, classes: list[ClassFolder]) -> str | None:
-    """Say which files may be pictures, but are in no class; None where there are none."""
+    """Say which files may be pictures, but are in no class; None if there are none."""
     parts = []
     others = [file for one in classes for file in one.others if file.suffix.lower() not in _NOTES]
     if others:
@@ -86,7 +86,7 @@ def few(texts: list[str], separator: str) -> str:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder, but no hidden ones; what links lead to twice, once."""
+    """Yield the files below a folder, except hidden ones; a file that links repeat comes once."""
 
     def fail(error: OSError) -> None:
         raise error
@@ -104,7 +104,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _check_parts(root: Path, classes: list[ClassFolder]) -> None:
-    """Refuse `train` and `test` with classes in them: their pictures lie one folder deeper."""
+    """Refuse `train` and `test` with classes in them: their pictures are one folder deeper."""
     names = [one.folder.name for one in classes]
     if not all(name.lower() in SPLITS for name in names):
         return

@@ -1,7 +1,7 @@
 """MNIST: found on this machine, or downloaded once.
 
 The file format (IDX) is that of http://yann.lecun.com/exdb/mnist/: two zero bytes, a type code
-(8 is unsigned byte), the number of axes, one big-endian 32-bit length an axis, then the values.
+(8 is unsigned byte), the number of axes, one big-endian 32-bit length per axis, then the values.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ CHECKSUMS = {
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 
-# Deflate packs no more than so many bytes into one.
+# The largest compression ratio of deflate.
 _GZIP_RATIO = 1032
 
-# More than the largest of the four files holds: no download is unpacked any further.
+# More than the largest of the four files: unpacking a download stops here.
 _LARGEST_CONTENT = 2**26
 
 
@@ -79,7 +79,7 @@ def mnist(path: str | os.PathLike[str] | None = None) -> tuple[Split, Split]:
     Raises
     ------
     FileNotFoundError
-        `path` does not hold the files, or they are nowhere and cannot be downloaded.
+        `path` does not hold the files, or they are not found and cannot be downloaded.
     OSError
         A folder or a file cannot be opened.
     ValueError
@@ -102,7 +102,7 @@ def find_idx_files(folder: Path) -> bool:
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """Read one IDX file of unsigned bytes, gzipped or not: its first bytes tell.
+    """Read one IDX file of unsigned bytes, gzipped or not, which its first bytes tell.
 
     No more is read, unpacked or allocated than the header states and the file can hold.
 
@@ -236,14 +236,14 @@ def _download_one(name: str, folder: Path, downloader: Callable[..., object]) ->
     for mirror in MIRRORS:
         url = mirror + target.name
         try:
-            # Nobody reads half a file, and what is not MNIST's never gets its name.
+            # No reader sees half a file, and a wrong file never gets this name.
             with write_atomically(target) as partial:
                 downloader(url, str(partial), None)
                 if _checksum(partial) != CHECKSUMS[name]:
                     raise _WrongChecksumError
         except _WrongChecksumError:
             reason = f"{url} has a wrong checksum"
-        except Exception as error:  # a body may be anything
+        except Exception as error:  # a response may contain anything
             reason = f"{url} failed ({type(error).__name__})"
         else:
             return target
@@ -251,11 +251,11 @@ def _download_one(name: str, folder: Path, downloader: Callable[..., object]) ->
 
 
 class _WrongChecksumError(Exception):
-    """A mirror's file is not MNIST's."""
+    """A mirror's file is not that of MNIST."""
 
 
 def _checksum(path: Path) -> str:
-    """SHA-256 of a file's content, unpacked piece by piece and never beyond what MNIST has."""
+    """SHA-256 of a file's content, unpacked piece by piece and at most as much as MNIST has."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         stream = _unpacked(file)[1]

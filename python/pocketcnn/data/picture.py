@@ -1,4 +1,4 @@
-"""One picture file as pixels of 8 bits: what Pillow would clip, drop or rewrite is done here."""
+"""One picture file as pixels of 8 bits, converted here where Pillow would lose something."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read_picture(path: Path, size: tuple[int, int] | None, channels: int) -> NDA
     Parameters
     ----------
     path : Path
-        The file. Its format is told by its bytes.
+        The file. Its format is recognised by its content.
     size : (int, int) or None
         Height and width to resize to.
     channels : {1, 3, 4}
@@ -67,7 +67,7 @@ def pillow() -> Any:
         raise ImportError(
             "reading image files needs Pillow: pip install pillow (pocketcnn's extra `images`)"
         ) from error
-    Image.preinit()  # the formats that are met most often are to be tried first
+    Image.preinit()  # so that the most common formats are tried first
     Image.init()
     return Image
 
@@ -79,7 +79,7 @@ def largest_picture() -> int | None:
 
 
 def is_picture_name(name: str) -> bool:
-    """Whether a file of this name is of a format that Pillow reads here, and not hidden."""
+    """Whether a file of this name has a format that Pillow reads here, and is not hidden."""
     library = pillow()
     kind = library.EXTENSION.get(PurePath(name).suffix.lower())
     readable = kind in library.OPEN or kind == "MPO"  # read as the JPEG that it begins with
@@ -88,19 +88,19 @@ def is_picture_name(name: str) -> bool:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep back what Pillow remarks on metadata: what harms the pixels is an error."""
+    """Silence Pillow's warnings about metadata; damage to pixels is an error anyway."""
     log = logging.getLogger("PIL")
     if not log.handlers:
-        log.addHandler(logging.NullHandler())  # without any, errors are printed
+        log.addHandler(logging.NullHandler())  # without a handler, errors are printed
     with warnings.catch_warnings():
-        # Filters belong to all threads. Of two that leave in the order in which they came,
-        # nothing worse than this one remains.
+        # Filters belong to all threads. If two threads leave in the order in which they came, only
+        # this filter remains.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield
 
 
 def _decode(file: BinaryIO) -> Image.Image:
-    """The picture as it is meant to be seen, in a mode of 8 bits or less."""
+    """The picture as it should look, in a mode of 8 bits or less."""
     library = pillow()
     formats = [name for name in library.ID if name not in _REFUSED]
     try:
@@ -122,7 +122,7 @@ def _decode(file: BinaryIO) -> Image.Image:
 
 
 def _packing(picture: Any) -> str:
-    """How Pillow calls the pixels in the file, which it forgets when it has unpacked them."""
+    """Pillow's name for the pixel format in the file, which it forgets after unpacking."""
     if not picture.tile:
         return ""
     settings = picture.tile[0][3]
@@ -130,7 +130,7 @@ def _packing(picture: Any) -> str:
 
 
 def _turn(picture: Image.Image) -> Any:
-    """What brings a photograph upright; None where it is, or where its EXIF cannot be read."""
+    """The rotation that makes a photograph upright; None if it is, or if its EXIF is unreadable."""
     if picture.format == "TIFF":
         return None  # Pillow turns these while it loads them
     turns = pillow().Transpose
@@ -145,7 +145,7 @@ def _turn(picture: Image.Image) -> Any:
             7: turns.TRANSVERSE,
             8: turns.ROTATE_90,
         }.get(orientation)
-    except Exception:  # the pixels are sound: only what is said about them is not
+    except Exception:  # the pixels are intact, only their metadata is not
         return None
 
 
@@ -176,13 +176,13 @@ def _eight_bits(picture: Image.Image, packing: str) -> Image.Image:
 
 def _unit_range(values: NDArray[Any]) -> NDArray[Any]:
     low, high = values.min(), values.max()
-    if not (low >= 0 and high <= 1):  # also where one is NaN
+    if not (low >= 0 and high <= 1):  # also if one is NaN
         raise ValueError(f"floating point pixels go from {low:g} to {high:g}: wanted 0 to 1")
     return values
 
 
 def _grey(values: NDArray[Any], opaque: NDArray[np.bool_] | None = None) -> Image.Image:
-    """A grey picture of values 0..255, rounded; transparent where it is not opaque."""
+    """A grey picture of values 0..255, rounded; transparent where `opaque` is false."""
     make = pillow().fromarray
     grey: Image.Image = make(np.rint(values).astype(np.uint8))
     if opaque is not None:
@@ -191,10 +191,10 @@ def _grey(values: NDArray[Any], opaque: NDArray[np.bool_] | None = None) -> Imag
 
 
 def _convert(picture: Image.Image, channels: int) -> Image.Image:
-    """Bring the picture to the mode of so many channels, on white where it loses its alpha."""
+    """Convert the picture to this many channels, on white if it loses its alpha."""
     mode = picture.mode
     palette = getattr(picture.palette, "mode", "") if mode == "P" else ""
-    if mode == "La":  # Pillow knows no other way out of it
+    if mode == "La":  # Pillow converts it to nothing else
         picture = picture.convert("LA")
     if channels == 4:
         return picture.convert("RGBA")

@@ -9,60 +9,68 @@ modified; results are new C-contiguous arrays.
 ((top, bottom), (left, right)), "same" or "valid". A window has
 ``floor((in + pad - dilation * (kernel - 1) - 1) / stride) + 1`` positions along an axis.
 
+A ``*_backward`` takes what its forward took, or instead what that handed out for it: a cache
+(``batch_norm``, ``local_response_norm``), the argmax (``max_pool2d``) or the output (``relu``,
+``sigmoid``, ``tanh``, ``softmax``, ``log_softmax``).
+
 A wrong rank, size or value raises ValueError and a dtype that cannot be an image TypeError.
 """
 
-from pocketcnn.functional.activation import (
-    log_softmax,
-    log_softmax_backward,
+from pocketcnn.functional._activation import (
     relu,
     relu_backward,
     sigmoid,
     sigmoid_backward,
-    softmax,
-    softmax_backward,
     tanh,
     tanh_backward,
 )
-from pocketcnn.functional.column_matrix import (
+from pocketcnn.functional._batch_norm import (
+    batch_norm,
+    batch_norm_backward,
+)
+from pocketcnn.functional._column_matrix import (
     col2im,
     im2col,
 )
-from pocketcnn.functional.convolution import (
+from pocketcnn.functional._conv2d import (
     ConvPassPlan,
     ConvPlan,
     conv2d,
     conv2d_backward,
     conv2d_plan,
 )
-from pocketcnn.functional.dense import (
+from pocketcnn.functional._cross_entropy import (
+    cross_entropy,
+)
+from pocketcnn.functional._dropout import (
+    dropout,
+)
+from pocketcnn.functional._linear import (
     LinearWeightGrad,
     linear,
     linear_backward,
 )
-from pocketcnn.functional.loss import (
-    cross_entropy,
-)
-from pocketcnn.functional.normalization import (
-    batch_norm,
-    batch_norm_backward,
+from pocketcnn.functional._local_response_norm import (
     local_response_norm,
     local_response_norm_backward,
 )
-from pocketcnn.functional.pooling import (
+from pocketcnn.functional._optimizer import (
+    adagrad_update,
+    adam_update,
+    rmsprop_update,
+    sgd_update,
+)
+from pocketcnn.functional._pool2d import (
     avg_pool2d,
     avg_pool2d_backward,
     max_pool2d,
     max_pool2d_backward,
 )
-from pocketcnn.functional.regularization import (
-    dropout,
-)
-from pocketcnn.functional.update import (
-    adagrad_update,
-    adam_update,
-    rmsprop_update,
-    sgd_update,
+from pocketcnn.functional._softmax import (
+    log_softmax,
+    log_softmax_backward,
+    softmax,
+    softmax_backward,
 )
 
 __all__ = [

@@ -22,10 +22,10 @@ def input_gradient(net: ConvNet, x: ArrayLike, classes: ArrayLike | None = None)
     Parameters
     ----------
     net : ConvNet
-        A classifier. The score is what stands before softmax.
+        A classifier. The score is the number before softmax.
     x : array_like (N, *input_shape)
     classes : int or array_like of int (N,), optional
-        The class of every image, or of each; by default the one with the largest score.
+        One class for all images, or one for each; by default the one with the largest score.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def input_gradient(net: ConvNet, x: ArrayLike, classes: ArrayLike | None = None)
 
 
 def saliency(net: ConvNet, x: ArrayLike, classes: ArrayLike | None = None) -> Array:
-    """How much each pixel moves a class's score: its gradient's largest magnitude in a channel.
+    """How much each pixel changes a class's score: the gradient's largest magnitude over channels.
 
     Simonyan, Vedaldi, Zisserman, "Deep Inside Convolutional Networks: Visualising Image
     Classification Models and Saliency Maps", ICLR workshop 2014, section 3.
@@ -85,7 +85,7 @@ def grad_cam(
     net, x, classes
         As in `input_gradient`.
     layer : str, optional
-        Whose maps are weighed; by default `cam_layer(net)`.
+        The layer whose maps are weighted; by default `cam_layer(net)`.
 
     Returns
     -------
@@ -110,7 +110,7 @@ def grad_cam(
 
 
 def cam_layer(net: ConvNet) -> str:
-    """Name the layer that Grad-CAM looks at by default.
+    """Name the layer that Grad-CAM uses by default.
 
     It is the last that has maps of more than one pixel and does not shrink them: in most
     networks the activation of the last convolution, or the last residual block.
@@ -147,5 +147,5 @@ def _differentiate(
     chosen = checked_classes(classes, scores)
     grad = np.zeros_like(scores)
     grad[np.arange(len(scores)), chosen] = 1
-    # A softmax at the end is no layer of the probe: what it takes are the scores.
+    # A softmax at the end is not a layer of the probe: its input are the scores.
     return batch if layer is None else outputs.get(layer, scores), probe.gradient(grad, layer)

@@ -42,18 +42,18 @@ class TopPatches:
     field: ReceptiveField
 
     def cut(self, x: ArrayLike) -> NDArray[np.float64]:
-        """Cut the pixels that the activations see out of the images.
+        """Cut out of the images the pixels that the activations see.
 
         Parameters
         ----------
         x : array_like (N, C, H, W)
-            The images that were searched, maybe before they were normalised.
+            The images that were searched, possibly before they were normalised.
 
         Returns
         -------
         ndarray of float64 (K, count, C, h, w)
-            NaN where a field reaches over the edge of the image. Along an axis where the field
-            is larger than the image, the whole of the image.
+            NaN where a field reaches past the edge of the image. Along an axis on which the field
+            is larger than the image, the whole image.
 
         Raises
         ------
@@ -88,9 +88,9 @@ def top_patches(
 ) -> TopPatches:
     """Find the patches of a data set that excite the channels of a layer most.
 
-    Of every image only the place with its largest activation counts, so that the patches show
-    different things (Zeiler, Fergus, "Visualizing and Understanding Convolutional Networks",
-    ECCV 2014, figure 2).
+    Only the place with the largest activation of each image counts, so that the patches show
+    different things (Zeiler, Fergus, "Visualizing and Understanding Convolutional Networks", ECCV
+    2014, figure 2).
 
     Parameters
     ----------
@@ -102,15 +102,15 @@ def top_patches(
     channels : sequence of int, optional
         Which channels of its output; by default all.
     count : int, default 9
-        How many patches a channel, at most one an image.
+        How many patches per channel, at most one per image.
     batch_size : int, default 32
-        How many images pass through the network at a time; no result depends on it.
+        How many images pass through the network at a time; results do not depend on it.
 
     Raises
     ------
     TypeError, ValueError
-        `x` does not fit the network; there is no such layer or channel; or the layer gives NaN,
-        so that nothing is the largest.
+        `x` does not fit the network; there is no such layer or channel; or the layer gives NaN, so
+        that there is no largest value.
 
     Examples
     --------
@@ -166,7 +166,7 @@ def _check_channels(channels: Sequence[int] | None, count: int) -> NDArray[np.in
 
 
 def _cut_one(image: Array, corner: Sequence[int], patch: NDArray[np.float64]) -> None:
-    """Copy into `patch` (C, h, w) what lies at `corner` of the image, as far as it reaches."""
+    """Copy the part of the image at `corner` into `patch` (C, h, w), within the image's edges."""
     inside, target = [slice(None)], [slice(None)]
     for begin, length, limit in zip(corner, patch.shape[1:], image.shape[1:], strict=True):
         first, last = max(begin, 0), min(begin + length, limit)

@@ -1,4 +1,4 @@
-"""Where a classifier errs: counts by class, and the images that it was surest about."""
+"""Where a classifier is wrong: counts per class, and its most confident mistakes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from pocketcnn import _arguments
 from pocketcnn import functional as F
 from pocketcnn._arguments import Array
-from pocketcnn.functional.loss import checked_target
+from pocketcnn.functional._cross_entropy import checked_target
 
 
 def confusion_matrix(scores: ArrayLike, t: ArrayLike) -> NDArray[np.int64]:
@@ -29,8 +29,8 @@ def confusion_matrix(scores: ArrayLike, t: ArrayLike) -> NDArray[np.int64]:
     Raises
     ------
     TypeError, ValueError
-        `scores` are not (N, K), `t` does not fit them, or one has NaN, of which none is the
-        largest.
+        `scores` are not (N, K), `t` does not fit them, or one of them has NaN, so that there is no
+        largest value.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def misclassified(scores: ArrayLike, t: ArrayLike) -> NDArray[np.int64]:
     scores, truth = check_scores(scores, t)
     wrong = np.flatnonzero(scores.argmax(axis=1) != truth)
     confidence = F.softmax(scores[wrong].astype(np.float64)).max(axis=1)
-    confidence[np.isnan(confidence)] = 1  # an infinite score leaves the others nothing
+    confidence[np.isnan(confidence)] = 1  # an infinite score has all of the probability
     return wrong[np.argsort(-confidence, kind="stable")].astype(np.int64)
 
 

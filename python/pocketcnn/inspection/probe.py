@@ -1,7 +1,7 @@
-"""Probe: a copy of a network's layers, to send images and gradients through at will.
+"""Probe: a copy of a network's layers, for any forward and backward passes.
 
-A network runs its layers fused, and leaves out the gradient of its input. The copy has neither
-habit, and whatever its layers remember is not the network's.
+A network runs its layers fused, and leaves out the gradient of its input. The copy does neither,
+and what its layers remember does not affect the network.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Probe:
     net : ConvNet
         Its parameters are copied.
     until : str, optional
-        The last layer that is wanted; all when not given.
+        The last layer that is needed; by default all are.
 
     Raises
     ------
@@ -71,12 +71,12 @@ class Probe:
         return x
 
     def gradient(self, grad: Array, layer: str | None = None) -> Array:
-        """Carry a gradient from the scores down to the output of `layer`, or to the input."""
+        """Propagate a gradient from the scores back to the output of `layer`, or to the input."""
         for name in reversed(self._layers):
             if name == layer:
                 break
             below = self._layers[name].backward(grad)
-            assert below is not None  # the layers are copies: none was told to leave it out
+            assert below is not None  # the layers are copies, which all compute it
             grad = below
         return grad
 
@@ -88,7 +88,7 @@ def check_net(net: ConvNet) -> None:
 
 
 def check_layer(net: ConvNet, name: str) -> None:
-    """Raise TypeError or ValueError where `name` is not the name of a layer."""
+    """Raise TypeError or ValueError if `name` is not the name of a layer."""
     if not isinstance(name, str):
         raise TypeError(f"layer is {name!r}, but must be the name of a layer")
     if name not in net.layers:
@@ -103,7 +103,7 @@ def check_image_net(net: ConvNet) -> None:
 
 
 def checked_classes(classes: ArrayLike | None, scores: Array) -> Array:
-    """One class a row of scores (N, K): those given, or else the ones with the largest score."""
+    """One class per row of scores (N, K): those given, or the ones with the largest score."""
     if scores.ndim != 2:
         raise ValueError(f"the network gives {scores.shape[1:]} an image: wanted a score a class")
     if classes is None:

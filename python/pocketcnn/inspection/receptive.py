@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pocketcnn._arguments import Pair, integer, window
+from pocketcnn._arguments import Pair, integer
+from pocketcnn.functional._window2d import window2d
 from pocketcnn.inspection.probe import check_image_net, check_layer
 from pocketcnn.layers import Layer, Shape
 from pocketcnn.network.net import ConvNet
@@ -21,7 +22,7 @@ class ReceptiveField:
     size : (int, int)
         Height and width of a field.
     stride : (int, int)
-        Distance between the fields of neighbours; 0 where all see the same.
+        Distance between the fields of neighbours; 0 if all see the same.
     start : (int, int)
         Where the field of the number at (0, 0) begins; negative in the padding.
     """
@@ -33,7 +34,7 @@ class ReceptiveField:
     def box(self, row: int, column: int) -> tuple[int, int, int, int]:
         """Edges (top, left, bottom, right) of the field at a place; the last two exclusive.
 
-        The field may begin before the image, and end behind it, where padding was seen.
+        With padding, the field may begin before the image and end after it.
 
         Examples
         --------
@@ -49,10 +50,10 @@ def receptive_field(net: ConvNet, layer: str) -> ReceptiveField:
     """Find the pixels that each number of a layer's output can depend on.
 
     From layer to layer a window of k taps, d apart, makes a field grow by ``(k - 1) * d`` strides,
-    a padding moves its start, a stride multiplies the distance of neighbours (Araujo, Norris,
-    Sim, "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019). Of two
-    branches that are added, a field spans both. A layer without a window sees single pixels
-    where it keeps height and width (ReLU, batch normalisation), and else the whole image (Linear).
+    padding moves its start, and a stride multiplies the distance of neighbours (Araujo, Norris,
+    Sim, "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019). If two
+    branches are added, a field spans both. A layer without a window sees single pixels if it keeps
+    height and width (ReLU, batch normalisation), otherwise the whole image (Linear).
 
     Parameters
     ----------
@@ -102,27 +103,28 @@ def _through(field: ReceptiveField, layer: Layer, shape: Shape, image: Shape) ->
 
 
 def _through_window(field: ReceptiveField, layer: Any, shape: Shape) -> ReceptiveField:
-    """Follow a convolution or a pooling: anything that names its window as these do."""
+    """Follow a convolution or a pooling, or any layer with the same window attributes."""
     stride = getattr(layer, "stride", None)
-    kernel, strides, sides, dilation = window(
-        (1, *shape),
+    window = window2d(
+        shape[1:],
         layer.kernel_size,
         layer.kernel_size if stride is None else stride,
         getattr(layer, "padding", 0),
         getattr(layer, "dilation", 1),
         ceil_mode=getattr(layer, "ceil_mode", False),
     )
-    before = sides[0], sides[2]
+    before = window.padding[0], window.padding[2]
 
     def grow(axis: int) -> int:
-        return field.size[axis] + (kernel[axis] - 1) * dilation[axis] * field.stride[axis]
+        reach = (window.kernel_size[axis] - 1) * window.dilation[axis]
+        return field.size[axis] + reach * field.stride[axis]
 
     def begin(axis: int) -> int:
         return field.start[axis] - before[axis] * field.stride[axis]
 
     return ReceptiveField(
         size=(grow(0), grow(1)),
-        stride=(field.stride[0] * strides[0], field.stride[1] * strides[1]),
+        stride=(field.stride[0] * window.stride[0], field.stride[1] * window.stride[1]),
         start=(begin(0), begin(1)),
     )
 

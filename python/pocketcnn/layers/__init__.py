@@ -1,16 +1,16 @@
 """The layers, one per file, and the table that finds a layer's class by its name."""
 
 from pocketcnn._arguments import Array
-from pocketcnn.layers.avg_pool import AvgPool2d
+from pocketcnn.layers.avg_pool2d import AvgPool2d
 from pocketcnn.layers.base import LAYERS, Layer, Shape, WeightLayer
 from pocketcnn.layers.batch_norm import BatchNorm2d
-from pocketcnn.layers.conv import Conv2d
+from pocketcnn.layers.conv2d import Conv2d
 from pocketcnn.layers.dropout import Dropout
 from pocketcnn.layers.flatten import Flatten
-from pocketcnn.layers.global_avg_pool import GlobalAvgPool2d
+from pocketcnn.layers.global_avg_pool2d import GlobalAvgPool2d
 from pocketcnn.layers.linear import Linear
 from pocketcnn.layers.local_response_norm import LocalResponseNorm
-from pocketcnn.layers.max_pool import MaxPool2d
+from pocketcnn.layers.max_pool2d import MaxPool2d
 from pocketcnn.layers.relu import ReLU
 from pocketcnn.layers.residual import Residual
 from pocketcnn.layers.sigmoid import Sigmoid

@@ -14,16 +14,16 @@ from pocketcnn._arguments import Array, array, require_shape
 class LayerArrays(dict[str, Array]):
     """A dict in which ``arrays[name] = value`` copies the value into the array of that name.
 
-    So the arrays that an optimiser, a network or a stage holds stay the layer's, and none gets
-    another shape or dtype. Nothing can be taken out.
+    So the arrays that an optimiser, a network or a stage holds remain those of the layer, with the
+    same shape and dtype. Nothing can be removed.
 
     Parameters
     ----------
     owner, kind : str
-        For messages: "Conv2d", "parameter".
+        Used in messages: "Conv2d", "parameter".
     arrays : mapping of str to ndarray
     fixed : bool
-        Whether the names are all that there are; else assigning to another adds it.
+        Whether no names can be added; otherwise assigning to a new name adds it.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ def _restore(owner: str, kind: str, arrays: Mapping[str, Array], fixed: bool) ->
 def require_names(
     owner: str, came: Iterable[str], needed: Iterable[str], free: Iterable[str] = ()
 ) -> None:
-    """Raise ValueError unless all the needed names came, and besides at most the free ones."""
+    """Raise ValueError unless all required names are there, and no others except the free ones."""
     names, wanted = set(came), set(needed)
     if missing := sorted(wanted - names):
         raise ValueError(f"the state of {owner} lacks {', '.join(missing)}")
@@ -86,12 +86,12 @@ def require_names(
 
 
 def fitted(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Return `value` itself if a layer can keep it, else a copy of the dtype, in C order.
+    """Return `value` itself if a layer can use it, else a copy of the dtype, in C order.
 
     Raises
     ------
     TypeError, ValueError
-        Where it is not an array of numbers, or of another shape.
+        If it is not an array of numbers, or has another shape.
     """
     came = array(name, value)
     require_shape(name, came, shape)

@@ -1,7 +1,7 @@
-"""What every layer is: a forward step, a backward step beside it, and maybe parameters.
+"""The base of all layers: a forward step, a backward step, and often parameters.
 
-A layer checks its settings when it is made. Arrays are checked where they are computed, in
-:mod:`pocketcnn.functional`, and nowhere twice.
+A layer checks its settings when it is made. Arrays are checked only once, where they are used, in
+:mod:`pocketcnn.functional`.
 """
 
 from __future__ import annotations
@@ -24,48 +24,48 @@ Shape: TypeAlias = tuple[int, ...]
 
 
 LAYERS: dict[str, type[Layer]] = {}
-"""Every layer class by its name, as model files write it; yours too, once they are defined."""
+"""Every layer class by its name in model files; your own too, once they are defined."""
 
 
 @lru_cache(maxsize=256)
 def _arguments_of(kind: type[Layer]) -> Mapping[str, inspect.Parameter]:
-    """What a layer's class is called with; kept, since asking takes longer than all the rest."""
+    """The constructor's arguments of a layer class; cached, because reading them is slow."""
     return inspect.signature(kind).parameters
 
 
 class Layer(ABC):
     """One step of a network.
 
-    A class of your own is found by its name when a model file is read, once it is defined. It
-    keeps its constructor's arguments as attributes, or defines `config`.
+    A class of your own is found by its name when a model file is read, once it is defined. It must
+    store its constructor's arguments as attributes, or define `config`.
 
     Attributes
     ----------
     params : dict of str to ndarray
-        The arrays that training changes, in place: they are never replaced, and what is assigned
-        to a name is copied into its array, which must have the same shape. They are drawn
-        when first looked at, so a layer that is only asked for shapes costs no memory.
+        The arrays that training changes, in place: they are never replaced, and a value assigned to
+        a name is copied into its array, which must have the same shape. They are drawn when first
+        accessed, so a layer whose shapes alone are used costs no memory.
     grads : dict of str to ndarray
-        The same keys: the loss's derivatives, as the last `backward` left them.
+        The same keys: the derivatives of the loss, as the last `backward` left them.
     buffers : dict of str to ndarray
-        What the layer keeps besides, such as running means; saved with the parameters. Drawn and
-        assigned to like `params`; a name that is new is added.
+        Other arrays of the layer, such as running means; saved with the parameters. Drawn and
+        assigned to like `params`; a new name is added.
     param_shapes, buffer_shapes : dict of str to tuple of int
-        Shapes of `params` and of the `buffers` that are drawn, known without drawing them.
+        Shapes of `params` and of the `buffers` that are drawn, available without drawing them.
     dtype : numpy.dtype
-        Of the parameters that are yet to be drawn.
+        Dtype of the parameters that are not drawn yet.
     rng : numpy.random.Generator or None
-        What the layer draws from in training, if it does.
+        The generator that the layer draws from in training, if any.
     children : dict of str to Layer
-        The layers that this one is made of, if it is, by names with a dot: "body.conv1".
+        The layers inside this one, if any, by names with a dot: "body.conv1".
     preferred_init : {"he", "xavier"} or None
-        What suits the weights of the layer before this one; None where this layer is not an
+        The scheme for the weights of the layer before this one; None if this layer is not an
         activation function.
     """
 
     preferred_init: ClassVar[Scheme | None] = None
 
-    # Not there before they are looked at.
+    # Not present before they are first accessed.
     _params: LayerArrays
     _buffers: LayerArrays
     _grads: dict[str, Array]
@@ -80,10 +80,10 @@ class Layer(ABC):
         self._given = False
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Take the class into `LAYERS`; one defined anew replaces its elder, but none of ours."""
+        """Add the class to `LAYERS`; it may replace one of its name, but none of the package's."""
         super().__init_subclass__(**options)
         elder = LAYERS.get(cls.__name__)
-        # What is left abstract is noted in the class only after this.
+        # Python records the abstract methods of the class only after this.
         left = (getattr(cls, name) for name in Layer.__abstractmethods__)
         if any(getattr(method, "__isabstractmethod__", False) for method in left):
             return
@@ -104,9 +104,9 @@ class Layer(ABC):
 
     @abstractmethod
     def backward(self, grad: Array) -> Array | None:
-        """Carry the loss's gradient from the output of the last `forward` to its input.
+        """Propagate the gradient of the loss from the output of the last `forward` to its input.
 
-        Fills `grads`. Returns None only where `needs_input_grad` is off.
+        Fills `grads`. Returns None only if `needs_input_grad` is off.
 
         Parameters
         ----------
@@ -116,7 +116,7 @@ class Layer(ABC):
         Raises
         ------
         RuntimeError
-            Without a `forward` before it.
+            If there was no `forward` before.
         """
 
     @abstractmethod
@@ -130,19 +130,19 @@ class Layer(ABC):
         """
 
     def multiply_adds(self, input_shape: Shape) -> int:
-        """Multiplications, each with its addition, that the weights need for one input."""
+        """Number of multiply-adds with the weights for one input."""
         return 0
 
     def child_inputs(self, input_shape: Shape) -> dict[str, Shape]:
         """Shape of the input of each of `children` for an input of `input_shape`."""
         return {}
 
-    # Two threads that look for the first time must find the same arrays, and a lock would be
-    # copied locked by a fork: so both draw, which gives equal arrays, and setdefault takes one.
+    # Two threads with a first access must find the same arrays, and a lock could be copied locked
+    # by a fork. So both draw, which gives equal arrays, and setdefault keeps one.
 
     @property
     def params(self) -> dict[str, Array]:
-        """The arrays that training changes; drawn when first looked at."""
+        """The arrays that training changes; drawn when first accessed."""
         try:
             return self._params
         except AttributeError:
@@ -158,8 +158,13 @@ class Layer(ABC):
             array[...] = fit[key]
 
     @property
+    def is_drawn(self) -> bool:
+        """Whether the parameters exist: they were accessed or given."""
+        return "_params" in self.__dict__
+
+    @property
     def buffers(self) -> dict[str, Array]:
-        """What the layer keeps besides; drawn when first looked at."""
+        """Other arrays of the layer; drawn when first accessed."""
         try:
             return self._buffers
         except AttributeError:
@@ -173,12 +178,12 @@ class Layer(ABC):
 
     @property
     def grads(self) -> dict[str, Array]:
-        """What the last `backward` left; zero before the first."""
+        """The gradients of the last `backward`; zero before the first."""
         try:
             return self._grads
         except AttributeError:
             pass
-        # np.zeros asks the system for zeroed pages: what is never written costs nothing.
+        # np.zeros gets zeroed pages from the system: pages never written cost nothing.
         zeros = {key: np.zeros(p.shape, p.dtype) for key, p in self.params.items()}
         self.__dict__.setdefault("_grads", zeros)
         return self._grads
@@ -188,16 +193,16 @@ class Layer(ABC):
         self.__dict__["_grads"] = grads
 
     def draw_params(self, rng: np.random.Generator, auto: Scheme) -> dict[str, Array]:
-        """Draw first parameters of `self.dtype`; `auto` is what ``init="auto"`` means here."""
+        """Draw the first parameters, of `self.dtype`; `auto` is what ``init="auto"`` means here."""
         return dict(self.__dict__.get("_params", {}))
 
     def draw_buffers(self) -> dict[str, Array]:
-        """Make first buffers of `self.dtype`."""
+        """Make the first buffers, of `self.dtype`."""
         return {}
 
     def has_own_weights(self) -> bool:
-        """Whether the parameters are others than those drawn when they are first looked at."""
-        if not self.param_shapes or "_params" not in self.__dict__:
+        """Whether the parameters differ from those drawn at the first access."""
+        if not self.param_shapes or not self.is_drawn:
             return False
         if self._given:
             return True
@@ -207,32 +212,31 @@ class Layer(ABC):
     def initialize(
         self, rng: np.random.Generator, *, auto: Scheme = "he", dtype: DTypeLike = np.float32
     ) -> None:
-        """Start anew: draw the parameters and forget gradients and inputs."""
+        """Start again: draw the parameters and forget gradients and inputs."""
         self.dtype = np.dtype(dtype)
         self.buffers = {key: a.astype(self.dtype, copy=False) for key, a in self.buffers.items()}
         self.set_state(self._first_params(self.draw_params(rng, auto)))
 
     def state(self) -> dict[str, Array]:
-        """Return parameters and buffers, which together are what a file keeps of the layer."""
+        """Return parameters and buffers: together, what a file stores of the layer."""
         return {**self.params, **self.buffers}
 
     def state_shapes(self) -> dict[str, Shape]:
-        """Shapes of `state`, known without drawing it."""
+        """Shapes of `state`, available without drawing it."""
         made = self.__dict__.get("_buffers", {})
         shapes = {key: array.shape for key, array in made.items()}
         return {**self.param_shapes, **self.buffer_shapes, **shapes}
 
     def set_state(self, state: Mapping[str, Array]) -> None:
-        """Take over arrays of `state_shapes`; forget gradients and inputs.
+        """Use the given arrays of `state_shapes`; forget gradients and inputs.
 
-        Buffers may be left out, and stay as they are. Arrays that are not of the layer's dtype, in
-        C order and writeable, and parameters that do not begin on a cache line, are copied.
+        Buffers that are left out stay unchanged. Arrays that are not of the layer's dtype, in C
+        order and writeable, and parameters that do not begin on a cache line, are copied.
 
         Raises
         ------
         ValueError, TypeError
-            If a parameter is missing, there is one too many, or an array does not fit. Then
-            nothing has changed.
+            If a parameter is missing, unknown, or does not fit. Then nothing has changed.
         """
         shapes = self.state_shapes()
         require_names(type(self).__name__, state, self.param_shapes, shapes)
@@ -245,7 +249,7 @@ class Layer(ABC):
         self.clear()
 
     def _first_params(self, params: Mapping[str, Array]) -> LayerArrays:
-        """Arrays drawn or assigned; a layer without `param_shapes` takes those of these."""
+        """Arrays drawn or assigned; a layer without `param_shapes` uses the shapes of these."""
         if not self.param_shapes:
             self.param_shapes = {key: np.shape(value) for key, value in params.items()}
         require_names(type(self).__name__, params, self.param_shapes)
@@ -264,7 +268,7 @@ class Layer(ABC):
         return LayerArrays(type(self).__name__, "buffer", buffers, fixed=False)
 
     def convert(self, dtype: DTypeLike) -> None:
-        """Give the parameters, drawn or yet to be drawn, and the buffers another dtype."""
+        """Give parameters, drawn or not, and buffers another dtype."""
         self.dtype = np.dtype(dtype)
         made = self.__dict__
         kept = {**made.get("_params", {}), **made.get("_buffers", {})}
@@ -285,7 +289,7 @@ class Layer(ABC):
         return twin
 
     def clear(self) -> None:
-        """Let go of what `forward` remembered for `backward`."""
+        """Release what `forward` remembered for `backward`."""
         self._saved = None
 
     def _recall(self) -> Any:
@@ -294,7 +298,7 @@ class Layer(ABC):
         return self._saved
 
     def config(self) -> dict[str, Any]:
-        """Arguments that make such a layer again, fit for JSON: ``type(layer)(**config)``."""
+        """Arguments that make such a layer again, as JSON values: ``type(layer)(**config)``."""
         return {name: self._argument(name) for name in _arguments_of(type(self))}
 
     def _argument(self, name: str) -> Any:
@@ -319,13 +323,13 @@ class Layer(ABC):
 
 
 class WeightLayer(Layer):
-    """A layer with a weight, whose first axis is the outputs, and maybe a bias.
+    """A layer with a weight, whose first axis is the outputs, and an optional bias.
 
     Attributes
     ----------
     needs_input_grad : bool
-        Whether `backward` computes the gradient of the input, or returns None. A network turns
-        it off for its first layer, where nobody asks for it.
+        Whether `backward` computes the gradient of the input, or returns None. A network turns it
+        off for its first layer, where it is not needed.
     """
 
     def __init__(
@@ -359,13 +363,13 @@ class WeightLayer(Layer):
         return params
 
     def forget_grads(self, least_bytes: int = 2**20) -> None:
-        """Let gradients of that size go before new ones take memory beside them."""
+        """Release gradients of at least that size before memory for new ones is needed."""
         for key, array in self.params.items():
             if array.nbytes >= least_bytes:
-                self.grads[key] = np.zeros(array.shape, array.dtype)  # untouched pages: no memory
+                self.grads[key] = np.zeros(array.shape, array.dtype)  # pages not written: no memory
 
     def store_grads(self, weight: Array, bias: Array) -> None:
-        """Take over the gradients that a backward pass computed."""
+        """Store the gradients that a backward pass computed."""
         self.grads["weight"] = weight
         if self.use_bias:
             self.grads["bias"] = bias

@@ -7,7 +7,7 @@ from numpy.typing import DTypeLike
 
 from pocketcnn._arguments import Array, integer, non_negative, number
 from pocketcnn.functional import batch_norm, batch_norm_backward
-from pocketcnn.functional.block import KnownNorm
+from pocketcnn.functional._conv_block import KnownNorm
 from pocketcnn.layers.base import Layer, Shape, check_image_shape
 from pocketcnn.layers.init import Scheme
 
@@ -15,8 +15,8 @@ from pocketcnn.layers.init import Scheme
 class BatchNorm2d(Layer):
     """``(x - mean) / sqrt(var + eps) * weight + bias``, channel by channel.
 
-    In training by the batch's mean and variance, of which running means are kept; in inference
-    by these. Ioffe, Szegedy, "Batch Normalization: Accelerating Deep Network Training by
+    Training uses the batch's mean and variance, and updates their running means; inference uses the
+    running means. Ioffe, Szegedy, "Batch Normalization: Accelerating Deep Network Training by
     Reducing Internal Covariate Shift", ICML 2015.
 
     Parameters
@@ -31,9 +31,9 @@ class BatchNorm2d(Layer):
     Attributes
     ----------
     weight, bias : ndarray, (num_features,)
-        At first ones and zeros.
+        Initially ones and zeros.
     running_mean, running_var : ndarray, (num_features,)
-        At first zeros and ones; in `buffers`. A forward in training changes them in place.
+        Initially zeros and ones; in `buffers`. A forward pass in training changes them in place.
 
     Examples
     --------
@@ -89,7 +89,7 @@ class BatchNorm2d(Layer):
     def initialize(
         self, rng: np.random.Generator, *, auto: Scheme = "he", dtype: DTypeLike = np.float32
     ) -> None:
-        """Start anew, the running means too."""
+        """Start again, including the running means."""
         super().initialize(rng, auto=auto, dtype=dtype)
         self.buffers = self.draw_buffers()
 
@@ -98,7 +98,7 @@ class BatchNorm2d(Layer):
         return self.normalize(x, training, rectify=False)
 
     def normalize(self, x: Array, training: bool, *, rectify: bool) -> Array:
-        """Do as `forward`, and zero what is negative then if a ReLU follows; `backward` knows."""
+        """Do as `forward`, with a ReLU after it if `rectify`; `backward` then allows for that."""
         out, self._saved = batch_norm(
             x,
             self.weight,
@@ -112,13 +112,14 @@ class BatchNorm2d(Layer):
         )
         return out
 
-    def known(self, *, rectify: bool) -> KnownNorm:
-        """What normalises in inference, for one operation with the convolution before."""
-        mean, variance = self.running_mean, self.running_var
-        return self.weight, self.bias, mean, variance, self.eps, rectify
+    def known(self) -> KnownNorm:
+        """The numbers that normalise in inference, for fusing with the convolution before."""
+        params, buffers = self.params, self.buffers
+        mean, variance = buffers["running_mean"], buffers["running_var"]
+        return KnownNorm(params["weight"], params["bias"], mean, variance, self.eps)
 
     def backward(self, grad: Array) -> Array:
-        """Subtract from the gradient what would change the batch's mean and variance."""
+        """Remove from the gradient the parts that would change the batch's mean and variance."""
         dx, self.grads["weight"], self.grads["bias"] = batch_norm_backward(grad, self._recall())
         return dx
 

@@ -1,4 +1,4 @@
-"""What must hold for layers to form a chain, and what follows from their order."""
+"""The rules for a chain of layers, and what follows from their order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pocketcnn.layers.softmax import Softmax
 
 
 def named_layers(layers: Sequence[tuple[str, Layer]]) -> dict[str, Layer]:
-    """Make a dict of the layers, refusing names and objects that occur twice."""
+    """Make a dict of the layers; names and objects that occur twice are refused."""
     named: dict[str, Layer] = {}
     seen: set[int] = set()
     for name, layer in layers:
@@ -33,7 +33,7 @@ def named_layers(layers: Sequence[tuple[str, Layer]]) -> dict[str, Layer]:
     return named
 
 
-def compute_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+def checked_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """Return float32 or float64 as a numpy.dtype, and raise TypeError for any other."""
     checked = np.dtype(dtype)
     if checked not in (np.dtype(np.float32), np.dtype(np.float64)):
@@ -85,8 +85,9 @@ def require_scores(layers: Mapping[str, Layer]) -> None:
 def auto_schemes(chain: Sequence[Layer], last: Scheme = "xavier") -> list[Scheme]:
     """Say for each layer what ``init="auto"`` means, from the activation that follows it.
 
-    The last weights of a network, which make the scores, are followed by none: Xavier. Weights
-    with other weights next, and no known activation between, are treated as before a ReLU: He.
+    The last weights of a network, which make the scores, have no activation after them: Xavier.
+    Weights followed by other weights, without a known activation between them, are treated as
+    before a ReLU: He.
 
     Parameters
     ----------
@@ -126,7 +127,7 @@ def draw_weights(layers: Mapping[str, Layer], seed: int, dtype: DTypeLike) -> No
 
 
 def skip_input_grad(layers: Mapping[str, Layer]) -> None:
-    """Let the first layer with parameters be the last that a gradient reaches."""
+    """Stop the backward pass at the first layer with parameters."""
     first = next((layer for layer in layers.values() if layer.param_shapes), None)
     for layer in layers.values():
         if isinstance(layer, WeightLayer):

@@ -27,7 +27,7 @@ class Dropout(Layer):
     Attributes
     ----------
     rng : numpy.random.Generator
-        Where the masks come from. A network gives each of its Dropout layers its own.
+        Generator of the masks. A network gives each of its Dropout layers its own.
 
     Examples
     --------
@@ -50,14 +50,14 @@ class Dropout(Layer):
     def initialize(
         self, rng: np.random.Generator, *, auto: Scheme = "he", dtype: DTypeLike = np.float32
     ) -> None:
-        """Take a generator of the layer's own, which `rng` does not notice."""
+        """Make the layer's own generator, without a draw from `rng`."""
         super().initialize(rng, auto=auto, dtype=dtype)
         self.rng = rng.spawn(1)[0]
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Drop, in training; else return x itself."""
         if not training:
-            self._saved = 1  # the gradient passes as it comes
+            self._saved = 1  # the gradient passes unchanged
             return x
         out, self._saved = dropout(x, self.p, self.rng)
         return out

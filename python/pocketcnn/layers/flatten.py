@@ -9,7 +9,7 @@ from pocketcnn.layers.base import Layer, Shape
 
 
 class Flatten(Layer):
-    """Lay the numbers of each sample in one row, in C order; a view where that is possible.
+    """Put the numbers of each sample in one row, in C order; a view if possible.
 
     Examples
     --------

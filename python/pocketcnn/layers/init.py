@@ -59,7 +59,7 @@ def checked_init(init: Init) -> Init:
     Raises
     ------
     TypeError, ValueError
-        Unless `init` is one or the other.
+        If `init` is neither.
     """
     wanted = f'init is {init!r}, but must be "auto", "he", "xavier" or a standard deviation >= 0'
     if isinstance(init, str) and init in ("auto", "he", "xavier"):
@@ -77,7 +77,7 @@ def weight_std(init: Init, auto: Scheme, fan_in: int, fan_out: int) -> float:
     Parameters
     ----------
     init : {"auto", "he", "xavier"} or float
-        What the layer asks for. A number is the standard deviation itself.
+        The layer's setting. A number is the standard deviation itself.
     auto : {"he", "xavier"}
         What "auto" means here: it depends on the activation that follows the layer.
     fan_in, fan_out : int
@@ -97,7 +97,7 @@ def normal(
     Parameters
     ----------
     dtype : float32 or float64
-        float32 is drawn as float32: half the time, and other numbers than float64 draws.
+        float32 is drawn as float32, in half the time; the numbers differ from float64 draws.
     """
     kind: Literal["f4", "f8"] = "f4" if np.dtype(dtype) == np.float32 else "f8"
     weights = empty(shape, kind)

@@ -6,13 +6,13 @@ import numpy as np
 
 from pocketcnn._arguments import Array, integer
 from pocketcnn.functional import LinearWeightGrad, linear, linear_backward
-from pocketcnn.functional.product import matmul
+from pocketcnn.functional._matmul import matmul
 from pocketcnn.layers.base import Shape, WeightLayer
 from pocketcnn.layers.init import Init, fans
 
 
 def _column_sums(a: Array) -> Array:
-    """Add up the rows: in float64 where they are many, for errors grow with their number."""
+    """Add up the rows; in float64 if there are many, because errors grow with their number."""
     many = 256
     sums: Array = a.sum(axis=0, dtype=np.float64 if len(a) > many else None)
     return sums.astype(a.dtype, copy=False)
@@ -24,7 +24,7 @@ class Linear(WeightLayer):
     Parameters
     ----------
     in_features, out_features : int
-        Numbers a sample has before and after.
+        Numbers per sample before and after.
     bias : bool
         Whether a number is added to each output.
     init : {"auto", "he", "xavier"} or float
@@ -59,12 +59,14 @@ class Linear(WeightLayer):
         """``dx = grad @ weight``, ``dweight = grad.T @ x``, ``dbias = sum of grad's rows``."""
         x = self._recall()
         self.forget_grads()
-        dx, dweight, dbias = linear_backward(grad, x, self.params["weight"], self.needs_input_grad)
+        dx, dweight, dbias = linear_backward(
+            grad, x, self.params["weight"], input_grad=self.needs_input_grad
+        )
         self.store_grads(dweight, dbias)
         return dx
 
     def backward_unfinished(self, grad: Array) -> tuple[Array | None, LinearWeightGrad, Array]:
-        """Return dx, dweight before it is computed, and dbias; keep nothing."""
+        """Return dx, dweight not computed yet, and dbias; store nothing."""
         x = self._recall()
         self.forget_grads(least_bytes=0)
         dx = matmul(grad, self.params["weight"]) if self.needs_input_grad else None

@@ -39,7 +39,7 @@ class LocalResponseNorm(Layer):
         return out
 
     def backward(self, grad: Array) -> Array:
-        """An activation's gradient has a part from every neighbour that it damps."""
+        """Each activation's gradient has a part from every neighbour that it damps."""
         return local_response_norm_backward(grad, self._recall())
 
     def output_shape(self, input_shape: Shape) -> Shape:

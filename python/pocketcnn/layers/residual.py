@@ -1,4 +1,4 @@
-"""Residual: what a chain of layers computes, added to its input."""
+"""Residual: the output of a chain of layers, added to its input."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from pocketcnn._arguments import Array, array, require_shape
-from pocketcnn.functional.block import add
+from pocketcnn.functional._conv_block import add
 from pocketcnn.layers.arrays import LayerArrays, require_names
 from pocketcnn.layers.base import Layer, Shape
 from pocketcnn.layers.chain import auto_schemes, named_layers, output_shapes
@@ -21,7 +21,7 @@ Branch: TypeAlias = Sequence[Layer | tuple[str, Layer] | Mapping[str, Any]]
 
 
 class Residual(Layer):
-    """``body(x) + shortcut(x)``, where the shortcut is most often x itself.
+    """``body(x) + shortcut(x)``, where the shortcut is usually x itself.
 
     He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016, section 3.2.
     The paper's ReLU after the addition is a layer of its own.
@@ -31,14 +31,14 @@ class Residual(Layer):
     body : sequence of (str, Layer) or Layer
         The layers of the branch, in order; without names they are called "0", "1", ...
     shortcut : sequence of (str, Layer) or Layer, or None
-        Layers on the way around, where the shapes of x and of the body's output differ. None
-        adds x as it is.
+        Layers of the shortcut, needed if the shapes of x and of the body's output differ. None adds
+        x unchanged.
 
     Attributes
     ----------
     body, shortcut : dict of str to Layer
-        `shortcut` is empty where x goes around as it is. The names of parameters begin with the
-        branch and the layer: "body.conv1.weight".
+        `shortcut` is empty if x is added unchanged. The names of parameters begin with the branch
+        and the layer: "body.conv1.weight".
 
     Examples
     --------
@@ -75,18 +75,18 @@ class Residual(Layer):
         for key, value in self._first_params(params).items():
             self.params[key] = value
 
-    @property  # type: ignore[misc]  # there is nothing to set but what the layers inside have
+    @property  # type: ignore[misc]  # nothing can be set but in the layers inside
     def buffers(self) -> dict[str, Array]:
-        """What the layers inside keep besides, in a new dict."""
+        """The other arrays of the layers inside, in a new dict."""
         return LayerArrays("Residual", "buffer", self._collect(lambda layer: layer.buffers))
 
     @property  # type: ignore[misc]
     def grads(self) -> dict[str, Array]:
-        """What the last `backward` left in the layers inside, in a new dict."""
+        """The gradients of the layers inside, in a new dict."""
         return self._collect(lambda layer: layer.grads)
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        """Add what the body and the shortcut make of x (N, C, H, W)."""
+        """Add the outputs of the body and of the shortcut for x (N, C, H, W)."""
         self._saved = True
         ends = []
         for branch in (self.body, self.shortcut):
@@ -97,7 +97,7 @@ class Residual(Layer):
         return add(*ends)
 
     def backward(self, grad: Array) -> Array:
-        """Carry the gradient back through both branches, and add what arrives."""
+        """Propagate the gradient back through both branches, and add the results."""
         self._recall()
         ends = []
         for branch in (self.body, self.shortcut):
@@ -110,7 +110,7 @@ class Residual(Layer):
         return add(*ends)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        """Of the body's output, which must be that of the shortcut's."""
+        """Shape of the body's output, which must be that of the shortcut's output."""
         ends = [
             [input_shape, *output_shapes(branch, input_shape).values()][-1]
             for branch in (self.body, self.shortcut)
@@ -142,7 +142,7 @@ class Residual(Layer):
     def initialize(
         self, rng: np.random.Generator, *, auto: Scheme = "he", dtype: DTypeLike = np.float32
     ) -> None:
-        """Start the layers inside anew, in order."""
+        """Start the layers inside again, in order."""
         self.dtype = np.dtype(dtype)
         for branch in (self.body, self.shortcut):
             chain = list(branch.values())
@@ -155,7 +155,7 @@ class Residual(Layer):
         return self._collect(lambda layer: layer.state_shapes())
 
     def set_state(self, state: Mapping[str, Array]) -> None:
-        """Hand the arrays on to the layers inside, if they fit all of them."""
+        """Pass the arrays on to the layers inside, if they fit all of them."""
         shapes = self.state_shapes()
         require_names("Residual", state, self.param_shapes, shapes)
         for key, value in state.items():
@@ -185,7 +185,7 @@ class Residual(Layer):
         return twin
 
     def clear(self) -> None:
-        """Let go of what the layers inside remember."""
+        """Release what the layers inside remember."""
         super().clear()
         for layer in self.children.values():
             layer.clear()

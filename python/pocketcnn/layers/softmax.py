@@ -10,12 +10,12 @@ from pocketcnn.layers.base import Layer, Shape
 class Softmax(Layer):
     """``y[n, k] = exp(x[n, k]) / sum over j of exp(x[n, j])``.
 
-    A network that is trained here does not end with it: the loss contains it already.
+    A network to be trained here must not end with it, because the loss contains it already.
 
     Parameters
     ----------
     axis : int
-        The axis, counted with the batch axis, along which the probabilities sum to one.
+        The axis, counting the batch axis, along which the probabilities sum to one.
     """
 
     def __init__(self, axis: int = 1) -> None:

@@ -1,18 +1,18 @@
 """How a network's layers are computed, some of them as one: decided once, when it is built.
 
 Fusion changes how a chain is computed, not what. A Conv2d, the ReLU after it and, where one
-follows, the MaxPool2d pass a few images at a time through all their steps, so that the feature
-maps between them stay in cache; so do a Conv2d, an activation and an AvgPool2d, and in inference
-a Conv2d and the BatchNorm2d after it. A Residual's branches are chains of their own. A large Linear
-can hand its weight's gradient to an optimiser piece by piece. The layers keep their parameters,
-which are read anew at every call, and their gradients; used alone they are what they always were.
+follows, a pooling pass a few images at a time through all their steps, so that the feature maps
+between them stay in cache; so do a Conv2d, another activation and an AvgPool2d, and in inference a
+Conv2d, the BatchNorm2d after it and whatever activation and pooling follow. A Residual's branches
+are chains of their own. A large Linear can hand its weight's gradient to an optimiser piece by
+piece. The layers keep their parameters, which are read anew at every call, and their gradients;
+used alone they are what they always were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from pocketcnn.layers import (
     AvgPool2d,
@@ -20,33 +20,89 @@ from pocketcnn.layers import (
     Conv2d,
     Layer,
     Linear,
-    MaxPool2d,
     ReLU,
     Residual,
     Shape,
-    Sigmoid,
-    Tanh,
 )
 from pocketcnn.network.stages import (
-    AveragedConv,
-    FusedConv,
+    ACTIVATIONS,
+    POOLS,
+    ConvStage,
     FusedResidual,
     LargeLinear,
-    NormalizedConv,
+    LayerStage,
     Stage,
 )
-
-_ACTIVATIONS: Mapping[type[Layer], str] = {ReLU: "relu", Sigmoid: "sigmoid", Tanh: "tanh"}
 
 # Bytes of a weight from which on its gradient is used in pieces.
 _LARGE_WEIGHT = 2**25
 
-# Layers of the longest stage: convolution, normalisation, ReLU, pooling.
-_LONGEST = 4
+
+class BlockKinds(NamedTuple):
+    """Classes of the layers that a block is made of, in the order in which they stand."""
+
+    conv: Collection[type]
+    norm: Collection[type]
+    activation: Collection[type]
+    pool: Collection[type]
+
+
+class Block(NamedTuple):
+    """Layers that are computed as one: a convolution and what follows it, None where it does not.
+
+    A normalisation or an activation is among them.
+    """
+
+    conv: Any
+    norm: Any
+    activation: Any
+    pool: Any
+
+    @property
+    def length(self) -> int:
+        """How many layers there are."""
+        return sum(layer is not None for layer in self)
+
+
+def find_block(
+    chain: Sequence[Any], kinds: BlockKinds, kind_of: Callable[[Any], type | None] = type
+) -> Block | None:
+    """The block that a chain of layers begins with, or None.
+
+    Parameters
+    ----------
+    chain : sequence of layers
+    kinds : BlockKinds
+    kind_of : callable
+        The class of a layer; None for one that no block may have.
+    """
+    found: list[Any] = []
+    at = 0
+    for allowed in kinds:
+        fits = at < len(chain) and kind_of(chain[at]) in allowed
+        if not fits and not found:
+            return None
+        found.append(chain[at] if fits else None)
+        at += fits
+    block = Block(*found)
+    return None if block.norm is block.activation is None else block
+
+
+_BLOCK = BlockKinds({Conv2d}, {BatchNorm2d}, ACTIVATIONS, POOLS)
+
+
+def _first_block(chain: Sequence[Layer]) -> Block | None:
+    block = find_block(chain, _BLOCK)
+    if block is None or block.norm is not None:
+        return block
+    # A block adds up the gradients of its weights slice by slice. Those of other chains keep the
+    # bits that they have layer by layer.
+    sliced = type(block.activation) is ReLU or type(block.pool) is AvgPool2d
+    return block if sliced else None
 
 
 def fuse(
-    layers: Mapping[str, Layer], shapes: Sequence[Shape]
+    layers: Mapping[str, Layer], shapes: Sequence[Shape], within: str = ""
 ) -> tuple[tuple[Stage, ...], dict[str, str]]:
     """Turn a chain into stages.
 
@@ -55,6 +111,8 @@ def fuse(
     layers : dict of str to Layer
     shapes : sequence of tuple of int
         The input's shape of each layer, without the batch axis.
+    within : str
+        What the names begin with in the network.
 
     Returns
     -------
@@ -65,17 +123,24 @@ def fuse(
     names, chain = list(layers), list(layers.values())
     stages: list[Stage] = []
     notes: dict[str, str] = {}
-    at = 0
+    at, before = 0, None
     while at < len(chain):
-        made = _first_stage(names[at], chain[at : at + _LONGEST], shapes[at])
-        stages.append(made.stage)
-        for name in names[at + 1 : at + made.length]:
+        block = _first_block(chain[at:])
+        if block is not None:
+            stage, length = ConvStage(*block, shapes[at]), block.length
+            if before is not None:
+                stage.follow(before)
+            before = stage
+            stages.append(stage)
+        else:
+            before = None
+            made = _stage(names[at], chain[at:], shapes[at], within)
+            length = made.length
+            stages.append(made.stage)
+            notes.update(made.notes)
+        for name in names[at + 1 : at + length]:
             notes[name] = f"fused with {names[at]}"
-        notes.update(made.notes)
-        at += made.length
-    for before, stage in pairwise(stages):
-        if isinstance(before, FusedConv) and isinstance(stage, FusedConv):
-            stage.follow(before)
+        at += length
     return tuple(stages), notes
 
 
@@ -87,39 +152,28 @@ class _Made(NamedTuple):
     notes: Mapping[str, str] = {}
 
 
-def _first_stage(name: str, chain: Sequence[Layer], shape: Shape) -> _Made:
-    """The stage that the chain, whose first layer has a name and an input shape, begins with."""
+def _stage(name: str, chain: Sequence[Layer], shape: Shape, within: str) -> _Made:
+    """What a chain that begins with no block begins with; `name` and `shape` are the first's."""
     first = chain[0]
     if type(first) is Residual:
-        return _residual(name, first, chain[1:], shape)
+        return _residual(name, first, chain[1:], shape, within)
     if type(first) is Linear and _weight_bytes(first) >= _LARGE_WEIGHT:
-        return _Made(LargeLinear(name, first), 1, {name: "updated in backward"})
-    if type(first) is not Conv2d:
-        return _Made(first, 1)
-    if len(chain) > 2 and type(chain[1]) in _ACTIVATIONS and type(chain[2]) is AvgPool2d:
-        activation = _ACTIVATIONS[type(chain[1])]
-        return _Made(AveragedConv(first, activation, chain[2], shape), 3)
-    norm = chain[1] if len(chain) > 1 and type(chain[1]) is BatchNorm2d else None
-    rest = chain[1:] if norm is None else chain[2:]
-    rectify = bool(rest) and type(rest[0]) is ReLU
-    pool = rest[1] if rectify and len(rest) > 1 and type(rest[1]) is MaxPool2d else None
-    assert pool is None or isinstance(pool, MaxPool2d)
-    length = 1 + (norm is not None) + rectify + (pool is not None)
-    if isinstance(norm, BatchNorm2d):
-        return _Made(NormalizedConv(first, norm, pool, rectify=rectify, input_shape=shape), length)
-    return _Made(FusedConv(first, pool, shape) if rectify else first, length)
+        return _Made(LargeLinear(within + name, first), 1, {name: "updated in backward"})
+    return _Made(LayerStage(first), 1)
 
 
 def _weight_bytes(linear: Linear) -> int:
     return linear.in_features * linear.out_features * linear.dtype.itemsize
 
 
-def _residual(name: str, block: Residual, rest: Sequence[Layer], shape: Shape) -> _Made:
+def _residual(
+    name: str, block: Residual, rest: Sequence[Layer], shape: Shape, within: str
+) -> _Made:
     inputs = block.child_inputs(shape)
     branches, notes = [], {}
     for prefix, layers in (("body", block.body), ("shortcut", block.shortcut)):
         named = {f"{prefix}.{key}": layer for key, layer in layers.items()}
-        stages, inside = fuse(named, [inputs[key] for key in named])
+        stages, inside = fuse(named, [inputs[key] for key in named], f"{within}{name}.")
         branches.append(stages)
         notes.update({f"{name}.{key}": note for key, note in inside.items()})
     rectify = bool(rest) and type(rest[0]) is ReLU

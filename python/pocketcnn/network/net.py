@@ -7,7 +7,7 @@ not in this file; see :mod:`pocketcnn.training.trainer`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from threading import get_ident
 
@@ -17,10 +17,10 @@ from numpy.typing import ArrayLike, DTypeLike
 from pocketcnn import losses
 from pocketcnn._arguments import integer, real_numbers, require_batch, sizes
 from pocketcnn._sharing import Sharing, changes
-from pocketcnn.functional.loss import checked_target
+from pocketcnn.functional._cross_entropy import checked_target
 from pocketcnn.layers import Array, Layer, Shape
 from pocketcnn.layers.chain import (
-    compute_dtype,
+    checked_dtype,
     draw_weights,
     every_layer,
     named_layers,
@@ -105,7 +105,7 @@ class ConvNet:
         self._remembers: int | None = None  # the thread whose `forward` was the last use
         self.layers = named_layers(layers)
         self.input_shape = sizes("input_shape", input_shape)
-        self.dtype = compute_dtype(dtype)
+        self.dtype = checked_dtype(dtype)
         self._shapes = output_shapes(self.layers, self.input_shape)
         if seed is None:
             for layer in self.layers.values():
@@ -116,6 +116,8 @@ class ConvNet:
         # Last: which weights are large depends on the dtype that the layers have now.
         inputs = (self.input_shape, *self._shapes.values())
         self._stages, self._fusion_notes = fuse(self.layers, inputs)
+        largest = max(map(math.prod, inputs)) * self.dtype.itemsize
+        self._inference_batch = max(1, _INFERENCE_BYTES // largest)
 
     @property
     def output_shape(self) -> Shape:
@@ -172,8 +174,13 @@ class ConvNet:
             Scores before softmax.
         """
         x = self._checked_input(x)
+        parts = self._batches(len(x), batch_size)
+        if len(parts) == 1:
+            out = self._infer(x)
+            # Dropout and Flatten, alone, hand on their input itself.
+            return out.copy() if np.may_share_memory(out, x) else out
         out = np.empty((len(x), *self.output_shape), self.dtype)
-        for part in self._batches(len(x), batch_size):
+        for part in parts:
             out[part] = self._infer(x[part])
         return out
 
@@ -223,12 +230,11 @@ class ConvNet:
             self.sharing.end_reading()
         return out
 
-    def _batches(self, samples: int, batch_size: int | None) -> Iterator[slice]:
-        if batch_size is None:
-            largest = max(map(math.prod, (self.input_shape, *self._shapes.values())))
-            batch_size = max(1, _INFERENCE_BYTES // (largest * self.dtype.itemsize))
-        size = integer("batch_size", batch_size, 1)
-        return (slice(start, start + size) for start in range(0, samples, size))
+    def _batches(self, samples: int, batch_size: int | None) -> list[slice]:
+        size = self._inference_batch
+        if batch_size is not None:
+            size = integer("batch_size", batch_size, 1)
+        return [slice(start, start + size) for start in range(0, samples, size)]
 
     # Training
 

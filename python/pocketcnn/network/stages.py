@@ -7,30 +7,31 @@ gradients with them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 from pocketcnn.functional import relu_backward
-from pocketcnn.functional.block import (
-    AverageGeometry,
-    ConvGeometry,
-    PoolGeometry,
+from pocketcnn.functional._conv_block import (
+    BlockPool,
+    ConvBlock,
     add,
-    averaged_conv,
-    averaged_conv_backward,
     conv_block,
     conv_block_backward,
-    conv_geometry,
-    pool_geometry,
+    make_conv_block,
+    share_relu,
 )
-from pocketcnn.functional.dense import Grad
+from pocketcnn.functional._linear import Grad
 from pocketcnn.layers import (
     Array,
     AvgPool2d,
     BatchNorm2d,
     Conv2d,
+    Layer,
     Linear,
     MaxPool2d,
+    ReLU,
     Shape,
+    Sigmoid,
+    Tanh,
 )
 
 Update = Callable[[Mapping[str, Array], Mapping[str, Grad]], None]
@@ -43,182 +44,149 @@ class Stage(Protocol):
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute the output and remember what `backward` needs."""
 
-    def backward(self, grad: Array) -> Array | None:
-        """Fill the layers' gradients and return that of the input."""
+    def backward(self, grad: Array, update: Update | None = None) -> Array | None:
+        """Fill the layers' gradients and return that of the input.
+
+        `update` may use up gradients that need not exist as a whole.
+        """
 
     def clear(self) -> None:
         """Let go of what `forward` remembered."""
 
 
-class FusedConv:
-    """Conv2d, ReLU and, where given, MaxPool2d as one stage.
+class LayerStage:
+    """A layer by itself."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+        self.forward, self.clear = layer.forward, layer.clear
+
+    def backward(self, grad: Array, update: Update | None = None) -> Array | None:
+        """Fill the layer's gradients; return dx."""
+        return self.layer.backward(grad)
+
+
+ACTIVATIONS: Mapping[type[Layer], Literal["relu", "sigmoid", "tanh"]] = {
+    ReLU: "relu",
+    Sigmoid: "sigmoid",
+    Tanh: "tanh",
+}
+POOLS: Mapping[type[Layer], Literal["max", "average"]] = {MaxPool2d: "max", AvgPool2d: "average"}
+
+
+class ConvStage:
+    """Conv2d and, where they follow, BatchNorm2d, an activation and a pooling.
+
+    They are one operation. Only in training with a BatchNorm2d, whose mean is known when all images
+    are through the convolution, they run one by one, but for a ReLU, which the normalisation does.
 
     Parameters
     ----------
-    conv, pool : Conv2d, MaxPool2d or None
-        The layers that the stage stands for, besides the ReLU.
-    input_shape : (C, H, W)
-    """
-
-    def __init__(self, conv: Conv2d, pool: MaxPool2d | None, input_shape: Shape) -> None:
-        self._conv = conv
-        self._geometry = _geometries(conv, pool, input_shape)
-        self._saved: tuple[Array, Array, Array | None] | None = None
-        self._dx_before_relu = self._dy_before_relu = False
-
-    def follow(self, block: FusedConv) -> None:
-        """Do in `backward` the part of the ReLU of the block before this one.
-
-        It then costs no pass over memory: dx is still in cache, and so is x, its ReLU's result.
-        """
-        self._dx_before_relu = block._dy_before_relu = True
-
-    def forward(self, x: Array, training: bool = False) -> Array:
-        """Compute the block's output for x (N, C, H, W)."""
-        params = self._conv.params
-        y, argmax = conv_block(x, params["weight"], params.get("bias"), *self._geometry)
-        self._saved = x, y, argmax
-        return y
-
-    def backward(self, grad: Array) -> Array | None:
-        """Fill the convolution's gradients; return dx, or None where nobody needs it."""
-        if self._saved is None:
-            raise RuntimeError("backward needs a forward before it")
-        x, y, argmax = self._saved
-        conv = self._conv
-        conv.forget_grads()
-        dx, dweight, dbias = conv_block_backward(
-            grad,
-            y,
-            argmax,
-            x,
-            conv.params["weight"],
-            *self._geometry,
-            conv.needs_input_grad,
-            dx_before_relu=self._dx_before_relu,
-            dy_before_relu=self._dy_before_relu,
-        )
-        conv.store_grads(dweight, dbias)
-        return dx
-
-    def clear(self) -> None:
-        """Let go of the input and the output."""
-        self._saved = None
-
-
-class AveragedConv:
-    """Conv2d, an activation and AvgPool2d as one stage.
-
-    Parameters
-    ----------
-    conv : Conv2d
-    activation : {"relu", "sigmoid", "tanh"}
-    pool : AvgPool2d
-    input_shape : (C, H, W)
-    """
-
-    def __init__(self, conv: Conv2d, activation: str, pool: AvgPool2d, input_shape: Shape) -> None:
-        self._conv = conv
-        self._geometry, pooling = _geometries(conv, pool, input_shape)
-        assert pooling is not None
-        self._average: AverageGeometry = activation, pooling, pool.count_include_pad
-        self._saved: tuple[Array, Array] | None = None
-
-    def forward(self, x: Array, training: bool = False) -> Array:
-        """Compute the block's output for x (N, C, H, W)."""
-        params = self._conv.params
-        y, maps = averaged_conv(
-            x, params["weight"], params.get("bias"), self._geometry, self._average
-        )
-        self._saved = x, maps
-        return y
-
-    def backward(self, grad: Array) -> Array | None:
-        """Fill the convolution's gradients; return dx, or None where nobody needs it."""
-        if self._saved is None:
-            raise RuntimeError("backward needs a forward before it")
-        x, maps = self._saved
-        conv = self._conv
-        conv.forget_grads()
-        dx, dweight, dbias = averaged_conv_backward(
-            grad,
-            maps,
-            x,
-            conv.params["weight"],
-            self._geometry,
-            self._average,
-            conv.needs_input_grad,
-        )
-        conv.store_grads(dweight, dbias)
-        return dx
-
-    def clear(self) -> None:
-        """Let go of the input and the feature maps."""
-        self._saved = None
-
-
-class NormalizedConv:
-    """Conv2d, BatchNorm2d and, where they follow, ReLU and MaxPool2d as one stage.
-
-    In inference all of them are one operation. In training the batch's mean is known only when
-    all images are through the convolution; then normalisation and ReLU are one operation.
-
-    Parameters
-    ----------
-    conv, norm, pool : Conv2d, BatchNorm2d, MaxPool2d or None
-    rectify : bool
-        Whether there is a ReLU.
+    conv, norm, activation, pool : Layer
+        The layers that the stage stands for; all but the first may be None. The classes are those
+        of `ACTIVATIONS` and `POOLS`.
     input_shape : (C, H, W)
     """
 
     def __init__(
         self,
         conv: Conv2d,
-        norm: BatchNorm2d,
-        pool: MaxPool2d | None,
-        *,
-        rectify: bool,
+        norm: BatchNorm2d | None,
+        activation: Layer | None,
+        pool: MaxPool2d | AvgPool2d | None,
         input_shape: Shape,
     ) -> None:
-        self._conv, self._norm, self._pool = conv, norm, pool
-        self._rectify = rectify
-        self._geometry = _geometries(conv, pool, input_shape)
-        self._input: Array | None = None
+        self._conv, self._norm = conv, norm
+        self._block = _conv_block_of(conv, activation, pool, input_shape)
+        self._rectify = type(activation) is ReLU
+        behind = (None if self._rectify else activation, pool)
+        self._behind_norm = [layer for layer in behind if layer is not None]
+        self._saved: tuple[Array, Array, Array | None] | None = None
+
+    def follow(self, before: ConvStage) -> None:
+        """Do in `backward` the part of the ReLU that the stage before this one may end in.
+
+        It then costs no pass over memory: dx is still in cache, and so is x, its ReLU's result.
+        """
+        if before._block.ends_in_relu and before._norm is None and self._norm is None:
+            before._block, self._block = share_relu(before._block, self._block)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute the block's output for x (N, C, H, W)."""
-        self.clear()
-        if training:
-            return self._step_by_step(x, training)
-        self._input = x
+        norm = self._norm
+        if norm is not None and training:
+            self.clear()
+            return self._one_by_one(norm, x, training)
+        known = None if norm is None else norm.known()
         params = self._conv.params
-        known = self._norm.known(rectify=self._rectify)
-        y, _ = conv_block(x, params["weight"], params.get("bias"), *self._geometry, known)
+        y, activated, argmax = conv_block(
+            x, params["weight"], params.get("bias"), self._block, known
+        )
+        self._saved = x, activated, argmax
         return y
 
-    def backward(self, grad: Array) -> Array | None:
-        """Go back layer by layer; what inference did not keep is computed again."""
-        if self._input is not None:
-            self._step_by_step(self._input, training=False)
-            self._input = None
-        if self._pool is not None:
-            grad = self._pool.backward(grad)
-            self._pool.clear()
-        grad = self._norm.backward(grad)
-        self._norm.clear()
-        return self._conv.backward(grad)
+    def backward(self, grad: Array, update: Update | None = None) -> Array | None:
+        """Fill the layers' gradients; return dx, or None where nobody needs it."""
+        if self._norm is not None:
+            return self._back_one_by_one(self._norm, grad)
+        if self._saved is None:
+            raise RuntimeError("backward needs a forward before it")
+        x, activated, argmax = self._saved
+        conv = self._conv
+        conv.forget_grads()
+        dx, dweight, dbias = conv_block_backward(
+            grad, activated, argmax, x, conv.params["weight"], self._block, conv.needs_input_grad
+        )
+        conv.store_grads(dweight, dbias)
+        return dx
 
     def clear(self) -> None:
-        """Let go of everything that the layers keep."""
-        self._input = None
-        for layer in (self._conv, self._norm, self._pool):
-            if layer is not None:
+        """Let go of everything that the stage and its layers keep."""
+        self._saved = None
+        if self._norm is not None:
+            for layer in (self._conv, self._norm, *self._behind_norm):
                 layer.clear()
 
-    def _step_by_step(self, x: Array, training: bool) -> Array:
-        maps = self._conv.forward(x, training)
-        y = self._norm.normalize(maps, training, rectify=self._rectify)
-        return y if self._pool is None else self._pool.forward(y, training)
+    def _one_by_one(self, norm: BatchNorm2d, x: Array, training: bool) -> Array:
+        out = norm.normalize(self._conv.forward(x, training), training, rectify=self._rectify)
+        for layer in self._behind_norm:
+            out = layer.forward(out, training)
+        return out
+
+    def _back_one_by_one(self, norm: BatchNorm2d, grad: Array) -> Array | None:
+        """Go back layer by layer; what inference did not keep is computed again."""
+        if self._saved is not None:
+            self._one_by_one(norm, self._saved[0], training=False)
+            self._saved = None
+        flowing: Any = grad
+        for layer in (*reversed(self._behind_norm), norm):
+            flowing = layer.backward(flowing)
+            layer.clear()
+        return self._conv.backward(flowing)
+
+
+def _conv_block_of(
+    conv: Conv2d,
+    activation: Layer | None,
+    pool: MaxPool2d | AvgPool2d | None,
+    input_shape: Shape,
+) -> ConvBlock:
+    pooling = None
+    if pool is not None:
+        include = getattr(pool, "count_include_pad", True)
+        pooling = BlockPool(
+            POOLS[type(pool)], pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode, include
+        )
+    return make_conv_block(
+        input_shape,
+        conv.param_shapes["weight"],
+        conv.stride,
+        conv.padding,
+        conv.dilation,
+        conv.groups,
+        None if activation is None else ACTIVATIONS[type(activation)],
+        pooling,
+    )
 
 
 class FusedResidual:
@@ -249,13 +217,14 @@ class FusedResidual:
         self._output = out = add(through, around, rectify=self._rectify)
         return out
 
-    def backward(self, grad: Array) -> Array | None:
+    def backward(self, grad: Array, update: Update | None = None) -> Array | None:
         """Go back through both branches and add."""
         if self._output is None:
             raise RuntimeError("backward needs a forward before it")
         if self._rectify:
             grad = relu_backward(grad, self._output)
-        through, around = flow_back(self._body, grad), flow_back(self._shortcut, grad)
+        through = flow_back(self._body, grad, update)
+        around = flow_back(self._shortcut, grad, update)
         assert through is not None  # only a network's first layer needs no gradient of its input
         assert around is not None
         return add(through, around)
@@ -273,16 +242,18 @@ class LargeLinear:
     Parameters
     ----------
     name : str
-        The layer's, which those of its parameters begin with.
+        The layer's in the network, which those of its parameters begin with.
     linear : Linear
     """
 
     def __init__(self, name: str, linear: Linear) -> None:
         self._name, self._linear = name, linear
-        self.forward, self.backward, self.clear = linear.forward, linear.backward, linear.clear
+        self.forward, self.clear = linear.forward, linear.clear
 
-    def backward_and_update(self, grad: Array, update: Update) -> Array | None:
-        """Return dx; `update` uses the gradients up, to the same bits as after `backward`."""
+    def backward(self, grad: Array, update: Update | None = None) -> Array | None:
+        """Return dx; `update` uses the gradients up, to the same bits as if it came after."""
+        if update is None:
+            return self._linear.backward(grad)
         dx, dweight, dbias = self._linear.backward_unfinished(grad)
         made: list[tuple[str, Grad]] = [("weight", dweight)]
         if self._linear.use_bias:
@@ -304,27 +275,6 @@ def flow_back(stages: Sequence[Stage], grad: Array, update: Update | None = None
     flowing: Array | None = grad
     for stage in reversed(stages):
         if flowing is not None:
-            if update is not None and isinstance(stage, LargeLinear):
-                flowing = stage.backward_and_update(flowing, update)
-            else:
-                flowing = stage.backward(flowing)
+            flowing = stage.backward(flowing, update)
         stage.clear()  # its memory serves the stages before
     return flowing
-
-
-def _geometries(
-    conv: Conv2d, pool: MaxPool2d | AvgPool2d | None, input_shape: Shape
-) -> tuple[ConvGeometry, PoolGeometry | None]:
-    geometry, maps = conv_geometry(
-        input_shape,
-        conv.param_shapes["weight"],
-        conv.stride,
-        conv.padding,
-        conv.dilation,
-        conv.groups,
-    )
-    if pool is None:
-        return geometry, None
-    return geometry, pool_geometry(
-        maps, pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode
-    )

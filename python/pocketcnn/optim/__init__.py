@@ -1,4 +1,4 @@
-"""Optimisers, one a file: small classes that change parameter arrays in place.
+"""Optimisers, one per file: small classes that change parameter arrays in place.
 
 The definitions are PyTorch's; where they differ from the paper, the class says so.
 """

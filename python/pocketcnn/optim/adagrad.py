@@ -1,10 +1,10 @@
-"""AdaGrad: the squares of all past gradients slow a parameter down."""
+"""AdaGrad: a parameter's rate falls with the squares of its past gradients."""
 
 from __future__ import annotations
 
 from pocketcnn import functional as F
 from pocketcnn._arguments import non_negative
-from pocketcnn.functional.dense import Grad
+from pocketcnn.functional._linear import Grad
 from pocketcnn.optim.base import Array, Optimizer
 
 

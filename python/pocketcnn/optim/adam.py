@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pocketcnn import functional as F
 from pocketcnn._arguments import non_negative, share
-from pocketcnn.functional.dense import Grad
+from pocketcnn.functional._linear import Grad
 from pocketcnn.optim.base import Array, Optimizer
 
 
@@ -82,7 +82,7 @@ class AdamW(Adam):
     eps : float, default 1e-8
         Keeps the quotient finite.
     weight_decay : float, default 0.01
-        Share of a parameter that is taken off a step, times `lr`.
+        Times `lr`, the share that is subtracted from a parameter per step.
     """
 
     _decoupled = True

@@ -1,4 +1,4 @@
-"""What all optimisers share: hyper-parameters, a state for each parameter, and their way to files.
+"""What all optimisers share: hyper-parameters, state per parameter, and how they are saved.
 
 The arithmetic of a step is one native call (`functional.*_update`).
 """
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pocketcnn import _arguments
 from pocketcnn._sharing import Sharing, changes
-from pocketcnn.functional.dense import Grad
+from pocketcnn.functional._linear import Grad
 
 Array = NDArray[np.floating]
 Grads: TypeAlias = Mapping[str, Grad]
@@ -36,7 +36,7 @@ class Optimizer(ABC):
     steps : int
         How many updates were made.
     sharing : Sharing
-        Which thread updates now: a second one gets a RuntimeError.
+        Guards the optimiser: a second thread that updates at the same time gets a RuntimeError.
     """
 
     hyperparameters: ClassVar[tuple[str, ...]] = ("lr", "weight_decay")
@@ -71,12 +71,12 @@ class Optimizer(ABC):
         TypeError
             A gradient has another dtype.
         """
-        _require_same_keys(params, grads)  # a refused update is no step
+        _require_same_keys(params, grads)  # a refused update does not count as a step
         self.begin()
         self.apply(params, grads)
 
     def begin(self) -> None:
-        """Count a step, whose changes `apply` makes, all at once or parameter by parameter."""
+        """Count a step; `apply` then makes its changes, all at once or parameter by parameter."""
         self.steps += 1
 
     def apply(self, params: Mapping[str, Array], grads: Grads) -> None:
@@ -102,7 +102,7 @@ class Optimizer(ABC):
             raise _named(error, params, grads) from error
 
     def _arrays_of(self, slot: str, params: Mapping[str, Array]) -> list[Array]:
-        """The state arrays of one slot in the order of `params`, made where they are missing."""
+        """The state arrays of one slot in the order of `params`; missing ones are made."""
         arrays = self.state.setdefault(slot, {})
         for name, param in params.items():
             if name not in arrays:
@@ -135,7 +135,7 @@ class Optimizer(ABC):
         return values
 
     def load_state_dict(self, values: Mapping[str, object]) -> None:
-        """Take over what `state_dict` returned, hyper-parameters included, or nothing of it.
+        """Restore what `state_dict` returned, including hyper-parameters, or change nothing.
 
         Parameters
         ----------
@@ -145,7 +145,7 @@ class Optimizer(ABC):
         Raises
         ------
         TypeError, ValueError
-            `values` comes from another kind of optimiser, or has something that is none of its
+            `values` comes from another kind of optimiser, or has something that is not one of its
             settings.
         """
         kind = type(self).__name__
@@ -198,17 +198,17 @@ _CHECKS: Mapping[str, Callable[[str, float], float]] = {
     "beta1": _arguments.share,
     "beta2": _arguments.share,
 }
-"""What the hyper-parameters of our optimisers may be."""
+"""Checks of the hyper-parameters of the package's optimisers."""
 
 
 def _checked_scalar(name: str, value: object) -> object:
-    """Return a hyper-parameter, or the number of steps, out of a state dict."""
+    """Return a hyper-parameter, or the number of steps, from a state dict."""
     if name == "steps":
         return _arguments.integer(name, value, 0)  # type: ignore[arg-type]  # it checks that
     if name == "nesterov" and not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"nesterov is {value!r}, but must be a bool")
     if name not in _CHECKS:
-        return value  # somebody's own
+        return value  # a user's own
     if isinstance(value, bool):
         raise TypeError(f"{name} is {value!r}, but must be a number")
     return _CHECKS[name](name, value)  # type: ignore[arg-type]  # it checks that

@@ -1,10 +1,10 @@
-"""RMSprop: AdaGrad that forgets."""
+"""RMSprop: AdaGrad with a moving average."""
 
 from __future__ import annotations
 
 from pocketcnn import functional as F
 from pocketcnn._arguments import non_negative, share
-from pocketcnn.functional.dense import Grad
+from pocketcnn.functional._linear import Grad
 from pocketcnn.optim.base import Array, Optimizer
 
 

@@ -1,15 +1,15 @@
-"""SGD, with momentum when asked."""
+"""SGD, with optional momentum."""
 
 from __future__ import annotations
 
 from pocketcnn import functional as F
 from pocketcnn._arguments import share
-from pocketcnn.functional.dense import Grad
+from pocketcnn.functional._linear import Grad
 from pocketcnn.optim.base import Array, Optimizer
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum when asked.
+    """Stochastic gradient descent, with optional momentum.
 
     With `g = grad + weight_decay * p`: `v = momentum * v + g`, `p -= lr * v`. Nesterov's
     momentum, in the form of Sutskever et al. (2013): `p -= lr * (g + momentum * v)`.
@@ -52,7 +52,7 @@ class SGD(Optimizer):
         return ("velocity",) if self.momentum else ()
 
     def _knows(self, slot: str) -> bool:
-        return slot == "velocity"  # also while the momentum is zero: it may have been another
+        return slot == "velocity"  # also with zero momentum, which may have been changed
 
     def _update(self, params: list[Array], grads: list[Grad], slots: list[list[Array]]) -> None:
         F.sgd_update(

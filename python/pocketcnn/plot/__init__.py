@@ -1,9 +1,9 @@
 """Pictures of networks and of their training. matplotlib is imported only when one is drawn.
 
-Figures are made without pyplot: nothing global changes, no window opens, and no display is
-needed. A notebook shows the figure that is the value of a cell, or that ``display`` is given;
-`figure.savefig(path)` writes it. Names of classes, layers and runs are drawn as they are, a dollar
-sign too, in installed fonts that have their letters.
+Figures are made without pyplot: nothing global changes, no window opens, and no display is needed.
+A notebook shows a figure that is the value of a cell, or that is passed to ``display``;
+`figure.savefig(path)` writes it. Names of classes, layers and runs are drawn literally, also a
+dollar sign, in installed fonts that have their letters.
 Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/) and matplotlib's colour
 maps that colour-blind readers can tell apart. What a picture shows is computed in
 :mod:`pocketcnn.inspection`, without matplotlib.

@@ -39,7 +39,7 @@ def saliency(
     class_names: Sequence[str] | None = None,
     axes: Axes | None = None,
 ) -> Figure:
-    """Draw how much each pixel of an image moves the score of a class.
+    """Draw how much each pixel of an image changes the score of a class.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def saliency(
     class_names : sequence of str, optional
         What to call the classes in the title, instead of their numbers.
     axes : matplotlib Axes, optional
-        Where to draw the map; a new figure, with the image beside it, when not given.
+        Where to draw the map; by default a new figure with the image beside it.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def grad_cam(
     net, image, target, class_names, axes
         As in `saliency`.
     layer : str, optional
-        Whose maps are weighed; by default the last that does not shrink its maps.
+        The layer whose maps are weighted; by default the last that does not shrink its maps.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def explain(
     layer: str | None = None,
     class_names: Sequence[str] | None = None,
 ) -> Figure:
-    """Draw images beside their saliency and their Grad-CAM, a row an image.
+    """Draw images beside their saliency and their Grad-CAM, one row per image.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def explain(
     x : array_like (N, C, H, W)
         The images, scaled as the network was trained.
     target : int, optional
-        The class, of all images; by default for each the one with the largest score.
+        The class for all images; by default for each image the one with the largest score.
     layer, class_names
         As in `grad_cam`.
 
@@ -197,7 +197,7 @@ def _draw_heat(ax: Axes, values: Array, **settings: Any) -> None:
 
 
 def _write_over(ax: Axes, text: str) -> None:
-    """Say in a map what its colours cannot."""
+    """Write a note over a map."""
     box: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8}
     centred: dict[str, Any] = {"transform": ax.transAxes, "ha": "center", "va": "center"}
     ax.text(0.5, 0.5, text, fontsize=8, bbox=box, **centred)
@@ -212,7 +212,7 @@ def _draw_over(ax: Axes, picture: Picture, values: Array) -> None:
 
 
 def _finish(ax: Axes, given: Axes | None, title: str) -> Figure:
-    """Title the whole of a new figure, but of a user's figure only the axes."""
+    """Set the title of a new figure, or only of the axes in a user's figure."""
     figure = root(ax)
     if given is None:
         ax.set_title("dark: none, bright: most", fontsize=10)

@@ -29,9 +29,9 @@ Picture: TypeAlias = NDArray[np.float64]
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Make a figure of so many inches that pyplot does not know of."""
-    # Asked for by its name: where matplotlib is missing that is the error, also once this module
-    # has been imported.
+    """Make a figure of this size in inches, unknown to pyplot."""
+    # Imported by name, so that a missing matplotlib is the error, even if this module was already
+    # imported.
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
@@ -42,7 +42,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def picture_kinds() -> list[str]:
-    """Return the endings of files that a figure can be written to, without the dot."""
+    """Return the file endings that a figure can be written to, without the dot."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
     except ImportError as error:
@@ -59,7 +59,7 @@ def root(ax: Axes) -> Figure:
 
 
 def tile(pictures: Array, columns: int, background: float | Array, gap: int = 1) -> Array:
-    """Lay pictures (N, H, W, depth) out in rows, `gap` pixels apart."""
+    """Arrange pictures (N, H, W, depth) in rows, `gap` pixels apart."""
     count, height, width, depth = pictures.shape
     rows = math.ceil(count / columns)
     down, across = height + gap, width + gap
@@ -86,11 +86,10 @@ def one_image(net: ConvNet, image: ArrayLike) -> Array:
 
 
 def pixel_range(x: Array) -> tuple[float, float]:
-    """Numbers that stand for black and for white in the images `x`.
+    """Return the numbers that mean black and white in the images `x`.
 
-    0 and 255 for integers, 0 and 1 for numbers that lie between these, and else, for images
-    that were normalised, the least and the largest number that occurs. NaN and infinities do not
-    count.
+    0 and 255 for integers; 0 and 1 for numbers between these; otherwise, for normalised images, the
+    smallest and the largest number. NaN and infinities do not count.
     """
     if x.dtype.kind in "ui":
         return 0.0, 255.0
@@ -105,7 +104,7 @@ def finite_range(values: Array) -> tuple[float, float]:
 
 
 def as_picture(image: Array, pixels: tuple[float, float]) -> Picture:
-    """Make an image (C, H, W) drawable: three or four channels in colour, others as their mean."""
+    """Make an image (C, H, W) drawable: three or four channels in colour, others by their mean."""
     low, high = pixels
     scaled = np.clip((image.astype(np.float64) - low) / ((high - low) or 1.0), 0, 1)
     if len(image) in (3, 4):
@@ -121,7 +120,7 @@ def draw_picture(ax: Axes, picture: Picture, **settings: Any) -> None:
 
 
 def class_names_of(count: int, class_names: Sequence[str] | None) -> list[str]:
-    """Names of `count` classes as they can be drawn: their numbers where none are given.
+    """Names of `count` classes as they can be drawn; their numbers if no names are given.
 
     A name that no font can write has its number in front.
     """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # In inches: a box's place, its largest sides, the smallest side, a line of text.
 _PITCH, _FACE, _THICKNESS, _LEAST, _LINE = 1.3, 1.05, 0.4, 0.06, 0.145
-_OBLIQUE = 0.4  # how far the third dimension goes to the upper right, as a part of its length
+_OBLIQUE = 0.4  # how far the third dimension goes to the upper right, as a share of its length
 _ARROW = 0.08  # how far above a box's foot the arrows run
 _ROW = 9  # boxes beside each other at most
 
@@ -38,7 +38,7 @@ class _Part:
 
 @dataclass
 class _Box:
-    """Size of a box on paper: channels to the right, the map's height up, its width to the back."""
+    """Size of a drawn box: channels to the right, the map's height up, its width to the back."""
 
     thickness: float
     height: float
@@ -50,15 +50,15 @@ def architecture(net: ConvNet, *, axes: Axes | None = None) -> Figure:
 
     A box is as high and as deep as the maps, and as thick as there are channels; the areas, not
     the lengths, are in proportion. Layers that keep the shape and have no weights, such as ReLU,
-    are written below the box that they work on. A line goes around a residual layer, from the
-    arrow that comes to it to the one that leaves it.
+    are written below the box that they work on. A line goes around a residual layer, from the arrow
+    into it to the arrow out of it.
 
     Parameters
     ----------
     net : ConvNet
-        Of any length: long ones are set in several rows.
+        Of any length: long ones are drawn in several rows.
     axes : matplotlib Axes, optional
-        Where to draw; a new figure, as large as the network needs, when not given.
+        Where to draw; by default a new figure as large as the network needs.
 
     Returns
     -------
@@ -143,7 +143,7 @@ def _about(layer: Layer) -> list[str]:
 
 
 def _window(layer: Layer) -> str:
-    """Kernel size and stride, "3 × 3 / 2", where a layer has them."""
+    """Kernel size and stride, "3 × 3 / 2", if the layer has them."""
     size = getattr(layer, "kernel_size", None)
     if size is None:
         return ""
@@ -154,7 +154,7 @@ def _window(layer: Layer) -> str:
 
 
 def _boxes(shapes: Sequence[Shape]) -> list[_Box]:
-    """Sizes on paper, the largest of each kind as large as it may be."""
+    """Sizes of the boxes, the largest of each kind at its limit."""
     maps = [shape for shape in shapes if len(shape) == 3]
     side = max((max(shape[1:]) for shape in maps), default=1)
     channels = max((shape[0] for shape in maps), default=1)
@@ -176,7 +176,7 @@ def _boxes(shapes: Sequence[Shape]) -> list[_Box]:
 
 
 def _draw_box(ax: Axes, left: float, bottom: float, box: _Box, part: _Part) -> None:
-    """Draw the three faces that are seen, and the text below."""
+    """Draw the three visible faces, and the text below."""
     from matplotlib.patches import Polygon
 
     right, top, back = left + box.thickness, bottom + box.height, box.depth
@@ -209,7 +209,7 @@ def _draw_box(ax: Axes, left: float, bottom: float, box: _Box, part: _Part) -> N
 
 
 def _draw_skip(ax: Axes, left: float, right: float, bottom: float, top: float) -> None:
-    """Draw the way around a box, from the arrow before it to the arrow behind."""
+    """Draw the line around a box, from the arrow before it to the arrow after it."""
     from matplotlib.patches import FancyArrowPatch
 
     start, end, height = left - 0.16, right + 0.16, top + 0.1 - (bottom + _ARROW)

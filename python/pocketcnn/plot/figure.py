@@ -1,6 +1,6 @@
 """The figures that pictures are drawn in: matplotlib's, without pyplot, but shown by notebooks.
 
-The one module that cannot be imported without matplotlib; `canvas.new_figure` imports it.
+The only module that cannot be imported without matplotlib; `canvas.new_figure` imports it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 
 class Figure(matplotlib.figure.Figure):
-    """A figure that pyplot does not know of: nothing keeps it, and no window opens.
+    """A figure unknown to pyplot: nothing keeps a reference to it, and no window opens.
 
-    A notebook shows it where it is the value of a cell. Where ``%matplotlib inline`` is in force,
-    IPython draws all figures by itself, and this one no second time.
+    A notebook shows it if it is the value of a cell. With ``%matplotlib inline``, IPython draws all
+    figures by itself; this one is not drawn a second time.
     """
 
     def __init__(self, width: float, height: float) -> None:

@@ -1,4 +1,4 @@
-"""What the layers of a network make of one image."""
+"""What the layers of a network compute from one image."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from pocketcnn.network.net import ConvNet
 
-# Above this many classes their names would not fit below a band.
+# With more classes their names would not fit below a band.
 _NAMED = 20
 
 
@@ -44,11 +44,11 @@ def feature_maps(
     maps: int = 10,
     class_names: Sequence[str] | None = None,
 ) -> Figure:
-    """Draw what the layers of a network make of one image, a row a layer.
+    """Draw what the layers of a network compute from one image, one row per layer.
 
-    Each row has a scale of its own: from dark to bright where nothing is negative, else from
-    blue over white (zero) to red; at its end stand the least and the largest number. Beside the
-    image are the most probable classes.
+    Each row has its own scale: from dark to bright if nothing is negative, else from blue over
+    white (zero) to red. The smallest and the largest number are at its end. Beside the image are
+    the most probable classes.
 
     Parameters
     ----------
@@ -57,10 +57,10 @@ def feature_maps(
     image : array_like (C, H, W), or (1, C, H, W)
         As the network was trained: scaled the same way.
     layers : sequence of str, optional
-        Which layers; by default all but Flatten, which changes nothing that could be seen. The
-        numbers of a layer without maps are a band.
+        Which layers; by default all but Flatten, which makes no visible change. The numbers of a
+        layer without maps are drawn as a band.
     maps : int, default 10
-        How many maps of a layer are drawn at most, the first ones.
+        How many maps of a layer are drawn at most, from the first on.
     class_names : sequence of str, optional
         What to call the classes in the title, instead of their numbers.
 
@@ -115,7 +115,7 @@ def feature_maps(
 
 
 def _is_named(out: Array, names: Sequence[str]) -> bool:
-    """Whether the numbers of a band stand for the classes, and there is room for their names."""
+    """Whether the numbers of a band are those of the classes, and there is room for their names."""
     return _is_band(out) and out.size == len(names) <= _NAMED
 
 
@@ -148,7 +148,7 @@ def _draw_probabilities(
         style = {"ha": "right", "va": "center", "fontsize": 9, **literally(names[k])}
         texts.append(ax.text(-0.02, place, names[k], **style))
     for text in texts:
-        # Out of the layout, which would make room for it by narrowing the maps below.
+        # Outside the layout, which would make room for it by narrowing the maps below.
         text.set_in_layout(False)
     ax.invert_yaxis()
     ax.set_xlim(0, 1)
@@ -174,9 +174,10 @@ def _label_row(ax: Axes, label: str) -> None:
 
 
 def _label_range(ax: Axes, maps: Array, *, in_layout: bool) -> None:
-    """Write between which numbers a row lies to the right of its last axes.
+    """Write the range of a row's numbers to the right of its last axes.
 
-    Before the end of the grid there is room for it: outside of the layout, which would make more.
+    Before the end of the grid there is room already, so it stays outside the layout, which would
+    add more.
     """
     low, high = finite_range(maps)
     wrong = maps.size - int(np.isfinite(maps).sum())
@@ -193,7 +194,7 @@ def _label(
 
 
 def _name_band(ax: Axes, names: Sequence[str]) -> None:
-    """Write the classes' names below the numbers that stand for them."""
+    """Write the names of the classes below their numbers."""
     names = [name if len(name) <= 16 else f"{name[:15]}…" for name in names]
     slant = {"rotation": 30, "ha": "right"} if max(map(len, names)) > 8 else {"ha": "center"}
     style = {"va": "top", "fontsize": 8, **slant, **literally(*names)}

@@ -1,4 +1,4 @@
-"""Where a classifier errs."""
+"""Where a classifier is wrong."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def confusion_matrix(
     class_names: Sequence[str] | None = None,
     axes: Axes | None = None,
 ) -> Figure:
-    """Draw how often each class was taken for each: a row a true class, a column a guess.
+    """Draw how often each class was taken for each other: rows are the truth, columns the guess.
 
-    The colour is the share of the row, its root, so that rare mistakes can be seen; the numbers
-    are counts, left out above 20 classes.
+    The colour is the square root of the share of the row, so that rare mistakes can be seen; the
+    numbers are counts, left out above 20 classes.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def misclassified(
     count: int = 24,
     class_names: Sequence[str] | None = None,
 ) -> Figure:
-    """Draw the images whose guess is wrong, with truth and guess, the surest guesses first.
+    """Draw the images whose guess is wrong, with truth and guess, the most confident guesses first.
 
     Parameters
     ----------

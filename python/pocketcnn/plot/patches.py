@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from pocketcnn.network.net import ConvNet
 
-# What lies outside of an image, and the lines between patches: in colours that the images lack.
+# What lies outside an image, and the lines between patches: in colours that images do not have.
 _PALE_BLUE, _BLUE = np.array([0.75, 0.87, 0.96]), np.array([0.0, 0.45, 0.7])
 _PALE_GREY, _GREY = np.full(3, 0.8), np.full(3, 0.5)
 _GAPS = {"wspace": 0.08, "hspace": 0.04}
@@ -45,8 +45,8 @@ def top_patches(
 ) -> Figure:
     """Draw the patches of a data set that excite the channels of a layer most.
 
-    Each channel has a mosaic, the strongest patch first, as large as the layer's receptive field;
-    what of it lies outside of the image is pale.
+    Each channel has a mosaic of patches as large as the layer's receptive field, the strongest
+    first. Parts outside the image are pale.
 
     Parameters
     ----------
@@ -54,13 +54,13 @@ def top_patches(
     x : array_like (N, C, H, W)
         The images to search, scaled as the network was trained.
     layer : str
-        Any layer; best the activation behind a convolution.
+        Any layer; best the activation after a convolution.
     channels : sequence of int, optional
         Which channels; by default the first twelve.
     count : int, default 9
-        How many patches a channel, at most one an image.
+        How many patches per channel, at most one per image.
     axes : sequence of matplotlib Axes, optional
-        Where to draw, one a channel; a new figure when not given.
+        Where to draw, one per channel; a new figure when not given.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def top_patches(
 
 
 def _mosaic(patches: Array, pixels: tuple[float, float]) -> Array:
-    """Lay patches (K, C, h, w), NaN outside of their image, out in a square."""
+    """Arrange patches (K, C, h, w), NaN outside their image, in a square."""
     pictures = np.stack([as_picture(patch, pixels) for patch in patches])
     grey = pictures.ndim == 3
     if grey:
@@ -109,6 +109,6 @@ def _mosaic(patches: Array, pixels: tuple[float, float]) -> Array:
     pictures = np.where(np.isnan(pictures), outside, pictures)
     enlarge = max(1, 40 // pictures.shape[1])  # so that a line can be narrower than a pixel
     pictures = pictures.repeat(enlarge, axis=1).repeat(enlarge, axis=2)
-    # Wide enough that nobody reads across it from one patch to the next.
+    # Wide enough that neighbouring patches do not look like one.
     gap = max(2, pictures.shape[1] // 8)
     return tile(pictures, math.ceil(math.sqrt(len(patches))), line, gap)

@@ -32,7 +32,7 @@ _DASHES = ("-", "--", ":")
 def curves(history: Iterable[Record], axes: Sequence[Axes] | None = None) -> Figure:
     """Draw loss and accuracy over the epochs, of training and of validation.
 
-    Where a number is not finite the curve has a gap.
+    If a number is not finite, the curve has a gap.
 
     Parameters
     ----------
@@ -86,10 +86,10 @@ def compare(
     Parameters
     ----------
     histories : mapping of str to History
-        What to call each run, and its records; at least one epoch each. Where a run was
-        validated, the accuracy is the validation's.
+        Name and records of each run; at least one epoch each. If a run was validated, the accuracy
+        is that of the validation.
     over : {"epochs", "seconds"}
-        What the curves go by; seconds are those of training, without validation.
+        The horizontal axis; seconds are those of training, without validation.
     axes : two matplotlib Axes, optional
         Where to draw the training loss and the accuracy; a new figure when not given.
 
@@ -160,14 +160,14 @@ def _dress(ax: Axes, *, whole_numbers: bool) -> None:
 
 
 def _add_legend(ax: Axes, *, below: bool) -> None:
-    """Say what the curves are, within the axes or, so that it covers none, below them."""
+    """Add a legend, within the axes or, where it would cover a curve, below them."""
     lines = ax.get_lines()
     place: dict[str, Any] = {"frameon": False}
     if below:
         place |= {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16)}
         longest = max(len(str(line.get_label())) for line in lines)
         place |= {"ncols": 2 if len(lines) > 3 and longest < 24 else 1}
-    # matplotlib leaves out what is called "_...": a name is set once the legend is there.
+    # matplotlib leaves out names like "_...", so names are set after the legend is made.
     legend = ax.legend(lines, [" "] * len(lines), **place)
     for text, line in zip(legend.get_texts(), lines, strict=True):
         name = str(line.get_label())

@@ -26,28 +26,28 @@ def filters(
     channel: int = 0,
     change: bool = False,
 ) -> Figure:
-    """Draw the filters of a convolution as a grid of tiles, or two or three side by side.
+    """Draw the filters of a convolution as a grid of tiles, or two or three grids side by side.
 
     Filters on three channels are drawn in colour, each stretched to its own range; the titles say
-    how large the weights are. All others are drawn one channel deep: blue is negative, white
-    zero and red positive, with one scale for both grids. What is not finite is grey, or black
-    among colours.
+    how large the weights are. Of all others one channel is drawn: blue is negative, white zero and
+    red positive, with one scale for both grids. Values that are not finite are grey, or black in
+    colour pictures.
 
     Parameters
     ----------
     weights_before : array_like (FN, C, KH, KW), or a layer or network
-        The weight of a `Conv2d`, or what has one: of a network the first convolution is drawn.
-        The layers and networks of `pocketcnn.scratch` will do too.
+        The weight of a `Conv2d`, or a layer or network that has one: of a network the first
+        convolution is drawn. Layers and networks of `pocketcnn.scratch` work too.
     weights_after : array_like (FN, C, KH, KW), or a layer or network, optional
         Drawn beside it.
     titles : (str, str), optional
-        Of the two grids; with one set of weights the title is only the number of filters.
+        Titles of the two grids; with one set of weights the title is only the number of filters.
     channel : int, default 0
         Which input channel is drawn when there are neither one nor three.
     change : bool, default False
-        Draw `weights_after - weights_before` as a third grid, with a scale of its own: it shows
-        what was learned where the first weights were large. In colour that scale goes from black
-        over grey, no change, to white, and the title says how far.
+        Draw `weights_after - weights_before` as a third grid with its own scale: it shows what was
+        learned if the first weights were large. In colour that scale goes from black over grey (no
+        change) to white, and the title says how far.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def filters(
         for weights, title in zip(sets, titles, strict=False)
     ]
     if change and len(sets) == 2:
-        # The difference of two infinities, or of numbers that are too large.
+        # For the difference of two infinities, or of very large numbers.
         with np.errstate(invalid="ignore", over="ignore"):
             difference = sets[1] - sets[0]
             panels.append((difference, _title("change", difference, plane)))
@@ -104,15 +104,15 @@ def filters(
 
 
 def _title(title: str, weights: Array, plane: int | None) -> str:
-    """A panel's title; in colour, where no scale stands beside it, with the largest weight."""
+    """A panel's title; in colour, which has no scale beside it, with the largest weight."""
     title = drawable(title)
     return f"{title}: up to ±{_largest([weights]):.2g}" if plane is None else title
 
 
 def _largest(sets: Iterable[Array]) -> float:
-    """The largest finite absolute value, or 1 where all are zero."""
+    """The largest finite absolute value, or 1 if all are zero."""
     sizes = [np.abs(weights[np.isfinite(weights)]) for weights in sets]
-    # A scale twice as long as this must be a number too.
+    # A scale twice as long as this must be finite too.
     return min(max(float(size.max(initial=0)) for size in sizes), 1e307) or 1.0
 
 
@@ -126,7 +126,7 @@ def _draw_in_colour(
 
 
 def _draw_plane(ax: Axes, weights: Array, columns: int, plane: int, shown: Iterable[Array]) -> None:
-    """Draw one input channel of filters, on the scale of all that is shown beside them."""
+    """Draw one input channel of filters, on the common scale of all that is shown."""
     from matplotlib import colormaps
 
     limit = _largest(shown)
@@ -158,7 +158,7 @@ def _check_filters(name: str, weights: Any, channel: int) -> NDArray[np.float64]
 
 
 def _weights_of(name: str, weights: Any) -> ArrayLike:
-    """The first filters of a network or layer, of whichever of the two interfaces; or an array."""
+    """The first filters of a network or layer, of either interface; or an array."""
     params = getattr(weights, "params", None)
     if isinstance(params, Mapping):
         for value in params.values():
@@ -171,19 +171,19 @@ def _weights_of(name: str, weights: Any) -> ArrayLike:
 
 
 def _stretch(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Bring each filter (C, KH, KW) to 0..1, channels last; what is not finite to 0."""
+    """Scale each filter (C, KH, KW) to 0..1, channels last; values that are not finite become 0."""
     axes = (1, 2, 3)
     finite = np.isfinite(weights)
     low = np.where(finite, weights, np.inf).min(axis=axes, keepdims=True)
     high = np.where(finite, weights, -np.inf).max(axis=axes, keepdims=True)
     low, high = np.where(low <= high, low, 0), np.where(low <= high, high, 0)
-    half = np.where(high > low, high / 2 - low / 2, 0.5)  # the whole may be too large a number
+    half = np.where(high > low, high / 2 - low / 2, 0.5)  # high - low may overflow
     scaled: NDArray[np.float64] = (np.where(finite, weights, low) / 2 - low / 2) / half
     return scaled.transpose(0, 2, 3, 1)
 
 
 def _about_grey(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Bring weights (N, C, KH, KW) to 0..1 by one scale with zero at 0.5, channels last."""
+    """Scale weights (N, C, KH, KW) to 0..1 together, with zero at 0.5, channels last."""
     scaled = 0.5 + weights / (2 * _largest([weights]))
     shown: NDArray[np.float64] = np.clip(np.where(np.isfinite(weights), scaled, 0), 0, 1)
     return shown.transpose(0, 2, 3, 1)

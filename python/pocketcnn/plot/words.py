@@ -1,4 +1,4 @@
-"""Words of users in pictures: names of classes, layers and runs stand there as they were given."""
+"""Users' words in pictures: names of classes, layers and runs are drawn as they were given."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import warnings
 from functools import lru_cache
 from typing import Any
 
-# Longer names are cut: beside the longest that are usual there would be no picture left.
+# Longer names are cut: even the longest usual names leave little room for the picture.
 _LONGEST = 40
 _NO_GLYPH = "□"
 
@@ -15,7 +15,8 @@ _NO_GLYPH = "□"
 def drawable(text: object) -> str:
     r"""Return a name as a picture can show it.
 
-    What cannot be printed is escaped, what no font has becomes a box, and what is very long is cut.
+    Unprintable characters are escaped, characters that no font has become boxes, and long names are
+    cut.
 
     Examples
     --------
@@ -31,7 +32,7 @@ def drawable(text: object) -> str:
 
 
 def _printable(character: str) -> str:
-    """A character, or what stands for it: marks of format nothing, any space a space."""
+    """A character or its replacement: nothing for format characters, a space for any space."""
     category = unicodedata.category(character)
     if category == "Zs":
         return " "
@@ -41,16 +42,16 @@ def _printable(character: str) -> str:
 
 
 def literally(*texts: str) -> dict[str, Any]:
-    """Settings of a matplotlib Text that holds words of users.
+    """Settings of a matplotlib Text with users' words.
 
-    A dollar sign is a dollar sign, no TeX reads it, and letters that the usual font lacks come
-    from an installed font that has them.
+    A dollar sign is not read as TeX, and letters that the usual font lacks come from an installed
+    font that has them.
     """
     return {"parse_math": False, "usetex": False, "fontfamily": list(_families("".join(texts)))}
 
 
 def _families(text: str) -> tuple[str, ...]:
-    """The usual font families, and behind them those that the rest of a text takes."""
+    """The usual font families, followed by those that the rest of a text needs."""
     from matplotlib.font_manager import FontProperties, fontManager
 
     usual = tuple(FontProperties().get_family())
@@ -62,7 +63,7 @@ def _families(text: str) -> tuple[str, ...]:
 def _found(characters: str, installed: int) -> tuple[str, ...]:
     """Installed families that have some of these characters, those with most of them first.
 
-    `installed` is how many fonts there are: with a further one the search starts anew.
+    `installed` is the number of fonts: when it changes, the search is made again.
     """
     from matplotlib.font_manager import fontManager
 
@@ -83,21 +84,21 @@ def _found(characters: str, installed: int) -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)
 def _characters(families: tuple[str, ...]) -> frozenset[str]:
-    """What can be written with some font families."""
+    """The characters that some font families have."""
     from matplotlib.font_manager import FontProperties, findfont
 
     files = []
     for family in families:
         try:
             files.append(findfont(FontProperties(family=[family]), fallback_to_default=False))
-        except ValueError:  # not installed: matplotlib passes over it too
+        except ValueError:  # not installed: matplotlib skips it too
             continue
     return frozenset().union(*(_glyphs(file) for file in files or [findfont(FontProperties())]))
 
 
 @lru_cache(maxsize=1024)
 def _glyphs(file: str) -> frozenset[str]:
-    """What a font file has; nothing where it cannot be read."""
+    """The characters in a font file; none if it cannot be read."""
     from matplotlib.font_manager import get_font
 
     try:

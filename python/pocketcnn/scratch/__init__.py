@@ -1,9 +1,9 @@
 """The interface of the book *Deep Learning from Scratch*, computed by this package.
 
-Code written along K. Saito's book (O'Reilly Japan, 2016) imports ``common.layers``,
+Code written with K. Saito's book (O'Reilly Japan, 2016) imports ``common.layers``,
 ``common.optimizer`` and so on. All their names are here, with the same arguments, attributes and
 results: results differ by rounding, random draws come from ``np.random`` in the same order, and
-float64 stays float64. What was plainly an error is fixed; docs/from-scratch.md lists it.
+float64 stays float64. Clear errors of the book's code are fixed; docs/from-scratch.md lists them.
 
 Either change the imports:
 

@@ -1,4 +1,4 @@
-"""``python -m pocketcnn.scratch script.py``: run a script of the book over this package."""
+"""``python -m pocketcnn.scratch script.py``: run a script of the book with this package."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def main() -> None:
         parser.error(f"there is no file {arguments.script!r}")
     sys.argv[:] = [arguments.script, *arguments.args]
     folder = str(script.resolve().parent)
-    if getattr(sys.flags, "safe_path", False):  # python -P: the first place is not ours
+    if getattr(sys.flags, "safe_path", False):  # python -P: the first entry is not ours
         sys.path.insert(0, folder)
     else:
         sys.path[0] = folder

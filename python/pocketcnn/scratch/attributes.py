@@ -1,4 +1,4 @@
-"""Attributes of the book's layers: some are computed only when they are looked at."""
+"""Attributes of the book's layers: some are computed only when they are read."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 
 class Later:
-    """A value that is computed, once, when it is asked for.
+    """A value that is computed once, when it is first used.
 
     Parameters
     ----------
     compute : callable
-        Of a module, so that a layer can be pickled.
+        A function of a module, so that a layer can be pickled.
     given
         Its arguments; those that are `Later` themselves are computed first.
     """
@@ -34,9 +34,9 @@ class Later:
 
 
 class LateAttribute:
-    """An attribute like any other, but for showing the value of a `Later` in its place.
+    """An ordinary attribute, except that a `Later` is replaced by its value.
 
-    None until it is set, also in a reader's class whose ``__init__`` does not call ours.
+    None until it is set, also in a reader's class whose ``__init__`` does not call the parent's.
     """
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -51,7 +51,7 @@ class LateAttribute:
 
 
 def was_given(layer: object, name: str) -> bool:
-    """Whether the value of a late attribute comes from the reader's code instead of ours."""
+    """Whether the value of a late attribute was set by the reader's code."""
     value = vars(layer).get(name)
     return value is not None and not isinstance(value, Later)
 
@@ -62,7 +62,7 @@ class Shown:
     _settings: ClassVar[tuple[str, ...]] = ()
 
     def __repr__(self) -> str:
-        """The settings; of an array its shape, "W (4, 3, 5, 5)"."""
+        """The settings; for an array its shape, "W (4, 3, 5, 5)"."""
         values = {name: getattr(self, name) for name in self._settings if hasattr(self, name)}
         shown = [
             f"{name} {value.shape}"

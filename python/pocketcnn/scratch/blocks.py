@@ -13,14 +13,14 @@ import numpy.typing as npt
 
 from pocketcnn import functional as F
 from pocketcnn._arguments import Array, array, compute_dtypes, contiguous, restore
-from pocketcnn.functional.block import (
-    ConvGeometry,
-    PoolGeometry,
+from pocketcnn.functional._conv_block import (
+    BlockPool,
+    ConvBlock,
     conv_block,
     conv_block_backward,
-    conv_geometry,
-    pool_geometry,
+    make_conv_block,
 )
+from pocketcnn.network.fusion import BlockKinds, find_block
 from pocketcnn.scratch.attributes import Later
 from pocketcnn.scratch.checks import recall
 from pocketcnn.scratch.convolution import Convolution, Pooling, window_of
@@ -28,7 +28,7 @@ from pocketcnn.scratch.holders import Layer, Visit, vars_of
 from pocketcnn.scratch.layers import Affine, Relu
 
 
-class ConvBlock:
+class ConvStage:
     """Convolution, Relu and, where one follows, Pooling: a few images at a time through all.
 
     The feature maps before a Pooling never exist as a whole. What the layers by themselves would
@@ -38,7 +38,7 @@ class ConvBlock:
 
     def __init__(self, conv: Convolution, relu: Relu, pool: Pooling | None) -> None:
         self._conv, self._relu, self._pool = conv, relu, pool
-        self._kept: tuple[Array, Array, Array | None, Array, Array] | None = None
+        self._kept: tuple[Array, Array, ConvBlock, Array, Array | None, Array] | None = None
 
     def forward(self, x: npt.ArrayLike) -> Array:
         """Compute the output (N, FN, OH, OW) of x (N, C, H, W)."""
@@ -50,34 +50,34 @@ class ConvBlock:
         x = contiguous(x, compute)
         # Copies, for what is computed later shall not see the next step of an optimiser.
         W, b = (np.array(a, compute, order="C") for a in (W, b))
-        y, argmax = conv_block(x, W, b, *self._geometry())
-        self._kept = x, W, argmax, y, restore(y, result)
+        block = self._block(x.shape[1:], W.shape)
+        y, activated, argmax = conv_block(x, W, b, block)
+        out = restore(y, result)
+        self._kept = x, W, block, activated, argmax, out
         if self._pool is None:
-            self._relu._keep(self._kept[-1])
+            self._relu._keep(out)
         else:
             maps = Later(_rectified_maps, x, W, b, conv.stride, conv.pad, result)
             self._relu._keep(maps)
             self._pool._keep(maps, Later(_winners, maps, *window_of(self._pool)))
-        return self._kept[-1]
+        return out
 
     def backward(self, dout: npt.ArrayLike, input_grad: bool = True) -> Array | None:
         """Fill the convolution's dW and db; return dx, or None without `input_grad`."""
-        x, W, argmax, y, out = recall(self._kept)
+        x, W, block, activated, argmax, out = recall(self._kept)
         conv, result = self._conv, out.dtype
         dx, dW, db = conv_block_backward(
-            array("dout", dout, 4), y, argmax, x, W, *self._geometry(), input_grad
+            array("dout", dout, 4), activated, argmax, x, W, block, input_grad
         )
         conv.dW, conv.db = restore(dW, result), restore(db, result)
         return None if dx is None else restore(dx, result)
 
-    def _geometry(self) -> tuple[ConvGeometry, PoolGeometry | None]:
+    def _block(self, shape: tuple[int, ...], weight_shape: tuple[int, ...]) -> ConvBlock:
         conv, pool = self._conv, self._pool
-        shape = recall(conv.x).shape[1:]
-        geometry, maps = conv_geometry(shape, conv.W.shape, conv.stride, conv.pad, 1, 1)
-        if pool is None:
-            return geometry, None
-        window = (pool.pool_h, pool.pool_w)
-        return geometry, pool_geometry(maps, window, pool.stride, pool.pad, False)
+        pooling = None
+        if pool is not None:
+            pooling = BlockPool("max", (pool.pool_h, pool.pool_w), pool.stride, pool.pad)
+        return make_conv_block(shape, weight_shape, conv.stride, conv.pad, 1, 1, "relu", pooling)
 
 
 def _rectified_maps(
@@ -91,8 +91,11 @@ def _winners(maps: Array, size: tuple[int, int], stride: int, pad: int) -> Array
     return F.max_pool2d(maps, size, stride, pad)[1]
 
 
+_BLOCK = BlockKinds({Convolution}, (), {Relu}, {Pooling})
+
+
 def stages(layers: Iterable[Layer]) -> list[Layer]:
-    """Put what a ConvBlock can compute into one, and leave the other layers as they are.
+    """Put what a ConvStage can compute into one, and leave the other layers as they are.
 
     A layer that comes more than once is a `Visit` each time.
     """
@@ -100,16 +103,19 @@ def stages(layers: Iterable[Layer]) -> list[Layer]:
     times = Counter(map(id, rest))
     sums: dict[int, dict[tuple[int, str], Array]] = {}
     found: list[Layer] = []
+
+    def kind_of(layer: Layer) -> type | None:
+        return _kind(layer) if times[id(layer)] == 1 else None
+
     while rest:
-        kinds = [_kind(layer) if times[id(layer)] == 1 else None for layer in rest[:3]]
-        length = 1
-        if kinds[:2] == [Convolution, Relu]:
-            length = 3 if kinds[2:] == [Pooling] else 2
-            found.append(ConvBlock(rest[0], rest[1], rest[2] if length == 3 else None))
-        elif times[id(rest[0])] > 1:
-            found.append(Visit(rest[0], sums.setdefault(id(rest[0]), {})))
+        first, length = rest[0], 1
+        if block := find_block(rest, _BLOCK, kind_of):
+            found.append(ConvStage(block.conv, block.activation, block.pool))
+            length = block.length
+        elif times[id(first)] > 1:
+            found.append(Visit(first, sums.setdefault(id(first), {})))
         else:
-            found.append(rest[0])
+            found.append(first)
         rest = rest[length:]
     return found
 
@@ -145,7 +151,7 @@ def _takes_flag(function: Callable[..., Any]) -> bool:
 
 
 # A first layer need not compute the gradient of its input.
-_WITHOUT_INPUT_GRAD: set[type | None] = {Affine, ConvBlock, Convolution}
+_WITHOUT_INPUT_GRAD: set[type | None] = {Affine, ConvStage, Convolution}
 
 
 def backward(stages: Iterable[Layer], dout: Any) -> None:

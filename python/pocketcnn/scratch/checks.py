@@ -1,4 +1,4 @@
-"""What the book's functions and layers may be given, and what it means."""
+"""Checks and conversions of the arguments of the book's functions and layers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def class_indices(t: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     Raises
     ------
     ValueError
-        For another number of labels than rows, or a label that is no class.
+        If there are not as many labels as rows, or a label is not a class.
     TypeError
         For labels that are not integers.
     """
@@ -54,7 +54,7 @@ def class_indices(t: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[Any]:
 
 
 def recall(kept: _T | None) -> _T:
-    """What ``forward`` kept, or RuntimeError where none has run."""
+    """Return what ``forward`` stored; raise RuntimeError if none has run."""
     if kept is None:
         raise RuntimeError("backward needs a forward before it")
     return kept

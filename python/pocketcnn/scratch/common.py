@@ -1,4 +1,4 @@
-"""Stand in for the book's ``common`` package, so that not even an import changes."""
+"""Replacement for the book's ``common`` package, so that imports need no change."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _MODULES = {
 
 
 class _FoldersNamedCommon:
-    """Where Python looks for a further module of ``common``: beside the book's own files.
+    """Where Python looks for other modules of ``common``: in the book's own folder.
 
-    Read anew at each import, for the scripts append to ``sys.path``.
+    Evaluated again at each import, because the scripts append to ``sys.path``.
     """
 
     def __iter__(self) -> Iterator[str]:
@@ -43,9 +43,9 @@ class _FoldersNamedCommon:
 
 
 class _StandIn(ModuleType):
-    """A module of this package under the book's name, with what the reader's own file has more.
+    """A module of this package under the book's name, plus the additions in the reader's own file.
 
-    The reader's file runs when one of its own names is first asked for. Names of ours are not
+    The reader's file runs when one of its own names is first used. Names of this package are not
     taken from it.
     """
 
@@ -93,7 +93,7 @@ def _is_dunder(name: str) -> bool:
 
 
 def _names_in(file: Path | None) -> list[str]:
-    """Names that a file defines at its top, without running it; none of one that is no Python."""
+    """Names that a file defines at top level, without running it; none if it is not Python."""
     if file is None:
         return []
     try:
@@ -119,8 +119,8 @@ def install_common() -> None:
 
     Call it before the first of them is imported. The modules are ``common.functions``,
     ``gradient``, ``layers``, ``multi_layer_net``, ``multi_layer_net_extend``, ``optimizer``,
-    ``trainer`` and ``util``; any other in a folder named ``common`` is found as before, and so
-    is what a reader has added to his own copies of these eight. Calling it again changes nothing.
+    ``trainer`` and ``util``; any other in a folder named ``common`` is found as before, and so are
+    a reader's additions to copies of these eight. Calling it again changes nothing.
 
     Examples
     --------

@@ -14,12 +14,12 @@ from pocketcnn.scratch.holders import Layer
 from pocketcnn.scratch.layers import Affine, Convolution, Dropout, Pooling, Relu
 from pocketcnn.scratch.network import Network
 
-# What describes a convolution, and the least that each may be.
+# The settings of a convolution, and the smallest value of each.
 _SETTINGS = {"filter_num": 1, "filter_size": 1, "pad": 0, "stride": 1}
 
 
 def _conv_param(filter_num: int, filter_size: int, pad: int) -> Mapping[str, int]:
-    """Settings of a convolution with stride 1, for a default that nobody can change."""
+    """Settings of a convolution with stride 1, for an immutable default."""
     return MappingProxyType(dict(zip(_SETTINGS, (filter_num, filter_size, pad, 1), strict=True)))
 
 
@@ -165,7 +165,7 @@ def _feature_maps(input_dim: Sequence[int], conv_param: Mapping[str, int]) -> tu
 
 
 def _pooled(maps: tuple[int, int, int], input_dim: Sequence[int]) -> tuple[int, int, int]:
-    """Shape of what the pooling behind a convolution leaves of its maps."""
+    """Shape of the maps after the pooling that follows a convolution."""
     filters, height, width = maps[0], maps[1] // 2, maps[2] // 2
     if min(height, width) < 1:
         raise ValueError(
@@ -177,13 +177,13 @@ def _pooled(maps: tuple[int, int, int], input_dim: Sequence[int]) -> tuple[int, 
 def _convolution(
     params: Mapping[str, Array], number: int, conv_param: Mapping[str, int]
 ) -> Convolution:
-    """Make the convolution that params number `number` belong to."""
+    """Make the convolution with the parameters number `number`."""
     stride, pad = conv_param["stride"], conv_param["pad"]
     return Convolution(params[f"W{number}"], params[f"b{number}"], stride, pad)
 
 
 def _add_weights(params: dict[str, Array], number: int, shape: tuple[int, ...]) -> None:
-    """Draw W by He's rule, for filters (FN, C, FH, FW) or a matrix (in, out), and b of zeros."""
+    """Draw W by He's rule, for filters (FN, C, FH, FW) or a matrix (in, out); b is zero."""
     is_matrix = len(shape) == 2
     fan_in, outputs = shape if is_matrix else (math.prod(shape[1:]), shape[0])
     params[f"W{number}"] = he_std(fan_in) * np.random.randn(*shape)

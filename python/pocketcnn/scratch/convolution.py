@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pocketcnn import functional as F
 from pocketcnn._arguments import Array, array
-from pocketcnn.functional.product import matmul
+from pocketcnn.functional._matmul import matmul
 from pocketcnn.scratch.attributes import LateAttribute, Later, Shown, was_given
 from pocketcnn.scratch.checks import as_float, recall
 from pocketcnn.scratch.util import col2im, im2col
@@ -31,8 +31,7 @@ class Convolution(Shown):
     x : ndarray (N, C, H, W)
         The last input.
     col : ndarray (N * OH * OW, C * FH * FW)
-        Its column matrix, made when it is looked at. One that was put in its place is what
-        backward uses.
+        Its column matrix, made when it is read. If another is assigned, backward uses that.
     col_W : ndarray (C * FH * FW, FN)
         The filters as columns, likewise.
     """
@@ -56,7 +55,7 @@ class Convolution(Shown):
         return F.conv2d(x, W, b, self.stride, self.pad)
 
     def _take(self, x: npt.ArrayLike) -> tuple[Array, Array, Array]:
-        """Keep an input, and return what to compute with: input, filters, bias of each filter."""
+        """Store an input, and return what to compute with: input, filters, bias of each filter."""
         self.x = array("x", x, 4)
         W = as_float("W", self.W)
         if W.ndim == 4:
@@ -85,7 +84,7 @@ class Convolution(Shown):
         return dx
 
     def _backward_by_columns(self, dout: Array) -> Array:
-        """Compute what backward does from `col` and `col_W`, which a reader's class filled."""
+        """Do the work of backward with `col` and `col_W`, which a reader's class has set."""
         filters, _, height, width = self.W.shape
         rows = dout.transpose(0, 2, 3, 1).reshape(-1, filters)
         self.db = rows.sum(axis=0)
@@ -100,16 +99,15 @@ class Pooling(Shown):
     Parameters
     ----------
     pool_h, pool_w, stride, pad : int
-        Padding never wins, and must be smaller than the window.
+        Padding is never the largest, and must be smaller than the window.
 
     Attributes
     ----------
     x : ndarray (N, C, H, W)
         The last input.
     arg_max : ndarray of int64 (N * OH * OW * C,)
-        Where in its window each maximum stands, counted by rows; ordered by image, output row,
-        output column, channel. It is computed when it is looked at. One that was put in its place
-        is what backward uses.
+        Place of each maximum in its window, counted by rows; ordered by image, output row, output
+        column, channel. It is computed when it is read. If another is assigned, backward uses that.
     """
 
     _settings: ClassVar[tuple[str, ...]] = ("pool_h", "pool_w", "stride", "pad")
@@ -131,18 +129,18 @@ class Pooling(Shown):
         return out
 
     def _keep(self, x: Array | Later, winners: Array | Later) -> None:
-        """Keep what backward needs: the input, and which element of its plane each maximum is."""
+        """Store what backward needs: the input, and the index of each maximum in its plane."""
         self.x, self.winners = x, winners
         self.arg_max = Later(_places_in_windows, winners, x, self.pool_w, self.stride, self.pad)
 
     def backward(self, dout: npt.ArrayLike) -> Array:
-        """Send each gradient to the element that won; where windows overlap they add."""
+        """Send each gradient to the largest element; where windows overlap, they add up."""
         if was_given(self, "arg_max"):
             return self._backward_by_arg_max(as_float("dout", dout))
         return F.max_pool2d_backward(dout, recall(self.winners), recall(self.x).shape)
 
     def _backward_by_arg_max(self, dout: Array) -> Array:
-        """Compute what backward does from `arg_max`, which a reader's class filled."""
+        """Do the work of backward with `arg_max`, which a reader's class has set."""
         spread = np.zeros((dout.size, self.pool_h * self.pool_w), dout.dtype)
         spread[np.arange(dout.size), self.arg_max.ravel()] = dout.transpose(0, 2, 3, 1).ravel()
         images, channels, height, width = dout.shape

@@ -11,7 +11,7 @@ from pocketcnn import functional as F
 from pocketcnn._arguments import Array
 from pocketcnn.scratch.checks import as_float, class_indices
 
-# The scripts count on np coming along with "from common.functions import *".
+# The scripts expect to get np from "from common.functions import *".
 __all__ = [
     "cross_entropy_error",
     "identity_function",
@@ -61,7 +61,7 @@ def relu(x: npt.ArrayLike) -> Any:
 
 
 def relu_grad(x: npt.ArrayLike) -> Any:
-    """1 where x >= 0, else 0: derivative of :func:`relu`, taken as 1 at 0, as the book has it."""
+    """1 where x >= 0, else 0: derivative of :func:`relu`, taken as 1 at 0, as in the book."""
     x = np.asarray(x)
     return (x >= 0).astype(x.dtype)
 
@@ -86,7 +86,7 @@ def sum_squared_error(y: Array, t: Array) -> Any:
     return 0.5 * np.sum((y - t) ** 2)
 
 
-# The book's first printing, and its Korean edition, call the same thing so.
+# The name in the book's first printing and in its Korean edition.
 mean_squared_error = sum_squared_error
 
 
@@ -106,7 +106,7 @@ def cross_entropy_error(y: npt.ArrayLike, t: npt.ArrayLike) -> Any:
     Raises
     ------
     ValueError, TypeError
-        For a `t` that does not fit y.
+        If `t` does not fit y.
 
     Examples
     --------

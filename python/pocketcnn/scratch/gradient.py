@@ -9,7 +9,7 @@ import numpy as np
 
 from pocketcnn._arguments import Array
 
-# The scripts count on np coming along with "from common.gradient import *".
+# The scripts expect to get np from "from common.gradient import *".
 __all__ = ["np", "numerical_gradient", "numerical_gradient_2d"]
 
 _STEP = 1e-4
@@ -23,7 +23,7 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array) -> Array:
     f : callable
         Takes x and returns a number. It sees x itself, changed in one element.
     x : ndarray of floats
-        Any shape. It is changed while this runs, and has its values back at the end.
+        Any shape. It is changed while this runs, and has its old values at the end.
 
     Returns
     -------
@@ -33,7 +33,7 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array) -> Array:
     Raises
     ------
     TypeError
-        If x is no array of floats: in integers the step would be lost.
+        If x is not an array of floats: in integers the step would be lost.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Which layers hold which parameters: found by the arrays themselves, whatever the order."""
+"""Which layers hold which parameters: found by the arrays themselves, in any order."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from pocketcnn._arguments import Array
 
 Layer: TypeAlias = Any
-"""Whatever has ``forward(x)`` and ``backward(dout)``: a layer of ours or of the user."""
+"""Any object with ``forward(x)`` and ``backward(dout)``: a layer of this package or the user's."""
 
 Place: TypeAlias = tuple[Layer, str]
 """A layer, and the attribute in which it holds a parameter."""
 
 
 def every_layer(layers: Iterable[Layer]) -> Iterator[Layer]:
-    """Each of the layers once, followed by the layers that it is made of."""
+    """Each of the layers once, followed by the layers inside it."""
     waiting, seen = list(layers)[::-1], set()
     while waiting:
         layer = waiting.pop()
@@ -36,7 +36,7 @@ def every_layer(layers: Iterable[Layer]) -> Iterator[Layer]:
 
 
 def vars_of(layer: Layer) -> dict[str, Any]:
-    """The attributes of the layer itself; none of one that has no place for them."""
+    """The attributes of the layer itself; empty if it has no ``__dict__``."""
     attributes: dict[str, Any] = getattr(layer, "__dict__", {})
     return attributes
 
@@ -54,20 +54,20 @@ def places(
     ----------
     params : mapping of str to ndarray
     layers : iterable of layers
-        Those inside of a layer count too.
+        Layers inside a layer count too.
     known : mapping of str to list of places
-        Where parameters were before: this is what an array that no layer holds any more stands
-        for, as long as the layer is there and holds no other parameter instead.
+        Where parameters were before. An array that no layer holds any more still counts for that
+        place, as long as the layer exists and holds no other parameter there.
 
     Returns
     -------
     dict of str to list of places
-        With the keys of `params`; several places share a parameter, and no layer may hold it.
+        With the keys of `params`; a parameter may have several places, or none.
 
     Raises
     ------
     ValueError
-        Where a layer trains on a view of a parameter: its share would be lost.
+        If a layer trains a view of a parameter: its gradient would be lost.
     """
     there = list(every_layer(layers))
     holding: dict[int, list[Place]] = {}
@@ -114,7 +114,7 @@ def gradient(name: str, held: Iterable[Place]) -> Array:
     Raises
     ------
     ValueError
-        Where no layer holds the parameter, or one that does has no gradient for it.
+        If no layer holds the parameter, or one that does has no gradient for it.
     """
     shares: list[Array] = []
     for layer, attribute in held:
@@ -134,7 +134,7 @@ def gradient(name: str, held: Iterable[Place]) -> Array:
 
 
 class Visit:
-    """One of several passes through the same layer, which would forget all but the last.
+    """One of several passes through the same layer, which itself remembers only the last.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ class Visit:
         self._kept: Layer = None
 
     def remember(self) -> None:
-        """Keep what the layer's forward left: a copy of all but its arrays."""
+        """Store what the layer's forward left: a copy of everything except its arrays."""
         arrays = [
             value
             for layer in every_layer([self.layer])

@@ -1,7 +1,7 @@
 """The layers of chapters 5 to 7: the book's ``common.layers``.
 
-Each has its book's names and attributes, and keeps after ``forward`` what ``backward`` needs.
-Nothing here writes into what it is given.
+Each has the book's names and attributes, and after ``forward`` holds what ``backward`` needs. No
+function changes its arguments.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pocketcnn import functional as F
 from pocketcnn._arguments import Array
-from pocketcnn.functional.product import matmul
+from pocketcnn.functional._matmul import matmul
 from pocketcnn.scratch import functions
 from pocketcnn.scratch.attributes import LateAttribute, Later, Shown, was_given
 from pocketcnn.scratch.checks import as_float, class_indices, recall
@@ -43,7 +43,7 @@ class Relu(Shown):
     Attributes
     ----------
     mask : ndarray of bool, or None before forward
-        Where x <= 0. One that was put in its place is what backward uses.
+        Where x <= 0. If another is assigned, backward uses that.
     """
 
     out = LateAttribute()
@@ -56,7 +56,7 @@ class Relu(Shown):
         return out
 
     def _keep(self, out: Array | Later) -> None:
-        """Keep what backward needs: the output."""
+        """Store what backward needs: the output."""
         self.out, self.mask = out, Later(np.less_equal, out, 0)
 
     def backward(self, dout: npt.ArrayLike) -> Array:
@@ -194,7 +194,7 @@ class Dropout(Shown):
     """
 
     _settings: ClassVar[tuple[str, ...]] = ("dropout_ratio",)
-    # The factor of a pass outside training, with the mask that was there before it.
+    # The factor of a pass outside training, and the mask from before it.
     _scaled: tuple[float, Any] | None = None
 
     def __init__(self, dropout_ratio: float = 0.5) -> None:
@@ -219,7 +219,7 @@ class Dropout(Shown):
 
 
 class BatchNormalization(Shown):
-    """Normalise each feature over the batch; of images, each pixel of each channel by itself.
+    """Normalise each feature over the batch; for images, each pixel of each channel by itself.
 
     Ioffe, Szegedy, "Batch Normalization", ICML 2015, algorithm 1, with 1e-6 added to the
     variance. The usual layer for convolutions shares mean and variance between the pixels of a
@@ -230,7 +230,7 @@ class BatchNormalization(Shown):
     gamma, beta : ndarray (D,)
         Scale and shift.
     momentum : float
-        What the running mean and variance keep of themselves in a step.
+        Share of the running mean and variance that is kept per step.
     running_mean, running_var : ndarray (D,), optional
         Used outside training; None starts from zeros.
 
@@ -242,7 +242,7 @@ class BatchNormalization(Shown):
     """
 
     _settings: ClassVar[tuple[str, ...]] = ("gamma", "beta", "momentum")
-    # Normalised x and deviation of a pass outside training, with the xc that was there before it.
+    # Normalised x and deviation of a pass outside training, and the xc from before it.
     _fixed: tuple[Array, Array, Any] | None = None
 
     def __init__(

@@ -78,7 +78,7 @@ class MultiLayerNet(Network):
     output_size : int
     activation : {"relu", "sigmoid"}
     weight_init_std : float or {"relu", "he", "sigmoid", "xavier"}
-        What scales ``np.random.randn``: a number, sqrt(2 / inputs) for the first two names,
+        The factor of ``np.random.randn``: a number, sqrt(2 / inputs) for the first two names,
         sqrt(1 / inputs) for the last two.
     weight_decay_lambda : float
         Half of it times the squares of all weights is added to the loss.
@@ -168,7 +168,7 @@ class MultiLayerNetExtend(MultiLayerNet):
     dropout_ration : float
         Probability of dropping an element. The name is the book's.
     use_batchnorm : bool
-        Whether a BatchNormalization stands before each activation, with gamma1, beta1, ... in
+        Whether a BatchNormalization comes before each activation, with gamma1, beta1, ... in
         `params`.
     """
 
@@ -223,7 +223,7 @@ def _draw_params(sizes: Sequence[int], weight_init_std: float | str) -> dict[str
 
 
 def _std(weight_init_std: float | str, inputs: int) -> float:
-    """Standard deviation of weights of a unit with so many inputs."""
+    """Standard deviation of the weights of a unit with `inputs` inputs."""
     if not isinstance(weight_init_std, str):
         return weight_init_std
     name = weight_init_std.lower()

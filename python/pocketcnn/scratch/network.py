@@ -19,10 +19,10 @@ from pocketcnn.scratch.parameters import load_params, save_params
 
 
 class Network:
-    """Base of the book's networks, which may be changed as the book's may.
+    """Base of the book's networks, which may be modified as in the book.
 
-    Layers may be put in between, taken out, exchanged for others, a reader's own among them. A
-    parameter belongs to the layers that hold its very array.
+    Layers may be inserted, removed or replaced, also by a reader's own. A parameter belongs to the
+    layers that hold the same array object.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Network:
     _trains_in_loss = True
 
     # What the last predict passed through, and where each parameter was last found. A reader's
-    # network may have an __init__ that does not call ours, or a predict of its own.
+    # network may have an __init__ that does not call this one, or a predict of its own.
     _passed: list[Layer] | None = None
     _held: Mapping[str, list[Place]] = MappingProxyType({})
 
@@ -47,7 +47,7 @@ class Network:
         self._held = self._places()
 
     def __repr__(self) -> str:
-        """The layers, one a line."""
+        """The layers, one per line."""
         named = self.layers.items() if isinstance(self.layers, dict) else enumerate(self.layers)
         lines = [f"  {name}: {layer!r}" for name, layer in named]
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
@@ -76,7 +76,7 @@ class Network:
         return self.last_layer.forward(pass_on(self.predict, x, self._trains_in_loss), t)
 
     def accuracy(self, x: Array, t: npt.ArrayLike, batch_size: int = 100) -> float:
-        """Part of x, 0 to 1, whose largest score is at the right class; every example counts.
+        """Share of x, 0 to 1, whose largest score is at the right class; every example counts.
 
         Parameters
         ----------
@@ -102,8 +102,8 @@ class Network:
         Returns
         -------
         dict of str to ndarray
-            With the keys, shapes and dtypes of `params`; of a parameter that several layers
-            share, the sum.
+            With the keys, shapes and dtypes of `params`; for a parameter that several layers share,
+            the sum.
 
         Raises
         ------
@@ -121,10 +121,10 @@ class Network:
         return {name: self._gradient(name, its_places) for name, its_places in held.items()}
 
     def numerical_gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> dict[str, Array]:
-        """Differentiate `loss` by central differences: slow, to check `gradient` with.
+        """Differentiate `loss` by central differences: slow, for checking `gradient`.
 
-        Every loss sees the same Dropout masks, those that the next `gradient` would draw after
-        ``np.random`` was left as it was.
+        Every loss uses the same Dropout masks: those that the next `gradient` draws, because the
+        state of ``np.random`` is restored at the end.
         """
         state = np.random.get_state()
 
@@ -139,13 +139,13 @@ class Network:
         save_params(self.params, file_name)
 
     def load_params(self, file_name: str | PathLike[str] = "params.pkl") -> None:
-        """Take the parameters from a file of the book's, or of `save_params`.
+        """Load the parameters from a file of the book, or of `save_params`.
 
         Raises
         ------
         ValueError
-            If the file holds anything but arrays (see `pocketcnn.scratch.load_params`), or
-            others than this network's.
+            If the file holds anything but arrays (see `pocketcnn.scratch.load_params`), or not the
+            arrays of this network.
         """
         found = load_params(file_name)
         if found.keys() != self.params.keys():

@@ -1,6 +1,6 @@
 """The optimisers of chapter 6: the book's ``common.optimizer``.
 
-Each updates arrays in place and rebinds plain numbers, as the book's do. State is kept a
+Each updates arrays in place and rebinds plain numbers, as the book's do. State is stored per
 parameter, under its name.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from pocketcnn import functional as F
 from pocketcnn._arguments import Array, array
 
-# The scripts count on np coming along with "from common.optimizer import *".
+# The scripts expect to get np from "from common.optimizer import *".
 __all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "RMSprop", "np"]
 
 # What the book adds to the roots it divides by.
@@ -41,8 +41,8 @@ class _Optimizer(ABC):
         Raises
         ------
         TypeError
-            For an array of integers, which a step would be lost in, or what is neither array nor
-            number. Nothing is changed then.
+            For an array of integers, in which a step would be lost, or a value that is neither an
+            array nor a number. Nothing is changed then.
         KeyError, ValueError
             For a gradient that is missing, or of another shape. Nothing is changed then.
         """
@@ -65,7 +65,7 @@ class _Optimizer(ABC):
 
 
 def _checked(params: Mapping[str, Any], grads: Mapping[str, Any]) -> dict[str, Array]:
-    """Return the gradients of `params`, after a look at whether every pair can be updated."""
+    """Return the gradients of `params`, after checking that every pair can be updated."""
     checked = {}
     for key, value in params.items():
         _require_floats(key, value)
@@ -95,7 +95,7 @@ def _require_floats(key: str, value: Any) -> None:
 
 
 def _updatable(value: Any) -> Array:
-    """`value` itself where it is an array that can be updated in place, else a copy that is."""
+    """`value` itself if it is an array that can be updated in place, else a copy that can."""
     if (
         isinstance(value, np.ndarray)
         and value.dtype in (np.float32, np.float64)
@@ -106,7 +106,7 @@ def _updatable(value: Any) -> Array:
 
 
 def _state(store: State, key: str, like: Array) -> tuple[dict[str, Array], Array]:
-    """Return the store, made where there was none, and its array for a parameter."""
+    """Return the store, created if needed, and its array for a parameter."""
     store = {} if store is None else store
     if key not in store:
         store[key] = np.zeros_like(like)

@@ -1,8 +1,8 @@
 """The book's parameter files: a pickled dict of NumPy arrays.
 
-A pickle is a program for a small stack machine, and Python's own machine runs whatever it calls.
-The one in :mod:`pocketcnn.scratch.pickled` knows the few instructions and names that pickled
-arrays consist of, and can do nothing but put a file's bytes into arrays.
+A pickle is a program for a small stack machine, and Python's own machine calls whatever the program
+names. The one in :mod:`pocketcnn._files.pickle_machine`, with the names in
+:mod:`pocketcnn.scratch.pickled`, can do nothing but put a file's bytes into arrays.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def load_params(file_name: str | PathLike[str] = "params.pkl") -> dict[str, Arra
     OSError
         If there is no such file, or it cannot be read.
     ValueError
-        If the file holds, or asks for, anything but numbers in arrays; none of it is run.
+        If the file contains, or calls, anything but numbers in arrays; none of it is run.
     """
     with open_regular(file_name) as file:
         content = file.read()
@@ -58,7 +58,7 @@ def save_params(params: Mapping[str, Array], file_name: str | PathLike[str] = "p
     ----------
     params : mapping of str to ndarray
     file_name : path
-        Replaced in one step if it is there.
+        An existing file is replaced in one step.
 
     Raises
     ------

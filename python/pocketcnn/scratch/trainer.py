@@ -20,7 +20,7 @@ _DEFAULT_PARAM = MappingProxyType({"lr": 0.01})
 
 
 class _Network(Protocol):
-    """What `Trainer` asks of a network."""
+    """What `Trainer` needs from a network."""
 
     params: dict[str, Any]
 
@@ -38,30 +38,29 @@ class Trainer:
         Has ``params``, ``gradient(x, t)``, ``loss(x, t)`` and ``accuracy(x, t)``.
     x_train, t_train, x_test, t_test : ndarray
     epochs : int
-        An epoch is as many batches as hold the training set once.
+        An epoch is as many batches as are needed for the size of the training set.
     mini_batch_size : int
     optimizer : {"SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "Adam"}
-        In any case.
+        In upper or lower case.
     optimizer_param : mapping
         Arguments of the optimiser.
     evaluate_sample_num_per_epoch : int or None
-        How many examples, from the first on, the accuracies of an epoch are taken from; None
-        takes all.
+        How many examples, from the first on, the accuracies of an epoch are measured on; None for
+        all.
     verbose : bool
         Whether to print each loss and each epoch's accuracies.
 
     Attributes
     ----------
     train_loss_list : list of float
-        Of each batch, after the step it led to.
+        Loss of each batch, after its step.
     train_acc_list, test_acc_list : list of float
-        Taken after the first step of each epoch.
+        Measured after the first step of each epoch.
 
     Raises
     ------
     ValueError
-        For sets without an example, or of other lengths than their labels, and numbers that are
-        too small.
+        If a set has no example or does not have as many labels, or a number is too small.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""Training: the loop, what is called while it runs, and how a run is kept and taken up again."""
+"""Training: the loop, its callbacks, and how a run is saved and resumed."""

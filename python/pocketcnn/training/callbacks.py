@@ -1,4 +1,4 @@
-"""What is called while a network trains: early stopping, whatever a user adds."""
+"""What is called while a network trains: early stopping, and what a user adds."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Callback:
     """Base class: override what is needed; every method does nothing here.
 
     A callback may change `trainer.optimizer.lr` and set `trainer.stop = True`, which ends
-    training after the current epoch. `trainer` is the `Trainer` that calls, and a class of yours
-    may declare it as that.
+    training after the current epoch. `trainer` is the calling `Trainer`, and your class may
+    annotate it so.
     """
 
     def on_fit_begin(self, trainer: Any) -> None:
@@ -37,16 +37,16 @@ class Callback:
         """After validation, before the checkpoint is written."""
 
     def on_fit_end(self, trainer: Any) -> None:
-        """After the last epoch, also when training ends by an exception.
+        """After the last epoch, also when training ends with an exception.
 
-        It is called if `on_fit_begin` was without an error, also where another callback's raises.
+        It is called if this callback's `on_fit_begin` raised nothing, even if another's did.
         """
 
     def state_dict(self) -> dict[str, object]:
         """Return what a resumed run needs, by name.
 
-        Arrays, numbers, strings and None, and lists and dicts of the latter three. It is asked
-        after `on_fit_begin` and after every epoch.
+        Arrays, numbers, strings and None, and lists and dicts of the last three. Called after
+        `on_fit_begin` and after every epoch.
         """
         return {}
 
@@ -75,7 +75,7 @@ class EarlyStopping(Callback):
         A key of the history's records. Accuracies and `images_per_second` should rise, all
         others fall. NaN is never an improvement.
     patience : int, default 5
-        How many epochs without improvement are borne.
+        How many epochs without improvement are allowed.
     min_delta : float, default 0
         How much better than the best so far counts as an improvement.
     restore_best : bool, default False
@@ -86,7 +86,7 @@ class EarlyStopping(Callback):
     best : float or None
         The best value so far.
     best_epoch, waited : int
-        Its epoch, and how many there were since.
+        Its epoch, and the number of epochs since.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class EarlyStopping(Callback):
             trainer.stop = True
 
     def on_fit_end(self, trainer: Run) -> None:
-        """Put the best weights back when that was asked."""
+        """Put the best weights back if `restore_best` is set."""
         for name, array in network_arrays(trainer.net).items():
             if name in self._best_arrays:
                 array[...] = self._best_arrays[name]
@@ -154,7 +154,7 @@ class EarlyStopping(Callback):
         Raises
         ------
         ValueError
-            No early stopping wrote that.
+            The values are not those of an early stopping.
         """
         best, epoch, waited = (values.get(name) for name in ("best", "best_epoch", "waited"))
         if not (
@@ -172,5 +172,5 @@ class EarlyStopping(Callback):
         if self.best is None:
             return not math.isnan(value)
         rising = self.monitor.endswith("accuracy") or self.monitor == "images_per_second"
-        # NaN, also as the difference of two infinities, is not larger than anything.
+        # NaN, also as the difference of two infinities, never counts as larger.
         return (value - self.best) * (1 if rising else -1) > self.min_delta

@@ -1,11 +1,11 @@
-"""A training run in one file, written so that it is whole at every moment.
+"""A training run in one file, which is complete at every moment.
 
 The file is a safetensors file: the arrays of the network, of the optimiser and of the callbacks
 under the prefixes `net/`, `optimizer/` and `callback/<position>/`, and everything else (numbers,
 the states of the random generators, the history) as JSON in its metadata. There is no pickle.
 
-Beside it lies the checkpoint before, for the day on which a disk has damaged the last:
-`run.1.safetensors` beside `run.safetensors`.
+The previous checkpoint is kept beside it, in case the last one is damaged: `run.1.safetensors`
+beside `run.safetensors`.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from pocketcnn.network.net import ConvNet
 Arrays = dict[str, NDArray[Any]]
 FORMAT = "pocketcnn checkpoint 2"
 FORMATS = ("pocketcnn checkpoint 1", FORMAT)
-"""What can be read: the first has no digests of data and names no callbacks."""
+"""Formats that can be read; the first has no digests of data and no names of callbacks."""
 
 _DTYPES = frozenset(map(np.dtype, "?bBhHiIqQefd"))
 
 
 def network_arrays(net: ConvNet) -> Arrays:
-    """Return every array that changes while `net` trains, by name; not copies.
+    """Return every array that changes while `net` trains, by name, without copies.
 
     These are the parameters and the running statistics of batch normalisation.
     """
@@ -51,19 +51,19 @@ def write_checkpoint(
 ) -> None:
     """Write a checkpoint, replacing the last one in one step.
 
-    Whoever reads `path`, whenever the process dies, finds the last checkpoint or this one, whole.
+    Even if the process is killed, `path` always holds the last checkpoint or this one, complete.
 
     Parameters
     ----------
     path : str or path-like
-        The file; its folder is made when absent.
+        The file; its folder is created if needed.
     arrays : mapping of str to ndarray
         What goes into the tensors.
     values : mapping
-        What goes into the metadata; JSON must be able to express it.
+        What goes into the metadata; it must be valid JSON.
     keep_previous : bool
-        Whether the file that is there becomes the one of `previous_path`; otherwise there is
-        none afterwards.
+        Whether an existing file becomes the one of `previous_path`; otherwise there is no previous
+        file afterwards.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     if keep_previous:
@@ -74,7 +74,7 @@ def write_checkpoint(
 
 
 def previous_path(path: str | os.PathLike[str]) -> Path:
-    """Return where the checkpoint before the last is kept.
+    """Return the path of the previous checkpoint.
 
     Examples
     --------
@@ -86,12 +86,12 @@ def previous_path(path: str | os.PathLike[str]) -> Path:
 
 
 def require_writable(path: str | os.PathLike[str]) -> None:
-    """Make the folder of a checkpoint where there is none, and see that a file may be written.
+    """Make the folder of a checkpoint if needed, and check that a file can be written there.
 
     Raises
     ------
     OSError
-        It may not; the error names the path.
+        It cannot; the error names the path.
     """
     target = Path(os.path.realpath(path))
     if target.is_dir():
@@ -144,12 +144,12 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any
 def split_state(
     prefix: str, owner: str, state: Mapping[str, object]
 ) -> tuple[Arrays, dict[str, Any]]:
-    """Divide a state dict into its arrays, named with `prefix`, and the rest.
+    """Split a state dict into its arrays, named with `prefix`, and the rest.
 
     Raises
     ------
     TypeError
-        The state of `owner` has something that a checkpoint cannot keep.
+        The state of `owner` has something that a checkpoint cannot store.
     """
     arrays: Arrays = {}
     values: dict[str, Any] = {}
@@ -176,12 +176,12 @@ def join_state(
 
 
 def plain(where: str, value: object) -> Any:
-    """Return a value as JSON has it: numbers of NumPy become Python's, and tuples lists.
+    """Return a value as JSON has it: NumPy numbers become Python numbers, and tuples lists.
 
     Raises
     ------
     TypeError
-        JSON has no such value; the message begins with `where` it came from.
+        JSON has no such value; the message begins with `where`.
     """
     if isinstance(value, np.generic):
         value = value.item()
@@ -198,7 +198,7 @@ def plain(where: str, value: object) -> Any:
 
 
 def _keep(path: str | os.PathLike[str]) -> None:
-    """Give the file at `path` the name of the previous one too; it stays where it is."""
+    """Link the file at `path` under the previous file's name too; `path` stays in place."""
     target, previous = Path(os.path.realpath(path)), previous_path(path)
     if not target.is_file():
         return

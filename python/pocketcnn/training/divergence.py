@@ -11,7 +11,7 @@ _CHUNK_BYTES = 2**24
 
 
 def describe_not_finite(name: str, array: Array) -> str | None:
-    """Say how many values of an array are not finite; None where all are.
+    """Say how many values of an array are not finite; None if all are.
 
     Examples
     --------
@@ -35,14 +35,14 @@ def describe_not_finite(name: str, array: Array) -> str | None:
 
 
 def is_finite(array: Array) -> bool:
-    """Whether all values are finite, found in one pass and without a copy where they are."""
+    """Whether all values are finite; if so, found in one pass without a copy."""
     with np.errstate(all="ignore"):
-        # NaN and infinities stay in a sum; only one that overflows needs the second look.
+        # NaN and infinities stay in a sum; only a sum that overflows needs the second check.
         return bool(np.isfinite(np.add.reduce(array, axis=None)) or np.isfinite(array).all())
 
 
 def describe_parameters(net: ConvNet) -> str | None:
-    """Name the first layer with parameters that are not finite; None where all are."""
+    """Name the first layer with parameters that are not finite; None if all are."""
     for name, array in net.params.items():
         if not is_finite(array):
             layer, _, key = name.rpartition(".")
@@ -52,9 +52,9 @@ def describe_parameters(net: ConvNet) -> str | None:
 
 
 def describe_outputs(net: ConvNet, x: Array, *, training: bool) -> str | None:
-    """Name the first layer whose output for the batch x is not finite; None where all are.
+    """Name the first layer whose output for the batch x is not finite; None if all are.
 
-    Running statistics and generators are afterwards what they were before.
+    Running statistics and generators are restored afterwards.
     """
     buffers = {name: array.copy() for name, array in net.buffers.items()}
     states = {name: rng.bit_generator.state for name, rng in net.generators.items()}

@@ -1,4 +1,4 @@
-"""What happened during training: one record an epoch."""
+"""What happened during training: one record per epoch."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from pocketcnn._text import align_columns
 class Record(TypedDict):
     """One epoch.
 
-    `loss` and `accuracy` are means over the epoch's training samples, each seen by the network
-    as it was at that moment; `val_loss` and `val_accuracy` are measured after the epoch and are
-    None without validation data. `seconds` is the training time without the validation.
+    `loss` and `accuracy` are means over the epoch's training samples, each measured by the network
+    as it was then; `val_loss` and `val_accuracy` are measured after the epoch and are None without
+    validation data. `seconds` is the training time without the validation.
     """
 
     epoch: int
@@ -61,7 +61,7 @@ class History(Sequence[Record]):
         self.records.append(record)
 
     def column(self, name: str) -> list[float | None]:
-        """Return one quantity of all epochs.
+        """Return one quantity over all epochs.
 
         Parameters
         ----------
@@ -99,7 +99,7 @@ class History(Sequence[Record]):
     __hash__ = None  # type: ignore[assignment]  # a mutable sequence, as list does
 
     def __repr__(self) -> str:
-        """Say how many epochs there are, and what the last came to; `str` is all of them."""
+        """Show the number of epochs and the last record; `str` shows all of them."""
         if not self.records:
             return "History(0 epochs)"
         last = ", ".join(
@@ -110,14 +110,14 @@ class History(Sequence[Record]):
         return f"History({len(self)} epoch{'s' * (len(self) != 1)}: {last})"
 
     def __str__(self) -> str:
-        """Set all records in a table, a line an epoch."""
+        """Return all records as a table, one line per epoch."""
         body = [[_format(name, dict(record).get(name)) for name in COLUMNS] for record in self]
         return "\n".join(align_columns(COLUMNS, body, numbers=range(len(COLUMNS))))
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write a table with a header line; what was not measured is left empty.
 
-        What a callback has added to the records has its columns behind the others.
+        Quantities that a callback has added to the records get columns after the others.
 
         Raises
         ------
@@ -173,7 +173,7 @@ class History(Sequence[Record]):
 
 
 def _plain(record: Record) -> dict[str, Any]:
-    """Turn NumPy's numbers, which a user's callback may have put there, into Python's."""
+    """Convert NumPy numbers, which a user's callback may have added, to Python numbers."""
     return {
         name: value.item() if isinstance(value, np.generic) else value
         for name, value in record.items()

@@ -1,4 +1,4 @@
-"""What a run is: data, network and settings in words that are the same in another process."""
+"""The identity of a run: data, network and settings as text that is the same in every process."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ import numpy as np
 from pocketcnn._arguments import Array
 from pocketcnn.data import Compose
 
-# Larger arrays are sampled: a digest takes a second or two for these. Processors compute
-# SHA-256; BLAKE2 as Python has it takes three times as long.
+# Larger arrays are sampled: a digest of this many bytes takes a second or two. SHA-256 has
+# processor instructions; Python's BLAKE2 takes three times as long.
 _WHOLE_BYTES = 2**30
 _CHUNK_BYTES = 2**22
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def describe(thing: object) -> str:
-    """Say what a function or an object with settings is, the same in every process.
+    """Describe a function or an object with settings, the same in every process.
 
-    Functions and classes are their names, a lambda is a digest of its code, a `partial` and a
-    `Compose` are what they consist of. Another object is its `repr` where its class has one, and
-    else the name of its class.
+    Functions and classes are described by name, a lambda by a digest of its code, a `partial` and a
+    `Compose` by what they consist of. Another object is described by its `repr` if its class has
+    one, else by the name of its class.
 
     Examples
     --------
@@ -55,18 +55,18 @@ def describe(thing: object) -> str:
         return type(thing).__qualname__
     try:
         return _ADDRESS.sub("", repr(thing))
-    except Exception:  # such as of a user's layer that does not keep its constructor's arguments
+    except Exception:  # for example a user's layer that does not store its constructor's arguments
         return type(thing).__qualname__
 
 
 def digest(array: Array) -> str:
-    """Return a digest of an array's shape, type and values, whatever its strides.
+    """Return a digest of an array's shape, type and values, independent of its strides.
 
-    Of an array of more than a gibibyte, as one that lies on a disk may be, samples from all its
-    length that are together as large take part.
+    For an array of more than one GiB, such as a memory-mapped one, samples from its whole length
+    are used, together one GiB.
     """
     if array.dtype.kind in "iu" and array.ndim == 1:
-        array = array.astype(np.int64, copy=False)  # labels mean the same in any type
+        array = array.astype(np.int64, copy=False)  # labels mean the same in any integer type
     wanted = array.dtype.newbyteorder("<")
     found = hashlib.sha256(f"{wanted.str} {array.shape}".encode())
     if array.size == 0:
@@ -94,7 +94,7 @@ def _code_digest(code: CodeType) -> str:
 
 
 def _code_text(code: CodeType) -> str:
-    """What a function does, without the place where it is written."""
+    """What a function does, without its place in the source."""
     constants = [
         _code_text(constant) if isinstance(constant, CodeType) else repr(constant)
         for constant in code.co_consts

@@ -49,9 +49,9 @@ _TABLE = (
     _Column("images_per_second", "images/s", 11, "{:,.0f}".format),
     _Column("seconds", "time", 9, format_seconds),
 )
-# What a narrow terminal goes without, first to last.
+# What is left out in a narrow terminal, in this order.
 _DISPENSABLE = ("learning_rate", "images_per_second", "seconds", "accuracy", "loss")
-# Columns that the bar needs to tell the speed as well.
+# Columns that the bar needs to show the speed as well.
 _BAR_WITH_SPEED = 76
 
 
@@ -75,17 +75,16 @@ def _row(table: list[_Column], record: Record) -> str:
 class ProgressBar(Callback):
     """A table with a line per epoch and, in a terminal, a progress bar below it.
 
-    The bar shows the epoch's running loss and accuracy, the images per second and the time left
-    of the whole run. Where the stream is not a terminal only the table is written, as where the
-    terminal is one that cannot go back (`TERM=dumb`); where there is no stream, as in a service,
-    nothing. With `NO_COLOR` set the bar is of plain characters. In a narrow terminal the table
-    leaves out its less important columns. A stream that cannot be written to ends the progress,
-    not the training.
+    The bar shows the epoch's running loss and accuracy, the images per second and the remaining
+    time of the whole run. If the stream is not a terminal, or a terminal that cannot move the
+    cursor (`TERM=dumb`), only the table is written; without a stream, as in a service, nothing.
+    With `NO_COLOR` set the bar has plain characters. In a narrow terminal the table leaves out its
+    less important columns. If writing to a stream fails, the progress ends, not the training.
 
     Parameters
     ----------
     stream : text file, optional
-        Where to write; standard error when not given. It needs no more than `write`.
+        Where to write; standard error when not given. It needs only a `write` method.
     table : text file, optional
         Where the table goes; `stream` when not given.
     """
@@ -119,7 +118,7 @@ class ProgressBar(Callback):
             self._bar.set_description_str(_description(trainer), refresh=False)
 
     def on_batch_end(self, trainer: Run, size: int) -> None:
-        """Advance the bar; its text changes ten times a second."""
+        """Advance the bar; its text changes ten times per second."""
         if self._bar is None:
             return
         now = time.perf_counter()
@@ -150,20 +149,20 @@ class ProgressBar(Callback):
 
 
 class _Quiet:
-    """A stream that is no more written to after an error, and may be none at all.
+    """A stream, or none, that is no longer written to after an error.
 
-    The error may be that it was closed, that nobody reads the pipe, or that the disk is full.
+    For example, it was closed, the pipe has no reader, or the disk is full.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
 
     def write(self, text: str) -> None:
-        """Write, where that is possible."""
+        """Write, if possible."""
         self._do("write", text)
 
     def flush(self) -> None:
-        """Flush, where that is possible."""
+        """Flush, if possible."""
         self._do("flush")
 
     def isatty(self) -> bool:
@@ -184,7 +183,7 @@ class _Quiet:
 
 
 def _make_bar(trainer: Run, stream: _Quiet) -> tqdm:
-    from tqdm import tqdm  # here, because importing it takes longer than all of this package
+    from tqdm import tqdm  # here, because importing it takes longer than importing this package
 
     return tqdm(
         total=trainer.epochs * trainer.samples,

@@ -1,7 +1,7 @@
-"""How a run goes into its checkpoint and comes out of it, as a whole or not at all.
+"""How a run is saved in its checkpoint and restored from it, completely or not at all.
 
-What is read is first made a record whose parts have the types they should have (`saved_run`); then
-it is compared with the run that shall continue it; only then does anything change.
+A checkpoint is first read into a record with checked types (`saved_run`). Then it is compared with
+the run that is to continue it. Only then does anything change.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pocketcnn.training.saved_run import SavedCallback, SavedRun, damaged, read_
 
 
 class RunFile:
-    """The checkpoint of one `fit`: knows what the run is, writes it and reads it.
+    """The checkpoint of one `fit`: knows the run's identity, writes it and reads it.
 
     Parameters
     ----------
@@ -68,11 +68,11 @@ class RunFile:
             name: _setting(getattr(optimizer, name))
             for name in getattr(optimizer, "hyperparameters", ())
         }
-        # Whether the file that is there is a whole checkpoint of this run.
+        # Whether the existing file is a complete checkpoint of this run.
         self._whole = False
 
     def write(self, callbacks: Sequence[Callback]) -> None:
-        """Write the run as it is now, and keep the checkpoint before."""
+        """Write the run as it is now, and keep the previous checkpoint."""
         write_checkpoint(self.path, *self.collect(callbacks), keep_previous=self._whole)
         self._whole = True
 
@@ -82,7 +82,7 @@ class RunFile:
         Raises
         ------
         TypeError
-            A state holds something that cannot be kept.
+            A state holds something that cannot be stored.
         """
         trainer = self._trainer
         arrays = {f"net/{name}": array for name, array in network_arrays(trainer.net).items()}
@@ -113,22 +113,22 @@ class RunFile:
         return arrays, values
 
     def read(self) -> tuple[SavedRun, list[str]]:
-        """Read the run, and see that it is this one; nothing is changed yet.
+        """Read the run, and check that it is this one; nothing is changed yet.
 
-        Where the last checkpoint is damaged, the one before is taken.
+        If the last checkpoint is damaged, the previous one is used.
 
         Returns
         -------
         saved : SavedRun
         notes : list of str
-            What is not as it was, but does not hinder.
+            What differs, but does not prevent resuming.
 
         Raises
         ------
         OSError
             The file cannot be read.
         ValueError
-            It is damaged and there is no other, or it is of another run.
+            It is damaged and there is no previous one, or it belongs to another run.
         """
         notes = []
         try:
@@ -187,10 +187,10 @@ def taking_part(
     saved: SavedRun | None,
     notes: list[str],
 ) -> Iterator[None]:
-    """Begin a run, or take one up as a whole, and end it for all callbacks that have begun.
+    """Begin a run, or resume one completely, and end it for all callbacks that have begun.
 
-    Of several errors the first is raised. Before the run has begun, one leaves network, optimiser
-    and generators as they were.
+    Of several errors the first is raised. An error before the run has begun leaves network,
+    optimiser and generators as they were.
     """
     begun: list[Callback] = []
     undo = error = None
@@ -205,9 +205,9 @@ def taking_part(
         for note in notes if trainer.epoch < trainer.epochs else ():
             warnings.warn(note, stacklevel=_level_of_caller())
         if file is not None:
-            file.collect(callbacks)  # what cannot be kept is told before an epoch is lost
+            file.collect(callbacks)  # reports what cannot be stored before an epoch is lost
         undo = None
-        # Another callback's wish to stop, such as one that watches the clock, has passed.
+        # Requests to stop from other callbacks, such as one with a time limit, are not kept.
         trainer.stop |= any(isinstance(c, EarlyStopping) and c.has_stopped for c in callbacks)
         yield
     except BaseException as caught:
@@ -224,7 +224,7 @@ def taking_part(
 
 
 def _restore(saved: SavedRun, trainer: Run) -> Callable[[], None]:
-    """Give network, optimiser and generators the state that they had; return what undoes that."""
+    """Restore the state of network, optimiser and generators; return a function that undoes it."""
     own, generators = network_arrays(trainer.net), _generators(trainer)
     arrays = {name: array.copy() for name, array in own.items()}
     optimizer = trainer.optimizer.state_dict()
@@ -249,7 +249,7 @@ def _restore(saved: SavedRun, trainer: Run) -> Callable[[], None]:
 
 
 def _restore_callbacks(saved: SavedRun, callbacks: Sequence[Callback]) -> list[str]:
-    """Give every callback its state, or none of them; return what is not as it was."""
+    """Restore the state of every callback, or of none; return what differs."""
     before = [callback.state_dict() for callback in callbacks]
     entries = _match(saved, callbacks, before)
     done = 0
@@ -260,7 +260,7 @@ def _restore_callbacks(saved: SavedRun, callbacks: Sequence[Callback]) -> list[s
             done += 1
     except BaseException as error:
         for callback, state in zip(callbacks[:done], before, strict=False):
-            with suppress(Exception):  # the first error is the one to tell
+            with suppress(Exception):  # the first error is the one to report
                 callback.load_state_dict(state)
         if isinstance(error, (KeyError, TypeError, ValueError)):
             kind = type(callbacks[done]).__name__
@@ -274,7 +274,7 @@ def _restore_callbacks(saved: SavedRun, callbacks: Sequence[Callback]) -> list[s
 
 
 def _setting(value: object) -> object:
-    """Return a hyper-parameter as JSON has it; somebody's own may be anything."""
+    """Return a hyper-parameter as JSON has it; a user's own may be anything."""
     try:
         return plain("", value)
     except TypeError:
@@ -282,12 +282,12 @@ def _setting(value: object) -> object:
 
 
 def _takes_state(callback: Callback) -> bool:
-    """Whether a callback does anything with a state: some only leave one."""
+    """Whether a callback restores its state: some only save one."""
     return type(callback).load_state_dict is not Callback.load_state_dict
 
 
 def _level_of_caller() -> int:
-    """Return the `stacklevel` of a warning that points at the first line outside the package."""
+    """Return the `stacklevel` for a warning that points at the first line outside the package."""
     frame, level = sys._getframe(1), 1
     inside = ("pocketcnn", "contextlib")
     while frame.f_back and str(frame.f_globals.get("__name__")).partition(".")[0] in inside:
@@ -296,12 +296,12 @@ def _level_of_caller() -> int:
 
 
 def _generators(trainer: Run) -> dict[str, np.random.Generator]:
-    """Return all that is drawn from: the trainer's generators and the layers'."""
+    """Return all random generators: the trainer's and the layers'."""
     return trainer.generators | trainer.net.generators
 
 
 def _listed(state: Any) -> Any:
-    """Return the state of a generator with lists for arrays, which it takes as well."""
+    """Return the state of a generator with lists instead of arrays, which it also accepts."""
     if isinstance(state, np.ndarray):
         return state.tolist()
     if isinstance(state, dict):
@@ -313,7 +313,7 @@ def _listed(state: Any) -> Any:
 
 
 def _is_vague(name: str, given: object) -> bool:
-    """Whether the first format says too little to compare: no data, or an address."""
+    """Whether the first format stores too little to compare: no data, or a memory address."""
     return given is None or (name == "augment" and (" at 0x" in str(given) or given == "<lambda>"))
 
 
@@ -376,7 +376,7 @@ def _match(
 ) -> list[SavedCallback | None]:
     """Find the saved state of each callback, in the same order.
 
-    Those without a state, such as a progress bar, may come and go.
+    Those without a state, such as a progress bar, may be added or left out.
     """
     theirs = [entry for entry in saved.callbacks if entry.state and entry.takes_state]
     matched: list[SavedCallback | None] = []

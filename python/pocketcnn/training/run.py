@@ -1,4 +1,4 @@
-"""What the parts of a training see of it: its state, without the class that moves it on."""
+"""What the parts of a training see of it: its state, without the `Trainer` class."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pocketcnn.training.history import History
 
 
 class Run(Protocol):
-    """A `Trainer` while it trains; what each attribute is stands there."""
+    """A `Trainer` while it trains; its attributes are documented there."""
 
     net: ConvNet
     optimizer: Optimizer
@@ -29,7 +29,7 @@ class Run(Protocol):
 
     @property
     def generators(self) -> dict[str, np.random.Generator]:
-        """What is drawn from, by name."""
+        """The random generators, by name."""
 
     def running(self) -> tuple[float, float, float]:
         """Return the current epoch's mean loss, accuracy and images per second so far."""

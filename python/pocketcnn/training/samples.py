@@ -1,4 +1,4 @@
-"""What a training is given, looked at before its first batch."""
+"""Checks of a training's inputs, made before its first batch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pocketcnn._arguments import Array, real_numbers, require_batch
-from pocketcnn.functional.loss import checked_target
+from pocketcnn.functional._cross_entropy import checked_target
 from pocketcnn.layers import BatchNorm2d
 from pocketcnn.layers.chain import every_input
 from pocketcnn.network.net import ConvNet
@@ -68,14 +68,14 @@ def check_samples(
 
 
 def check_callbacks(callbacks: Sequence[Callback], *, validated: bool) -> tuple[Callback, ...]:
-    """Return the callbacks, if they are some and have what they need.
+    """Return the callbacks, if they are callbacks and have what they need.
 
     Raises
     ------
     TypeError
-        Something is no `Callback`.
+        Something is not a `Callback`.
     ValueError
-        Early stopping watches validation data that there are not.
+        Early stopping needs validation data, but there are none.
     """
     if not isinstance(callbacks, Iterable):
         raise TypeError(f"callbacks is {callbacks!r}, but must be a sequence of Callback")
@@ -85,7 +85,7 @@ def check_callbacks(callbacks: Sequence[Callback], *, validated: bool) -> tuple[
             hint = "; make one of it" if isinstance(callback, type) else ""
             raise TypeError(f"callbacks[{place}] is {callback!r}, but must be a Callback{hint}")
         if isinstance(callback, EarlyStopping) and callback.monitor.startswith("val_"):
-            # One that a user wrote may put its own measurement into the record.
+            # A user's own callback may add its own measurement to the record.
             ours = (EarlyStopping, ProgressBar, Schedule)
             if not validated and all(isinstance(earlier, ours) for earlier in found[:place]):
                 raise ValueError(

@@ -1,7 +1,7 @@
-"""A checkpoint as a record, every part of the type it should have.
+"""A checkpoint as a record in which every part has the right type.
 
-Files come damaged, and from strangers: whatever is not as it should be is one error that names
-the file. Nothing here knows the run that shall be continued.
+A file may be damaged, or come from a stranger: anything unexpected raises the same error, which
+names the file. Nothing here knows the run that is to be continued.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class SavedCallback:
 
 @dataclass(frozen=True)
 class SavedRun:
-    """What a checkpoint holds, every part of the type it should have."""
+    """What a checkpoint holds; every part has the right type."""
 
     path: str
     identity: dict[str, object]
@@ -41,24 +41,24 @@ class SavedRun:
 
     @property
     def epoch(self) -> int:
-        """How many epochs the run has made."""
+        """How many epochs the run has completed."""
         return len(self.history)
 
 
 def damaged(path: str, reason: object) -> ValueError:
-    """Return the error of a checkpoint that is not what it should be."""
+    """Return the error for a damaged checkpoint."""
     return ValueError(f"{path} is a damaged checkpoint: {excerpt(reason, 400)}")
 
 
 def read_saved_run(path: str | os.PathLike[str]) -> SavedRun:
-    """Make a record of a checkpoint.
+    """Read a checkpoint into a record.
 
     Raises
     ------
     OSError
         It cannot be read.
     ValueError
-        It is no checkpoint, or something in it is missing or not what it should be.
+        It is not a checkpoint, or something in it is missing or wrong.
     """
     path = os.fspath(path)
     arrays, values = read_checkpoint(path)

@@ -1,7 +1,7 @@
 """Learning-rate schedules: callbacks that set the optimiser's rate before every update.
 
-A schedule is a shape: a factor for each share of the run that is done. The rate that it scales
-is the one the optimiser has when training begins, the highest of the run.
+A schedule is a curve: a factor for each completed share of the run. It scales the rate that the
+optimiser has when training begins, which is the highest of the run.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from pocketcnn.training.run import Run
 
 
 class Schedule(Callback):
-    """Base class: a subclass says in `factor` how the rate runs from the start to the end.
+    """Base class: a subclass says in `factor` how the rate changes from the start to the end.
 
-    Before the update number k (from 0) of n in the whole run, the rate becomes
-    `base * factor(k / n)`. A resumed run goes on where it was; where it is given another number
-    of epochs, the rest of the schedule is stretched or shrunk to fit. When training ends, the
-    optimiser has its first rate again. The history's `learning_rate` is that of an epoch's first
-    update.
+    Before update number k (from 0) of n in the whole run, the rate becomes `base * factor(k / n)`.
+    A resumed run continues where it was; with another number of epochs, the rest of the schedule is
+    stretched or shrunk to fit. When training ends, the optimiser gets its first rate back. The
+    history's `learning_rate` is that of an epoch's first update.
 
     Attributes
     ----------
@@ -37,12 +36,12 @@ class Schedule(Callback):
 
     @abstractmethod
     def factor(self, progress: float) -> float:
-        """Return what the rate is multiplied with.
+        """Return the factor for the rate.
 
         Parameters
         ----------
         progress : float
-            Share of the run's updates that are done: 0 to less than 1.
+            Share of the run's updates that are done: at least 0 and less than 1.
         """
 
     def on_fit_begin(self, trainer: Run) -> None:
@@ -68,7 +67,7 @@ class Schedule(Callback):
         return {"base": self.base, "updates": self._updates}
 
     def load_state_dict(self, values: Mapping[str, object]) -> None:
-        """Go on in the run that is resumed."""
+        """Continue the run that is resumed."""
         base, updates = values.get("base"), values.get("updates")
         if (
             type(base) not in (int, float)
@@ -119,14 +118,14 @@ class OneCycle(Schedule):
 
     Smith, Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning
     Rates", 2018 (arXiv:1708.07120), section 4; their last phase, a further fall by orders of
-    magnitude, is here the end of the line. Momentum stays as it is.
+    magnitude, is replaced here by the end of the line. Momentum stays as it is.
 
     Parameters
     ----------
     warmup : float, default 0.25
         Share of the run in which the rate rises.
     start : float, default 0.1
-        Where it begins, as a share of the highest.
+        The first rate, as a share of the highest.
 
     Examples
     --------
@@ -154,7 +153,7 @@ class Steps(Schedule):
     at : sequence of float, default (0.5, 0.75)
         The shares of the run after which the rate falls, in ascending order.
     by : float, default 0.1
-        What it is multiplied with each time.
+        The factor of each fall.
 
     Examples
     --------
@@ -170,5 +169,5 @@ class Steps(Schedule):
         self.by = _arguments.number("by", by, 0.0, 1.0)
 
     def factor(self, progress: float) -> float:
-        """Multiply once for each share that is passed."""
+        """Multiply once for each share of `at` that is passed."""
         return self.by ** sum(progress >= share for share in self.at)

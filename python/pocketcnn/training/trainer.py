@@ -1,7 +1,7 @@
-"""The training loop: shuffle, gather a batch, forward, backward, update; and again.
+"""The training loop: shuffle, gather a batch, forward, backward, update; and repeat.
 
-One step of a small network takes a few milliseconds, so nothing here does Python work that
-grows with the batch, and the batch is gathered into memory that is used again.
+One step of a small network takes a few milliseconds, so the Python work here does not grow with the
+batch, and the batch is gathered into memory that is reused.
 """
 
 from __future__ import annotations
@@ -42,36 +42,36 @@ class Trainer:
     net : ConvNet
         Changed in place.
     optimizer : Optimizer
-        Such as `pocketcnn.optim.Adam()`.
+        For example `pocketcnn.optim.Adam()`.
     batch_size : int, default 100
-        Samples an update; the last batch of an epoch may be smaller.
+        Samples per update; the last batch of an epoch may be smaller.
     seed : int, default 0
-        Of the order of the samples. The same seed, network and data give the same bits,
-        whatever the number of threads.
+        Seed for the order of the samples. The same seed, network and data give the same bits, for
+        any number of threads.
     label_smoothing : float, default 0
         Share of each label that is spread over all classes; in the validation loss too.
     augment : callable (x, rng) -> x, optional
-        Changes each training batch (N, C, H, W) before it is used, such as
+        Changes each training batch (N, C, H, W) before it is used, for example
         `pocketcnn.data.RandomCrop(2)`. It gets a generator of its own, made from `seed`, and an
-        array that it may write into. A checkpoint knows it by its name, or by its `repr` where
+        array that it may write into. A checkpoint identifies it by its name, or by its `repr` if
         its class has one.
 
     Attributes
     ----------
     epoch, epochs : int
-        The current epoch, counted from 1, and how many `fit` was asked for.
+        The current epoch, counted from 1, and the number of epochs passed to `fit`.
     resumed : int
-        How many epochs of the current or last `fit` were in the checkpoint that it continued.
+        How many epochs of the current or last `fit` came from the checkpoint that it continued.
     samples : int
-        How many samples an epoch has.
+        Number of samples per epoch.
     loss : float
         Mean loss of the last batch.
     history : History
-        Of the current or last `fit`.
+        History of the current or last `fit`.
     stop : bool
         Set it in a callback to end training after the current epoch.
     sharing : Sharing
-        Which thread trains now: a second one gets a RuntimeError.
+        Guards the trainer: a second thread that trains at the same time gets a RuntimeError.
 
     Examples
     --------
@@ -122,7 +122,7 @@ class Trainer:
 
     @property
     def generators(self) -> dict[str, np.random.Generator]:
-        """What the order of the samples and the augmentation are drawn from, by name."""
+        """The random generators of the sample order and the augmentation, by name."""
         return {"trainer.order": self.rng, "trainer.augment": self._augment_rng}
 
     def __repr__(self) -> str:
@@ -185,7 +185,7 @@ class Trainer:
         checkpoint: str | os.PathLike[str] | None = None,
         resume: bool = False,
     ) -> History:
-        """Train for some epochs; every sample is used once an epoch, in a new random order.
+        """Train for some epochs; every sample is used once per epoch, in a new random order.
 
         Parameters
         ----------
@@ -196,40 +196,40 @@ class Trainer:
         epochs : int, default 20
             How many epochs to train; with `resume`, counted from the run's beginning.
         validation : (x, t), optional
-            Loss and accuracy on it are measured after every epoch.
+            Loss and accuracy on these data are measured after every epoch.
         callbacks : sequence of Callback
             Called in this order.
         checkpoint : path-like, optional
-            A file in which the state of the run is kept, rewritten after every epoch in one
-            step: killed at any moment, the run leaves the last epoch's whole. The one before is
-            kept beside it, as `name.1.suffix`, and is used where the last is damaged.
+            A file with the state of the run, rewritten after every epoch in one step: if the run is
+            killed at any moment, the last epoch's file is complete. The previous one is kept beside
+            it, as `name.1.suffix`, and is used if the last is damaged.
         resume : bool, default False
             Continue from `checkpoint`, to the same bits as a run that was never interrupted.
-            Where there is no such file yet, the run begins at the beginning. The optimiser goes
-            on with the settings that it had.
+            If there is no such file yet, the run starts from the beginning. The optimiser continues
+            with the settings that it had.
 
         Returns
         -------
         History
-            One record an epoch, those before an interruption included.
+            One record per epoch, including those before an interruption.
 
         Raises
         ------
         TypeError, ValueError
-            Arguments that do not fit each other, or a checkpoint that is damaged or of another
-            run: other data (an array of more than 1 GiB is compared by samples), network,
-            callbacks or settings. The network, the optimiser and the callbacks are as before.
+            Arguments that do not fit each other, or a checkpoint that is damaged or belongs to
+            another run: other data (an array of more than 1 GiB is compared by samples), network,
+            callbacks or settings. The network, the optimiser and the callbacks are unchanged.
         OSError
             The checkpoint cannot be read or written.
         FloatingPointError
-            The loss, the validation's or a parameter is not finite; the message says where that
-            began, and the checkpoint is the one of the epoch before.
+            The loss, the validation loss or a parameter is not finite. The message says where that
+            began; the checkpoint is that of the previous epoch.
 
         Warns
         -----
         UserWarning
-            A checkpoint's settings of the optimiser are used instead of those given, or another
-            thing differs that does not hinder.
+            The optimiser's settings from a checkpoint are used instead of those given, or something
+            else differs that does not prevent resuming.
         """
         # An augmentation may cut the images to the network's size.
         x, t = self._checked("x", "t", x, t, any_size=self.augment is not None)
@@ -259,10 +259,10 @@ class Trainer:
         return self.history
 
     def _update(self, grad: Array) -> None:
-        """Go back from the scores, and make the optimiser's step."""
+        """Run the backward pass from the scores, and make the optimiser's step."""
         net, optimizer = self.net, self.optimizer
         if getattr(type(optimizer), "update", None) is not Optimizer.update:
-            # Somebody's own `update` gets everything at once.
+            # A user's own `update` gets everything at once.
             net.backward(grad)
             optimizer.update(net.params, net.grads)
             return
@@ -280,7 +280,7 @@ class Trainer:
         optimizer.apply(params, grads)
 
     def running(self) -> tuple[float, float, float]:
-        """Return the current epoch's mean loss, accuracy and images a second so far."""
+        """Return the current epoch's mean loss, accuracy and images per second so far."""
         seen = max(self._seen, 1)
         seconds = time.perf_counter() - self._epoch_start
         return self._loss_sum / seen, self._hits / seen, self._seen / max(seconds, 1e-9)
@@ -314,7 +314,7 @@ class Trainer:
     def _checked(
         self, x_name: str, t_name: str, x: ArrayLike, t: ArrayLike, *, any_size: bool = False
     ) -> tuple[Array, Array]:
-        # A derived class with a step of its own may make anything of the targets.
+        # A derived class with its own step may use any kind of targets.
         own = type(self).step is not Trainer.step
         return check_samples(self.net, x_name, t_name, x, t, any_size=any_size, any_target=own)
 
@@ -337,7 +337,7 @@ class Trainer:
             try:
                 self.step(images, targets)
             except FloatingPointError as error:
-                # The images as they were given, if it is they.
+                # The images as they were given, if they are the cause.
                 found = divergence.describe_not_finite("x", x)
                 if found is None and self.augment is not None:
                     found = divergence.describe_not_finite("the augmented batch", images)
@@ -350,7 +350,7 @@ class Trainer:
                 callback.on_batch_end(self, len(targets))
         loss, accuracy, speed = self.running()
         seconds = time.perf_counter() - self._epoch_start
-        if not math.isfinite(loss):  # of somebody's own `step`
+        if not math.isfinite(loss):  # from a user's own `step`
             raise FloatingPointError(f"the loss became {loss} in {self._place()}")
         if found := divergence.describe_parameters(self.net):
             raise FloatingPointError(

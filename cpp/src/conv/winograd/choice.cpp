@@ -1,4 +1,4 @@
-// Which windows tiles take, and where they are faster. The numbers come from the tables in
+// Which windows tiles can compute, and where they are faster. The numbers come from the tables in
 // benchmarks/results and from docs/measurements.md#winograd.
 #include <algorithm>
 
@@ -11,13 +11,13 @@
 namespace pocketcnn::winograd {
 namespace {
 
-/// Whether a window that is not dilated is too short or too long, `most` taps being the longest.
+/// Whether a window without dilation is too short, or longer than `most` taps.
 bool is_beyond(const Window2d& window, index_t most) {
     const Taps taps(window);
     return std::min(taps.h, taps.w) < kWinogradLeastTaps || std::max(taps.h, taps.w) > most;
 }
 
-/// Tiles that are worth a transform of the weights.
+/// The smallest number of tiles that is worth a transform of the weights.
 index_t fewest_tiles(const conv::Problem& problem, ConvPass pass) {
     constexpr index_t few_weights = index_t{64} * 64;
     const Window2d& w = problem.window;
@@ -25,13 +25,13 @@ index_t fewest_tiles(const conv::Problem& problem, ConvPass pass) {
     return problem.channels * problem.filters <= few_weights ? 16 : 24;
 }
 
-/// What is computed instead where the window is cut into parts.
+/// The problem that is computed instead if the window is cut into parts.
 conv::Problem as_parts(const conv::Problem& problem, ConvPass pass) {
     return parted(pass == ConvPass::input_grad ? turned(problem) : problem, problem.x.n);
 }
 
-/// Whether the copies of an image that a parted window needs are bounded: those of larger ones
-/// would take more memory than anybody expects of a convolution.
+/// Whether the copies of an image for a parted window stay within a limit: those of larger images
+/// would take more memory than a user expects of a convolution.
 bool parts_fit(const conv::Problem& parted) {
     return parted.x.image() * index_t{sizeof(float)} <= kMovedBytes;
 }
@@ -65,10 +65,10 @@ const char* dilated_obstacle(const Window2d& window) {
 
 /// Whether tiles of six points are faster than a direct sum (docs/measurements.md#winograd):
 ///  - not with few channels or filters, for which there are better algorithms from 16 lanes on;
-///  - strides save less, and im2col's gradient of the input wastes nothing with them;
-///  - where tiles are few, the transform of the weights is most of the work, the more the less of
-///    it the caches hold, and two cores cannot share so few tiles;
-///  - groups, and dilation by the split images, are as without.
+///  - with a stride they save less, and im2col's gradient of the input then wastes nothing;
+///  - with few tiles, the transform of the weights is most of the work, and more so if little of
+///    it fits the caches, and two cores cannot share so few tiles;
+///  - groups make no difference, nor does a dilation, by the split images.
 bool pays(const conv::Problem& dilated, ConvPass pass) {
     const conv::Problem whole = undilated(dilated);
     const index_t phases = whole.window.stride_h * whole.window.stride_w;
@@ -79,10 +79,10 @@ bool pays(const conv::Problem& dilated, ConvPass pass) {
     if (in_parts && !parts_fit(problem)) return false;
     const Grid grid =
         pass == ConvPass::input_grad && !in_parts ? input_grid(problem) : output_grid(problem);
-    // A part is as many weights to transform as a kernel that is not cut.
-    const index_t parts = in_parts ? Parts(whole.window).count() : 1;
+    // Each part has as many weights to transform as a kernel that is not cut.
+    const index_t parts = in_parts ? WindowParts(whole.window).count() : 1;
     if (grid.tiles() < fewest_tiles(problem, pass) * parts) return false;
-    // Multiplications of a direct sum over those of the tiles, with their ragged edges.
+    // Multiplications of a direct sum divided by those of the tiles, including incomplete ones.
     const index_t products = problem.channels * problem.filters * problem.groups;
     const double saving =
         dilated.multiply_adds() / (static_cast<double>(grid.tiles() * kWinogradPoints * phases) *

@@ -1,5 +1,4 @@
-// The fused convolution between lanes that is both the forward pass and the gradient of the
-// input.
+// The fused convolution between lanes: used for the forward pass and for the gradient of the input.
 #pragma once
 
 #include "conv/winograd/filters.h"
@@ -18,8 +17,8 @@ struct LaneConvolution {
     Gate<T> gate = {};  ///< of the results
 };
 
-/// bias has an element a lane of the result, or is null. Marks the images some of whose results are
-/// not finite.
+/// bias has one element per lane of the result, or is null. Marks images with results that are not
+/// finite.
 template <typename T>
 void convolve(const LaneConvolution<T>& convolution, const Filters<T>& filters, const T* bias,
               const SpoiledPart& spoiled);

@@ -25,8 +25,8 @@ void for_split_rows(const Shape4& images, const Shape4& split, const Window2d& w
     }
 }
 
-/// Columns of a row of the split images that the original has: [begin, end), the first of which is
-/// column `first` there.
+/// Columns [begin, end) of a row of the split images, those that exist in the original; the first
+/// of them is column `first` there.
 struct SplitColumns {
     SplitColumns(index_t width, index_t split_width, index_t dilation, index_t phase, index_t left)
         : begin(phase < left ? ceil_div(left - phase, dilation) : 0),
@@ -36,7 +36,8 @@ struct SplitColumns {
     index_t begin, first, end;
 };
 
-/// Images as split images of the shape `split`, of which `top` rows and `left` columns are padding.
+/// Copies images to split images of the shape `split`, of which `top` rows and `left` columns are
+/// padding.
 template <typename T>
 Buffer<T> split_images(const Shape4& images, const Shape4& split, const Window2d& w, index_t top,
                        index_t left, const T* data) {
@@ -58,7 +59,7 @@ Buffer<T> split_images(const Shape4& images, const Shape4& split, const Window2d
     return parts;
 }
 
-/// The reverse; rows and columns that the images lack are left out.
+/// The reverse; rows and columns that do not exist in the images are left out.
 template <typename T>
 void merge_images(const Shape4& images, const Shape4& split, const Window2d& w, index_t top,
                   index_t left, const T* parts, T* data) {

@@ -1,4 +1,4 @@
-// The weights on their way to the 36 points and, as a gradient, back.
+// Transforms the weights to the 36 points, and their gradient back.
 #pragma once
 
 #include "conv/winograd/geometry.h"
@@ -9,16 +9,17 @@ namespace pocketcnn::winograd {
 /// Filters at the 36 points, panel by panel: [point][depth][lanes of the panel].
 template <typename T>
 struct Filters {
-    Panels panels;
+    LanePanels panels;
     index_t depth;
     Buffer<T> data;
 
-    Filters(index_t lanes, index_t depth, const WinogradKernels<T>& kernel)
-        : panels(lanes, kernel.lanes, kernel.vectors),
+    Filters(index_t lanes, index_t depth, const WinogradKernels<T>& kernels)
+        : panels(lanes, kernels.lanes, kernels.vectors),
           depth(depth),
-          data(kWinogradPoints * (panels.lanes() * depth + panels.total * kernel.lanes)) {}
+          data(kWinogradPoints * (panels.lanes() * depth + panels.total * kernels.lanes)) {}
 
-    /// From one point to the next; a vector more than needed, lest all points share cache sets.
+    /// From one point to the next. One vector more than needed, so that points do not all share the
+    /// same cache sets.
     index_t point_stride(index_t panel) const {
         return depth * panels.width_lanes(panel) + panels.lanes_of_vector;
     }
@@ -28,17 +29,17 @@ struct Filters {
     }
 };
 
-/// The weights as they meet the phases of x: depth (c, phase), lanes f.
+/// The weights as multiplied with the phases of x: depth (c, phase), lanes f.
 template <typename T>
 Filters<T> forward_filters(const conv::Problem& problem, const T* weight);
 
-/// The weights, turned by half a turn, as they meet dy: depth f, lanes (c, phase).
+/// The weights, rotated by 180 degrees, as multiplied with dy: depth f, lanes (c, phase).
 template <typename T>
 Filters<T> input_grad_filters(const conv::Problem& problem, const T* weight);
 
 /// The gradient of the weights from its points, [point][depth][lanes], depth (c, phase), lanes f,
-/// point_stride from point to point and lane_stride from one depth to the next. Whether all of it
-/// is finite.
+/// point_stride from point to point and lane_stride from one depth to the next. Returns whether all
+/// of it is finite.
 template <typename T>
 bool store_weight_grad(const conv::Problem& problem, const T* points, index_t point_stride,
                        index_t lane_stride, T* dweight);

@@ -1,5 +1,5 @@
-// A convolution and its gradients as stride-1 convolutions between lanes: which pixels the lanes
-// are, where the tiles lie, and how many taps a phase has.
+// A convolution and its gradients as stride-1 convolutions between lanes: which pixels are in the
+// lanes, where the tiles are, and how many taps a phase has.
 #pragma once
 
 #include "conv/problem.h"
@@ -7,7 +7,7 @@
 
 namespace pocketcnn::winograd {
 
-/// Taps of one phase, along one axis: a stride of s leaves every s-th tap to each of s phases.
+/// Taps of one phase, along one axis: with a stride of s, each of s phases has every s-th tap.
 inline index_t phase_taps(index_t kernel, index_t stride) {
     return ceil_div(kernel, stride);
 }
@@ -20,7 +20,7 @@ struct Taps {
         : h(phase_taps(window.kernel_h, window.stride_h)),
           w(phase_taps(window.kernel_w, window.stride_w)) {}
     index_t count() const { return h * w; }
-    /// Results that a tile yields.
+    /// Results per tile.
     index_t step_h() const { return kWinogradTile + 1 - h; }
     index_t step_w() const { return kWinogradTile + 1 - w; }
 };
@@ -41,8 +41,8 @@ LaneImages<T> phases_of_input(const conv::Problem& problem, T* data, index_t gro
             .left = w.pad_left};
 }
 
-/// One group's part of y, or of its gradient, that starts `before_h` rows and `before_w` columns
-/// late.
+/// One group's part of y, or of its gradient, with `before_h` rows and `before_w` columns of zeros
+/// before it.
 template <typename T>
 LaneImages<T> lanes_of_output(const conv::Problem& problem, T* data, index_t group,
                               index_t before_h = 0, index_t before_w = 0) {

@@ -1,12 +1,8 @@
-// A window of stride 1 with more taps than a tile takes, as one that it takes: the window is cut
-// into parts, and the image, moved by as much as a part lies inside the window, is channels of its
-// own for each. 7x7 is four parts of 4x4 (the last taps of three of them are zero), so 9 results
-// need 144 multiplications a channel instead of 441.
-//
-// Milliseconds of forward, input_grad and weight_grad on two cores with AVX-512, im2col and so:
-// 48x32x32 to 48, 7x7, batch of 8, 6.0, 6.0, 6.0 and 3.7, 3.8, 4.2; 64x28x28 to 64, 11x11, 19.3,
-// 19.5, 19.3 and 12.9, 12.5, 11.8; one image of 64x28x28 to 64, 7x7, 1.16, 1.15, 1.08 and 0.93,
-// 1.02, 0.88.
+// A window of stride 1 with more taps than a tile takes, turned into one that fits. The window is
+// cut into parts. For each part, the image, shifted by the part's place in the window, counts as
+// further channels. 7x7 is four parts of 4x4 (the last taps of three of them are zero), so 9
+// results need 144 multiplications per channel instead of 441.
+// The gain is in docs/measurements.md#winograd.
 #pragma once
 
 #include <algorithm>
@@ -14,18 +10,19 @@
 
 #include "conv/problem.h"
 #include "kernels/winograd.h"
+#include "runtime/cut.h"
 #include "runtime/isa.h"
 #include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
 
 namespace pocketcnn::winograd {
 
-/// Longest kernel that is cut: of 12 taps the copies of the image are 9 times as large as it.
+/// Longest kernel that is cut: with 12 taps, the copies take 9 times the image's memory.
 inline constexpr index_t kMostPartedTaps = 12;
-/// Bytes of copies that pass at once, if they are more than one image's.
+/// Bytes of copies that are made at a time, unless one image needs more.
 inline constexpr index_t kMovedBytes = index_t{32} << 20;
 
-/// Whether a window is cut. Only its stride counts: a dilation is taken care of before.
+/// Whether a window is cut. Its dilation does not matter: dilated images are split before.
 inline bool is_parted(const Window2d& w) {
     return w.stride_h == 1 && w.stride_w == 1 &&
            std::max(w.kernel_h, w.kernel_w) > kWinogradMostTaps;
@@ -33,9 +30,10 @@ inline bool is_parted(const Window2d& w) {
 
 /// How one axis is cut.
 struct PartedAxis {
-    /// Parts of three taps, for which six points give four results, or of four, for which they
-    /// give three: what needs fewer multiplications per result, or if both need as many, fewer
-    /// copies. Parts of five give two results and are slower (docs/measurements.md#winograd-sizes).
+    /// Parts have three taps, for which six points give four results, or four taps, for which they
+    /// give three. Chosen is what needs fewer multiplications per result, or if both need as many,
+    /// fewer copies. Parts of five give two results and are slower
+    /// (docs/measurements.md#winograd-sizes).
     explicit PartedAxis(index_t kernel) : taps(kernel), count(1) {
         if (kernel <= kWinogradMostTaps) return;
         const index_t threes = ceil_div(kernel, index_t{3}), fours = ceil_div(kernel, index_t{4});
@@ -45,26 +43,26 @@ struct PartedAxis {
     index_t taps, count;
 };
 
-struct Parts {
+struct WindowParts {
     PartedAxis h, w;
 
-    explicit Parts(const Window2d& window) : h(window.kernel_h), w(window.kernel_w) {}
+    explicit WindowParts(const Window2d& window) : h(window.kernel_h), w(window.kernel_w) {}
     index_t count() const { return h.count * w.count; }
     index_t taps() const { return h.taps * w.taps; }
 };
 
-/// The convolution of the moved images, of which `images` pass at once.
+/// The convolution of the shifted images, `images` of them at a time.
 inline conv::Problem parted(const conv::Problem& problem, index_t images) {
-    const Parts parts(problem.window);
+    const WindowParts parts(problem.window);
     const Window2d window = {.kernel_h = parts.h.taps, .kernel_w = parts.w.taps};
     return {{images, problem.x.c * parts.count(), problem.y.h + parts.h.taps - 1,
              problem.y.w + parts.w.taps - 1},
             {window, problem.y.c, problem.groups}};
 }
 
-/// The gradient of x as a convolution of dy, whose weights are turned by half a turn and have
-/// channels and filters exchanged. Where dy has more padding than the kernel reaches over, that of
-/// the result is negative, which `moved_images` can deal with.
+/// The gradient of x as a convolution of dy, with the weights rotated by 180 degrees and channels
+/// and filters exchanged. If the padding of x is more than the kernel reaches, that of dy is
+/// negative, which `moved_images` allows.
 inline conv::Problem turned(const conv::Problem& problem) {
     conv::Problem result = problem;
     std::swap(result.x, result.y);
@@ -77,10 +75,10 @@ inline conv::Problem turned(const conv::Problem& problem) {
 }
 
 /// Calls body(weight of a part, weight) for all weights: element (f, c, y, x) of a group is element
-/// (f, part, c, a, b) of its parts, which has further ones.
+/// (f, part, c, a, b) of its parts, which have further elements.
 template <typename Body>
 void for_parted_weights(const conv::Problem& problem, Body&& body) {
-    const Parts parts(problem.window);
+    const WindowParts parts(problem.window);
     const index_t width = problem.window.kernel_w, area = problem.window.taps();
     std::vector<index_t> places;  // of the taps of the first channel
     for (index_t tap = 0; tap < area; ++tap) {
@@ -103,7 +101,7 @@ void for_parted_weights(const conv::Problem& problem, Body&& body) {
 
 /// The number of weights of all parts.
 inline index_t parted_weights(const conv::Problem& problem) {
-    const Parts parts(problem.window);
+    const WindowParts parts(problem.window);
     return problem.y.c * problem.channels * parts.count() * parts.taps();
 }
 
@@ -135,8 +133,8 @@ Buffer<T> turned_weights(const conv::Problem& problem, const T* weight) {
     return result;
 }
 
-/// One channel of one image, moved: element (row, col) is pixel (row - top, col - left), and zero
-/// outside of it. Writes up to kPackSlack elements more.
+/// One channel of one image, shifted: element (row, col) is pixel (row - top, col - left), and zero
+/// outside. Writes up to kPackSlack elements more.
 template <typename T>
 void move_plane(const Shape4& images, const T* plane, index_t top, index_t left,
                 const Shape4& moved, T* to) {
@@ -151,13 +149,13 @@ void move_plane(const Shape4& images, const T* plane, index_t top, index_t left,
     std::fill_n(to + row_end * moved.w, (moved.h - row_end) * moved.w, T{0});
 }
 
-/// Images [image, image + part.x.n) as `part`, the parted problem, sees them: channels (group,
+/// Images [image, image + part.x.n) as the input of `part`, the parted problem: channels (group,
 /// part, channel).
 template <typename T>
 Buffer<T> moved_images(const conv::Problem& problem, const conv::Problem& part, index_t image,
                        const T* x) {
     constexpr index_t grain = 8;
-    const Parts parts(problem.window);
+    const WindowParts parts(problem.window);
     const index_t size = part.x.plane();
     Buffer<T> moved(part.x.size());
     parallel_ranges(
@@ -177,15 +175,14 @@ Buffer<T> moved_images(const conv::Problem& problem, const conv::Problem& part, 
     return moved;
 }
 
-/// Calls body(the parted problem of some images, the first of them): as many as fit kMovedBytes, at
-/// least one. The cut depends on the shape alone.
+/// Calls body(parted problem of some images, the first of them): as many as fit kMovedBytes, at
+/// least one. The cut depends on the shape only.
 template <typename Body>
 void for_parted_batches(const conv::Problem& problem, index_t element_size, Body&& body) {
     const index_t bytes = parted(problem, 1).x.size() * element_size;
-    const index_t batches = ceil_div(problem.x.n, std::max<index_t>(1, kMovedBytes / bytes));
-    for (index_t i = 0; i < batches; ++i) {
-        const index_t image = i * problem.x.n / batches;
-        body(parted(problem, (i + 1) * problem.x.n / batches - image), image);
+    const Split batches = Split::at_most(problem.x.n, std::max<index_t>(1, kMovedBytes / bytes));
+    for (index_t i = 0; i < batches.count; ++i) {
+        body(parted(problem, batches.length(i)), batches.begin(i));
     }
 }
 

@@ -1,6 +1,6 @@
-// The images of a batch that have results which are not finite. In a tile a value that is not
-// finite, or that overflows in a transform, reaches results whose windows do not see it: these
-// images are computed again, without tiles.
+// The images of a batch with results that are not finite. In a tile, a value that is not finite or
+// that overflows in a transform also reaches results whose windows do not see it. So these images
+// are computed again, without tiles.
 #pragma once
 
 #include <atomic>
@@ -14,7 +14,7 @@ class SpoiledImages {
   public:
     explicit SpoiledImages(index_t images) : marks_(static_cast<std::size_t>(images)) {}
 
-    /// From any thread.
+    /// May be called from any thread.
     void mark(index_t image) {
         marks_[static_cast<std::size_t>(image)].store(true, std::memory_order_relaxed);
     }

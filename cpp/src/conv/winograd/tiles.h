@@ -1,22 +1,23 @@
-// How images are cut into six by six tiles, and these into strips that share their loads.
+// How images are cut into six by six tiles, and tiles grouped into strips that share their loads.
 #pragma once
 
 #include <algorithm>
 
 #include "kernels/winograd.h"
+#include "runtime/cut.h"
 
 namespace pocketcnn::winograd {
 
-/// Positions that a strip may have: as long a row of tiles as that, because neighbours in a row
-/// share the lines of the cache that they end in (docs/measurements.md#winograd-sizes).
+/// Largest number of positions of a strip: a long row of tiles, because neighbours in a row share
+/// the cache lines at their edges (docs/measurements.md#winograd-sizes).
 inline constexpr index_t kStripPositions = 512;
-/// Positions of a strip of several rows of tiles, which share two rows of pixels: 192 vectors of
-/// 64 bytes are a quarter of an L1 cache, which the points pass through as well. More is slower
-/// (docs/measurements.md#winograd-sizes).
+/// Largest number of positions of a strip of several rows of tiles, which share two rows of pixels:
+/// 192 vectors of 64 bytes are a quarter of an L1 cache, through which the points pass as well.
+/// More is slower (docs/measurements.md#winograd-sizes).
 inline constexpr index_t kStripRowsPositions = 192;
 inline constexpr index_t kStripCols = kStripPositions / kWinogradTile;
 
-/// Some positions on the stack: small workspaces are many, and the pool has a lock
+/// A few positions on the stack: there are many small workspaces, and the pool has a lock
 /// (docs/measurements.md#memory).
 template <typename T, index_t count>
 class LocalPositions {
@@ -47,7 +48,7 @@ struct Strip {
         return {grid.y + row * grid.step_h, grid.x + col * grid.step_w,
                 (rows - 1) * grid.step_h + kWinogradTile, (cols - 1) * grid.step_w + kWinogradTile};
     }
-    /// About how many pixels further the input of the next strip lies.
+    /// Approximate offset, in pixels, of the next strip's input.
     index_t next(const Grid& grid, index_t width, index_t image_size) const {
         if (col + cols < grid.cols) return cols * grid.step_w;
         if (row + rows < grid.rows) return rows * grid.step_h * width - col * grid.step_w;
@@ -59,8 +60,8 @@ struct Strip {
     }
 };
 
-/// Elements between what is gathered now, lanes [v, v + 1) of the vectors [begin, end) of a
-/// strip, and what is next.
+/// Elements from what is gathered now, vector v of the vectors [begin, end) of a strip, to what is
+/// gathered next.
 template <typename T>
 index_t gathered_next(const LaneImages<T>& images, const Grid& grid, const Strip& strip,
                       index_t lanes, index_t begin, index_t end, index_t v) {
@@ -73,7 +74,7 @@ index_t gathered_next(const LaneImages<T>& images, const Grid& grid, const Strip
 template <typename Body>
 void for_strips(const Grid& grid, index_t begin, index_t end, Body&& body) {
     const index_t most_cols = (kStripCols - kWinogradTile) / grid.step_w + 1;
-    const index_t cols = ceil_div(grid.cols, ceil_div(grid.cols, most_cols));
+    const index_t cols = even_step(grid.cols, most_cols);
     const index_t width = (grid.cols - 1) * grid.step_w + kWinogradTile;
     const index_t rows = (kStripRowsPositions / width - kWinogradTile) / grid.step_h + 1;
     const index_t most_rows = cols < grid.cols ? 1 : std::max<index_t>(1, rows);
@@ -94,10 +95,10 @@ void for_strips(const Grid& grid, index_t begin, index_t end, Body&& body) {
 }
 
 /// Lanes cut into panels of `vectors` vectors; the last may have fewer.
-struct Panels {
+struct LanePanels {
     index_t vectors, lanes_of_vector, total;
 
-    Panels(index_t lanes, index_t lanes_of_vector, index_t vectors)
+    LanePanels(index_t lanes, index_t lanes_of_vector, index_t vectors)
         : vectors(vectors),
           lanes_of_vector(lanes_of_vector),
           total(ceil_div(lanes, lanes_of_vector)) {}

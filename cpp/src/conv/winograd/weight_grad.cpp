@@ -1,20 +1,22 @@
-// The gradient of the weights: with the roles of taps and results exchanged, a tile of x and the
-// tile of dy that it led to give 36 products, which are summed over all tiles before the one
-// transform that leads to the taps.
+// The gradient of the weights, with the roles of taps and results exchanged: a tile of x and its
+// tile of dy give 36 products. These are summed over all tiles, and then a single transform gives
+// the taps.
 //
 //     for each block of tiles
 //         x -> transform -> V [point][depth][tile],  dy -> evaluate -> D [point][lanes][tile]
 //         for each point                             S += transpose(V) * D
 //     S -> collect -> dweight
 //
-// The sums depend on how the tiles are cut, so that is decided by the problem's size. Where one S
-// is small, chunks of the tiles have sums of their own, added in order. Where it is large, or tiles
-// are too few for two chunks, all threads work on one S and share V and D.
+// The sums depend on how the tiles are cut, so the cut depends on the problem's size only. If S is
+// small, each chunk of the tiles has its own sums, which are added in order. If S is large, or
+// there are too few tiles for two chunks, all threads work on one S and share V and D.
 #include "conv/im2col.h"
 #include "conv/winograd/filters.h"
 #include "conv/winograd/parts.h"
 #include "conv/winograd/winograd.h"
 #include "gemm/long_sums.h"
+#include "runtime/add_in_order.h"
+#include "runtime/cut.h"
 #include "runtime/interrupt.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
@@ -25,36 +27,36 @@ namespace {
 // The sizes were found by trying halves and doubles on layers of 16 to 512 channels, on a core with
 // 1 MB of L2 and a share of 32 MB of L3 (docs/measurements.md#winograd-sizes).
 
-/// Sums that are small enough for every chunk to have its own, if tiles suffice for as many chunks
-/// as four threads want. Threads that share V and D take longer.
+/// Bytes of sums up to which every chunk has its own, if there are enough tiles for four threads'
+/// chunks. Threads that share V and D take longer.
 constexpr index_t kSmallSums = index_t{1} << 20;
 constexpr index_t kMediumSums = index_t{2} << 20;
 constexpr index_t kMediumChunks = 4;
-constexpr index_t kMostChunks = 8;
-/// V and D of a chunk are at least this many times its sums, which otherwise cost more to add up
-/// than chunks save.
+constexpr index_t kMostChunks = kEnoughLargeTasks;
+/// V and D of a chunk are at least this many times as large as its sums. With smaller chunks,
+/// adding up the sums costs more than the chunks save.
 constexpr index_t kChunkSums = 3;
-/// V and D of a block of one thread: 2 MB, the whole of an L2 cache, are slower.
+/// Bytes of V and D of a block of one thread: 2 MB, the whole of an L2 cache, is slower.
 constexpr index_t kPrivateBytes = index_t{768} << 10;
-/// V and D of a block of all threads. Four times as much is slower.
+/// Bytes of V and D of a block of all threads. Four times as much is slower.
 constexpr index_t kSharedBytes = index_t{4} << 20;
 /// Tiles of one product: 192 tiles by 32 filters and by the 16 channels of a vector are 36 KB,
-/// which an L1 cache keeps while the channels go past. 256 tiles, all of such a cache, are slower.
+/// which stay in an L1 cache for all channels. 256 tiles, which fill such a cache, are slower.
 constexpr index_t kDepth = 192;
 
 template <typename T>
 class WeightGrad {
   public:
     WeightGrad(const conv::Problem& problem, const T* dy, const T* x, index_t group)
-        : kernel_(kernels<T>().winograd),
+        : kernels_(kernels<T>().winograd),
           problem_(problem),
           x_(phases_of_input(problem, x, group)),
           dy_(lanes_of_output(problem, dy, group)),
           grid_(output_grid(problem)),
-          panels_(dy_.lanes(), kernel_.lanes, kernel_.grad_vectors),
-          depth_vectors_(ceil_div(x_.lanes(), kernel_.lanes)),
-          evaluate_(kernel_.evaluate[grid_.step_h - kWinogradLeastTaps]
-                                    [grid_.step_w - kWinogradLeastTaps]) {}
+          panels_(dy_.lanes(), kernels_.lanes, kernels_.grad_vectors),
+          depth_vectors_(ceil_div(x_.lanes(), kernels_.lanes)),
+          evaluate_(kernels_.evaluate[grid_.step_h - kWinogradLeastTaps]
+                                     [grid_.step_w - kWinogradLeastTaps]) {}
 
     /// Whether all of dweight is finite.
     bool run(T* dweight) {
@@ -66,7 +68,8 @@ class WeightGrad {
         }
         if ((sums_bytes <= kSmallSums && most_chunks(sums_bytes) > 1) ||
             (sums_bytes <= kMediumSums && most_chunks(sums_bytes) >= kMediumChunks)) {
-            // Every block reads and writes its chunk's sums, so it is not smaller than them.
+            // Every block reads and writes its chunk's sums, so it should not be smaller than they
+            // are.
             const index_t block = block_tiles(std::max(kPrivateBytes, 2 * sums_bytes));
             const index_t chunk = ceil_div(tiles, most_chunks(sums_bytes));
             const index_t chunks = ceil_div(tiles, chunk);
@@ -76,19 +79,19 @@ class WeightGrad {
                 private_sums(std::min(tiles, i * chunk), std::min(tiles, (i + 1) * chunk), block,
                              sums.data() + i * size);
             });
-            add_sums(sums.data(), chunks, size);
+            add_in_order(chunks - 1, size, sums.data() + size, sums.data());
             return store_weight_grad(problem_, sums.data(), sums_stride(), panels_.lanes(),
                                      dweight);
         }
         const Buffer<T> sums(kWinogradPoints * sums_stride());
-        // Every block reads and writes all sums, so it must not be much smaller than them.
+        // Every block reads and writes all sums, so it should not be much smaller than they are.
         shared_sums(block_tiles(std::max(kSharedBytes, sums_bytes / 2)), sums.data());
         return store_weight_grad(problem_, sums.data(), sums_stride(), panels_.lanes(), dweight);
     }
 
   private:
-    index_t depth() const { return depth_vectors_ * kernel_.lanes; }
-    index_t sums_stride() const { return depth() * panels_.lanes() + kernel_.lanes; }
+    index_t depth() const { return depth_vectors_ * kernels_.lanes; }
+    index_t sums_stride() const { return depth() * panels_.lanes() + kernels_.lanes; }
     double work(index_t tiles) const {
         return static_cast<double>(tiles) * kWinogradPoints * static_cast<double>(depth()) *
                static_cast<double>(panels_.lanes());
@@ -109,20 +112,21 @@ class WeightGrad {
         return chunks;
     }
 
-    /// Points of a block of tiles, first V then D; a vector apart, lest they share cache sets.
+    /// Points of a block of tiles, first V then D. A vector lies between points, so that they do
+    /// not all share the same cache sets.
     struct Points {
         index_t tiles, v_stride, d_stride;
         Buffer<T> v, d;
     };
     Points points(index_t tiles) const {
-        const index_t v = tiles * depth() + kernel_.lanes;
-        const index_t d = tiles * panels_.lanes() + kernel_.lanes;
+        const index_t v = tiles * depth() + kernels_.lanes;
+        const index_t d = tiles * panels_.lanes() + kernels_.lanes;
         return {tiles, v, d, Buffer<T>(kWinogradPoints * v), Buffer<T>(kWinogradPoints * d)};
     }
 
     void private_sums(index_t begin, index_t end, index_t block, T* sums) const {
-        for (index_t point = 1; point <= kWinogradPoints; ++point) {  // what lies between points
-            std::fill_n(sums + point * sums_stride() - kernel_.lanes, kernel_.lanes, T{0});
+        for (index_t point = 1; point <= kWinogradPoints; ++point) {  // the gaps between points
+            std::fill_n(sums + point * sums_stride() - kernels_.lanes, kernels_.lanes, T{0});
         }
         const Points to = points(std::min(block, end - begin));
         gemm::LongSums<T> totals(kWinogradPoints * sums_stride(), end - begin);
@@ -143,7 +147,7 @@ class WeightGrad {
 
     void shared_sums(index_t block, T* sums) const {
         const index_t tiles = grid_.tiles(), vectors = depth_vectors_ + panels_.total;
-        constexpr index_t step = 64;  // tiles a task of the transforms
+        constexpr index_t step = 64;  // tiles per task of the transforms
         const Points to = points(std::min(block, tiles));
         gemm::LongSums<T> totals(kWinogradPoints * sums_stride(), tiles);
         for (index_t first = 0; first < tiles; first += block) {
@@ -170,20 +174,20 @@ class WeightGrad {
     void transform_input(index_t begin, index_t end, index_t origin, index_t vector,
                          index_t vector_end, const Points& to) const {
         LocalPositions<T, kStripPositions> positions;
-        const TilePlaces places = {to.tiles, 0, kernel_.lanes, to.v_stride};
+        const TilePlaces places = {to.tiles, 0, kernels_.lanes, to.v_stride};
         for_strips(grid_, begin, end, [&](const Strip& strip) {
             const Region region = strip.input(grid_);
             for (index_t v = vector; v < vector_end; ++v) {
-                kernel_.gather(
-                    x_, strip.image, v * kernel_.lanes, region,
-                    gathered_next(x_, grid_, strip, kernel_.lanes, vector, vector_end, v),
+                kernels_.gather(
+                    x_, strip.image, v * kernels_.lanes, region,
+                    gathered_next(x_, grid_, strip, kernels_.lanes, vector, vector_end, v),
                     positions.data());
                 for (index_t row = 0; row < strip.rows; ++row) {
-                    kernel_.transform(
+                    kernels_.transform(
                         strip.cols, grid_.step_w, region.cols,
-                        positions.data() + row * grid_.step_h * region.cols * kernel_.lanes,
+                        positions.data() + row * grid_.step_h * region.cols * kernels_.lanes,
                         strip.first + row * strip.cols - origin, places,
-                        to.v.data() + v * to.tiles * kernel_.lanes);
+                        to.v.data() + v * to.tiles * kernels_.lanes);
                 }
             }
         });
@@ -198,14 +202,14 @@ class WeightGrad {
                 const index_t panel = v / panels_.vectors;
                 const TilePlaces places = {to.tiles, 0, panels_.width_lanes(panel), to.d_stride};
                 T* points = to.d.data() + panels_.first_lane(panel) * to.tiles +
-                            v % panels_.vectors * kernel_.lanes;
-                kernel_.gather(
-                    dy_, strip.image, v * kernel_.lanes, region,
-                    gathered_next(dy_, grid_, strip, kernel_.lanes, vector, vector_end, v),
+                            v % panels_.vectors * kernels_.lanes;
+                kernels_.gather(
+                    dy_, strip.image, v * kernels_.lanes, region,
+                    gathered_next(dy_, grid_, strip, kernels_.lanes, vector, vector_end, v),
                     positions.data());
                 for (index_t row = 0; row < strip.rows; ++row) {
                     evaluate_(strip.cols, grid_.step_w, region.cols,
-                              positions.data() + row * grid_.step_h * region.cols * kernel_.lanes,
+                              positions.data() + row * grid_.step_h * region.cols * kernels_.lanes,
                               strip.first + row * strip.cols - origin, places, points);
                 }
             }
@@ -215,8 +219,8 @@ class WeightGrad {
     /// All channels at one point for one panel of filters.
     void multiply(const Points& from, index_t tiles, index_t point, index_t panel, bool add,
                   T* sums) const {
-        const index_t width = panels_.width(panel), rows = kernel_.grad_rows[width - 1];
-        const auto accumulate = kernel_.accumulate[width - 1];
+        const index_t width = panels_.width(panel), rows = kernels_.grad_rows[width - 1];
+        const auto accumulate = kernels_.accumulate[width - 1];
         const T* right =
             from.d.data() + point * from.d_stride + panels_.first_lane(panel) * from.tiles;
         T* out = sums + point * sums_stride() + panels_.first_lane(panel);
@@ -224,31 +228,21 @@ class WeightGrad {
             const index_t count = std::min(kDepth, tiles - t);
             for (index_t c = 0; c < depth(); c += rows) {
                 const T* left = from.v.data() + point * from.v_stride +
-                                (c / kernel_.lanes * from.tiles + t) * kernel_.lanes +
-                                c % kernel_.lanes;
+                                (c / kernels_.lanes * from.tiles + t) * kernels_.lanes +
+                                c % kernels_.lanes;
                 accumulate(count, left, right + t * panels_.width_lanes(panel),
                            out + c * panels_.lanes(), panels_.lanes(), add || t > 0);
             }
         }
     }
 
-    void add_sums(T* sums, index_t chunks, index_t size) const {
-        constexpr index_t grain = 4096;
-        const auto add = kernels<T>().elementwise.add;
-        parallel_ranges(size, grain, static_cast<double>(chunks), [&](index_t begin, index_t end) {
-            for (index_t chunk = 1; chunk < chunks; ++chunk) {
-                add(end - begin, sums + chunk * size + begin, sums + begin);
-            }
-        });
-    }
-
-    const WinogradKernels<T>& kernel_;
+    const WinogradKernels<T>& kernels_;
     const conv::Problem& problem_;
     LaneImages<const T> x_, dy_;
     Grid grid_;
-    Panels panels_;
+    LanePanels panels_;
     index_t depth_vectors_;
-    decltype(kernel_.evaluate[0][0]) evaluate_;
+    decltype(kernels_.evaluate[0][0]) evaluate_;
 };
 
 }  // namespace
@@ -261,11 +255,11 @@ void weight_grad(const conv::WeightGradCall<T>& call) {
         finite = WeightGrad<T>(problem, call.dy, call.x, group)
                      .run(call.dweight + group * problem.filters * problem.taps);
     }
-    // A product of tiles spreads to all taps of a channel and a filter.
+    // A value that is not finite spreads to all taps of a channel and a filter.
     if (!finite) conv::im2col::weight_grad(call);
 }
 
-/// Batch after batch: the sums of the later ones are added to the first's.
+/// Runs one part of the batch after the other; later sums are added to the first.
 template <typename T>
 void weight_grad_in_parts(const conv::WeightGradCall<T>& call) {
     const conv::Problem& problem = call.problem;

@@ -11,7 +11,7 @@ namespace pocketcnn::winograd {
 
 namespace {
 
-/// The forward pass of a problem that is neither dilated nor parted.
+/// The forward pass of a problem without dilation and parts.
 template <typename T>
 void forward_by_tiles(const conv::Problem& problem, const T* x, const T* weight, const T* bias,
                       bool rectify, T* y, const SpoiledPart& spoiled) {
@@ -37,7 +37,7 @@ void forward_by_parts(const conv::Problem& problem, const T* x, const T* weight,
     });
 }
 
-/// The images that tiles spoiled, by a matrix product.
+/// Computes spoiled images again by a matrix product.
 template <typename T>
 void forward_again(const conv::ForwardCall<T>& call, const SpoiledImages& spoiled) {
     spoiled.for_each(call.problem, [&](const conv::Problem& one, index_t from, index_t to) {
@@ -67,7 +67,7 @@ void forward_in_parts(const conv::ForwardCall<T>& call) {
 namespace {
 
 /// dx[(c, phase)][Y] = sum over f and taps a of dy[f][Y - a] * weight[f][(c, phase)][a]: a
-/// convolution of dy, which starts taps - 1 positions late, with the taps in reverse.
+/// convolution of dy, with taps - 1 zeros before it, with the taps in reverse.
 template <typename T>
 void input_grad_by_tiles(const conv::Problem& problem, const T* dy, const T* weight, const T* gate,
                          T* dx, SpoiledImages& spoiled) {
@@ -86,14 +86,14 @@ void input_grad_by_tiles(const conv::Problem& problem, const T* dy, const T* wei
     }
 }
 
-/// The images that tiles spoiled.
+/// Computes spoiled images again.
 template <typename T>
 void input_grad_again(const conv::InputGradCall<T>& call, const T* gate,
                       const SpoiledImages& spoiled) {
     spoiled.for_each(call.problem, [&](const conv::Problem& one, index_t to, index_t from) {
         conv::patches::input_grad<T>({one, call.dy + from, call.weight, call.dx + to});
         if (gate == nullptr) return;
-        activate_grad<T>(Activation::relu, call.dx + to, gate + to, call.dx + to, one.x.size());
+        activate_backward<T>(Activation::relu, call.dx + to, gate + to, call.dx + to, one.x.size());
     });
 }
 
@@ -102,15 +102,15 @@ void input_grad_again(const conv::InputGradCall<T>& call, const T* gate,
 template <typename T>
 void input_grad(const conv::InputGradCall<T>& call) {
     const Window2d& w = call.problem.window;
-    // The results of a stride lie apart, which the gate of a convolution between lanes does not
-    // know.
+    // With a stride, results are not consecutive, and the gate of a convolution between lanes
+    // cannot handle that.
     const bool passes_gate = w.stride_h == 1 && w.stride_w == 1;
     const T* gate = passes_gate ? call.gate : nullptr;
     SpoiledImages spoiled(call.problem.x.n);
     input_grad_by_tiles(call.problem, call.dy, call.weight, gate, call.dx, spoiled);
     input_grad_again(call, gate, spoiled);
     if (passes_gate || call.gate == nullptr) return;
-    activate_grad<T>(Activation::relu, call.dx, call.gate, call.dx, call.problem.x.size());
+    activate_backward<T>(Activation::relu, call.dx, call.gate, call.dx, call.problem.x.size());
 }
 
 template <typename T>

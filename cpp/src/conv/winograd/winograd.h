@@ -1,24 +1,25 @@
-// Convolution and its gradients with fewer multiplications, by tiles of six points (Winograd,
-// Toom and Cook): a stride or a dilation but not both, two to five taps a phase along both axes, or
+// Convolution and its gradients with fewer multiplications, by tiles of six points (Winograd, Toom
+// and Cook). A stride or a dilation but not both; two to five taps per phase along both axes, or
 // with stride 1 up to twelve. Errors are a few times those of a direct sum of values as large as
-// the largest of a tile. Images whose results are not all finite are computed again by another way,
-// and so are such gradients of the weights: nothing that is not finite, or that overflowed in a
-// transform, reaches results whose windows do not see it.
+// the largest of a tile. Images whose results are not all finite are computed again by another
+// algorithm, and so are such gradients of the weights. So no value that is not finite, or that
+// overflowed in a transform, reaches results whose windows do not see it.
 #pragma once
 
 #include "conv/call.h"
 
 namespace pocketcnn::winograd {
 
-/// Why tiles of a window, of its parts, or of split images do not compute a convolution, or null.
+/// Why tiles (of a window, of its parts, of split images) cannot compute a convolution, or null.
 const char* tiles_obstacle(const Window2d& window);
 const char* parts_obstacle(const Window2d& window);
 const char* dilated_obstacle(const Window2d& window);
 
-/// Whether tiles are faster than a direct sum, whichever of the three takes the window.
+/// Whether tiles are faster than a direct sum, in whichever of the three forms fits.
 bool pays(const conv::Problem& problem, ConvPass pass);
 
-/// All of them take the ReLU of a forward pass themselves, and the first the gate of a gradient.
+/// All of them apply the ReLU of a forward pass themselves; only the first applies the gate of a
+/// gradient.
 template <typename T>
 void forward(const conv::ForwardCall<T>& call);
 template <typename T>

@@ -1,0 +1,37 @@
+// The native classes of geometry as arguments: an object that its constructor has not seen, as
+// Window2d.__new__(Window2d) makes it, is none.
+#pragma once
+
+#include <pocketcnn/conv_block.h>
+#include <pybind11/pybind11.h>
+
+namespace pocketcnn::bindings {
+
+template <typename T>
+struct MadeCaster : pybind11::detail::type_caster_base<T> {
+    bool load(pybind11::handle object, bool convert) {
+        if (!pybind11::detail::type_caster_base<T>::load(object, convert) || object.is_none()) {
+            return false;
+        }
+        auto* instance = reinterpret_cast<pybind11::detail::instance*>(object.ptr());
+        return instance->get_value_and_holder().holder_constructed();
+    }
+};
+
+}  // namespace pocketcnn::bindings
+
+template <>
+struct pybind11::detail::type_caster<pocketcnn::Window2d>
+    : pocketcnn::bindings::MadeCaster<pocketcnn::Window2d> {};
+template <>
+struct pybind11::detail::type_caster<pocketcnn::Conv2d>
+    : pocketcnn::bindings::MadeCaster<pocketcnn::Conv2d> {};
+template <>
+struct pybind11::detail::type_caster<pocketcnn::Pool2d>
+    : pocketcnn::bindings::MadeCaster<pocketcnn::Pool2d> {};
+template <>
+struct pybind11::detail::type_caster<pocketcnn::BlockPool>
+    : pocketcnn::bindings::MadeCaster<pocketcnn::BlockPool> {};
+template <>
+struct pybind11::detail::type_caster<pocketcnn::ConvBlock>
+    : pocketcnn::bindings::MadeCaster<pocketcnn::ConvBlock> {};

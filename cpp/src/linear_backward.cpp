@@ -1,0 +1,256 @@
+// The gradients of the fully connected layer, and the optimiser's step with that of its weights.
+#include <algorithm>
+#include <vector>
+
+#include "gemm/gemm.h"
+#include "gemm/long_sums.h"
+#include "gemm/matrix.h"
+#include "linear_sizes.h"
+#include "runtime/cut.h"
+#include "runtime/isa.h"
+#include "runtime/parallel.h"
+
+namespace pocketcnn {
+namespace {
+
+/// Whether it is better to read the right operand in place, row by row: the depth must be one
+/// slice, and rows a multiple of 512 bytes apart would push each other out of the L1 cache.
+template <typename T>
+bool reads_rows(const Kernels<T>& kernels, index_t cols, index_t depth) {
+    constexpr index_t bad_stride = 512;
+    return cols >= kernels.product.cols && depth <= gemm::kDepthBlock &&
+           cols * index_t{sizeof(T)} % bad_stride != 0;
+}
+
+/// How a result is cut for multiply_rows: like gemm::cut_blocks, but no block is narrower than a
+/// tile, so the last one also takes the remaining columns.
+template <typename T>
+gemm::BlockCut cut_rows(const Kernels<T>& kernels, index_t rows, index_t cols, index_t depth) {
+    gemm::BlockCut cut = gemm::cut_blocks(kernels, rows, cols, depth);
+    cut.col_blocks = std::max<index_t>(1, cols / cut.col_step);
+    return cut;
+}
+
+/// Rows of the right operand that are packed together: fewer rows with longer runs than elsewhere,
+/// because rows a multiple of 4 KiB apart push each other out of the L2 cache
+/// (docs/measurements.md#fully-connected-layer).
+constexpr index_t kRowSlice = 128;
+
+/// result (rows, cols) = left * right. Each operand is described by its panels: lanes are rows of
+/// the result for the left one, and columns, consecutive in memory, for the right one.
+template <typename T>
+void multiply(const gemm::Operand<T>& left, const gemm::Operand<T>& right, index_t depth,
+              T* result) {
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
+    const index_t rows = left.lanes, cols = right.lanes;
+    const double work = product_work(rows, cols, depth);
+    const gemm::PackedLeft<T> packed(kernels, left, depth);
+    if (reads_rows(kernels, cols, depth)) {
+        const gemm::BlockCut cut = cut_rows(kernels, rows, cols, depth);
+        parallel_for(cut.blocks(), work, [&](index_t i) {
+            const gemm::Block block = cut.block(i, rows, cols, depth);
+            const bool last = (i + 1) % cut.col_blocks == 0;
+            kernels.product.multiply_rows(
+                {block.row_end - block.row, (last ? cols : block.col_end) - block.col, depth,
+                 packed.panel_size(), right.depth_stride, cols},
+                packed.panel(block.row, 0, depth, nullptr), right.data + block.col,
+                result + block.row * cols + block.col);
+        });
+        return;
+    }
+    const gemm::BlockCut cut = gemm::cut_blocks(kernels, rows, cols, depth, kRowSlice);
+    parallel_for(cut.blocks(), work, [&](index_t i) {
+        gemm::RightMatrix<T> read(kernels, right, depth);
+        gemm::StoreMatrix<T> write(kernels, result, cols);
+        const gemm::Block block = cut.block(i, rows, cols, depth);
+        gemm::multiply_block(kernels, block, packed, read, write, kRowSlice);
+    });
+}
+
+/// Up to this many rows, the gradients read their operands in place instead of packed
+/// (docs/measurements.md#fully-connected-layer).
+constexpr index_t kFewRows = 7;
+
+/// transpose(matrix).
+template <typename T>
+Buffer<T> transposed(MatrixView<const T> matrix) {
+    Buffer<T> result(matrix.rows * matrix.cols);
+    for (index_t i = 0; i < matrix.rows * matrix.cols; ++i) {
+        result[i % matrix.cols * matrix.rows + i / matrix.cols] = matrix.data[i];
+    }
+    return result;
+}
+
+/// Receives the tiles of a weight's gradient and makes the optimiser's step with them, for all
+/// columns of the block once a row of tiles is complete. They are then still in the L2 cache, and
+/// the weights have been prefetched.
+template <typename T>
+class UpdateRows {
+  public:
+    UpdateRows(const Kernels<T>& kernels, const gemm::Block& block, index_t weight_cols,
+               const UpdateStep<T>& step)
+        : kernels_(kernels),
+          block_(block),
+          width_(block.col_end - block.col),
+          weight_cols_(weight_cols),
+          step_(step),
+          grads_(kernels.product.rows * width_) {}
+
+    void tile(index_t row, index_t rows, index_t col, index_t cols, const T* values) {
+        T* const to = grads_.data() + (col - block_.col);
+        kernels_.product.store_tile(rows, cols, values, nullptr, to, width_);
+        for (index_t r = 0; r < rows; ++r) ask_for(row + r, col, cols);
+        if (col + cols < block_.col_end) return;
+        for (index_t r = 0; r < rows; ++r) {
+            step_.change(grads_.data() + r * width_, (row + r) * weight_cols_ + block_.col, width_);
+        }
+    }
+
+  private:
+    void ask_for(index_t row, index_t col, index_t cols) const {
+        constexpr index_t line = 64 / sizeof(T);
+        const T* weights = step_.param + row * weight_cols_ + col;
+        for (index_t c = 0; c < cols; c += line) __builtin_prefetch(weights + c, 1);
+    }
+
+    const Kernels<T>& kernels_;
+    gemm::Block block_;
+    index_t width_, weight_cols_;
+    const UpdateStep<T>& step_;
+    Buffer<T> grads_;
+};
+
+/// How the gradient of a weight is cut for UpdateRows: as many columns as fit the L2 cache together
+/// with the gradients of a tile's rows, for long runs of the same row of weights.
+template <typename T>
+gemm::BlockCut cut_update(const Kernels<T>& kernels, index_t rows, index_t cols, index_t depth,
+                          index_t slice) {
+    const index_t parts = ceil_div(cols, gemm::block_cols(kernels, depth, cols, slice));
+    const index_t col_step = round_up(ceil_div(cols, parts), kernels.product.cols);
+    const index_t col_blocks = ceil_div(cols, col_step);
+    const index_t row_parts = ceil_div(kEnoughTasks, col_blocks);
+    const index_t row_step = round_up(ceil_div(rows, row_parts), kernels.product.rows);
+    return {row_step, col_step, ceil_div(rows, row_step), col_blocks};
+}
+
+/// Columns [col, end) of dx for a few rows: in parts of the depth that may be added up in
+/// succession, and their totals.
+template <typename T>
+void few_rows_input_grad(const MatrixView<const T>& dy, const MatrixView<const T>& weight,
+                         index_t col, index_t end, const MatrixView<T>& dx) {
+    constexpr index_t run = 2048;
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
+    const index_t cols = end - col, size = dy.rows * cols;
+    const auto sums_of = [&](index_t k, T* to, index_t stride) {
+        kernels.unpacked.few_rows_sums(dy.rows, cols, std::min(run, dy.cols - k), dy.data + k, dy.cols,
+                             weight.data + k * weight.cols + col, weight.cols, to, stride);
+    };
+    if (dy.cols <= run) return sums_of(0, dx.data + col, dx.cols);
+    const Buffer<T> sums(size);
+    const Buffer<double> totals(size);
+    std::fill_n(totals.data(), size, 0.0);
+    for (index_t k = 0; k < dy.cols; k += run) {
+        sums_of(k, sums.data(), cols);
+        for (index_t i = 0; i < size; ++i) totals[i] += static_cast<double>(sums[i]);
+    }
+    for (index_t i = 0; i < size; ++i) {
+        dx.data[i / cols * dx.cols + col + i % cols] = static_cast<T>(totals[i]);
+    }
+}
+
+}  // namespace
+
+template <typename T>
+void linear_backward_input(MatrixView<const T> dy, MatrixView<const T> weight, MatrixView<T> dx) {
+    require(dy.cols == weight.rows && dx.rows == dy.rows && dx.cols == weight.cols, dy, weight);
+    if (dx.rows == 0 || dx.cols == 0) return;
+    if (dy.rows <= kFewRows) {
+        // 4 KiB of a row of weights at a time, for all rows in order.
+        constexpr index_t grain = 1024;
+        parallel_ranges(
+            dx.cols, grain, product_work(dy.rows, 1, dy.cols),
+            [&](index_t c, index_t end) { few_rows_input_grad(dy, weight, c, end, dx); });
+        return;
+    }
+    multiply<T>({dy.data, dy.rows, dy.cols, 1}, {weight.data, weight.cols, 1, weight.cols}, dy.cols,
+                dx.data);
+}
+
+template <typename T>
+void linear_backward_weight(MatrixView<const T> dy, MatrixView<const T> x, MatrixView<T> dweight) {
+    require(dy.rows == x.rows && dweight.rows == dy.cols && dweight.cols == x.cols, dy, x);
+    if (dweight.rows == 0 || dweight.cols == 0) return;
+    if (dy.rows <= kFewRows) {
+        constexpr index_t grain = 8;
+        const Kernels<T>& kernels = pocketcnn::kernels<T>();
+        const Buffer<T> columns = transposed(dy);
+        parallel_ranges(
+            dweight.rows, grain, product_work(1, x.cols, x.rows), [&](index_t row, index_t end) {
+                kernels.unpacked.few_rows_sums(end - row, x.cols, x.rows, columns.data() + row * dy.rows,
+                                     dy.rows, x.data, x.cols, dweight.data + row * x.cols, x.cols);
+            });
+        return;
+    }
+    multiply<T>({dy.data, dy.cols, 1, dy.cols}, {x.data, x.cols, 1, x.cols}, x.rows, dweight.data);
+}
+
+template <typename T>
+void linear_weight_update(MatrixView<const T> dy, MatrixView<const T> x,
+                          const UpdateStep<T>& step) {
+    require(dy.rows == x.rows, dy, x);
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
+    const index_t rows = dy.cols, cols = x.cols, depth = x.rows;
+    if (rows == 0 || cols == 0) return;
+    if (depth <= kFewRows) {
+        constexpr index_t grain = 8;
+        const Buffer<T> columns = transposed(dy);
+        parallel_ranges(rows, grain, product_work(1, cols, depth), [&](index_t row, index_t end) {
+            const Buffer<T> grads(cols);
+            for (; row < end; ++row) {
+                kernels.unpacked.few_rows_sums(1, cols, depth, columns.data() + row * depth, depth, x.data,
+                                     cols, grads.data(), cols);
+                step.change(grads.data(), row * cols, cols);
+            }
+        });
+        return;
+    }
+    const gemm::PackedLeft<T> left(kernels, {dy.data, rows, 1, rows}, depth);
+    // The slices of linear_backward_weight, for the same sums.
+    const index_t slice = reads_rows(kernels, cols, depth) ? gemm::kDepthBlock : kRowSlice;
+    const gemm::BlockCut cut = cut_update(kernels, rows, cols, depth, slice);
+    parallel_for(cut.blocks(), product_work(rows, cols, depth), [&](index_t i) {
+        const gemm::Block block = cut.block(i, rows, cols, depth);
+        gemm::RightMatrix<T> right(kernels, {x.data, cols, 1, cols}, depth);
+        UpdateRows<T> write(kernels, block, cols, step);
+        gemm::multiply_block(kernels, block, left, right, write, slice);
+    });
+}
+
+template <typename T>
+void linear_backward_bias(MatrixView<const T> dy, T* dbias) {
+    require(true, dy);
+    // Rows that are added up in succession: with 100,000 the fourth digit was wrong.
+    constexpr index_t grain = 1024, longest = 256;
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
+    parallel_ranges(dy.cols, grain, static_cast<double>(dy.rows), [&](index_t col, index_t end) {
+        std::fill(dbias + col, dbias + end, T{0});
+        gemm::LongSums<T> totals(end - col, dy.rows, longest);
+        for (index_t row = 0; row < dy.rows; ++row) {
+            totals.make_room(1, dbias + col, end - col);
+            kernels.elementwise.add(end - col, dy.data + row * dy.cols + col, dbias + col);
+        }
+        totals.finish(dbias + col);
+    });
+}
+
+#define POCKETCNN_INSTANTIATE(T)                                                                   \
+    template void linear_backward_input(MatrixView<const T>, MatrixView<const T>, MatrixView<T>);  \
+    template void linear_backward_weight(MatrixView<const T>, MatrixView<const T>, MatrixView<T>); \
+    template void linear_weight_update(MatrixView<const T>, MatrixView<const T>,                   \
+                                       const UpdateStep<T>&);                                      \
+    template void linear_backward_bias(MatrixView<const T>, T*);
+POCKETCNN_INSTANTIATE(float)
+POCKETCNN_INSTANTIATE(double)
+#undef POCKETCNN_INSTANTIATE
+
+}  // namespace pocketcnn

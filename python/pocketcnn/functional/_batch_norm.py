@@ -1,0 +1,172 @@
+"""Batch normalisation and its gradient."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pocketcnn import _core
+from pocketcnn._arguments import (
+    Array,
+    array,
+    check_cache,
+    compute_dtypes,
+    contiguous,
+    non_negative,
+    number,
+    require_shape,
+    restore,
+)
+
+
+class BatchNormCache(NamedTuple):
+    """What :func:`batch_norm_backward` needs of the forward pass: `x` itself, no copy of it."""
+
+    x: Array
+    gamma: Array
+    beta: Array
+    mean: Array
+    variance: Array
+    eps: float
+    rectify: bool
+    training: bool
+    dtype: np.dtype[Any]
+
+
+def batch_norm(
+    x: npt.ArrayLike,
+    gamma: npt.ArrayLike,
+    beta: npt.ArrayLike,
+    running_mean: Array | None,
+    running_var: Array | None,
+    training: bool,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    *,
+    rectify: bool = False,
+) -> tuple[Array, BatchNormCache]:
+    """``(x - mean) / sqrt(var + eps) * gamma + beta``, channel by channel.
+
+    Ioffe, Szegedy, "Batch Normalization", ICML 2015, algorithms 1 and 2, with PyTorch's
+    definitions.
+
+    Parameters
+    ----------
+    x : array_like (N, C, ...)
+    gamma, beta : array_like (C,)
+    running_mean, running_var : ndarray of floats (C,) or None
+        In training they are changed in place to ``(1 - momentum) * running + momentum * batch``,
+        where the batch's variance is the unbiased one, divided by its count minus one. None
+        keeps no such means; then only training is possible.
+    training : bool
+        Whether to normalise by the batch's own mean and (biased) variance or by the running ones.
+    momentum : float
+        Weight of the batch in the running means, 0 to 1.
+    eps : float
+        Added to the variance, at least 0.
+    rectify : bool
+        Whether a ReLU follows: one pass less over the memory.
+
+    Returns
+    -------
+    out : ndarray, of x's shape
+    cache : BatchNormCache
+        For :func:`batch_norm_backward`. It refers to x, which must not change before.
+
+    Raises
+    ------
+    ValueError
+        For sizes that do not fit, and for training with a single element a channel, which has
+        no variance.
+
+    Examples
+    --------
+    >>> x = np.array([[1.0], [3.0]])
+    >>> mean, var = np.zeros(1), np.ones(1)
+    >>> out, cache = batch_norm(x, [1.0], [0.0], mean, var, training=True, eps=0)
+    >>> out.ravel(), mean, var
+    (array([-1.,  1.]), array([0.2]), array([1.1]))
+    """
+    x = array("x", x)
+    if x.ndim < 2:
+        raise ValueError(f"x has shape {x.shape}, but must have the axes (N, C, ...)")
+    gamma, beta = (_of_channels(n, array(n, a), x) for n, a in (("gamma", gamma), ("beta", beta)))
+    momentum, eps = number("momentum", momentum, 0, 1), non_negative("eps", eps)
+    compute, result = compute_dtypes(x, gamma, beta)
+    xc, gamma, beta = (contiguous(a, compute) for a in (x, gamma, beta))
+    running = _running("running_mean", running_mean, x), _running("running_var", running_var, x)
+    if training:
+        count = x.size // x.shape[1] if x.size else 0
+        if count == 1:
+            raise ValueError(f"x has shape {x.shape}, but training needs two values a channel")
+        out, mean, variance = _core.batch_norm_train(xc, gamma, beta, eps, rectify)
+        if count:
+            _move(running[0], mean, momentum)
+            _move(running[1], variance * (count / (count - 1)), momentum)
+    else:
+        mean, variance = _known("running_mean", running[0]), _known("running_var", running[1])
+        out = _core.batch_norm_infer(xc, gamma, beta, mean, variance, eps, rectify)
+    cache = BatchNormCache(xc, gamma, beta, mean, variance, eps, rectify, bool(training), result)
+    return restore(out, result), cache
+
+
+def batch_norm_backward(grad: npt.ArrayLike, cache: BatchNormCache) -> tuple[Array, Array, Array]:
+    """Gradients of :func:`batch_norm` from that of its output.
+
+    Parameters
+    ----------
+    grad : array_like (N, C, ...)
+    cache : BatchNormCache
+        As batch_norm returned it.
+
+    Returns
+    -------
+    dx : ndarray, of x's shape
+    dgamma, dbeta : ndarray (C,)
+    """
+    grad = array("grad", grad)
+    check_cache(cache, BatchNormCache)
+    require_shape("grad", grad, cache.x.shape)
+    compute, result = compute_dtypes(grad, np.empty(0, cache.dtype))
+    x, gamma, beta = (contiguous(a, compute) for a in (cache.x, cache.gamma, cache.beta))
+    gradients = _core.batch_norm_backward(
+        contiguous(grad, compute),
+        x,
+        gamma,
+        beta,
+        cache.mean,
+        cache.variance,
+        cache.eps,
+        cache.rectify,
+        cache.training,
+    )
+    dx, dgamma, dbeta = (restore(a, result) for a in gradients)
+    return dx, dgamma, dbeta
+
+
+def _of_channels(name: str, a: Array, x: Array) -> Array:
+    if a.shape != x.shape[1:2]:
+        raise ValueError(f"{name} has shape {a.shape}, but x {x.shape} takes {x.shape[1:2]}")
+    return a
+
+
+def _running(name: str, a: Array | None, x: Array) -> Array | None:
+    """Check running means: they are changed in place, so they must be an array of floats."""
+    if a is None:
+        return None
+    if not isinstance(a, np.ndarray) or a.dtype.kind != "f":
+        raise TypeError(f"{name} is {a!r}, but must be None or an array of floats")
+    return _of_channels(name, a, x)
+
+
+def _known(name: str, running: Array | None) -> Array:
+    if running is None:
+        raise ValueError(f"{name} is None, but inference needs it")
+    return contiguous(running, np.dtype(np.float64))
+
+
+def _move(running: Array | None, batch: Array, momentum: float) -> None:
+    if running is not None:
+        running[...] = (1 - momentum) * running + momentum * batch

@@ -1,0 +1,265 @@
+"""Convolution and its gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pocketcnn import _core
+from pocketcnn._arguments import (
+    Array,
+    IntOrPair,
+    Padding,
+    array,
+    compute_dtypes,
+    contiguous,
+    integer,
+    require_shape,
+    restore,
+)
+from pocketcnn._core import ConvAlgorithm, ConvPass
+from pocketcnn.functional._window2d import remembered, window2d
+
+_PASSES = tuple(ConvPass)
+_FORWARD, _BACKWARD, _BACKWARD_WEIGHT = _PASSES[:1], _PASSES[1:], _PASSES[2:]
+
+
+def convolution(
+    x_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    stride: IntOrPair,
+    padding: Padding,
+    dilation: IntOrPair,
+    groups: int,
+    algorithm: str = "auto",
+    passes: tuple[ConvPass, ...] = _PASSES,
+) -> _core.Conv2d:
+    """The convolution of images (N, C, H, W) by filters, checked to fit them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where the shapes and `groups` do not fit each other, where the window does not fit as
+        :func:`window2d` has it, or where `algorithm` is a name that none of the passes has a way
+        of.
+    """
+    settings = stride, padding, dilation, groups, algorithm
+    return _convolution(settings, x_shape[1:], weight_shape, passes)
+
+
+@remembered
+def _convolution(
+    settings: tuple[Any, ...],
+    image: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    passes: tuple[ConvPass, ...],
+) -> _core.Conv2d:
+    stride, padding, dilation, groups, algorithm = settings
+    groups = _fitting_groups(image[0], weight_shape, groups)
+    named = _algorithms(passes)
+    if not isinstance(algorithm, str) or algorithm not in named:
+        raise ValueError(
+            f"algorithm is {algorithm!r}, but must be one of {tuple(named)}: "
+            f"the ways of {' and '.join(one.name for one in passes)}"
+        )
+    window = window2d(image[1:], weight_shape[2:], stride, padding, dilation)
+    return _core.Conv2d(window, weight_shape[0], groups, named[algorithm])
+
+
+def _fitting_groups(channels: int, weight_shape: tuple[int, ...], groups: int) -> int:
+    """Return `groups`; raise ValueError unless channels, weight and groups fit each other."""
+    groups = integer("groups", groups, 1)
+    filters, per_group = weight_shape[:2]
+    if 0 in weight_shape:
+        raise ValueError(f"weight has shape {weight_shape}, but none of its sizes may be 0")
+    if channels != per_group * groups:
+        takes = f"{per_group}" if groups == 1 else f"{per_group} in {groups} groups"
+        raise ValueError(f"x has {channels} channels, but weight {weight_shape} takes {takes}")
+    if filters % groups:
+        raise ValueError(f"groups {groups} must divide the {filters} filters of weight")
+    return groups
+
+
+@cache
+def _algorithms(passes: tuple[ConvPass, ...]) -> dict[str, ConvAlgorithm]:
+    """What may be asked of any of the passes: their ways, and what asks for one of several."""
+    rows = [row for one in passes for row in _core.conv2d_ways(one)]
+    asked = [ConvAlgorithm.auto, *(a for row in rows for a in (row.algorithm, row.family))]
+    return {algorithm.name: algorithm for algorithm in asked}
+
+
+@dataclass(frozen=True)
+class ConvPassPlan:
+    """How one pass of a convolution is computed: the algorithm's name, and why it is chosen."""
+
+    algorithm: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ConvPlan:
+    """How a convolution and the gradients of its input and weights are computed."""
+
+    forward: ConvPassPlan
+    input_grad: ConvPassPlan
+    weight_grad: ConvPassPlan
+
+
+def conv2d_plan(
+    x_shape: Sequence[int],
+    weight_shape: Sequence[int],
+    stride: IntOrPair = 1,
+    padding: Padding = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+    algorithm: str = "auto",
+) -> ConvPlan:
+    """Tell how :func:`conv2d` and :func:`conv2d_backward` would compute a convolution.
+
+    Parameters
+    ----------
+    x_shape : (N, C, H, W)
+    weight_shape : (FN, C / groups, KH, KW)
+    stride, padding, dilation, groups
+        As :func:`conv2d` takes them.
+    algorithm : str
+        As :func:`conv2d` or :func:`conv2d_backward` takes it. A pass that has no way of this name
+        is planned by itself.
+
+    Returns
+    -------
+    ConvPlan
+        For each pass the name of the way that computes it, in either dtype, and the reason. The
+        tables of ways are in ``docs/ways.md``.
+
+    Raises
+    ------
+    ValueError
+        Where the sizes do not fit, or the algorithm cannot compute the convolution.
+
+    Examples
+    --------
+    >>> plan = conv2d_plan((8, 64, 56, 56), (64, 64, 3, 3), padding=1)
+    >>> plan.forward
+    ConvPassPlan(algorithm='winograd', reason='fewer multiplications')
+    """
+    # Arrays of one element, seen in every shape: nothing of their size is allocated.
+    one = np.zeros((), np.float32)
+    x = array("x", np.broadcast_to(one, tuple(x_shape)), 4)
+    weight = array("weight", np.broadcast_to(one, tuple(weight_shape)), 4)
+    conv = convolution(x.shape, weight.shape, stride, padding, dilation, groups, algorithm)
+    plans = [_core.conv2d_plan(x.shape, conv, one) for one in _PASSES]
+    return ConvPlan(*(ConvPassPlan(chosen.name, reason) for chosen, reason in plans))
+
+
+def conv2d(
+    x: npt.ArrayLike,
+    weight: npt.ArrayLike,
+    bias: npt.ArrayLike | None = None,
+    stride: IntOrPair = 1,
+    padding: Padding = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+    algorithm: str = "auto",
+) -> Array:
+    """Convolve images with filters (cross-correlation, as every deep-learning library has it).
+
+    Parameters
+    ----------
+    x : array_like (N, C, H, W)
+        Images.
+    weight : array_like (FN, C / groups, KH, KW)
+        Filters.
+    bias : array_like (FN,), optional
+        Added to each feature map.
+    stride, padding, dilation
+        The window; see the module's introduction.
+    groups : int
+        Each of as many equal parts of the channels meets its own part of the filters.
+    algorithm : {"auto", "im2col", "winograd"} or the name of a way
+        How it is computed. "im2col" is a matrix product of whichever kind, for every convolution,
+        and rounds least. "winograd" needs fewer multiplications: for a stride or a dilation but not
+        both, and kernels two to five strides long, or with stride 1 up to twelve; its errors are a
+        few times larger, and relative to the largest of the 6 x 6 pixels of a tile, by about ten
+        epsilons times the largest weight: in float32 a pixel of 10**6 moves results up to five
+        pixels away, whose windows do not see it, by up to that weight. What is not finite, or so
+        large that it overflows on the way, reaches the windows that see it and no others, whichever
+        the algorithm. "auto" takes the first way that fits and pays; :func:`conv2d_plan` tells
+        which, and any name that it gives can be asked for. A ValueError says why one does not fit.
+
+    Returns
+    -------
+    ndarray (N, FN, OH, OW)
+        Feature maps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.arange(16.0).reshape(1, 1, 4, 4)
+    >>> conv2d(x, np.ones((1, 1, 3, 3)))[0, 0]
+    array([[45., 54.],
+           [81., 90.]])
+    """
+    x, weight = array("x", x, 4), array("weight", weight, 4)
+    conv = convolution(
+        x.shape, weight.shape, stride, padding, dilation, groups, algorithm, _FORWARD
+    )
+    if bias is None:
+        compute, result = compute_dtypes(x, weight)
+    else:
+        bias = array("bias", bias, 1)
+        require_shape("bias", bias, (weight.shape[0],))
+        compute, result = compute_dtypes(x, weight, bias)
+        bias = contiguous(bias, compute)
+    y = _core.conv2d(contiguous(x, compute), contiguous(weight, compute), bias, conv)
+    return restore(y, result)
+
+
+def conv2d_backward(
+    grad: npt.ArrayLike,
+    x: npt.ArrayLike,
+    weight: npt.ArrayLike,
+    stride: IntOrPair = 1,
+    padding: Padding = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+    input_grad: bool = True,
+    algorithm: str = "auto",
+) -> tuple[Array | None, Array, Array]:
+    """Gradients of a convolution.
+
+    Parameters
+    ----------
+    grad : array_like (N, FN, OH, OW)
+        Gradient of the loss with respect to the convolution's output.
+    x, weight, stride, padding, dilation, groups
+        As :func:`conv2d` took them.
+    input_grad : bool
+        False leaves out dx, which a first layer does not need.
+    algorithm : {"auto", "im2col", "winograd"} or the name of a way
+        As :func:`conv2d` takes it, but of the ways of these two passes. Where one of them has no
+        way of this name, it takes the first that fits and pays.
+
+    Returns
+    -------
+    dx : ndarray (N, C, H, W) or None
+    dweight : ndarray (FN, C / groups, KH, KW)
+    dbias : ndarray (FN,)
+    """
+    grad, x, weight = array("grad", grad, 4), array("x", x, 4), array("weight", weight, 4)
+    passes = _BACKWARD if input_grad else _BACKWARD_WEIGHT
+    conv = convolution(x.shape, weight.shape, stride, padding, dilation, groups, algorithm, passes)
+    require_shape("grad", grad, conv.output_shape(x.shape))
+    compute, result = compute_dtypes(grad, x, weight)
+    grad, x = contiguous(grad, compute), contiguous(x, compute)
+    dx = None
+    if input_grad:
+        weight = contiguous(weight, compute)
+        dx = restore(_core.conv2d_backward_input(grad, weight, x.shape, conv), result)
+    dweight, dbias = _core.conv2d_backward_weight(grad, x, conv)
+    return dx, restore(dweight, result), restore(dbias, result)

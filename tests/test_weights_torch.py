@@ -1,0 +1,240 @@
+"""Weights of PyTorch's own modules: the same logits and gradients, and no copy on the way."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pocketcnn as pc
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+nn = torch.nn
+rng = np.random.default_rng(0)
+
+
+class Block(nn.Module):  # type: ignore[misc, name-defined]
+    """ResNet's basic block, with torchvision's names."""
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = None
+        if stride > 1 or channels != width:
+            conv = nn.Conv2d(channels, width, 1, stride, bias=False)
+            self.downsample = nn.Sequential(conv, nn.BatchNorm2d(width))
+
+    def forward(self, x: Any) -> Any:
+        y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
+        return torch.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class ResNet18(nn.Module):  # type: ignore[misc, name-defined]
+    """torchvision's structure and names."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        channels = 64
+        for stage, width in enumerate((64, 128, 256, 512), start=1):
+            first = Block(channels, width, 2 if stage > 1 else 1)
+            setattr(self, f"layer{stage}", nn.Sequential(first, Block(width, width, 1)))
+            channels = width
+        self.fc = nn.Linear(512, classes)
+
+    def forward(self, x: Any) -> Any:
+        x = self.maxpool(torch.relu(self.bn1(self.conv1(x))))
+        for stage in range(1, 5):
+            x = getattr(self, f"layer{stage}")(x)
+        return self.fc(x.mean((2, 3)))
+
+
+class VGG16(nn.Module):  # type: ignore[misc, name-defined]
+    """torchvision's structure and names, for images of 32x32."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        layers: list[Any] = []
+        channels = 3
+        for width, count in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+            for _ in range(count):
+                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(True)]
+                channels = width
+            layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(
+            *(nn.Linear(512, 4096), nn.ReLU(True), nn.Dropout()),
+            *(nn.Linear(4096, 4096), nn.ReLU(True), nn.Dropout()),
+            nn.Linear(4096, classes),
+        )
+
+    def forward(self, x: Any) -> Any:
+        return self.classifier(torch.flatten(self.features(x), 1))
+
+
+def small() -> tuple[Any, pc.ConvNet]:
+    """A module with a layer of each kind that has parameters, and its counterpart."""
+    module = nn.Sequential(
+        nn.Conv2d(2, 6, (3, 5), padding=(1, 2)),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.Conv2d(6, 12, 3, stride=2, groups=6, bias=False),
+        nn.Conv2d(12, 4, 3, dilation=2, groups=2),
+        nn.Flatten(),
+        nn.Linear(4 * 3 * 4, 5),
+    )
+    net = pc.ConvNet(
+        [
+            ("conv1", pc.Conv2d(2, 6, (3, 5), padding=(1, 2))),
+            ("bn", pc.BatchNorm2d(6)),
+            ("relu", pc.ReLU()),
+            ("conv2", pc.Conv2d(6, 12, 3, stride=2, groups=6, bias=False)),
+            ("conv3", pc.Conv2d(12, 4, 3, dilation=2, groups=2)),
+            ("flatten", pc.Flatten()),
+            ("fc", pc.Linear(4 * 3 * 4, 5)),
+        ],
+        (2, 15, 17),
+    )
+    return module, net
+
+
+def settled(module: Any, x: np.ndarray) -> None:
+    """Give batch norm other statistics than its first."""
+    module.train()
+    with torch.no_grad():
+        module(torch.from_numpy(x))
+
+
+def require_the_same(module: Any, net: pc.ConvNet, x: np.ndarray, names: dict[str, str]) -> None:
+    """Compare logits in inference, and the gradients of a loss in training."""
+    module.eval()
+    with torch.no_grad():
+        expected = module(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(net.predict(x), expected, rtol=2e-4, atol=2e-4)
+    module.train()
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    t = np.arange(len(x)) % expected.shape[1]
+    loss = nn.functional.cross_entropy(module(torch.from_numpy(x)), torch.from_numpy(t))
+    loss.backward()
+    mine, grads = net.value_and_gradient(x, t)
+    np.testing.assert_allclose(mine, loss.item(), rtol=1e-4)
+    theirs = {name: p.grad.numpy() for name, p in module.named_parameters()}
+    assert {names.get(name, name) for name in theirs} == grads.keys()
+    for name, grad in theirs.items():
+        error = np.abs(grads[names.get(name, name)] - grad).max()
+        assert error <= 2e-3 * np.abs(grad).max() + 1e-6, name
+
+
+def names_of(net: pc.ConvNet, module: Any) -> dict[str, str]:
+    """Our names of a module's parameters, found by the numbers that were loaded."""
+    found = {}
+    for name, parameter in module.named_parameters():
+        array = parameter.detach().numpy()
+        (found[name],) = (
+            own for own, a in net.params.items()
+            if a.shape == array.shape and np.array_equal(a, array)
+        )  # fmt: skip
+    return found
+
+
+def randomised(module: Any) -> Any:
+    """Numbers of its own for every parameter, also for those that begin as zeros and ones."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(0.1 * torch.randn(parameter.shape))
+    return module
+
+
+@pytest.mark.parametrize("source", ["state", "zip", "legacy", "parallel"])
+def test_a_sequential(source: str, tmp_path: Path) -> None:
+    module, net = small()
+    x = rng.standard_normal((4, 2, 15, 17), dtype=np.float32)
+    settled(randomised(module), x)
+    state: Any = module.state_dict()
+    if source == "parallel":
+        state = nn.DataParallel(module).state_dict()
+    if source in ("zip", "legacy"):
+        zipped = source == "zip"
+        torch.save(state, tmp_path / "w.pt", _use_new_zipfile_serialization=zipped)
+        state = tmp_path / "w.pt"
+    pc.load_torch_state(net, state)
+    require_the_same(module, net, x, names_of(net, module))
+
+
+def test_torchvisions_resnet18() -> None:
+    module, net = randomised(ResNet18(7)), pc.models.resnet18(7, input_shape=(3, 64, 64))
+    x = rng.standard_normal((4, 3, 64, 64), dtype=np.float32)
+    settled(module, x)
+    pc.load_torch_state(net, module.state_dict())
+    require_the_same(module, net, x, names_of(net, module))
+
+
+def test_torchvisions_vgg16() -> None:
+    module, net = VGG16(7), pc.models.vgg16(7, input_shape=(3, 32, 32), seed=None)
+    for layer in net.layers.values():
+        if isinstance(layer, pc.Dropout):
+            layer.p = 0.0
+    x = rng.standard_normal((2, 3, 32, 32), dtype=np.float32)
+    pc.load_torch_state(net, module.state_dict())
+    require_the_same(module, net, x, names_of(net, module))
+
+
+def test_tensors_are_read_without_a_copy() -> None:
+    net = pc.ConvNet([("fc", pc.Linear(2000, 1000, bias=False))], (2000,))
+    weight = torch.ones(2000, 1000).t()
+    assert net.params
+    tracemalloc.start()
+    pc.load_weights(net, {"fc.weight": weight})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert net.params["fc.weight"].min() == 1
+    assert peak < 2**20
+
+
+def test_types_of_tensors() -> None:
+    net = pc.ConvNet([("fc", pc.Linear(3, 2, bias=False))], (3,))
+    for dtype in (torch.float16, torch.bfloat16, torch.float64, torch.int16, torch.uint8):
+        weight = torch.arange(6.0).reshape(2, 3).to(dtype)
+        pc.load_weights(net, {"fc.weight": torch.zeros(2, 3)})
+        pc.load_weights(net, {"fc.weight": weight})
+        assert net.params["fc.weight"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    parameter = nn.Parameter(torch.zeros(2, 3))
+    with pytest.raises(ValueError, match=r"fc\.weight requires gradients"):
+        pc.load_weights(net, {"fc.weight": parameter})
+    pc.load_weights(net, {"fc.weight": nn.Parameter(torch.zeros(2, 3), requires_grad=False)})
+    meta = torch.zeros(2, 3, device="meta")
+    with pytest.raises(ValueError, match=r"tensor fc\.weight cannot be read as an array"):
+        pc.load_weights(net, {"fc.weight": meta})
+
+
+def test_what_torch_load_reads_is_what_we_read(tmp_path: Path) -> None:
+    """Networks with tensors of one storage, in every order of memory."""
+    base = torch.randn(4, 6, 5)
+    state = {
+        "base": base,
+        "turned": base.permute(2, 0, 1),
+        "part": base[1:3, ::2, 1],
+        "half": base.half()[0],
+        "brain": base.bfloat16()[1].t(),
+        "double": base.double(),
+    }
+    for protocol in (2, 3, 4, 5):
+        for zipped in (True, False):
+            path = tmp_path / f"{protocol}{zipped}.pt"
+            torch.save(state, path, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
+            found, theirs = pc.read_torch(path), torch.load(path, weights_only=False)
+            assert list(found) == list(theirs)
+            for name, tensor in theirs.items():
+                wide = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+                np.testing.assert_array_equal(found[name], wide.numpy())
