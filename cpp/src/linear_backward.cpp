@@ -142,8 +142,9 @@ void few_rows_input_grad(const MatrixView<const T>& dy, const MatrixView<const T
     const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const index_t cols = end - col, size = dy.rows * cols;
     const auto sums_of = [&](index_t k, T* to, index_t stride) {
-        kernels.unpacked.few_rows_sums(dy.rows, cols, std::min(run, dy.cols - k), dy.data + k, dy.cols,
-                             weight.data + k * weight.cols + col, weight.cols, to, stride);
+        kernels.unpacked.few_rows_sums(dy.rows, cols, std::min(run, dy.cols - k), dy.data + k,
+                                       dy.cols, weight.data + k * weight.cols + col, weight.cols,
+                                       to, stride);
     };
     if (dy.cols <= run) return sums_of(0, dx.data + col, dx.cols);
     const Buffer<T> sums(size);
@@ -186,8 +187,9 @@ void linear_backward_weight(MatrixView<const T> dy, MatrixView<const T> x, Matri
         const Buffer<T> columns = transposed(dy);
         parallel_ranges(
             dweight.rows, grain, product_work(1, x.cols, x.rows), [&](index_t row, index_t end) {
-                kernels.unpacked.few_rows_sums(end - row, x.cols, x.rows, columns.data() + row * dy.rows,
-                                     dy.rows, x.data, x.cols, dweight.data + row * x.cols, x.cols);
+                kernels.unpacked.few_rows_sums(end - row, x.cols, x.rows,
+                                               columns.data() + row * dy.rows, dy.rows, x.data,
+                                               x.cols, dweight.data + row * x.cols, x.cols);
             });
         return;
     }
@@ -207,8 +209,8 @@ void linear_weight_update(MatrixView<const T> dy, MatrixView<const T> x,
         parallel_ranges(rows, grain, product_work(1, cols, depth), [&](index_t row, index_t end) {
             const Buffer<T> grads(cols);
             for (; row < end; ++row) {
-                kernels.unpacked.few_rows_sums(1, cols, depth, columns.data() + row * depth, depth, x.data,
-                                     cols, grads.data(), cols);
+                kernels.unpacked.few_rows_sums(1, cols, depth, columns.data() + row * depth, depth,
+                                               x.data, cols, grads.data(), cols);
                 step.change(grads.data(), row * cols, cols);
             }
         });

@@ -75,8 +75,9 @@ inline void correlate_end(index_t pixels, index_t taps, const index_t* offsets, 
 
 // Not inline: beside each other the compiler would keep accumulators on the stack.
 template <typename T, int rows>
-[[gnu::noinline]] void correlate_rows(index_t pixels, index_t taps, const index_t* offsets, const T* weights,
-                    const T* bias, const T* source, T* out, index_t out_stride) {
+[[gnu::noinline]] void correlate_rows(index_t pixels, index_t taps, const index_t* offsets,
+                                      const T* weights, const T* bias, const T* source, T* out,
+                                      index_t out_stride) {
     constexpr int vectors = direct_vectors(rows);
     constexpr index_t width = vectors * kLanes<T>;
     index_t p = 0;
@@ -155,8 +156,9 @@ inline void correlate_backward_tile(index_t pixels, const T* dy, index_t dy_stri
 
 // All taps, in parts of nearly equal size.
 template <typename T, int rows>
-[[gnu::noinline]] void correlate_backward_rows(index_t pixels, index_t taps, const T* dy, index_t dy_stride,
-                             const index_t* offsets, const T* source, T* sums) {
+[[gnu::noinline]] void correlate_backward_rows(index_t pixels, index_t taps, const T* dy,
+                                               index_t dy_stride, const index_t* offsets,
+                                               const T* source, T* sums) {
     constexpr int limit = direct_grad_taps(rows);
     const index_t parts = ceil_div(taps, limit);
     for (index_t part = 0; part < parts; ++part) {
