@@ -9,7 +9,7 @@ namespace pocketcnn::bindings {
 namespace {
 
 template <typename T>
-void define(py::module_& module, const std::string& name, Activation f) {
+void define_activation(py::module_& module, const std::string& name, Activation f) {
     module.def(
         name.c_str(),
         [f](const Array<T>& x) {
@@ -55,9 +55,9 @@ void register_activation(py::module_& module) {
         .value("sigmoid", Activation::sigmoid)
         .value("tanh", Activation::tanh)
         .finalize();
-    POCKETCNN_FOR_TYPES(define, module, "relu", Activation::relu);
-    POCKETCNN_FOR_TYPES(define, module, "sigmoid", Activation::sigmoid);
-    POCKETCNN_FOR_TYPES(define, module, "tanh", Activation::tanh);
+    POCKETCNN_FOR_TYPES(define_activation, module, "relu", Activation::relu);
+    POCKETCNN_FOR_TYPES(define_activation, module, "sigmoid", Activation::sigmoid);
+    POCKETCNN_FOR_TYPES(define_activation, module, "tanh", Activation::tanh);
     POCKETCNN_FOR_TYPES(define_add, module);
 }
 

@@ -33,7 +33,7 @@ ChannelStatistics given(const Array<double>& mean, const Array<double>& variance
 }
 
 template <typename T>
-void define(py::module_& module) {
+void define_batch_norm(py::module_& module) {
     module.def(
         "batch_norm_train",
         [](const Array<T>& x, const Array<T>& gamma, const Array<T>& beta, double eps,
@@ -96,7 +96,7 @@ void define(py::module_& module) {
 }  // namespace
 
 void register_batch_norm(py::module_& module) {
-    POCKETCNN_FOR_TYPES(define, module);
+    POCKETCNN_FOR_TYPES(define_batch_norm, module);
 }
 
 }  // namespace pocketcnn::bindings

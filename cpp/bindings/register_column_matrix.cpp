@@ -10,7 +10,7 @@ namespace pocketcnn::bindings {
 namespace {
 
 template <typename T>
-void define(py::module_& module) {
+void define_column_matrix(py::module_& module) {
     module.def(
         "im2col",
         [](const Array<T>& x, const Window2d& window) {
@@ -48,7 +48,7 @@ void define(py::module_& module) {
 }  // namespace
 
 void register_column_matrix(py::module_& module) {
-    POCKETCNN_FOR_TYPES(define, module);
+    POCKETCNN_FOR_TYPES(define_column_matrix, module);
 }
 
 }  // namespace pocketcnn::bindings

@@ -16,7 +16,7 @@ namespace pocketcnn::bindings {
 namespace {
 
 template <typename T>
-void define(py::module_& module) {
+void define_conv2d(py::module_& module) {
     module.def(
         "conv2d",
         [](const Array<T>& x, const Array<T>& weight, const std::optional<Array<T>>& bias,
@@ -82,7 +82,7 @@ void define_enums(py::module_& module) {
     algorithm.finalize();
 }
 
-void define_classes(py::module_& module) {
+void define_conv2d_classes(py::module_& module) {
     value_class<Conv2d>(module, "Conv2d", {"window", "filters", "groups", "algorithm"})
         .def(py::init<Window2d, index_t, index_t, ConvAlgorithm>(), py::arg("window"),
              py::arg("filters"), py::arg("groups"), py::arg("algorithm"))
@@ -108,7 +108,7 @@ void define_classes(py::module_& module) {
 
 void register_conv2d(py::module_& module) {
     define_enums(module);
-    define_classes(module);
+    define_conv2d_classes(module);
     module.def("conv2d_ways", conv2d_ways, py::arg("conv_pass"));
     module.def("conv2d_runs", conv::runs, py::arg("conv_pass"), py::arg("algorithm"));
     module.def(
@@ -118,7 +118,7 @@ void register_conv2d(py::module_& module) {
             return py::make_tuple(plan.algorithm, plan.reason);
         },
         py::arg("x_shape"), py::arg("conv"), py::arg("conv_pass"));
-    POCKETCNN_FOR_TYPES(define, module);
+    POCKETCNN_FOR_TYPES(define_conv2d, module);
 }
 
 }  // namespace pocketcnn::bindings

@@ -83,7 +83,7 @@ py::tuple backward(const Array<T>& grad, const Array<T>& activated,
 }
 
 template <typename T>
-void define(py::module_& module) {
+void define_conv_block(py::module_& module) {
     module.def("conv_block", &forward<T>, py::arg("x").noconvert(), py::arg("weight").noconvert(),
                py::arg("bias").noconvert(), py::arg("block"), py::arg("norm"));
     module.def("conv_block_backward", &backward<T>, py::arg("grad").noconvert(),
@@ -92,7 +92,7 @@ void define(py::module_& module) {
                py::arg("input_grad"));
 }
 
-void define_classes(py::module_& module) {
+void define_conv_block_classes(py::module_& module) {
     constexpr auto copy = py::return_value_policy::copy;
     py::native_enum<PoolKind>(module, "PoolKind", "enum.Enum")
         .value("max", PoolKind::max)
@@ -120,8 +120,8 @@ void define_classes(py::module_& module) {
 }  // namespace
 
 void register_conv_block(py::module_& module) {
-    define_classes(module);
-    POCKETCNN_FOR_TYPES(define, module);
+    define_conv_block_classes(module);
+    POCKETCNN_FOR_TYPES(define_conv_block, module);
 }
 
 }  // namespace pocketcnn::bindings

@@ -11,7 +11,7 @@ namespace {
 
 /// Target is index_t for labels, or T for rows of target weights.
 template <typename T, typename Target>
-void define(py::module_& module) {
+void define_cross_entropy(py::module_& module) {
     module.def(
         "cross_entropy",
         [](const Array<T>& logits, const Array<Target>& target, double label_smoothing) {
@@ -34,10 +34,10 @@ void define(py::module_& module) {
 }  // namespace
 
 void register_cross_entropy(py::module_& module) {
-    define<float, index_t>(module);
-    define<float, float>(module);
-    define<double, index_t>(module);
-    define<double, double>(module);
+    define_cross_entropy<float, index_t>(module);
+    define_cross_entropy<float, float>(module);
+    define_cross_entropy<double, index_t>(module);
+    define_cross_entropy<double, double>(module);
 }
 
 }  // namespace pocketcnn::bindings

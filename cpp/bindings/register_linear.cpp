@@ -17,7 +17,7 @@ void require(bool fit, const Shape& left, const Shape& right) {
 }
 
 template <typename T>
-void define(py::module_& module) {
+void define_linear(py::module_& module) {
     module.def(
         "linear",
         [](const Array<T>& x, const Array<T>& weight, const std::optional<Array<T>>& bias) {
@@ -81,7 +81,7 @@ void define(py::module_& module) {
 }  // namespace
 
 void register_linear(py::module_& module) {
-    POCKETCNN_FOR_TYPES(define, module);
+    POCKETCNN_FOR_TYPES(define_linear, module);
 }
 
 }  // namespace pocketcnn::bindings

@@ -8,7 +8,7 @@ namespace pocketcnn::bindings {
 namespace {
 
 template <typename T>
-void define(py::module_& module) {
+void define_local_response_norm(py::module_& module) {
     module.def(
         "local_response_norm",
         [](const Array<T>& x, index_t size, double alpha, double beta, double k) {
@@ -37,7 +37,7 @@ void define(py::module_& module) {
 }  // namespace
 
 void register_local_response_norm(py::module_& module) {
-    POCKETCNN_FOR_TYPES(define, module);
+    POCKETCNN_FOR_TYPES(define_local_response_norm, module);
 }
 
 }  // namespace pocketcnn::bindings

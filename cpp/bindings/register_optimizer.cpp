@@ -74,7 +74,7 @@ void update_all(Arrays<T>& params, const Gradients<T>& grads, std::vector<Arrays
 }
 
 template <typename T>
-void define(py::module_& module) {
+void define_optimizer(py::module_& module) {
     module.def(
         "sgd_update",
         [](Arrays<T> params, const Gradients<T>& grads, std::vector<Arrays<T>> slots, double lr,
@@ -128,7 +128,7 @@ void define(py::module_& module) {
 }  // namespace
 
 void register_optimizer(py::module_& module) {
-    POCKETCNN_FOR_TYPES(define, module);
+    POCKETCNN_FOR_TYPES(define_optimizer, module);
 }
 
 }  // namespace pocketcnn::bindings

@@ -11,7 +11,7 @@ namespace pocketcnn::bindings {
 namespace {
 
 template <typename T>
-void define(py::module_& module) {
+void define_pool2d(py::module_& module) {
     module.def(
         "max_pool2d",
         [](const Array<T>& x, const Pool2d& pool) {
@@ -83,7 +83,7 @@ void register_pool2d(py::module_& module) {
                 return tuple_of(pool2d_output_shape(shape4(x_shape), pool));
             },
             py::arg("x_shape"));
-    POCKETCNN_FOR_TYPES(define, module);
+    POCKETCNN_FOR_TYPES(define_pool2d, module);
 }
 
 }  // namespace pocketcnn::bindings

@@ -23,8 +23,8 @@ template <typename T>
 using Backward = void (*)(const T*, const T*, const AxisShape&, T*);
 
 template <typename T>
-void define(py::module_& module, const std::string& name, Forward<T> forward,
-            Backward<T> backward) {
+void define_softmax(py::module_& module, const std::string& name, Forward<T> forward,
+                    Backward<T> backward) {
     module.def(
         name.c_str(),
         [forward](const Array<T>& x, int axis) {
@@ -51,8 +51,8 @@ void define(py::module_& module, const std::string& name, Forward<T> forward,
 
 template <typename T>
 void define_all(py::module_& module) {
-    define<T>(module, "softmax", softmax<T>, softmax_backward<T>);
-    define<T>(module, "log_softmax", log_softmax<T>, log_softmax_backward<T>);
+    define_softmax<T>(module, "softmax", softmax<T>, softmax_backward<T>);
+    define_softmax<T>(module, "log_softmax", log_softmax<T>, log_softmax_backward<T>);
 }
 
 }  // namespace

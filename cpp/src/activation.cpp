@@ -29,35 +29,35 @@ void map(void (*kernel)(index_t, const T*, const T*, T*), const T* dy, const T* 
 
 template <typename T>
 void activate(Activation f, const T* x, T* y, index_t size) {
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     switch (f) {
         case Activation::relu:
-            return map(kernel.relu, x, y, size, 1);
+            return map(kernels.activation.relu, x, y, size, 1);
         case Activation::sigmoid:
-            return map(kernel.sigmoid, x, y, size, kTranscendental);
+            return map(kernels.activation.sigmoid, x, y, size, kTranscendental);
         case Activation::tanh:
-            return map(kernel.tanh, x, y, size, kTranscendental);
+            return map(kernels.activation.tanh, x, y, size, kTranscendental);
     }
 }
 
 template <typename T>
 void activate_backward(Activation f, const T* dy, const T* y, T* dx, index_t size) {
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     switch (f) {
         case Activation::relu:
-            return map(kernel.relu_grad, dy, y, dx, size);
+            return map(kernels.activation.relu_backward, dy, y, dx, size);
         case Activation::sigmoid:
-            return map(kernel.sigmoid_grad, dy, y, dx, size);
+            return map(kernels.activation.sigmoid_backward, dy, y, dx, size);
         case Activation::tanh:
-            return map(kernel.tanh_grad, dy, y, dx, size);
+            return map(kernels.activation.tanh_backward, dy, y, dx, size);
     }
 }
 
 template <typename T>
 void add(const T* a, const T* b, bool rectify, T* y, index_t size) {
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     parallel_ranges(size, kGrain, 1, [&](index_t begin, index_t end) {
-        kernel.add_two(end - begin, a + begin, b + begin, rectify, y + begin);
+        kernels.elementwise.add_two(end - begin, a + begin, b + begin, rectify, y + begin);
     });
 }
 

@@ -74,13 +74,13 @@ void join(const Moments& other, double other_count, Moments& all, double& count)
 }
 
 template <typename T>
-Moments channel_moments(const Kernels<T>& kernel, const Channel& channel, const T* x) {
+Moments channel_moments(const Kernels<T>& kernels, const Channel& channel, const T* x) {
     T scratch[kBlock];
     Moments all = {0, 0};
     double count = 0;
     channel.for_blocks([&](index_t image, index_t at, index_t size) {
         const T* block = channel.block(x, image, at, size, scratch);
-        join(kernel.moments(size, block), static_cast<double>(size), all, count);
+        join(kernels.normalization.moments(size, block), static_cast<double>(size), all, count);
     });
     return all;
 }
@@ -100,24 +100,24 @@ ChannelNorm<T> channel_norm(const BatchNorm<T>& norm, const ChannelStatistics& s
 }
 
 template <typename T>
-void normalize_channel(const Kernels<T>& kernel, const Channel& channel, const ChannelNorm<T>& norm,
-                       const T* x, T* y) {
+void normalize_channel(const Kernels<T>& kernels, const Channel& channel,
+                       const ChannelNorm<T>& norm, const T* x, T* y) {
     for (index_t i = 0; i < channel.shape.n; ++i) {
         const index_t at = channel.offset(i);
-        kernel.normalize(norm, channel.shape.plane, x + at, y + at);
+        kernels.normalization.normalize(norm, channel.shape.plane, x + at, y + at);
     }
 }
 
 /// Sums over a channel of dy and of dy (x - mean), with the kernels' rounded mean.
 template <typename T>
-TwoSums channel_sums(const Kernels<T>& kernel, const Channel& channel, const ChannelNorm<T>& norm,
+TwoSums channel_sums(const Kernels<T>& kernels, const Channel& channel, const ChannelNorm<T>& norm,
                      const T* dy, const T* x) {
     T dy_scratch[kBlock], x_scratch[kBlock];
     TwoSums total = {0, 0};
     channel.for_blocks([&](index_t image, index_t at, index_t size) {
-        const TwoSums sums =
-            kernel.normalize_sums(norm, size, channel.block(dy, image, at, size, dy_scratch),
-                                  channel.block(x, image, at, size, x_scratch));
+        const TwoSums sums = kernels.normalization.normalize_sums(
+            norm, size, channel.block(dy, image, at, size, dy_scratch),
+            channel.block(x, image, at, size, x_scratch));
         total.first += sums.first;
         total.second += sums.second;
     });
@@ -129,24 +129,24 @@ TwoSums channel_sums(const Kernels<T>& kernel, const Channel& channel, const Cha
 template <typename T>
 void batch_norm_train(const T* x, const ChannelShape& shape, const BatchNorm<T>& norm, double* mean,
                       double* variance, T* y) {
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     std::fill_n(mean, shape.channels, 0.0);
     std::fill_n(variance, shape.channels, 0.0);
     for_channels(shape, [&](const Channel& channel) {
-        const Moments moments = channel_moments(kernel, channel, x);
+        const Moments moments = channel_moments(kernels, channel, x);
         const index_t c = channel.index;
         mean[c] = moments.mean;
         variance[c] = moments.squares / static_cast<double>(shape.count());
-        normalize_channel(kernel, channel, channel_norm(norm, {mean, variance}, c), x, y);
+        normalize_channel(kernels, channel, channel_norm(norm, {mean, variance}, c), x, y);
     });
 }
 
 template <typename T>
 void batch_norm_infer(const T* x, const ChannelShape& shape, const BatchNorm<T>& norm,
                       const ChannelStatistics& statistics, T* y) {
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     for_channels(shape, [&](const Channel& channel) {
-        normalize_channel(kernel, channel, channel_norm(norm, statistics, channel.index), x, y);
+        normalize_channel(kernels, channel, channel_norm(norm, statistics, channel.index), x, y);
     });
 }
 
@@ -157,7 +157,7 @@ template <typename T>
 void batch_norm_backward(const T* dy, const T* x, const ChannelShape& shape,
                          const BatchNorm<T>& norm, const ChannelStatistics& statistics,
                          bool training, T* dx, T* dgamma, T* dbeta) {
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     std::fill_n(dgamma, shape.channels, T{0});
     std::fill_n(dbeta, shape.channels, T{0});
     for_channels(shape, [&](const Channel& channel) {
@@ -165,7 +165,7 @@ void batch_norm_backward(const T* dy, const T* x, const ChannelShape& shape,
         const ChannelNorm<T> how = channel_norm(norm, statistics, c);
         const double lost = statistics.mean[c] - static_cast<double>(how.mean);
         const double inverse = 1 / std::sqrt(statistics.variance[c] + norm.eps);
-        const TwoSums sums = channel_sums(kernel, channel, how, dy, x);
+        const TwoSums sums = channel_sums(kernels, channel, how, dy, x);
         const double product = (sums.second - lost * sums.first) * inverse;
         dgamma[c] = static_cast<T>(product);
         dbeta[c] = static_cast<T>(sums.first);
@@ -177,7 +177,8 @@ void batch_norm_backward(const T* dy, const T* x, const ChannelShape& shape,
                                      static_cast<T>(-share * sums.first - slope * lost)};
         for (index_t i = 0; i < shape.n; ++i) {
             const index_t at = channel.offset(i);
-            kernel.normalize_grad(how, grad, shape.plane, dy + at, x + at, dx + at);
+            kernels.normalization.normalize_backward(how, grad, shape.plane, dy + at, x + at,
+                                                     dx + at);
         }
     });
 }

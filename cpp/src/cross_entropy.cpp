@@ -19,10 +19,10 @@ double distance(T a, T b) {
 
 /// Loss of one row and its gradient times `scale`. target(k) is class k's weight.
 template <typename T, typename Target>
-double row_cross_entropy(const Kernels<T>& kernel, const T* logits, index_t classes,
+double row_cross_entropy(const Kernels<T>& kernels, const T* logits, index_t classes,
                          const Target& target, double scale, T* dlogits) {
-    const T largest = kernel.largest(classes, logits);
-    const double sum = kernel.exp_minus(classes, logits, largest, dlogits);
+    const T largest = kernels.softmax.largest(classes, logits);
+    const double sum = kernels.softmax.exp_minus(classes, logits, largest, dlogits);
     const double log_sum = std::log(sum);
     double loss = 0, weight = 0;
     for (index_t k = 0; k < classes; ++k) {
@@ -41,12 +41,12 @@ double row_cross_entropy(const Kernels<T>& kernel, const T* logits, index_t clas
 
 /// The same if only the label's class has a weight.
 template <typename T>
-double row_label_cross_entropy(const Kernels<T>& kernel, const T* logits, index_t classes,
+double row_label_cross_entropy(const Kernels<T>& kernels, const T* logits, index_t classes,
                                index_t label, double scale, T* dlogits) {
-    const T largest = kernel.largest(classes, logits);
-    const double sum = kernel.exp_minus(classes, logits, largest, dlogits);
+    const T largest = kernels.softmax.largest(classes, logits);
+    const double sum = kernels.softmax.exp_minus(classes, logits, largest, dlogits);
     const double probability = static_cast<double>(dlogits[label]) / sum;
-    kernel.scale(classes, dlogits, static_cast<T>(scale / sum), dlogits);
+    kernels.softmax.scale(classes, dlogits, static_cast<T>(scale / sum), dlogits);
     dlogits[label] = static_cast<T>(scale * (probability - 1));
     return std::log(sum) - distance(logits[label], largest);
 }
@@ -72,11 +72,11 @@ double mean_cross_entropy(MatrixView<const T> logits, const RowLoss& row_loss) {
 template <typename T, typename RowTarget>
 double mean_weighted_cross_entropy(MatrixView<const T> logits, const RowTarget& row_target,
                                    T* dlogits) {
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     return mean_cross_entropy(logits, [&](index_t row, double scale) {
         const index_t at = row * logits.cols;
         return row_cross_entropy(
-            kernel, logits.data + at, logits.cols, [&](index_t k) { return row_target(row, k); },
+            kernels, logits.data + at, logits.cols, [&](index_t k) { return row_target(row, k); },
             scale, dlogits + at);
     });
 }
@@ -94,10 +94,10 @@ double cross_entropy(MatrixView<const T> logits, const index_t* labels, double l
         }
     }
     if (label_smoothing == 0) {
-        const Kernels<T>& kernel = kernels<T>();
+        const Kernels<T>& kernels = pocketcnn::kernels<T>();
         return mean_cross_entropy(logits, [&](index_t row, double scale) {
             const index_t at = row * logits.cols;
-            return row_label_cross_entropy(kernel, logits.data + at, logits.cols, labels[row],
+            return row_label_cross_entropy(kernels, logits.data + at, logits.cols, labels[row],
                                            scale, dlogits + at);
         });
     }

@@ -87,19 +87,19 @@ template <typename T>
 void add_dots(const DotCut::Part& part, const MatrixView<const T>& x,
               const MatrixView<const T>& weight, T* y, index_t stride) {
     constexpr index_t many_rows = 32;
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const T* w = weight.data + part.col * weight.cols + part.depth;
     index_t w_stride = weight.cols;
     const bool copies = part.rows >= many_rows && !is_aligned(weight.data, weight.cols);
-    const index_t width = round_up(part.length, kernel.lanes);
+    const index_t width = round_up(part.length, kernels.lanes);
     const Buffer<T> copy(copies ? part.cols * width : 0);
     if (copies) {
-        kernel.copy_rows(part.cols, part.length, w, weight.cols, copy.data(), width, 1);
+        kernels.copies.copy_rows(part.cols, part.length, w, weight.cols, copy.data(), width, 1);
         w = copy.data();
         w_stride = width;
     }
-    kernel.dots({part.rows, part.cols, part.length, x.cols, w_stride, stride},
-                x.data + part.row * x.cols + part.depth, w, y);
+    kernels.unpacked.dots({part.rows, part.cols, part.length, x.cols, w_stride, stride},
+                          x.data + part.row * x.cols + part.depth, w, y);
 }
 
 /// y = bias + the sums of a block that is so deep that they need totals.
@@ -119,7 +119,7 @@ void long_dots(const DotCut& cut, index_t block, const MatrixView<const T>& x,
     T* to = y.data + whole.row * y.cols + whole.col;
     start_rows(bias != nullptr ? bias + whole.col : nullptr, whole.rows, whole.cols, to, y.cols);
     for (index_t r = 0; r < whole.rows; ++r) {
-        kernels<T>().add(whole.cols, sums.data() + r * whole.cols, to + r * y.cols);
+        kernels<T>().elementwise.add(whole.cols, sums.data() + r * whole.cols, to + r * y.cols);
     }
 }
 
@@ -127,16 +127,16 @@ void long_dots(const DotCut& cut, index_t block, const MatrixView<const T>& x,
 template <typename T>
 void add_long_slices(const DotCut& cut, const T* sums, index_t row, index_t end, index_t depth,
                      const MatrixView<T>& y) {
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const index_t first = row * y.cols, count = (end - row) * y.cols;
     const Buffer<T> joined(count);
     gemm::LongSums<T> totals(count, depth);
     for (index_t slice = 0; slice < cut.slices(); ++slice) {
         totals.make_room(cut.part(0, slice).length, joined.data(), count);
-        kernel.add(count, sums + slice * y.rows * y.cols + first, joined.data());
+        kernels.elementwise.add(count, sums + slice * y.rows * y.cols + first, joined.data());
     }
     totals.finish(joined.data());
-    kernel.add(count, joined.data(), y.data + first);
+    kernels.elementwise.add(count, joined.data(), y.data + first);
 }
 
 /// Whether many weights are better read only once, in place, for all rows of x together, than again
@@ -160,11 +160,11 @@ index_t streamed_parts(const gemm::Panels& panels, index_t part) {
 template <typename T>
 void linear_by_streaming(MatrixView<const T> x, MatrixView<const T> weight, const T* bias,
                          MatrixView<T> y) {
-    const Kernels<T>& kernel = kernels<T>();
-    const gemm::Panels panels(kernel, x.rows);
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
+    const gemm::Panels panels(kernels, x.rows);
     const std::vector<gemm::PackedPanels<T>> packed = gemm::pack_groups<T>(
         panels, 1, x.cols, [&](index_t, index_t row, index_t rows, index_t width, T* panel) {
-            kernel.pack_columns(x.cols, rows, width, x.data + row * x.cols, x.cols, panel);
+            kernels.packing.pack_columns(x.cols, rows, width, x.data + row * x.cols, x.cols, panel);
         });
     const index_t part = gemm::depth_slice(x.cols);
     const index_t slice = part * streamed_parts<T>(panels, part);
@@ -173,7 +173,7 @@ void linear_by_streaming(MatrixView<const T> x, MatrixView<const T> weight, cons
     const index_t step = round_up(ceil_div(y.cols, kEnoughTasks), kIndirectRowsMultiple);
     parallel_for(ceil_div(y.cols, step), product_work(y.rows, y.cols, x.cols), [&](index_t i) {
         const index_t col = i * step, cols = std::min(step, y.cols - col);
-        gemm::IndirectSums<T> sums(kernel, panels, 0, panels.count(), cols, x.cols);
+        gemm::IndirectSums<T> sums(kernels, panels, 0, panels.count(), cols, x.cols);
         std::vector<index_t> rows;
         rows.reserve(static_cast<std::size_t>(cols + kIndirectRowsMultiple));
         for (index_t c = 0; c < cols + kIndirectRowsMultiple; ++c) {
@@ -195,10 +195,10 @@ void linear_by_streaming(MatrixView<const T> x, MatrixView<const T> weight, cons
         sums.finish();
         for (index_t p = 0; p < panels.count(); ++p) {
             T* to = y.data + panels.begin(p) * y.cols + col;
-            kernel.store_transposed(cols, panels.length(p), sums.data(p), panels.width(p), nullptr,
-                                    to, y.cols);
+            kernels.indirect.store_transposed(cols, panels.length(p), sums.data(p), panels.width(p),
+                                              nullptr, to, y.cols);
             for (index_t r = 0; r < panels.length(p) && bias != nullptr; ++r) {
-                kernel.add(cols, bias + col, to + r * y.cols);
+                kernels.elementwise.add(cols, bias + col, to + r * y.cols);
             }
         }
     });

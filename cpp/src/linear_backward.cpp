@@ -16,17 +16,17 @@ namespace {
 /// Whether it is better to read the right operand in place, row by row: the depth must be one
 /// slice, and rows a multiple of 512 bytes apart would push each other out of the L1 cache.
 template <typename T>
-bool reads_rows(const Kernels<T>& kernel, index_t cols, index_t depth) {
+bool reads_rows(const Kernels<T>& kernels, index_t cols, index_t depth) {
     constexpr index_t bad_stride = 512;
-    return cols >= kernel.cols && depth <= gemm::kDepthBlock &&
+    return cols >= kernels.product.cols && depth <= gemm::kDepthBlock &&
            cols * index_t{sizeof(T)} % bad_stride != 0;
 }
 
 /// How a result is cut for multiply_rows: like gemm::cut_blocks, but no block is narrower than a
 /// tile, so the last one also takes the remaining columns.
 template <typename T>
-gemm::BlockCut cut_rows(const Kernels<T>& kernel, index_t rows, index_t cols, index_t depth) {
-    gemm::BlockCut cut = gemm::cut_blocks(kernel, rows, cols, depth);
+gemm::BlockCut cut_rows(const Kernels<T>& kernels, index_t rows, index_t cols, index_t depth) {
+    gemm::BlockCut cut = gemm::cut_blocks(kernels, rows, cols, depth);
     cut.col_blocks = std::max<index_t>(1, cols / cut.col_step);
     return cut;
 }
@@ -41,16 +41,16 @@ constexpr index_t kRowSlice = 128;
 template <typename T>
 void multiply(const gemm::Operand<T>& left, const gemm::Operand<T>& right, index_t depth,
               T* result) {
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const index_t rows = left.lanes, cols = right.lanes;
     const double work = product_work(rows, cols, depth);
-    const gemm::PackedLeft<T> packed(kernel, left, depth);
-    if (reads_rows(kernel, cols, depth)) {
-        const gemm::BlockCut cut = cut_rows(kernel, rows, cols, depth);
+    const gemm::PackedLeft<T> packed(kernels, left, depth);
+    if (reads_rows(kernels, cols, depth)) {
+        const gemm::BlockCut cut = cut_rows(kernels, rows, cols, depth);
         parallel_for(cut.blocks(), work, [&](index_t i) {
             const gemm::Block block = cut.block(i, rows, cols, depth);
             const bool last = (i + 1) % cut.col_blocks == 0;
-            kernel.multiply_rows(
+            kernels.product.multiply_rows(
                 {block.row_end - block.row, (last ? cols : block.col_end) - block.col, depth,
                  packed.panel_size(), right.depth_stride, cols},
                 packed.panel(block.row, 0, depth, nullptr), right.data + block.col,
@@ -58,12 +58,12 @@ void multiply(const gemm::Operand<T>& left, const gemm::Operand<T>& right, index
         });
         return;
     }
-    const gemm::BlockCut cut = gemm::cut_blocks(kernel, rows, cols, depth, kRowSlice);
+    const gemm::BlockCut cut = gemm::cut_blocks(kernels, rows, cols, depth, kRowSlice);
     parallel_for(cut.blocks(), work, [&](index_t i) {
-        gemm::RightMatrix<T> read(kernel, right, depth);
-        gemm::StoreMatrix<T> write(kernel, result, cols);
+        gemm::RightMatrix<T> read(kernels, right, depth);
+        gemm::StoreMatrix<T> write(kernels, result, cols);
         const gemm::Block block = cut.block(i, rows, cols, depth);
-        gemm::multiply_block(kernel, block, packed, read, write, kRowSlice);
+        gemm::multiply_block(kernels, block, packed, read, write, kRowSlice);
     });
 }
 
@@ -94,11 +94,11 @@ class UpdateRows {
           width_(block.col_end - block.col),
           weight_cols_(weight_cols),
           step_(step),
-          grads_(kernels.rows * width_) {}
+          grads_(kernels.product.rows * width_) {}
 
     void tile(index_t row, index_t rows, index_t col, index_t cols, const T* values) {
         T* const to = grads_.data() + (col - block_.col);
-        kernels_.store_tile(rows, cols, values, nullptr, to, width_);
+        kernels_.product.store_tile(rows, cols, values, nullptr, to, width_);
         for (index_t r = 0; r < rows; ++r) ask_for(row + r, col, cols);
         if (col + cols < block_.col_end) return;
         for (index_t r = 0; r < rows; ++r) {
@@ -123,13 +123,13 @@ class UpdateRows {
 /// How the gradient of a weight is cut for UpdateRows: as many columns as fit the L2 cache together
 /// with the gradients of a tile's rows, for long runs of the same row of weights.
 template <typename T>
-gemm::BlockCut cut_update(const Kernels<T>& kernel, index_t rows, index_t cols, index_t depth,
+gemm::BlockCut cut_update(const Kernels<T>& kernels, index_t rows, index_t cols, index_t depth,
                           index_t slice) {
-    const index_t parts = ceil_div(cols, gemm::block_cols(kernel, depth, cols, slice));
-    const index_t col_step = round_up(ceil_div(cols, parts), kernel.cols);
+    const index_t parts = ceil_div(cols, gemm::block_cols(kernels, depth, cols, slice));
+    const index_t col_step = round_up(ceil_div(cols, parts), kernels.product.cols);
     const index_t col_blocks = ceil_div(cols, col_step);
     const index_t row_parts = ceil_div(kEnoughTasks, col_blocks);
-    const index_t row_step = round_up(ceil_div(rows, row_parts), kernel.rows);
+    const index_t row_step = round_up(ceil_div(rows, row_parts), kernels.product.rows);
     return {row_step, col_step, ceil_div(rows, row_step), col_blocks};
 }
 
@@ -139,10 +139,10 @@ template <typename T>
 void few_rows_input_grad(const MatrixView<const T>& dy, const MatrixView<const T>& weight,
                          index_t col, index_t end, const MatrixView<T>& dx) {
     constexpr index_t run = 2048;
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const index_t cols = end - col, size = dy.rows * cols;
     const auto sums_of = [&](index_t k, T* to, index_t stride) {
-        kernel.few_rows_sums(dy.rows, cols, std::min(run, dy.cols - k), dy.data + k, dy.cols,
+        kernels.unpacked.few_rows_sums(dy.rows, cols, std::min(run, dy.cols - k), dy.data + k, dy.cols,
                              weight.data + k * weight.cols + col, weight.cols, to, stride);
     };
     if (dy.cols <= run) return sums_of(0, dx.data + col, dx.cols);
@@ -182,11 +182,11 @@ void linear_backward_weight(MatrixView<const T> dy, MatrixView<const T> x, Matri
     if (dweight.rows == 0 || dweight.cols == 0) return;
     if (dy.rows <= kFewRows) {
         constexpr index_t grain = 8;
-        const Kernels<T>& kernel = kernels<T>();
+        const Kernels<T>& kernels = pocketcnn::kernels<T>();
         const Buffer<T> columns = transposed(dy);
         parallel_ranges(
             dweight.rows, grain, product_work(1, x.cols, x.rows), [&](index_t row, index_t end) {
-                kernel.few_rows_sums(end - row, x.cols, x.rows, columns.data() + row * dy.rows,
+                kernels.unpacked.few_rows_sums(end - row, x.cols, x.rows, columns.data() + row * dy.rows,
                                      dy.rows, x.data, x.cols, dweight.data + row * x.cols, x.cols);
             });
         return;
@@ -198,7 +198,7 @@ template <typename T>
 void linear_weight_update(MatrixView<const T> dy, MatrixView<const T> x,
                           const UpdateStep<T>& step) {
     require(dy.rows == x.rows, dy, x);
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const index_t rows = dy.cols, cols = x.cols, depth = x.rows;
     if (rows == 0 || cols == 0) return;
     if (depth <= kFewRows) {
@@ -207,22 +207,22 @@ void linear_weight_update(MatrixView<const T> dy, MatrixView<const T> x,
         parallel_ranges(rows, grain, product_work(1, cols, depth), [&](index_t row, index_t end) {
             const Buffer<T> grads(cols);
             for (; row < end; ++row) {
-                kernel.few_rows_sums(1, cols, depth, columns.data() + row * depth, depth, x.data,
+                kernels.unpacked.few_rows_sums(1, cols, depth, columns.data() + row * depth, depth, x.data,
                                      cols, grads.data(), cols);
                 step.change(grads.data(), row * cols, cols);
             }
         });
         return;
     }
-    const gemm::PackedLeft<T> left(kernel, {dy.data, rows, 1, rows}, depth);
+    const gemm::PackedLeft<T> left(kernels, {dy.data, rows, 1, rows}, depth);
     // The slices of linear_backward_weight, for the same sums.
-    const index_t slice = reads_rows(kernel, cols, depth) ? gemm::kDepthBlock : kRowSlice;
-    const gemm::BlockCut cut = cut_update(kernel, rows, cols, depth, slice);
+    const index_t slice = reads_rows(kernels, cols, depth) ? gemm::kDepthBlock : kRowSlice;
+    const gemm::BlockCut cut = cut_update(kernels, rows, cols, depth, slice);
     parallel_for(cut.blocks(), product_work(rows, cols, depth), [&](index_t i) {
         const gemm::Block block = cut.block(i, rows, cols, depth);
-        gemm::RightMatrix<T> right(kernel, {x.data, cols, 1, cols}, depth);
-        UpdateRows<T> write(kernel, block, cols, step);
-        gemm::multiply_block(kernel, block, left, right, write, slice);
+        gemm::RightMatrix<T> right(kernels, {x.data, cols, 1, cols}, depth);
+        UpdateRows<T> write(kernels, block, cols, step);
+        gemm::multiply_block(kernels, block, left, right, write, slice);
     });
 }
 
@@ -231,13 +231,13 @@ void linear_backward_bias(MatrixView<const T> dy, T* dbias) {
     require(true, dy);
     // Rows that are added up in succession: with 100,000 the fourth digit was wrong.
     constexpr index_t grain = 1024, longest = 256;
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     parallel_ranges(dy.cols, grain, static_cast<double>(dy.rows), [&](index_t col, index_t end) {
         std::fill(dbias + col, dbias + end, T{0});
         gemm::LongSums<T> totals(end - col, dy.rows, longest);
         for (index_t row = 0; row < dy.rows; ++row) {
             totals.make_room(1, dbias + col, end - col);
-            kernel.add(end - col, dy.data + row * dy.cols + col, dbias + col);
+            kernels.elementwise.add(end - col, dy.data + row * dy.cols + col, dbias + col);
         }
         totals.finish(dbias + col);
     });

@@ -109,9 +109,9 @@ class WidePixel {
 template <typename T>
 void local_response_norm(ImageView<const T> x, const LocalResponseNorm& norm, ImageView<T> y) {
     check(norm, x.shape, y.shape);
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     for_strips<T>(x.shape, norm, [&](const ResponseStrip<T>& strip, index_t at) {
-        if (kernel.response_norm(strip, x.data + at, y.data + at)) return;
+        if (kernels.normalization.response_norm(strip, x.data + at, y.data + at)) return;
         for (index_t i = at; i < at + strip.pixels; ++i) {
             const WidePixel<T> pixel(strip, x.data + i);
             if (pixel.overflows()) pixel.normalize(y.data + i);
@@ -124,12 +124,12 @@ void local_response_norm_backward(ImageView<const T> dy, ImageView<const T> x,
                                   const LocalResponseNorm& norm, ImageView<T> dx) {
     check(norm, x.shape, dx.shape);
     check(norm, x.shape, dy.shape);
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     for_strips<T>(x.shape, norm, [&](const ResponseStrip<T>& strip, index_t at) {
         const index_t rows = std::min(strip.channels, strip.before + strip.after + 1);
         const Buffer<T> recent(rows * kStripBytes / index_t{sizeof(T)});
-        if (kernel.response_norm_grad(strip, dy.data + at, x.data + at, recent.data(),
-                                      dx.data + at)) {
+        if (kernels.normalization.response_norm_backward(strip, dy.data + at, x.data + at,
+                                                         recent.data(), dx.data + at)) {
             return;
         }
         for (index_t i = at; i < at + strip.pixels; ++i) {

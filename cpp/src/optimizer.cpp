@@ -26,7 +26,7 @@ UpdateStep<T> sgd_step(const Sgd& sgd, T* velocity, T* param) {
     const SgdStep step = {sgd.lr, sgd.momentum, sgd.weight_decay, sgd.nesterov};
     const auto change = [=](const T* grad, index_t first, index_t count) {
         T* const from = velocity != nullptr ? velocity + first : nullptr;
-        kernels<T>().sgd(step, count, grad, from, param + first);
+        kernels<T>().optimizer.sgd(step, count, grad, from, param + first);
     };
     return {param, change, 1};
 }
@@ -35,7 +35,7 @@ template <typename T>
 UpdateStep<T> adagrad_step(const AdaGrad& adagrad, T* square_sum, T* param) {
     const AdaGradStep step = {adagrad.lr, adagrad.eps, adagrad.weight_decay};
     const auto change = [=](const T* grad, index_t first, index_t count) {
-        kernels<T>().adagrad(step, count, grad, square_sum + first, param + first);
+        kernels<T>().optimizer.adagrad(step, count, grad, square_sum + first, param + first);
     };
     return {param, change, kAdaptiveCost};
 }
@@ -44,7 +44,7 @@ template <typename T>
 UpdateStep<T> rmsprop_step(const RmsProp& rmsprop, T* square_average, T* param) {
     const RmsPropStep step = {rmsprop.lr, rmsprop.alpha, rmsprop.eps, rmsprop.weight_decay};
     const auto change = [=](const T* grad, index_t first, index_t count) {
-        kernels<T>().rmsprop(step, count, grad, square_average + first, param + first);
+        kernels<T>().optimizer.rmsprop(step, count, grad, square_average + first, param + first);
     };
     return {param, change, kAdaptiveCost};
 }
@@ -62,7 +62,7 @@ UpdateStep<T> adam_step(const Adam& adam, T* m, T* v, T* param) {
         .inverse_correction = 1 / std::sqrt(1 - std::pow(adam.beta2, count)),
     };
     const auto change = [=](const T* grad, index_t first, index_t size) {
-        kernels<T>().adam(step, size, grad, m + first, v + first, param + first);
+        kernels<T>().optimizer.adam(step, size, grad, m + first, v + first, param + first);
     };
     return {param, change, kAdaptiveCost};
 }

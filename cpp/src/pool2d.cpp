@@ -97,12 +97,13 @@ void require_places(const Shape4& shape) {
     }
 }
 
-template <typename T, typename Place>
-const MaxPoolKernels<T, Place>& max_pool_kernels() {
+/// What a topic has for places of this type.
+template <typename Place, typename Topic>
+const auto& of_places(const Topic& topic) {
     if constexpr (std::is_same_v<Place, index_t>) {
-        return kernels<T>().max_pool;
+        return topic.wide;
     } else {
-        return kernels<T>().narrow_max_pool;
+        return topic.narrow;
     }
 }
 
@@ -258,10 +259,10 @@ void max_pool2d(ImageView<const T> x, const Pool2d& pool, ImageView<T> y, Place*
     require_shape(y.shape, pool2d_output_shape(x.shape, pool), "y");
     require_places<Place>(x.shape);
     if (y.shape.size() == 0) return;
-    const MaxPoolKernels<T, Place>& kernel = max_pool_kernels<T, Place>();
+    const auto max_pool = of_places<Place>(kernels<T>().max_pool);
     for_blocks(x.shape, y.shape, pool, blocks_of(axes(x.shape, pool)),
                [&](const PlacedBlock& block, const PoolBlock& windows, index_t from, index_t to) {
-                   kernel.max_pool(windows, x.data + from, block.place, y.data + to, argmax + to);
+                   max_pool(windows, x.data + from, block.place, y.data + to, argmax + to);
                });
 }
 
@@ -272,7 +273,7 @@ void max_pool2d_backward(ImageView<const T> dy, const Place* argmax, ImageView<T
         throw std::invalid_argument("dy and dx differ in batch or channels");
     }
     const index_t plane = dx.shape.plane(), out_plane = dy.shape.plane();
-    const MaxPoolKernels<T, Place>& kernel = max_pool_kernels<T, Place>();
+    const Unpool<T, Place>& unpool = of_places<Place>(kernels<T>().unpool);
     std::atomic<bool> outside{false};
     // Most likely the windows were 2x2. That is assumed until a row contradicts it, which is faster
     // than value by value: docs/measurements.md#pooling.
@@ -286,9 +287,9 @@ void max_pool2d_backward(ImageView<const T> dy, const Place* argmax, ImageView<T
             const HalvedPlane windows = {dy.shape.h, dy.shape.w, dy.shape.size() - o,
                                          (end - i) * plane};
             known = known &&
-                    kernel.unpool_halved(windows, dy.data + o, argmax + o, dx.data + i * plane);
+                    unpool.unpool_halved(windows, dy.data + o, argmax + o, dx.data + i * plane);
             if (known) continue;
-            if (!kernel.scatter(out_plane, dy.data + o, argmax + o, plane, dx.data + i * plane)) {
+            if (!unpool.scatter(out_plane, dy.data + o, argmax + o, plane, dx.data + i * plane)) {
                 outside = true;
             }
         }
@@ -314,22 +315,22 @@ void avg_pool2d(ImageView<const T> x, const Pool2d& pool, bool count_include_pad
     require_shape(y.shape, pool2d_output_shape(x.shape, pool), "y");
     if (y.shape.size() == 0) return;
     const PoolAxes a = axes(x.shape, pool);
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     // Faster than blocks of one window: docs/measurements.md#pooling.
     if (is_global(a)) {
         const index_t plane = x.shape.plane();
         const T length = divisor<T>(a, 0, 0, count_include_pad);
         for_plane_ranges(x.shape, plane, [&](index_t i, index_t end) {
-            kernel.average_planes(end - i, plane, x.data + i * plane, length, y.data + i);
+            kernels.average_pool.planes(end - i, plane, x.data + i * plane, length, y.data + i);
         });
         return;
     }
     for_blocks(x.shape, y.shape, pool, blocks_of(a),
                [&](const PlacedBlock& block, const PoolBlock& windows, index_t from, index_t to) {
                    // Windows of a block are clipped alike, so one divisor is right for all of them.
-                   kernel.average_pool(windows, x.data + from,
-                                       divisor<T>(a, block.oy, block.ox, count_include_pad),
-                                       y.data + to);
+                   kernels.average_pool.windows(
+                       windows, x.data + from, divisor<T>(a, block.oy, block.ox, count_include_pad),
+                       y.data + to);
                });
 }
 
@@ -349,7 +350,7 @@ void avg_pool2d_backward(ImageView<const T> dy, const Pool2d& pool, bool count_i
         });
         return;
     }
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const Buffer<T> row_lengths = average_lengths<T>(a.y, count_include_pad);
     const Buffer<T> col_lengths = average_lengths<T>(a.x, count_include_pad);
     // Room before the shares: as many as there are windows that can overlap an element.
@@ -376,7 +377,7 @@ void avg_pool2d_backward(ImageView<const T> dy, const Pool2d& pool, bool count_i
         for (; i < end; ++i) {
             geometry.dy_room = dy.shape.size() - i * out_plane;
             geometry.dx_room = (end - i) * plane;
-            kernel.average_pool_grad(geometry, dy.data + i * out_plane, dx.data + i * plane);
+            kernels.average_pool.backward(geometry, dy.data + i * out_plane, dx.data + i * plane);
         }
     });
 }

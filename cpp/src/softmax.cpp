@@ -36,7 +36,7 @@ void for_columns(const AxisShape& shape, Body&& body) {
 
 /// y = exp(x - largest), and the largest element and the sum of y per column. NaN propagates.
 template <typename T>
-void exp_columns(const Kernels<T>& kernel, const AxisShape& shape, const T* x, index_t columns,
+void exp_columns(const Kernels<T>& kernels, const AxisShape& shape, const T* x, index_t columns,
                  T* y, T* largest, double* sum) {
     std::copy_n(x, columns, largest);
     for (index_t k = 1; k < shape.classes; ++k) {
@@ -51,7 +51,7 @@ void exp_columns(const Kernels<T>& kernel, const AxisShape& shape, const T* x, i
         const T* row = x + k * shape.inner;
         T* out = y + k * shape.inner;
         for (index_t i = 0; i < columns; ++i) out[i] = row[i] - largest[i];
-        kernel.exp(columns, out, out);
+        kernels.softmax.exp(columns, out, out);
         for (index_t i = 0; i < columns; ++i) sum[i] += static_cast<double>(out[i]);
     }
 }
@@ -60,20 +60,20 @@ void exp_columns(const Kernels<T>& kernel, const AxisShape& shape, const T* x, i
 
 template <typename T>
 void softmax(const T* x, const AxisShape& shape, T* y) {
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const index_t classes = shape.classes, inner = shape.inner;
     if (size_of(shape) == 0) return;
     if (inner == 1) {
         for_rows(shape.outer, classes, [&](index_t at) {
             T* out = y + at;
-            const double sum =
-                kernel.exp_minus(classes, x + at, kernel.largest(classes, x + at), out);
-            kernel.scale(classes, out, static_cast<T>(1 / sum), out);
+            const double sum = kernels.softmax.exp_minus(
+                classes, x + at, kernels.softmax.largest(classes, x + at), out);
+            kernels.softmax.scale(classes, out, static_cast<T>(1 / sum), out);
         });
         return;
     }
     for_columns<T>(shape, [&](index_t at, index_t columns, T* largest, double* sum) {
-        exp_columns(kernel, shape, x + at, columns, y + at, largest, sum);
+        exp_columns(kernels, shape, x + at, columns, y + at, largest, sum);
         T* scale = largest;
         for (index_t i = 0; i < columns; ++i) scale[i] = static_cast<T>(1 / sum[i]);
         for (index_t k = 0; k < classes; ++k) {
@@ -85,20 +85,20 @@ void softmax(const T* x, const AxisShape& shape, T* y) {
 
 template <typename T>
 void log_softmax(const T* x, const AxisShape& shape, T* y) {
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const index_t classes = shape.classes, inner = shape.inner;
     if (size_of(shape) == 0) return;
     if (inner == 1) {
         for_rows(shape.outer, classes, [&](index_t at) {
             T* out = y + at;
-            const T largest = kernel.largest(classes, x + at);
-            const double sum = kernel.exp_minus(classes, x + at, largest, out);
-            kernel.subtract(classes, x + at, largest, static_cast<T>(std::log(sum)), out);
+            const T largest = kernels.softmax.largest(classes, x + at);
+            const double sum = kernels.softmax.exp_minus(classes, x + at, largest, out);
+            kernels.softmax.subtract(classes, x + at, largest, static_cast<T>(std::log(sum)), out);
         });
         return;
     }
     for_columns<T>(shape, [&](index_t at, index_t columns, T* largest, double* sum) {
-        exp_columns(kernel, shape, x + at, columns, y + at, largest, sum);
+        exp_columns(kernels, shape, x + at, columns, y + at, largest, sum);
         for (index_t i = 0; i < columns; ++i) sum[i] = std::log(sum[i]);
         for (index_t k = 0; k < classes; ++k) {
             const T* from = x + at + k * inner;
@@ -112,13 +112,13 @@ void log_softmax(const T* x, const AxisShape& shape, T* y) {
 
 template <typename T>
 void softmax_backward(const T* dy, const T* y, const AxisShape& shape, T* dx) {
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const index_t classes = shape.classes, inner = shape.inner;
     if (size_of(shape) == 0) return;
     if (inner == 1) {
         for_rows(shape.outer, classes, [&](index_t at) {
-            const T mean = static_cast<T>(kernel.dot(classes, dy + at, y + at));
-            kernel.scale_centred(classes, dy + at, y + at, mean, dx + at);
+            const T mean = static_cast<T>(kernels.softmax.dot(classes, dy + at, y + at));
+            kernels.softmax.scale_centred(classes, dy + at, y + at, mean, dx + at);
         });
         return;
     }
@@ -139,13 +139,13 @@ void softmax_backward(const T* dy, const T* y, const AxisShape& shape, T* dx) {
 
 template <typename T>
 void log_softmax_backward(const T* dy, const T* y, const AxisShape& shape, T* dx) {
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const index_t classes = shape.classes, inner = shape.inner;
     if (size_of(shape) == 0) return;
     if (inner == 1) {
         for_rows(shape.outer, classes, [&](index_t at) {
-            const T total = static_cast<T>(kernel.sum(classes, dy + at));
-            kernel.exp(classes, y + at, dx + at);
+            const T total = static_cast<T>(kernels.elementwise.sum(classes, dy + at));
+            kernels.softmax.exp(classes, y + at, dx + at);
             for (index_t k = at; k < at + classes; ++k) dx[k] = dy[k] - dx[k] * total;
         });
         return;
@@ -160,7 +160,7 @@ void log_softmax_backward(const T* dy, const T* y, const AxisShape& shape, T* dx
         for (index_t k = 0; k < classes; ++k) {
             const T* g = dy + at + k * inner;
             T* to = dx + at + k * inner;
-            kernel.exp(columns, y + at + k * inner, to);
+            kernels.softmax.exp(columns, y + at + k * inner, to);
             for (index_t i = 0; i < columns; ++i) to[i] = g[i] - to[i] * total[i];
         }
     });

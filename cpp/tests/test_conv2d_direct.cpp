@@ -27,7 +27,7 @@ POCKETCNN_FOR_EVERY_ISA(Conv2dDirectSizesTest);
 template <typename T>
 void check_tiles() {
     const index_t lanes = kernels<T>().lanes;
-    for (index_t filters = 1; filters <= 2 * kernels<T>().direct_rows + 1; ++filters) {
+    for (index_t filters = 1; filters <= 2 * kernels<T>().direct.rows + 1; ++filters) {
         for (const index_t pixels : {index_t{1}, lanes - 1, lanes, lanes + 1, 3 * lanes + 2,
                                      8 * lanes, 9 * lanes - 1, 17 * lanes + 3}) {
             const std::string name =

@@ -64,7 +64,7 @@ constexpr index_t kSlice = gemm::kDepthBlock;
 /// for depths around multiples of a slice.
 template <typename T, typename Body>
 void for_tile_edges(Body&& body) {
-    const index_t rows = kernels<T>().rows, cols = kernels<T>().cols;
+    const index_t rows = kernels<T>().product.rows, cols = kernels<T>().product.cols;
     for (const index_t r : {rows - 1, rows, rows + 1, 2 * rows + 1}) {
         for (const index_t c : {cols - 1, cols, cols + 1, 2 * cols - 1, 2 * cols}) {
             body(r, c, index_t{r % 3 + 1});
@@ -130,7 +130,7 @@ TEST_P(Conv2dSizesTest, WeightGradientTiles) {
 /// Tiles that cross the ends of rows and images, with kernels of several taps.
 template <typename T>
 void check_straddling_tiles() {
-    const index_t cols = kernels<T>().cols, rows = kernels<T>().rows;
+    const index_t cols = kernels<T>().product.cols, rows = kernels<T>().product.rows;
     for (const index_t width : {cols / 2 - 1, cols - 1, cols + 1}) {
         for (const index_t images : {1, 2, 5}) {
             const Window2d window = {.kernel_h = 2, .kernel_w = 3, .pad_left = 1, .pad_right = 1};

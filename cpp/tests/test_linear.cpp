@@ -86,7 +86,7 @@ TEST_P(LinearTest, NothingIn) {
 /// Rows of the product are n, in or out; so each of them meets the edges of the tile.
 template <typename T>
 void check_tile_edges(Edge edge) {
-    const index_t rows = kernels<T>().rows, cols = kernels<T>().cols;
+    const index_t rows = kernels<T>().product.rows, cols = kernels<T>().product.cols;
     for (const index_t n : {rows - 1, rows, rows + 1, cols + 1}) {
         for (const index_t out : {cols - 1, cols, cols + 1, 2 * cols - 1}) {
             check_layer<T>(n, 3, out, edge);
@@ -173,7 +173,7 @@ TEST_P(LinearTest, FewRows) {
 /// of one to three vectors, which overlap the panel before them. 1024 columns are packed.
 template <typename T>
 void check_rows_in_place(index_t in, Edge edge) {
-    const index_t rows = kernels<T>().rows;
+    const index_t rows = kernels<T>().product.rows;
     check_layer<T>(rows + rows / 2, in, 2 * rows + 1, edge);
     check_layer<T>(2 * rows, in, rows + rows / 2 + 1, edge);
 }

@@ -20,9 +20,10 @@ TEST_P(RuntimeTest, UsesWhatItIsTold) {
 
 template <typename T>
 void check_tile(const Kernels<T>& kernels) {
-    EXPECT_GT(kernels.rows, 0);
-    EXPECT_GT(kernels.cols, 0);
-    EXPECT_LE(kernels.cols, kPackSlack) << "readers keep one tile's columns in fixed arrays";
+    EXPECT_GT(kernels.product.rows, 0);
+    EXPECT_GT(kernels.product.cols, 0);
+    EXPECT_LE(kernels.product.cols, kPackSlack)
+        << "readers keep one tile's columns in fixed arrays";
 }
 
 TEST_P(RuntimeTest, TilesFitTheReaders) {

@@ -104,7 +104,7 @@ void slice_gradients(const Shape4& x, const Shape4& maps, const Conv2d& conv, co
         body(index_t{0}, x.n, grads);
         return;
     }
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const index_t size = weights + conv.filters;  // a sum: dweight, then dbias
     const index_t count = std::min(kSums, slices.count());
     const Split groups = {slices.count(), count};
@@ -119,7 +119,7 @@ void slice_gradients(const Shape4& x, const Shape4& maps, const Conv2d& conv, co
             const index_t begin = slices.begin(s);
             T* dx = grads.dx != nullptr ? grads.dx + begin * x.image() : nullptr;
             body(begin, slices.end(s), {dx, one.data(), one.data() + weights});
-            kernel.add(size, one.data(), sum);
+            kernels.elementwise.add(size, one.data(), sum);
         }
         totals.finish(sum);
     });

@@ -129,12 +129,12 @@ void conv2d_backward_weight(ImageView<const T> dy, ImageView<const T> x, const C
 template <typename T>
 void conv2d_backward_bias(ImageView<const T> dy, T* dbias) {
     validate(dy.shape, "dy");
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const Shape4& shape = dy.shape;
     const Buffer<double> sums(shape.n * shape.c);
     parallel_ranges(shape.n, 1, static_cast<double>(shape.image()), [&](index_t n, index_t end) {
         for (index_t i = n * shape.c; i < end * shape.c; ++i) {
-            sums[i] = kernel.sum(shape.plane(), dy.data + i * shape.plane());
+            sums[i] = kernels.elementwise.sum(shape.plane(), dy.data + i * shape.plane());
         }
     });
     conv::add_planes(shape, sums.data(), dbias);

@@ -120,12 +120,12 @@ class PaddedRows {
     void copy(const RowCopy& rows, const T* from, T* to) const {
         const index_t left = layout_.left;
         if (layout_.stride == 1) {
-            kernels_.copy_plane(rows, from, to + left);
+            kernels_.copies.copy_plane(rows, from, to + left);
         } else if (layout_.form == Layout::spread) {
-            kernels_.spread_plane(rows, from, to + left);
+            kernels_.copies.spread_plane(rows, from, to + left);
         } else {
             const auto phase = [&](index_t i) { return to + i % 2 * layout_.phase_size + i / 2; };
-            kernels_.split_plane(rows, from, phase(left), phase(left + 1));
+            kernels_.copies.split_plane(rows, from, phase(left), phase(left + 1));
         }
     }
 
@@ -195,12 +195,12 @@ bool pays(const Problem& problem, ConvPass pass) {
 template <typename T>
 void forward(const ForwardCall<T>& call) {
     const Problem& problem = call.problem;
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const Window2d& w = problem.window;
-    const Layout layout = Layout::of_window(problem, kernel.lanes);
+    const Layout layout = Layout::of_window(problem, kernels.lanes);
     const RowCut bands(layout, problem.y.h, w.kernel_h, w.stride_h);
     for_bands(problem, bands, [&](index_t plane, index_t end, index_t band) {
-        PaddedRows<T> source(kernel, layout, bands.source_rows);
+        PaddedRows<T> source(kernels, layout, bands.source_rows);
         const index_t row = bands.first(band), rows = bands.end(band) - row;
         DepthwiseRows sums = {.rows = rows,
                               .cols = problem.y.w,
@@ -220,9 +220,10 @@ void forward(const ForwardCall<T>& call) {
             for (index_t i = plane * problem.filters; i < (plane + 1) * problem.filters; ++i) {
                 if (bands.count == 1) sums.room = (last - i) * problem.y.plane();
                 const index_t filter = i % problem.y.c;
-                kernel.depthwise(sums, call.weight + filter * problem.taps,
-                                 call.bias != nullptr ? call.bias[filter] : T{0}, source.row(0),
-                                 ahead, call.y + i * problem.y.plane() + row * problem.y.w);
+                kernels.depthwise.correlate(sums, call.weight + filter * problem.taps,
+                                            call.bias != nullptr ? call.bias[filter] : T{0},
+                                            source.row(0), ahead,
+                                            call.y + i * problem.y.plane() + row * problem.y.w);
             }
         }
     });
@@ -231,14 +232,14 @@ void forward(const ForwardCall<T>& call) {
 template <typename T>
 void input_grad(const InputGradCall<T>& call) {
     const Problem& problem = call.problem;
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const Window2d& w = problem.window;
-    const Layout layout = Layout::of_gradient(problem, kernel.lanes);
+    const Layout layout = Layout::of_gradient(problem, kernels.lanes);
     const index_t reach = ceil_div(w.kernel_h, w.stride_h);
     const RowCut bands(layout, ceil_div(problem.x.h, w.stride_h), reach + 2, 1);
     const bool is_in_order = w.stride_h == 1 && bands.count == 1;
     for_bands(problem, bands, [&](index_t plane, index_t end, index_t band) {
-        PaddedRows<T> source(kernel, layout, bands.source_rows);
+        PaddedRows<T> source(kernels, layout, bands.source_rows);
         const index_t first = bands.first(band) * w.stride_h;
         const index_t row_end = std::min(problem.x.h, bands.end(band) * w.stride_h);
         // The first row of dy that the band may see; the quotient is rounded downwards.
@@ -267,9 +268,9 @@ void input_grad(const InputGradCall<T>& call) {
                                             .room = is_in_order ? room : 0};
                 const T* taps_from =
                     call.weight + plane % problem.groups * problem.taps + last_tap * w.kernel_w;
-                kernel.depthwise(sums, taps_from, T{0},
-                                 source.row(at / w.stride_h - (taps - 1) - seen), ahead,
-                                 call.dx + plane * problem.x.plane() + row * problem.x.w);
+                kernels.depthwise.correlate(
+                    sums, taps_from, T{0}, source.row(at / w.stride_h - (taps - 1) - seen), ahead,
+                    call.dx + plane * problem.x.plane() + row * problem.x.w);
             }
         }
     });
@@ -333,8 +334,8 @@ class GroupGradients {
         for (index_t i = 0; i < size; ++i) {
             // The sums of a filter are stored column by column of the kernel.
             const index_t tap = i % problem_.taps, at = i - tap + tap % kw * kh + tap / kw;
-            kernels_.fold_lanes(1, sums.data() + at * kernels_.lanes,
-                                dweight + filter * problem_.taps + i);
+            kernels_.direct.fold_lanes(1, sums.data() + at * kernels_.lanes,
+                                       dweight + filter * problem_.taps + i);
         }
     }
 
@@ -351,8 +352,9 @@ class GroupGradients {
             const bool in_place = out.size() - at >= rows_.rows * out.w + kernels_.lanes;
             if (!in_place) grad_.load(dy + at, rows_.rows, out.w, out.size() - at, 0);
             rows_.step = in_place ? out.w : grad_step_;
-            kernels_.depthwise_grad(rows_, in_place ? dy + at : grad_.row(0), source_.row(0), ahead,
-                                    sums + f * problem_.taps * kernels_.lanes);
+            kernels_.depthwise.correlate_backward(rows_, in_place ? dy + at : grad_.row(0),
+                                                  source_.row(0), ahead,
+                                                  sums + f * problem_.taps * kernels_.lanes);
         }
     }
 
@@ -369,10 +371,10 @@ class GroupGradients {
 template <typename T>
 void weight_grad(const WeightGradCall<T>& call) {
     const Problem& problem = call.problem;
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const Window2d& w = problem.window;
-    const Layout layout = Layout::of_window(problem, kernel.lanes);
-    const index_t width = round_up(problem.y.w, kernel.lanes);
+    const Layout layout = Layout::of_window(problem, kernels.lanes);
+    const index_t width = round_up(problem.y.w, kernels.lanes);
     const Layout grad_layout = {Layout::phases, 1, 0, width, width, {}};
     const RowCut bands(layout, problem.y.h, w.kernel_h, w.stride_h);
     // Groups per task: their planes are adjacent in memory, and their sums stay in the cache.
@@ -380,7 +382,7 @@ void weight_grad(const WeightGradCall<T>& call) {
     parallel_ranges(problem.groups, grain,
                     problem.multiply_adds() / static_cast<double>(problem.groups),
                     [&](index_t group, index_t end) {
-                        GroupGradients<T>(kernel, problem, layout, grad_layout, bands)
+                        GroupGradients<T>(kernels, problem, layout, grad_layout, bands)
                             .compute(group, end, call.dy, call.x, call.dweight);
                     });
 }

@@ -77,7 +77,7 @@ class RowWriter {
           y_(y),
           in_place_(shape.is_gapless() && grid.is_dense(problem.y)),
           room_(in_place_ ? 0 : shape.positions()),
-          scratch_(kernels.direct_rows * room_) {}
+          scratch_(kernels.direct.rows * room_) {}
 
     index_t stride() const { return in_place_ ? grid_.plane : room_; }
     /// Destination of the block's first position for this filter; the next filter's is stride()
@@ -89,8 +89,9 @@ class RowWriter {
     void finish(index_t image, index_t filter, index_t filters, const BandBlock& block) const {
         if (in_place_) return;
         for (index_t f = 0; f < filters; ++f) {
-            kernels_.copy_rows(block.rows, block.cols, scratch_.data() + f * room_, block.pitch,
-                               place(image, filter + f, block), grid_.row, grid_.col);
+            kernels_.copies.copy_rows(block.rows, block.cols, scratch_.data() + f * room_,
+                                      block.pitch, place(image, filter + f, block), grid_.row,
+                                      grid_.col);
         }
     }
 
@@ -111,7 +112,7 @@ class RowWriter {
 /// y of one group, one image and one block: part by part of the channels, each added to the sums of
 /// the parts before it.
 template <typename T>
-void forward_block(const Kernels<T>& kernel, const Problem& problem, const BandShape& shape,
+void forward_block(const Kernels<T>& kernels, const Problem& problem, const BandShape& shape,
                    const Split& parts, const BandBlock& block, index_t image, index_t group,
                    const T* x, const T* weights, const T* bias, Band<T>& band,
                    const RowWriter<T>& writer) {
@@ -128,9 +129,9 @@ void forward_block(const Kernels<T>& kernel, const Problem& problem, const BandS
         for (index_t c = 0; c < problem.channels; c += shape.channels, start = nullptr) {
             const index_t channels = std::min(shape.channels, problem.channels - c);
             if (!one_band) band.load(block, x + c * problem.x.plane(), channels);
-            kernel.correlate(count, block.positions, channels * area, band.offsets(),
-                             weights + filter * problem.taps + c * area * count, start, band.data(),
-                             values, writer.stride());
+            kernels.direct.correlate(count, block.positions, channels * area, band.offsets(),
+                                     weights + filter * problem.taps + c * area * count, start,
+                                     band.data(), values, writer.stride());
         }
         writer.finish(image, filter, count, block);
     }
@@ -174,9 +175,9 @@ bool pays(const Problem& problem, ConvPass pass) {
 template <typename T>
 void forward(const ForwardCall<T>& call) {
     const Problem& problem = call.problem;
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     // No part is larger than the kernel's tile.
-    const Split parts = Split::at_most(problem.filters, kernel.direct_rows);
+    const Split parts = Split::at_most(problem.filters, kernels.direct.rows);
     const BandShape shape(problem, form_of(problem), ceil_div(problem.filters, parts.count),
                           sizeof(T));
     const Buffer<T> weights = pack_weights(problem, parts, call.weight);
@@ -188,13 +189,13 @@ void forward(const ForwardCall<T>& call) {
     parallel_ranges(
         items, items_per_task(items, work), work / static_cast<double>(items),
         [&](index_t item, index_t end) {
-            Band<T> band(kernel, problem, shape);
-            const RowWriter<T> writer(kernel, problem, shape, call.y, call.grid);
+            Band<T> band(kernels, problem, shape);
+            const RowWriter<T> writer(kernels, problem, shape, call.y, call.grid);
             for (; item < end; ++item) {
                 const index_t image = item / (steps * blocks), first = item / blocks % steps * step;
                 const BandBlock block(shape, problem.y, item % blocks);
                 for (index_t g = first; g < std::min(problem.groups, first + step); ++g) {
-                    forward_block(kernel, problem, shape, parts, block, image, g, call.x,
+                    forward_block(kernels, problem, shape, parts, block, image, g, call.x,
                                   weights.data(), call.bias, band, writer);
                 }
             }
@@ -254,7 +255,7 @@ class BlockGradient {
             }
             if (plane_sums == nullptr || item % shape_.blocks() < shape_.blocks() - 1) continue;
             for (index_t f = 0; f < problem_.filters; ++f) {
-                plane_sums[image * problem_.y.c + f] = kernels_.sum(
+                plane_sums[image * problem_.y.c + f] = kernels_.elementwise.sum(
                     problem_.y.plane(), dy + image * problem_.y.image() + f * problem_.y.plane());
             }
         }
@@ -277,12 +278,12 @@ class BlockGradient {
                 rows = scratch_.data();
                 stride = room_;
             }
-            const Split parts = Split::at_most(count, kernels_.direct_rows);
+            const Split parts = Split::at_most(count, kernels_.direct.rows);
             for (index_t part = 0; part < parts.count; ++part) {
                 const index_t row = parts.begin(part);
-                kernels_.correlate_grad(parts.length(part), block.positions, taps,
-                                        rows + row * stride, stride, band_.offsets(), band_.data(),
-                                        sums + (f + row) * taps * lanes);
+                kernels_.direct.correlate_backward(parts.length(part), block.positions, taps,
+                                                   rows + row * stride, stride, band_.offsets(),
+                                                   band_.data(), sums + (f + row) * taps * lanes);
             }
         }
     }
@@ -294,9 +295,10 @@ class BlockGradient {
         const index_t before = (block.rows - 1) * block.pitch;
         const index_t last = round_up(block.positions, kernels_.lanes) - before;
         for (index_t f = 0; f < filters; ++f, dy += problem_.y.plane(), to += room_) {
-            kernels_.pad_rows(block.rows - 1, 0, block.cols, block.pitch, dy, problem_.y.w, 1, to);
-            kernels_.pad_rows(1, 0, block.cols, last, dy + (block.rows - 1) * problem_.y.w,
-                              problem_.y.w, 1, to + before);
+            kernels_.copies.pad_rows(block.rows - 1, 0, block.cols, block.pitch, dy, problem_.y.w,
+                                     1, to);
+            kernels_.copies.pad_rows(1, 0, block.cols, last, dy + (block.rows - 1) * problem_.y.w,
+                                     problem_.y.w, 1, to + before);
         }
     }
 
@@ -317,7 +319,7 @@ void finish_sums(const Kernels<T>& kernels, const Problem& problem, const BandSh
     for (index_t c = 0; c < problem.channels; c += shape.channels) {
         const index_t taps = std::min(shape.channels, problem.channels - c) * area;
         for (index_t f = 0; f < problem.filters; ++f, sums += taps * kernels.lanes) {
-            kernels.fold_lanes(taps, sums, dweight + f * problem.taps + c * area);
+            kernels.direct.fold_lanes(taps, sums, dweight + f * problem.taps + c * area);
         }
     }
 }
@@ -326,7 +328,7 @@ void finish_sums(const Kernels<T>& kernels, const Problem& problem, const BandSh
 template <typename T>
 void sum_gradients(const WeightGradCall<T>& call, double* plane_sums) {
     const Problem& problem = call.problem;
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const BandShape shape(problem, form_of(problem), std::min(kGradFilters, problem.filters),
                           sizeof(T));
     const GradCut cut(problem, shape);
@@ -334,16 +336,16 @@ void sum_gradients(const WeightGradCall<T>& call, double* plane_sums) {
     const Buffer<T> others((cut.chunks.count - 1) * size);  // of all chunks but the first
     parallel_for(cut.chunks.count * cut.group_tasks, problem.multiply_adds(), [&](index_t i) {
         const index_t chunk = i / cut.group_tasks, first = i % cut.group_tasks * cut.groups;
-        BlockGradient<T> gradient(kernel, problem, shape);
-        const Buffer<T> sums(group_size * kernel.lanes);
+        BlockGradient<T> gradient(kernels, problem, shape);
+        const Buffer<T> sums(group_size * kernels.lanes);
         T* to = chunk > 0 ? others.data() + (chunk - 1) * size : call.dweight;
         for (index_t g = first; g < std::min(problem.groups, first + cut.groups); ++g) {
-            std::fill_n(sums.data(), group_size * kernel.lanes, T{0});
+            std::fill_n(sums.data(), group_size * kernels.lanes, T{0});
             gradient.add(cut.chunks.begin(chunk), cut.chunks.end(chunk),
                          call.dy + g * problem.filters * problem.y.plane(),
                          call.x + g * problem.channels * problem.x.plane(), sums.data(),
                          plane_sums != nullptr ? plane_sums + g * problem.filters : nullptr);
-            finish_sums(kernel, problem, shape, sums.data(), to + g * group_size);
+            finish_sums(kernels, problem, shape, sums.data(), to + g * group_size);
         }
     });
     add_in_order(cut.chunks.count - 1, size, others.data(), call.dweight);

@@ -47,7 +47,7 @@ class PackedColumns {
   private:
     void pack(gemm::Slab<T>& slab, index_t depth, const gemm::PackedPanels<T>& to) const;
 
-    const Kernels<T>& kernel_;
+    const Kernels<T>& kernels_;
     index_t dotted_;
     gemm::Panels panels_;
     index_t channels_, area_, step_;
@@ -57,9 +57,9 @@ class PackedColumns {
 
 template <typename T>
 PackedColumns<T>::PackedColumns(const Problem& problem, const T* x, index_t dotted)
-    : kernel_(kernels<T>()),
+    : kernels_(kernels<T>()),
       dotted_(dotted),
-      panels_(kernel_, problem.pixels() - dotted),
+      panels_(kernels_, problem.pixels() - dotted),
       channels_(problem.channels),
       area_(problem.window.taps()),
       columns_(dotted * problem.taps) {
@@ -77,7 +77,7 @@ PackedColumns<T>::PackedColumns(const Problem& problem, const T* x, index_t dott
         static_cast<double>(problem.taps) * static_cast<double>(panels_.padded_cols());
     parallel_for(count, cost * elements, [&](index_t i) {
         const index_t begin = channel(i) * area_, depth = channel(i + 1) * area_ - begin;
-        gemm::Slab<T> slab(kernel_, problem.windows(x, 0), gemm::SlabReading::copied);
+        gemm::Slab<T> slab(kernels_, problem.windows(x, 0), gemm::SlabReading::copied);
         slab.load(begin, begin + depth, 0, problem.pixels());
         pack(slab, depth, (*this)[i]);
         const index_t* pixel = slab.pixel_offsets() + problem.pixels() - dotted_;
@@ -103,8 +103,9 @@ void PackedColumns<T>::pack(gemm::Slab<T>& slab, index_t depth,
                 runs.push_back({*pixel, lane, 1});
             }
         }
-        kernel_.pack_runs(depth, slab.tap_offsets(), runs.data(), static_cast<index_t>(runs.size()),
-                          panels_.width(p), slab.data(), to.data(p));
+        kernels_.packing.pack_runs(depth, slab.tap_offsets(), runs.data(),
+                                   static_cast<index_t>(runs.size()), panels_.width(p), slab.data(),
+                                   to.data(p));
         // Lanes without a pixel are multiplied too, and denormals there would take long.
         const index_t width = panels_.width(p), length = panels_.length(p);
         for (index_t k = 0; k < depth && length < width; ++k) {
@@ -180,13 +181,13 @@ void write(const Problem& problem, const PackedColumns<T>& columns, const Sums<T
 template <typename T, typename Add>
 void for_blocks(const Problem& problem, const PackedColumns<T>& columns, const T* bias, T* y,
                 const Add& add) {
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const index_t step = task_filters(problem);
     parallel_for(ceil_div(problem.filters, step), problem.multiply_adds(), [&](index_t i) {
         const index_t filter = i * step;
         const index_t filter_end = std::min(problem.filters, filter + step);
         const index_t filters = filter_end - filter;
-        Sums<T> sums(kernel, problem, columns, filters);
+        Sums<T> sums(kernels, problem, columns, filters);
         add(sums, filter, filters);
         sums.finish();
         write(problem, columns, sums, filter, filter_end, bias, y);
@@ -223,8 +224,8 @@ template <typename T>
 void forward(const ForwardCall<T>& call) {
     const Problem& problem = call.problem;
     const index_t area = problem.window.taps();
-    const Kernels<T>& kernel = kernels<T>();
-    const PackedColumns<T> columns(problem, call.x, dotted_pixels(problem, kernel.lanes));
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
+    const PackedColumns<T> columns(problem, call.x, dotted_pixels(problem, kernels.lanes));
     std::vector<index_t> depth(static_cast<std::size_t>(columns.channel(1) * area));
     std::iota(depth.begin(), depth.end(), index_t{0});
     const auto add = [&](Sums<T>& sums, index_t filter, index_t filters) {
@@ -234,8 +235,9 @@ void forward(const ForwardCall<T>& call) {
             const index_t length = (columns.channel(i + 1) - channel) * area;
             const T* left = call.weight + filter * problem.taps + channel * area;
             sums.add(length, left, rows, depth, columns[i]);
-            kernel.dots({columns.dotted(), filters, length, problem.taps, problem.taps, filters},
-                        columns.dotted_columns(channel), left, sums.dotted.data());
+            kernels.unpacked.dots(
+                {columns.dotted(), filters, length, problem.taps, problem.taps, filters},
+                columns.dotted_columns(channel), left, sums.dotted.data());
         }
     };
     for_blocks(problem, columns, call.bias, call.y, add);

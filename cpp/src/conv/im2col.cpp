@@ -56,27 +56,27 @@ struct ForwardCut {
 
 template <typename T>
 std::vector<gemm::PackedPanels<T>> pack_weights(const Problem& problem, const T* weight) {
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     return gemm::pack_groups<T>(
-        {kernel, problem.filters}, problem.groups, problem.taps,
+        {kernels, problem.filters}, problem.groups, problem.taps,
         [&](index_t group, index_t filter, index_t filters, index_t width, T* panel) {
-            kernel.pack_columns(problem.taps, filters, width,
-                                weight + (group * problem.filters + filter) * problem.taps,
-                                problem.taps, panel);
+            kernels.packing.pack_columns(problem.taps, filters, width,
+                                         weight + (group * problem.filters + filter) * problem.taps,
+                                         problem.taps, panel);
         });
 }
 
 /// y of one group for pixels [pixel, pixel_end) and panels of filters.
 template <typename T, typename Write>
-void forward_block(const Kernels<T>& kernel, const Problem& problem,
+void forward_block(const Kernels<T>& kernels, const Problem& problem,
                    const gemm::WindowedImages<T>& x, const gemm::PackedPanels<T>& weights,
                    index_t pixel, index_t pixel_end, index_t panel, index_t panel_end,
                    const Write& write) {
     const Panels& panels = weights.panels();
     const index_t area = problem.window.taps(), step = slice_channels(problem) * area;
     const index_t slice = gemm::depth_slice(step);
-    gemm::IndirectSums<T> sums(kernel, panels, panel, panel_end, pixel_end - pixel, problem.taps);
-    gemm::Slab<T> slab(kernel, x);
+    gemm::IndirectSums<T> sums(kernels, panels, panel, panel_end, pixel_end - pixel, problem.taps);
+    gemm::Slab<T> slab(kernels, x);
     for (index_t tap = 0; tap < problem.taps; tap += step) {
         const index_t tap_end = std::min(problem.taps, tap + step);
         slab.load(tap, tap_end, pixel, pixel_end);
@@ -120,19 +120,19 @@ struct WeightGradCut {
 
 /// The gradient of the weights of some channels of one group, from a chunk of the pixels.
 template <typename T>
-void weight_grad_block(const Kernels<T>& kernel, const Problem& problem, const WeightGradCut& cut,
+void weight_grad_block(const Kernels<T>& kernels, const Problem& problem, const WeightGradCut& cut,
                        const gemm::ChannelImages<T>& dy, const gemm::WindowedImages<T>& x,
                        index_t channel, index_t pixel, T* dweight) {
     const index_t area = problem.window.taps();
     const index_t channel_end = std::min(problem.channels, channel + cut.channels);
     const index_t pixel_end = std::min(problem.pixels(), pixel + cut.chunk_pixels);
     const index_t room = round_up(cut.slab_channels * area, kIndirectRowsMultiple);
-    const Panels panels(kernel, problem.filters);
+    const Panels panels(kernels, problem.filters);
     const gemm::PackedPanels<T> gradient(panels, cut.slice);
-    gemm::IndirectSums<T> sums(kernel, panels, 0, panels.count(),
+    gemm::IndirectSums<T> sums(kernels, panels, 0, panels.count(),
                                ceil_div(channel_end - channel, cut.slab_channels) * room,
                                pixel_end - pixel);
-    gemm::Slab<T> slab(kernel, x);
+    gemm::Slab<T> slab(kernels, x);
     const auto for_slabs = [&](auto&& body) {
         index_t row = 0;
         for (index_t c = channel; c < channel_end; c += cut.slab_channels, row += room) {
@@ -141,7 +141,7 @@ void weight_grad_block(const Kernels<T>& kernel, const Problem& problem, const W
     };
     for (index_t p = pixel; p < pixel_end; p += cut.slice) {
         const index_t p_end = std::min(pixel_end, p + cut.slice);
-        gemm::pack_pixels(kernel, dy, p, p_end, gradient);
+        gemm::pack_pixels(kernels, dy, p, p_end, gradient);
         const bool anew = sums.begin_anew(p_end - p);
         for_slabs([&](index_t tap, index_t tap_end, index_t row) {
             heed_interrupt();
@@ -153,9 +153,10 @@ void weight_grad_block(const Kernels<T>& kernel, const Problem& problem, const W
     sums.finish();
     for_slabs([&](index_t tap, index_t tap_end, index_t row) {
         for (index_t p = 0; p < panels.count(); ++p) {
-            kernel.store_transposed(tap_end - tap, panels.length(p),
-                                    sums.data(p) + row * panels.width(p), panels.width(p), nullptr,
-                                    dweight + panels.begin(p) * problem.taps + tap, problem.taps);
+            kernels.indirect.store_transposed(
+                tap_end - tap, panels.length(p), sums.data(p) + row * panels.width(p),
+                panels.width(p), nullptr, dweight + panels.begin(p) * problem.taps + tap,
+                problem.taps);
         }
     });
 }
@@ -172,17 +173,17 @@ template <typename T>
 void forward_packed(const Problem& problem, const T* x,
                     const std::vector<gemm::PackedPanels<T>>& weights, const T* bias, T* y,
                     const OutputGrid& grid) {
-    const Kernels<T>& kernel = kernels<T>();
-    const Panels panels(kernel, problem.filters);
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
+    const Panels panels(kernels, problem.filters);
     const ForwardCut cut(problem, panels);
     parallel_for(problem.groups * cut.tasks(), problem.multiply_adds(), [&](index_t i) {
         const index_t group = i / cut.tasks(), filter = group * problem.filters;
         const index_t pixel = i % cut.tasks() / cut.panel_blocks * cut.pixels;
         const index_t panel = i % cut.panel_blocks * cut.panels_per_task;
-        const gemm::StorePixels<T, OutputGrid> write(kernel, y + filter * grid.plane, problem.y,
+        const gemm::StorePixels<T, OutputGrid> write(kernels, y + filter * grid.plane, problem.y,
                                                      grid,
                                                      bias != nullptr ? bias + filter : nullptr);
-        forward_block(kernel, problem, problem.windows(x, group),
+        forward_block(kernels, problem, problem.windows(x, group),
                       weights[static_cast<std::size_t>(group)], pixel,
                       std::min(problem.pixels(), pixel + cut.pixels), panel,
                       std::min(panels.count(), panel + cut.panels_per_task), write);
@@ -192,7 +193,7 @@ void forward_packed(const Problem& problem, const T* x,
 template <typename T>
 void weight_grad(const WeightGradCall<T>& call) {
     const Problem& problem = call.problem;
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const index_t pixels = problem.pixels();
     const index_t group_size = problem.filters * problem.taps, size = problem.groups * group_size;
     if (pixels == 0) {
@@ -206,7 +207,7 @@ void weight_grad(const WeightGradCall<T>& call) {
         const index_t group = i / cut.parts % problem.groups;
         T* to = chunk > 0 ? sums.data() + (chunk - 1) * size : call.dweight;
         const index_t filter = group * problem.filters;
-        weight_grad_block<T>(kernel, problem, cut,
+        weight_grad_block<T>(kernels, problem, cut,
                              {call.dy + filter * problem.y.plane(), problem.filters,
                               problem.y.image(), problem.y.plane()},
                              problem.windows(call.x, group), i % cut.parts * cut.channels,

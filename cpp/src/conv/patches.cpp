@@ -14,7 +14,7 @@ namespace {
 
 /// How the channels of a group are cut into parts, and the taps of a part into pieces. A plane
 /// holds a part's channels side by side, and a piece is consecutive in it: the columns of one row
-/// of the kernel, or if these are dilated, one column.
+/// of the kernels, or if these are dilated, one column.
 struct PatchCut {
     PatchCut(const Problem& problem, index_t lanes) {
         const Window2d& window = problem.window;
@@ -83,10 +83,10 @@ template <typename T>
 class PartGradient {
   public:
     PartGradient(const Problem& problem, const PatchCut& cut)
-        : kernel_(kernels<T>()),
+        : kernels_(kernels<T>()),
           problem_(problem),
           cut_(cut),
-          pixels_(problem, cut, kernel_.lanes) {
+          pixels_(problem, cut, kernels_.lanes) {
         for (index_t f = 0; f < problem.filters; ++f) filters_.push_back(f * problem.y.plane());
     }
 
@@ -95,7 +95,8 @@ class PartGradient {
     void run(const gemm::PackedPanels<T>* weights, index_t channels, const T* dy, T* dx) const {
         const index_t size = cut_.rows * cut_.cols * cut_.channels + kPackSlack;
         const Buffer<T> plane(size);
-        const Buffer<T> tile(kIndirectRowsMultiple * kIndirectVectors * kernel_.lanes + kPackSlack);
+        const Buffer<T> tile(kIndirectRowsMultiple * kIndirectVectors * kernels_.lanes +
+                             kPackSlack);
         std::fill_n(plane.data(), size, T{0});
         const Window2d& window = problem_.window;
         // Pixels stay in the L1 cache while all pieces are multiplied with them.
@@ -115,8 +116,8 @@ class PartGradient {
         const T* from =
             plane.data() + (window.pad_top * cut_.cols + window.pad_left) * cut_.channels;
         for (index_t row = 0; row < problem_.x.h; ++row, from += cut_.cols * cut_.channels) {
-            kernel_.store_transposed(problem_.x.w, channels, from, cut_.channels, nullptr,
-                                     dx + row * problem_.x.w, problem_.x.plane());
+            kernels_.indirect.store_transposed(problem_.x.w, channels, from, cut_.channels, nullptr,
+                                               dx + row * problem_.x.w, problem_.x.plane());
         }
     }
 
@@ -128,19 +129,19 @@ class PartGradient {
         const gemm::Panels& panels = weights.panels();
         const index_t depth = std::min(gemm::kDepthBlock, problem_.filters - k);
         for (index_t p = 0; p < panels.count(); ++p) {
-            const IndirectTile<T>& product = kernel_.indirect[panels.vectors(p) - 1];
+            const IndirectTile<T>& product = kernels_.indirect.tiles[panels.vectors(p) - 1];
             const T* right = weights.data(p, k);
             for (index_t i = pixel; i < end; i += product.rows) {
                 product.multiply(depth, dy, pixels_.sources.data() + i, filters_.data() + k, right,
                                  {right, 0}, tile, false);
-                kernel_.add_rows(std::min(product.rows, end - i), panels.length(p), tile,
-                                 panels.width(p), pixels_.targets.data() + i,
-                                 plane + panels.begin(p));
+                kernels_.elementwise.add_rows(std::min(product.rows, end - i), panels.length(p),
+                                              tile, panels.width(p), pixels_.targets.data() + i,
+                                              plane + panels.begin(p));
             }
         }
     }
 
-    const Kernels<T>& kernel_;
+    const Kernels<T>& kernels_;
     const Problem& problem_;
     const PatchCut& cut_;
     Pixels pixels_;

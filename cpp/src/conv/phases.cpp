@@ -76,9 +76,9 @@ template <typename T>
 std::vector<gemm::PackedPanels<T>> pack_weights(const Problem& problem, const PhaseAxis& y,
                                                 const PhaseAxis& x, const T* weight) {
     const Window2d& w = problem.window;
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     return gemm::pack_groups<T>(
-        {kernel, problem.channels}, problem.groups, problem.filters * y.taps * x.taps,
+        {kernels, problem.channels}, problem.groups, problem.filters * y.taps * x.taps,
         [&](index_t group, index_t channel, index_t channels, index_t width, T* panel) {
             const T* from = weight + group * problem.filters * problem.taps + channel * w.taps();
             for (index_t f = 0; f < problem.filters; ++f, from += problem.taps) {

@@ -43,23 +43,23 @@ const char* strided_obstacle(const Window2d& window) {
 template <typename T>
 void forward(const ForwardCall<T>& call) {
     const Problem& problem = call.problem;
-    const Kernels<T>& kernel = kernels<T>();
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const index_t pixels = problem.pixels();
-    const BlockCut cut = gemm::cut_blocks(kernel, problem.filters, pixels, problem.taps);
+    const BlockCut cut = gemm::cut_blocks(kernels, problem.filters, pixels, problem.taps);
     for (index_t group = 0; group < problem.groups; ++group) {
         const index_t filter = group * problem.filters;
         const gemm::PackedLeft<T> left(
-            kernel, {call.weight + filter * problem.taps, problem.filters, problem.taps, 1},
+            kernels, {call.weight + filter * problem.taps, problem.filters, problem.taps, 1},
             problem.taps);
         const double work = problem.multiply_adds() / static_cast<double>(problem.groups);
         parallel_for(cut.blocks(), work, [&](index_t i) {
             const Block block = cut.block(i, problem.filters, pixels, problem.taps);
             gemm::StorePixels<T, OutputGrid> write(
-                kernel, call.y + filter * call.grid.plane, problem.y, call.grid,
+                kernels, call.y + filter * call.grid.plane, problem.y, call.grid,
                 call.bias != nullptr ? call.bias + filter : nullptr);
-            gemm::RightPixels<T> right(kernel, problem.windows(call.x, group),
+            gemm::RightPixels<T> right(kernels, problem.windows(call.x, group),
                                        call.x + problem.x.size());
-            gemm::multiply_block(kernel, block, left, right, write);
+            gemm::multiply_block(kernels, block, left, right, write);
         });
     }
 }

@@ -35,7 +35,7 @@ class PaddedImage {
         const Shape4& x = problem_.x;
         T* to = data_.data() + problem_.window.pad_top * cols_ + problem_.window.pad_left;
         for (index_t c = 0; c < problem_.channels; ++c, image += x.plane(), to += rows_ * cols_) {
-            kernels<T>().copy_rows(x.h, x.w, image, x.w, to, cols_, 1);
+            kernels<T>().copies.copy_rows(x.h, x.w, image, x.w, to, cols_, 1);
         }
     }
 
@@ -43,10 +43,10 @@ class PaddedImage {
     void copy_patches(index_t row, index_t end, index_t width, T* to) const {
         const Window2d& window = problem_.window;
         for (; row < end; ++row, to += problem_.y.w * width) {
-            kernels<T>().copy_patches(problem_.y.w, window.stride_w,
-                                      static_cast<index_t>(patch_rows_.size()), window.kernel_w,
-                                      patch_rows_.data(),
-                                      data_.data() + row * window.stride_h * cols_, width, to);
+            kernels<T>().sparse.copy_patches(
+                problem_.y.w, window.stride_w, static_cast<index_t>(patch_rows_.size()),
+                window.kernel_w, patch_rows_.data(), data_.data() + row * window.stride_h * cols_,
+                width, to);
         }
     }
 
@@ -104,11 +104,11 @@ template <typename T>
 class SparseSums {
   public:
     SparseSums(const Problem& problem, const PooledGrad<T>& pooled, const T* x)
-        : kernel_(kernels<T>()),
+        : kernels_(kernels<T>()),
           problem_(problem),
           pooled_(pooled),
           x_(x),
-          width_(patch_width(problem, kernel_.lanes)),
+          width_(patch_width(problem, kernels_.lanes)),
           rows_(pooled.shape.h, problem.y, pooled.window, width_ * index_t{sizeof(T)}) {
         for (index_t block = 0; block < rows_.blocks(); ++block) {
             const index_t count = (rows_.end(block) - rows_.begin(block)) * pooled.shape.w;
@@ -137,9 +137,9 @@ class SparseSums {
                 const index_t begin = rows_.begin(block) * pooled_.shape.w;
                 const index_t end = rows_.end(block) * pooled_.shape.w;
                 totals.make_room(end - begin, sums.data(), size);
-                kernel_.sparse_grad({filters, end - begin, count, width_, values.data() + begin,
-                                     places.data() + begin},
-                                    patches.data(), sums.data());
+                kernels_.sparse.sparse_backward({filters, end - begin, count, width_,
+                                                 values.data() + begin, places.data() + begin},
+                                                patches.data(), sums.data());
             }
         }
         totals.finish(sums.data());
@@ -158,19 +158,20 @@ class SparseSums {
         for (index_t i = 0; i < planes; ++i, ++plane, values += count, places += count) {
             const T* dy = pooled_.dy + plane * count;
             if (pooled_.rectified != nullptr) {
-                kernel_.relu_grad(count, dy, pooled_.rectified + plane * count, values);
+                kernels_.activation.relu_backward(count, dy, pooled_.rectified + plane * count,
+                                                  values);
             } else {
                 std::copy_n(dy, count, values);
             }
-            if (!kernel_.relative_places(count, pooled_.argmax + plane * count, firsts_.data(),
-                                         limits_.data(), static_cast<std::int32_t>(width_),
-                                         places)) {
+            if (!kernels_.sparse.relative_places(count, pooled_.argmax + plane * count,
+                                                 firsts_.data(), limits_.data(),
+                                                 static_cast<std::int32_t>(width_), places)) {
                 throw std::invalid_argument("argmax has an index outside the rows of its window");
             }
         }
     }
 
-    const Kernels<T>& kernel_;
+    const Kernels<T>& kernels_;
     const Problem& problem_;
     const PooledGrad<T>& pooled_;
     const T* x_;
@@ -184,7 +185,7 @@ class SparseSums {
 const char* sparse_obstacle(const Problem& problem, const Window2d* pooling) {
     if (pooling == nullptr) return "takes the gradient of a max pooling, in a fused block";
     if (problem.groups != 1) return "takes one group";
-    // The pieces of a patch are rows of the kernel, consecutive in the image.
+    // The pieces of a patch are rows of the kernels, consecutive in the image.
     if (problem.window.dilation_w != 1) return "takes no dilation of columns";
     constexpr double most_patches = 1 << 20;
     const double patches =

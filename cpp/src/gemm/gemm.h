@@ -6,10 +6,10 @@
 //         for each panel of rows
 //             left.panel  the slice, these rows
 //             for each panel of columns
-//                 kernels.multiply                      (one register tile)
+//                 kernels.product.multiply                      (one register tile)
 //                 write.tile    after the last slice
 //
-// Left panels are [depth][kernels.rows], right panels [depth][kernels.cols].
+// Left panels are [depth][kernels.product.rows], right panels [depth][kernels.product.cols].
 #pragma once
 
 #include <algorithm>
@@ -60,7 +60,7 @@ template <typename T>
 index_t block_cols(const Kernels<T>& kernels, index_t depth, index_t limit,
                    index_t longest_slice = kDepthBlock) {
     const index_t fit = kRightBytes / (depth_slice(depth, longest_slice) * index_t{sizeof(T)});
-    return std::max<index_t>(1, std::min(fit, limit) / kernels.cols) * kernels.cols;
+    return std::max<index_t>(1, std::min(fit, limit) / kernels.product.cols) * kernels.product.cols;
 }
 
 /// As many columns as fit kRightBytes. Fewer, and rows are cut too, where there would be too few
@@ -73,22 +73,22 @@ BlockCut cut_blocks(const Kernels<T>& kernels, index_t rows, index_t cols, index
     const index_t col_blocks = ceil_div(cols, col_step);
     const index_t row_parts = std::max<index_t>(1, kEnoughTasks / std::max<index_t>(1, col_blocks));
     const index_t row_step =
-        round_up(std::max<index_t>(1, ceil_div(rows, row_parts)), kernels.rows);
+        round_up(std::max<index_t>(1, ceil_div(rows, row_parts)), kernels.product.rows);
     return {row_step, col_step, ceil_div(rows, row_step), col_blocks};
 }
 
 /// Computes one block of the product on the calling thread.
 ///
 /// Left:  const T* panel(row, depth, depth_end, scratch): the packed panel of rows
-///        [row, row + kernels.rows); may use scratch, which has room for one.
+///        [row, row + kernels.product.rows); may use scratch, which has room for one.
 /// Right: void pack(block, panels): packs all columns of the block for its slice of the depth.
 ///        PanelAhead<T> ahead(block, i): what the i-th tile of the block prefetches.
 /// Write: void tile(row, rows, col, cols, values): takes a finished tile, of which `rows` x
-///        `cols` elements count; consecutive rows of `values` are kernels.cols apart.
+///        `cols` elements count; consecutive rows of `values` are kernels.product.cols apart.
 template <typename T, typename Left, typename Right, typename Write>
 void multiply_block(const Kernels<T>& kernels, const Block& block, const Left& left, Right& right,
                     Write& write, index_t longest_slice = kDepthBlock) {
-    const index_t rows = kernels.rows, cols = kernels.cols, tile_size = rows * cols;
+    const index_t rows = kernels.product.rows, cols = kernels.product.cols, tile_size = rows * cols;
     const index_t row_panels = ceil_div(block.row_end - block.row, rows);
     const index_t col_panels = ceil_div(block.col_end - block.col, cols);
     const index_t slice = depth_slice(block.depth_end - block.depth, longest_slice);
@@ -115,7 +115,7 @@ void multiply_block(const Kernels<T>& kernels, const Block& block, const Left& l
             const T* a = left.panel(row, depth, depth_end, left_panel.data());
             const T* b = right_panels.data();
             for (index_t col = block.col; col < block.col_end; col += cols) {
-                kernels.multiply(length, a, b, right.ahead(part, i++), tile, !anew);
+                kernels.product.multiply(length, a, b, right.ahead(part, i++), tile, !anew);
                 if (depth_end == block.depth_end) {
                     const index_t at = tile - tiles.data();
                     totals.finish(tiles.data(), at, at + tile_size);

@@ -25,9 +25,9 @@ void pack_pixels(const Kernels<T>& kernels, const ChannelImages<T>& images, inde
         const index_t length = std::min(images.plane - offset, pixel_end - pixel);
         const T* from = images.data + pixel / images.plane * images.image_stride + offset;
         for (index_t p = 0; p < panels.count(); ++p) {
-            kernels.pack_columns(length, panels.length(p), panels.width(p),
-                                 from + panels.begin(p) * images.plane, images.plane,
-                                 packed.data(p, pixel - first));
+            kernels.packing.pack_columns(length, panels.length(p), panels.width(p),
+                                         from + panels.begin(p) * images.plane, images.plane,
+                                         packed.data(p, pixel - first));
         }
         pixel += length;
     }
@@ -47,11 +47,11 @@ class StorePixels {
           height_(grid.is_dense(shape) ? 1 : shape.h),
           bias_(bias) {}
 
-    /// values[row][col], rows kernels.cols apart.
+    /// values[row][col], rows kernels.product.cols apart.
     void tile(index_t row, index_t rows, index_t col, index_t cols, const T* values) const {
         for_runs(row, col, cols, [&](T* to, const T* bias, index_t first, index_t length) {
             if (grid_.col == 1) {
-                kernels_.store_tile(rows, length, values + first, bias, to, grid_.plane);
+                kernels_.product.store_tile(rows, length, values + first, bias, to, grid_.plane);
             } else {
                 scatter(rows, length, values + first, bias, to);
             }
@@ -63,8 +63,8 @@ class StorePixels {
                     index_t stride) const {
         for_runs(row, col, cols, [&](T* to, const T* bias, index_t first, index_t length) {
             if (grid_.col == 1) {
-                kernels_.store_transposed(length, rows, values + first * stride, stride, bias, to,
-                                          grid_.plane);
+                kernels_.indirect.store_transposed(length, rows, values + first * stride, stride,
+                                                   bias, to, grid_.plane);
             } else {
                 spread(rows, length, values + first * stride, stride, bias, to);
             }
@@ -88,7 +88,7 @@ class StorePixels {
     }
 
     void scatter(index_t rows, index_t cols, const T* values, const T* bias, T* to) const {
-        for (index_t r = 0; r < rows; ++r, values += kernels_.cols, to += grid_.plane) {
+        for (index_t r = 0; r < rows; ++r, values += kernels_.product.cols, to += grid_.plane) {
             const T b = bias != nullptr ? bias[r] : T{0};
             for (index_t c = 0; c < cols; ++c) to[c * grid_.col] = values[c] + b;
         }
@@ -103,10 +103,12 @@ class StorePixels {
             for (index_t c = 0; c < cols; c += part) {
                 const index_t row_count = std::min(part, rows - r);
                 const index_t col_count = std::min(part, cols - c);
-                kernels_.store_transposed(col_count, row_count, values + c * stride + r, stride,
-                                          bias != nullptr ? bias + r : nullptr, lines, part);
-                kernels_.copy_rows(row_count, col_count, lines, part,
-                                   to + r * grid_.plane + c * grid_.col, grid_.plane, grid_.col);
+                kernels_.indirect.store_transposed(col_count, row_count, values + c * stride + r,
+                                                   stride, bias != nullptr ? bias + r : nullptr,
+                                                   lines, part);
+                kernels_.copies.copy_rows(row_count, col_count, lines, part,
+                                          to + r * grid_.plane + c * grid_.col, grid_.plane,
+                                          grid_.col);
             }
         }
     }

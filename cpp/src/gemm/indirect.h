@@ -4,7 +4,7 @@
 //     for each slice of the depth                      (kDepthBlock: a panel stays in L2)
 //         for each panel of columns
 //             for each tile of rows                    (the rows' elements stay in L1)
-//                 kernels.indirect[].multiply
+//                 kernels.indirect.tiles[].multiply
 //     write the sums, transposed
 //
 // For a window over an image, the rows are output pixels and the depth is taps, or the reverse. The
@@ -27,7 +27,7 @@ class Panels {
     Panels(const Kernels<T>& kernels, index_t cols)
         : lanes_(kernels.lanes), cols_(cols), vectors_(ceil_div(cols, lanes_)) {
         index_t widest = kIndirectVectors;
-        while (kernels.indirect[widest - 1].rows == 0) --widest;
+        while (kernels.indirect.tiles[widest - 1].rows == 0) --widest;
         count_ = std::max<index_t>(1, ceil_div(vectors_, widest));
         narrow_ = vectors_ / count_;
         wide_ = vectors_ % count_;
@@ -120,7 +120,7 @@ class IndirectSums {
              const index_t* depth_offsets, const PackedPanels<T>& right, index_t k,
              bool accumulate) const {
         for (index_t p = panel_; p < panel_end_; ++p) {
-            const IndirectTile<T>& tile = kernels_.indirect[panels_.vectors(p) - 1];
+            const IndirectTile<T>& tile = kernels_.indirect.tiles[panels_.vectors(p) - 1];
             const index_t width = panels_.width(p);
             // The next panel is in a more distant cache than a tile's own prefetch allows for, so
             // each tile prefetches a part of it (docs/measurements.md#matrix-product).

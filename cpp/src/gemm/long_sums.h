@@ -52,7 +52,7 @@ class LongSums {
     /// Additions in double take ten times as long, so only some are.
     void take(const T* sums) {
         constexpr index_t most = 64;
-        kernels<T>().add(size_, sums, taken_.data());
+        kernels<T>().elementwise.add(size_, sums, taken_.data());
         if (++times_ % most != 0) return;
         for (index_t i = 0; i < size_; ++i) totals_[i] += static_cast<double>(taken_[i]);
         std::fill_n(taken_.data(), size_, T{0});

@@ -25,9 +25,11 @@ void pack_panel(const Kernels<T>& kernels, const Operand<T>& operand, index_t la
     const index_t lanes = std::min(width, operand.lanes - lane);
     const T* source = operand.data + lane * operand.lane_stride + depth * operand.depth_stride;
     if (operand.lane_stride == 1) {
-        kernels.pack_rows(depth_end - depth, lanes, width, source, operand.depth_stride, panel);
+        kernels.packing.pack_rows(depth_end - depth, lanes, width, source, operand.depth_stride,
+                                  panel);
     } else {
-        kernels.pack_columns(depth_end - depth, lanes, width, source, operand.lane_stride, panel);
+        kernels.packing.pack_columns(depth_end - depth, lanes, width, source, operand.lane_stride,
+                                     panel);
     }
 }
 
@@ -36,7 +38,7 @@ template <typename T>
 class PackedLeft {
   public:
     PackedLeft(const Kernels<T>& kernels, const Operand<T>& operand, index_t depth)
-        : rows_(kernels.rows), panel_size_(depth * rows_ + kPackSlack) {
+        : rows_(kernels.product.rows), panel_size_(depth * rows_ + kPackSlack) {
         const index_t panels = ceil_div(operand.lanes, rows_);
         panels_ = Buffer<T>(panels * panel_size_);
         const double elements = static_cast<double>(operand.lanes) * static_cast<double>(depth);
@@ -46,7 +48,7 @@ class PackedLeft {
         });
     }
 
-    /// row must be a multiple of kernels.rows.
+    /// row must be a multiple of kernels.product.rows.
     const T* panel(index_t row, index_t depth, index_t /*depth_end*/, T* /*scratch*/) const {
         return panels_.data() + row / rows_ * panel_size_ + depth * rows_;
     }
@@ -70,7 +72,7 @@ class RightMatrix {
     /// A few rows of memory at a time are read in order, for all panels.
     void pack(const Block& block, T* panels) {
         constexpr index_t rows_at_once = 8;
-        const index_t depth = block.depth_end - block.depth, width = kernels_.cols;
+        const index_t depth = block.depth_end - block.depth, width = kernels_.product.cols;
         const index_t step = lies_in_rows() ? rows_at_once : depth;
         for (index_t k = 0; k < depth; k += step) {
             T* panel = panels + k * width;
@@ -110,7 +112,8 @@ class StoreMatrix {
         : kernels_(kernels), data_(data), stride_(stride) {}
 
     void tile(index_t row, index_t rows, index_t col, index_t cols, const T* values) const {
-        kernels_.store_tile(rows, cols, values, nullptr, data_ + row * stride_ + col, stride_);
+        kernels_.product.store_tile(rows, cols, values, nullptr, data_ + row * stride_ + col,
+                                    stride_);
     }
 
   private:

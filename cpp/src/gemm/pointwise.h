@@ -23,10 +23,11 @@ class RightPixels {
         for (index_t k = 0; k < depth; ++k) offsets_[static_cast<std::size_t>(k)] = k * plane;
         runs_.clear();
         for (index_t p = block.col, lane = 0; p < block.col_end;) {
-            const index_t in_panel = kernels_.cols - lane % kernels_.cols;
+            const index_t in_panel = kernels_.product.cols - lane % kernels_.product.cols;
             const index_t length = std::min({plane - p % plane, in_panel, block.col_end - p});
             runs_.push_back({p / plane * source_.image_stride + p % plane,
-                             lane / kernels_.cols * depth * kernels_.cols + lane % kernels_.cols,
+                             lane / kernels_.product.cols * depth * kernels_.product.cols +
+                                 lane % kernels_.product.cols,
                              length});
             p += length;
             lane += length;
@@ -60,12 +61,13 @@ class RightPixels {
         while (whole > 0 && end_ - data < offsets_[static_cast<std::size_t>(whole - 1)] + reach) {
             --whole;
         }
-        kernels_.pack_runs(whole, offsets_.data(), runs_.data(), static_cast<index_t>(runs_.size()),
-                           kernels_.cols, data, panels);
+        kernels_.packing.pack_runs(whole, offsets_.data(), runs_.data(),
+                                   static_cast<index_t>(runs_.size()), kernels_.product.cols, data,
+                                   panels);
         for (index_t k = whole; k < depth; ++k) {
             for (const LaneRun& run : runs_) {
                 std::copy_n(data + offsets_[static_cast<std::size_t>(k)] + run.source, run.count,
-                            panels + k * kernels_.cols + run.lane);
+                            panels + k * kernels_.product.cols + run.lane);
             }
         }
     }
@@ -73,7 +75,7 @@ class RightPixels {
     /// Zeros for the missing columns of the last panel. Old contents may be denormal numbers, whose
     /// products take a hundred times as long.
     void clear_rest(index_t cols, index_t depth, T* panels) const {
-        const index_t width = kernels_.cols, used = cols % width;
+        const index_t width = kernels_.product.cols, used = cols % width;
         if (used == 0) return;
         T* row = panels + cols / width * depth * width;
         for (index_t k = 0; k < depth; ++k, row += width) {

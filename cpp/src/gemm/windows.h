@@ -277,8 +277,8 @@ void Slab<T>::copy_inside(const T* rows, index_t count, T* to) const {
     const index_t begin = std::min(row_width_, x < 0 ? ceil_div(-x, stride) : 0);
     const index_t inside = x < source_.w ? ceil_div(source_.w - x, stride) : 0;
     const index_t end = std::clamp(inside, begin, row_width_);
-    kernels_.pad_rows(count, begin, end - begin, row_width_, rows + x + begin * stride, source_.w,
-                      stride, to);
+    kernels_.copies.pad_rows(count, begin, end - begin, row_width_, rows + x + begin * stride,
+                             source_.w, stride, to);
 }
 
 }  // namespace pocketcnn::gemm

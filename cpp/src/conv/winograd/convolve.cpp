@@ -43,20 +43,20 @@ class Convolver {
   public:
     Convolver(const LaneConvolution<T>& convolution, const Filters<T>& filters, const T* bias,
               const SpoiledPart& spoiled)
-        : kernel_(kernels<T>().winograd),
+        : kernels_(kernels<T>().winograd),
           conv_(convolution),
           filters_(filters),
           spoiled_(spoiled),
-          depth_vectors_(ceil_div(convolution.source.lanes(), kernel_.lanes)),
+          depth_vectors_(ceil_div(convolution.source.lanes(), kernels_.lanes)),
           bias_(filters.panels.lanes()),
-          collect_(kernel_.collect[conv_.grid.step_h - kWinogradLeastTaps]
-                                  [conv_.grid.step_w - kWinogradLeastTaps]) {
+          collect_(kernels_.collect[conv_.grid.step_h - kWinogradLeastTaps]
+                                   [conv_.grid.step_w - kWinogradLeastTaps]) {
         std::fill_n(bias_.data(), filters.panels.lanes(), T{0});
         if (bias != nullptr) std::copy_n(bias, conv_.result.lanes(), bias_.data());
     }
 
     void run() {
-        const index_t tiles = conv_.grid.tiles(), rows = kernel_.rows;
+        const index_t tiles = conv_.grid.tiles(), rows = kernels_.rows;
         if (tiles == 0) return;
         const index_t panel_bytes = kWinogradPoints * panel_size() * index_t{sizeof(T)};
         const index_t panels = std::min(kTilePanels, kPrivateBytes / panel_bytes);
@@ -81,10 +81,10 @@ class Convolver {
 
   private:
     /// Elements of V of a panel of tiles at one point.
-    index_t panel_size() const { return depth_vectors_ * kernel_.lanes * kernel_.rows; }
+    index_t panel_size() const { return depth_vectors_ * kernels_.lanes * kernels_.rows; }
     /// One vector more than needed, so that points do not all share the same cache sets.
     index_t point_stride(index_t tiles) const {
-        return ceil_div(tiles, kernel_.rows) * panel_size() + kernel_.lanes;
+        return ceil_div(tiles, kernels_.rows) * panel_size() + kernels_.lanes;
     }
     double work() const {
         return static_cast<double>(conv_.grid.tiles()) * kWinogradPoints *
@@ -103,7 +103,7 @@ class Convolver {
     }
 
     void shared_block(index_t begin, index_t end, T* points, T* sums) const {
-        const index_t stride = point_stride(end - begin), rows = kernel_.rows;
+        const index_t stride = point_stride(end - begin), rows = kernels_.rows;
         constexpr index_t vectors = 4;  // of the depth per task: 128 KB to write
         const index_t parts = ceil_div(end - begin, rows);
         const index_t depth_parts = ceil_div(depth_vectors_, vectors);
@@ -128,20 +128,20 @@ class Convolver {
     }
 
     index_t point_sums_stride(index_t tile_panels) const {
-        return tile_panels * kernel_.rows * filters_.panels.lanes() + kernel_.lanes;
+        return tile_panels * kernels_.rows * filters_.panels.lanes() + kernels_.lanes;
     }
 
     /// M of panels [panel, panel_end) at one point: [panel][tile][lanes].
     void multiply_point(index_t point, index_t panel, index_t panel_end, index_t tile_panels,
                         const T* left, T* sums) const {
-        const index_t rows = kernel_.rows;
+        const index_t rows = kernels_.rows;
         for (; panel < panel_end; ++panel) {
             const index_t width = filters_.panels.width_lanes(panel);
             const T* right = filters_.panel(panel) + point * filters_.point_stride(panel);
             T* out = sums + filters_.panels.first_lane(panel) * tile_panels * rows;
-            const auto multiply = kernel_.multiply[filters_.panels.width(panel) - 1];
+            const auto multiply = kernels_.multiply[filters_.panels.width(panel) - 1];
             for (index_t i = 0; i < tile_panels; ++i) {
-                multiply(filters_.depth, left + i * panel_size(), rows * kernel_.lanes, right,
+                multiply(filters_.depth, left + i * panel_size(), rows * kernels_.lanes, right,
                          out + i * rows * width);
             }
         }
@@ -152,11 +152,11 @@ class Convolver {
                        index_t tile_panels, const T* sums) const {
         const index_t lane = filters_.panels.first_lane(panel);
         const index_t width = filters_.panels.width_lanes(panel),
-                      tiles = tile_panels * kernel_.rows;
+                      tiles = tile_panels * kernels_.rows;
         const TilePlaces places = {tiles, 0, width, point_sums_stride(tile_panels)};
         LocalPositions<T, kStripPositions> strip_positions;
         for_strips(conv_.grid, begin, end, [&](const Strip& strip) {
-            for (index_t v = 0; v < width; v += kernel_.lanes) {
+            for (index_t v = 0; v < width; v += kernels_.lanes) {
                 collect(strip, origin, lane + v, places, sums + lane * tiles + v,
                         strip_positions.data());
             }
@@ -168,19 +168,19 @@ class Convolver {
                    index_t stride, T* points) const {
         const Grid& grid = conv_.grid;
         LocalPositions<T, kStripPositions> strip_positions;
-        const index_t part = kernel_.rows * kernel_.lanes;
-        const TilePlaces places = {kernel_.rows, panel_size(), kernel_.lanes, stride};
+        const index_t part = kernels_.rows * kernels_.lanes;
+        const TilePlaces places = {kernels_.rows, panel_size(), kernels_.lanes, stride};
         for_strips(grid, begin, end, [&](const Strip& strip) {
             const Region region = strip.input(grid);
             for (index_t v = vector; v < vector_end; ++v) {
-                kernel_.gather(
-                    conv_.source, strip.image, v * kernel_.lanes, region,
-                    gathered_next(conv_.source, grid, strip, kernel_.lanes, vector, vector_end, v),
+                kernels_.gather(
+                    conv_.source, strip.image, v * kernels_.lanes, region,
+                    gathered_next(conv_.source, grid, strip, kernels_.lanes, vector, vector_end, v),
                     strip_positions.data());
                 for (index_t row = 0; row < strip.rows; ++row) {
-                    kernel_.transform(
+                    kernels_.transform(
                         strip.cols, grid.step_w, region.cols,
-                        strip_positions.data() + row * grid.step_h * region.cols * kernel_.lanes,
+                        strip_positions.data() + row * grid.step_h * region.cols * kernels_.lanes,
                         strip.first + row * strip.cols - origin, places, points + v * part);
                 }
             }
@@ -193,48 +193,48 @@ class Convolver {
     /// (docs/measurements.md#winograd-sizes).
     void clear_rest(index_t tiles, index_t vector, index_t vector_end, index_t stride,
                     T* points) const {
-        const index_t rows = kernel_.rows, row = tiles % rows;
+        const index_t rows = kernels_.rows, row = tiles % rows;
         if (row == 0) return;
         for (index_t point = 0; point < kWinogradPoints; ++point) {
             T* panel = points + point * stride + tiles / rows * panel_size();
             for (index_t v = vector; v < vector_end; ++v) {
-                std::fill_n(panel + (v * rows + row) * kernel_.lanes, (rows - row) * kernel_.lanes,
-                            T{0});
+                std::fill_n(panel + (v * rows + row) * kernels_.lanes,
+                            (rows - row) * kernels_.lanes, T{0});
             }
         }
     }
 
     index_t sums_size() const {
-        return kWinogradPoints * sums_stride(filters_.panels.vectors * kernel_.lanes) +
-               kStripPositions * kernel_.lanes;
+        return kWinogradPoints * sums_stride(filters_.panels.vectors * kernels_.lanes) +
+               kStripPositions * kernels_.lanes;
     }
     index_t sums_stride(index_t width) const {
-        return kTilePanels * kernel_.rows * width + kernel_.lanes;
+        return kTilePanels * kernels_.rows * width + kernels_.lanes;
     }
 
     /// Computes products and results of one panel for tiles [begin, end), whose V is `points`.
     void finish(index_t begin, index_t end, const std::vector<Strip>& strips, index_t panel,
                 index_t stride, const T* points, T* sums) const {
-        const index_t vectors = filters_.panels.width(panel), width = vectors * kernel_.lanes;
-        const index_t tile_panels = ceil_div(end - begin, kernel_.rows);
-        const auto multiply = kernel_.multiply[vectors - 1];
+        const index_t vectors = filters_.panels.width(panel), width = vectors * kernels_.lanes;
+        const index_t tile_panels = ceil_div(end - begin, kernels_.rows);
+        const auto multiply = kernels_.multiply[vectors - 1];
         for (index_t point = 0; point < kWinogradPoints; ++point) {
             const T* right = filters_.panel(panel) + point * filters_.point_stride(panel);
             const T* left = points + point * stride;
             T* out = sums + point * sums_stride(width);
             announce(strips, panel, point);
             for (index_t i = 0; i < tile_panels; ++i) {
-                multiply(filters_.depth, left, kernel_.rows * kernel_.lanes, right, out);
+                multiply(filters_.depth, left, kernels_.rows * kernels_.lanes, right, out);
                 left += panel_size();
-                out += kernel_.rows * width;
+                out += kernels_.rows * width;
             }
         }
         T* strip_positions = sums + kWinogradPoints * sums_stride(width);
         const TilePlaces places = {end - begin, 0, width, sums_stride(width)};
         for (const Strip& strip : strips) {
             for (index_t v = 0; v < vectors; ++v) {
-                collect(strip, begin, filters_.panels.first_lane(panel) + v * kernel_.lanes, places,
-                        sums + v * kernel_.lanes, strip_positions);
+                collect(strip, begin, filters_.panels.first_lane(panel) + v * kernels_.lanes,
+                        places, sums + v * kernels_.lanes, strip_positions);
             }
         }
     }
@@ -250,8 +250,8 @@ class Convolver {
         const index_t lane = filters_.panels.first_lane(panel), count = std::ssize(strips);
         const index_t lane_end = lane + filters_.panels.width_lanes(panel);
         for (index_t i = point; i < count; i += kWinogradPoints) {
-            kernel_.prefetch(conv_.result, strips[i].image, lane, lane_end,
-                             strips[i].output(conv_.grid), conv_.gate);
+            kernels_.prefetch(conv_.result, strips[i].image, lane, lane_end,
+                              strips[i].output(conv_.grid), conv_.gate);
         }
     }
 
@@ -263,19 +263,19 @@ class Convolver {
         for (index_t row = 0; row < strip.rows; ++row) {
             finite &= collect_(strip.cols, grid.step_w, region.cols, sums,
                                strip.first + row * strip.cols - origin, places, bias_.data() + lane,
-                               positions + row * grid.step_h * region.cols * kernel_.lanes);
+                               positions + row * grid.step_h * region.cols * kernels_.lanes);
         }
         if (!finite) spoiled_.mark(strip.image);
-        kernel_.scatter(conv_.result, strip.image, lane, region, conv_.gate, positions);
+        kernels_.scatter(conv_.result, strip.image, lane, region, conv_.gate, positions);
     }
 
-    const WinogradKernels<T>& kernel_;
+    const WinogradKernels<T>& kernels_;
     const LaneConvolution<T>& conv_;
     const Filters<T>& filters_;
     const SpoiledPart& spoiled_;
     index_t depth_vectors_;
     Buffer<T> bias_;
-    decltype(kernel_.collect[0][0]) collect_;
+    decltype(kernels_.collect[0][0]) collect_;
 };
 
 }  // namespace

@@ -53,29 +53,30 @@ void for_phase_taps(const Window2d& window, index_t phase, Body&& body) {
 }
 
 template <typename T>
-void copy_vector(const WinogradKernels<T>& kernel, const T* from, index_t i, T* to, index_t k) {
-    std::memcpy(to + k * kernel.lanes, from + i * kernel.lanes, kernel.lanes * sizeof(T));
+void copy_vector(const WinogradKernels<T>& kernels, const T* from, index_t i, T* to, index_t k) {
+    std::memcpy(to + k * kernels.lanes, from + i * kernels.lanes, kernels.lanes * sizeof(T));
 }
 
 /// Runs task(vector of lanes, depth begin, depth end, destination of the points) over all filters.
 template <typename T, typename Task>
 Filters<T> transform_filters(index_t lanes, index_t depth, const Taps& taps, index_t chunk,
                              Task&& task) {
-    const WinogradKernels<T>& kernel = kernels<T>().winograd;
-    Filters<T> filters(lanes, depth, kernel);
+    const WinogradKernels<T>& kernels = pocketcnn::kernels<T>().winograd;
+    Filters<T> filters(lanes, depth, kernels);
     const index_t chunks = ceil_div(depth, chunk);
     const double work = static_cast<double>(lanes) * static_cast<double>(depth) * kWinogradPoints;
-    const auto evaluate = kernel.evaluate[taps.h - kWinogradLeastTaps][taps.w - kWinogradLeastTaps];
+    const auto evaluate =
+        kernels.evaluate[taps.h - kWinogradLeastTaps][taps.w - kWinogradLeastTaps];
     parallel_for(filters.panels.total * chunks, work, [&](index_t i) {
         const index_t vector = i / chunks, begin = i % chunks * chunk;
         const index_t end = std::min(depth, begin + chunk);
-        const index_t panel = vector / kernel.vectors;
+        const index_t panel = vector / kernels.vectors;
         const index_t width = filters.panels.width_lanes(panel);
-        const Buffer<T> strip((end - begin) * taps.count() * kernel.lanes);
-        task(vector * kernel.lanes, begin, end, strip.data());
+        const Buffer<T> strip((end - begin) * taps.count() * kernels.lanes);
+        task(vector * kernels.lanes, begin, end, strip.data());
         evaluate(end - begin, taps.count(), taps.w, strip.data(), begin,
                  {depth, 0, width, filters.point_stride(panel)},
-                 filters.panel(panel) + vector % kernel.vectors * kernel.lanes);
+                 filters.panel(panel) + vector % kernels.vectors * kernels.lanes);
     });
     return filters;
 }
@@ -84,7 +85,7 @@ Filters<T> transform_filters(index_t lanes, index_t depth, const Taps& taps, ind
 
 template <typename T>
 Filters<T> forward_filters(const conv::Problem& problem, const T* weight) {
-    const WinogradKernels<T>& kernel = kernels<T>().winograd;
+    const WinogradKernels<T>& kernels = pocketcnn::kernels<T>().winograd;
     const LaneImages<const T> lanes = filters_as_lanes(problem, weight);
     const Taps taps(problem.window);
     const index_t area = problem.window.taps();
@@ -93,13 +94,13 @@ Filters<T> forward_filters(const conv::Problem& problem, const T* weight) {
         const index_t c = begin / phases, c_end = end / phases;
         const Region region = {0, c * area, 1, (c_end - c) * area};
         const index_t ahead = region.cols;
-        if (phases == 1) return kernel.gather(lanes, 0, lane, region, ahead, strip);
-        const Buffer<T> row(region.cols * kernel.lanes);
-        kernel.gather(lanes, 0, lane, region, ahead, row.data());
-        std::fill_n(strip, (end - begin) * taps.count() * kernel.lanes, T{0});
+        if (phases == 1) return kernels.gather(lanes, 0, lane, region, ahead, strip);
+        const Buffer<T> row(region.cols * kernels.lanes);
+        kernels.gather(lanes, 0, lane, region, ahead, row.data());
+        std::fill_n(strip, (end - begin) * taps.count() * kernels.lanes, T{0});
         for (index_t k = begin; k < end; ++k) {
             for_phase_taps(problem.window, k % phases, [&](index_t tap, index_t source) {
-                copy_vector(kernel, row.data(), (k / phases - c) * area + source, strip,
+                copy_vector(kernels, row.data(), (k / phases - c) * area + source, strip,
                             (k - begin) * taps.count() + tap);
             });
         }
@@ -110,15 +111,15 @@ Filters<T> forward_filters(const conv::Problem& problem, const T* weight) {
 
 template <typename T>
 Filters<T> input_grad_filters(const conv::Problem& problem, const T* weight) {
-    const WinogradKernels<T>& kernel = kernels<T>().winograd;
+    const WinogradKernels<T>& kernels = pocketcnn::kernels<T>().winograd;
     const LaneImages<const T> lanes = channels_as_lanes(problem, weight);
     const Taps taps(problem.window);
     const auto task = [&](index_t lane, index_t begin, index_t end, T* strip) {
         LocalPositions<T, kMostTaps> row;
         for (index_t f = begin; f < end; ++f) {
-            kernel.gather(lanes, f, lane, {0, 0, taps.h, taps.w}, problem.taps, row.data());
+            kernels.gather(lanes, f, lane, {0, 0, taps.h, taps.w}, problem.taps, row.data());
             for (index_t tap = 0; tap < taps.count(); ++tap) {
-                copy_vector(kernel, row.data(), tap, strip,
+                copy_vector(kernels, row.data(), tap, strip,
                             (f - begin + 1) * taps.count() - 1 - tap);
             }
         }
@@ -129,21 +130,21 @@ Filters<T> input_grad_filters(const conv::Problem& problem, const T* weight) {
 template <typename T>
 bool store_weight_grad(const conv::Problem& problem, const T* points, index_t point_stride,
                        index_t lane_stride, T* dweight) {
-    const WinogradKernels<T>& kernel = kernels<T>().winograd;
+    const WinogradKernels<T>& kernels = pocketcnn::kernels<T>().winograd;
     const LaneImages<T> lanes = filters_as_lanes(problem, dweight);
     const Taps taps(problem.window);
     const index_t area = problem.window.taps();
     const index_t phases = problem.window.stride_h * problem.window.stride_w;
-    const auto collect = kernel.collect[taps.h - kWinogradLeastTaps][taps.w - kWinogradLeastTaps];
+    const auto collect = kernels.collect[taps.h - kWinogradLeastTaps][taps.w - kWinogradLeastTaps];
     const index_t chunk = ceil_div(kChunk, phases), chunks = ceil_div(problem.channels, chunk);
     const TilePlaces places = {problem.channels * phases, 0, lane_stride, point_stride};
     const double work = static_cast<double>(problem.filters) *
                         static_cast<double>(problem.channels * phases) * kWinogradPoints;
     std::atomic<bool> finite{true};
-    parallel_for(ceil_div(problem.filters, kernel.lanes) * chunks, work, [&](index_t i) {
-        const index_t lane = i / chunks * kernel.lanes, begin = i % chunks * chunk;
+    parallel_for(ceil_div(problem.filters, kernels.lanes) * chunks, work, [&](index_t i) {
+        const index_t lane = i / chunks * kernels.lanes, begin = i % chunks * chunk;
         const index_t end = std::min(problem.channels, begin + chunk);
-        const Buffer<T> row((end - begin) * area * kernel.lanes);
+        const Buffer<T> row((end - begin) * area * kernels.lanes);
         bool all = true;
         if (phases == 1) {
             all = collect(end - begin, area, taps.w, points + lane, begin, places, nullptr,
@@ -153,13 +154,13 @@ bool store_weight_grad(const conv::Problem& problem, const T* points, index_t po
             for (index_t k = begin * phases; k < end * phases; ++k) {
                 all &= collect(1, 0, taps.w, points + lane, k, places, nullptr, strip.data());
                 for_phase_taps(problem.window, k % phases, [&](index_t tap, index_t target) {
-                    copy_vector(kernel, strip.data(), tap, row.data(),
+                    copy_vector(kernels, strip.data(), tap, row.data(),
                                 (k / phases - begin) * area + target);
                 });
             }
         }
         if (!all) finite.store(false, std::memory_order_relaxed);
-        kernel.scatter(lanes, 0, lane, {0, begin * area, 1, (end - begin) * area}, {}, row.data());
+        kernels.scatter(lanes, 0, lane, {0, begin * area, 1, (end - begin) * area}, {}, row.data());
     });
     return finite;
 }

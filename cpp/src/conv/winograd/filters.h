@@ -13,10 +13,10 @@ struct Filters {
     index_t depth;
     Buffer<T> data;
 
-    Filters(index_t lanes, index_t depth, const WinogradKernels<T>& kernel)
-        : panels(lanes, kernel.lanes, kernel.vectors),
+    Filters(index_t lanes, index_t depth, const WinogradKernels<T>& kernels)
+        : panels(lanes, kernels.lanes, kernels.vectors),
           depth(depth),
-          data(kWinogradPoints * (panels.lanes() * depth + panels.total * kernel.lanes)) {}
+          data(kWinogradPoints * (panels.lanes() * depth + panels.total * kernels.lanes)) {}
 
     /// From one point to the next. One vector more than needed, so that points do not all share the
     /// same cache sets.

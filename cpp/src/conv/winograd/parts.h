@@ -143,9 +143,9 @@ void move_plane(const Shape4& images, const T* plane, index_t top, index_t left,
     const index_t col = std::clamp<index_t>(left, 0, moved.w);
     const index_t col_end = std::clamp<index_t>(images.w + left, col, moved.w);
     std::fill_n(to, row * moved.w, T{0});
-    kernels<T>().pad_rows(row_end - row, col, col_end - col, moved.w,
-                          plane + (row - top) * images.w + col - left, images.w, 1,
-                          to + row * moved.w);
+    kernels<T>().copies.pad_rows(row_end - row, col, col_end - col, moved.w,
+                                 plane + (row - top) * images.w + col - left, images.w, 1,
+                                 to + row * moved.w);
     std::fill_n(to + row_end * moved.w, (moved.h - row_end) * moved.w, T{0});
 }
 

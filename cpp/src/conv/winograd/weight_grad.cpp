@@ -48,15 +48,15 @@ template <typename T>
 class WeightGrad {
   public:
     WeightGrad(const conv::Problem& problem, const T* dy, const T* x, index_t group)
-        : kernel_(kernels<T>().winograd),
+        : kernels_(kernels<T>().winograd),
           problem_(problem),
           x_(phases_of_input(problem, x, group)),
           dy_(lanes_of_output(problem, dy, group)),
           grid_(output_grid(problem)),
-          panels_(dy_.lanes(), kernel_.lanes, kernel_.grad_vectors),
-          depth_vectors_(ceil_div(x_.lanes(), kernel_.lanes)),
-          evaluate_(kernel_.evaluate[grid_.step_h - kWinogradLeastTaps]
-                                    [grid_.step_w - kWinogradLeastTaps]) {}
+          panels_(dy_.lanes(), kernels_.lanes, kernels_.grad_vectors),
+          depth_vectors_(ceil_div(x_.lanes(), kernels_.lanes)),
+          evaluate_(kernels_.evaluate[grid_.step_h - kWinogradLeastTaps]
+                                     [grid_.step_w - kWinogradLeastTaps]) {}
 
     /// Whether all of dweight is finite.
     bool run(T* dweight) {
@@ -90,8 +90,8 @@ class WeightGrad {
     }
 
   private:
-    index_t depth() const { return depth_vectors_ * kernel_.lanes; }
-    index_t sums_stride() const { return depth() * panels_.lanes() + kernel_.lanes; }
+    index_t depth() const { return depth_vectors_ * kernels_.lanes; }
+    index_t sums_stride() const { return depth() * panels_.lanes() + kernels_.lanes; }
     double work(index_t tiles) const {
         return static_cast<double>(tiles) * kWinogradPoints * static_cast<double>(depth()) *
                static_cast<double>(panels_.lanes());
@@ -119,14 +119,14 @@ class WeightGrad {
         Buffer<T> v, d;
     };
     Points points(index_t tiles) const {
-        const index_t v = tiles * depth() + kernel_.lanes;
-        const index_t d = tiles * panels_.lanes() + kernel_.lanes;
+        const index_t v = tiles * depth() + kernels_.lanes;
+        const index_t d = tiles * panels_.lanes() + kernels_.lanes;
         return {tiles, v, d, Buffer<T>(kWinogradPoints * v), Buffer<T>(kWinogradPoints * d)};
     }
 
     void private_sums(index_t begin, index_t end, index_t block, T* sums) const {
         for (index_t point = 1; point <= kWinogradPoints; ++point) {  // the gaps between points
-            std::fill_n(sums + point * sums_stride() - kernel_.lanes, kernel_.lanes, T{0});
+            std::fill_n(sums + point * sums_stride() - kernels_.lanes, kernels_.lanes, T{0});
         }
         const Points to = points(std::min(block, end - begin));
         gemm::LongSums<T> totals(kWinogradPoints * sums_stride(), end - begin);
@@ -174,20 +174,20 @@ class WeightGrad {
     void transform_input(index_t begin, index_t end, index_t origin, index_t vector,
                          index_t vector_end, const Points& to) const {
         LocalPositions<T, kStripPositions> positions;
-        const TilePlaces places = {to.tiles, 0, kernel_.lanes, to.v_stride};
+        const TilePlaces places = {to.tiles, 0, kernels_.lanes, to.v_stride};
         for_strips(grid_, begin, end, [&](const Strip& strip) {
             const Region region = strip.input(grid_);
             for (index_t v = vector; v < vector_end; ++v) {
-                kernel_.gather(
-                    x_, strip.image, v * kernel_.lanes, region,
-                    gathered_next(x_, grid_, strip, kernel_.lanes, vector, vector_end, v),
+                kernels_.gather(
+                    x_, strip.image, v * kernels_.lanes, region,
+                    gathered_next(x_, grid_, strip, kernels_.lanes, vector, vector_end, v),
                     positions.data());
                 for (index_t row = 0; row < strip.rows; ++row) {
-                    kernel_.transform(
+                    kernels_.transform(
                         strip.cols, grid_.step_w, region.cols,
-                        positions.data() + row * grid_.step_h * region.cols * kernel_.lanes,
+                        positions.data() + row * grid_.step_h * region.cols * kernels_.lanes,
                         strip.first + row * strip.cols - origin, places,
-                        to.v.data() + v * to.tiles * kernel_.lanes);
+                        to.v.data() + v * to.tiles * kernels_.lanes);
                 }
             }
         });
@@ -202,14 +202,14 @@ class WeightGrad {
                 const index_t panel = v / panels_.vectors;
                 const TilePlaces places = {to.tiles, 0, panels_.width_lanes(panel), to.d_stride};
                 T* points = to.d.data() + panels_.first_lane(panel) * to.tiles +
-                            v % panels_.vectors * kernel_.lanes;
-                kernel_.gather(
-                    dy_, strip.image, v * kernel_.lanes, region,
-                    gathered_next(dy_, grid_, strip, kernel_.lanes, vector, vector_end, v),
+                            v % panels_.vectors * kernels_.lanes;
+                kernels_.gather(
+                    dy_, strip.image, v * kernels_.lanes, region,
+                    gathered_next(dy_, grid_, strip, kernels_.lanes, vector, vector_end, v),
                     positions.data());
                 for (index_t row = 0; row < strip.rows; ++row) {
                     evaluate_(strip.cols, grid_.step_w, region.cols,
-                              positions.data() + row * grid_.step_h * region.cols * kernel_.lanes,
+                              positions.data() + row * grid_.step_h * region.cols * kernels_.lanes,
                               strip.first + row * strip.cols - origin, places, points);
                 }
             }
@@ -219,8 +219,8 @@ class WeightGrad {
     /// All channels at one point for one panel of filters.
     void multiply(const Points& from, index_t tiles, index_t point, index_t panel, bool add,
                   T* sums) const {
-        const index_t width = panels_.width(panel), rows = kernel_.grad_rows[width - 1];
-        const auto accumulate = kernel_.accumulate[width - 1];
+        const index_t width = panels_.width(panel), rows = kernels_.grad_rows[width - 1];
+        const auto accumulate = kernels_.accumulate[width - 1];
         const T* right =
             from.d.data() + point * from.d_stride + panels_.first_lane(panel) * from.tiles;
         T* out = sums + point * sums_stride() + panels_.first_lane(panel);
@@ -228,21 +228,21 @@ class WeightGrad {
             const index_t count = std::min(kDepth, tiles - t);
             for (index_t c = 0; c < depth(); c += rows) {
                 const T* left = from.v.data() + point * from.v_stride +
-                                (c / kernel_.lanes * from.tiles + t) * kernel_.lanes +
-                                c % kernel_.lanes;
+                                (c / kernels_.lanes * from.tiles + t) * kernels_.lanes +
+                                c % kernels_.lanes;
                 accumulate(count, left, right + t * panels_.width_lanes(panel),
                            out + c * panels_.lanes(), panels_.lanes(), add || t > 0);
             }
         }
     }
 
-    const WinogradKernels<T>& kernel_;
+    const WinogradKernels<T>& kernels_;
     const conv::Problem& problem_;
     LaneImages<const T> x_, dy_;
     Grid grid_;
     LanePanels panels_;
     index_t depth_vectors_;
-    decltype(kernel_.evaluate[0][0]) evaluate_;
+    decltype(kernels_.evaluate[0][0]) evaluate_;
 };
 
 }  // namespace
@@ -271,7 +271,7 @@ void weight_grad_in_parts(const conv::WeightGradCall<T>& call) {
         totals.make_room(part.pixels(), sums.data(), size);
         weight_grad<T>({part, call.dy + image * problem.y.image(),
                         moved_images(problem, part, image, call.x).data(), more.data()});
-        kernels<T>().add(size, more.data(), sums.data());
+        kernels<T>().elementwise.add(size, more.data(), sums.data());
     });
     totals.finish(sums.data());
     for_parted_weights(problem, [&](index_t from, index_t to) { call.dweight[to] = sums[from]; });

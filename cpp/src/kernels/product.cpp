@@ -1,0 +1,153 @@
+// The register tile of the matrix product. It is the only inner loop that convolution and the
+// fully connected layer spend their time in.
+#include "kernels/tile.h"
+#include "kernels/topics.h"
+
+namespace pocketcnn::POCKETCNN_ISA {
+namespace {
+
+template <typename T>
+void multiply(index_t depth, const T* left, const T* right, const PanelAhead<T>& ahead, T* tile,
+              bool accumulate) {
+    constexpr int lanes = kLanes<T>;
+    constexpr int cols = kTileVectors * lanes;
+    const T* next = ahead.data;
+    const index_t next_step = ahead.step;
+    Vec<T> sum[kTileRows][kTileVectors] = {};
+    for (index_t k = 0; k < depth; ++k) {
+        __builtin_prefetch(left + kTileRows * 64);
+        prefetch_to_second_cache(next);
+        next += next_step;
+        Vec<T> r[kTileVectors];
+#pragma GCC unroll 8
+        for (int v = 0; v < kTileVectors; ++v) {
+            r[v] = load(right + v * lanes);
+            __builtin_prefetch(right + kDepthAhead * cols + v * lanes);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < kTileRows; ++i) {
+            const Vec<T> l = splat(left[i]);
+#pragma GCC unroll 8
+            for (int v = 0; v < kTileVectors; ++v) sum[i][v] += l * r[v];
+        }
+        left += kTileRows;
+        right += cols;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kTileRows; ++i) {
+#pragma GCC unroll 8
+        for (int v = 0; v < kTileVectors; ++v) {
+            T* out = tile + i * cols + v * lanes;
+            store(out, accumulate ? load(out) + sum[i][v] : sum[i][v]);
+        }
+    }
+}
+
+template <typename T>
+void store_tile(index_t rows, index_t cols, const T* tile, const T* bias, T* out,
+                index_t out_stride) {
+    for (index_t r = 0; r < rows; ++r) {
+        const T b = bias != nullptr ? bias[r] : T{0};
+        index_t c = 0;
+        for (; c + kLanes<T> <= cols; c += kLanes<T>) store(out + c, load(tile + c) + splat(b));
+        for (; c < cols; ++c) out[c] = tile[c] + b;
+        tile += kTileVectors * kLanes<T>;
+        out += out_stride;
+    }
+}
+
+// A tile whose right operand lies in rows of its own, `right_stride` apart, and whose result is
+// stored where it belongs. The rows of the left panel are kTileRows long, whatever `rows` is.
+template <typename T, int rows, int vectors>
+inline void row_tile(const RowProduct& size, const T* left, const T* right, T* y) {
+    constexpr int lanes = kLanes<T>;
+    Vec<T> sum[rows][vectors] = {};
+    for (index_t k = 0; k < size.depth; ++k) {
+        __builtin_prefetch(left + kTileRows * 64);
+        Vec<T> r[vectors];
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; ++v) r[v] = load(right + v * lanes);
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; ++i) {
+            const Vec<T> l = splat(left[i]);
+#pragma GCC unroll 8
+            for (int v = 0; v < vectors; ++v) sum[i][v] += l * r[v];
+        }
+        left += kTileRows;
+        right += size.right_stride;
+    }
+    const index_t stored = size.rows < rows ? size.rows : index_t{rows};
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i) {
+        if (i >= stored) break;
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; ++v) store(y + i * size.y_stride + v * lanes, sum[i][v]);
+    }
+}
+
+// All rows of one panel of columns. Each tile first asks for the lines that it will store to and
+// for its share of the next panel's rows, which no processor foresees: they are far apart.
+template <typename T, int vectors>
+inline void row_panel(const RowProduct& size, const T* left, const T* right, bool last, T* y) {
+    constexpr int lanes = kLanes<T>, half = kTileRows / 2;
+    const index_t tiles = (size.rows + kTileRows - 1) / kTileRows;
+    RowProduct rest = size;
+    for (index_t t = 0; t < tiles; ++t) {
+        const index_t stored = rest.rows < kTileRows ? rest.rows : index_t{kTileRows};
+        for (index_t i = 0; i < stored; ++i) {
+            for (int v = 0; v < vectors; ++v) {
+                prefetch_for_writing(y + i * size.y_stride + v * lanes);
+            }
+        }
+        const index_t share_end = last ? 0 : (t + 1) * size.depth / tiles;
+        for (index_t k = t * size.depth / tiles; k < share_end; ++k) {
+            for (int v = 0; v < vectors; ++v) {
+                prefetch_to_second_cache(right + k * size.right_stride + (vectors + v) * lanes);
+            }
+        }
+        if (stored <= half) {
+            row_tile<T, half, vectors>(rest, left, right, y);
+        } else {
+            row_tile<T, kTileRows, vectors>(rest, left, right, y);
+        }
+        left += size.left_stride;
+        y += kTileRows * size.y_stride;
+        rest.rows -= kTileRows;
+    }
+}
+
+template <typename T>
+void multiply_rows(const RowProduct& size, const T* left, const T* right, T* y) {
+    constexpr index_t lanes = kLanes<T>, width = kTileVectors * lanes;
+    index_t c = 0;
+    for (; c + width <= size.cols; c += width) {
+        row_panel<T, kTileVectors>(size, left, right + c, c + width >= size.cols, y + c);
+    }
+    // The last panel is as narrow as whole vectors allow, and overlaps the one before it.
+    const index_t rest = size.cols - c;
+    if (rest > 2 * lanes) {
+        c = size.cols - 3 * lanes;
+        row_panel<T, 3>(size, left, right + c, true, y + c);
+    } else if (rest > lanes) {
+        c = size.cols - 2 * lanes;
+        row_panel<T, 2>(size, left, right + c, true, y + c);
+    } else if (rest > 0) {
+        c = size.cols - lanes;
+        row_panel<T, 1>(size, left, right + c, true, y + c);
+    }
+}
+
+template <typename T>
+constexpr ProductKernels<T> kKernels = {
+    .rows = kTileRows,
+    .cols = kTileVectors * kLanes<T>,
+    .multiply = multiply<T>,
+    .multiply_rows = multiply_rows<T>,
+    .store_tile = store_tile<T>,
+};
+
+}  // namespace
+
+const Topic<ProductKernels> product_kernels = {kKernels<float>, kKernels<double>};
+
+}  // namespace pocketcnn::POCKETCNN_ISA

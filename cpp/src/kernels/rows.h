@@ -1,0 +1,93 @@
+// Copies of image rows into and out of padded bands.
+#pragma once
+
+#include "kernels/simd.h"
+
+namespace pocketcnn::POCKETCNN_ISA {
+namespace {
+
+// The even elements of from[0, 2 * kLanes - 1): nothing past the last one taken is read.
+template <typename T>
+inline Vec<T> load_every_second(const T* from) {
+    typename Simd<T>::Mask mask{};
+    for (int i = 0; i < kLanes<T>; ++i) {
+        mask[i] = i < kLanes<T> / 2 ? 2 * i : kLanes<T> + 2 * i - (kLanes<T> - 1);
+    }
+    return __builtin_shuffle(load(from), load(from + kLanes<T> - 1), mask);
+}
+
+// Copies of at most a vector: two copies of constant size that overlap.
+template <int size>
+inline bool copy_two(index_t bytes, const char* from, char* to) {
+    if (bytes < size) return false;
+    struct Part {
+        char bytes[size];
+    } first, last;
+    __builtin_memcpy(&first, from, size);
+    __builtin_memcpy(&last, from + bytes - size, size);
+    __builtin_memcpy(to, &first, size);
+    __builtin_memcpy(to + bytes - size, &last, size);
+    return true;
+}
+
+// count < kLanes.
+template <typename T>
+inline void copy_few(index_t count, const T* from, T* to) {
+    const index_t bytes = count * index_t{sizeof(T)};
+    const char* source = reinterpret_cast<const char*>(from);
+    char* target = reinterpret_cast<char*>(to);
+    if constexpr (kVectorBytes > 32) {
+        if (copy_two<32>(bytes, source, target)) return;
+    }
+    if constexpr (kVectorBytes > 16) {
+        if (copy_two<16>(bytes, source, target)) return;
+    }
+    if (copy_two<8>(bytes, source, target)) return;
+    if constexpr (sizeof(T) < 8) copy_two<4>(bytes, source, target);
+}
+
+// The first `count` elements of each row, fewer than kLanes, and zeros: a vector per row. Not
+// inline, for beside it the compiler would keep accumulators of a tile on the stack.
+template <typename T>
+[[gnu::noinline]] void copy_rests(int rows, index_t count, const T* from, index_t stride, T* to) {
+    for (int r = 0; r < rows; ++r) {
+        store(to + r * kLanes<T>, Vec<T>{});
+        copy_few(count, from + r * stride, to + r * kLanes<T>);
+    }
+}
+
+// Images are read in order, but in the pauses of the arithmetic the processor loses the thread:
+// what comes so much later is asked for. From 512 to 4096 bytes differ little.
+inline constexpr index_t kAheadBytes = 2048;
+
+// to[i] = from[i * stride], with a last vector that overlaps the one before it.
+template <typename T>
+inline void copy_row(index_t count, index_t stride, const T* from, T* to) {
+    constexpr index_t lanes = kLanes<T>;
+    if (stride > 2 || (stride == 2 && count < lanes)) {
+        for (index_t i = 0; i < count; ++i) to[i] = from[i * stride];
+    } else if (stride == 2) {
+        for (index_t i = 0; i < count - lanes; i += lanes) {
+            store(to + i, load_every_second(from + 2 * i));
+        }
+        store(to + count - lanes, load_every_second(from + 2 * (count - lanes)));
+    } else if (count < lanes) {
+        copy_few(count, from, to);
+    } else {
+        for (index_t i = 0; i < count - lanes; i += lanes) {
+            __builtin_prefetch(from + i + kAheadBytes / sizeof(T));
+            store(to + i, load(from + i));
+        }
+        __builtin_prefetch(from + count - lanes + kAheadBytes / sizeof(T));
+        store(to + count - lanes, load(from + count - lanes));
+    }
+}
+
+// Zeros in whole vectors: up to a vector more is written.
+template <typename T>
+inline void clear(index_t count, T* to) {
+    for (index_t i = 0; i < count; i += kLanes<T>) store(to + i, Vec<T>{});
+}
+
+}  // namespace
+}  // namespace pocketcnn::POCKETCNN_ISA

@@ -1,0 +1,142 @@
+// Dot products of rows with rows, both read where they stand: what y = x * transpose(w) needs.
+// Packing them, as the blocked product does, would move the weights twice more.
+#include "kernels/rows.h"
+#include "kernels/tile.h"
+#include "kernels/topics.h"
+
+namespace pocketcnn::POCKETCNN_ISA {
+namespace {
+
+// Rows and columns of a tile: as many accumulators as the registers hold beside the operands.
+inline constexpr int kDotRows = kVectorRegisters >= 32 ? 5 : 4;
+constexpr int dot_cols(int rows) {
+    constexpr int wide[] = {8, 8, 7, 6, 5}, narrow[] = {6, 5, 3, 3};
+    return kVectorRegisters >= 32 ? wide[rows - 1] : narrow[rows - 1];
+}
+
+// y[r][c] += the sum of the lanes of sum r * cols + c. In a function of its own, and by way of
+// memory, because beside it the compiler kept two accumulators of the loop on the stack. A vector's
+// worth of sums is joined at once: each step interleaves halves of pairs and adds them.
+template <typename T>
+[[gnu::noinline]] void add_lane_sums(index_t rows, index_t cols, const T* sums, T* y,
+                                     index_t y_stride) {
+    constexpr int lanes = kLanes<T>;
+    constexpr int most = kDotRows * 8;
+    T totals[most + lanes];
+    for (index_t i = 0; i < rows * cols; i += lanes) {
+        Vec<T> part[lanes];
+#pragma GCC unroll 16
+        for (int k = 0; k < lanes; ++k) part[k] = load(sums + (i + k) * lanes);
+#pragma GCC unroll 4
+        for (int count = lanes / 2; count > 0; count /= 2) {
+#pragma GCC unroll 8
+            for (int k = 0; k < count; ++k) {
+                const Vec<T> a = part[k], b = part[k + count];
+                part[k] = interleave<T>(a, b, 0) + interleave<T>(a, b, lanes / 2);
+            }
+        }
+        store(totals + i, part[0]);
+    }
+    const T* total = totals;
+    for (index_t r = 0; r < rows; ++r, y += y_stride) {
+        for (index_t c = 0; c < cols; ++c) y[c] += *total++;
+    }
+}
+
+template <typename T, int rows, int cols>
+inline void dot_tile(const DotBlock& block, const T* x, const T* w, T* y) {
+    constexpr int lanes = kLanes<T>;
+    index_t x_stride = block.x_stride, w_stride = block.w_stride;
+    const index_t rest = block.depth % lanes;
+    index_t end = block.depth - rest;
+    Vec<T> sum[rows][cols] = {};
+    T left[rows * lanes], right[cols * lanes];
+    // The second time for what is left of a vector.
+    for (bool again = rest > 0;; again = false) {
+        for (index_t k = 0; k < end; k += lanes) {
+            add_products<T, rows, cols>(
+                sum, [&](int r) { return load(x + r * x_stride + k); },
+                [&](int c) { return load(w + c * w_stride + k); });
+        }
+        if (!again) break;
+        copy_rests(rows, rest, x + end, x_stride, left);
+        copy_rests(cols, rest, w + end, w_stride, right);
+        x = left;
+        w = right;
+        x_stride = w_stride = end = lanes;
+    }
+    constexpr int padded = (rows * cols + lanes - 1) / lanes * lanes;
+    T sums[padded * lanes];
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 8
+        for (int c = 0; c < cols; ++c) store(sums + (r * cols + c) * lanes, sum[r][c]);
+    }
+#pragma GCC unroll 16
+    for (int i = rows * cols; i < padded; ++i) store(sums + i * lanes, Vec<T>{});
+    add_lane_sums<T>(rows, cols, sums, y, block.y_stride);
+}
+
+template <typename T, int rows>
+void dot_rows(const DotBlock& block, const T* x, const T* w, T* y) {
+    constexpr int cols = dot_cols(rows);
+    index_t c = 0;
+    for (; c + cols <= block.cols; c += cols) {
+        dot_tile<T, rows, cols>(block, x, w + c * block.w_stride, y + c);
+    }
+    dispatch<cols - 1>(block.cols - c, [&]<int few>() {
+        dot_tile<T, rows, few>(block, x, w + c * block.w_stride, y + c);
+    });
+}
+
+template <typename T>
+void dots(const DotBlock& block, const T* x, const T* w, T* y) {
+    index_t r = 0;
+    for (; r + kDotRows <= block.rows; r += kDotRows) {
+        dot_rows<T, kDotRows>(block, x + r * block.x_stride, w, y + r * block.y_stride);
+    }
+    dispatch<kDotRows - 1>(block.rows - r, [&]<int few>() {
+        dot_rows<T, few>(block, x + r * block.x_stride, w, y + r * block.y_stride);
+    });
+}
+
+// A few rows times a large matrix that is read once.
+
+template <typename T>
+void few_rows_sums(index_t rows, index_t cols, index_t depth, const T* x, index_t x_stride,
+                   const T* w, index_t stride, T* y, index_t y_stride) {
+    for (index_t r = 0; r < rows; ++r) {
+        for (index_t c = 0; c < cols; ++c) y[r * y_stride + c] = 0;
+    }
+    // Four rows of w at a time, so that results are loaded and stored less often than w is.
+    index_t k = 0;
+    for (; k + 4 <= depth; k += 4, w += 4 * stride) {
+        for (index_t r = 0; r < rows; ++r) {
+            const T* f = x + r * x_stride + k;
+            const T f0 = f[0], f1 = f[1], f2 = f[2], f3 = f[3];
+            T* out = y + r * y_stride;
+            for (index_t c = 0; c < cols; ++c) {
+                out[c] += (f0 * w[c] + f1 * w[stride + c]) +
+                          (f2 * w[2 * stride + c] + f3 * w[3 * stride + c]);
+            }
+        }
+    }
+    for (; k < depth; ++k, w += stride) {
+        for (index_t r = 0; r < rows; ++r) {
+            const T f = x[r * x_stride + k];
+            for (index_t c = 0; c < cols; ++c) y[r * y_stride + c] += f * w[c];
+        }
+    }
+}
+
+template <typename T>
+constexpr UnpackedKernels<T> kKernels = {
+    .dots = dots<T>,
+    .few_rows_sums = few_rows_sums<T>,
+};
+
+}  // namespace
+
+const Topic<UnpackedKernels> unpacked_kernels = {kKernels<float>, kKernels<double>};
+
+}  // namespace pocketcnn::POCKETCNN_ISA

@@ -1,0 +1,166 @@
+// Gradients of max pooling go back to where the maxima were, a plane at a time.
+#include <cstdint>
+
+#include "kernels/pool.h"
+#include "kernels/simd.h"
+#include "kernels/topics.h"
+
+namespace pocketcnn::POCKETCNN_ISA {
+namespace {
+
+// Whether all places are in [0, limit). The sign bits tell, without a branch, which vectorises.
+template <typename Place>
+inline bool are_below(index_t count, const Place* places, index_t limit) {
+    std::uint64_t signs = 0;
+    for (index_t i = 0; i < count; ++i) {
+        const auto place = static_cast<std::uint64_t>(index_t{places[i]});
+        signs |= place | (static_cast<std::uint64_t>(limit) - 1 - place);
+    }
+    return signs >> 63 == 0;
+}
+
+template <typename T, typename Place>
+bool scatter(index_t size, const T* values, const Place* places, index_t out_size, T* out) {
+    constexpr index_t lanes = kLanes<T>, chunk = 8 * lanes;
+    index_t i = 0;
+    for (; i + chunk <= out_size; i += chunk) {
+        prefetch<1>(out + i, kReadAhead, chunk * index_t{sizeof(T)});
+        for (index_t k = 0; k < chunk; k += lanes) store(out + i + k, Vec<T>{});
+    }
+    for (; i < out_size; ++i) out[i] = 0;
+    // A block is checked as a whole before it is used.
+    constexpr index_t block = 256;
+    for (index_t begin = 0; begin < size; begin += block) {
+        const index_t end = begin + block < size ? begin + block : size;
+        prefetch<0>(values + begin, kReadAhead, (end - begin) * index_t{sizeof(T)});
+        prefetch<0>(places + begin, kReadAhead, (end - begin) * index_t{sizeof(Place)});
+        if (!are_below(end - begin, places + begin, out_size)) return false;
+        for (i = begin; i < end; ++i) out[places[i]] += values[i];
+    }
+    return true;
+}
+
+// The rows of windows from `row` on, without vectors.
+template <typename T, typename Place>
+[[gnu::noinline]] bool spread_one_by_one(const HalvedPlane& plane, index_t row, const T* values,
+                                         const Place* places, T* out) {
+    const index_t cols = 2 * plane.count;
+    for (index_t i = 2 * row * cols; i < 2 * plane.rows * cols; ++i) out[i] = 0;
+    for (; row < plane.rows; ++row) {
+        for (index_t i = 0; i < plane.count; ++i) {
+            const index_t at = row * plane.count + i, place = places[at];
+            const index_t offset = place - (2 * row * cols + 2 * i);
+            if (offset != 0 && offset != 1 && offset != cols && offset != cols + 1) return false;
+            out[place] = values[at];
+        }
+    }
+    return true;
+}
+
+/// Gradients of rows of 2x2 windows that touch but do not overlap, windows in the lanes.
+template <typename T, int Bytes>
+struct HalvedRows {
+    using P = Pack<T, Bytes>;
+    using Int = typename P::Int;
+    static constexpr index_t lanes = P::lanes;
+
+    index_t count;
+    Int wrong = {};  ///< not zero in a lane that has had a place outside its window
+
+    /// Places of windows that begin at `first`, `first` + 2, ..., from each one's own first pixel.
+    template <typename Place>
+    [[gnu::always_inline]] Int offsets(const Place* places, index_t first) {
+        const auto* words = reinterpret_cast<const Whole<T>*>(places);
+        const Int start = P::sequence(0, 2) + static_cast<Whole<T>>(first);
+        if constexpr (sizeof(Whole<T>) == sizeof(Place)) {
+            return P::load_whole(words) - start;
+        } else if constexpr (sizeof(Whole<T>) > sizeof(Place)) {
+            Int wide{};
+            for (index_t i = 0; i < lanes; ++i) wide[i] = places[i];
+            return wide - start;
+        } else {
+            // Of each place the low half, which comes first, and the high half, which is zero.
+            const Int low = P::load_whole(words), high = P::load_whole(words + lanes);
+            mark(__builtin_shuffle(low, high, P::sequence(1, 2)));
+            return __builtin_shuffle(low, high, P::sequence(0, 2)) - start;
+        }
+    }
+
+    [[gnu::always_inline]] void mark(Int fault) {
+        wrong |= P::sequence(0, 1) < static_cast<Whole<T>>(count) ? fault : Int{};
+    }
+
+    [[gnu::always_inline]] static void store_row(T* to, typename P::Vec even, typename P::Vec odd) {
+        Int low;
+        for (index_t k = 0; k < lanes; ++k) low[k] = k / 2 + k % 2 * lanes;
+        P::store(to, __builtin_shuffle(even, odd, low));
+        P::store(to + lanes, __builtin_shuffle(even, odd, low + static_cast<Whole<T>>(lanes / 2)));
+    }
+
+    /// The two rows of pixels, `cols` apart, under the first vector of windows.
+    template <typename Place>
+    [[gnu::always_inline]] void spread(index_t cols, const T* values, const Place* places,
+                                       index_t first, T* to) {
+        const auto value = P::load(values);
+        const Int offset = offsets(places, first);
+        const auto below = static_cast<Whole<T>>(cols);
+        const auto part = [&](Whole<T> tap) { return offset == tap ? value : typename P::Vec{}; };
+        const Int known = (offset == 0) | (offset == 1) | (offset == below) | (offset == below + 1);
+        mark(~known);
+        store_row(to, part(0), part(1));
+        store_row(to + cols, part(below), part(below + 1));
+    }
+
+    bool all_right() const {
+        std::uint64_t bits = 0;
+        for (index_t i = 0; i < lanes; ++i) bits |= static_cast<std::uint64_t>(wrong[i]);
+        return bits == 0;
+    }
+};
+
+// Vectors no wider than a row needs; where that is still wider than the row, they run over its
+// end, which the next row overwrites. False, with nothing settled, where a place is not in its
+// window.
+template <typename T, int Bytes, typename Place>
+inline bool spread_halved(const HalvedPlane& plane, const T* values, const Place* places, T* out) {
+    constexpr index_t lanes = Pack<T, Bytes>::lanes;
+    const index_t count = plane.count, cols = 2 * count;
+    if constexpr (Bytes > kLeastTileBytes) {
+        if (count <= lanes / 2) return spread_halved<T, Bytes / 2>(plane, values, places, out);
+    }
+    HalvedRows<T, Bytes> rows{count};
+    index_t first = 0;
+    for (index_t row = 0; row < plane.rows; ++row, first += 2 * cols) {
+        const index_t at = row * count;
+        if (count < lanes &&
+            (at + lanes > plane.values_room || first + cols + 2 * lanes > plane.out_room)) {
+            return rows.all_right() && spread_one_by_one(plane, row, values, places, out);
+        }
+        prefetch<1>(out + first, kReadAhead, 2 * cols * index_t{sizeof(T)});
+        prefetch<0>(values + at, kReadAhead, count * index_t{sizeof(T)});
+        prefetch<0>(places + at, kReadAhead, count * index_t{sizeof(Place)});
+        for (index_t i = 0; i < count; i += lanes) {
+            if (i + lanes > count && count > lanes) i = count - lanes;
+            rows.spread(cols, values + at + i, places + at + i, first + 2 * i, out + first + 2 * i);
+        }
+        if (row == 0 && !rows.all_right()) return false;
+    }
+    return rows.all_right();
+}
+
+template <typename T, typename Place>
+bool unpool_halved(const HalvedPlane& plane, const T* values, const Place* places, T* out) {
+    return spread_halved<T, kVectorBytes>(plane, values, places, out);
+}
+
+template <typename T>
+constexpr UnpoolKernels<T> kKernels = {
+    .wide = {scatter<T, index_t>, unpool_halved<T, index_t>},
+    .narrow = {scatter<T, std::int32_t>, unpool_halved<T, std::int32_t>},
+};
+
+}  // namespace
+
+const Topic<UnpoolKernels> unpool_kernels = {kKernels<float>, kKernels<double>};
+
+}  // namespace pocketcnn::POCKETCNN_ISA
