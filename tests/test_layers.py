@@ -413,6 +413,10 @@ def test_settings_may_be_lists_and_numpy_integers():
             r"spans 9 along axis 3, but x with padding has 8",
         ),
         (lambda: MaxPool2d(3).output_shape((2, 2, 2)), "x with padding has 2"),
+        *(
+            (lambda layer=layer: layer.output_shape((3, 2**70, 5)), "input_shape .* any memory$")
+            for layer in (Conv2d(3, 4, 1), MaxPool2d(1), AvgPool2d(1))
+        ),
         (lambda: Linear(7, 4).output_shape((8,)), r"takes inputs \(7,\), but gets \(8,\)$"),
         (lambda: Linear(7, 4).output_shape((7, 1, 1)), r"gets \(7, 1, 1\); a Flatten"),
     ],

@@ -16,6 +16,11 @@ nn = torch.nn
 rng = np.random.default_rng(0)
 
 
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
 class Block(nn.Module):  # type: ignore[misc, name-defined]
     """ResNet's basic block, with torchvision's names."""
 
@@ -113,12 +118,14 @@ def settled(module: Any, x: np.ndarray) -> None:
         module(torch.from_numpy(x))
 
 
-def require_the_same(module: Any, net: pc.ConvNet, x: np.ndarray, names: dict[str, str]) -> None:
-    """Compare logits in inference, and the gradients of a loss in training."""
+def require_the_same(module: Any, net: pc.ConvNet, x: np.ndarray) -> None:
+    """Compare logits in inference, and the gradients of a loss in training, in float64."""
+    names = names_of(net, module)
+    module, net, x = module.double(), net.astype(np.float64), x.astype(np.float64)
     module.eval()
     with torch.no_grad():
         expected = module(torch.from_numpy(x)).numpy()
-    np.testing.assert_allclose(net.predict(x), expected, rtol=2e-4, atol=2e-4)
+    np.testing.assert_allclose(net.predict(x), expected, rtol=1e-9, atol=1e-9)
     module.train()
     for part in module.modules():
         if isinstance(part, nn.Dropout):
@@ -127,12 +134,11 @@ def require_the_same(module: Any, net: pc.ConvNet, x: np.ndarray, names: dict[st
     loss = nn.functional.cross_entropy(module(torch.from_numpy(x)), torch.from_numpy(t))
     loss.backward()
     mine, grads = net.value_and_gradient(x, t)
-    np.testing.assert_allclose(mine, loss.item(), rtol=1e-4)
-    theirs = {name: p.grad.numpy() for name, p in module.named_parameters()}
-    assert {names.get(name, name) for name in theirs} == grads.keys()
+    np.testing.assert_allclose(mine, loss.item(), rtol=1e-9)
+    theirs = {names[name]: p.grad.numpy() for name, p in module.named_parameters()}
+    assert theirs.keys() == grads.keys()
     for name, grad in theirs.items():
-        error = np.abs(grads[names.get(name, name)] - grad).max()
-        assert error <= 2e-3 * np.abs(grad).max() + 1e-6, name
+        assert np.abs(grads[name] - grad).max() <= 1e-8 * np.abs(grad).max() + 1e-12, name
 
 
 def names_of(net: pc.ConvNet, module: Any) -> dict[str, str]:
@@ -169,7 +175,7 @@ def test_a_sequential(source: str, tmp_path: Path) -> None:
         torch.save(state, tmp_path / "w.pt", _use_new_zipfile_serialization=zipped)
         state = tmp_path / "w.pt"
     pc.load_torch_state(net, state)
-    require_the_same(module, net, x, names_of(net, module))
+    require_the_same(module, net, x)
 
 
 def test_torchvisions_resnet18() -> None:
@@ -177,7 +183,7 @@ def test_torchvisions_resnet18() -> None:
     x = rng.standard_normal((4, 3, 64, 64), dtype=np.float32)
     settled(module, x)
     pc.load_torch_state(net, module.state_dict())
-    require_the_same(module, net, x, names_of(net, module))
+    require_the_same(module, net, x)
 
 
 def test_torchvisions_vgg16() -> None:
@@ -187,7 +193,7 @@ def test_torchvisions_vgg16() -> None:
             layer.p = 0.0
     x = rng.standard_normal((2, 3, 32, 32), dtype=np.float32)
     pc.load_torch_state(net, module.state_dict())
-    require_the_same(module, net, x, names_of(net, module))
+    require_the_same(module, net, x)
 
 
 def test_tensors_are_read_without_a_copy() -> None:

@@ -1,5 +1,5 @@
-// The native classes of geometry as arguments: an object that its constructor has not seen, as
-// Window2d.__new__(Window2d) makes it, is none.
+// The native classes of geometry as arguments. An object whose constructor has not run, as
+// Window2d.__new__(Window2d) returns it, is refused. Every file that takes one includes this.
 #pragma once
 
 #include <pocketcnn/conv_block.h>

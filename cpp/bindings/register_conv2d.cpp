@@ -66,7 +66,7 @@ void define_conv2d(py::module_& module) {
 
 constexpr ConvPass kPasses[] = {ConvPass::forward, ConvPass::input_grad, ConvPass::weight_grad};
 
-/// Named as in C++, all that can be asked of some pass.
+/// The algorithms are those that some pass can be asked for, by their names in C++.
 void define_enums(py::module_& module) {
     py::native_enum<ConvPass>(module, "ConvPass", "enum.Enum")
         .value("forward", ConvPass::forward)

@@ -7,11 +7,11 @@
 
 namespace pocketcnn::bindings {
 
-/// Gives a class ==, hash, repr, copy and pickle by its fields: the arguments of its constructor in
-/// their order, which are its properties too.
+/// Gives a class ==, hash, repr, copy and pickle. `fields` are the arguments of its constructor, in
+/// their order, and also its properties.
 void make_value(pybind11::handle type, std::initializer_list<const char*> fields);
 
-/// A class of values of T, whose constructor and properties are yet to be defined.
+/// A class of values of T; the caller defines the constructor and the properties.
 template <typename T>
 pybind11::class_<T> value_class(pybind11::module_& module, const char* name,
                                 std::initializer_list<const char*> fields) {

@@ -30,11 +30,10 @@ struct BlockCase {
     }
 };
 
-constexpr Window2d kPool2 = {.kernel_h = 2, .kernel_w = 2, .stride_h = 2, .stride_w = 2};
-constexpr Window2d kPool3 = {.kernel_h = 3, .kernel_w = 3, .stride_h = 2, .stride_w = 2};
-constexpr Window2d kConv3 = {
-    .kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1};
-constexpr Window2d kConv5 = {.kernel_h = 5, .kernel_w = 5};
+constexpr Window2d kPool2 = Window2d::square(2, 2);
+constexpr Window2d kPool3 = Window2d::square(3, 2);
+constexpr Window2d kConv3 = Window2d::square(3, 1, 1);
+constexpr Window2d kConv5 = Window2d::square(5);
 constexpr Window2d kUneven = {.kernel_h = 2,
                               .kernel_w = 8,
                               .stride_h = 2,
@@ -59,15 +58,13 @@ const BlockCase kBlockCases[] = {
     {"uneven_window", {9, 2, 21, 24}, pooled({kUneven, 3}, kPool2)},
     {"window_too_wide", {9, 1, 9, 24}, pooled({{.kernel_h = 2, .kernel_w = 9}, 3}, kPool2)},
     {"groups", {9, 4, 12, 12}, pooled({kConv5, 6, 2}, kPool2)},
-    {"large_pool",
-     {8, 1, 17, 17},
-     pooled({kConv3, 3}, {.kernel_h = 4, .kernel_w = 4, .stride_h = 4, .stride_w = 4})},
+    {"large_pool", {8, 1, 17, 17}, pooled({kConv3, 3}, Window2d::square(4, 4))},
     {"no_pooling", {11, 2, 9, 10}, rectified({kConv3, 5})},
     {"matrix_product", {10, 16, 9, 8}, pooled({kConv3, 18, 1, ConvAlgorithm::im2col}, kPool2)},
     {"sparse_asked_for", {10, 16, 9, 8}, pooled({kConv3, 18, 1, ConvAlgorithm::sparse}, kPool2)},
     {"sparse_does_not_pay",
      {3, 3, 9, 8},
-     pooled({kConv3, 4, 1, ConvAlgorithm::sparse}, {.kernel_h = 2, .kernel_w = 2})},
+     pooled({kConv3, 4, 1, ConvAlgorithm::sparse}, Window2d::square(2))},
     {"one_image", {1, 1, 8, 8}, pooled({kConv3, 2}, kPool2)},
     {"empty_batch", {0, 1, 8, 8}, pooled({kConv3, 2}, kPool2)},
 };
@@ -252,7 +249,7 @@ TEST(ConvBlock, TheTableSaysWhetherTheGradientIsSparse) {
     const auto runs = [](const Shape4& x, const Conv2d& conv, const Window2d& pool) {
         return sparse_and_other_runs({"runs", x, pooled(conv, pool)});
     };
-    constexpr Window2d close = {.kernel_h = 2, .kernel_w = 2};
+    constexpr Window2d close = Window2d::square(2);
     EXPECT_EQ(runs({3, 1, 28, 28}, {kConv5, 7}, kPool2), Runs(1, 0));
     EXPECT_EQ(runs({3, 1, 28, 28}, {kConv5, 7}, close), Runs(0, 1)) << "as many as the results";
     EXPECT_EQ(runs({3, 2, 28, 28}, {kConv5, 6, 2}, kPool2), Runs(0, 1)) << "two groups";

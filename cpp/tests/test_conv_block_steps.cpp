@@ -29,19 +29,10 @@ struct StepsCase {
     }
 };
 
-constexpr Pool2d kHalf = {{.kernel_h = 2, .kernel_w = 2, .stride_h = 2, .stride_w = 2}};
-constexpr Pool2d kOverlap = {{.kernel_h = 3,
-                              .kernel_w = 3,
-                              .stride_h = 2,
-                              .stride_w = 2,
-                              .pad_top = 1,
-                              .pad_bottom = 1,
-                              .pad_left = 1,
-                              .pad_right = 1},
-                             true};
-constexpr Window2d kConv5 = {.kernel_h = 5, .kernel_w = 5};
-constexpr Window2d kConv3 = {
-    .kernel_h = 3, .kernel_w = 3, .pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1};
+constexpr Pool2d kHalf = {Window2d::square(2, 2)};
+constexpr Pool2d kOverlap = {Window2d::square(3, 2, 1), true};
+constexpr Window2d kConv5 = Window2d::square(5);
+constexpr Window2d kConv3 = Window2d::square(3, 1, 1);
 
 /// Its sums round as little as the reference's allow, which Winograd's do not.
 constexpr ConvAlgorithm kExact = ConvAlgorithm::im2col;

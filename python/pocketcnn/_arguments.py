@@ -160,9 +160,14 @@ def sizes(
 def shape4(name: str, value: Sequence[SupportsIndex]) -> tuple[int, int, int, int]:
     """Four sizes (N, C, H, W) that an array in memory can have."""
     shape = cast(tuple[int, int, int, int], sizes(name, value, 0, "N, C, H, W"))
-    if prod(max(size, 1) for size in shape) >= 2**58:
-        raise ValueError(f"{name} is {value!r}, larger than any memory")
+    require_memory(name, shape)
     return shape
+
+
+def require_memory(name: str, shape: tuple[int, ...]) -> None:
+    """Raise ValueError if no memory holds an array of the shape."""
+    if prod(max(size, 1) for size in shape) >= 2**58:
+        raise ValueError(f"{name} is {shape!r}, larger than any memory")
 
 
 def require_shape(name: str, a: Array, shape: tuple[int, ...]) -> None:

@@ -44,9 +44,8 @@ def convolution(
     Raises
     ------
     TypeError, ValueError
-        Where the shapes and `groups` do not fit each other, where the window does not fit as
-        :func:`window2d` has it, or where `algorithm` is a name that none of the passes has a way
-        of.
+        If the shapes and `groups` do not fit each other, if :func:`window2d` refuses the window, or
+        if `algorithm` names no algorithm of the passes.
     """
     settings = stride, padding, dilation, groups, algorithm
     return _convolution(settings, x_shape[1:], weight_shape, passes)
@@ -87,7 +86,7 @@ def _fitting_groups(channels: int, weight_shape: tuple[int, ...], groups: int) -
 
 @cache
 def _algorithms(passes: tuple[ConvPass, ...]) -> dict[str, ConvAlgorithm]:
-    """What may be asked of any of the passes: their ways, and what asks for one of several."""
+    """The names that the passes know: of their algorithms, and of families of them."""
     rows = [row for one in passes for row in _core.conv2d_ways(one)]
     asked = [ConvAlgorithm.auto, *(a for row in rows for a in (row.algorithm, row.family))]
     return {algorithm.name: algorithm for algorithm in asked}

@@ -38,7 +38,7 @@ def pooling(
     Raises
     ------
     TypeError, ValueError
-        As :func:`window2d` does, and where the padding is not smaller than the dilated kernel.
+        As :func:`window2d` does, and if the padding is not smaller than the dilated kernel.
 
     Examples
     --------

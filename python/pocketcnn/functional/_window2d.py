@@ -49,7 +49,7 @@ def window2d(
     Raises
     ------
     TypeError, ValueError
-        Where an argument is not what :func:`pair` and :func:`padding_sides` take, or the dilated
+        If an argument is not what :func:`pair` and :func:`padding_sides` take, or the dilated
         kernel is larger than the padded image, which the message calls `name`. In ceil mode the
         only window may hang over the lower and right edge by less than its stride.
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
-from pocketcnn._arguments import Array, require_shape
+from pocketcnn._arguments import Array, require_memory, require_shape
 from pocketcnn.layers.arrays import LayerArrays, fitted, require_names
 from pocketcnn.layers.init import Init, Scheme, checked_init, normal, weight_std
 
@@ -380,6 +380,7 @@ class WeightLayer(Layer):
 
 
 def check_image_shape(layer: Layer, shape: Shape) -> None:
-    """Raise ValueError unless `shape` has the three axes (C, H, W)."""
+    """Raise ValueError unless `shape` is one of images (C, H, W)."""
     if len(shape) != 3:
         raise ValueError(f"{layer!r} takes inputs (C, H, W), but gets {shape}")
+    require_memory("input_shape", shape)
