@@ -23,7 +23,7 @@ py::object equals(const py::object& self, const py::object& other) {
     return py::bool_(fields_of(self).equal(fields_of(other)));
 }
 
-py::str text_of(const py::object& self) {
+py::str text_of_fields(const py::object& self) {
     const py::type type = py::type::of(self);
     const py::tuple names = names_of(type), fields = fields_of(self);
     py::list parts;
@@ -46,7 +46,7 @@ void make_value(py::handle type, std::initializer_list<const char*> fields) {
     type.attr("__match_args__") = py::tuple(names);
     define(type, "__eq__", equals);
     define(type, "__hash__", [](const py::object& self) { return py::hash(fields_of(self)); });
-    define(type, "__repr__", text_of);
+    define(type, "__repr__", text_of_fields);
     define(type, "__reduce__", [](const py::object& self) {
         return py::make_tuple(py::type::of(self), fields_of(self));
     });
