@@ -102,10 +102,9 @@ void depthwise_rows(const DepthwiseRows& w, const T* weight, T start, const T* s
         depthwise_tiles<T, Bytes, Taps, Stride, rows>(w, at, weight, start, source, ahead, y);
         row = at + rows;
     };
+    while (row + most <= w.rows) tiles.template operator()<most>(row);
     // The last tile overlaps the one before it.
-    while (w.rows >= most && row + few < w.rows) {
-        tiles.template operator()<most>(row + most <= w.rows ? row : w.rows - most);
-    }
+    if (w.rows >= most && row + few < w.rows) tiles.template operator()<most>(w.rows - most);
     while (w.rows >= few && row < w.rows) {
         tiles.template operator()<few>(row + few <= w.rows ? row : w.rows - few);
     }

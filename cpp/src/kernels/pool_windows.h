@@ -104,18 +104,19 @@ inline void for_rows(const PoolBlock block, Body body) {
     for_planes(block, lanes, body, [&](index_t free) {
         index_t row = 0;
         if constexpr (Body::kKnowsStride2 && Stride == 2 && Taps != 0) {
-            body.template square_rows<Bytes, Taps>(free);
-            row = free;
-        } else {
-            for (; row < free; ++row) {
-                for (index_t i = 0; i < block.count; i += lanes) {
-                    const T* x = body.x + row * block.row_step + i * block.stride;
-                    for (index_t k = 0; k < ahead; k += block.step_y) {
-                        prefetch<0>(x + k, kReadAhead, Stride == 1 ? Bytes : 2 * Bytes);
-                    }
-                    body.prefetch_results(row * block.y_step + i, lanes);
-                    body.template tile<Bytes, Stride, Taps>(row, i);
+            if (block.taps_y == Taps) {
+                body.template square_rows<Bytes, Taps>(free);
+                row = free;
+            }
+        }
+        for (; row < free; ++row) {
+            for (index_t i = 0; i < block.count; i += lanes) {
+                const T* x = body.x + row * block.row_step + i * block.stride;
+                for (index_t k = 0; k < ahead; k += block.step_y) {
+                    prefetch<0>(x + k, kReadAhead, Stride == 1 ? Bytes : 2 * Bytes);
                 }
+                body.prefetch_results(row * block.y_step + i, lanes);
+                body.template tile<Bytes, Stride, Taps>(row, i);
             }
         }
         careful_rows(block, row, body);
@@ -159,7 +160,6 @@ inline void for_tiles(const PoolBlock& block, const Body& body) {
 }
 
 /// The common strides and widths of windows have loops of their own; Taps 0 stands for any width.
-/// Those of bodies that know stride 2 are for square windows then.
 template <typename T, typename Body>
 inline void for_tiles(const PoolBlock& block, Body body) {
     // Columns on an edge of the image, above all.
@@ -170,10 +170,9 @@ inline void for_tiles(const PoolBlock& block, Body body) {
         return;
     }
     const bool adjacent = block.step_x == 1;
-    const bool known = adjacent && (!Body::kKnowsStride2 || block.taps_x == block.taps_y);
-    if (block.stride == 2 && block.taps_x == 2 && known) {
+    if (block.stride == 2 && block.taps_x == 2 && adjacent) {
         for_tiles<T, kVectorBytes, 2, 2>(block, body);
-    } else if (block.stride == 2 && block.taps_x == 3 && known) {
+    } else if (block.stride == 2 && block.taps_x == 3 && adjacent) {
         for_tiles<T, kVectorBytes, 2, 3>(block, body);
     } else if (block.stride == 1 && block.taps_x == 3 && adjacent) {
         for_tiles<T, kVectorBytes, 1, 3>(block, body);
