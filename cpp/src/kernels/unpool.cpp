@@ -125,7 +125,7 @@ template <typename T, int Bytes, typename Place>
 inline bool spread_halved(const HalvedPlane& plane, const T* values, const Place* places, T* out) {
     constexpr index_t lanes = Pack<T, Bytes>::lanes;
     const index_t count = plane.count, cols = 2 * count;
-    if constexpr (Bytes > kLeastTileBytes) {
+    if constexpr (Bytes > kLeastBytes) {
         if (count <= lanes / 2) return spread_halved<T, Bytes / 2>(plane, values, places, out);
     }
     HalvedRows<T, Bytes> rows{count};
