@@ -13,7 +13,6 @@ struct RowCopy {
     index_t rows, count, step, room, to_step;
 };
 
-/// Copies of rows.
 template <typename T>
 struct CopyKernels {
     /// to[r * to_stride + i * step] = from[r * from_stride + i] for r < rows, i < count.

@@ -27,7 +27,6 @@ constexpr bool has_depthwise(index_t taps_y, index_t stride_y) {
            (stride_y == 1 || (stride_y == 2 && taps_y % 2 == 1 && taps_y > 1));
 }
 
-/// Rows of planes.
 template <typename T>
 struct DepthwiseKernels {
     /// Each row of y is start + the sum over its taps. Rows are written in order, and vectors run

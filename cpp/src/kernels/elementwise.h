@@ -5,7 +5,6 @@
 
 namespace pocketcnn {
 
-/// Sums.
 template <typename T>
 struct ElementwiseKernels {
     /// y[i] += x[i]

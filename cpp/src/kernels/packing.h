@@ -15,7 +15,6 @@ struct LaneRun {
 /// Lengths that packing may read or write past the end of an array, in elements.
 inline constexpr index_t kPackSlack = 64;
 
-/// Panels of operands.
 template <typename T>
 struct PackingKernels {
     /// panel[k][lane] = source[k * depth_stride + lane], lane < lanes <= width; the other lanes

@@ -74,7 +74,6 @@ struct UnpoolKernels {
     Unpool<T, std::int32_t> narrow;
 };
 
-/// Average pooling.
 template <typename T>
 struct AveragePoolKernels {
     /// Each window's sum divided by the divisor; step_x must be 1.

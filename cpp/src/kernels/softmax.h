@@ -5,7 +5,6 @@
 
 namespace pocketcnn {
 
-/// Loops over a row.
 template <typename T>
 struct SoftmaxKernels {
     void (*exp)(index_t size, const T* x, T* y);

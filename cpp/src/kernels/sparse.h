@@ -22,7 +22,6 @@ struct SparseGrad {
     const std::int32_t* places;
 };
 
-/// Patches and sums of them.
 template <typename T>
 struct SparseKernels {
     /// to[i * width + r * length + j] = source[i * step + offsets[r] + j] for i < count, r < rows

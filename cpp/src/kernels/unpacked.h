@@ -11,7 +11,6 @@ struct DotBlock {
     index_t x_stride, w_stride, y_stride;
 };
 
-/// Products without packing.
 template <typename T>
 struct UnpackedKernels {
     /// y[r][c] += the dot product of row r of x with row c of w.
