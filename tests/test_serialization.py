@@ -377,7 +377,10 @@ def in_config(**changes):
         (in_config(kernel_size=-5), "layer 'conv1': kernel_size is -5"),
         (in_config(in_channels="1"), "layer 'conv1': in_channels is '1'"),
         (in_config(stride={}), "layer 'conv1': stride"),
-        (in_config(out_channels=10**30), "not a valid model: .*fc1"),
+        (
+            in_config(out_channels=10**30),
+            "layer 'pool1': input_shape is .*, larger than any memory",
+        ),
         (lambda content: content.update(layers=[]), "at least one layer"),
         (lambda content: content.update(layers=3), "not a valid model"),
         (lambda content: content.update(input_shape="big"), "input_shape"),
