@@ -67,10 +67,9 @@ TEST(Conv2dWays, Choices) {
         {forward, {4, 32, 14, 14}, {same, 32, 32}, ConvAlgorithm::depthwise},
         {forward, {4, 1, 28, 28}, {{5, 5}, 30}, ConvAlgorithm::direct},
         {forward, {4, 256, 14, 14}, {{}, 64}, ConvAlgorithm::pointwise},
-        {forward,
-         {4, 256, 14, 14},
-         {{.stride_h = 2, .stride_w = 2}, 64},
-         ConvAlgorithm::pointwise_strided},
+        {forward, {4, 256, 56, 56}, {{1, 1, 2, 2}, 64}, ConvAlgorithm::pointwise_strided},
+        {forward, {4, 256, 28, 28}, {{1, 1, 2, 2}, 512}, ConvAlgorithm::pointwise_strided},
+        {forward, {4, 256, 14, 14}, {{1, 1, 2, 2}, 512}, ConvAlgorithm::im2col},
         {forward, {1, 512, 7, 7}, {same, 512}, ConvAlgorithm::few_pixels},
         {forward, {4, 64, 56, 56}, {halving, 128}, ConvAlgorithm::im2col},
         {input_grad, {4, 64, 28, 28}, {same, 64}, ConvAlgorithm::winograd},
@@ -179,7 +178,8 @@ TEST(Conv2dWays, Families) {
     const Shape4 x = {1, 64, 8, 8};
     const Window2d same = Window2d::square(3, 1, 1);
     EXPECT_EQ(planned(x, {{}, 64}, product), ConvAlgorithm::pointwise);
-    EXPECT_EQ(planned(x, {{.stride_w = 2}, 64}, product), ConvAlgorithm::pointwise_strided);
+    EXPECT_EQ(planned({1, 64, 64, 64}, {{.stride_w = 2}, 64}, product),
+              ConvAlgorithm::pointwise_strided);
     EXPECT_EQ(planned(x, {same, 96}, product), ConvAlgorithm::few_pixels);
     EXPECT_EQ(planned(x, {same, 4}, product), ConvAlgorithm::im2col);
     EXPECT_EQ(planned(x, {same, 4}, product, ConvPass::input_grad), ConvAlgorithm::phases);

@@ -40,6 +40,14 @@ const char* strided_obstacle(const Window2d& window) {
                                                           : "takes 1x1 windows without padding";
 }
 
+bool strided_pays(const Problem& problem) {
+    // Images beyond the second cache, or as many filters (docs/measurements.md#strided-pixels).
+    constexpr index_t large_image = 1 << 18, many = 1 << 19, enough_filters = 256;
+    const index_t image = problem.channels * problem.x.plane();
+    return image >= large_image ||
+           (problem.filters >= enough_filters && problem.x.n * image >= many);
+}
+
 template <typename T>
 void forward(const ForwardCall<T>& call) {
     const Problem& problem = call.problem;

@@ -13,6 +13,9 @@ const char* strided_obstacle(const Window2d& window);
 template <typename T>
 void forward(const ForwardCall<T>& call);
 
+/// Whether the copy below costs less than to read between the pixels for every block of filters.
+bool strided_pays(const Problem& problem);
+
 /// The same with a stride, over a copy of the pixels that the window sees.
 template <typename T>
 void forward_strided(const ForwardCall<T>& call);
