@@ -33,7 +33,7 @@ WHEEL_TREE = BUILD / "wheel-tree"
 CONSTRAINTS = ROOT / "dev-constraints.txt"
 MINIMUM_CMAKE = (3, 25)
 CPP_FOLDERS = ("cpp", "examples")
-CPP_SUFFIXES = (".h", ".inl", ".cpp")
+CPP_SUFFIXES = (".h", ".cpp")
 
 # The wheel of this nox run, and whether the C++ tests were built beside it.
 _wheels: dict[bool, Path] = {}
