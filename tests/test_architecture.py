@@ -121,7 +121,7 @@ SOURCES = sorted(
     path
     for folder in ("include", "src")
     for path in (CPP / folder).rglob("*")
-    if path.suffix in {".h", ".hpp", ".cpp", ".inl", ".in"}
+    if path.suffix in {".h", ".hpp", ".cpp", ".in"}
 )
 
 # What the inner loops may see of the standard library: types, limits and intrinsics. A
