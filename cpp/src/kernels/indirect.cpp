@@ -17,7 +17,7 @@ inline constexpr int kIndirectRows[] = {8, kVectorRegisters >= 32 ? 8 : 6,
                                         kVectorRegisters >= 32 ? 8 : 4,
                                         kVectorRegisters >= 32 ? 6 : 0};
 
-// A panel of one vector asks for nothing: its loads are the limit, and it mostly fits the first
+// A panel of one vector prefetches nothing: its loads are the limit, and it mostly fits the first
 // cache.
 template <typename T, int vectors>
 void multiply_indirect(index_t depth, const T* left, const index_t* row_offsets,

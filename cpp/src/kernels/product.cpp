@@ -85,7 +85,7 @@ inline void row_tile(const RowProduct& size, const T* left, const T* right, T* y
     }
 }
 
-// All rows of one panel of columns. Each tile first asks for the lines that it will store to and
+// All rows of one panel of columns. Each tile first prefetches the lines that it will store to and
 // for its share of the next panel's rows, which no processor foresees: they are far apart.
 template <typename T, int vectors>
 inline void row_panel(const RowProduct& size, const T* left, const T* right, bool last, T* y) {

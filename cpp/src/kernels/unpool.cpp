@@ -1,4 +1,4 @@
-// Gradients of max pooling go back to where the maxima were, a plane at a time.
+// Gradients of max pooling go back to where the maxima were, one plane at a time.
 #include <cstdint>
 
 #include "kernels/pool.h"

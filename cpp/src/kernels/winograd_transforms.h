@@ -20,7 +20,7 @@ inline constexpr double kScaleZero = 1 / (kNear2 * kFar2);
 inline constexpr double kScaleNear = 1 / (2 * kNear2 * (kNear2 - kFar2));
 inline constexpr double kScaleFar = 1 / (2 * kFar2 * (kFar2 - kNear2));
 
-// Six values times the coefficients of prod (x - other points), a row a point.
+// Six values times the coefficients of prod (x - other points), one row per point.
 template <typename T>
 inline void transform_line(const Vec<T> (&d)[6], Vec<T> (&t)[6]) {
     constexpr T both = T(kNear2 + kFar2), product = T(kNear2 * kFar2);

@@ -78,7 +78,7 @@ def batch_norm(
     Raises
     ------
     ValueError
-        For sizes that do not fit, and for training with a single element a channel, which has
+        For sizes that do not fit, and for training with a single element per channel, which has
         no variance.
 
     Examples

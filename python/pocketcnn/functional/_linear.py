@@ -92,7 +92,7 @@ class LinearWeightGrad(NDArrayOperatorsMixin):
     """The gradient of a :func:`linear`'s weight, ``grad.T @ x``, before it is computed.
 
     The functions that update a parameter compute it bit by bit as they use it, so that it never
-    is in memory as a whole. To NumPy it is the array, computed whenever it is asked for.
+    is in memory as a whole. To NumPy it is the array, computed each time it is used.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ def _is_plain(values: tuple[Any, ...]) -> bool:
 
 
 def remembered(make: Callable[..., _Made]) -> Callable[..., _Made]:
-    """Make each geometry once: a training step asks for the same few again and again.
+    """Make each geometry once: a training step uses the same few again and again.
 
     The first argument holds the settings as the user wrote them, the others are hashable.
     """

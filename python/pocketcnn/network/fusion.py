@@ -5,7 +5,7 @@ follows, a pooling pass a few images at a time through all their steps, so that 
 between them stay in cache; so do a Conv2d, another activation and an AvgPool2d, and in inference a
 Conv2d, the BatchNorm2d after it and whatever activation and pooling follow. A Residual's branches
 are chains of their own. A large Linear can hand its weight's gradient to an optimiser piece by
-piece. The layers keep their parameters, which are read anew at every call, and their gradients;
+piece. The layers keep their parameters, which are read at every call, and their gradients;
 used alone they are what they always were.
 """
 

@@ -1,7 +1,7 @@
 """Model files: weights, and the architecture that they belong to, in one .safetensors file.
 
 Such a file holds arrays and text, never code, so that reading a stranger's model is safe. What
-its header says is checked against what the architecture asks for before any array is read.
+its header says is checked against what the architecture needs before any array is read.
 """
 
 from __future__ import annotations

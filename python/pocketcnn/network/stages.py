@@ -1,6 +1,6 @@
 """What a network computes step by step: layers, or several of them as one operation.
 
-A stage keeps no parameters: it reads those of its layers anew at every call, and leaves the
+A stage keeps no parameters: it reads those of its layers at every call, and leaves the
 gradients with them.
 """
 
@@ -126,7 +126,7 @@ class ConvStage:
         return y
 
     def backward(self, grad: Array, update: Update | None = None) -> Array | None:
-        """Fill the layers' gradients; return dx, or None where nobody needs it."""
+        """Fill the layers' gradients; return dx, or None if it is not needed."""
         if self._norm is not None:
             return self._back_one_by_one(self._norm, grad)
         if self._saved is None:

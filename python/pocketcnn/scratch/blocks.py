@@ -32,7 +32,7 @@ class ConvStage:
     """Convolution, Relu and, where one follows, Pooling: a few images at a time through all.
 
     The feature maps before a Pooling never exist as a whole. What the layers by themselves would
-    have kept of them, such as ``Relu.mask``, is computed when somebody looks at it: a layer's own
+    have kept of them, such as ``Relu.mask``, is computed when it is read: a layer's own
     ``backward`` does.
     """
 
