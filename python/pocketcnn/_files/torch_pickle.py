@@ -153,9 +153,9 @@ def _count(number: object) -> int:
 
 
 def _counts(numbers: object) -> tuple[int, ...]:
-    if type(numbers) not in (tuple, list) or len(numbers) > _MOST_AXES:  # type: ignore[arg-type]
+    if not isinstance(numbers, (tuple, list)) or len(numbers) > _MOST_AXES:
         raise ValueError("it has a tensor without shape or strides")
-    return tuple(map(_count, numbers))  # type: ignore[call-overload]
+    return tuple(map(_count, numbers))
 
 
 def _refuse_call(*_: object) -> NoReturn:
