@@ -15,18 +15,18 @@ using gemm::BlockCut;
 
 /// The pixels that a window of one tap without padding sees, as images of the result's size.
 template <typename T>
-Buffer<T> met_pixels(const Problem& problem, const T* x) {
+Buffer<T> seen_pixels(const Problem& problem, const T* x) {
     const Window2d& w = problem.window;
-    Buffer<T> met(problem.x.n * problem.x.c * problem.y.plane());
+    Buffer<T> seen(problem.x.n * problem.x.c * problem.y.plane());
     const double elements = static_cast<double>(problem.x.n * problem.x.c * problem.y.plane());
     parallel_for(problem.x.n * problem.x.c, elements, [&](index_t i) {
-        T* to = met.data() + i * problem.y.plane();
+        T* to = seen.data() + i * problem.y.plane();
         for (index_t row = 0; row < problem.y.h; ++row) {
             const T* from = x + (i * problem.x.h + row * w.stride_h) * problem.x.w;
             for (index_t col = 0; col < problem.y.w; ++col) *to++ = from[col * w.stride_w];
         }
     });
-    return met;
+    return seen;
 }
 
 }  // namespace
@@ -75,10 +75,10 @@ void forward(const ForwardCall<T>& call) {
 template <typename T>
 void forward_strided(const ForwardCall<T>& call) {
     const Problem& problem = call.problem;
-    const Problem met({problem.x.n, problem.x.c, problem.y.h, problem.y.w},
-                      {{}, problem.y.c, problem.groups});
-    const Buffer<T> pixels = met_pixels(problem, call.x);
-    forward<T>({met, pixels.data(), call.weight, call.bias, call.y, call.grid});
+    const Problem dense({problem.x.n, problem.x.c, problem.y.h, problem.y.w},
+                        {{}, problem.y.c, problem.groups});
+    const Buffer<T> pixels = seen_pixels(problem, call.x);
+    forward<T>({dense, pixels.data(), call.weight, call.bias, call.y, call.grid});
 }
 
 #define POCKETCNN_INSTANTIATE(T)                  \
