@@ -6,6 +6,7 @@ from pocketcnn.layers.base import LAYERS, Layer, Shape, WeightLayer
 from pocketcnn.layers.batch_norm import BatchNorm2d
 from pocketcnn.layers.channel_shuffle import ChannelShuffle
 from pocketcnn.layers.conv2d import Conv2d
+from pocketcnn.layers.conv_transpose2d import ConvTranspose2d
 from pocketcnn.layers.dropout import Dropout
 from pocketcnn.layers.flatten import Flatten
 from pocketcnn.layers.global_avg_pool2d import GlobalAvgPool2d
@@ -28,6 +29,7 @@ __all__ = [
     "BatchNorm2d",
     "ChannelShuffle",
     "Conv2d",
+    "ConvTranspose2d",
     "Dropout",
     "Flatten",
     "GlobalAvgPool2d",
