@@ -35,6 +35,7 @@ from pocketcnn.layers import (
     Flatten,
     GlobalAvgPool2d,
     GlobalMaxPool2d,
+    GroupNorm,
     Layer,
     Linear,
     LocalResponseNorm,
@@ -45,6 +46,7 @@ from pocketcnn.layers import (
     Sigmoid,
     Softmax,
     Tanh,
+    Upsample,
     ZeroPad2d,
 )
 from pocketcnn.network.load import load
@@ -74,6 +76,7 @@ __all__ = [
     "Flatten",
     "GlobalAvgPool2d",
     "GlobalMaxPool2d",
+    "GroupNorm",
     "History",
     "Layer",
     "Linear",
@@ -87,6 +90,7 @@ __all__ = [
     "Softmax",
     "Tanh",
     "Trainer",
+    "Upsample",
     "ZeroPad2d",
     "available_isas",
     "available_teams",

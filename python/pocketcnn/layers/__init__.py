@@ -11,6 +11,7 @@ from pocketcnn.layers.dropout import Dropout
 from pocketcnn.layers.flatten import Flatten
 from pocketcnn.layers.global_avg_pool2d import GlobalAvgPool2d
 from pocketcnn.layers.global_max_pool2d import GlobalMaxPool2d
+from pocketcnn.layers.group_norm import GroupNorm
 from pocketcnn.layers.linear import Linear
 from pocketcnn.layers.local_response_norm import LocalResponseNorm
 from pocketcnn.layers.max_pool2d import MaxPool2d
@@ -20,6 +21,7 @@ from pocketcnn.layers.residual import Residual
 from pocketcnn.layers.sigmoid import Sigmoid
 from pocketcnn.layers.softmax import Softmax
 from pocketcnn.layers.tanh import Tanh
+from pocketcnn.layers.upsample import Upsample
 from pocketcnn.layers.zero_pad2d import ZeroPad2d
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "Flatten",
     "GlobalAvgPool2d",
     "GlobalMaxPool2d",
+    "GroupNorm",
     "Layer",
     "Linear",
     "LocalResponseNorm",
@@ -45,6 +48,7 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "Upsample",
     "WeightLayer",
     "ZeroPad2d",
 ]
