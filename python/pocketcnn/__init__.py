@@ -26,9 +26,11 @@ from pocketcnn.config import (
     team,
 )
 from pocketcnn.layers import (
+    Add,
     AvgPool2d,
     BatchNorm2d,
     ChannelShuffle,
+    Concat,
     Conv2d,
     ConvTranspose2d,
     Dropout,
@@ -40,6 +42,7 @@ from pocketcnn.layers import (
     Linear,
     LocalResponseNorm,
     MaxPool2d,
+    Multiply,
     Normalize,
     ReLU,
     Residual,
@@ -64,10 +67,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Add",
     "AvgPool2d",
     "BatchNorm2d",
     "Callback",
     "ChannelShuffle",
+    "Concat",
     "Conv2d",
     "ConvNet",
     "ConvTranspose2d",
@@ -82,6 +87,7 @@ __all__ = [
     "Linear",
     "LocalResponseNorm",
     "MaxPool2d",
+    "Multiply",
     "Normalize",
     "ProgressBar",
     "ReLU",

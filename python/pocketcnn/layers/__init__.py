@@ -1,10 +1,12 @@
 """The layers, one per file, and the table that finds a layer's class by its name."""
 
 from pocketcnn._arguments import Array
+from pocketcnn.layers.add import Add
 from pocketcnn.layers.avg_pool2d import AvgPool2d
 from pocketcnn.layers.base import LAYERS, Layer, Shape, WeightLayer
 from pocketcnn.layers.batch_norm import BatchNorm2d
 from pocketcnn.layers.channel_shuffle import ChannelShuffle
+from pocketcnn.layers.concat import Concat
 from pocketcnn.layers.conv2d import Conv2d
 from pocketcnn.layers.conv_transpose2d import ConvTranspose2d
 from pocketcnn.layers.dropout import Dropout
@@ -15,6 +17,7 @@ from pocketcnn.layers.group_norm import GroupNorm
 from pocketcnn.layers.linear import Linear
 from pocketcnn.layers.local_response_norm import LocalResponseNorm
 from pocketcnn.layers.max_pool2d import MaxPool2d
+from pocketcnn.layers.multiply import Multiply
 from pocketcnn.layers.normalize import Normalize
 from pocketcnn.layers.relu import ReLU
 from pocketcnn.layers.residual import Residual
@@ -26,10 +29,12 @@ from pocketcnn.layers.zero_pad2d import ZeroPad2d
 
 __all__ = [
     "LAYERS",
+    "Add",
     "Array",
     "AvgPool2d",
     "BatchNorm2d",
     "ChannelShuffle",
+    "Concat",
     "Conv2d",
     "ConvTranspose2d",
     "Dropout",
@@ -41,6 +46,7 @@ __all__ = [
     "Linear",
     "LocalResponseNorm",
     "MaxPool2d",
+    "Multiply",
     "Normalize",
     "ReLU",
     "Residual",
