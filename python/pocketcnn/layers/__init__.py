@@ -5,20 +5,27 @@ from pocketcnn.layers.add import Add
 from pocketcnn.layers.avg_pool2d import AvgPool2d
 from pocketcnn.layers.base import LAYERS, Layer, Shape, WeightLayer
 from pocketcnn.layers.batch_norm import BatchNorm2d
+from pocketcnn.layers.channel_shuffle import ChannelShuffle
 from pocketcnn.layers.concat import Concat
 from pocketcnn.layers.conv2d import Conv2d
+from pocketcnn.layers.conv_transpose2d import ConvTranspose2d
 from pocketcnn.layers.dropout import Dropout
 from pocketcnn.layers.flatten import Flatten
 from pocketcnn.layers.global_avg_pool2d import GlobalAvgPool2d
+from pocketcnn.layers.global_max_pool2d import GlobalMaxPool2d
+from pocketcnn.layers.group_norm import GroupNorm
 from pocketcnn.layers.linear import Linear
 from pocketcnn.layers.local_response_norm import LocalResponseNorm
 from pocketcnn.layers.max_pool2d import MaxPool2d
 from pocketcnn.layers.multiply import Multiply
+from pocketcnn.layers.normalize import Normalize
 from pocketcnn.layers.relu import ReLU
 from pocketcnn.layers.residual import Residual
 from pocketcnn.layers.sigmoid import Sigmoid
 from pocketcnn.layers.softmax import Softmax
 from pocketcnn.layers.tanh import Tanh
+from pocketcnn.layers.upsample import Upsample
+from pocketcnn.layers.zero_pad2d import ZeroPad2d
 
 __all__ = [
     "LAYERS",
@@ -26,23 +33,30 @@ __all__ = [
     "Array",
     "AvgPool2d",
     "BatchNorm2d",
+    "ChannelShuffle",
     "Concat",
     "Conv2d",
+    "ConvTranspose2d",
     "Dropout",
     "Flatten",
     "GlobalAvgPool2d",
+    "GlobalMaxPool2d",
+    "GroupNorm",
     "Layer",
     "Linear",
     "LocalResponseNorm",
     "MaxPool2d",
     "Multiply",
+    "Normalize",
     "ReLU",
     "Residual",
     "Shape",
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "Upsample",
     "WeightLayer",
+    "ZeroPad2d",
 ]
 
 
