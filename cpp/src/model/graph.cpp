@@ -17,11 +17,11 @@ Shape input_shape_of(const Json& architecture) {
 }
 
 /// The entries of a list of layers.
-const Json& layers_of(const Json& list) {
-    if (!list.is_array() || list.empty()) {
+const Json& layers_of(const Json* list) {
+    if (list == nullptr || !list->is_array() || list->empty()) {
         throw std::invalid_argument("a network, and a branch of one, needs at least one layer");
     }
-    return list;
+    return *list;
 }
 
 /// The name of an entry, which none of `others` may have.
@@ -47,7 +47,7 @@ class Builder {
         std::set<std::string> names;
         std::map<std::size_t, std::string> unread;
         std::size_t value = 0;
-        for (const Json& entry : layers_of(member(architecture, "layers"))) {
+        for (const Json& entry : layers_of(&member(architecture, "layers"))) {
             const std::string& name = new_name(entry, names);
             const std::vector<std::size_t> sources = sources_of(entry, name, value, values);
             for (const std::size_t source : sources) unread.erase(source);
@@ -135,7 +135,7 @@ class Builder {
 
     std::size_t add_branch(const Json* list, const std::string& path, std::size_t value) {
         std::set<std::string> names;
-        for (const Json& entry : layers_of(list == nullptr ? Json() : *list)) {
+        for (const Json& entry : layers_of(list)) {
             value = add_layer(entry, path + "." + new_name(entry, names), {value});
         }
         return value;
