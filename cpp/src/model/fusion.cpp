@@ -11,8 +11,7 @@ template <typename T>
 Run<T> run_of_block(const Convolution<T>& conv, const std::optional<Normalization<T>>& norm,
                     const ConvBlock& block) {
     return [=](const Call<T>& call) {
-        Shape4 image = conv.image;
-        image.n = call.n;
+        const Shape4 image = batch(conv.image, call.n);
         const Shape4 out = conv_block_output_shape(image, block);
         const Buffer<std::int32_t> places(block.pools(PoolKind::max) ? out.size() : 0);
         const KnownNorm<T> known = norm ? norm->known() : KnownNorm<T>{};

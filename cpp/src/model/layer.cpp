@@ -51,13 +51,18 @@ Shape4 Site<T>::image(index_t channels) const {
         throw std::invalid_argument("it takes " + std::to_string(channels) +
                                     " channels, but gets " + std::to_string(shape[0]));
     }
+    constexpr index_t most = index_t{1} << 31;  // products with a stride stay in 63 bits
+    if (shape[1] > most || shape[2] > most) {
+        throw std::invalid_argument("it gets images " + text_of(shape) +
+                                    ", which are larger than any memory");
+    }
     return {1, shape[0], shape[1], shape[2]};
 }
 
 template <typename T>
 const Kind<T>* find_kind(std::string_view name) {
     for (const auto kinds :
-         {window_kinds<T>(), norm_kinds<T>(), row_kinds<T>(), merge_kinds<T>()}) {
+         {window_kinds<T>(), norm_kinds<T>(), copy_kinds<T>(), row_kinds<T>(), merge_kinds<T>()}) {
         const auto found = std::ranges::find(kinds, name, &Kind<T>::name);
         if (found != kinds.end()) return &*found;
     }

@@ -21,6 +21,14 @@ namespace pocketcnn::model {
 /// Elements of a sample; throws std::invalid_argument for more than any memory holds.
 index_t size_of(const Shape& shape);
 
+/// Images as the layers have them: n at a time, or one without the batch axis.
+inline Shape4 batch(const Shape4& image, index_t n) {
+    return {n, image.c, image.h, image.w};
+}
+inline Shape sample(const Shape4& image) {
+    return {image.c, image.h, image.w};
+}
+
 /// n samples go in, as many come out. y overlaps no x.
 template <typename T>
 struct Call {
@@ -116,9 +124,15 @@ std::span<const Kind<T>> window_kinds();
 template <typename T>
 std::span<const Kind<T>> norm_kinds();
 template <typename T>
+std::span<const Kind<T>> copy_kinds();
+template <typename T>
 std::span<const Kind<T>> row_kinds();
 template <typename T>
 std::span<const Kind<T>> merge_kinds();
+
+/// y = x with zeros around each image of the shape, or without its edges where a side is negative.
+template <typename T>
+void zero_pad(const T* x, const Shape4& shape, const Padding& padding, T* y);
 
 /// The sum of two inputs of one shape, with which a Residual ends; negative sums become zero if
 /// `rectify` is set, as by a ReLU that follows.

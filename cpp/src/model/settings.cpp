@@ -87,26 +87,51 @@ bool Settings::flag(const char* name, std::optional<bool> missing) {
     });
 }
 
-Pair Settings::pair(const char* name, std::optional<Pair> missing) {
-    return read_or(value(name), name, missing,
-                   [&](const Json& value) { return two(name, value, 1); });
+std::vector<double> Settings::numbers(const char* name, std::size_t count) {
+    const Json* found = value(name);
+    if (found == nullptr)
+        throw std::invalid_argument("the setting " + std::string(name) + " is missing");
+    std::vector<double> numbers;
+    // A single number is a range of itself.
+    for (const Json& one : *found) {
+        if (one.is_number() && std::isfinite(one.get<double>()))
+            numbers.push_back(one.get<double>());
+    }
+    const bool is_list = found->is_array() && numbers.size() == found->size();
+    if (count > 0 && found->is_number() && numbers.size() == 1)
+        numbers.resize(count, numbers[0]);
+    else if (!is_list || numbers.empty() || (count > 0 && numbers.size() != count)) {
+        refuse(name, *found, "finite numbers, as many as it takes");
+    }
+    return numbers;
 }
 
-/// None for "same", which depends on the image.
-std::optional<std::array<Settings::Sides, 2>> Settings::padding() {
+std::string Settings::text(const char* name, const char* missing) {
+    const Json* found = value(name);
+    if (found == nullptr) return missing;
+    if (!found->is_string()) refuse(name, *found, "text");
+    return found->get<std::string>();
+}
+
+Pair Settings::pair(const char* name, std::optional<Pair> missing, index_t least) {
+    return read_or(value(name), name, missing,
+                   [&](const Json& value) { return two(name, value, least); });
+}
+
+std::optional<Padding> Settings::padding(index_t least) {
     constexpr const char* name = "padding";
     const Json* found = value(name);
-    if (found == nullptr || *found == "valid") return {{{{0, 0}, {0, 0}}}};
+    if (found == nullptr || *found == "valid") return Padding{{0, 0}, {0, 0}};
     if (*found == "same") return {};
     if (found->is_string()) refuse(name, *found, "\"same\", \"valid\" or numbers");
     if (!is_nested(*found)) {
-        const auto [vertical, horizontal] = two(name, *found, 0);
-        return {{{{vertical, vertical}, {horizontal, horizontal}}}};
+        const auto [vertical, horizontal] = two(name, *found, least);
+        return Padding{{vertical, vertical}, {horizontal, horizontal}};
     }
     if (found->size() != 2) refuse(name, *found, "[[top, bottom], [left, right]]");
-    const auto [top, bottom] = two(name, (*found)[0], 0);
-    const auto [left, right] = two(name, (*found)[1], 0);
-    return {{{{top, bottom}, {left, right}}}};
+    const auto [top, bottom] = two(name, (*found)[0], least);
+    const auto [left, right] = two(name, (*found)[1], least);
+    return Padding{{top, bottom}, {left, right}};
 }
 
 Window2d Settings::window(index_t height, index_t width, bool step_by_kernel) {
@@ -114,16 +139,14 @@ Window2d Settings::window(index_t height, index_t width, bool step_by_kernel) {
     const Pair stride = pair("stride", step_by_kernel ? kernel : Pair{1, 1});
     const Pair dilation = step_by_kernel ? Pair{1, 1} : pair("dilation", Pair{1, 1});
     // As many outputs as steps through the image; an odd pixel goes to the end.
-    const auto same = [](index_t size, index_t kernel, index_t stride, index_t dilation) -> Sides {
-        const index_t span = dilation * (kernel - 1) + 1;
-        const index_t total =
-            std::max<index_t>(0, (ceil_div(size, stride) - 1) * stride + span - size);
+    const auto same = [&](std::size_t axis, index_t size) -> Sides {
+        const index_t span = dilation[axis] * (kernel[axis] - 1) + 1;
+        const index_t last = (ceil_div(size, stride[axis]) - 1) * stride[axis];
+        const index_t total = std::max<index_t>(0, last + span - size);
         return {total / 2, total - total / 2};
     };
-    const auto stated = padding();
     const auto [vertical, horizontal] =
-        stated.value_or(std::array<Sides, 2>{same(height, kernel[0], stride[0], dilation[0]),
-                                             same(width, kernel[1], stride[1], dilation[1])});
+        padding().value_or(Padding{same(0, height), same(1, width)});
     return {kernel[0],      kernel[1],         stride[0],        stride[1],   vertical.before,
             vertical.after, horizontal.before, horizontal.after, dilation[0], dilation[1]};
 }

@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "model/json.h"
 
@@ -15,6 +16,14 @@ namespace pocketcnn::model {
 
 /// Vertical, horizontal.
 using Pair = std::array<index_t, 2>;
+
+/// Pixels at the two ends of an axis.
+struct Sides {
+    index_t before, after;
+};
+struct Padding {
+    Sides vertical, horizontal;
+};
 
 /// A number from `least` to more than any image has; throws std::invalid_argument for what is none.
 index_t whole(const std::string& name, const Json& value, index_t least);
@@ -30,8 +39,14 @@ class Settings {
     /// A finite number from 0 on.
     double number(const char* name, std::optional<double> missing = {});
     bool flag(const char* name, std::optional<bool> missing = {});
-    /// A whole number from 1 on, or two.
-    Pair pair(const char* name, std::optional<Pair> missing = {});
+    /// As many finite numbers, or any number of them, but at least one. A single number, where
+    /// `count` is given, means as many equal ones.
+    std::vector<double> numbers(const char* name, std::size_t count = 0);
+    std::string text(const char* name, const char* missing);
+    /// A whole number, or two.
+    Pair pair(const char* name, std::optional<Pair> missing = {}, index_t least = 1);
+    /// None for "same", which depends on the image.
+    std::optional<Padding> padding(index_t least = 0);
     /// The window of a convolution or a pooling over an image of this size. Where `step_by_kernel`
     /// is set, no stride means that of the kernel.
     Window2d window(index_t height, index_t width, bool step_by_kernel);
@@ -44,11 +59,6 @@ class Settings {
     void require_no_others() const;
 
   private:
-    struct Sides {
-        index_t before, after;
-    };
-    std::optional<std::array<Sides, 2>> padding();
-
     const Json& config_;
     std::set<std::string> known_;
 };
