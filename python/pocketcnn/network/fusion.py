@@ -2,8 +2,9 @@
 
 Fusion changes how a chain is computed, not what. A Conv2d, the ReLU after it and, where one
 follows, a pooling pass a few images at a time through all their steps, so that the feature maps
-between them stay in cache; so do a Conv2d, another activation and an AvgPool2d, and in inference a
-Conv2d, the BatchNorm2d after it and whatever activation and pooling follow. A Residual's branches
+between them stay in cache; so do a Conv2d and another activation, but for a Sigmoid or Tanh without
+an AvgPool2d, and in inference a Conv2d, the BatchNorm2d after it and whatever activation and
+pooling follow. A Residual's branches
 are chains of their own. A large Linear can hand its weight's gradient to an optimiser piece by
 piece. The layers keep their parameters, which are read at every call, and their gradients;
 used alone they are what they always were.
@@ -23,6 +24,8 @@ from pocketcnn.layers import (
     ReLU,
     Residual,
     Shape,
+    Sigmoid,
+    Tanh,
 )
 from pocketcnn.network.stages import (
     ACTIVATIONS,
@@ -95,10 +98,10 @@ def _first_block(chain: Sequence[Layer]) -> Block | None:
     block = find_block(chain, _BLOCK)
     if block is None or block.norm is not None:
         return block
-    # A block adds up the gradients of its weights slice by slice. Those of other chains keep the
+    # A block adds up the gradients of its weights slice by slice. Those of these chains keep the
     # bits that they have layer by layer.
-    sliced = type(block.activation) is ReLU or type(block.pool) is AvgPool2d
-    return block if sliced else None
+    layered = type(block.activation) in (Sigmoid, Tanh) and type(block.pool) is not AvgPool2d
+    return None if layered else block
 
 
 def fuse(
