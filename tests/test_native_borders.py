@@ -85,8 +85,8 @@ PAIRS = [
 CALLS = [
     *ELEMENTWISE,
     *PAIRS,
-    Call(_core.prelu, (_array(*X), _array(2)), {0: {0, 2, 3}}),
-    Call(_core.prelu_backward, (_array(*X), _array(*X), _array(2))),
+    Call(_core.prelu, (_array(*X), _array(4)), {0: {0, 2, 3}}),
+    Call(_core.prelu_backward, (_array(*X), _array(*X), _array(4))),
     Call(_core.conv2d, (_array(*X), _array(*W), _array(6), CONV), {0: {0, 2, 3}}),
     Call(_core.conv2d_backward_input, (_array(*MAPS), _array(*W), X, CONV)),
     Call(_core.conv2d_backward_weight, (_array(*MAPS), _array(*X), CONV)),

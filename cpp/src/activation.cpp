@@ -1,5 +1,6 @@
 #include <pocketcnn/activation.h>
 
+#include "activation_kernels.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 
@@ -28,7 +29,7 @@ double cost_of(Activation f) {
 
 template <typename T>
 void activate(Activation f, const T* x, T* y, index_t size, double parameter) {
-    const auto value = kernels<T>().activation.of(f).value;
+    const auto value = kernels_of<T>(f).value;
     const T number = static_cast<T>(parameter);
     parallel_ranges(size, kGrain, cost_of(f), [&](index_t begin, index_t end) {
         value(end - begin, number, x + begin, y + begin);
@@ -38,7 +39,7 @@ void activate(Activation f, const T* x, T* y, index_t size, double parameter) {
 template <typename T>
 void activate_backward(Activation f, const T* dy, const T* kept, T* dx, index_t size,
                        double parameter) {
-    const auto gradient = kernels<T>().activation.of(f).gradient;
+    const auto gradient = kernels_of<T>(f).gradient;
     const T number = static_cast<T>(parameter);
     const double cost = gradient_takes_input(f) ? cost_of(f) : 1;
     parallel_ranges(size, kGrain, cost, [&](index_t begin, index_t end) {

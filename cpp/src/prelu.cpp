@@ -1,9 +1,9 @@
-#include <pocketcnn/activation.h>
 #include <pocketcnn/prelu.h>
 
 #include <algorithm>
 #include <vector>
 
+#include "activation_kernels.h"
 #include "runtime/cut.h"
 #include "runtime/isa.h"
 #include "runtime/memory_pool.h"
@@ -51,7 +51,7 @@ class Pieces {
 
 template <typename T>
 void prelu(const T* x, const ChannelShape& shape, const T* slopes, T* y) {
-    const auto leak = kernels<T>().activation.of(Activation::leaky_relu).value;
+    const auto leak = kernels_of<T>(Activation::leaky_relu).value;
     const Pieces pieces(shape);
     pieces.run(1, [&](index_t piece, index_t begin, index_t size) {
         const T slope = slopes[pieces.channel(piece)];
@@ -63,15 +63,15 @@ void prelu(const T* x, const ChannelShape& shape, const T* slopes, T* y) {
 template <typename T>
 void prelu_backward(const T* dy, const T* x, const ChannelShape& shape, const T* slopes, T* dx,
                     T* dslopes) {
-    const ActivationKernels<T>& kernels = pocketcnn::kernels<T>().activation;
-    const auto leak = kernels.of(Activation::leaky_relu).gradient;
+    const auto leak = kernels_of<T>(Activation::leaky_relu).gradient;
+    const auto slope_sum = kernels<T>().activation.prelu_slope;
     const Pieces pieces(shape);
     const Buffer<double> sums(pieces.count());
     pieces.run(3, [&](index_t piece, index_t begin, index_t size) {
         const T slope = slopes[pieces.channel(piece)];
         if (size >= kFew) {
             leak(size, slope, dy + begin, x + begin, dx + begin);
-            sums[piece] = kernels.prelu_slope(size, dy + begin, x + begin);
+            sums[piece] = slope_sum(size, dy + begin, x + begin);
             return;
         }
         double sum = 0;

@@ -1,7 +1,6 @@
 // Activations and their gradients, element by element.
 #pragma once
 
-#include <pocketcnn/activation.h>
 #include <pocketcnn/types.h>
 
 namespace pocketcnn {
@@ -14,9 +13,8 @@ struct ActivationKernels {
         /// dx[i] of dy[i] and of x[i] or y[i], as activate_backward has it.
         void (*gradient)(index_t size, T parameter, const T* dy, const T* kept, T* dx);
     };
-    /// In the order of Activation.
-    Function functions[kActivations];
-    const Function& of(Activation f) const { return functions[static_cast<int>(f)]; }
+    /// In the order of pocketcnn/activation.h.
+    Function functions[11];
 
     /// The sum of dy[i] * x[i] where x[i] is not above zero, as `sum` of elementwise.h adds.
     double (*prelu_slope)(index_t size, const T* dy, const T* x);

@@ -1,9 +1,11 @@
 """The layers, one per file, and the table that finds a layer's class by its name."""
 
 from pocketcnn._arguments import Array
+from pocketcnn.layers.add import Add
 from pocketcnn.layers.avg_pool2d import AvgPool2d
 from pocketcnn.layers.base import LAYERS, Layer, Shape, WeightLayer
 from pocketcnn.layers.batch_norm import BatchNorm2d
+from pocketcnn.layers.concat import Concat
 from pocketcnn.layers.conv2d import Conv2d
 from pocketcnn.layers.dropout import Dropout
 from pocketcnn.layers.elu import ELU
@@ -16,6 +18,7 @@ from pocketcnn.layers.leaky_relu import LeakyReLU
 from pocketcnn.layers.linear import Linear
 from pocketcnn.layers.local_response_norm import LocalResponseNorm
 from pocketcnn.layers.max_pool2d import MaxPool2d
+from pocketcnn.layers.multiply import Multiply
 from pocketcnn.layers.prelu import PReLU
 from pocketcnn.layers.relu import ReLU
 from pocketcnn.layers.relu6 import ReLU6
@@ -29,9 +32,11 @@ __all__ = [
     "ELU",
     "GELU",
     "LAYERS",
+    "Add",
     "Array",
     "AvgPool2d",
     "BatchNorm2d",
+    "Concat",
     "Conv2d",
     "Dropout",
     "Flatten",
@@ -43,6 +48,7 @@ __all__ = [
     "Linear",
     "LocalResponseNorm",
     "MaxPool2d",
+    "Multiply",
     "PReLU",
     "ReLU",
     "ReLU6",
