@@ -40,20 +40,45 @@ class Block(nn.Module):  # type: ignore[misc, name-defined]
         return torch.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
-class ResNet18(nn.Module):  # type: ignore[misc, name-defined]
+class Bottleneck(nn.Module):  # type: ignore[misc, name-defined]
+    """ResNet's block for 50 layers and more, with torchvision's names."""
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(4 * width)
+        self.downsample = None
+        if stride > 1 or channels != 4 * width:
+            conv = nn.Conv2d(channels, 4 * width, 1, stride, bias=False)
+            self.downsample = nn.Sequential(conv, nn.BatchNorm2d(4 * width))
+
+    def forward(self, x: Any) -> Any:
+        y = torch.relu(self.bn1(self.conv1(x)))
+        y = self.bn3(self.conv3(torch.relu(self.bn2(self.conv2(y)))))
+        return torch.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class ResNet(nn.Module):  # type: ignore[misc, name-defined]
     """torchvision's structure and names."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, block: Any, counts: tuple[int, ...], growth: int, classes: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         channels = 64
-        for stage, width in enumerate((64, 128, 256, 512), start=1):
-            first = Block(channels, width, 2 if stage > 1 else 1)
-            setattr(self, f"layer{stage}", nn.Sequential(first, Block(width, width, 1)))
-            channels = width
-        self.fc = nn.Linear(512, classes)
+        for stage, count in enumerate(counts, start=1):
+            blocks = []
+            for place in range(count):
+                stride = 2 if stage > 1 and place == 0 else 1
+                blocks.append(block(channels, 32 * 2**stage, stride))
+                channels = growth * 32 * 2**stage
+            setattr(self, f"layer{stage}", nn.Sequential(*blocks))
+        self.fc = nn.Linear(channels, classes)
 
     def forward(self, x: Any) -> Any:
         x = self.maxpool(torch.relu(self.bn1(self.conv1(x))))
@@ -178,8 +203,16 @@ def test_a_sequential(source: str, tmp_path: Path) -> None:
     require_the_same(module, net, x)
 
 
-def test_torchvisions_resnet18() -> None:
-    module, net = randomised(ResNet18(7)), pc.models.resnet18(7, input_shape=(3, 64, 64))
+@pytest.mark.parametrize(
+    ("module", "model"),
+    [
+        (lambda: ResNet(Block, (2, 2, 2, 2), 1, 7), pc.models.resnet18),
+        (lambda: ResNet(Bottleneck, (3, 4, 6, 3), 4, 7), pc.models.resnet50),
+    ],
+    ids=["resnet18", "resnet50"],
+)
+def test_torchvisions_networks(module: Any, model: Any) -> None:
+    module, net = randomised(module()), model(7, input_shape=(3, 64, 64), seed=None)
     x = rng.standard_normal((4, 3, 64, 64), dtype=np.float32)
     settled(module, x)
     pc.load_torch_state(net, module.state_dict())
