@@ -1,12 +1,14 @@
-"""What the networks have in common: checks of their arguments, stages, sizes on the way."""
+"""What the networks have in common: checks of arguments, groups of layers, weights of a file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 
 from pocketcnn._arguments import extent, sizes
-from pocketcnn.layers import Conv2d, Layer, MaxPool2d, ReLU, Shape
+from pocketcnn.layers import Conv2d, Layer, MaxPool2d, ReLU, Residual, Shape
 from pocketcnn.layers.chain import named_layers, output_shapes
+from pocketcnn.network.net import ConvNet
 
 NamedLayers = list[tuple[str, Layer]]
 
@@ -38,3 +40,19 @@ def features(body: NamedLayers, input_shape: Shape) -> int:
     """Length of the flattened output of `body`."""
     shapes = output_shapes(named_layers(body), input_shape)
     return next(reversed(shapes.values()))[0]
+
+
+def block(name: str, body: NamedLayers, *, residual: bool) -> NamedLayers:
+    """One layer, which adds its input to what `body` makes of it, or the layers of `body` alone."""
+    if residual:
+        return [(name, Residual(body))]
+    return [(f"{name}_{inner}", layer) for inner, layer in body]
+
+
+def with_weights(net: ConvNet, weights: str | PathLike[str]) -> ConvNet:
+    """Load a file, which must have all of the network's weights, and return the network."""
+    # Here, because most networks are made without: see docs/decisions/imports.md.
+    from pocketcnn.network.weights import load_weights
+
+    load_weights(net, weights)
+    return net
