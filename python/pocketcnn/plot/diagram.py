@@ -93,13 +93,13 @@ def architecture(net: ConvNet, *, axes: Axes | None = None) -> Figure:
     for line, up, down in zip(lines, above, below, strict=True):
         ground -= up
         for column, (part, box) in enumerate(zip(parts[line], boxes[line], strict=True)):
+            before = line.start + column - 1
+            if before in part.takes:
+                start, end = -0.25, column * _PITCH - 0.05
+                if column:
+                    start = min(_right(boxes[before], column - 1), end - 0.2)
+                _draw_arrow(axes, start, end, ground)
             _draw_box(axes, column * _PITCH, ground, box, part)
-            if line.start + column - 1 not in part.takes:
-                continue
-            start, end = -0.25, column * _PITCH - 0.05
-            if column:
-                start = min(_right(boxes[line.start + column - 1], column - 1), end - 0.2)
-            _draw_arrow(axes, start, end, ground)
         _draw_lines(axes, parts[line], boxes[line], line.start, ground)
         ground -= down
     shapes = [shape for layer in net.layers.values() for shape in layer.param_shapes.values()]
