@@ -45,6 +45,9 @@ LAYERS: dict[str, tuple[Callable[[], pc.Layer], str]] = {
         lambda: pc.LocalResponseNorm(three, small, np.float16(0.5), one),
         "LocalResponseNorm(size=3, alpha=0.125, beta=0.5)",
     ),
+    "leaky": (lambda: pc.LeakyReLU(small), "LeakyReLU(negative_slope=0.125)"),
+    "slopes": (lambda: pc.PReLU(two), "PReLU(channels=2)"),
+    "exponential": (lambda: pc.ELU(small), "ELU(alpha=0.125)"),
     "dropout": (lambda: pc.Dropout(small), "Dropout(p=0.125)"),
     "dropout of nothing": (lambda: pc.Dropout(np.int64(0)), "Dropout(p=0.0)"),
 }

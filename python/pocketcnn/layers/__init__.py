@@ -8,19 +8,29 @@ from pocketcnn.layers.batch_norm import BatchNorm2d
 from pocketcnn.layers.concat import Concat
 from pocketcnn.layers.conv2d import Conv2d
 from pocketcnn.layers.dropout import Dropout
+from pocketcnn.layers.elu import ELU
 from pocketcnn.layers.flatten import Flatten
+from pocketcnn.layers.gelu import GELU
 from pocketcnn.layers.global_avg_pool2d import GlobalAvgPool2d
+from pocketcnn.layers.hard_sigmoid import HardSigmoid
+from pocketcnn.layers.hard_swish import HardSwish
+from pocketcnn.layers.leaky_relu import LeakyReLU
 from pocketcnn.layers.linear import Linear
 from pocketcnn.layers.local_response_norm import LocalResponseNorm
 from pocketcnn.layers.max_pool2d import MaxPool2d
 from pocketcnn.layers.multiply import Multiply
+from pocketcnn.layers.prelu import PReLU
 from pocketcnn.layers.relu import ReLU
+from pocketcnn.layers.relu6 import ReLU6
 from pocketcnn.layers.residual import Residual
 from pocketcnn.layers.sigmoid import Sigmoid
+from pocketcnn.layers.silu import SiLU
 from pocketcnn.layers.softmax import Softmax
 from pocketcnn.layers.tanh import Tanh
 
 __all__ = [
+    "ELU",
+    "GELU",
     "LAYERS",
     "Add",
     "Array",
@@ -31,14 +41,20 @@ __all__ = [
     "Dropout",
     "Flatten",
     "GlobalAvgPool2d",
+    "HardSigmoid",
+    "HardSwish",
     "Layer",
+    "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
     "MaxPool2d",
     "Multiply",
+    "PReLU",
     "ReLU",
+    "ReLU6",
     "Residual",
     "Shape",
+    "SiLU",
     "Sigmoid",
     "Softmax",
     "Tanh",
