@@ -54,8 +54,13 @@ void classify(const pocketcnn::Model& model, const std::string& from, const std:
     write(to, scores);
     for (index_t i = 0; i < n; ++i) {
         const auto first = scores.begin() + i * classes;
-        std::cout << "image " << i << ": class "
-                  << std::distance(first, std::max_element(first, first + classes)) << '\n';
+        const auto best = std::distance(first, std::max_element(first, first + classes));
+        std::cout << "image " << i << ": class " << best;
+        // As many as there are scores, where the file has them.
+        if (static_cast<index_t>(model.classes().size()) == classes) {
+            std::cout << ", " << model.classes()[static_cast<std::size_t>(best)];
+        }
+        std::cout << '\n';
     }
 }
 

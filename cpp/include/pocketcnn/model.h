@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace pocketcnn {
@@ -24,6 +25,8 @@ class Model {
     const std::vector<index_t>& input_shape() const;
     const std::vector<index_t>& output_shape() const;
     DType dtype() const;
+    /// Names of the classes, one for each score; empty where the file has none.
+    const std::vector<std::string>& classes() const;
 
     /// The scores of n images: the bits that Python's `net.predict(images)` gives, for any number
     /// of threads. Both arrays are contiguous, n times the shapes above. Throws

@@ -20,6 +20,12 @@ Run<T> run_of_block(const Convolution<T>& conv, const std::optional<Normalizatio
     };
 }
 
+/// Whether Python computes a convolution, this activation and the pooling one by one.
+bool is_layered(Activation activation, const std::optional<BlockPool>& pool) {
+    const bool averages = pool && pool->kind == PoolKind::average;
+    return (activation == Activation::sigmoid || activation == Activation::tanh) && !averages;
+}
+
 template <typename T>
 class Fusion {
   public:
@@ -71,7 +77,7 @@ class Fusion {
             if (Run<T> block = block_from(*conv, last)) run = block;
         } else if (std::holds_alternative<Sum>(node.layer.part)) {
             std::size_t behind = first;
-            if (follow<Activation>(behind) == Activation::relu) {
+            if (const auto f = follow<Function>(behind); f && f->kind == Activation::relu) {
                 last = behind;
                 run = sum_of_two<T>(node.layer.output, true).run;
             }
@@ -86,13 +92,19 @@ class Fusion {
     Run<T> block_from(const Convolution<T>& conv, std::size_t& last) const {
         std::size_t end = last;
         const auto norm = follow<Normalization<T>>(end);
-        const auto activation = follow<Activation>(end);
+        const auto activation = follow<Function>(end);
         if (!norm && !activation) return {};
         const auto pool = follow<BlockPool>(end);
-        const bool averages = pool && pool->kind == PoolKind::average;
-        if (!norm && activation != Activation::relu && !averages) return {};
+        if (!norm && is_layered(activation->kind, pool)) return {};
         last = end;
-        return run_of_block<T>(conv, norm, {conv.conv, activation, pool});
+        ConvBlock block;
+        block.conv = conv.conv;
+        block.pool = pool;
+        if (activation) {
+            block.activation = activation->kind;
+            block.parameter = activation->parameter;
+        }
+        return run_of_block<T>(conv, norm, block);
     }
 
     const Graph<T>& graph_;

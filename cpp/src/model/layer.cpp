@@ -61,8 +61,8 @@ Shape4 Site<T>::image(index_t channels) const {
 
 template <typename T>
 const Kind<T>* find_kind(std::string_view name) {
-    for (const auto kinds :
-         {window_kinds<T>(), norm_kinds<T>(), copy_kinds<T>(), row_kinds<T>(), merge_kinds<T>()}) {
+    for (const auto kinds : {activation_kinds<T>(), window_kinds<T>(), norm_kinds<T>(),
+                             copy_kinds<T>(), row_kinds<T>(), merge_kinds<T>()}) {
         const auto found = std::ranges::find(kinds, name, &Kind<T>::name);
         if (found != kinds.end()) return &*found;
     }

@@ -58,13 +58,19 @@ struct Normalization {
     KnownNorm<T> known() const { return {gamma, beta, mean->data(), variance->data(), eps}; }
 };
 
+/// An activation, with the slope or the alpha of those that have one.
+struct Function {
+    Activation kind;
+    double parameter = 0;
+};
+
 /// The sum of two inputs of one shape.
 struct Sum {};
 
 /// What a layer may be in an operation that stands for several layers.
 template <typename T>
 using Part =
-    std::variant<std::monostate, Convolution<T>, Normalization<T>, Activation, BlockPool, Sum>;
+    std::variant<std::monostate, Convolution<T>, Normalization<T>, Function, BlockPool, Sum>;
 
 template <typename T>
 struct Layer {
@@ -119,6 +125,8 @@ template <typename T>
 const Kind<T>* find_kind(std::string_view name);
 
 // The classes, by the files that make them.
+template <typename T>
+std::span<const Kind<T>> activation_kinds();
 template <typename T>
 std::span<const Kind<T>> window_kinds();
 template <typename T>

@@ -12,6 +12,7 @@ namespace pocketcnn {
 
 struct Model::Content {
     std::variant<model::Network<float>, model::Network<double>> network;
+    std::vector<std::string> classes;
 };
 
 namespace {
@@ -47,6 +48,24 @@ const std::string& architecture_of(const model::TensorFile& file, const std::str
     return architecture->second;
 }
 
+/// The names of the classes, as many as the first axis of the output has.
+std::vector<std::string> classes_of(const Json& architecture, const model::Shape& output) {
+    const auto found = architecture.find("classes");
+    if (found == architecture.end() || found->is_null()) return {};
+    std::vector<std::string> names;
+    if (found->is_array()) {
+        for (const Json& name : *found) {
+            if (name.is_string()) names.push_back(name.get<std::string>());
+        }
+    }
+    const index_t count = output.empty() ? 0 : output.front();
+    if (names.size() != found->size() || static_cast<index_t>(names.size()) != count) {
+        throw std::invalid_argument("'classes' is " + model::excerpt_of(*found) + ", but must be " +
+                                    std::to_string(count) + " names");
+    }
+    return names;
+}
+
 template <typename T>
 model::Network<T> read_network(const Json& architecture, model::TensorFile& file,
                                const std::string& dtype) {
@@ -70,14 +89,13 @@ Model Model::load(const std::filesystem::path& path) {
     try {
         const Json architecture = model::parse_json(text);
         const std::string& dtype = model::text_member(architecture, "dtype");
-        if (dtype == "float32") {
-            return Model(std::make_shared<const Content>(
-                Content{read_network<float>(architecture, file, dtype)}));
-        }
-        if (dtype == "float64") {
-            return Model(std::make_shared<const Content>(
-                Content{read_network<double>(architecture, file, dtype)}));
-        }
+        const auto finish = [&](auto network) {
+            std::vector<std::string> classes = classes_of(architecture, network.output_shape());
+            return Model(
+                std::make_shared<const Content>(Content{std::move(network), std::move(classes)}));
+        };
+        if (dtype == "float32") return finish(read_network<float>(architecture, file, dtype));
+        if (dtype == "float64") return finish(read_network<double>(architecture, file, dtype));
         throw std::invalid_argument("dtype is " + model::in_quotes(dtype) +
                                     ", but must be float32 or float64");
     } catch (const std::invalid_argument& error) {
@@ -93,6 +111,10 @@ const std::vector<index_t>& Model::input_shape() const {
 const std::vector<index_t>& Model::output_shape() const {
     return std::visit([](const auto& network) -> const auto& { return network.output_shape(); },
                       content_->network);
+}
+
+const std::vector<std::string>& Model::classes() const {
+    return content_->classes;
 }
 
 DType Model::dtype() const {

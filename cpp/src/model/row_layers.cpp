@@ -1,5 +1,4 @@
-// Layers that take inputs of any shape, or rows of numbers.
-#include <pocketcnn/activation.h>
+// Layers that take rows of numbers, or make them.
 #include <pocketcnn/linear.h>
 #include <pocketcnn/softmax.h>
 
@@ -9,14 +8,6 @@
 
 namespace pocketcnn::model {
 namespace {
-
-template <typename T, Activation f>
-Layer<T> activation_layer(const Site<T>& site) {
-    const auto run = [size = size_of(site.input())](const Call<T>& call) {
-        activate(f, call.x[0], call.y, call.n * size);
-    };
-    return {site.input(), run, f};
-}
 
 template <typename T>
 Layer<T> dropout_layer(const Site<T>& site) {
@@ -77,10 +68,7 @@ constexpr Kind<T> kKinds[] = {
     {"Dropout", dropout_layer<T>},
     {"Flatten", flatten_layer<T>},
     {"Linear", linear_layer<T>},
-    {"ReLU", activation_layer<T, Activation::relu>},
-    {"Sigmoid", activation_layer<T, Activation::sigmoid>},
     {"Softmax", softmax_layer<T>},
-    {"Tanh", activation_layer<T, Activation::tanh>},
 };
 
 }  // namespace
