@@ -81,9 +81,24 @@ def _conv(rng: Rng, channels: int) -> Layer:
     )
 
 
+def _transposed(rng: Rng, channels: int) -> Layer:
+    groups = _one_of(rng, 1, 1, channels)
+    stride = _one_of(rng, 1, 2, _pair(rng, 1, 2))
+    return pc.ConvTranspose2d(
+        channels,
+        groups * int(rng.integers(1, 4)),
+        _one_of(rng, 2, 3, _pair(rng, 1, 4)),
+        stride=stride,
+        padding=_padding(rng, 2),
+        output_padding=0 if stride == 1 else _one_of(rng, 0, (1, 0) if stride == 2 else 0),
+        groups=groups,
+        bias=bool(rng.random() < 0.8),
+    )
+
+
 def _pooling(rng: Rng, _: int) -> Layer:
     if rng.random() < 0.1:
-        return pc.GlobalAvgPool2d()
+        return _one_of(rng, pc.GlobalAvgPool2d, pc.GlobalMaxPool2d)()
     kernel = _one_of(rng, 2, 2, 3, _pair(rng, 1, 4))
     stride = _one_of(rng, None, None, 2, _pair(rng, 1, 3))
     ceil_mode = bool(rng.random() < 0.4)
@@ -117,6 +132,9 @@ def _norm(rng: Rng, channels: int) -> Layer:
     if rng.random() < 0.75:
         momentum = float(_one_of(rng, 0.1, 0.3, 1.0))
         return pc.BatchNorm2d(channels, eps=float(_one_of(rng, 1e-5, 1e-3)), momentum=momentum)
+    if rng.random() < 0.5:
+        groups = _one_of(rng, *[g for g in range(1, channels + 1) if channels % g == 0])
+        return pc.GroupNorm(groups, channels, eps=float(_one_of(rng, 1e-2, 1e-1)))
     size, alpha, beta = int(rng.integers(1, 6)), float(rng.uniform(0.01, 1)), 0.75
     return pc.LocalResponseNorm(
         size, alpha, float(_one_of(rng, beta, 0.5)), float(rng.uniform(1, 2))
@@ -125,6 +143,21 @@ def _norm(rng: Rng, channels: int) -> Layer:
 
 def _dropout(rng: Rng, _: int) -> Layer:
     return pc.Dropout(float(rng.uniform(0, 0.7)))
+
+
+def _maps(rng: Rng, channels: int) -> Layer:
+    """A layer without weights that moves, resizes or scales maps."""
+    kind = int(rng.integers(4))
+    if kind == 3:
+        scale = _one_of(rng, 2, float(rng.uniform(0.5, 2)), tuple(rng.uniform(0.5, 1.5, 2)))
+        mode = _one_of(rng, "nearest", "bilinear")
+        return pc.Upsample(scale, mode, bool(mode == "bilinear" and rng.random() < 0.5))
+    if kind == 0:
+        return pc.ZeroPad2d(tuple(tuple(int(v) for v in rng.integers(-1, 3, 2)) for _ in range(2)))
+    if kind == 1:
+        groups = [g for g in range(1, channels + 1) if channels % g == 0]
+        return pc.ChannelShuffle(_one_of(rng, *groups))
+    return pc.Normalize(list(rng.normal(size=channels)), list(rng.uniform(0.5, 2, channels)))
 
 
 def _residual(rng: Rng, channels: int) -> Layer:
@@ -152,6 +185,8 @@ STEPS: dict[str, Maker] = {
     "activation": _activation,
     "norm": _norm,
     "dropout": _dropout,
+    "maps": _maps,
+    "transposed": _transposed,
     "residual": _residual,
 }
 # Common sequences, which are fused, and similar ones that might be fused by mistake.

@@ -10,8 +10,8 @@ modified; results are new C-contiguous arrays.
 ``floor((in + pad - dilation * (kernel - 1) - 1) / stride) + 1`` positions along an axis.
 
 A ``*_backward`` takes what its forward took, or instead what that handed out for it: a cache
-(``batch_norm``, ``local_response_norm``), the argmax (``max_pool2d``) or the output (``relu``,
-``relu6``, ``leaky_relu``, ``elu``, ``sigmoid``, ``hard_sigmoid``, ``tanh``, ``softmax``,
+(``batch_norm``, ``group_norm``, ``local_response_norm``), the argmax (``max_pool2d``) or the output
+(``relu``, ``relu6``, ``leaky_relu``, ``elu``, ``sigmoid``, ``hard_sigmoid``, ``tanh``, ``softmax``,
 ``log_softmax``).
 
 A wrong rank, size or value raises ValueError and a dtype that cannot be an image TypeError.
@@ -45,6 +45,10 @@ from pocketcnn.functional._batch_norm import (
     batch_norm,
     batch_norm_backward,
 )
+from pocketcnn.functional._channel_shuffle import (
+    channel_shuffle,
+    channel_shuffle_backward,
+)
 from pocketcnn.functional._column_matrix import (
     col2im,
     im2col,
@@ -56,11 +60,19 @@ from pocketcnn.functional._conv2d import (
     conv2d_backward,
     conv2d_plan,
 )
+from pocketcnn.functional._conv_transpose2d import (
+    conv_transpose2d,
+    conv_transpose2d_backward,
+)
 from pocketcnn.functional._cross_entropy import (
     cross_entropy,
 )
 from pocketcnn.functional._dropout import (
     dropout,
+)
+from pocketcnn.functional._group_norm import (
+    group_norm,
+    group_norm_backward,
 )
 from pocketcnn.functional._linear import (
     LinearWeightGrad,
@@ -89,6 +101,14 @@ from pocketcnn.functional._softmax import (
     softmax,
     softmax_backward,
 )
+from pocketcnn.functional._upsample2d import (
+    upsample2d,
+    upsample2d_backward,
+)
+from pocketcnn.functional._zero_pad2d import (
+    zero_pad2d,
+    zero_pad2d_backward,
+)
 
 __all__ = [
     "ConvPassPlan",
@@ -100,16 +120,22 @@ __all__ = [
     "avg_pool2d_backward",
     "batch_norm",
     "batch_norm_backward",
+    "channel_shuffle",
+    "channel_shuffle_backward",
     "col2im",
     "conv2d",
     "conv2d_backward",
     "conv2d_plan",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
     "cross_entropy",
     "dropout",
     "elu",
     "elu_backward",
     "gelu",
     "gelu_backward",
+    "group_norm",
+    "group_norm_backward",
     "hard_sigmoid",
     "hard_sigmoid_backward",
     "hard_swish",
@@ -141,6 +167,10 @@ __all__ = [
     "softmax_backward",
     "tanh",
     "tanh_backward",
+    "upsample2d",
+    "upsample2d_backward",
+    "zero_pad2d",
+    "zero_pad2d_backward",
 ]
 
 
