@@ -218,8 +218,8 @@ def prelu_backward(
     grad = array("grad", grad)
     require_shape("grad", grad, x.shape)
     compute, result = compute_dtypes(grad, x, weight)
-    arrays = (_planes(contiguous(a, compute), weight) for a in (grad, x))
-    dx, dweight = _core.prelu_backward(*arrays, contiguous(weight, compute))
+    grads, planes = (_planes(contiguous(a, compute), weight) for a in (grad, x))
+    dx, dweight = _core.prelu_backward(grads, planes, contiguous(weight, compute))
     return restore(dx.reshape(x.shape), result), restore(dweight, result)
 
 
