@@ -6,6 +6,7 @@ The program is examples/classify, linked to the library of a build under build/.
 from __future__ import annotations
 
 import os
+import runpy
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from pocketcnn.network.net import ConvNet
 
 ROOT = Path(__file__).parent.parent
 CPP = ROOT / "cpp"
+EXAMPLE = ROOT / "examples" / "classify"
 # Builds without sanitizers and counters, which a program would have to be linked with too.
 BUILDS = ("wheel-tree", "release")
 LIBRARIES = ("libpocketcnn_model.a", "libpocketcnn.a")
@@ -54,9 +56,9 @@ def classify(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Classify]:
             "with the C++ tests where nlohmann_json is installed"
         )
     program = tmp_path_factory.mktemp("classify") / "classify"
-    source = ROOT / "examples" / "classify" / "main.cpp"
     options = ("-std=c++20", f"-I{CPP / 'include'}", "-fopenmp", "-o", str(program))
-    subprocess.run([compiler, *options, str(source), *map(str, libraries)], check=True)
+    sources = [str(EXAMPLE / "main.cpp"), *map(str, libraries)]
+    subprocess.run([compiler, *options, *sources], check=True)
 
     def run(*arguments: object, threads: int = 1) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -97,20 +99,25 @@ def test_random_networks(
             assert scores == net.predict(case.x).tobytes(), f"seed {seed}\n{net.summary()}"
 
 
-# The smallest images, and classes, that each takes.
-SHAPES = {
-    "alexnet": (3, 63, 63),
-    "resnet18": (3, 40, 33),
-    "vgg16": (3, 32, 32),
-}
-
-
 @pytest.mark.parametrize("name", models.__all__)
 def test_named_networks(classify: Classify, tmp_path: Path, name: str) -> None:
-    make = getattr(models, name)
-    net = make(7, input_shape=SHAPES[name]) if name in SHAPES else make(7)
-    x = np.random.default_rng(1).standard_normal((5, *net.input_shape), np.float32)
+    net = getattr(models, name)(7, input_shape=(3, 64, 64))
+    x = np.random.default_rng(1).standard_normal((2, 3, 64, 64), np.float32)
     assert scores_of(classify, tmp_path, net, x, threads=2) == net.predict(x).tobytes()
+
+
+def test_the_files_of_the_example_are_what_python_makes(
+    classify: Classify, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(EXAMPLE / "make_model.py"))
+    for name in ("edges.safetensors", "images.raw"):
+        assert Path(name).read_bytes() == (EXAMPLE / name).read_bytes()
+    done = classify("edges.safetensors", "images.raw", "scores.raw")
+    assert done.stdout == "image 0: class 1, horizontal\nimage 1: class 0, vertical\n"
+    scores = np.fromfile("scores.raw", np.float32).reshape(2, 2)
+    images = np.fromfile("images.raw", np.float32).reshape(2, 1, 6, 8)
+    np.testing.assert_array_equal(scores, pc.load("edges.safetensors").predict(images))
 
 
 def test_batches_are_cut_where_python_cuts_them(classify: Classify, tmp_path: Path) -> None:
