@@ -55,8 +55,8 @@ constexpr Kind<T> kKinds[] = {
 
 template <typename T>
 void zero_pad(const T* x, const Shape4& shape, const Padding& padding, T* y) {
-    const auto [top, bottom] = padding.vertical;
-    const auto [left, right] = padding.horizontal;
+    const index_t top = padding.vertical.before, bottom = padding.vertical.after;
+    const index_t left = padding.horizontal.before, right = padding.horizontal.after;
     const Shape4 out = padded(shape, padding);
     // What x has of a row of y.
     const index_t first = std::max<index_t>(0, -left);

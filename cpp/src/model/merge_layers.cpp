@@ -109,10 +109,11 @@ Layer<T> combined(const Site<T>& site) {
         const double work = static_cast<double>(call.n) * static_cast<double>(size);
         const T* a = call.x[0];
         for (std::size_t k = 0; k < passes.size(); ++k) {
-            const auto& [size_a, size_b, axes] = passes[k];
+            const Pass& pass = passes[k];
             const T* b = call.x[k + 1];
             parallel_for(call.n, work, [&](index_t i) {
-                combine<T, Op>(axes, a + i * size_a, b + i * size_b, call.y + i * size);
+                combine<T, Op>(pass.axes, a + i * pass.size_a, b + i * pass.size_b,
+                               call.y + i * size);
             });
             a = call.y;
         }
