@@ -66,6 +66,9 @@ LAYERS: dict[str, tuple[Callable[[], pc.Layer], str]] = {
         lambda: pc.Normalize(np.array([0.5, 1], np.float32), [small, two]),
         "Normalize(mean=(0.5, 1.0), std=(0.125, 2.0))",
     ),
+    "leaky": (lambda: pc.LeakyReLU(small), "LeakyReLU(negative_slope=0.125)"),
+    "slopes": (lambda: pc.PReLU(two), "PReLU(channels=2)"),
+    "exponential": (lambda: pc.ELU(small), "ELU(alpha=0.125)"),
     "dropout": (lambda: pc.Dropout(small), "Dropout(p=0.125)"),
     "dropout of nothing": (lambda: pc.Dropout(np.int64(0)), "Dropout(p=0.0)"),
 }
