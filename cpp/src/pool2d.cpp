@@ -219,37 +219,6 @@ bool is_global(const PoolAxes& a) {
     return is_global(a.y) && is_global(a.x);
 }
 
-/// The index of the first maximum, or of the first NaN. The largest element of each block is found
-/// in lanes, and its place only in the block that has the largest of all.
-template <typename T>
-index_t first_maximum(index_t size, const T* x) {
-    constexpr index_t block = 512, lanes = 64 / sizeof(T);
-    T best = x[0];
-    index_t best_block = 0;
-    for (index_t at = 0; at < size; at += block) {
-        const index_t end = std::min(size, at + block);
-        T largest[lanes];
-        bool has_nan = false;
-        std::fill_n(largest, lanes, x[at]);
-        index_t i = at;
-        for (; i + lanes <= end; i += lanes) {
-            for (index_t l = 0; l < lanes; ++l) {
-                const T value = x[i + l];
-                largest[l] = value > largest[l] ? value : largest[l];
-            }
-        }
-        for (; i < end; ++i) largest[0] = std::max(largest[0], x[i]);
-        for (i = at; i < end; ++i) has_nan |= x[i] != x[i];
-        if (has_nan) return std::find_if(x + at, x + end, [](T v) { return v != v; }) - x;
-        const T most = *std::max_element(largest, largest + lanes);
-        if (most > best) {
-            best = most;
-            best_block = at;
-        }
-    }
-    return std::find(x + best_block, x + size, best) - x;
-}
-
 /// Number of elements in the average of the window (oy, ox).
 template <typename T>
 T divisor(const PoolAxes& a, index_t oy, index_t ox, bool count_include_pad) {
@@ -292,18 +261,19 @@ void max_pool2d(ImageView<const T> x, const Pool2d& pool, ImageView<T> y, Place*
     if (y.shape.size() == 0) return;
     const PoolAxes a = axes(x.shape, pool);
     const index_t plane = x.shape.plane();
-    // Otherwise one lane alone would work.
+    const MaxPoolKernels<T>& max_pooling = kernels<T>().max_pool;
+    // Of a block of one window, one lane alone would work.
     if (is_global(a) && a.y.dilation == 1 && a.x.dilation == 1) {
         for_plane_ranges(x.shape, plane, [&](index_t i, index_t end) {
             for (; i < end; ++i) {
-                const index_t place = first_maximum(plane, x.data + i * plane);
+                const index_t place = max_pooling.first_maximum(plane, x.data + i * plane);
                 y.data[i] = x.data[i * plane + place];
                 argmax[i] = static_cast<Place>(place);
             }
         });
         return;
     }
-    const auto max_pool = of_places<Place>(kernels<T>().max_pool);
+    const auto max_pool = of_places<Place>(max_pooling);
     for_blocks(x.shape, y.shape, pool, blocks_of(a),
                [&](const PlacedBlock& block, const PoolBlock& windows, index_t from, index_t to) {
                    max_pool(windows, x.data + from, block.place, y.data + to, argmax + to);
