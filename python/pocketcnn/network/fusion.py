@@ -3,11 +3,11 @@
 Fusion changes how a chain is computed, not what. A Conv2d, the ReLU after it and, where one
 follows, a pooling pass a few images at a time through all their steps, so that the feature maps
 between them stay in cache; so do a Conv2d and another activation, but for a Sigmoid or a Tanh
-without an AvgPool2d, and in inference a Conv2d, the BatchNorm2d after it and whatever activation and
-pooling follow. A layer is fused with the one before it only where no other takes what that gives. A
-Residual's branches are chains of their own. A large Linear can hand its weight's gradient to an
-optimiser piece by piece. The layers keep their parameters, which are read at every call, and their
-gradients; used alone they are what they always were.
+without an AvgPool2d, and in inference a Conv2d, the BatchNorm2d after it and whatever activation
+and pooling follow. A layer is fused with the one before it only where no other takes what that
+gives. A Residual's branches are chains of their own. A large Linear can hand its weight's gradient
+to an optimiser piece by piece. The layers keep their parameters, which are read at every call, and
+their gradients; used alone they are what they always were.
 """
 
 from __future__ import annotations
