@@ -303,7 +303,7 @@ def run_clang_tidy(session: nox.Session, names: list[str]) -> None:
     units.write_text("".join(f"{name}\n" for name in chosen))
     # It reads one unit at a time, with all of the headers: one process per core.
     share = (f"--arg-file={units}", "--max-args=1", f"--max-procs={os.cpu_count() or 1}")
-    # clang-tidy comes without omp.h. GCC's has an attribute with arguments that clang does not know.
+    # clang-tidy comes without omp.h; GCC's has an attribute with arguments, unknown to clang.
     headers = session.run("g++", "-print-file-name=include", silent=True, external=True)
     omp = (f"-idirafter{str(headers).strip()}", "-D__malloc__(...)=__malloc__")
     extra = [f"--extra-arg={option}" for option in omp]

@@ -91,6 +91,10 @@ RANKS: dict[str, tuple[str, ...]] = {
     "max_pool2d_backward": ("grad", "argmax"), "avg_pool2d": ("x",),
     "avg_pool2d_backward": ("grad",), "linear": ("x", "weight", "bias"),
     "linear_backward": ("grad", "x", "weight"), "cross_entropy_labels": ("logits",),
+    "conv_transpose2d": ("x", "weight", "bias"), "upsample2d": ("x",),
+    "conv_transpose2d_backward": ("grad", "x", "weight"), "upsample2d_backward": ("grad",),
+    "zero_pad2d": ("x",), "zero_pad2d_backward": ("grad",), "channel_shuffle": ("x",),
+    "channel_shuffle_backward": ("grad",),
     "local_response_norm": ("x",), "local_response_norm_backward": ("grad",),
 }  # fmt: skip
 
@@ -110,6 +114,8 @@ WINDOWED = {
     "col2im": ("kernel_size", "stride", "padding", "dilation"),
     "conv2d": ("stride", "padding", "dilation"),
     "conv2d_backward": ("stride", "padding", "dilation"),
+    "conv_transpose2d": ("stride", "padding", "dilation"),
+    "conv_transpose2d_backward": ("stride", "padding", "dilation"),
     "max_pool2d": ("kernel_size", "stride", "padding", "dilation"),
     "avg_pool2d": ("kernel_size", "stride", "padding"),
     "avg_pool2d_backward": ("kernel_size", "stride", "padding"),
@@ -143,7 +149,7 @@ def _bad_windows() -> list[Bad]:
             too_large = [(9, 1), (1, 9), (HUGE, 1), (2**62, 2**62), (BEYOND, 1)]
             rows += [Bad(operation, {"kernel_size": k}, ValueError, "kernel") for k in too_large]
             rows.append(Bad(operation, {"kernel_size": None}, TypeError, "kernel_size"))
-        if "dilation" in names:
+        if "dilation" in names and not operation.startswith("conv_transpose"):
             too_wide = [(9, 9), (2**62, 2**62), BEYOND]
             rows += [
                 Bad(operation, {"dilation": d}, ValueError, "kernel|dilation") for d in too_wide
@@ -168,7 +174,24 @@ def _bad_shapes() -> list[Bad]:
         Bad("linear_backward", {"grad": np.ones((3, 5), f32)}, ValueError, "grad"),
         Bad("linear_backward", {"grad": np.ones((2, 4), f32)}, ValueError, "grad"),
         Bad("linear_backward", {"x": np.ones((3, 6), f32)}, ValueError, "x"),
+        Bad("conv_transpose2d", {"weight": np.ones((6, 3, 3, 2), f32)}, ValueError, "x"),
+        Bad("conv_transpose2d", {"weight": np.ones((4, 3, 0, 2), f32)}, ValueError, "weight"),
+        Bad("conv_transpose2d", {"bias": np.ones(3, f32)}, ValueError, "bias"),
+        Bad("conv_transpose2d", {"x": np.ones((2, 4, 0, 5), f32)}, ValueError, "x"),
+        *[Bad("conv_transpose2d", {"padding": p}, ValueError, "padding") for p in (9, (0, 20))],
+        *[Bad("conv_transpose2d", {"groups": g}, ValueError, "groups") for g in (0, -1, 3, 8)],
+        *[Bad("conv_transpose2d", {"groups": g}, TypeError, "groups") for g in (1.0, None, "1")],
+        *[
+            Bad(operation, {"output_padding": p}, error, "output_padding")
+            for operation in ("conv_transpose2d", "conv_transpose2d_backward")
+            for p, error in [(-1, ValueError), ((2, 0), ValueError), ((0, 3), ValueError),
+                             (BEYOND, ValueError), (0.5, TypeError), (None, TypeError),
+                             ((0, 1, 0), ValueError)]
+        ],
+        Bad("conv_transpose2d", {"stride": 2**31}, ValueError, "output"),
+        Bad("conv_transpose2d", {"dilation": 2**31}, ValueError, "output"),
         # A gradient that is not of the output's shape.
+        Bad("conv_transpose2d_backward", {"grad": np.ones((2, 6, 8, 16), f32)}, ValueError, "grad"),
         Bad("conv2d_backward", {"grad": np.ones((2, 4, 6, 6), f32)}, ValueError, "grad"),
         Bad("conv2d_backward", {"grad": np.ones((1, 4, 6, 7), f32)}, ValueError, "grad"),
         Bad("conv2d_backward", {"grad": np.ones((2, 5, 6, 7), f32)}, ValueError, "grad"),
@@ -178,6 +201,14 @@ def _bad_shapes() -> list[Bad]:
         Bad("relu_backward", {"grad": np.ones((2, 3), f32)}, ValueError, "grad"),
         Bad("sigmoid_backward", {"grad": np.ones((2, 3), f32)}, ValueError, "grad"),
         Bad("tanh_backward", {"out": np.ones((2, 3), f32)}, ValueError, "out|grad"),
+        Bad("silu_backward", {"grad": np.ones((2, 3), f32)}, ValueError, "grad"),
+        Bad("prelu_backward", {"grad": np.ones((2, 3), f32)}, ValueError, "grad"),
+        *[Bad("prelu", {"weight": np.ones(n, f32)}, ValueError, "weight") for n in (0, 2, 4)],
+        Bad("prelu", {"weight": np.ones((3, 1), f32)}, ValueError, "weight"),
+        Bad("prelu", {"x": np.ones(3, f32)}, ValueError, "weight"),
+        *[Bad("leaky_relu", {"negative_slope": s}, ValueError, "slope") for s in (-1, np.nan)],
+        *[Bad("elu_backward", {"alpha": a}, TypeError, "alpha") for a in ("1", None)],
+        *[Bad("gelu", {"approximate": a}, ValueError, "approximate") for a in (None, True, "erf")],
         Bad("softmax_backward", {"grad": np.ones((7, 3), f32)}, ValueError, "grad"),
         Bad("log_softmax_backward", {"grad": np.ones(21, f32)}, ValueError, "grad"),
         # Padding of max pooling that could win, and groups.
@@ -212,12 +243,56 @@ def _bad_shapes() -> list[Bad]:
         ],
         *[
             Bad(operation, {name: value}, error, name)
-            for operation, names in [("batch_norm", ("eps",)),
+            for operation, names in [("batch_norm", ("eps",)), ("group_norm", ("eps",)),
                                      ("local_response_norm", ("alpha", "beta", "k"))]
             for name in names
             for value, error in [(-0.1, ValueError), (np.inf, ValueError), (np.nan, ValueError),
                                  ("1", TypeError), (None, TypeError), (1j, TypeError)]
         ],
+        # Movements of maps.
+        *[
+            Bad(operation, {"padding": p}, error, "padding")
+            for operation in ("zero_pad2d", "zero_pad2d_backward")
+            for p, error in BAD_PADDINGS
+            if p not in (-1, (0, -1), ((0, -1), (0, 0)))
+        ],
+        *[Bad("zero_pad2d", {"padding": p}, ValueError, "padding")
+          for p in ("same", "valid", -3, ((-2, -4), (0, 0)), (0, -4), (1, 1, 1, 1))],
+        *[Bad("zero_pad2d_backward", {"padding": p}, ValueError, "padding") for p in (4, (0, 5))],
+        *[
+            Bad(operation, {"groups": g}, error, "groups")
+            for operation in ("channel_shuffle", "channel_shuffle_backward")
+            for g, error in [(0, ValueError), (-1, ValueError), (3, ValueError), (8, ValueError),
+                             (BEYOND, ValueError), (2.0, TypeError), (None, TypeError)]
+        ],
+        # Scales.
+        *[
+            Bad(operation, {"scale_factor": f}, error, "scale_factor")
+            for operation in ("upsample2d", "upsample2d_bilinear_backward")
+            for f, error in [
+                (0, ValueError), (-1, ValueError), (np.inf, ValueError), (np.nan, ValueError),
+                ((2, 0), ValueError), ((1, 2, 3), ValueError), ((), ValueError),
+                (0.1, ValueError), ((1, 0.1), ValueError), ("2", TypeError), (None, TypeError),
+                (1j, TypeError), ((1, None), TypeError),
+            ]
+        ],
+        *[Bad("upsample2d", {"scale_factor": f}, ValueError, "output") for f in (1e30, (1, 2e17))],
+        *[Bad("upsample2d", {"mode": m}, ValueError, "mode") for m in ("cubic", None, 1)],
+        Bad("upsample2d", {"align_corners": True}, ValueError, "align_corners"),
+        Bad("upsample2d_backward", {"grad": np.ones((2, 4, 12, 12), f32)}, ValueError, "grad"),
+        # Groups of channels.
+        *[
+            Bad("group_norm", {"groups": g}, error, "groups")
+            for g, error in [(0, ValueError), (3, ValueError), (BEYOND, ValueError),
+                             (2.0, TypeError), (None, TypeError)]
+        ],
+        *[
+            Bad("group_norm", {name: np.ones(shape, f32)}, ValueError, name)
+            for name in ("gamma", "beta")
+            for shape in (3, 5, (4, 1), ())
+        ],
+        Bad("group_norm", {"x": np.ones(4, f32)}, ValueError, "x"),
+        Bad("group_norm_backward", {"grad": np.ones((2, 4, 6, 6), f32)}, ValueError, "grad"),
         # Probabilities.
         *[Bad("dropout", {"p": p}, ValueError, "p") for p in (-0.1, 1.1, float("nan"), np.inf)],
         *[Bad("dropout", {"p": p}, TypeError, "p") for p in ("0.5", None, 1j)],
@@ -237,7 +312,12 @@ def _bad_input_shapes() -> list[Bad]:
     ]  # fmt: skip
     return [
         Bad(operation, {"input_shape": shape}, error, "input_shape|col|grad|argmax")
-        for operation in ("col2im", "max_pool2d_backward", "avg_pool2d_backward")
+        for operation in (
+            "col2im",
+            "max_pool2d_backward",
+            "avg_pool2d_backward",
+            "upsample2d_backward",
+        )
         for shape, error in shapes
         if not (operation == "max_pool2d_backward" and shape == (2, 4, HUGE, HUGE))
     ]

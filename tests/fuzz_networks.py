@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -33,7 +34,7 @@ from pocketcnn.network import fusion
 from reference_net import Arrays, Reference
 
 Rng: TypeAlias = np.random.Generator
-Named: TypeAlias = list[tuple[str, Layer]]
+Named: TypeAlias = list[Any]  # of (str, Layer) or (str, Layer, inputs)
 
 # Closer to a kink than this share of the largest value, single precision may decide differently:
 # Winograd's error is up to 5e-6 of it.
@@ -80,9 +81,24 @@ def _conv(rng: Rng, channels: int) -> Layer:
     )
 
 
+def _transposed(rng: Rng, channels: int) -> Layer:
+    groups = _one_of(rng, 1, 1, channels)
+    stride = _one_of(rng, 1, 2, _pair(rng, 1, 2))
+    return pc.ConvTranspose2d(
+        channels,
+        groups * int(rng.integers(1, 4)),
+        _one_of(rng, 2, 3, _pair(rng, 1, 4)),
+        stride=stride,
+        padding=_padding(rng, 2),
+        output_padding=0 if stride == 1 else _one_of(rng, 0, (1, 0) if stride == 2 else 0),
+        groups=groups,
+        bias=bool(rng.random() < 0.8),
+    )
+
+
 def _pooling(rng: Rng, _: int) -> Layer:
     if rng.random() < 0.1:
-        return pc.GlobalAvgPool2d()
+        return _one_of(rng, pc.GlobalAvgPool2d, pc.GlobalMaxPool2d)()
     kernel = _one_of(rng, 2, 2, 3, _pair(rng, 1, 4))
     stride = _one_of(rng, None, None, 2, _pair(rng, 1, 3))
     ceil_mode = bool(rng.random() < 0.4)
@@ -93,14 +109,32 @@ def _pooling(rng: Rng, _: int) -> Layer:
     return pc.AvgPool2d(kernel, stride, padding, ceil_mode, bool(rng.random() < 0.5))
 
 
-def _activation(rng: Rng, _: int) -> Layer:
-    return _one_of(rng, pc.ReLU, pc.ReLU, pc.ReLU, pc.Sigmoid, pc.Tanh)()
+def _activation(rng: Rng, channels: int) -> Layer:
+    if rng.random() < 0.4:
+        return pc.ReLU()
+    alpha, slopes = float(rng.uniform(0, 1.5)), int(_one_of(rng, 1, channels))
+    return _one_of(
+        rng,
+        pc.Sigmoid(),
+        pc.Tanh(),
+        pc.LeakyReLU(alpha),
+        pc.PReLU(slopes),
+        pc.ELU(alpha),
+        pc.ReLU6(),
+        pc.SiLU(),
+        pc.GELU(_one_of(rng, "none", "tanh")),
+        pc.HardSigmoid(),
+        pc.HardSwish(),
+    )
 
 
 def _norm(rng: Rng, channels: int) -> Layer:
     if rng.random() < 0.75:
         momentum = float(_one_of(rng, 0.1, 0.3, 1.0))
         return pc.BatchNorm2d(channels, eps=float(_one_of(rng, 1e-5, 1e-3)), momentum=momentum)
+    if rng.random() < 0.5:
+        groups = _one_of(rng, *[g for g in range(1, channels + 1) if channels % g == 0])
+        return pc.GroupNorm(groups, channels, eps=float(_one_of(rng, 1e-2, 1e-1)))
     size, alpha, beta = int(rng.integers(1, 6)), float(rng.uniform(0.01, 1)), 0.75
     return pc.LocalResponseNorm(
         size, alpha, float(_one_of(rng, beta, 0.5)), float(rng.uniform(1, 2))
@@ -109,6 +143,21 @@ def _norm(rng: Rng, channels: int) -> Layer:
 
 def _dropout(rng: Rng, _: int) -> Layer:
     return pc.Dropout(float(rng.uniform(0, 0.7)))
+
+
+def _maps(rng: Rng, channels: int) -> Layer:
+    """A layer without weights that moves, resizes or scales maps."""
+    kind = int(rng.integers(4))
+    if kind == 3:
+        scale = _one_of(rng, 2, float(rng.uniform(0.5, 2)), tuple(rng.uniform(0.5, 1.5, 2)))
+        mode = _one_of(rng, "nearest", "bilinear")
+        return pc.Upsample(scale, mode, bool(mode == "bilinear" and rng.random() < 0.5))
+    if kind == 0:
+        return pc.ZeroPad2d(tuple(tuple(int(v) for v in rng.integers(-1, 3, 2)) for _ in range(2)))
+    if kind == 1:
+        groups = [g for g in range(1, channels + 1) if channels % g == 0]
+        return pc.ChannelShuffle(_one_of(rng, *groups))
+    return pc.Normalize(list(rng.normal(size=channels)), list(rng.uniform(0.5, 2, channels)))
 
 
 def _residual(rng: Rng, channels: int) -> Layer:
@@ -136,6 +185,8 @@ STEPS: dict[str, Maker] = {
     "activation": _activation,
     "norm": _norm,
     "dropout": _dropout,
+    "maps": _maps,
+    "transposed": _transposed,
     "residual": _residual,
 }
 # Common sequences, which are fused, and similar ones that might be fused by mistake.
@@ -150,6 +201,35 @@ PATTERNS = [
 ]
 
 
+def draw_branches(rng: Rng, source: str, channels: int, place: int) -> Named:
+    """Layers that take a value twice or more, and join what they made of it; sizes stay."""
+    kind = _one_of(rng, "add", "concat", "gate")
+    if kind == "gate":
+        return [
+            (f"mean{place}", pc.GlobalAvgPool2d(), source),
+            (f"squeeze{place}", pc.Conv2d(channels, channels, 1)),
+            (f"gate{place}", _one_of(rng, pc.Sigmoid, pc.Tanh)()),
+            (f"scale{place}", pc.Multiply(), [source, f"gate{place}"]),
+        ]
+    filters = channels if kind == "add" else int(rng.integers(1, 9))
+    layers: Named = [(f"first{place}", pc.Conv2d(channels, filters, 3, padding=1), source)]
+    for name, make in (("norm", _norm), ("act", _activation)):
+        if rng.random() < 0.5:
+            layers.append((f"{name}{place}", make(rng, filters)))
+    ends = [layers[-1][0], source]
+    if rng.random() < 0.5:
+        layers.append((f"second{place}", pc.Conv2d(channels, filters, 1), source))
+        ends[int(rng.integers(2))] = f"second{place}"
+        if ends[0] == f"second{place}":  # else nobody takes what the first branch gives
+            ends.append(layers[-2][0])
+    if rng.random() < 0.2:
+        ends.append(ends[0])
+    merge = pc.Add() if kind == "add" else pc.Concat()
+    layers.append((f"{kind}{place}", merge, ends))
+    layers += [(f"relu{place}", pc.ReLU())] * (rng.random() < 0.5)
+    return layers
+
+
 def draw_layers(rng: Rng) -> tuple[Named, tuple[int, int, int]]:
     """Draw a network of one to four patterns, and its linear layers; every layer fits."""
     limit = 18 if rng.random() < 0.1 else 12
@@ -158,6 +238,10 @@ def draw_layers(rng: Rng) -> tuple[Named, tuple[int, int, int]]:
     layers: Named = []
     shape: tuple[int, ...] = input_shape
     for _ in range(int(rng.integers(1, 5))):
+        if len(shape) == 3 and rng.random() < 0.2:
+            source = layers[-1][0] if layers else "input"
+            layers += draw_branches(rng, source, shape[0], len(layers))
+            shape = pc.ConvNet(layers, input_shape, seed=None).output_shape
         for step in PATTERNS[int(rng.integers(len(PATTERNS)))]:
             for _ in range(5):  # a window that does not fit is drawn again
                 if len(shape) != 3:
@@ -173,7 +257,7 @@ def draw_layers(rng: Rng) -> tuple[Named, tuple[int, int, int]]:
     features = int(np.prod(shape))
     if rng.random() < 0.4:
         hidden = int(rng.integers(1, 40))
-        layers += [("hidden", pc.Linear(features, hidden)), ("act", _activation(rng, 0))]
+        layers += [("hidden", pc.Linear(features, hidden)), ("act", _activation(rng, hidden))]
         layers += [("drop", _dropout(rng, 0))] * (rng.random() < 0.5)
         features = hidden
     layers.append(
@@ -209,7 +293,8 @@ class Case:
         self.optimizer = _draw_optimizer(rng)
 
     def reference(self) -> Reference:
-        return Reference(self.net.layers, {**self.net.params, **self.net.buffers})
+        state = {**self.net.params, **self.net.buffers}
+        return Reference(self.net.layers, self.net.inputs, state)
 
 
 def _draw_optimizer(rng: Rng) -> pc.optim.Optimizer:
@@ -232,13 +317,16 @@ def _compare(what: str, actual: Any, wanted: Any, tolerance: float, least: float
         raise AssertionError(f"{what} is off by {error:.2g} of its largest value {scale:.2g}")
 
 
-def _compare_all(what: str, actual: Any, wanted: Any, tolerance: float) -> None:
+def _compare_all(
+    what: str, actual: Any, wanted: Any, tolerance: float, terms: Any = MappingProxyType({})
+) -> None:
     if actual.keys() != wanted.keys():
         raise AssertionError(f"{what}: names {sorted(actual)}, wanted {sorted(wanted)}")
     # The gradient of a bias in front of a normalisation is zero: large numbers that cancel.
     least = 0.02 * max(float(np.abs(array).max(initial=0.0)) for array in wanted.values())
     for name in wanted:
-        _compare(f"{what} {name}", actual[name], wanted[name], tolerance, least)
+        its_least = max(least, 1e-3 * terms.get(name, 0.0))
+        _compare(f"{what} {name}", actual[name], wanted[name], tolerance, its_least)
 
 
 def _run(net: pc.ConvNet, case: Case) -> dict[str, Any]:
@@ -251,32 +339,40 @@ def _run(net: pc.ConvNet, case: Case) -> dict[str, Any]:
 def _one_by_one(net: pc.ConvNet, case: Case) -> dict[str, Any]:
     """The same from the layers' own forward and backward."""
     twin = net.astype(net.dtype)
-    out = case.x.astype(net.dtype)
-    for layer in twin.layers.values():
-        out = layer.forward(out, training=True)
-    loss, flowing = pc.losses.cross_entropy(out, case.t, label_smoothing=case.smoothing)
-    for layer in reversed(twin.layers.values()):
-        if flowing is not None:
-            flowing = layer.backward(flowing)
+    values: dict[str, Any] = {"input": case.x.astype(net.dtype)}
+    for name, sources in twin.inputs.items():
+        taken = [values[source] for source in sources]
+        x = taken if len(taken) > 1 else taken[0]
+        values[name] = twin.layers[name].forward(x, training=True)
+    loss, flowing = pc.losses.cross_entropy(values[name], case.t, label_smoothing=case.smoothing)
+    grads = {name: flowing}
+    for name, sources in reversed(twin.inputs.items()):
+        if name in grads:
+            flowing = twin.layers[name].backward(grads.pop(name))
+            parts = flowing if len(sources) > 1 else [flowing]
+            for source, part in zip(sources, parts, strict=True):
+                if part is not None:
+                    grads[source] = grads[source] + part if source in grads else part
     return {"loss": np.array(loss), **twin.grads, **twin.buffers}
 
 
-def _expected(case: Case) -> tuple[dict[str, Any], float]:
-    """The same from the references, and how close they came to a kink."""
+def _expected(case: Case) -> tuple[dict[str, Any], Reference]:
+    """The same from the references, and the references themselves."""
     wanted = case.reference()
     logits = wanted.forward(case.x, deepcopy(case.net.generators))
     loss, dlogits = reference.cross_entropy(logits, case.t, case.smoothing)
     wanted.backward(dlogits)
     buffers = {name: wanted.state[name] for name in case.net.buffers}
-    return {"loss": np.array(loss), **wanted.grads, **buffers}, wanted.margin
+    return {"loss": np.array(loss), **wanted.grads, **buffers}, wanted
 
 
 def check_gradients(case: Case) -> bool:
     """Check a step in both precisions; return whether single precision could be compared."""
-    wanted, margin = _expected(case)
+    wanted, by_definition = _expected(case)
+    margin, terms = by_definition.margin, by_definition.terms
     double, single = case.net, case.net.astype(np.float32)
-    _compare_all("double", _run(double, case), wanted, 1e-9)
-    _compare_all("double, layer by layer,", _one_by_one(double, case), wanted, 1e-9)
+    _compare_all("double", _run(double, case), wanted, 1e-9, terms)
+    _compare_all("double, layer by layer,", _one_by_one(double, case), wanted, 1e-9, terms)
     runs = []
     for threads in (1, 2, 3):
         with pc.num_threads(threads):
@@ -285,8 +381,8 @@ def check_gradients(case: Case) -> bool:
         if any(run[name].tobytes() != array.tobytes() for run in runs[1:]):
             raise AssertionError(f"{name} has other bits with other threads")
     if margin > MARGIN:
-        _compare_all("single", runs[0], wanted, 1e-3)
-        _compare_all("single, layer by layer,", _one_by_one(single, case), wanted, 1e-3)
+        _compare_all("single", runs[0], wanted, 1e-3, terms)
+        _compare_all("single, layer by layer,", _one_by_one(single, case), wanted, 1e-3, terms)
     return margin > MARGIN
 
 

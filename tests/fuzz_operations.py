@@ -20,7 +20,9 @@ import numpy as np
 import pocketcnn as pc
 import pocketcnn.functional as F
 import reference
+import reference_maps
 from fuzz_networks import _one_of, _padding, _pair
+from operations import ACTIVATIONS, FROM_INPUT
 from pocketcnn import _core
 
 Rng: TypeAlias = np.random.Generator
@@ -168,6 +170,41 @@ def convolution(draw: Draw) -> Iterator[str]:
     yield "conv2d_backward"
 
 
+def transposed_convolution(draw: Draw) -> Iterator[str]:
+    """Forward and gradients."""
+    rng = draw.rng
+    groups = _one_of(rng, 1, 1, 2, 3)
+    channels, filters = groups * draw.size(9), draw.size(9)
+    shape = (draw.size(3), channels, draw.size(7), draw.size(7))
+    while True:
+        kernel = _one_of(rng, (2, 2), (3, 3), (4, 4), (draw.size(5), draw.size(5)))
+        stride, dilation = (
+            _one_of(rng, 1, 2, _pair(rng, 1, 4)),
+            _one_of(rng, 1, 1, _pair(rng, 1, 3)),
+        )
+        most = np.maximum(_two(stride), _two(dilation))
+        options = {
+            "stride": stride,
+            "padding": _padding(rng, 3),
+            "output_padding": tuple(int(v) for v in rng.integers(0, most)),
+            "dilation": dilation,
+        }
+        if min(reference_maps.transposed_sizes(shape, kernel, **options)[1]) > 0:
+            break
+    options["groups"] = groups
+    x, weight = draw.array(*shape), draw.floats(channels, filters, *kernel)
+    bias = draw.floats(filters * groups) if rng.random() < 0.7 else None
+    wanted = reference_maps.conv_transpose2d(x, weight, bias, **options)
+    draw.check("conv_transpose2d", F.conv_transpose2d(x, weight, bias, **options), wanted)
+    yield "conv_transpose2d"
+    grad = draw.floats(*wanted.shape)
+    got = F.conv_transpose2d_backward(grad, x, weight, **options)
+    back = reference_maps.conv_transpose2d_backward(grad, x, weight, **options)
+    for name, actual, right in zip(("dx", "dweight", "dbias"), got, back, strict=True):
+        draw.check(f"conv_transpose2d_backward {name}", actual, right)
+    yield "conv_transpose2d_backward"
+
+
 def columns(draw: Draw) -> Iterator[str]:
     """im2col and its adjoint."""
     x, weight, options = _conv_settings(draw)
@@ -244,13 +281,22 @@ def elementwise(draw: Draw) -> Iterator[str]:
     """Activations and dropout, of any number of axes."""
     shape = [draw.size(9) for _ in range(int(draw.rng.integers(1, 5)))]
     x, grad = draw.array(*shape), draw.floats(*shape)
-    for name in ("relu", "sigmoid", "tanh"):
-        out = getattr(F, name)(x)
-        draw.check(name, out, getattr(reference, name)(x))
+    for row, (name, settings) in ACTIVATIONS.items():
+        out = getattr(F, name)(x, **settings)
+        draw.check(row, out, getattr(reference, name)(x, **settings))
         yield name
-        back = getattr(F, f"{name}_backward")(grad, out)
-        draw.check(f"{name}_backward", back, getattr(reference, f"{name}_backward")(grad, out))
+        kept = x if name in FROM_INPUT else out
+        back = getattr(F, f"{name}_backward")(grad, kept, **settings)
+        right = getattr(reference, f"{name}_backward")(grad, kept, **settings)
+        draw.check(f"{row}_backward", back, right)
         yield f"{name}_backward"
+    weight = draw.floats(1 if len(shape) < 2 else int(_one_of(draw.rng, 1, shape[1])))
+    draw.check("prelu", F.prelu(x, weight), reference.prelu(x, weight))
+    yield "prelu"
+    got, wanted = F.prelu_backward(grad, x, weight), reference.prelu_backward(grad, x, weight)
+    for name, actual, right in zip(("dx", "dweight"), got, wanted, strict=True):
+        draw.check(f"prelu_backward {name}", actual, right)
+    yield "prelu_backward"
     p = float(draw.rng.random())
     seed = int(draw.rng.integers(1000))
     out, mask = F.dropout(x, p, np.random.default_rng(seed))
@@ -296,14 +342,70 @@ def normalisation(draw: Draw) -> Iterator[str]:
         100 * TOLERANCES[draw.result],
     )  # fmt: skip
     yield "batch_norm"
+    groups = _one_of(draw.rng, *[g for g in range(1, channels + 1) if channels % g == 0])
+    # A group of equal numbers would be divided by the root of eps, and rounding errors with it.
+    out, cache = F.group_norm(x, groups, gamma, beta, 0.1)
+    draw.check("group_norm", out, reference_maps.group_norm(x, groups, gamma, beta, 0.1))
+    yield "group_norm"
+    grad = draw.floats(*x.shape)
+    got = F.group_norm_backward(grad, cache)
+    back = reference_maps.group_norm_backward(grad, x, groups, gamma, 0.1)
+    for name, actual, right in zip(("dx", "dgamma", "dbeta"), got, back, strict=True):
+        draw.check(f"group_norm_backward {name}", actual, right)
+    yield "group_norm_backward"
     settings = (int(draw.rng.integers(1, 7)), float(draw.rng.random()), 0.75, 1.5)
     out, _ = F.local_response_norm(x, *settings)
     draw.check("local_response_norm", out, reference.local_response_norm(x, *settings))
     yield "local_response_norm"
 
 
+def resizing(draw: Draw) -> Iterator[str]:
+    """Nearest and bilinear, by whole and by other scales."""
+    rng, x = draw.rng, _images(draw, 4)
+    most = min(x.shape[2:])
+    scale = _one_of(rng, 2, 3, float(rng.uniform(1 / most, 3)), tuple(rng.uniform(1, 4, 2)))
+    mode = _one_of(rng, "nearest", "bilinear")
+    options = (scale, mode, bool(mode == "bilinear" and rng.random() < 0.5))
+    wanted = reference_maps.upsample2d(x, *options)
+    draw.check("upsample2d", F.upsample2d(x, *options), wanted)
+    yield "upsample2d"
+    grad = draw.floats(*wanted.shape)
+    dx = F.upsample2d_backward(grad, x.shape, *options)
+    draw.check("its gradient", dx, reference_maps.upsample2d_backward(grad, x.shape, *options))
+    yield "upsample2d_backward"
+
+
+def movement(draw: Draw) -> Iterator[str]:
+    """Padding and shuffling: exact."""
+    rng, x = draw.rng, _images(draw)
+    height, width = x.shape[2:]
+    low = -((height - 1) // 2), -((width - 1) // 2)
+    padding = _one_of(
+        rng,
+        int(rng.integers(max(low), 4)),
+        (int(rng.integers(low[0], 4)), int(rng.integers(low[1], 4))),
+        tuple(tuple(int(v) for v in rng.integers(least, 4, 2)) for least in low),
+    )
+    wanted = reference_maps.zero_pad2d(x, padding)
+    draw.check("zero_pad2d", F.zero_pad2d(x, padding), wanted)
+    yield "zero_pad2d"
+    grad = draw.floats(*wanted.shape)
+    dx = F.zero_pad2d_backward(grad, padding)
+    draw.check("zero_pad2d_backward", dx, reference_maps.zero_pad2d_backward(grad, padding))
+    yield "zero_pad2d_backward"
+    groups = _one_of(rng, *[g for g in range(1, x.shape[1] + 1) if x.shape[1] % g == 0])
+    wanted = reference_maps.channel_shuffle(x, groups)
+    draw.check("channel_shuffle", F.channel_shuffle(x, groups), wanted)
+    yield "channel_shuffle"
+    grad = draw.floats(*x.shape)
+    dx = F.channel_shuffle_backward(grad, groups)
+    draw.check("its gradient", dx, reference_maps.channel_shuffle_backward(grad, groups))
+    yield "channel_shuffle_backward"
+
+
 KINDS: list[Callable[[Draw], Iterator[str]]] = [
     convolution, convolution, columns, pooling, linear, elementwise, softmaxes, normalisation,
+    movement, resizing, transposed_convolution,
 ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -17,6 +18,24 @@ import pocketcnn.functional as F
 
 Arguments: TypeAlias = dict[str, Any]
 Maker: TypeAlias = Callable[[np.random.Generator, bool], Arguments]
+
+ACTIVATIONS: dict[str, tuple[str, Arguments]] = {
+    "relu": ("relu", {}),
+    "sigmoid": ("sigmoid", {}),
+    "tanh": ("tanh", {}),
+    "leaky_relu": ("leaky_relu", {"negative_slope": 0.2}),
+    "elu": ("elu", {"alpha": 1.5}),
+    "relu6": ("relu6", {}),
+    "silu": ("silu", {}),
+    "gelu": ("gelu", {}),
+    "gelu_tanh": ("gelu", {"approximate": "tanh"}),
+    "hard_sigmoid": ("hard_sigmoid", {}),
+    "hard_swish": ("hard_swish", {}),
+}
+"""Functions of one array, with their settings."""
+
+FROM_INPUT = ("silu", "gelu", "hard_swish")
+"""Those whose gradient takes x; the others' takes the output."""
 
 OPTIMISER_STEPS = ("sgd_update", "adagrad_update", "rmsprop_update", "adam_update")
 
@@ -117,6 +136,22 @@ def _dense_conv2d_backward(rng: np.random.Generator, large: bool) -> Arguments:
     return {"grad": rng.normal(size=grad.shape), **arguments}
 
 
+def _conv_transpose2d(rng: np.random.Generator, large: bool) -> Arguments:
+    x = rng.normal(size=(5, 6, 20, 21) if large else (2, 4, 4, 5))
+    weight = rng.normal(size=(x.shape[1], 7 if large else 3, 3, 2))
+    return {
+        "x": x, "weight": weight, "bias": rng.normal(size=2 * weight.shape[1]), "stride": (2, 3),
+        "padding": ((1, 0), (0, 2)), "output_padding": (0, 1), "dilation": (1, 2), "groups": 2,
+    }  # fmt: skip
+
+
+def _conv_transpose2d_backward(rng: np.random.Generator, large: bool) -> Arguments:
+    arguments = _conv_transpose2d(rng, large)
+    grad = F.conv_transpose2d(**arguments)
+    del arguments["bias"]
+    return {"grad": rng.normal(size=grad.shape), **arguments}
+
+
 def _max_pool2d(rng: np.random.Generator, large: bool) -> Arguments:
     return {"x": distinct(rng, _images(rng, large).shape), **WINDOW, "dilation": (2, 1)}
 
@@ -154,8 +189,17 @@ def _linear_backward(rng: np.random.Generator, large: bool) -> Arguments:
     return {"grad": grad, **arguments}
 
 
-def _elementwise(rng: np.random.Generator, large: bool) -> Arguments:
-    return {"x": distinct(rng, (60, 7, 30, 31) if large else (2, 3, 2, 5)) / 8}
+def _elementwise(rng: np.random.Generator, large: bool, **settings: Any) -> Arguments:
+    return {"x": distinct(rng, (60, 7, 30, 31) if large else (2, 3, 2, 5)) / 8, **settings}
+
+
+def _prelu(rng: np.random.Generator, large: bool) -> Arguments:
+    x = _elementwise(rng, large)["x"]
+    return {"x": x, "weight": rng.normal(size=x.shape[1])}
+
+
+def _prelu_of_one_slope(rng: np.random.Generator, large: bool) -> Arguments:
+    return {**_elementwise(rng, large), "weight": rng.normal(size=1)}
 
 
 def _rows(rng: np.random.Generator, large: bool) -> Arguments:
@@ -213,12 +257,78 @@ def _run_response_norm_backward(grad: Any, **arguments: Any) -> Any:
     return F.local_response_norm_backward(grad, F.local_response_norm(**arguments)[1])
 
 
+def _padded(rng: np.random.Generator, large: bool) -> Arguments:
+    return {"x": _images(rng, large), "padding": ((2, -1), (0, 3))}
+
+
+def _shuffled(rng: np.random.Generator, large: bool) -> Arguments:
+    return {"x": _images(rng, large), "groups": 2}
+
+
+def _nearest(rng: np.random.Generator, large: bool) -> Arguments:
+    return {"x": _images(rng, large), "scale_factor": (2, 1.7)}
+
+
+def _bilinear(rng: np.random.Generator, large: bool) -> Arguments:
+    return {"x": _images(rng, large), "scale_factor": (0.6, 2), "mode": "bilinear"}
+
+
+def _corners(rng: np.random.Generator, large: bool) -> Arguments:
+    return {**_bilinear(rng, large), "scale_factor": (2.5, 1), "align_corners": True}
+
+
+def _with_input_shape(make: Maker) -> Maker:
+    """The arguments of a gradient that also takes the shape of its input."""
+
+    def arguments(rng: np.random.Generator, large: bool) -> Arguments:
+        made = make(rng, large)
+        out = F.upsample2d(**made)
+        return {"grad": rng.normal(size=out.shape), "input_shape": made.pop("x").shape, **made}
+
+    return arguments
+
+
+def _from_output(forward: str, make: Maker) -> Maker:
+    """The arguments of a gradient that takes only that of the output, and the settings."""
+
+    def arguments(rng: np.random.Generator, large: bool) -> Arguments:
+        made = make(rng, large)
+        out = getattr(F, forward)(**made)
+        del made["x"]
+        return {"grad": rng.normal(size=out.shape), **made}
+
+    return arguments
+
+
+def _group_norm(rng: np.random.Generator, large: bool) -> Arguments:
+    x = _images(rng, large)
+    gamma, beta = rng.normal(size=(2, x.shape[1]))
+    return {"x": x, "groups": 2, "gamma": gamma, "beta": beta, "eps": 1e-3}
+
+
+def _run_group_norm_backward(grad: Any, **arguments: Any) -> Any:
+    return F.group_norm_backward(grad, F.group_norm(**arguments)[1])
+
+
 def _with_grad(make: Maker) -> Maker:
     def arguments(rng: np.random.Generator, large: bool) -> Arguments:
         made = make(rng, large)
         return {"grad": rng.normal(size=made["x"].shape), **made}
 
     return arguments
+
+
+def _activation_rows(name: str) -> list[tuple[str, str, Maker, tuple[str, ...]]]:
+    function, settings = ACTIVATIONS[name]
+    make = partial(_elementwise, **settings)
+    if function in FROM_INPUT:
+        back, arrays = _with_grad(make), ("grad", "x")
+    else:
+        back, arrays = _backward_of(function, make), ("grad", "out")
+    return [
+        (name, function, make, ("x",)),
+        (f"{name}_backward", f"{function}_backward", back, arrays),
+    ]
 
 
 NORMALISATIONS = {
@@ -235,6 +345,18 @@ NORMALISATIONS = {
             _with_grad(_batch_norm),
             ("grad", "x", "gamma", "beta"),
             _run_batch_norm_backward,
+        ),
+        Operation(
+            "group_norm",
+            _group_norm,
+            ("x", "gamma", "beta"),
+            lambda **arguments: F.group_norm(**arguments)[0],
+        ),
+        Operation(
+            "group_norm_backward",
+            _with_grad(_group_norm),
+            ("grad", "x", "gamma", "beta"),
+            _run_group_norm_backward,
         ),
         Operation(
             "local_response_norm",
@@ -261,18 +383,52 @@ OPERATIONS: dict[str, Operation] = NORMALISATIONS | {
         ("conv2d_groups", "conv2d", _conv2d, ("x", "weight", "bias")),
         ("conv2d_backward", "conv2d_backward", _dense_conv2d_backward, ("grad", "x", "weight")),
         ("conv2d_groups_backward", "conv2d_backward", _conv2d_backward, ("grad", "x", "weight")),
+        ("conv_transpose2d", "conv_transpose2d", _conv_transpose2d, ("x", "weight", "bias")),
+        (
+            "conv_transpose2d_backward",
+            "conv_transpose2d_backward",
+            _conv_transpose2d_backward,
+            ("grad", "x", "weight"),
+        ),
         ("max_pool2d", "max_pool2d", _max_pool2d, ("x",)),
         ("max_pool2d_backward", "max_pool2d_backward", _max_pool2d_backward, ("grad",)),
         ("avg_pool2d", "avg_pool2d", _avg_pool2d, ("x",)),
         ("avg_pool2d_backward", "avg_pool2d_backward", _avg_pool2d_backward, ("grad",)),
-        ("linear", "linear", _linear, ("x", "weight", "bias")),
-        ("linear_backward", "linear_backward", _linear_backward, ("grad", "x", "weight")),
         *[
             row
-            for f in ("relu", "sigmoid", "tanh")
+            for f, make in [("zero_pad2d", _padded), ("channel_shuffle", _shuffled)]
             for row in [
-                (f, f, _elementwise, ("x",)),
-                (f"{f}_backward", f"{f}_backward", _backward_of(f, _elementwise), ("grad", "out")),
+                (f, f, make, ("x",)),
+                (f"{f}_backward", f"{f}_backward", _from_output(f, make), ("grad",)),
+            ]
+        ],
+        *[
+            row
+            for f, make in [("", _nearest), ("_bilinear", _bilinear), ("_corners", _corners)]
+            for row in [
+                (f"upsample2d{f}", "upsample2d", make, ("x",)),
+                (
+                    f"upsample2d{f}_backward",
+                    "upsample2d_backward",
+                    _with_input_shape(make),
+                    ("grad",),
+                ),
+            ]
+        ],
+        ("linear", "linear", _linear, ("x", "weight", "bias")),
+        ("linear_backward", "linear_backward", _linear_backward, ("grad", "x", "weight")),
+        *[row for name in ACTIVATIONS for row in _activation_rows(name)],
+        *[
+            row
+            for suffix, make in [("", _prelu), ("_of_one_slope", _prelu_of_one_slope)]
+            for row in [
+                (f"prelu{suffix}", "prelu", make, ("x", "weight")),
+                (
+                    f"prelu{suffix}_backward",
+                    "prelu_backward",
+                    _with_grad(make),
+                    ("grad", "x", "weight"),
+                ),
             ]
         ],
         *[

@@ -1,12 +1,13 @@
 """What a network must compute, from only its layers' settings and parameters, in float64.
 
 Every layer forward and backward by the definitions of ``reference.py``; nothing is fused, and no
-code of the package computes. `Reference.margin` tells how close a ReLU came to its kink or a
+code of the package computes. `Reference.margin` tells how close an activation came to a kink or a
 maximum to the second largest value: single precision may decide differently there.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -15,14 +16,44 @@ import numpy.typing as npt
 
 import pocketcnn as pc
 import reference
+import reference_maps
 from pocketcnn.layers import Layer
+from pocketcnn.layers.merge import Merge
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Arrays: TypeAlias = dict[str, Array]
 
 
+FROM_INPUT = (pc.SiLU, pc.GELU, pc.HardSwish)
+"""Activations whose gradient takes the input."""
+
+KINKS: dict[type[Layer], tuple[float, ...]] = {
+    pc.ReLU: (0,),
+    pc.LeakyReLU: (0,),
+    pc.PReLU: (0,),
+    pc.ELU: (0,),
+    pc.ReLU6: (0, 6),
+    pc.HardSigmoid: (-3, 3),
+    pc.HardSwish: (-3, 3),
+}
+"""Where the derivative of an activation jumps."""
+
+
+def _function(layer: Layer) -> str:
+    """The name of an activation's definition: hard_sigmoid, leaky_relu, relu6."""
+    name = type(layer).__name__
+    return re.sub("^(Hard|Leaky)", r"\1_", name).lower()
+
+
 class Reference:
-    """A chain of layers with copies of their parameters and running statistics.
+    """Layers with copies of their parameters and running statistics.
+
+    Parameters
+    ----------
+    layers : mapping of str to Layer
+    inputs : mapping of str to tuple of str
+        Names of what each layer takes, as `ConvNet.inputs`.
+    state : mapping of str to ndarray
 
     Attributes
     ----------
@@ -30,15 +61,24 @@ class Reference:
         Parameters and buffers by name, "conv.weight"; `forward` in training changes the buffers.
     grads : dict of str to ndarray
         The gradients of the last `backward`, for every parameter.
+    terms : dict of str to float
+        For the gradient of a bias, the largest sum of its terms' magnitudes: in front of a
+        normalisation they cancel.
     margin : float
         Smallest distance from a kink or between two maxima since the start, as a share of the
         largest value of its array.
     """
 
-    def __init__(self, layers: Mapping[str, Layer], state: Mapping[str, npt.NDArray[Any]]) -> None:
-        self.layers = dict(layers)
+    def __init__(
+        self,
+        layers: Mapping[str, Layer],
+        inputs: Mapping[str, tuple[str, ...]],
+        state: Mapping[str, npt.NDArray[Any]],
+    ) -> None:
+        self.layers, self.inputs = dict(layers), dict(inputs)
         self.state: Arrays = {name: a.astype(np.float64) for name, a in state.items()}
         self.grads: Arrays = {}
+        self.terms: dict[str, float] = {}
         self.margin = np.inf
         self._saved: dict[str, Any] = {}
 
@@ -46,11 +86,25 @@ class Reference:
         self, x: npt.ArrayLike, generators: Mapping[str, np.random.Generator] | None = None
     ) -> Array:
         """Compute the output; `generators`, one for each Dropout by its name, mean training."""
-        return self._chain("", self.layers, np.asarray(x, np.float64), generators)
+        values = {"input": np.asarray(x, np.float64)}
+        for name, sources in self.inputs.items():
+            taken: Any = [values[source] for source in sources]
+            layer = self.layers[name]
+            taken = taken if isinstance(layer, Merge) else taken[0]
+            values[name] = out = self._forward(name, layer, taken, generators)
+        return out
 
     def backward(self, grad: npt.ArrayLike) -> Array:
         """Fill `grads`, and return the gradient of the input."""
-        return self._chain_backward("", self.layers, np.asarray(grad, np.float64))
+        grads = {list(self.layers)[-1]: np.asarray(grad, np.float64)}
+        for name, sources in reversed(self.inputs.items()):
+            layer = self.layers[name]
+            parts: Any = self._backward(name, layer, grads[name])
+            for source, part in zip(
+                sources, parts if isinstance(layer, Merge) else [parts], strict=True
+            ):
+                grads[source] = grads.get(source, 0.0) + part
+        return grads["input"]
 
     def _chain(self, prefix: str, layers: Mapping[str, Layer], x: Array, generators: Any) -> Array:
         for name, layer in layers.items():
@@ -62,14 +116,19 @@ class Reference:
             grad = self._backward(prefix + name, layer, grad)
         return grad
 
-    def _forward(self, name: str, layer: Layer, x: Array, generators: Any) -> Array:
+    def _forward(self, name: str, layer: Layer, x: Any, generators: Any) -> Array:
         self._saved[name] = x
+        if isinstance(layer, Merge):
+            return _merged(layer, x)
         if isinstance(layer, pc.Residual):
             body = self._chain(f"{name}.body.", layer.body, x, generators)
             return body + self._chain(f"{name}.shortcut.", layer.shortcut, x, generators)
         if isinstance(layer, pc.Conv2d):
             bias = self.state.get(f"{name}.bias")
             return reference.conv2d(x, self.state[f"{name}.weight"], bias, **_window(layer))
+        if isinstance(layer, pc.ConvTranspose2d):
+            bias, window = self.state.get(f"{name}.bias"), _transposed(layer)
+            return reference_maps.conv_transpose2d(x, self.state[f"{name}.weight"], bias, **window)
         if isinstance(layer, pc.Linear):
             return reference.linear(x, self.state[f"{name}.weight"], self.state.get(f"{name}.bias"))
         if isinstance(layer, pc.BatchNorm2d):
@@ -80,6 +139,19 @@ class Reference:
             return self._max_pool(name, layer, x)
         if isinstance(layer, pc.AvgPool2d):
             return reference.avg_pool2d(x, *_pool(layer), layer.count_include_pad)
+        if isinstance(layer, pc.GlobalMaxPool2d):
+            return self._max_pool(name, pc.MaxPool2d(x.shape[2:]), x)
+        if isinstance(layer, pc.GroupNorm):
+            weights = self.state[f"{name}.weight"], self.state[f"{name}.bias"]
+            return reference_maps.group_norm(x, layer.groups, *weights, layer.eps)
+        if isinstance(layer, pc.Upsample):
+            return reference_maps.upsample2d(x, *_resizing(layer))
+        if isinstance(layer, pc.ZeroPad2d):
+            return reference_maps.zero_pad2d(x, layer.padding)
+        if isinstance(layer, pc.ChannelShuffle):
+            return reference_maps.channel_shuffle(x, layer.groups)
+        if isinstance(layer, pc.Normalize):
+            return reference_maps.normalize(x, layer.mean, layer.std)
         if isinstance(layer, pc.GlobalAvgPool2d):
             return x.mean(axis=(2, 3)).reshape(len(x), *layer.output_shape(x.shape[1:]))
         if isinstance(layer, pc.Flatten):
@@ -87,32 +159,55 @@ class Reference:
         if isinstance(layer, pc.Dropout):
             self._saved[name] = 1.0 if generators is None else _mask(layer, x, generators[name])
             return np.asarray(x * self._saved[name])
-        if isinstance(layer, pc.ReLU):
-            self._near(x, np.abs(x))
-        out = getattr(reference, type(layer).__name__.lower())(x)
-        self._saved[name] = out
+        for kink in KINKS.get(type(layer), ()):
+            self._near(x, np.abs(x - kink))
+        if isinstance(layer, pc.PReLU):
+            return reference.prelu(x, self.state[f"{name}.weight"])
+        out = getattr(reference, _function(layer))(x, **layer.config())
+        self._saved[name] = x if isinstance(layer, FROM_INPUT) else out
         return np.asarray(out)
 
-    def _backward(self, name: str, layer: Layer, grad: Array) -> Array:
+    def _backward(self, name: str, layer: Layer, grad: Array) -> Any:
         saved = self._saved[name]
+        if isinstance(layer, Merge):
+            return _merged_backward(layer, saved, grad)
         if isinstance(layer, pc.Residual):
             body = self._chain_backward(f"{name}.body.", layer.body, grad)
             return body + self._chain_backward(f"{name}.shortcut.", layer.shortcut, grad)
-        if isinstance(layer, (pc.Conv2d, pc.Linear)):
+        if isinstance(layer, (pc.Conv2d, pc.ConvTranspose2d, pc.Linear)):
             weight = self.state[f"{name}.weight"]
             if isinstance(layer, pc.Conv2d):
                 gradients = reference.conv2d_backward(grad, saved, weight, **_window(layer))
+            elif isinstance(layer, pc.ConvTranspose2d):
+                transposed = reference_maps.conv_transpose2d_backward
+                gradients = transposed(grad, saved, weight, **_transposed(layer))
             else:
                 gradients = reference.linear_backward(grad, saved, weight)
             self.grads[f"{name}.weight"] = gradients[1]
             if layer.use_bias:
                 self.grads[f"{name}.bias"] = gradients[2]
+                self.terms[f"{name}.bias"] = _largest_sum(np.abs(grad))
             return gradients[0]
         if isinstance(layer, pc.BatchNorm2d):
             return self._batch_norm_backward(name, grad)
         if isinstance(layer, pc.LocalResponseNorm):
             return _response_backward(layer, saved, grad)
-        if isinstance(layer, pc.MaxPool2d):
+        if isinstance(layer, pc.GroupNorm):
+            dx, self.grads[f"{name}.weight"], self.grads[f"{name}.bias"] = (
+                reference_maps.group_norm_backward(
+                    grad, saved, layer.groups, self.state[f"{name}.weight"], layer.eps
+                )
+            )
+            return dx
+        if isinstance(layer, pc.Upsample):
+            return reference_maps.upsample2d_backward(grad, saved.shape, *_resizing(layer))
+        if isinstance(layer, pc.ZeroPad2d):
+            return reference_maps.zero_pad2d_backward(grad, layer.padding)
+        if isinstance(layer, pc.ChannelShuffle):
+            return reference_maps.channel_shuffle_backward(grad, layer.groups)
+        if isinstance(layer, pc.Normalize):
+            return reference_maps.normalize(grad, [0.0] * len(layer.std), layer.std)
+        if isinstance(layer, (pc.MaxPool2d, pc.GlobalMaxPool2d)):
             return reference.max_pool2d_backward(grad, *saved)
         if isinstance(layer, pc.AvgPool2d):
             options = (*_pool(layer), layer.count_include_pad)
@@ -124,8 +219,12 @@ class Reference:
             return grad.reshape(saved.shape)
         if isinstance(layer, pc.Dropout):
             return np.asarray(grad * saved)
-        back = getattr(reference, f"{type(layer).__name__.lower()}_backward")
-        return np.asarray(back(grad, saved))
+        if isinstance(layer, pc.PReLU):
+            back = reference.prelu_backward(grad, saved, self.state[f"{name}.weight"])
+            self.grads[f"{name}.weight"] = back[1]
+            return back[0]
+        gradient = getattr(reference, f"{_function(layer)}_backward")
+        return np.asarray(gradient(grad, saved, **layer.config()))
 
     def _batch_norm(self, name: str, layer: pc.BatchNorm2d, x: Array, *, training: bool) -> Array:
         gamma, beta = self.state[f"{name}.weight"], self.state[f"{name}.bias"]
@@ -166,8 +265,8 @@ class Reference:
             other = argmax[:, :, oh, ow] != ih * cols.size + iw
             value = np.where(other, x[:, :, ih, iw], -np.inf)
             rival[:, :, oh, ow] = np.maximum(rival[:, :, oh, ow], value)
-        # Equal zeros after a ReLU are equal in every precision.
-        self._near(x, (out - rival)[(out != rival) | (out != 0)])
+        # Ends of a flat piece of an activation are equal in every precision.
+        self._near(x, (out - rival)[(out != rival) | ~np.isin(out, (0, 1, 6))])
         return out
 
     def _near(self, x: Array, distances: Array) -> None:
@@ -176,8 +275,46 @@ class Reference:
             self.margin = min(self.margin, float(distances.min() / scale))
 
 
-def _window(layer: pc.Conv2d) -> dict[str, Any]:
+def _largest_sum(x: Array) -> float:
+    """The largest sum of a channel's numbers."""
+    return float(x.swapaxes(0, 1).reshape(x.shape[1], -1).sum(axis=1).max(initial=0.0))
+
+
+def _merged(layer: Merge, x: list[Array]) -> Array:
+    if isinstance(layer, pc.Concat):
+        return np.concatenate(x, axis=1)
+    total = np.zeros(()) if isinstance(layer, pc.Add) else np.ones(())
+    for part in x:
+        total = total + part if isinstance(layer, pc.Add) else total * part
+    return np.asarray(total)
+
+
+def _merged_backward(layer: Merge, x: list[Array], grad: Array) -> list[Array]:
+    """Gradients of all inputs; those of gates (N, C, 1, 1) are summed over the maps."""
+    if isinstance(layer, pc.Concat):
+        ends = np.cumsum([part.shape[1] for part in x])
+        return [grad[:, end - part.shape[1] : end] for part, end in zip(x, ends, strict=True)]
+    parts = []
+    for place, part in enumerate(x):
+        slope = grad
+        if isinstance(layer, pc.Multiply):
+            for other in (*x[:place], *x[place + 1 :]):
+                slope = slope * other
+        gate = part.shape != grad.shape
+        parts.append(slope.sum(axis=(2, 3), keepdims=True) if gate else slope)
+    return parts
+
+
+def _window(layer: pc.Conv2d | pc.ConvTranspose2d) -> dict[str, Any]:
     return {key: getattr(layer, key) for key in ("stride", "padding", "dilation", "groups")}
+
+
+def _resizing(layer: pc.Upsample) -> tuple[Any, str, bool]:
+    return layer.scale_factor, layer.mode, layer.align_corners
+
+
+def _transposed(layer: pc.ConvTranspose2d) -> dict[str, Any]:
+    return {**_window(layer), "output_padding": layer.output_padding}
 
 
 def _pool(layer: pc.MaxPool2d | pc.AvgPool2d) -> tuple[Any, Any, Any, bool]:

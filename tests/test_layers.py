@@ -1,6 +1,6 @@
 """One contract for every layer: what holds for one of them holds for all.
 
-A new layer is one row in CASES, or one per mode.
+A new layer is one row in CASES, or one per mode. Those of several inputs are in test_graph.py.
 """
 
 import json
@@ -13,24 +13,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pocketcnn.layers import (
+    ELU,
+    GELU,
     LAYERS,
     AvgPool2d,
     BatchNorm2d,
+    ChannelShuffle,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Flatten,
     GlobalAvgPool2d,
+    GlobalMaxPool2d,
+    GroupNorm,
+    HardSigmoid,
+    HardSwish,
     Layer,
+    LeakyReLU,
     Linear,
     LocalResponseNorm,
     MaxPool2d,
+    Normalize,
+    PReLU,
     ReLU,
+    ReLU6,
     Residual,
     Sigmoid,
+    SiLU,
     Softmax,
     Tanh,
+    Upsample,
+    ZeroPad2d,
 )
 from pocketcnn.layers.chain import every_layer
+from pocketcnn.layers.merge import Merge
 from pocketcnn.network.gradient_check import central_differences
 
 SEED = 20
@@ -71,6 +87,18 @@ CASES = [
     Case(Conv2d(4, 6, 3, groups=2, padding=1), (4, 4, 5), (6, 4, 5)),
     Case(Conv2d(3, 3, 3, groups=3, init="xavier"), (3, 5, 5), (3, 3, 3)),
     Case(Conv2d(3, 4, 1), (3, 3, 2), (4, 3, 2)),
+    Case(ConvTranspose2d(2, 3, 3), (2, 3, 4), (3, 5, 6)),
+    Case(ConvTranspose2d(3, 2, 2, stride=2), (3, 3, 2), (2, 6, 4)),
+    Case(ConvTranspose2d(2, 3, (3, 2), stride=(1, 3)), (2, 3, 4), (3, 5, 11)),
+    Case(ConvTranspose2d(2, 3, 4, stride=(2, 1), padding=(1, 0)), (2, 3, 3), (3, 6, 6)),
+    Case(ConvTranspose2d(2, 3, 3, padding=((0, 2), (1, 0))), (2, 3, 4), (3, 3, 5)),
+    Case(
+        ConvTranspose2d(2, 3, 3, stride=2, padding=1, output_padding=(1, 0)), (2, 3, 4), (3, 6, 7)
+    ),
+    Case(ConvTranspose2d(2, 1, 2, output_padding=(2, 0), dilation=(3, 1)), (2, 3, 2), (1, 8, 3)),
+    Case(ConvTranspose2d(2, 3, 3, stride=2, padding="same"), (2, 3, 4), (3, 6, 8)),
+    Case(ConvTranspose2d(2, 3, 2, stride=3, padding="same", bias=False), (2, 2, 3), (3, 6, 9)),
+    Case(ConvTranspose2d(4, 6, 3, groups=2, padding="valid"), (4, 2, 3), (6, 4, 5)),
     Case(Linear(7, 4), (7,), (4,)),
     Case(Linear(7, 4, bias=False, init=0.01), (7,), (4,)),
     Case(MaxPool2d(2), (3, 6, 4), (3, 3, 2)),
@@ -85,6 +113,24 @@ CASES = [
     Case(AvgPool2d(2, ceil_mode=True), (3, 5, 5), (3, 3, 3)),
     Case(AvgPool2d(2, ceil_mode=True), (3, 1, 1), (3, 1, 1)),
     Case(GlobalAvgPool2d(), (3, 4, 5), (3, 1, 1)),
+    Case(GlobalMaxPool2d(), (3, 4, 5), (3, 1, 1)),
+    Case(ZeroPad2d(2), (3, 4, 5), (3, 8, 9)),
+    Case(ZeroPad2d((1, 0)), (3, 4, 5), (3, 6, 5)),
+    Case(ZeroPad2d(((1, 2), (0, 3))), (3, 4, 5), (3, 7, 8)),
+    Case(ZeroPad2d(((-1, 2), (0, -3))), (3, 4, 5), (3, 5, 2)),
+    Case(ChannelShuffle(2), (6, 2, 3), (6, 2, 3)),
+    Case(ChannelShuffle(3), (6, 2, 3), (6, 2, 3)),
+    Case(Normalize((0.5, -2.0), (0.25, 3.0)), (2, 4, 5), (2, 4, 5)),
+    Case(Upsample(2), (3, 2, 3), (3, 4, 6)),
+    Case(Upsample((3, 1)), (3, 2, 3), (3, 6, 3)),
+    Case(Upsample((1, 1.7)), (3, 2, 4), (3, 2, 6)),
+    Case(Upsample(0.6), (2, 5, 4), (2, 3, 2)),
+    Case(Upsample(2, "bilinear"), (3, 2, 3), (3, 4, 6)),
+    Case(Upsample((2.5, 0.6), "bilinear"), (2, 2, 4), (2, 5, 2)),
+    Case(Upsample((1, 3), "bilinear", align_corners=True), (2, 2, 3), (2, 2, 9)),
+    Case(GroupNorm(2, 6), (6, 3, 4), (6, 3, 4)),
+    Case(GroupNorm(1, 4, eps=0.1), (4, 3, 2), (4, 3, 2)),
+    Case(GroupNorm(3, 3), (3, 4, 5), (3, 4, 5)),
     Case(BatchNorm2d(3), (3, 4, 5), (3, 4, 5)),
     Case(BatchNorm2d(2, eps=0.1, momentum=0.5), (2, 1, 1), (2, 1, 1)),
     Case(LocalResponseNorm(3, alpha=0.5), (4, 3, 5), (4, 3, 5)),
@@ -109,6 +155,19 @@ CASES = [
     Case(ReLU(), (3, 4, 5), (3, 4, 5)),
     Case(Sigmoid(), (3, 4, 5), (3, 4, 5)),
     Case(Tanh(), (6,), (6,)),
+    Case(LeakyReLU(), (3, 4, 5), (3, 4, 5)),
+    Case(LeakyReLU(0.3), (6,), (6,)),
+    Case(PReLU(), (3, 4, 5), (3, 4, 5)),
+    Case(PReLU(3), (3, 4, 5), (3, 4, 5)),
+    Case(PReLU(6), (6,), (6,)),
+    Case(ELU(), (3, 4, 5), (3, 4, 5)),
+    Case(ELU(0.5), (6,), (6,)),
+    Case(ReLU6(), (14, 10, 10), (14, 10, 10)),
+    Case(SiLU(), (3, 4, 5), (3, 4, 5)),
+    Case(GELU(), (3, 4, 5), (3, 4, 5)),
+    Case(GELU("tanh"), (3, 4, 5), (3, 4, 5)),
+    Case(HardSigmoid(), (7, 10, 10), (7, 10, 10)),
+    Case(HardSwish(), (7, 10, 10), (7, 10, 10)),
     Case(Flatten(), (3, 4, 5), (60,)),
     Case(Softmax(), (6,), (6,)),
     Case(Softmax(axis=-1), (3, 4, 5), (3, 4, 5)),
@@ -122,7 +181,7 @@ def case(request):
 
 def test_every_layer_class_has_a_case():
     ours = {cls for cls in LAYERS.values() if cls.__module__.startswith("pocketcnn.")}
-    assert {type(case.layer) for case in CASES} == ours
+    assert {type(case.layer) for case in CASES} == ours - set(Merge.__subclasses__())
     assert all(name == cls.__name__ for name, cls in LAYERS.items())
 
 
@@ -201,7 +260,7 @@ def test_parameters_keep_their_identity_and_are_used_as_they_are_now(case):
     assert all(layer.params[key] is array for key, array in arrays.items())
     if not layer.children:
         assert layer.weight is arrays["weight"]
-        assert layer.bias is arrays.get("bias")
+        assert getattr(layer, "bias", None) is arrays.get("bias")
     assert layer.grads.keys() == params.keys()
 
 
@@ -290,7 +349,9 @@ def test_empty_batch(case):
 # What only some layers do
 
 
-@pytest.mark.parametrize("layer", [Conv2d(2, 3, 3), Linear(4, 3)], ids=repr)
+@pytest.mark.parametrize(
+    "layer", [Conv2d(2, 3, 3), ConvTranspose2d(2, 3, 3), Linear(4, 3)], ids=repr
+)
 def test_input_gradient_can_be_left_out(layer):
     case = next(c for c in CASES if type(c.layer) is type(layer))
     full, frugal = case.fresh(), case.fresh()
@@ -365,6 +426,8 @@ def test_output_shape_of_any_pooling(cls, kernel, stride, padding, ceil_mode, he
 
 def test_multiply_adds_are_the_terms_of_the_sums():
     assert Conv2d(4, 6, 3, groups=2, padding=1).multiply_adds((4, 4, 5)) == 6 * 4 * 5 * 2 * 9
+    up = ConvTranspose2d(4, 6, 3, stride=2, groups=2)
+    assert up.multiply_adds((4, 4, 5)) == 4 * 4 * 5 * 3 * 9
     assert Linear(7, 4).multiply_adds((7,)) == 28
     assert ReLU().multiply_adds((3, 4, 5)) == 0
 
@@ -395,13 +458,63 @@ def test_settings_may_be_lists_and_numpy_integers():
         (lambda: Conv2d(2, 3, 3, padding=((0, 1, 2), (2, 3, 4))), r"padding is \(\(0, 1, 2\), "),
         (lambda: Conv2d(4, 6, 3, groups=3), "groups is 3, but must divide in_channels"),
         (lambda: Conv2d(2, 3, 3, init="glorot"), "init is 'glorot', but must be"),
+        (lambda: ConvTranspose2d(4, 6, 3, groups=3), "groups is 3, but must divide in_channels"),
+        (
+            lambda: ConvTranspose2d(4, 6, 3, stride=2, output_padding=(1, 2)),
+            r"output_padding is \(1, 2\), but must be smaller than the stride \(2, 2\) or the d",
+        ),
+        (
+            lambda: ConvTranspose2d(2, 3, 2, padding=2).output_shape((2, 4, 2)),
+            r"padding is 2, which leaves \(1, -1\) of the output",
+        ),
+        (lambda: ConvTranspose2d(2, 3, 3).output_shape((3, 6, 6)), "takes 2 channels, but gets 3"),
         (lambda: Linear(7, 4, init=-0.1), "init is -0.1"),
         (lambda: Linear(7, -4), "out_features is -4"),
         (lambda: MaxPool2d(2, stride=0), "stride is 0"),
         (lambda: MaxPool2d(2, padding=2), r"padding is 2, but must be smaller than kernel_size"),
         (lambda: AvgPool2d((3, 2), padding=((0, 0), (0, 2))), r"smaller than kernel_size \(3, 2\)"),
+        (lambda: Upsample(0), "scale_factor is 0, but must be finite and greater than 0"),
+        (lambda: Upsample((1, 2, 3)), r"scale_factor is \(1, 2, 3\), but must be a number or"),
+        (lambda: Upsample(2, "cubic"), "mode is 'cubic', but must be one of"),
+        (lambda: Upsample(2, align_corners=True), "align_corners is True, but mode is"),
+        (lambda: Upsample((1, 0.2)).output_shape((3, 4, 4)), r"scale_factor is .* leaves \(4, 0\)"),
+        (lambda: GroupNorm(3, 4), "groups is 3, but must divide the 4 channels"),
+        (lambda: GroupNorm(2, 4, eps=-1), "eps is -1"),
+        (lambda: GroupNorm(2, 4).output_shape((6, 2, 2)), "takes 4 channels, but gets 6"),
+        (lambda: ZeroPad2d("same"), "padding is 'same', but must be an int"),
+        (lambda: ZeroPad2d((1, 1, 2, 2)), r"padding is \(1, 1, 2, 2\)"),
+        (
+            lambda: ZeroPad2d((-2, 0)).output_shape((3, 4, 5)),
+            r"padding is \(-2, 0\), which leaves \(0, 5\) of an image \(4, 5\)",
+        ),
+        (lambda: ChannelShuffle(0), "groups is 0, but must be at least 1"),
+        (
+            lambda: ChannelShuffle(4).output_shape((6, 2, 3)),
+            "groups is 4, but must divide the 6 channels",
+        ),
+        (
+            lambda: Normalize((), ()),
+            r"mean is \(\), but must be a sequence of a number per channel",
+        ),
+        (lambda: Normalize(0.5, 0.5), "mean is 0.5, but must be a sequence"),
+        (lambda: Normalize((0, 1), (1,)), "std has 1 numbers, but mean has 2"),
+        (
+            lambda: Normalize((0, 1), (1, 0)),
+            r"std is \(1, 0\), but its numbers must be finite and g",
+        ),
+        (
+            lambda: Normalize((math.inf,), (1,)),
+            r"mean is \(inf,\), but its numbers must be finite$",
+        ),
+        (lambda: Normalize((math.nan,), (1,)), "mean is nan"),
+        (lambda: Normalize((0,), (1,)).output_shape((3, 4, 5)), "takes 1 channels, but gets 3"),
         (lambda: Dropout(1.0), "p is 1.0, but must be a probability"),
         (lambda: Dropout(math.nan), "p is nan"),
+        (lambda: LeakyReLU(-0.1), "negative_slope is -0.1, but must lie in 0 to"),
+        (lambda: ELU(math.inf), "alpha is inf, but must lie in 0 to"),
+        (lambda: PReLU(0), "channels is 0, but must be at least 1"),
+        (lambda: PReLU(3).output_shape((4, 5, 5)), r"PReLU\(.*3\) takes 3 channels, but gets"),
+        (lambda: GELU("erf"), 'approximate is \'erf\', but must be "none" or "tanh"'),
         (lambda: Conv2d(2, 3, 3).output_shape((3, 6, 6)), "takes 2 channels, but gets 3"),
         (
             lambda: Conv2d(2, 3, 3).output_shape((60,)),
@@ -434,11 +547,20 @@ def test_wrong_settings_are_refused_by_name(make, message):
         (lambda: Conv2d(2, 3, (3, 1.5)), "kernel_size is 1.5"),
         (lambda: Conv2d(2, 3, 3, padding=0.5), "padding is 0.5"),
         (lambda: Conv2d(2, 3, 3, padding=((0, 1), (None, 1))), "padding is None"),
+        (lambda: ConvTranspose2d(2, 3, 2, output_padding=0.5), "output_padding is 0.5"),
         (lambda: MaxPool2d(None), "kernel_size is None"),
         (lambda: AvgPool2d("2"), "kernel_size is '2'"),
         (lambda: Linear("7", 4), "in_features is '7'"),
         (lambda: Linear(7, 4, init=None), "init is None"),
+        (lambda: Upsample("2"), "scale_factor is '2', but must be a number"),
+        (lambda: GroupNorm(2, 4.0), "channels is 4.0"),
+        (lambda: ZeroPad2d(1.5), "padding is 1.5"),
+        (lambda: ChannelShuffle("2"), "groups is '2'"),
+        (lambda: Normalize(("0.5",), (1,)), "mean is '0.5', but must be a number"),
+        (lambda: Normalize((0, [1]), (1, 1)), r"mean is \[1\], but must be a number"),
         (lambda: Dropout("0.5"), "p is '0.5'"),
+        (lambda: LeakyReLU("0.5"), "negative_slope is '0.5'"),
+        (lambda: PReLU(1.5), "channels is 1.5, but must be an int"),
         (lambda: Softmax(axis=1.5), "axis is 1.5"),
     ],
 )
@@ -452,8 +574,17 @@ def test_settings_of_the_wrong_kind_are_refused_by_name(make, message):
     [
         (Conv2d(2, 3, 3), np.ones((1, 3, 6, 6)), "x has 3 channels"),
         (Conv2d(2, 3, 3), np.ones((2, 6, 6)), "x "),
+        (ConvTranspose2d(2, 3, 3), np.ones((1, 3, 6, 6)), "x has 3 channels"),
         (Linear(7, 4), np.ones((2, 8)), "x "),
         (MaxPool2d(2), np.ones((4, 4)), "x "),
+        (GlobalMaxPool2d(), np.ones((4, 4)), "x "),
+        (Upsample(2), np.ones((4, 4)), "x "),
+        (GroupNorm(2, 4), np.ones((1, 6, 2, 2)), "gamma has shape"),
+        (ZeroPad2d(1), np.ones((4, 4)), "x "),
+        (ZeroPad2d(-2), np.ones((1, 2, 6, 4)), "padding is -2, which leaves"),
+        (ChannelShuffle(3), np.ones((1, 4, 2, 2)), "groups is 3"),
+        (Normalize((0, 0), (1, 1)), np.ones((1, 3, 2, 2)), "x has 3 channels, but mean has 2"),
+        (PReLU(3), np.ones((2, 4)), r"weight has shape \(3,\), but x of shape \(2, 4\)"),
     ],
     ids=repr,
 )

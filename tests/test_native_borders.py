@@ -23,6 +23,7 @@ WINDOW = _core.Window2d((3, 2), (1, 1), (1, 0, 0, 1), (1, 1))
 CONV = _core.Conv2d(WINDOW, 6, 2, _core.ConvAlgorithm.auto)
 HALVES = _core.Window2d((2, 2), (2, 2), (0, 0, 0, 0), (1, 1))
 POOL = _core.Pool2d(HALVES, False)
+DOUBLED = _core.Upsample2d((2.0, 1.5), _core.UpsampleMode.bilinear, False)
 
 
 def _array(*shape: int) -> Any:
@@ -46,6 +47,7 @@ def _block(activation: str, kind: str | None, conv: _core.Conv2d = CONV) -> _cor
 
 RECTIFIED, POOLED_BLOCK = _block("relu", None), _block("relu", "max")
 AVERAGED, POOLED_SIGMOID = _block("tanh", "average"), _block("sigmoid", "max")
+GATED, POOLED_GATE = _block("silu", None), _block("gelu", "max")
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,9 @@ class Call:
 ELEMENTWISE = [
     Call(function, (_array(3, 4, 5), *rest), {0: {0, 1, 2}}, any_axes=True)
     for function, rest in [
-        (_core.relu, ()), (_core.sigmoid, ()), (_core.tanh, ()),
+        (_core.relu, ()), (_core.sigmoid, ()), (_core.tanh, ()), (_core.relu6, ()),
+        (_core.leaky_relu, (0.1,)), (_core.elu, (0.5,)), (_core.silu, ()), (_core.gelu, ()),
+        (_core.gelu_tanh, ()), (_core.hard_sigmoid, ()), (_core.hard_swish, ()),
         (_core.softmax, (1,)), (_core.log_softmax, (1,)),
     ]
 ]  # fmt: skip
@@ -72,12 +76,18 @@ PAIRS = [
     Call(function, (_array(3, 4, 5), _array(3, 4, 5), *rest))
     for function, rest in [
         (_core.relu_backward, ()), (_core.sigmoid_backward, ()), (_core.tanh_backward, ()),
+        (_core.relu6_backward, ()), (_core.leaky_relu_backward, (0.1,)),
+        (_core.elu_backward, (0.5,)), (_core.silu_backward, ()), (_core.gelu_backward, ()),
+        (_core.gelu_tanh_backward, ()), (_core.hard_sigmoid_backward, ()),
+        (_core.hard_swish_backward, ()),
         (_core.softmax_backward, (1,)), (_core.log_softmax_backward, (1,)), (_core.add, (True,)),
     ]
 ]  # fmt: skip
 CALLS = [
     *ELEMENTWISE,
     *PAIRS,
+    Call(_core.prelu, (_array(*X), _array(4)), {0: {0, 2, 3}}),
+    Call(_core.prelu_backward, (_array(*X), _array(*X), _array(4))),
     Call(_core.conv2d, (_array(*X), _array(*W), _array(6), CONV), {0: {0, 2, 3}}),
     Call(_core.conv2d_backward_input, (_array(*MAPS), _array(*W), X, CONV)),
     Call(_core.conv2d_backward_weight, (_array(*MAPS), _array(*X), CONV)),
@@ -88,6 +98,8 @@ CALLS = [
             (None, RECTIFIED, KNOWN_NORM),
             (_array(6), AVERAGED, None),
             (_array(6), POOLED_SIGMOID, None),
+            (_array(6), GATED, None),
+            (None, POOLED_GATE, KNOWN_NORM),
         ]
     ),
     *(
@@ -104,6 +116,8 @@ CALLS = [
             (POOLED, MAPS, PLACES, POOLED_SIGMOID, {}),
         ]
     ),
+    Call(_core.conv_transpose2d, (_array(*MAPS), _array(*W), _array(4), X, CONV)),
+    Call(_core.conv_transpose2d_backward_weight, (_array(*X), _array(*MAPS), CONV)),
     Call(_core.im2col, (_array(*X), WINDOW), {0: {0, 1, 2, 3}}),
     Call(_core.col2im, (_array(3 * 6 * 8, 24), X, WINDOW)),
     Call(_core.linear, (_array(5, 7), _array(4, 7), _array(4)), {0: {0}}),
@@ -123,6 +137,21 @@ CALLS = [
     ),
     Call(_core.batch_norm_infer, (_array(*MAPS), *NORM), {0: {0, 2, 3}}, any_axes=True),
     Call(_core.batch_norm_backward, (_array(*MAPS), _array(*MAPS), *NORM, True)),
+    Call(
+        _core.group_norm,
+        (_array(*MAPS), _array(6), _array(6), 2, 1e-5),
+        {0: {0, 2, 3}},
+        any_axes=True,
+    ),
+    Call(
+        _core.group_norm_backward,
+        (
+            *(_array(*MAPS), _array(*MAPS), _array(6), _array(6)),
+            *(np.ones((3, 2)), np.ones((3, 2)), 2, 1e-5),
+        ),
+    ),
+    Call(_core.upsample2d, (_array(*X), DOUBLED), {0: {0, 1, 2, 3}}),
+    Call(_core.upsample2d_backward, (_array(3, 4, 14, 12), X, DOUBLED)),
     Call(_core.local_response_norm, (_array(*X), 3, 1e-4, 0.75, 1.0), {0: {0, 1, 2, 3}}),
     Call(_core.local_response_norm_backward, (_array(*X), _array(*X), 3, 1e-4, 0.75, 1.0)),
     Call(_core.cross_entropy, (_array(5, 4), np.array([0, 3, 2, 1, 0]), 0.1), {0: {1}}),
@@ -233,7 +262,9 @@ def test_refuses_geometry_that_does_not_fit(call: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [WINDOW, CONV, POOL, AVERAGED, AVERAGED.pool], ids=lambda value: type(value).__name__
+    "value",
+    [WINDOW, CONV, POOL, DOUBLED, AVERAGED, AVERAGED.pool],
+    ids=lambda value: type(value).__name__,
 )
 def test_geometry_is_a_value(value: Any) -> None:
     kind = type(value)
@@ -265,6 +296,23 @@ def test_geometry_is_a_value(value: Any) -> None:
 def test_a_window_is_made_of_ints(arguments: Any) -> None:
     with pytest.raises(TypeError):
         _core.Window2d(*arguments)
+
+
+@pytest.mark.parametrize("groups", [0, -1, 4, 5, 12, 2**62, -(2**63)])
+def test_refuses_groups_that_do_not_divide_the_channels(groups: int) -> None:
+    maps, six = _array(*MAPS), _array(6)
+    with pytest.raises(ValueError, match="groups must divide"):
+        _core.group_norm(maps, six, six, groups, 1e-5)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, 0.1, 1e30, float("nan"), float("inf")])
+def test_refuses_scales_that_leave_no_image(scale: float) -> None:
+    for scales in ((scale, 1.0), (1.0, scale)):
+        upsample = _core.Upsample2d(scales, _core.UpsampleMode.nearest, False)
+        with pytest.raises(ValueError, match="scale"):
+            _core.upsample2d(_array(*X), upsample)
+        with pytest.raises(ValueError, match="scale"):
+            _core.upsample2d_backward(_array(*X), X, upsample)
 
 
 @pytest.mark.parametrize("algorithm", ["auto", 0, None, _core.ConvPass.forward])

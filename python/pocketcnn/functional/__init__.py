@@ -10,23 +10,44 @@ modified; results are new C-contiguous arrays.
 ``floor((in + pad - dilation * (kernel - 1) - 1) / stride) + 1`` positions along an axis.
 
 A ``*_backward`` takes what its forward took, or instead what that handed out for it: a cache
-(``batch_norm``, ``local_response_norm``), the argmax (``max_pool2d``) or the output (``relu``,
-``sigmoid``, ``tanh``, ``softmax``, ``log_softmax``).
+(``batch_norm``, ``group_norm``, ``local_response_norm``), the argmax (``max_pool2d``) or the output
+(``relu``, ``relu6``, ``leaky_relu``, ``elu``, ``sigmoid``, ``hard_sigmoid``, ``tanh``, ``softmax``,
+``log_softmax``).
 
 A wrong rank, size or value raises ValueError and a dtype that cannot be an image TypeError.
 """
 
 from pocketcnn.functional._activation import (
+    elu,
+    elu_backward,
+    gelu,
+    gelu_backward,
+    hard_sigmoid,
+    hard_sigmoid_backward,
+    hard_swish,
+    hard_swish_backward,
+    leaky_relu,
+    leaky_relu_backward,
+    prelu,
+    prelu_backward,
     relu,
+    relu6,
+    relu6_backward,
     relu_backward,
     sigmoid,
     sigmoid_backward,
+    silu,
+    silu_backward,
     tanh,
     tanh_backward,
 )
 from pocketcnn.functional._batch_norm import (
     batch_norm,
     batch_norm_backward,
+)
+from pocketcnn.functional._channel_shuffle import (
+    channel_shuffle,
+    channel_shuffle_backward,
 )
 from pocketcnn.functional._column_matrix import (
     col2im,
@@ -39,11 +60,19 @@ from pocketcnn.functional._conv2d import (
     conv2d_backward,
     conv2d_plan,
 )
+from pocketcnn.functional._conv_transpose2d import (
+    conv_transpose2d,
+    conv_transpose2d_backward,
+)
 from pocketcnn.functional._cross_entropy import (
     cross_entropy,
 )
 from pocketcnn.functional._dropout import (
     dropout,
+)
+from pocketcnn.functional._group_norm import (
+    group_norm,
+    group_norm_backward,
 )
 from pocketcnn.functional._linear import (
     LinearWeightGrad,
@@ -72,6 +101,14 @@ from pocketcnn.functional._softmax import (
     softmax,
     softmax_backward,
 )
+from pocketcnn.functional._upsample2d import (
+    upsample2d,
+    upsample2d_backward,
+)
+from pocketcnn.functional._zero_pad2d import (
+    zero_pad2d,
+    zero_pad2d_backward,
+)
 
 __all__ = [
     "ConvPassPlan",
@@ -83,13 +120,29 @@ __all__ = [
     "avg_pool2d_backward",
     "batch_norm",
     "batch_norm_backward",
+    "channel_shuffle",
+    "channel_shuffle_backward",
     "col2im",
     "conv2d",
     "conv2d_backward",
     "conv2d_plan",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
     "cross_entropy",
     "dropout",
+    "elu",
+    "elu_backward",
+    "gelu",
+    "gelu_backward",
+    "group_norm",
+    "group_norm_backward",
+    "hard_sigmoid",
+    "hard_sigmoid_backward",
+    "hard_swish",
+    "hard_swish_backward",
     "im2col",
+    "leaky_relu",
+    "leaky_relu_backward",
     "linear",
     "linear_backward",
     "local_response_norm",
@@ -98,16 +151,26 @@ __all__ = [
     "log_softmax_backward",
     "max_pool2d",
     "max_pool2d_backward",
+    "prelu",
+    "prelu_backward",
     "relu",
+    "relu6",
+    "relu6_backward",
     "relu_backward",
     "rmsprop_update",
     "sgd_update",
     "sigmoid",
     "sigmoid_backward",
+    "silu",
+    "silu_backward",
     "softmax",
     "softmax_backward",
     "tanh",
     "tanh_backward",
+    "upsample2d",
+    "upsample2d_backward",
+    "zero_pad2d",
+    "zero_pad2d_backward",
 ]
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from pocketcnn._arguments import Array, real_numbers, require_batch
+from pocketcnn._arguments import Array, as_array, real_numbers, require_batch
 from pocketcnn.functional._cross_entropy import checked_target
 from pocketcnn.layers import BatchNorm2d
-from pocketcnn.layers.chain import every_input
 from pocketcnn.network.net import ConvNet
 from pocketcnn.training.callbacks import Callback, EarlyStopping
 from pocketcnn.training.progress import ProgressBar
@@ -48,7 +46,7 @@ def check_samples(
     ValueError
         Shapes, labels or probabilities that do not fit.
     """
-    images, targets = real_numbers(x_name, x), np.asarray(t)
+    images, targets = real_numbers(x_name, x), as_array(t_name, t)
     if images.ndim < 2 or len(images) == 0:
         raise ValueError(f"{x_name} has shape {images.shape}: wanted (N, C, H, W) with N > 0")
     if targets.ndim == 0 or len(targets) != len(images):
@@ -98,7 +96,7 @@ def check_last_batch(net: ConvNet, samples: int, size: int) -> None:
     """Raise ValueError if a batch of one image meets a layer that cannot normalise it."""
     if samples % size != 1 and size != 1:
         return
-    for name, layer, shape in every_input(net.layers, net.input_shape):
+    for name, layer, shape in net.graph.every_input():
         if isinstance(layer, BatchNorm2d) and math.prod(shape[1:]) == 1:
             raise ValueError(
                 f"{samples} images in batches of {size} leave a batch of one, and layer {name!r} "
