@@ -77,10 +77,9 @@ void define_activation(py::module_& module, const Named& named) {
         py::arg(grad).noconvert(), py::arg(kept).noconvert(), parameter);
 }
 
-/// The planes that have a slope each: (N, channels, ...), or all elements where there is one slope.
+/// The planes of x, (N, channels, ...), each channel of which has a slope.
 template <typename T>
 ChannelShape sloped_planes(const Array<T>& x, const Array<T>& weight) {
-    if (weight.ndim() == 1 && weight.size() == 1) return {1, 1, x.size()};
     if (x.ndim() < 2) throw py::value_error("x must have at least 2 axes");
     require_shape(weight, Shape{x.shape(1)}, "weight");
     ChannelShape shape = {x.shape(0), x.shape(1), 1};

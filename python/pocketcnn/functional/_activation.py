@@ -198,7 +198,8 @@ def prelu(x: npt.ArrayLike, weight: npt.ArrayLike) -> Array:
     """
     x, weight = _prelu_arrays(x, weight)
     compute, result = compute_dtypes(x, weight)
-    return restore(_core.prelu(contiguous(x, compute), contiguous(weight, compute)), result)
+    planes, slopes = _planes(contiguous(x, compute), weight), contiguous(weight, compute)
+    return restore(_core.prelu(planes, slopes).reshape(x.shape), result)
 
 
 def prelu_backward(
@@ -217,8 +218,9 @@ def prelu_backward(
     grad = array("grad", grad)
     require_shape("grad", grad, x.shape)
     compute, result = compute_dtypes(grad, x, weight)
-    dx, dweight = _core.prelu_backward(*(contiguous(a, compute) for a in (grad, x, weight)))
-    return restore(dx, result), restore(dweight, result)
+    grads, planes = (_planes(contiguous(a, compute), weight) for a in (grad, x))
+    dx, dweight = _core.prelu_backward(grads, planes, contiguous(weight, compute))
+    return restore(dx.reshape(x.shape), result), restore(dweight, result)
 
 
 def _prelu_arrays(x: npt.ArrayLike, weight: npt.ArrayLike) -> tuple[Array, Array]:
@@ -229,3 +231,8 @@ def _prelu_arrays(x: npt.ArrayLike, weight: npt.ArrayLike) -> tuple[Array, Array
             "or one for each channel, axis 1"
         )
     return x, weight
+
+
+def _planes(a: Array, weight: Array) -> Array:
+    """View the array so that axis 1 has as many indices as there are slopes."""
+    return a.reshape(1, 1, -1) if len(weight) == 1 else a
