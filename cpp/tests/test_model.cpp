@@ -3,11 +3,8 @@
 #include <gtest/gtest.h>
 #include <pocketcnn/model.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <cstring>
-#include <filesystem>
-#include <fstream>
+#include <cstdio>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -16,49 +13,10 @@
 
 #include "model/crc32.h"
 #include "model/text.h"
+#include "model_files.h"
 
 namespace pocketcnn::tests {
 namespace {
-
-/// A JSON text as a string within another.
-std::string escaped(const std::string& text) {
-    std::string quoted = "\"";
-    for (const char c : text) {
-        if (c == '"' || c == '\\') quoted += '\\';
-        quoted += c;
-    }
-    return quoted + "\"";
-}
-
-/// The file of a header and of the bytes behind it.
-std::string container(const std::string& header, const std::string& data = "") {
-    std::string length(8, '\0');
-    for (std::size_t i = 0; i < 8; ++i) {
-        length[i] = static_cast<char>(static_cast<std::uint64_t>(header.size()) >> (8 * i));
-    }
-    return length + header + data;
-}
-
-constexpr const char* kFormat = R"("format":"pocketcnn","format_version":"1")";
-
-/// A model of an architecture and of one-dimensional tensors or others in JSON, with their bytes.
-std::string model_file(const std::string& architecture, const std::string& tensors,
-                       const std::string& data, const std::string& metadata = kFormat) {
-    return container(R"({"__metadata__":{)" + metadata + R"(,"architecture":)" +
-                         escaped(architecture) + "}" + (tensors.empty() ? "" : ",") + tensors + "}",
-                     data);
-}
-
-std::string bytes_of(const std::vector<float>& numbers) {
-    std::string bytes(numbers.size() * sizeof(float), '\0');
-    std::memcpy(bytes.data(), numbers.data(), bytes.size());
-    return bytes;
-}
-
-/// Layers after each other, in single precision, of images (1, 1, 2).
-std::string architecture(const std::string& layers, const std::string& input_shape = "[1,1,2]") {
-    return R"({"input_shape":)" + input_shape + R"(,"dtype":"float32","layers":[)" + layers + "]}";
-}
 
 constexpr const char* kFlat = R"({"name":"flat","kind":"Flatten","config":{}})";
 constexpr const char* kLinear =
@@ -72,15 +30,8 @@ std::string small_network() {
 
 class ModelTest : public ::testing::Test {
   protected:
-    ModelTest() : path_(::testing::TempDir() + "model_" + std::to_string(getpid())) {}
-    ~ModelTest() override { std::filesystem::remove(path_); }
-
-    const std::string& path() const { return path_; }
-
-    Model load(const std::string& content) const {
-        std::ofstream(path_, std::ios::binary) << content;
-        return Model::load(path_);
-    }
+    const std::string& path() const { return file_.path(); }
+    Model load(const std::string& content) const { return file_.load(content); }
 
     /// Why a file is refused, without its path.
     std::string refusal(const std::string& content) const {
@@ -88,8 +39,8 @@ class ModelTest : public ::testing::Test {
             load(content);
         } catch (const std::runtime_error& error) {
             const std::string message = error.what();
-            EXPECT_TRUE(message.starts_with(path_ + " ")) << message;
-            return message.substr(path_.size());
+            EXPECT_TRUE(message.starts_with(path() + " ")) << message;
+            return message.substr(path().size());
         }
         ADD_FAILURE() << "the file was read: " << content;
         return "";
@@ -101,7 +52,7 @@ class ModelTest : public ::testing::Test {
     }
 
   private:
-    std::string path_;
+    ModelFile file_;
 };
 
 void expect_contains(const std::string& text, const std::string& part) {
