@@ -46,7 +46,7 @@ from pocketcnn.network.load import load
 from pocketcnn.network.net import ConvNet
 
 if TYPE_CHECKING:
-    from pocketcnn import data, inspection, models, optim, plot, schedules, scratch
+    from pocketcnn import data, inspection, models, onnx, optim, plot, schedules, scratch
     from pocketcnn._files.torch_file import read_torch
     from pocketcnn.network.weights import load_torch_state, load_weights
     from pocketcnn.training.callbacks import Callback, EarlyStopping
@@ -92,6 +92,7 @@ __all__ = [
     "losses",
     "models",
     "num_threads",
+    "onnx",
     "optim",
     "plot",
     "read_torch",
@@ -105,7 +106,7 @@ __all__ = [
 
 
 # What a program that only runs a network does not need is imported when it is first used.
-_MODULES = {"data", "inspection", "models", "optim", "plot", "schedules", "scratch"}
+_MODULES = {"data", "inspection", "models", "onnx", "optim", "plot", "schedules", "scratch"}
 _MODULE_OF = {
     "Callback": "training.callbacks",
     "EarlyStopping": "training.callbacks",
