@@ -1,0 +1,47 @@
+"""Normalisation, and dropout, which inference leaves out."""
+
+from __future__ import annotations
+
+from pocketcnn.layers import BatchNorm2d, Dropout, LocalResponseNorm
+from pocketcnn.onnx.graph_writer import LayerNodes, Value
+
+
+def batch_norm2d(nodes: LayerNodes, layer: BatchNorm2d, x: Value) -> str:
+    """Write the form for inference; the arrays are in the operator's order."""
+    return nodes.node("BatchNormalization", x, *nodes.arrays(), epsilon=layer.eps)
+
+
+def dropout(nodes: LayerNodes, _: Dropout, x: Value) -> str:
+    """Write nothing: the output is the input."""
+    return x.name
+
+
+def local_response_norm(nodes: LayerNodes, layer: LocalResponseNorm, x: Value) -> str:
+    """Write one node for an odd number of channels.
+
+    Of an even number, ONNX has the odd one after the channel, and here it is before it. So the
+    formula is written: a mean over channels is an average pooling of one-channel images whose rows
+    are the channels.
+    """
+    size = layer.size
+    if size % 2:
+        return nodes.node(
+            "LRN", x, size=size, alpha=layer.alpha, beta=layer.beta, bias=layer.k
+        )
+    squares = nodes.node("Mul", x, x, part="squares")
+    rows = nodes.integers("rows", [0, 1, x.shape[0], -1])
+    image = nodes.node("Reshape", squares, rows, part="image")
+    means = nodes.node(
+        "AveragePool",
+        image,
+        part="means",
+        kernel_shape=[size, 1],
+        strides=[1, 1],
+        pads=[size // 2, 0, (size - 1) // 2, 0],
+        count_include_pad=1,
+    )
+    maps = nodes.node("Reshape", means, nodes.integers("maps", [0, *x.shape]), part="near")
+    scaled = nodes.node("Mul", maps, nodes.numbers("alpha", layer.alpha), part="scaled")
+    sums = nodes.node("Add", scaled, nodes.numbers("k", layer.k), part="sums")
+    damping = nodes.node("Pow", sums, nodes.numbers("beta", layer.beta), part="damping")
+    return nodes.node("Div", x, damping)
