@@ -7,8 +7,15 @@ from pocketcnn.onnx.graph_writer import LayerNodes, Value
 
 
 def batch_norm2d(nodes: LayerNodes, layer: BatchNorm2d, x: Value) -> str:
-    """Write the form for inference; the arrays are in the operator's order."""
-    return nodes.node("BatchNormalization", x, *nodes.arrays(), epsilon=layer.eps)
+    """Write the form for inference; the arrays are in the operator's order.
+
+    The momentum is for those who train on; in ONNX it is the weight of the running means. Before
+    opset 14 nothing says that a network is not trained, and ONNX's reference evaluator computes
+    what it would in training: with a momentum of 1 that is the same.
+    """
+    momentum = 1 - layer.momentum if nodes.opset >= 14 else 1.0
+    arrays = nodes.arrays()
+    return nodes.node("BatchNormalization", x, *arrays, epsilon=layer.eps, momentum=momentum)
 
 
 def dropout(nodes: LayerNodes, _: Dropout, x: Value) -> str:
