@@ -16,7 +16,7 @@ from pocketcnn.network.net import ConvNet
 from pocketcnn.onnx.exporters.table import EXPORTERS
 from pocketcnn.onnx.external_data import external_tensors
 from pocketcnn.onnx.graph_writer import GraphWriter, Value
-from pocketcnn.onnx.package import import_onnx
+from pocketcnn.onnx.library import import_onnx
 
 OLDEST_OPSET = 13
 

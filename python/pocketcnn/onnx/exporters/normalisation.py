@@ -18,7 +18,7 @@ def batch_norm2d(nodes: LayerNodes, layer: BatchNorm2d, x: Value) -> str:
     return nodes.node("BatchNormalization", x, *arrays, epsilon=layer.eps, momentum=momentum)
 
 
-def dropout(nodes: LayerNodes, _: Dropout, x: Value) -> str:
+def dropout(_nodes: LayerNodes, _layer: Dropout, x: Value) -> str:
     """Write nothing: the output is the input."""
     return x.name
 
@@ -32,9 +32,7 @@ def local_response_norm(nodes: LayerNodes, layer: LocalResponseNorm, x: Value) -
     """
     size = layer.size
     if size % 2:
-        return nodes.node(
-            "LRN", x, size=size, alpha=layer.alpha, beta=layer.beta, bias=layer.k
-        )
+        return nodes.node("LRN", x, size=size, alpha=layer.alpha, beta=layer.beta, bias=layer.k)
     squares = nodes.node("Mul", x, x, part="squares")
     rows = nodes.integers("rows", [0, 1, x.shape[0], -1])
     image = nodes.node("Reshape", squares, rows, part="image")
