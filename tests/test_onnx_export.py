@@ -150,10 +150,35 @@ LAYER_CASES: list[tuple[Layer, tuple[int, ...]]] = [
 ]
 
 
+def branched() -> pc.ConvNet:
+    """A network with every layer of several inputs, two or more."""
+    entries = [
+        ("conv1", pc.Conv2d(4, 4, 3, padding=1)),
+        ("conv2", pc.Conv2d(4, 4, 3, padding=1), "input"),
+        ("sum", pc.Add(), ["conv1", "conv2"]),
+        ("drop", pc.Dropout(0.3)),
+        ("all", pc.Add(), ["drop", "conv1", "input"]),
+        ("pool", pc.GlobalAvgPool2d()),
+        ("gate", pc.Sigmoid()),
+        ("shifted", pc.Add(), ["gate", "all"]),
+        ("scaled", pc.Multiply(), ["shifted", "gate"]),
+        ("cube", pc.Multiply(), ["sum", "scaled", "gate", "sum"]),
+        ("both", pc.Concat(), ["cube", "drop"]),
+        ("joined", pc.Concat(), ["both", "input", "input"]),
+    ]
+    return pc.ConvNet(entries, MAPS)
+
+
 def test_every_layer_of_the_package_is_written() -> None:
     own = {kind for kind in LAYERS.values() if kind.__module__.startswith("pocketcnn.layers.")}
     assert own == EXPORTERS.keys()
-    assert {type(layer) for layer, _ in LAYER_CASES} == own
+    tested = [*(layer for layer, _ in LAYER_CASES), *branched().layers.values()]
+    assert set(map(type, tested)) == own
+
+
+def test_branches(evaluate: Evaluator, tmp_path: Path) -> None:
+    model = check(branched(), evaluate, tmp_path / "net.onnx")
+    assert "drop" not in {node.name for node in model.graph.node}
 
 
 @pytest.mark.parametrize("opset", [13, 17, NEWEST])
@@ -200,8 +225,8 @@ def test_model(name: str, evaluate: Evaluator, tmp_path: Path) -> None:
 
 
 def everything() -> pc.ConvNet:
-    """A network with each layer that keeps an image."""
-    entries: list[tuple[str, Layer]] = []
+    """A network with nearly every layer, and branches."""
+    entries = branched().entries[:-2]
     shape: tuple[int, ...] = (4, 24, 20)
     for place, (layer, _) in enumerate(LAYER_CASES):
         try:
@@ -224,7 +249,7 @@ def test_every_opset(opset: int, evaluate: Evaluator, tmp_path: Path) -> None:
     assert model.ir_version <= onnx.helper.find_min_ir_version_for(model.opset_import)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(32))
 def test_random_network(seed: int, evaluate: Evaluator, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
     layers, input_shape = draw_layers(rng)
@@ -273,10 +298,19 @@ def test_classes_are_in_the_metadata(tmp_path: Path) -> None:
     assert path.read_bytes() == again
 
 
+def test_a_layer_called_input(tmp_path: Path) -> None:
+    net = pc.ConvNet([("input", pc.ReLU()), ("input_", pc.Sigmoid())], ROW)
+    pc.onnx.export(net, tmp_path / "net.onnx")
+    model = onnx.load(tmp_path / "net.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    assert [value.name for value in model.graph.input] == ["input__"]
+
+
 def test_dropout_at_the_end(evaluate: Evaluator, tmp_path: Path) -> None:
     net = pc.ConvNet([("flat", pc.Flatten()), ("drop", pc.Dropout(0.5))], (2, 3, 3))
     model = check(net, evaluate, tmp_path / "net.onnx")
     assert [node.op_type for node in model.graph.node] == ["Flatten", "Identity"]
+    assert [value.name for value in model.graph.output] == ["drop"]
 
 
 def test_large_weights_are_written_beside(

@@ -12,11 +12,12 @@ from typing import Any, SupportsIndex
 from pocketcnn._arguments import integer
 from pocketcnn._files.atomic import write_atomically
 from pocketcnn.layers import Array
+from pocketcnn.network.graph import INPUT
 from pocketcnn.network.net import ConvNet
 from pocketcnn.onnx.exporters.table import EXPORTERS
 from pocketcnn.onnx.external_data import external_tensors
 from pocketcnn.onnx.graph_writer import GraphWriter, Value
-from pocketcnn.onnx.library import import_onnx
+from pocketcnn.onnx.package import import_onnx
 
 OLDEST_OPSET = 13
 
@@ -97,12 +98,15 @@ def _checked_opset(onnx: Any, opset: SupportsIndex) -> int:
 
 def _add_network(graph: GraphWriter, net: ConvNet) -> tuple[Value, Value]:
     """Add all layers; return input and output."""
-    value = x = graph.add_input("input", net.input_shape)
-    for name, layer in net.layers.items():
-        value = graph.add_layer(name, layer, value)
-    if value.name != name:
-        value = graph.add_copy(name, value)
-    return x, value
+    free = INPUT
+    while free in net.layers:
+        free += "_"
+    x = graph.add_input(free, net.input_shape)
+    values = [x]
+    for name, layer, sources in net.graph.nodes:
+        values.append(graph.add_layer(name, layer, *(values[source] for source in sources)))
+    y = values[-1]
+    return x, y if y.name == name else graph.add_copy(name, y)
 
 
 def _make_model(

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pocketcnn.layers import Array, Layer, Shape
+from pocketcnn.layers.merge import Merge
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,8 @@ class GraphWriter:
                 "pocketcnn's own layers have"
             )
         output = exporter(LayerNodes(self, name, layer), layer, *inputs)
-        shape = layer.output_shape(*(value.shape for value in inputs))
+        shapes = [value.shape for value in inputs]
+        shape = layer.output_shape(shapes if isinstance(layer, Merge) else shapes[0])
         return self._values.get(output) or self._add_value(output, shape)
 
     def add_chain(self, prefix: str, layers: Mapping[str, Layer], x: Value) -> Value:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pocketcnn.layers import (
+    Add,
     AvgPool2d,
     BatchNorm2d,
+    Concat,
     Conv2d,
     Dropout,
     Flatten,
@@ -13,6 +15,7 @@ from pocketcnn.layers import (
     Linear,
     LocalResponseNorm,
     MaxPool2d,
+    Multiply,
     ReLU,
     Residual,
     Sigmoid,
@@ -23,8 +26,10 @@ from pocketcnn.onnx.exporters import elementwise, normalisation, structure, wind
 from pocketcnn.onnx.graph_writer import Exporter
 
 EXPORTERS: dict[type[Layer], Exporter] = {
+    Add: structure.add,
     AvgPool2d: windows.avg_pool2d,
     BatchNorm2d: normalisation.batch_norm2d,
+    Concat: structure.concat,
     Conv2d: windows.conv2d,
     Dropout: normalisation.dropout,
     Flatten: structure.flatten,
@@ -32,6 +37,7 @@ EXPORTERS: dict[type[Layer], Exporter] = {
     Linear: structure.linear,
     LocalResponseNorm: normalisation.local_response_norm,
     MaxPool2d: windows.max_pool2d,
+    Multiply: structure.multiply,
     ReLU: elementwise.relu,
     Residual: structure.residual,
     Sigmoid: elementwise.sigmoid,
