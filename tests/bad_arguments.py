@@ -91,6 +91,8 @@ RANKS: dict[str, tuple[str, ...]] = {
     "max_pool2d_backward": ("grad", "argmax"), "avg_pool2d": ("x",),
     "avg_pool2d_backward": ("grad",), "linear": ("x", "weight", "bias"),
     "linear_backward": ("grad", "x", "weight"), "cross_entropy_labels": ("logits",),
+    "zero_pad2d": ("x",), "zero_pad2d_backward": ("grad",), "channel_shuffle": ("x",),
+    "channel_shuffle_backward": ("grad",),
     "local_response_norm": ("x",), "local_response_norm_backward": ("grad",),
 }  # fmt: skip
 
@@ -217,6 +219,22 @@ def _bad_shapes() -> list[Bad]:
             for name in names
             for value, error in [(-0.1, ValueError), (np.inf, ValueError), (np.nan, ValueError),
                                  ("1", TypeError), (None, TypeError), (1j, TypeError)]
+        ],
+        # Movements of maps.
+        *[
+            Bad(operation, {"padding": p}, error, "padding")
+            for operation in ("zero_pad2d", "zero_pad2d_backward")
+            for p, error in BAD_PADDINGS
+            if p not in (-1, (0, -1), ((0, -1), (0, 0)))
+        ],
+        *[Bad("zero_pad2d", {"padding": p}, ValueError, "padding")
+          for p in ("same", "valid", -3, ((-2, -4), (0, 0)), (0, -4), (1, 1, 1, 1))],
+        *[Bad("zero_pad2d_backward", {"padding": p}, ValueError, "padding") for p in (4, (0, 5))],
+        *[
+            Bad(operation, {"groups": g}, error, "groups")
+            for operation in ("channel_shuffle", "channel_shuffle_backward")
+            for g, error in [(0, ValueError), (-1, ValueError), (3, ValueError), (8, ValueError),
+                             (BEYOND, ValueError), (2.0, TypeError), (None, TypeError)]
         ],
         # Probabilities.
         *[Bad("dropout", {"p": p}, ValueError, "p") for p in (-0.1, 1.1, float("nan"), np.inf)],

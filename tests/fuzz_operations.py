@@ -20,6 +20,7 @@ import numpy as np
 import pocketcnn as pc
 import pocketcnn.functional as F
 import reference
+import reference_maps
 from fuzz_networks import _one_of, _padding, _pair
 from pocketcnn import _core
 
@@ -302,8 +303,37 @@ def normalisation(draw: Draw) -> Iterator[str]:
     yield "local_response_norm"
 
 
+def movement(draw: Draw) -> Iterator[str]:
+    """Padding and shuffling: exact."""
+    rng, x = draw.rng, _images(draw)
+    height, width = x.shape[2:]
+    low = -((height - 1) // 2), -((width - 1) // 2)
+    padding = _one_of(
+        rng,
+        int(rng.integers(max(low), 4)),
+        (int(rng.integers(low[0], 4)), int(rng.integers(low[1], 4))),
+        tuple(tuple(int(v) for v in rng.integers(least, 4, 2)) for least in low),
+    )
+    wanted = reference_maps.zero_pad2d(x, padding)
+    draw.check("zero_pad2d", F.zero_pad2d(x, padding), wanted)
+    yield "zero_pad2d"
+    grad = draw.floats(*wanted.shape)
+    dx = F.zero_pad2d_backward(grad, padding)
+    draw.check("zero_pad2d_backward", dx, reference_maps.zero_pad2d_backward(grad, padding))
+    yield "zero_pad2d_backward"
+    groups = _one_of(rng, *[g for g in range(1, x.shape[1] + 1) if x.shape[1] % g == 0])
+    wanted = reference_maps.channel_shuffle(x, groups)
+    draw.check("channel_shuffle", F.channel_shuffle(x, groups), wanted)
+    yield "channel_shuffle"
+    grad = draw.floats(*x.shape)
+    dx = F.channel_shuffle_backward(grad, groups)
+    draw.check("its gradient", dx, reference_maps.channel_shuffle_backward(grad, groups))
+    yield "channel_shuffle_backward"
+
+
 KINDS: list[Callable[[Draw], Iterator[str]]] = [
     convolution, convolution, columns, pooling, linear, elementwise, softmaxes, normalisation,
+    movement,
 ]  # fmt: skip
 
 

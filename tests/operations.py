@@ -213,6 +213,26 @@ def _run_response_norm_backward(grad: Any, **arguments: Any) -> Any:
     return F.local_response_norm_backward(grad, F.local_response_norm(**arguments)[1])
 
 
+def _padded(rng: np.random.Generator, large: bool) -> Arguments:
+    return {"x": _images(rng, large), "padding": ((2, -1), (0, 3))}
+
+
+def _shuffled(rng: np.random.Generator, large: bool) -> Arguments:
+    return {"x": _images(rng, large), "groups": 2}
+
+
+def _from_output(forward: str, make: Maker) -> Maker:
+    """The arguments of a gradient that takes only that of the output, and the settings."""
+
+    def arguments(rng: np.random.Generator, large: bool) -> Arguments:
+        made = make(rng, large)
+        out = getattr(F, forward)(**made)
+        del made["x"]
+        return {"grad": rng.normal(size=out.shape), **made}
+
+    return arguments
+
+
 def _with_grad(make: Maker) -> Maker:
     def arguments(rng: np.random.Generator, large: bool) -> Arguments:
         made = make(rng, large)
@@ -265,6 +285,14 @@ OPERATIONS: dict[str, Operation] = NORMALISATIONS | {
         ("max_pool2d_backward", "max_pool2d_backward", _max_pool2d_backward, ("grad",)),
         ("avg_pool2d", "avg_pool2d", _avg_pool2d, ("x",)),
         ("avg_pool2d_backward", "avg_pool2d_backward", _avg_pool2d_backward, ("grad",)),
+        *[
+            row
+            for f, make in [("zero_pad2d", _padded), ("channel_shuffle", _shuffled)]
+            for row in [
+                (f, f, make, ("x",)),
+                (f"{f}_backward", f"{f}_backward", _from_output(f, make), ("grad",)),
+            ]
+        ],
         ("linear", "linear", _linear, ("x", "weight", "bias")),
         ("linear_backward", "linear_backward", _linear_backward, ("grad", "x", "weight")),
         *[

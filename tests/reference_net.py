@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 import pocketcnn as pc
 import reference
+import reference_maps
 from pocketcnn.layers import Layer
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -80,6 +81,14 @@ class Reference:
             return self._max_pool(name, layer, x)
         if isinstance(layer, pc.AvgPool2d):
             return reference.avg_pool2d(x, *_pool(layer), layer.count_include_pad)
+        if isinstance(layer, pc.GlobalMaxPool2d):
+            return self._max_pool(name, pc.MaxPool2d(x.shape[2:]), x)
+        if isinstance(layer, pc.ZeroPad2d):
+            return reference_maps.zero_pad2d(x, layer.padding)
+        if isinstance(layer, pc.ChannelShuffle):
+            return reference_maps.channel_shuffle(x, layer.groups)
+        if isinstance(layer, pc.Normalize):
+            return reference_maps.normalize(x, layer.mean, layer.std)
         if isinstance(layer, pc.GlobalAvgPool2d):
             return x.mean(axis=(2, 3)).reshape(len(x), *layer.output_shape(x.shape[1:]))
         if isinstance(layer, pc.Flatten):
@@ -112,7 +121,13 @@ class Reference:
             return self._batch_norm_backward(name, grad)
         if isinstance(layer, pc.LocalResponseNorm):
             return _response_backward(layer, saved, grad)
-        if isinstance(layer, pc.MaxPool2d):
+        if isinstance(layer, pc.ZeroPad2d):
+            return reference_maps.zero_pad2d_backward(grad, layer.padding)
+        if isinstance(layer, pc.ChannelShuffle):
+            return reference_maps.channel_shuffle_backward(grad, layer.groups)
+        if isinstance(layer, pc.Normalize):
+            return reference_maps.normalize(grad, [0.0] * len(layer.std), layer.std)
+        if isinstance(layer, (pc.MaxPool2d, pc.GlobalMaxPool2d)):
             return reference.max_pool2d_backward(grad, *saved)
         if isinstance(layer, pc.AvgPool2d):
             options = (*_pool(layer), layer.count_include_pad)

@@ -45,6 +45,15 @@ LAYERS: dict[str, tuple[Callable[[], pc.Layer], str]] = {
         lambda: pc.LocalResponseNorm(three, small, np.float16(0.5), one),
         "LocalResponseNorm(size=3, alpha=0.125, beta=0.5)",
     ),
+    "padding": (
+        lambda: pc.ZeroPad2d(((one, two), np.array([0, 1]))),
+        "ZeroPad2d(padding=((1, 2), (0, 1)))",
+    ),
+    "shuffle": (lambda: pc.ChannelShuffle(two), "ChannelShuffle(groups=2)"),
+    "normalisation": (
+        lambda: pc.Normalize(np.array([0.5, 1], np.float32), [small, two]),
+        "Normalize(mean=(0.5, 1.0), std=(0.125, 2.0))",
+    ),
     "dropout": (lambda: pc.Dropout(small), "Dropout(p=0.125)"),
     "dropout of nothing": (lambda: pc.Dropout(np.int64(0)), "Dropout(p=0.0)"),
 }
