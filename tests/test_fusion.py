@@ -271,7 +271,7 @@ def test_bits_do_not_depend_on_threads() -> None:
 
 def test_first_convolution_computes_no_input_gradient() -> None:
     net = pc.models.simple_convnet()
-    stages, _ = fuse(net.layers, [net.input_shape, *net._shapes.values()])
+    stages, _ = fuse(net.layers, net.graph.shapes[:-1])
     first = stages[0]
     assert isinstance(first, ConvStage)
     y = first.forward(np.zeros((2, 1, 28, 28), np.float32), True)
@@ -321,7 +321,7 @@ def test_a_large_linear_in_a_residual_is_updated_in_backward(
     monkeypatch.setattr(fusion, "_LARGE_WEIGHT", 1)
     around = pc.Residual([("fc", pc.Linear(4, 4)), ("act", pc.Tanh())])
     net = pc.ConvNet([("block", around)], (4,))
-    assert isinstance(net._stages[0]._body[0], LargeLinear)
+    assert isinstance(next(net._flow.stages)._body[0], LargeLinear)
     x = np.random.default_rng(2).standard_normal((5, 4), dtype=np.float32)
     grad = np.ones((5, 4), np.float32)
     net.forward(x, True)

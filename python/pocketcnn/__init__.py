@@ -26,8 +26,10 @@ from pocketcnn.config import (
     team,
 )
 from pocketcnn.layers import (
+    Add,
     AvgPool2d,
     BatchNorm2d,
+    Concat,
     Conv2d,
     Dropout,
     Flatten,
@@ -36,6 +38,7 @@ from pocketcnn.layers import (
     Linear,
     LocalResponseNorm,
     MaxPool2d,
+    Multiply,
     ReLU,
     Residual,
     Sigmoid,
@@ -57,9 +60,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Add",
     "AvgPool2d",
     "BatchNorm2d",
     "Callback",
+    "Concat",
     "Conv2d",
     "ConvNet",
     "Dropout",
@@ -71,6 +76,7 @@ __all__ = [
     "Linear",
     "LocalResponseNorm",
     "MaxPool2d",
+    "Multiply",
     "ProgressBar",
     "ReLU",
     "Residual",

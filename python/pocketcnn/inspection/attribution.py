@@ -122,9 +122,9 @@ def cam_layer(net: ConvNet) -> str:
     """
     check_net(net)
     found = shrinking = None
-    shape = net.input_shape
-    for name, layer in net.layers.items():
-        before, shape = shape, layer.output_shape(shape)
+    shapes = net.graph.shapes
+    for (name, _, sources), shape in zip(net.graph.nodes, shapes[1:], strict=True):
+        before = shapes[sources[0]]
         if len(shape) == 3 and max(shape[1:]) > 1:
             if shape[1:] == before[1:]:
                 found = name

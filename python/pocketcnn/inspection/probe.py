@@ -6,12 +6,16 @@ and what its layers remember does not affect the network.
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from pocketcnn import _arguments
 from pocketcnn._arguments import Array
-from pocketcnn.layers import Layer, Softmax
+from pocketcnn.layers import Softmax
+from pocketcnn.network.flow import Flow, one_by_one
+from pocketcnn.network.graph import Graph
 from pocketcnn.network.net import ConvNet
 
 
@@ -38,13 +42,12 @@ class Probe:
         if until is not None:
             check_layer(net, until)
         self._input_shape, self._dtype = net.input_shape, net.dtype
-        self._layers: dict[str, Layer] = {}
-        for name, layer in net.layers.items():
-            self._layers[name] = layer.astype(net.dtype)
-            if name == until:
-                return
-        if isinstance(self._layers[name], Softmax):
-            del self._layers[name]
+        graph = net.graph if until is None else Graph(net.graph.up_to(until), net.input_shape)
+        copies = {name: layer.astype(net.dtype) for name, layer in graph.layers.items()}
+        self._graph = Graph(graph.entries(copies), net.input_shape)
+        self._runs = one_by_one(self._graph)
+        if until is None and isinstance(self._graph.nodes[-1].layer, Softmax):
+            del self._runs[-1]
 
     def input(self, x: ArrayLike) -> Array:
         """Check images (N, *input_shape), and return them in the network's dtype."""
@@ -58,27 +61,19 @@ class Probe:
 
     def outputs(self, x: Array) -> dict[str, Array]:
         """Every layer's output, by its name; the layers remember what `gradient` needs."""
-        outputs = {}
-        for name, layer in self._layers.items():
-            outputs[name] = x = layer.forward(x)
-        return outputs
+        outputs = self._graph.outputs(x, remember=True)
+        return dict(islice(outputs, len(self._runs)))
 
     def output(self, x: Array) -> Array:
         """The last layer's output; nothing is remembered."""
-        for layer in self._layers.values():
-            x = layer.forward(x)
-            layer.clear()
-        return x
+        return Flow(self._runs).infer(x)
 
     def gradient(self, grad: Array, layer: str | None = None) -> Array:
         """Propagate a gradient from the scores back to the output of `layer`, or to the input."""
-        for name in reversed(self._layers):
-            if name == layer:
-                break
-            below = self._layers[name].backward(grad)
-            assert below is not None  # the layers are copies, which all compute it
-            grad = below
-        return grad
+        value = 0 if layer is None else list(self._graph.layers).index(layer) + 1
+        gradient = Flow(self._runs[value:]).backward(grad, value=value)
+        assert gradient is not None  # the layers are copies, which all compute it
+        return gradient
 
 
 def check_net(net: ConvNet) -> None:

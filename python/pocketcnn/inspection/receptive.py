@@ -10,6 +10,7 @@ from pocketcnn._arguments import Pair, integer
 from pocketcnn.functional._window2d import window2d
 from pocketcnn.inspection.probe import check_image_net, check_layer
 from pocketcnn.layers import Layer, Shape
+from pocketcnn.layers.merge import Merge
 from pocketcnn.network.net import ConvNet
 
 
@@ -51,8 +52,8 @@ def receptive_field(net: ConvNet, layer: str) -> ReceptiveField:
 
     From layer to layer a window of k taps, d apart, makes a field grow by ``(k - 1) * d`` strides,
     padding moves its start, and a stride multiplies the distance of neighbours (Araujo, Norris,
-    Sim, "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019). If two
-    branches are added, a field spans both. A layer without a window sees single pixels if it keeps
+    Sim, "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019). If
+    branches are merged, a field spans all. A layer without a window sees single pixels if it keeps
     height and width (ReLU, batch normalisation), otherwise the whole image (Linear).
 
     Parameters
@@ -74,10 +75,15 @@ def receptive_field(net: ConvNet, layer: str) -> ReceptiveField:
     """
     check_image_net(net)
     check_layer(net, layer)
-    names = list(net.layers)
-    chain = [net.layers[name] for name in names[: names.index(layer) + 1]]
-    pixel = ReceptiveField(size=(1, 1), stride=(1, 1), start=(0, 0))
-    return _through_chain(pixel, chain, net.input_shape, net.input_shape)
+    fields = [ReceptiveField(size=(1, 1), stride=(1, 1), start=(0, 0))]
+    for name, its_layer, sources in net.graph.nodes:
+        seen = _span([fields[source] for source in sources])
+        shape = net.graph.shapes[sources[0]]
+        passes = isinstance(its_layer, Merge)
+        fields.append(seen if passes else _through(seen, its_layer, shape, net.input_shape))
+        if name == layer:
+            break
+    return fields[-1]
 
 
 def _through_chain(

@@ -1,9 +1,11 @@
 """The layers, one per file, and the table that finds a layer's class by its name."""
 
 from pocketcnn._arguments import Array
+from pocketcnn.layers.add import Add
 from pocketcnn.layers.avg_pool2d import AvgPool2d
 from pocketcnn.layers.base import LAYERS, Layer, Shape, WeightLayer
 from pocketcnn.layers.batch_norm import BatchNorm2d
+from pocketcnn.layers.concat import Concat
 from pocketcnn.layers.conv2d import Conv2d
 from pocketcnn.layers.dropout import Dropout
 from pocketcnn.layers.flatten import Flatten
@@ -11,6 +13,7 @@ from pocketcnn.layers.global_avg_pool2d import GlobalAvgPool2d
 from pocketcnn.layers.linear import Linear
 from pocketcnn.layers.local_response_norm import LocalResponseNorm
 from pocketcnn.layers.max_pool2d import MaxPool2d
+from pocketcnn.layers.multiply import Multiply
 from pocketcnn.layers.relu import ReLU
 from pocketcnn.layers.residual import Residual
 from pocketcnn.layers.sigmoid import Sigmoid
@@ -19,9 +22,11 @@ from pocketcnn.layers.tanh import Tanh
 
 __all__ = [
     "LAYERS",
+    "Add",
     "Array",
     "AvgPool2d",
     "BatchNorm2d",
+    "Concat",
     "Conv2d",
     "Dropout",
     "Flatten",
@@ -30,6 +35,7 @@ __all__ = [
     "Linear",
     "LocalResponseNorm",
     "MaxPool2d",
+    "Multiply",
     "ReLU",
     "Residual",
     "Shape",

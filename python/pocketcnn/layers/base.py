@@ -90,8 +90,10 @@ class Layer(ABC):
         if elder is None or not elder.__module__.startswith("pocketcnn."):
             LAYERS[cls.__name__] = cls
 
+    # A layer takes an array, a Merge a list of them: the arguments' types are left to subclasses.
+
     @abstractmethod
-    def forward(self, x: Array, training: bool = False) -> Array:
+    def forward(self, x: Any, training: bool = False) -> Array:
         """Compute the layer's output, and remember what `backward` needs.
 
         Parameters
@@ -103,7 +105,7 @@ class Layer(ABC):
         """
 
     @abstractmethod
-    def backward(self, grad: Array) -> Array | None:
+    def backward(self, grad: Array) -> Any:
         """Propagate the gradient of the loss from the output of the last `forward` to its input.
 
         Fills `grads`. Returns None only if `needs_input_grad` is off.
@@ -120,7 +122,7 @@ class Layer(ABC):
         """
 
     @abstractmethod
-    def output_shape(self, input_shape: Shape) -> Shape:
+    def output_shape(self, input_shape: Any) -> Shape:
         """Shape of the output for an input of `input_shape`, both without the batch axis.
 
         Raises
@@ -129,11 +131,11 @@ class Layer(ABC):
             If the layer cannot take such an input.
         """
 
-    def multiply_adds(self, input_shape: Shape) -> int:
+    def multiply_adds(self, input_shape: Any) -> int:
         """Number of multiply-adds with the weights for one input."""
         return 0
 
-    def child_inputs(self, input_shape: Shape) -> dict[str, Shape]:
+    def child_inputs(self, input_shape: Any) -> dict[str, Shape]:
         """Shape of the input of each of `children` for an input of `input_shape`."""
         return {}
 

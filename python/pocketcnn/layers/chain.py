@@ -49,19 +49,11 @@ def every_layer(layers: Mapping[str, Layer]) -> Iterator[tuple[str, Layer]]:
             yield f"{name}.{inner}", child
 
 
-def every_input(
-    layers: Mapping[str, Layer], input_shape: Shape
-) -> Iterator[tuple[str, Layer, Shape]]:
-    """As `every_layer`, with the shape of each layer's input, without the batch axis."""
-    inputs = (input_shape, *output_shapes(layers, input_shape).values())
-    for (name, layer), shape in zip(layers.items(), inputs, strict=False):
-        yield from _inputs_within(name, layer, shape)
-
-
-def _inputs_within(name: str, layer: Layer, shape: Shape) -> Iterator[tuple[str, Layer, Shape]]:
+def every_input_of(name: str, layer: Layer, shape: Any) -> Iterator[tuple[str, Layer, Any]]:
+    """A layer and those inside it by name, with the shape of the input of each."""
     yield name, layer, shape
     for inner, inner_shape in layer.child_inputs(shape).items():
-        yield from _inputs_within(f"{name}.{inner}", layer.children[inner], inner_shape)
+        yield from every_input_of(f"{name}.{inner}", layer.children[inner], inner_shape)
 
 
 def output_shapes(layers: Mapping[str, Layer], input_shape: Shape) -> dict[str, Shape]:
@@ -106,8 +98,18 @@ def auto_schemes(chain: Sequence[Layer], last: Scheme = "xavier") -> list[Scheme
     return schemes[::-1]
 
 
-def draw_weights(layers: Mapping[str, Layer], seed: int, dtype: DTypeLike) -> None:
+def draw_weights(
+    layers: Mapping[str, Layer], schemes: Sequence[Scheme], seed: int, dtype: DTypeLike
+) -> None:
     """Draw all parameters from one generator, in the order of the layers.
+
+    Parameters
+    ----------
+    layers : dict of str to Layer
+    schemes : sequence of {"he", "xavier"}
+        What ``init="auto"`` means for each.
+    seed : int
+    dtype : float32 or float64
 
     Raises
     ------
@@ -121,14 +123,5 @@ def draw_weights(layers: Mapping[str, Layer], seed: int, dtype: DTypeLike) -> No
                 "seed=None keeps them, a new layer has none"
             )
     rng = np.random.default_rng(seed)
-    chain = list(layers.values())
-    for layer, scheme in zip(chain, auto_schemes(chain), strict=True):
+    for layer, scheme in zip(layers.values(), schemes, strict=True):
         layer.initialize(rng, auto=scheme, dtype=dtype)
-
-
-def skip_input_grad(layers: Mapping[str, Layer]) -> None:
-    """Stop the backward pass at the first layer with parameters."""
-    first = next((layer for layer in layers.values() if layer.param_shapes), None)
-    for layer in layers.values():
-        if isinstance(layer, WeightLayer):
-            layer.needs_input_grad = layer is not first

@@ -22,8 +22,9 @@ from typing import NamedTuple
 from pocketcnn._arguments import Array
 from pocketcnn._text import excerpt
 from pocketcnn.layers import Conv2d, Flatten, Layer, Linear, Shape
-from pocketcnn.layers.chain import every_input
+from pocketcnn.layers.chain import every_input_of
 from pocketcnn.network.foreign_names import is_kernel
+from pocketcnn.network.graph import Graph
 
 
 class Place(NamedTuple):
@@ -35,18 +36,22 @@ class Place(NamedTuple):
     flattened: Shape | None
 
 
-def places(layers: Mapping[str, Layer], input_shape: Shape) -> dict[str, Place]:
+def places(graph: Graph) -> dict[str, Place]:
     """Return the place of each parameter and buffer of a network by its name."""
     found: dict[str, Place] = {}
-    flattened: Shape | None = None
-    # A layer comes before the layers within it, which replace its entries.
-    for name, layer, shape in every_input(layers, input_shape):
-        if isinstance(layer, Flatten):
-            flattened = shape
-        for key, size in layer.state_shapes().items():
-            found[f"{name}.{key}"] = Place(layer, key, size, flattened)
-        if isinstance(layer, Linear):
-            flattened = None
+    # For every value, the shape that was flattened on the way to it.
+    flattened: list[Shape | None] = [None]
+    for node in graph.nodes:
+        before = flattened[node.sources[0]]
+        # A layer comes before the layers within it, which replace its entries.
+        for name, layer, shape in every_input_of(node.name, node.layer, graph.input_shape_of(node)):
+            if isinstance(layer, Flatten):
+                before = shape
+            for key, size in layer.state_shapes().items():
+                found[f"{name}.{key}"] = Place(layer, key, size, before)
+            if isinstance(layer, Linear):
+                before = None
+        flattened.append(before)
     return found
 
 

@@ -3,10 +3,11 @@
 Fusion changes how a chain is computed, not what. A Conv2d, the ReLU after it and, where one
 follows, a pooling pass a few images at a time through all their steps, so that the feature maps
 between them stay in cache; so do a Conv2d, another activation and an AvgPool2d, and in inference a
-Conv2d, the BatchNorm2d after it and whatever activation and pooling follow. A Residual's branches
-are chains of their own. A large Linear can hand its weight's gradient to an optimiser piece by
-piece. The layers keep their parameters, which are read at every call, and their gradients;
-used alone they are what they always were.
+Conv2d, the BatchNorm2d after it and whatever activation and pooling follow. A layer is fused with
+the one before it only where no other takes what that gives. A Residual's branches are chains of
+their own. A large Linear can hand its weight's gradient to an optimiser piece by piece. The layers
+keep their parameters, which are read at every call, and their gradients; used alone they are what
+they always were.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pocketcnn.layers import (
+    Add,
     AvgPool2d,
     BatchNorm2d,
     Conv2d,
@@ -24,10 +26,13 @@ from pocketcnn.layers import (
     Residual,
     Shape,
 )
+from pocketcnn.network.flow import Flow, Run, split_into_chains
+from pocketcnn.network.graph import Graph
 from pocketcnn.network.stages import (
     ACTIVATIONS,
     POOLS,
     ConvStage,
+    FusedAdd,
     FusedResidual,
     LargeLinear,
     LayerStage,
@@ -101,16 +106,37 @@ def _first_block(chain: Sequence[Layer]) -> Block | None:
     return block if sliced else None
 
 
+def fuse_graph(graph: Graph) -> tuple[Flow, dict[str, str]]:
+    """Decide how a network is computed.
+
+    Returns
+    -------
+    flow : Flow
+    notes : dict of str to str
+        As `fuse` makes them.
+    """
+    runs: list[Run] = []
+    notes: dict[str, str] = {}
+    for places in split_into_chains(graph):
+        nodes = [graph.nodes[place] for place in places]
+        shapes = [graph.input_shape_of(node) for node in nodes]
+        stages, made = fuse({node.name: node.layer for node in nodes}, shapes)
+        runs.append(Run(nodes[0].sources, stages, places[-1] + 1))
+        notes.update(made)
+    return Flow(runs, graph.trained()), notes
+
+
 def fuse(
-    layers: Mapping[str, Layer], shapes: Sequence[Shape], within: str = ""
+    layers: Mapping[str, Layer], shapes: Sequence[Any], within: str = ""
 ) -> tuple[tuple[Stage, ...], dict[str, str]]:
     """Turn a chain into stages.
 
     Parameters
     ----------
     layers : dict of str to Layer
+        Only the first may take several inputs.
     shapes : sequence of tuple of int
-        The input's shape of each layer, without the batch axis.
+        The input's shape of each layer, without the batch axis; several for one of several inputs.
     within : str
         What the names begin with in the network.
 
@@ -152,11 +178,18 @@ class _Made(NamedTuple):
     notes: Mapping[str, str] = {}
 
 
-def _stage(name: str, chain: Sequence[Layer], shape: Shape, within: str) -> _Made:
+def _stage(name: str, chain: Sequence[Layer], shape: Any, within: str) -> _Made:
     """What a chain that begins with no block begins with; `name` and `shape` are the first's."""
     first = chain[0]
     if type(first) is Residual:
         return _residual(name, first, chain[1:], shape, within)
+    if (
+        type(first) is Add
+        and len(shape) == 2
+        and shape[0] == shape[1]
+        and _starts_with_relu(chain[1:])
+    ):
+        return _Made(FusedAdd(), 2)
     if type(first) is Linear and _weight_bytes(first) >= _LARGE_WEIGHT:
         return _Made(LargeLinear(within + name, first), 1, {name: "updated in backward"})
     return _Made(LayerStage(first), 1)
@@ -173,8 +206,17 @@ def _residual(
     branches, notes = [], {}
     for prefix, layers in (("body", block.body), ("shortcut", block.shortcut)):
         named = {f"{prefix}.{key}": layer for key, layer in layers.items()}
-        stages, inside = fuse(named, [inputs[key] for key in named], f"{within}{name}.")
+        its_shapes = [inputs[key] for key in named]
+        stages, inside = fuse(named, its_shapes, f"{within}{name}.")
         branches.append(stages)
         notes.update({f"{name}.{key}": note for key, note in inside.items()})
-    rectify = bool(rest) and type(rest[0]) is ReLU
+    rectify = _starts_with_relu(rest)
     return _Made(FusedResidual(*branches, rectify=rectify), 1 + rectify, notes)
+
+
+def _adds_two_alike(shapes: Sequence[Shape]) -> bool:
+    return len(shapes) == 2 and shapes[0] == shapes[1]
+
+
+def _starts_with_relu(chain: Sequence[Layer]) -> bool:
+    return bool(chain) and type(chain[0]) is ReLU

@@ -29,4 +29,5 @@ def load(path: str | PathLike[str], *, check_finite: bool = False) -> ConvNet:
         If there is not as much memory as the file is large.
     """
     model = read_model(path, check_finite=check_finite)
-    return ConvNet(model.layers, model.input_shape, seed=None, dtype=model.dtype)
+    graph = model.graph
+    return ConvNet(graph.entries(), graph.shapes[0], seed=None, dtype=model.dtype)

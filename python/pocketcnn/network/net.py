@@ -1,7 +1,6 @@
-"""ConvNet: an ordered chain of layers, its loss and its parameters.
+"""ConvNet: an ordered list of layers, its loss and its parameters.
 
-A network here is a chain: each layer takes what the one before it gives. How to train one is
-not in this file; see :mod:`pocketcnn.training.trainer`.
+How to train one is not in this file; see :mod:`pocketcnn.training.trainer`.
 """
 
 from __future__ import annotations
@@ -18,19 +17,12 @@ from pocketcnn import losses
 from pocketcnn._arguments import integer, real_numbers, require_batch, sizes
 from pocketcnn._sharing import Sharing, changes
 from pocketcnn.functional._cross_entropy import checked_target
-from pocketcnn.layers import Array, Layer, Shape
-from pocketcnn.layers.chain import (
-    checked_dtype,
-    draw_weights,
-    every_layer,
-    named_layers,
-    output_shapes,
-    require_scores,
-    skip_input_grad,
-)
+from pocketcnn.layers import Array, Shape
+from pocketcnn.layers.chain import checked_dtype, draw_weights, every_layer, require_scores
 from pocketcnn.network import gradient_check, serialization, summary
-from pocketcnn.network.fusion import fuse
-from pocketcnn.network.stages import Update, flow_back
+from pocketcnn.network.fusion import fuse_graph
+from pocketcnn.network.graph import Entry, Graph, skip_input_grad
+from pocketcnn.network.stages import Update
 
 # Blocks of up to 32 MiB are recycled by the C library's allocator; larger ones come as fresh
 # pages each time, and touching those costs more than small layers do.
@@ -38,12 +30,14 @@ _INFERENCE_BYTES = 32 * 2**20
 
 
 class ConvNet:
-    """A chain of named layers that turns images into class scores.
+    """Named layers that turn images into class scores.
 
     Parameters
     ----------
-    layers : sequence of (str, Layer)
-        Names and layers, in order. A name has no dot: "conv1" makes "conv1.weight".
+    layers : sequence of (str, Layer) or (str, Layer, str or list of str)
+        Names and layers, in order. A name has no dot: "conv1" makes "conv1.weight". A layer takes
+        what the one before it gives, unless a third part names others before it, as many as it
+        takes; "input" is the network's own input. The last layer's output is the network's.
     input_shape : tuple of int
         Shape of one sample: (C, H, W).
     seed : int or None
@@ -59,6 +53,8 @@ class ConvNet:
     Attributes
     ----------
     layers : dict of str to Layer
+    graph : Graph
+        The layers in order, and what each takes.
     input_shape, output_shape : tuple of int
         Without the batch axis.
     dtype : numpy.dtype
@@ -68,8 +64,9 @@ class ConvNet:
     Raises
     ------
     ValueError
-        If a layer cannot take what the one before it gives, or has weights, from another network
-        or a file or set by hand, that `seed` would draw anew; the message names the layer.
+        If a layer cannot take what it is given, or nobody takes what it gives, or it has weights,
+        from another network or a file or set by hand, that `seed` would draw anew; the message
+        names the layer.
 
     Notes
     -----
@@ -87,11 +84,24 @@ class ConvNet:
     (3, 2)
     >>> sorted(net.params)
     ['fc.bias', 'fc.weight']
+
+    Squeeze-and-excitation, where two layers take what "features" gives:
+
+    >>> from pocketcnn.layers import Conv2d, GlobalAvgPool2d, Multiply, Sigmoid
+    >>> layers = [
+    ...     ("features", Conv2d(1, 8, 3)),
+    ...     ("pool", GlobalAvgPool2d()),
+    ...     ("squeeze", Conv2d(8, 8, 1)),
+    ...     ("gate", Sigmoid()),
+    ...     ("scale", Multiply(), ["features", "gate"]),
+    ... ]
+    >>> ConvNet(layers, input_shape=(1, 6, 6)).output_shape
+    (8, 4, 4)
     """
 
     def __init__(
         self,
-        layers: Sequence[tuple[str, Layer]],
+        layers: Sequence[Entry],
         input_shape: Sequence[int],
         *,
         seed: int | None = 0,
@@ -103,26 +113,36 @@ class ConvNet:
             "that net.astype(net.dtype) made",
         )
         self._remembers: int | None = None  # the thread whose `forward` was the last use
-        self.layers = named_layers(layers)
         self.input_shape = sizes("input_shape", input_shape)
         self.dtype = checked_dtype(dtype)
-        self._shapes = output_shapes(self.layers, self.input_shape)
+        self.graph = Graph(layers, self.input_shape)
+        self.layers = self.graph.layers
         if seed is None:
             for layer in self.layers.values():
                 layer.convert(self.dtype)
         else:
-            draw_weights(self.layers, integer("seed", seed, 0), self.dtype)
-        skip_input_grad(self.layers)
+            schemes = self.graph.init_schemes()
+            draw_weights(self.layers, schemes, integer("seed", seed, 0), self.dtype)
+        skip_input_grad(self.graph)
         # Last: which weights are large depends on the dtype that the layers have now.
-        inputs = (self.input_shape, *self._shapes.values())
-        self._stages, self._fusion_notes = fuse(self.layers, inputs)
-        largest = max(map(math.prod, inputs)) * self.dtype.itemsize
+        self._flow, self._fusion_notes = fuse_graph(self.graph)
+        largest = max(map(math.prod, self.graph.shapes)) * self.dtype.itemsize
         self._inference_batch = max(1, _INFERENCE_BYTES // largest)
 
     @property
     def output_shape(self) -> Shape:
         """Shape of the scores of one sample, (K,) in a classifier."""
-        return next(reversed(self._shapes.values()))
+        return self.graph.shapes[-1]
+
+    @property
+    def inputs(self) -> dict[str, tuple[str, ...]]:
+        """Names of what each layer takes, by its name; "input" is the network's own input."""
+        return self.graph.inputs
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The layers as the constructor takes them."""
+        return self.graph.entries()
 
     @property
     def params(self) -> dict[str, Array]:
@@ -209,26 +229,19 @@ class ConvNet:
 
     def activations(self, x: ArrayLike) -> dict[str, Array]:
         """Compute every layer's output, by the layer's name, in inference mode."""
-        outputs = {}
-        out = self._cast(self._checked_input(x))
+        x = self._cast(self._checked_input(x))
         with self.sharing.read("a look at activations"):
             self._remembers = None
-            for name, layer in self.layers.items():
-                outputs[name] = out = layer.forward(out)
-                layer.clear()
-        return outputs
+            return dict(self.graph.outputs(x))
 
     def _infer(self, x: Array) -> Array:
-        out = self._cast(x)
+        x = self._cast(x)
         self.sharing.begin_reading("a prediction")
         try:
             self._remembers = None
-            for stage in self._stages:
-                out = stage.forward(out)
-                stage.clear()
+            return self._flow.infer(x)
         finally:
             self.sharing.end_reading()
-        return out
 
     def _batches(self, samples: int, batch_size: int | None) -> list[slice]:
         size = self._inference_batch
@@ -249,8 +262,7 @@ class ConvNet:
         """
         loss, _ = self._forward_loss(x, t, label_smoothing)
         self._remembers = None
-        for stage in self._stages:
-            stage.clear()
+        self._flow.clear()
         return loss
 
     def gradient(
@@ -355,8 +367,7 @@ class ConvNet:
         """
         out = self._cast(self._checked_input(x))
         self._remembers = None
-        for stage in self._stages:
-            out = stage.forward(out, training)
+        out = self._flow.forward(out, training)
         self._remembers = get_ident()
         return out
 
@@ -379,7 +390,7 @@ class ConvNet:
                 "the network since"
             )
         self._remembers = None
-        flow_back(self._stages, grad, update)
+        self._flow.backward(grad, update)
 
     def _forward_loss(
         self, x: ArrayLike, t: ArrayLike, label_smoothing: float
@@ -392,8 +403,8 @@ class ConvNet:
 
     def astype(self, dtype: DTypeLike) -> ConvNet:
         """Return an independent copy, its parameters converted to `dtype`."""
-        layers = [(name, layer.astype(dtype)) for name, layer in self.layers.items()]
-        return ConvNet(layers, self.input_shape, seed=None, dtype=dtype)
+        twins = {name: layer.astype(dtype) for name, layer in self.layers.items()}
+        return ConvNet(self.graph.entries(twins), self.input_shape, seed=None, dtype=dtype)
 
     def summary(self, width: int | None = None) -> str:
         """Describe each layer in a line: settings, output shape, parameters, multiply-adds.
@@ -405,7 +416,7 @@ class ConvNet:
             that are cut.
         """
         notes = self._fusion_notes
-        return summary.describe(self.layers, self.input_shape, self.dtype, notes, width)
+        return summary.describe(self.graph, self.dtype, notes, width)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write architecture and weights to one .safetensors file, which `load` reads.
@@ -418,11 +429,10 @@ class ConvNet:
         OSError
             The file cannot be written; it is left as it was.
         """
-        serialization.save(path, self.layers, self.input_shape, self.dtype)
+        serialization.save(path, self.graph, self.dtype)
 
     def __repr__(self) -> str:
-        layers = ", ".join(f"({name!r}, {layer!r})" for name, layer in self.layers.items())
-        return f"ConvNet([{layers}], input_shape={self.input_shape})"
+        return f"ConvNet({self.entries}, input_shape={self.input_shape})"
 
     # Checks and preparation
 

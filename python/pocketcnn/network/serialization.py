@@ -16,41 +16,37 @@ import numpy as np
 from pocketcnn._arguments import sizes
 from pocketcnn._files.tensor_file import Tensor, open_tensors, read_tensors, write_tensors
 from pocketcnn._text import excerpt
-from pocketcnn.layers import Array, Layer, Shape
-from pocketcnn.layers.chain import named_layers, output_shapes
+from pocketcnn.layers import Array
 from pocketcnn.layers.registry import build_layer, describe_layer
+from pocketcnn.network.graph import Entry, Graph
 
 __all__ = ["build", "describe", "read_model", "read_tensors", "save", "write_tensors"]
 
 FORMAT = "pocketcnn"
-FORMAT_VERSION = 1
+# Version 2 is for networks whose entries name their inputs, which older readers would pass over;
+# chains are still written as version 1, which they read.
+FORMAT_VERSION = 2
 
 
 class Model(NamedTuple):
     """What a model file holds; the layers have their weights."""
 
-    layers: list[tuple[str, Layer]]
-    input_shape: Shape
+    graph: Graph
     dtype: np.dtype[Any]
 
 
-def save(
-    path: str | os.PathLike[str],
-    layers: Mapping[str, Layer],
-    input_shape: Shape,
-    dtype: np.dtype[Any],
-) -> None:
+def save(path: str | os.PathLike[str], graph: Graph, dtype: np.dtype[Any]) -> None:
     """Write a model file; see `ConvNet.save`."""
     tensors = {
         f"{name}.{key}": array
-        for name, layer in layers.items()
+        for name, layer in graph.layers.items()
         for key, array in layer.state().items()
     }
-    architecture = describe(layers, input_shape, dtype)
+    architecture = describe(graph, dtype)
     require_fit(build(architecture), tensors)  # what could not be read is not written
     metadata = {
         "format": FORMAT,
-        "format_version": str(FORMAT_VERSION),
+        "format_version": "1" if graph.is_chain else str(FORMAT_VERSION),
         "architecture": architecture,
     }
     write_tensors(path, tensors, metadata)
@@ -80,38 +76,41 @@ def read_model(path: str | os.PathLike[str], *, check_finite: bool = False) -> M
         for key, array in tensors.items():
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} has numbers in {excerpt(key)} that are not finite")
-    for layer_name, layer in model.layers:
+    for layer_name, layer in model.graph.layers.items():
         layer.convert(model.dtype)
         layer.set_state({key: tensors[f"{layer_name}.{key}"] for key in layer.state_shapes()})
     return model
 
 
-def describe(layers: Mapping[str, Layer], input_shape: Shape, dtype: np.dtype[Any]) -> str:
+def describe(graph: Graph, dtype: np.dtype[Any]) -> str:
     """Put an architecture, without weights, into JSON."""
+    entries = []
+    for place, node in enumerate(graph.nodes):
+        entry = describe_layer(node.name, node.layer)
+        inputs = graph.named_inputs(place)
+        entries.append(entry if inputs is None else {**entry, "inputs": inputs})
     return json.dumps(
-        {
-            "input_shape": input_shape,
-            "dtype": dtype.name,
-            "layers": [describe_layer(name, layer) for name, layer in layers.items()],
-        }
+        {"input_shape": graph.shapes[0], "dtype": dtype.name, "layers": entries},
     )
 
 
 def build(architecture: str) -> Model:
-    """Make the layers that `describe` put into JSON; their weights are yet to be drawn.
+    """Make the network that `describe` put into JSON; its weights are yet to be drawn.
 
     Raises
     ------
     Exception
-        Of any kind, if the text does not describe a chain of layers of this version.
+        Of any kind, if the text does not describe a network of this version.
     """
     content = json.loads(architecture)
-    layers = [(entry["name"], build_layer(entry)) for entry in content["layers"]]
-    input_shape = sizes("input_shape", content["input_shape"])
-    output_shapes(named_layers(layers), input_shape)
+    entries: list[Entry] = []
+    for entry in content["layers"]:
+        named = (entry["name"], build_layer(entry))
+        entries.append((*named, entry["inputs"]) if "inputs" in entry else named)
+    graph = Graph(entries, sizes("input_shape", content["input_shape"]))
     if content["dtype"] not in ("float32", "float64"):  # np.dtype reads much more than names
         raise ValueError(f"dtype is {content['dtype']!r}, but must be float32 or float64")
-    return Model(layers, input_shape, np.dtype(content["dtype"]))
+    return Model(graph, np.dtype(content["dtype"]))
 
 
 def _check_version(name: str, version: str) -> None:
@@ -128,7 +127,7 @@ def require_fit(model: Model, tensors: Mapping[str, Tensor] | Mapping[str, Array
     """Raise ValueError unless the tensors are what the layers need, all and no more."""
     shapes = {
         f"{name}.{key}": shape
-        for name, layer in model.layers
+        for name, layer in model.graph.layers.items()
         for key, shape in layer.state_shapes().items()
     }
     if missing := sorted(shapes.keys() - tensors.keys()):

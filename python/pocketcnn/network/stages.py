@@ -41,11 +41,11 @@ Update = Callable[[Mapping[str, Array], Mapping[str, Grad]], None]
 class Stage(Protocol):
     """One step of a network's computation: a layer, or several that are fused."""
 
-    def forward(self, x: Array, training: bool = False) -> Array:
-        """Compute the output and remember what `backward` needs."""
+    def forward(self, x: Any, training: bool = False) -> Array:
+        """Compute the output and remember what `backward` needs; x may be a list of arrays."""
 
-    def backward(self, grad: Array, update: Update | None = None) -> Array | None:
-        """Fill the layers' gradients and return that of the input.
+    def backward(self, grad: Array, update: Update | None = None) -> Any:
+        """Fill the layers' gradients and return that of the input, or a list of those of several.
 
         `update` may use up gradients that need not exist as a whole.
         """
@@ -61,7 +61,7 @@ class LayerStage:
         self.layer = layer
         self.forward, self.clear = layer.forward, layer.clear
 
-    def backward(self, grad: Array, update: Update | None = None) -> Array | None:
+    def backward(self, grad: Array, update: Update | None = None) -> Any:
         """Fill the layer's gradients; return dx."""
         return self.layer.backward(grad)
 
@@ -236,6 +236,29 @@ class FusedResidual:
             stage.clear()
 
 
+class FusedAdd:
+    """Add of two inputs of one shape, and the ReLU after it, whose zeros are made while adding."""
+
+    def __init__(self) -> None:
+        self._output: Array | None = None
+
+    def forward(self, x: Any, training: bool = False) -> Array:
+        """Add the two arrays of the list x."""
+        self._output = out = add(*x, rectify=True)
+        return out
+
+    def backward(self, grad: Array, update: Update | None = None) -> Any:
+        """Return the gradients of both inputs, which are equal."""
+        if self._output is None:
+            raise RuntimeError("backward needs a forward before it")
+        flowing = relu_backward(grad, self._output)
+        return [flowing, flowing]
+
+    def clear(self) -> None:
+        """Let go of the output."""
+        self._output = None
+
+
 class LargeLinear:
     """Linear whose weight's gradient need not exist as a whole.
 
@@ -266,13 +289,12 @@ class LargeLinear:
         return dx
 
 
-def flow_back(stages: Sequence[Stage], grad: Array, update: Update | None = None) -> Array | None:
+def flow_back(stages: Sequence[Stage], flowing: Any, update: Update | None = None) -> Any:
     """Carry a gradient from the end of a chain to its beginning; stages forget on the way.
 
     Returns None where a stage has none to hand on: no layer from there down has parameters. With
     `update`, gradients that need not exist as a whole are used up by it.
     """
-    flowing: Array | None = grad
     for stage in reversed(stages):
         if flowing is not None:
             flowing = stage.backward(flowing, update)

@@ -11,7 +11,7 @@ import numpy as np
 
 from pocketcnn._text import align_columns, excerpt
 from pocketcnn.layers.base import Layer, Shape
-from pocketcnn.layers.chain import output_shapes
+from pocketcnn.network.graph import INPUT, Graph
 
 
 @dataclass(frozen=True)
@@ -47,22 +47,21 @@ class Table(str):
 
 
 def describe(
-    layers: Mapping[str, Layer],
-    input_shape: Shape,
-    dtype: np.dtype[Any],
-    notes: Mapping[str, str],
-    width: int | None,
+    graph: Graph, dtype: np.dtype[Any], notes: Mapping[str, str], width: int | None
 ) -> Table:
-    """Set a chain of layers in a table; see `ConvNet.summary`."""
-    rows = [Row("input", f"{dtype}", input_shape)]
-    inputs = (input_shape, *output_shapes(layers, input_shape).values())
-    for (name, layer), shape in zip(layers.items(), inputs, strict=False):
-        rows += layer_rows(name, layer, shape, notes)
+    """Set a network's layers in a table; see `ConvNet.summary`."""
+    rows = [Row(INPUT, f"{dtype}", graph.shapes[0])]
+    for place, node in enumerate(graph.nodes):
+        name, inputs = node.name, graph.named_inputs(place)
+        said = [f"takes {' and '.join(inputs)}"] if inputs else []
+        said += [notes[name]] if name in notes else []
+        its_notes = {**notes, name: "; ".join(said)}
+        rows += layer_rows(name, node.layer, graph.input_shape_of(node), its_notes)
     return format_table(rows, width)
 
 
 def layer_rows(
-    name: str, layer: Layer, input_shape: Shape, notes: Mapping[str, str]
+    name: str, layer: Layer, input_shape: Any, notes: Mapping[str, str]
 ) -> Iterator[Row]:
     """The row of a layer, or, for one made of layers, its row and those of the layers inside.
 

@@ -138,7 +138,7 @@ def load_weights(
         raise ValueError(f'layout is {layout!r}, but must be "NCHW" or "NHWC"')
     source, tensors = _read(path_or_dict)
     names, unexpected = _matched(net, tensors, rename)
-    where = places(net.layers, net.input_shape)
+    where = places(net.graph)
     arrays = {own: _as_array(name, tensors[name]) for own, name in names.items()}
     fitting = turn(arrays, names, where) if layout == "NHWC" else arrays
     report = WeightsReport(unexpected=unexpected)

@@ -58,11 +58,9 @@ def describe_outputs(net: ConvNet, x: Array, *, training: bool) -> str | None:
     """
     buffers = {name: array.copy() for name, array in net.buffers.items()}
     states = {name: rng.bit_generator.state for name, rng in net.generators.items()}
-    out, found = x.astype(net.dtype, copy=False), None
+    found = None
     with np.errstate(all="ignore"):
-        for name, layer in net.layers.items():
-            out = layer.forward(out, training)
-            layer.clear()
+        for name, out in net.graph.outputs(x.astype(net.dtype, copy=False), training):
             if not is_finite(out):
                 found = f"the output of layer {name!r} is not finite"
                 break

@@ -53,7 +53,9 @@ class RunFile:
         self._trainer = trainer
         optimizer = trainer.optimizer
         self._identity: dict[str, object] = {
-            "architecture": [[n, describe(layer)] for n, layer in trainer.net.layers.items()],
+            "architecture": [
+                [name, describe(layer), *inputs] for name, layer, *inputs in trainer.net.entries
+            ],
             "optimizer": type(optimizer).__name__,
             "batch_size": trainer.batch_size,
             "seed": trainer.seed,

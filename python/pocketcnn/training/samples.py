@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 from pocketcnn._arguments import Array, real_numbers, require_batch
 from pocketcnn.functional._cross_entropy import checked_target
 from pocketcnn.layers import BatchNorm2d
-from pocketcnn.layers.chain import every_input
 from pocketcnn.network.net import ConvNet
 from pocketcnn.training.callbacks import Callback, EarlyStopping
 from pocketcnn.training.progress import ProgressBar
@@ -98,7 +97,7 @@ def check_last_batch(net: ConvNet, samples: int, size: int) -> None:
     """Raise ValueError if a batch of one image meets a layer that cannot normalise it."""
     if samples % size != 1 and size != 1:
         return
-    for name, layer, shape in every_input(net.layers, net.input_shape):
+    for name, layer, shape in net.graph.every_input():
         if isinstance(layer, BatchNorm2d) and math.prod(shape[1:]) == 1:
             raise ValueError(
                 f"{samples} images in batches of {size} leave a batch of one, and layer {name!r} "
