@@ -29,6 +29,7 @@ from pocketcnn.layers import (
     Add,
     AvgPool2d,
     BatchNorm2d,
+    Clip,
     Concat,
     Conv2d,
     Dropout,
@@ -37,11 +38,16 @@ from pocketcnn.layers import (
     Layer,
     Linear,
     LocalResponseNorm,
+    LogSoftmax,
     MaxPool2d,
     Multiply,
+    Permute,
     ReLU,
+    Reshape,
     Residual,
+    ScaleShift,
     Sigmoid,
+    Slice,
     Softmax,
     Tanh,
 )
@@ -49,7 +55,7 @@ from pocketcnn.network.load import load
 from pocketcnn.network.net import ConvNet
 
 if TYPE_CHECKING:
-    from pocketcnn import data, inspection, models, optim, plot, schedules, scratch
+    from pocketcnn import data, inspection, models, onnx, optim, plot, schedules, scratch
     from pocketcnn._files.torch_file import read_torch
     from pocketcnn.network.weights import load_torch_state, load_weights
     from pocketcnn.training.callbacks import Callback, EarlyStopping
@@ -64,6 +70,7 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm2d",
     "Callback",
+    "Clip",
     "Concat",
     "Conv2d",
     "ConvNet",
@@ -75,12 +82,17 @@ __all__ = [
     "Layer",
     "Linear",
     "LocalResponseNorm",
+    "LogSoftmax",
     "MaxPool2d",
     "Multiply",
+    "Permute",
     "ProgressBar",
     "ReLU",
+    "Reshape",
     "Residual",
+    "ScaleShift",
     "Sigmoid",
+    "Slice",
     "Softmax",
     "Tanh",
     "Trainer",
@@ -98,6 +110,7 @@ __all__ = [
     "losses",
     "models",
     "num_threads",
+    "onnx",
     "optim",
     "plot",
     "read_torch",
@@ -111,7 +124,7 @@ __all__ = [
 
 
 # What a program that only runs a network does not need is imported when it is first used.
-_MODULES = {"data", "inspection", "models", "optim", "plot", "schedules", "scratch"}
+_MODULES = {"data", "inspection", "models", "onnx", "optim", "plot", "schedules", "scratch"}
 _MODULE_OF = {
     "Callback": "training.callbacks",
     "EarlyStopping": "training.callbacks",

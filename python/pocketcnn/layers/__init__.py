@@ -5,6 +5,7 @@ from pocketcnn.layers.add import Add
 from pocketcnn.layers.avg_pool2d import AvgPool2d
 from pocketcnn.layers.base import LAYERS, Layer, Shape, WeightLayer
 from pocketcnn.layers.batch_norm import BatchNorm2d
+from pocketcnn.layers.clip import Clip
 from pocketcnn.layers.concat import Concat
 from pocketcnn.layers.conv2d import Conv2d
 from pocketcnn.layers.dropout import Dropout
@@ -12,11 +13,16 @@ from pocketcnn.layers.flatten import Flatten
 from pocketcnn.layers.global_avg_pool2d import GlobalAvgPool2d
 from pocketcnn.layers.linear import Linear
 from pocketcnn.layers.local_response_norm import LocalResponseNorm
+from pocketcnn.layers.log_softmax import LogSoftmax
 from pocketcnn.layers.max_pool2d import MaxPool2d
 from pocketcnn.layers.multiply import Multiply
+from pocketcnn.layers.permute import Permute
 from pocketcnn.layers.relu import ReLU
+from pocketcnn.layers.reshape import Reshape
 from pocketcnn.layers.residual import Residual
+from pocketcnn.layers.scale_shift import ScaleShift
 from pocketcnn.layers.sigmoid import Sigmoid
+from pocketcnn.layers.slice import Slice
 from pocketcnn.layers.softmax import Softmax
 from pocketcnn.layers.tanh import Tanh
 
@@ -26,6 +32,7 @@ __all__ = [
     "Array",
     "AvgPool2d",
     "BatchNorm2d",
+    "Clip",
     "Concat",
     "Conv2d",
     "Dropout",
@@ -34,12 +41,17 @@ __all__ = [
     "Layer",
     "Linear",
     "LocalResponseNorm",
+    "LogSoftmax",
     "MaxPool2d",
     "Multiply",
+    "Permute",
     "ReLU",
+    "Reshape",
     "Residual",
+    "ScaleShift",
     "Shape",
     "Sigmoid",
+    "Slice",
     "Softmax",
     "Tanh",
     "WeightLayer",

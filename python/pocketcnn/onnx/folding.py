@@ -13,7 +13,7 @@ import numpy as np
 
 from pocketcnn._arguments import Array
 from pocketcnn._text import excerpt
-from pocketcnn.onnx.library import import_onnx
+from pocketcnn.onnx.package import import_onnx
 from pocketcnn.onnx.node import Node
 from pocketcnn.onnx.tensors import Constant
 

@@ -16,7 +16,7 @@ import numpy as np
 from pocketcnn._arguments import Array
 from pocketcnn._files.reading import open_regular
 from pocketcnn._text import excerpt
-from pocketcnn.onnx.library import import_onnx
+from pocketcnn.onnx.package import import_onnx
 
 # Earlier ones gave operators of two inputs another meaning of "broadcast" than NumPy's.
 OLDEST_OPSET = 6

@@ -9,7 +9,7 @@ import numpy as np
 
 from pocketcnn._arguments import Array
 from pocketcnn._text import excerpt
-from pocketcnn.onnx.library import import_onnx
+from pocketcnn.onnx.package import import_onnx
 from pocketcnn.onnx.tensors import Constant, Tensor
 
 Value: TypeAlias = Tensor | Constant

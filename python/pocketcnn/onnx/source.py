@@ -15,7 +15,7 @@ from pocketcnn._arguments import sizes
 from pocketcnn._text import excerpt
 from pocketcnn.layers import Shape
 from pocketcnn.onnx.folding import FOLDABLE
-from pocketcnn.onnx.library import import_onnx
+from pocketcnn.onnx.package import import_onnx
 from pocketcnn.onnx.model_file import StoredTensor, opset_of
 from pocketcnn.onnx.node import Node
 from pocketcnn.onnx.operators import OPERATORS

@@ -15,19 +15,19 @@ from pocketcnn.onnx.steps import Erf
 from pocketcnn.onnx.tensors import Tensor
 
 
-def simple(make: Callable[[], object]) -> Callable[[Node, Builder], Tensor]:
+def simple(kind) -> Callable[[Node, Builder], Tensor]:
     """The function of an operator without attributes that is one layer."""
 
     def operator(node: Node, net: Builder) -> Tensor:
-        return net.on(node.tensor(), make())
+        return net.on(node.tensor(), getattr(layers, kind)() if isinstance(kind,str) else kind())
 
     return operator
 
 
-relu = simple(layers.ReLU)
-sigmoid = simple(layers.Sigmoid)
-tanh = simple(layers.Tanh)
-hard_swish = simple(layers.HardSwish)
+relu = simple("ReLU")
+sigmoid = simple("Sigmoid")
+tanh = simple("Tanh")
+hard_swish = simple("HardSwish")
 erf = simple(Erf)
 
 

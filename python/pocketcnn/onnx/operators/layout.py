@@ -21,7 +21,7 @@ def identity(node: Node, net: Builder) -> Tensor:
 
 def cast(node: Node, net: Builder) -> Tensor:
     """The input itself: a network computes in one dtype. Only rounding to integers is refused."""
-    from pocketcnn.onnx.library import import_onnx
+    from pocketcnn.onnx.package import import_onnx
 
     onnx = import_onnx()
     x = node.tensor()

@@ -1,4 +1,4 @@
-"""The onnx package, imported when a model is read or written."""
+"""The package onnx, imported when it is needed."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Any
 
 
 def import_onnx() -> Any:
-    """Return the module `onnx`, or say how to install it.
+    """Return the module onnx.
 
     Raises
     ------
     ImportError
-        It is not installed.
+        It is not installed; the message says how to install it.
     """
     try:
         import onnx
     except ImportError as error:
         raise ImportError(
-            "reading and writing ONNX needs the package onnx: pip install pocketcnn[onnx]"
+            "ONNX files need the package onnx: pip install pocketcnn[onnx]"
         ) from error
     return onnx
