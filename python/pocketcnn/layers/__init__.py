@@ -6,6 +6,7 @@ from pocketcnn.layers.avg_pool2d import AvgPool2d
 from pocketcnn.layers.base import LAYERS, Layer, Shape, WeightLayer
 from pocketcnn.layers.batch_norm import BatchNorm2d
 from pocketcnn.layers.channel_shuffle import ChannelShuffle
+from pocketcnn.layers.clip import Clip
 from pocketcnn.layers.concat import Concat
 from pocketcnn.layers.conv2d import Conv2d
 from pocketcnn.layers.dropout import Dropout
@@ -14,12 +15,17 @@ from pocketcnn.layers.global_avg_pool2d import GlobalAvgPool2d
 from pocketcnn.layers.global_max_pool2d import GlobalMaxPool2d
 from pocketcnn.layers.linear import Linear
 from pocketcnn.layers.local_response_norm import LocalResponseNorm
+from pocketcnn.layers.log_softmax import LogSoftmax
 from pocketcnn.layers.max_pool2d import MaxPool2d
 from pocketcnn.layers.multiply import Multiply
 from pocketcnn.layers.normalize import Normalize
+from pocketcnn.layers.permute import Permute
 from pocketcnn.layers.relu import ReLU
+from pocketcnn.layers.reshape import Reshape
 from pocketcnn.layers.residual import Residual
+from pocketcnn.layers.scale_shift import ScaleShift
 from pocketcnn.layers.sigmoid import Sigmoid
+from pocketcnn.layers.slice import Slice
 from pocketcnn.layers.softmax import Softmax
 from pocketcnn.layers.tanh import Tanh
 from pocketcnn.layers.zero_pad2d import ZeroPad2d
@@ -31,6 +37,7 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm2d",
     "ChannelShuffle",
+    "Clip",
     "Concat",
     "Conv2d",
     "Dropout",
@@ -40,13 +47,18 @@ __all__ = [
     "Layer",
     "Linear",
     "LocalResponseNorm",
+    "LogSoftmax",
     "MaxPool2d",
     "Multiply",
     "Normalize",
+    "Permute",
     "ReLU",
+    "Reshape",
     "Residual",
+    "ScaleShift",
     "Shape",
     "Sigmoid",
+    "Slice",
     "Softmax",
     "Tanh",
     "WeightLayer",

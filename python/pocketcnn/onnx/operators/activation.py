@@ -1,0 +1,153 @@
+"""Functions of each number, and softmax."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from pocketcnn import layers
+from pocketcnn.layers import Layer
+from pocketcnn.onnx.builder import Builder
+from pocketcnn.onnx.node import Node, axis_of, floats
+from pocketcnn.onnx.steps import Erf
+from pocketcnn.onnx.tensors import Tensor
+
+
+def simple(kind) -> Callable[[Node, Builder], Tensor]:
+    """The function of an operator without attributes that is one layer."""
+
+    def operator(node: Node, net: Builder) -> Tensor:
+        return net.on(node.tensor(), getattr(layers, kind)() if isinstance(kind, str) else kind())
+
+    return operator
+
+
+relu = simple("ReLU")
+sigmoid = simple("Sigmoid")
+tanh = simple("Tanh")
+hard_swish = simple("HardSwish")
+erf = simple(Erf)
+
+
+def leaky_relu(node: Node, net: Builder) -> Tensor:
+    """A LeakyReLU."""
+    return net.on(node.tensor(), layers.LeakyReLU(node.float("alpha", 0.01)))
+
+
+def elu(node: Node, net: Builder) -> Tensor:
+    """An ELU."""
+    return net.on(node.tensor(), layers.ELU(node.float("alpha", 1.0)))
+
+
+def selu(node: Node, net: Builder) -> Tensor:
+    """An ELU, scaled."""
+    x = net.on(node.tensor(), layers.ELU(node.float("alpha", 1.67326319217681884765625)))
+    return net.scaled(x, node.float("gamma", 1.05070102214813232421875))
+
+
+def celu(node: Node, net: Builder) -> Tensor:
+    """``alpha * ELU(x / alpha)``."""
+    alpha = node.float("alpha", 1.0)
+    if not alpha > 0:
+        raise ValueError(f"alpha is {alpha}, but must be above 0")
+    x = net.on(net.scaled(node.tensor(), 1 / alpha), layers.ELU(1.0))
+    return net.scaled(x, alpha)
+
+
+def gelu(node: Node, net: Builder) -> Tensor:
+    """A GELU."""
+    if (approximate := node.text("approximate", "none")) != "none":
+        raise ValueError(f"approximate is {approximate!r}, but GELU is exact here")
+    return net.on(node.tensor(), layers.GELU())
+
+
+def swish(node: Node, net: Builder) -> Tensor:
+    """``x * sigmoid(alpha * x)``: a SiLU, with another scale if alpha is not 1."""
+    alpha = node.float("alpha", 1.0)
+    if alpha == 0:
+        return net.scaled(node.tensor(), 0.5)
+    return net.scaled(net.on(net.scaled(node.tensor(), alpha), layers.SiLU()), 1 / alpha)
+
+
+def hard_sigmoid(node: Node, net: Builder) -> Tensor:
+    """A HardSigmoid, or a scaling and a Clip for other numbers than 1/6 and 1/2."""
+    alpha, beta = node.float("alpha", 0.2), node.float("beta", 0.5)
+    if math.isclose(alpha, 1 / 6, rel_tol=1e-6) and beta == 0.5:
+        return net.on(node.tensor(), layers.HardSigmoid())
+    return net.on(net.scaled(node.tensor(), alpha, beta), layers.Clip(0.0, 1.0))
+
+
+def p_relu(node: Node, net: Builder) -> Tensor:
+    """A PReLU with one slope, or one per channel."""
+    x, slope = node.tensor(), node.weight(1)
+    if slope.size == 1:
+        layer = layers.PReLU()
+        return net.on(x, layer, state={"weight": lambda: floats(slope, net.dtype).reshape(1)})
+    # Axes of the slope are those of a sample, or fewer: the last ones.
+    axes = len(x.shape)
+    shape = slope.shape if len(slope.shape) <= axes else slope.shape[1:]
+    sizes = (1,) * (axes - len(shape)) + shape
+    wide = [axis for axis, size in enumerate(sizes) if size != 1]
+    if len(sizes) != axes or len(wide) != 1 or sizes[wide[0]] != x.shape[wide[0]]:
+        raise ValueError(f"slopes of shape {slope.shape} are not one per channel of {x.shape}")
+    channel = wide[0]
+    order = net.common_order([x], channel)
+    rest = order[1:]
+    entry = net.arranged(x, [[channel], rest[:-1], rest[-1:]])
+    layer = layers.PReLU(sizes[channel])
+    entry = net.add(layer, entry, {"weight": lambda: floats(slope, net.dtype).reshape(-1)})
+    return net.unfolded(entry, x, [channel, *rest])
+
+
+def clip(node: Node, net: Builder) -> Tensor:
+    """A ReLU6, a ReLU, or a Clip."""
+    x = node.tensor()
+    if node.version < 11:
+        low, high = node.float("min", -math.inf), node.float("max", math.inf)
+    else:
+        low, high = node.number(1), node.number(2)
+        low, high = -math.inf if low is None else low, math.inf if high is None else high
+    limits = np.finfo(net.dtype)
+    if low <= limits.min:
+        low = -math.inf
+    if high >= limits.max:
+        high = math.inf
+    if low == -math.inf and high == math.inf:
+        return x
+    if low > high:  # NumPy's clip, and ONNX's definition, then give the upper bound
+        low = high
+    if (low, high) == (0, 6):
+        return net.on(x, layers.ReLU6())
+    if (low, high) == (0, math.inf):
+        return net.on(x, layers.ReLU())
+    bounds = (None if abs(bound) == math.inf else bound for bound in (low, high))
+    return net.on(x, layers.Clip(*bounds))
+
+
+def softmax(node: Node, net: Builder) -> Tensor:
+    """A Softmax; before opset 13 over all axes from the given one on."""
+    return _normalized(node, net, layers.Softmax)
+
+
+def log_softmax(node: Node, net: Builder) -> Tensor:
+    """A LogSoftmax; before opset 13 over all axes from the given one on."""
+    return _normalized(node, net, layers.LogSoftmax)
+
+
+def _normalized(node: Node, net: Builder, kind: Callable[[int], Layer]) -> Tensor:
+    x = node.tensor()
+    axis = axis_of(node.int("axis", 1 if node.version < 13 else -1), x.rank)
+    if axis == 0:
+        raise ValueError("it acts along the batch axis")
+    wide = [axis - 1] if node.version >= 13 else [*range(axis - 1, len(x.shape))]
+    wide = [one for one in wide if x.shape[one] != 1] or wide[:1]
+    if len(wide) == 1:
+        place = x.view.axis_in(x.entry.shape, wide[0])
+        if place is not None:
+            return net.on(x, kind(place + 1))
+    rest = [one for one in range(len(x.shape)) if one not in wide]
+    groups = [rest, wide] if rest else [wide]
+    entry = net.add(kind(len(groups)), net.arranged(x, groups))
+    return net.unfolded(entry, x, [*rest, *wide])
