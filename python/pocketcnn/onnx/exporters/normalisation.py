@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from pocketcnn.layers import BatchNorm2d, Dropout, LocalResponseNorm
+import numpy as np
+
+from pocketcnn.layers import (
+    BatchNorm2d,
+    Dropout,
+    LocalResponseNorm,
+    Normalize,
+)
 from pocketcnn.onnx.graph_writer import LayerNodes, Value
 
 
@@ -16,6 +23,13 @@ def batch_norm2d(nodes: LayerNodes, layer: BatchNorm2d, x: Value) -> str:
     momentum = 1 - layer.momentum if nodes.opset >= 14 else 1.0
     arrays = nodes.arrays()
     return nodes.node("BatchNormalization", x, *arrays, epsilon=layer.eps, momentum=momentum)
+
+
+def normalize(nodes: LayerNodes, layer: Normalize, x: Value) -> str:
+    """Write the difference and the quotient."""
+    mean = nodes.numbers("mean", np.reshape(layer.mean, (-1, 1, 1)))
+    std = nodes.numbers("std", np.reshape(layer.std, (-1, 1, 1)))
+    return nodes.node("Div", nodes.node("Sub", x, mean, part="centred"), std)
 
 
 def dropout(_nodes: LayerNodes, _layer: Dropout, x: Value) -> str:

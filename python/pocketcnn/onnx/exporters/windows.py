@@ -7,7 +7,15 @@ from typing import Any
 from pocketcnn._arguments import Pair, Sides
 from pocketcnn.functional._pool2d import pooling
 from pocketcnn.functional._window2d import window2d
-from pocketcnn.layers import AvgPool2d, Conv2d, GlobalAvgPool2d, MaxPool2d
+from pocketcnn.functional._zero_pad2d import signed_sides
+from pocketcnn.layers import (
+    AvgPool2d,
+    Conv2d,
+    GlobalAvgPool2d,
+    GlobalMaxPool2d,
+    MaxPool2d,
+    ZeroPad2d,
+)
 from pocketcnn.onnx.graph_writer import LayerNodes, Value
 
 
@@ -36,7 +44,7 @@ def avg_pool2d(nodes: LayerNodes, layer: AvgPool2d, x: Value) -> str:
     count = layer.count_include_pad
     if any(over):
         if count and any(padding):
-            image = pad(nodes, x, padding, part="padded")
+            image = _pad(nodes, x, padding, part="padded")
             settings["pads"] = [0, 0, *over]
             return nodes.node("AveragePool", image, **settings)
         count = False
@@ -48,7 +56,28 @@ def global_avg_pool2d(nodes: LayerNodes, _: GlobalAvgPool2d, x: Value) -> str:
     return nodes.node("GlobalAveragePool", x)
 
 
-def pad(nodes: LayerNodes, x: Value, padding: Sides, part: str | None = None) -> str:
+def global_max_pool2d(nodes: LayerNodes, _: GlobalMaxPool2d, x: Value) -> str:
+    """Write one node, which keeps the two axes."""
+    return nodes.node("GlobalMaxPool", x)
+
+
+def zero_pad2d(nodes: LayerNodes, layer: ZeroPad2d, x: Value) -> str:
+    """Write zeros, and then what is cut off: negative padding is rare in other libraries."""
+    sides = signed_sides(layer.padding)
+    if min(sides) >= 0:
+        return _pad(nodes, x, sides)
+    image: str | Value = x
+    if max(sides) > 0:
+        top, bottom, left, right = (max(0, side) for side in sides)
+        image = _pad(nodes, x, (top, bottom, left, right), part="padded")
+    _, height, width = layer.output_shape(x.shape)
+    first = max(0, -sides[0]), max(0, -sides[2])
+    starts = nodes.integers("starts", first)
+    ends = nodes.integers("ends", [first[0] + height, first[1] + width])
+    return nodes.node("Slice", image, starts, ends, nodes.integers("axes", [2, 3]))
+
+
+def _pad(nodes: LayerNodes, x: Value, padding: Sides, part: str | None = None) -> str:
     """Write zeros around images."""
     top, bottom, left, right = padding
     ends = nodes.integers("pads", [0, 0, top, left, 0, 0, bottom, right])

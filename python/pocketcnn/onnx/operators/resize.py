@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 
 from pocketcnn import layers
@@ -117,7 +116,7 @@ def _resized(
     if not wide:
         return x
     order = net.common_order([x])
-    if len(order) != 3 or order.index(0) != 0 and 0 in [axis - 1 for axis in wide]:
+    if len(order) != 3 or (order.index(0) != 0 and 0 in [axis - 1 for axis in wide]):
         raise ValueError("it resizes other than the pixels of an image (N, C, H, W)")
     by = [scales[axis + 1] for axis in order]
     if by[0] != 1 or any(scale != int(scale) or scale < 1 for scale in by):
