@@ -81,6 +81,21 @@ def _conv(rng: Rng, channels: int) -> Layer:
     )
 
 
+def _transposed(rng: Rng, channels: int) -> Layer:
+    groups = _one_of(rng, 1, 1, channels)
+    stride = _one_of(rng, 1, 2, _pair(rng, 1, 2))
+    return pc.ConvTranspose2d(
+        channels,
+        groups * int(rng.integers(1, 4)),
+        _one_of(rng, 2, 3, _pair(rng, 1, 4)),
+        stride=stride,
+        padding=_padding(rng, 2),
+        output_padding=0 if stride == 1 else _one_of(rng, 0, (1, 0) if stride == 2 else 0),
+        groups=groups,
+        bias=bool(rng.random() < 0.8),
+    )
+
+
 def _pooling(rng: Rng, _: int) -> Layer:
     if rng.random() < 0.1:
         return _one_of(rng, pc.GlobalAvgPool2d, pc.GlobalMaxPool2d)()
@@ -149,6 +164,7 @@ STEPS: dict[str, Maker] = {
     "norm": _norm,
     "dropout": _dropout,
     "maps": _maps,
+    "transposed": _transposed,
     "residual": _residual,
 }
 # Common sequences, which are fused, and similar ones that might be fused by mistake.

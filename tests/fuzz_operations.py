@@ -169,6 +169,41 @@ def convolution(draw: Draw) -> Iterator[str]:
     yield "conv2d_backward"
 
 
+def transposed_convolution(draw: Draw) -> Iterator[str]:
+    """Forward and gradients."""
+    rng = draw.rng
+    groups = _one_of(rng, 1, 1, 2, 3)
+    channels, filters = groups * draw.size(9), draw.size(9)
+    shape = (draw.size(3), channels, draw.size(7), draw.size(7))
+    while True:
+        kernel = _one_of(rng, (2, 2), (3, 3), (4, 4), (draw.size(5), draw.size(5)))
+        stride, dilation = (
+            _one_of(rng, 1, 2, _pair(rng, 1, 4)),
+            _one_of(rng, 1, 1, _pair(rng, 1, 3)),
+        )
+        most = np.maximum(_two(stride), _two(dilation))
+        options = {
+            "stride": stride,
+            "padding": _padding(rng, 3),
+            "output_padding": tuple(int(v) for v in rng.integers(0, most)),
+            "dilation": dilation,
+        }
+        if min(reference_maps.transposed_sizes(shape, kernel, **options)[1]) > 0:
+            break
+    options["groups"] = groups
+    x, weight = draw.array(*shape), draw.floats(channels, filters, *kernel)
+    bias = draw.floats(filters * groups) if rng.random() < 0.7 else None
+    wanted = reference_maps.conv_transpose2d(x, weight, bias, **options)
+    draw.check("conv_transpose2d", F.conv_transpose2d(x, weight, bias, **options), wanted)
+    yield "conv_transpose2d"
+    grad = draw.floats(*wanted.shape)
+    got = F.conv_transpose2d_backward(grad, x, weight, **options)
+    back = reference_maps.conv_transpose2d_backward(grad, x, weight, **options)
+    for name, actual, right in zip(("dx", "dweight", "dbias"), got, back, strict=True):
+        draw.check(f"conv_transpose2d_backward {name}", actual, right)
+    yield "conv_transpose2d_backward"
+
+
 def columns(draw: Draw) -> Iterator[str]:
     """im2col and its adjoint."""
     x, weight, options = _conv_settings(draw)
@@ -333,7 +368,7 @@ def movement(draw: Draw) -> Iterator[str]:
 
 KINDS: list[Callable[[Draw], Iterator[str]]] = [
     convolution, convolution, columns, pooling, linear, elementwise, softmaxes, normalisation,
-    movement,
+    movement, transposed_convolution,
 ]  # fmt: skip
 
 

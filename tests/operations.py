@@ -117,6 +117,22 @@ def _dense_conv2d_backward(rng: np.random.Generator, large: bool) -> Arguments:
     return {"grad": rng.normal(size=grad.shape), **arguments}
 
 
+def _conv_transpose2d(rng: np.random.Generator, large: bool) -> Arguments:
+    x = rng.normal(size=(5, 6, 20, 21) if large else (2, 4, 4, 5))
+    weight = rng.normal(size=(x.shape[1], 7 if large else 3, 3, 2))
+    return {
+        "x": x, "weight": weight, "bias": rng.normal(size=2 * weight.shape[1]), "stride": (2, 3),
+        "padding": ((1, 0), (0, 2)), "output_padding": (0, 1), "dilation": (1, 2), "groups": 2,
+    }  # fmt: skip
+
+
+def _conv_transpose2d_backward(rng: np.random.Generator, large: bool) -> Arguments:
+    arguments = _conv_transpose2d(rng, large)
+    grad = F.conv_transpose2d(**arguments)
+    del arguments["bias"]
+    return {"grad": rng.normal(size=grad.shape), **arguments}
+
+
 def _max_pool2d(rng: np.random.Generator, large: bool) -> Arguments:
     return {"x": distinct(rng, _images(rng, large).shape), **WINDOW, "dilation": (2, 1)}
 
@@ -281,6 +297,13 @@ OPERATIONS: dict[str, Operation] = NORMALISATIONS | {
         ("conv2d_groups", "conv2d", _conv2d, ("x", "weight", "bias")),
         ("conv2d_backward", "conv2d_backward", _dense_conv2d_backward, ("grad", "x", "weight")),
         ("conv2d_groups_backward", "conv2d_backward", _conv2d_backward, ("grad", "x", "weight")),
+        ("conv_transpose2d", "conv_transpose2d", _conv_transpose2d, ("x", "weight", "bias")),
+        (
+            "conv_transpose2d_backward",
+            "conv_transpose2d_backward",
+            _conv_transpose2d_backward,
+            ("grad", "x", "weight"),
+        ),
         ("max_pool2d", "max_pool2d", _max_pool2d, ("x",)),
         ("max_pool2d_backward", "max_pool2d_backward", _max_pool2d_backward, ("grad",)),
         ("avg_pool2d", "avg_pool2d", _avg_pool2d, ("x",)),

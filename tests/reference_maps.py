@@ -74,3 +74,91 @@ def normalize(x: npt.ArrayLike, mean: Sequence[float], std: Sequence[float]) -> 
     for c in range(x.shape[1]):
         out[:, c] = (x[:, c] - mean[c]) / std[c]
     return out
+
+
+def _transposed_axis(
+    size: int, kernel: int, stride: int, dilation: int, padding: Any, extra: int, axis: int
+) -> tuple[int, int]:
+    """Pixels cut off before the output, and its size."""
+    span = dilation * (kernel - 1) + 1
+    if padding == "same":
+        return max(0, span - stride) // 2, size * stride + extra
+    before, after = (0, 0) if padding == "valid" else sides(padding)[axis]
+    return before, (size - 1) * stride - before - after + span + extra
+
+
+def _meetings(
+    shape: tuple[int, ...], kernel: tuple[int, ...], out: tuple[int, ...], options: Any
+) -> Any:
+    """Every (i, j, u, v, oh, ow): pixel (i, j) times tap (u, v) is added to output (oh, ow)."""
+    strides, dilations = pair(options["stride"]), pair(options["dilation"])
+    cut = options["cut"]
+    for i, j, u, v in np.ndindex(*shape[2:], *kernel):
+        oh = i * strides[0] + u * dilations[0] - cut[0]
+        ow = j * strides[1] + v * dilations[1] - cut[1]
+        if 0 <= oh < out[0] and 0 <= ow < out[1]:
+            yield i, j, u, v, oh, ow
+
+
+def transposed_sizes(
+    shape: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    dilation: Any,
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """What is cut off at the top and on the left, and the output's size."""
+    strides, dilations, extra = pair(stride), pair(dilation), pair(output_padding)
+    (top, height), (left, width) = (
+        _transposed_axis(shape[2 + k], kernel[k], strides[k], dilations[k], padding, extra[k], k)
+        for k in (0, 1)
+    )
+    return (top, left), (height, width)
+
+
+def conv_transpose2d(
+    x: npt.ArrayLike,
+    weight: npt.ArrayLike,
+    bias: npt.ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Array:
+    x, weight = _double(x), _double(weight)
+    kernel = weight.shape[2:]
+    cut, size = transposed_sizes(x.shape, kernel, stride, padding, output_padding, dilation)
+    per_in, per_out = len(weight) // groups, weight.shape[1]
+    out = np.zeros((len(x), per_out * groups, *size))
+    options = {"stride": stride, "dilation": dilation, "cut": cut}
+    for i, j, u, v, oh, ow in _meetings(x.shape, kernel, size, options):
+        for g in range(groups):
+            c, f = slice(g * per_in, (g + 1) * per_in), slice(g * per_out, (g + 1) * per_out)
+            out[:, f, oh, ow] += x[:, c, i, j] @ weight[c, :, u, v]
+    return out if bias is None else out + _double(bias)[:, None, None]
+
+
+def conv_transpose2d_backward(
+    grad: npt.ArrayLike,
+    x: npt.ArrayLike,
+    weight: npt.ArrayLike,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> tuple[Array, Array, Array]:
+    grad, x, weight = _double(grad), _double(x), _double(weight)
+    kernel = weight.shape[2:]
+    cut, size = transposed_sizes(x.shape, kernel, stride, padding, output_padding, dilation)
+    per_in, per_out = len(weight) // groups, weight.shape[1]
+    dx, dweight = np.zeros_like(x), np.zeros_like(weight)
+    options = {"stride": stride, "dilation": dilation, "cut": cut}
+    for i, j, u, v, oh, ow in _meetings(x.shape, kernel, size, options):
+        for g in range(groups):
+            c, f = slice(g * per_in, (g + 1) * per_in), slice(g * per_out, (g + 1) * per_out)
+            dx[:, c, i, j] += grad[:, f, oh, ow] @ weight[c, :, u, v].T
+            dweight[c, :, u, v] += x[:, c, i, j].T @ grad[:, f, oh, ow]
+    return dx, dweight, grad.sum(axis=(0, 2, 3))

@@ -104,6 +104,9 @@ class Reference:
         if isinstance(layer, pc.Conv2d):
             bias = self.state.get(f"{name}.bias")
             return reference.conv2d(x, self.state[f"{name}.weight"], bias, **_window(layer))
+        if isinstance(layer, pc.ConvTranspose2d):
+            bias, window = self.state.get(f"{name}.bias"), _transposed(layer)
+            return reference_maps.conv_transpose2d(x, self.state[f"{name}.weight"], bias, **window)
         if isinstance(layer, pc.Linear):
             return reference.linear(x, self.state[f"{name}.weight"], self.state.get(f"{name}.bias"))
         if isinstance(layer, pc.BatchNorm2d):
@@ -142,10 +145,13 @@ class Reference:
         if isinstance(layer, pc.Residual):
             body = self._chain_backward(f"{name}.body.", layer.body, grad)
             return body + self._chain_backward(f"{name}.shortcut.", layer.shortcut, grad)
-        if isinstance(layer, (pc.Conv2d, pc.Linear)):
+        if isinstance(layer, (pc.Conv2d, pc.ConvTranspose2d, pc.Linear)):
             weight = self.state[f"{name}.weight"]
             if isinstance(layer, pc.Conv2d):
                 gradients = reference.conv2d_backward(grad, saved, weight, **_window(layer))
+            elif isinstance(layer, pc.ConvTranspose2d):
+                transposed = reference_maps.conv_transpose2d_backward
+                gradients = transposed(grad, saved, weight, **_transposed(layer))
             else:
                 gradients = reference.linear_backward(grad, saved, weight)
             self.grads[f"{name}.weight"] = gradients[1]
@@ -258,7 +264,12 @@ def _merged_backward(layer: Merge, x: list[Array], grad: Array) -> list[Array]:
 
 
 def _window(layer: pc.Conv2d) -> dict[str, Any]:
+def _window(layer: pc.Conv2d | pc.ConvTranspose2d) -> dict[str, Any]:
     return {key: getattr(layer, key) for key in ("stride", "padding", "dilation", "groups")}
+
+
+def _transposed(layer: pc.ConvTranspose2d) -> dict[str, Any]:
+    return {**_window(layer), "output_padding": layer.output_padding}
 
 
 def _pool(layer: pc.MaxPool2d | pc.AvgPool2d) -> tuple[Any, Any, Any, bool]:

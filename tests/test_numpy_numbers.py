@@ -29,6 +29,10 @@ LAYERS: dict[str, tuple[Callable[[], pc.Layer], str]] = {
         lambda: pc.Conv2d(2, 4, (three, three), [one, 2], ((one, 1), (1, one))),
         "Conv2d(2, 4, kernel_size=(3, 3), stride=(1, 2), padding=((1, 1), (1, 1)))",
     ),
+    "transposed": (
+        lambda: pc.ConvTranspose2d(two, np.int64(4), pair, pair, np.int8(0), np.array([1, 0])),
+        "ConvTranspose2d(2, 4, kernel_size=(2, 2), stride=(2, 2), output_padding=(1, 0))",
+    ),
     "maximum": (
         lambda: pc.MaxPool2d(pair, two, pair - 1, yes),
         "MaxPool2d(kernel_size=(2, 2), stride=2, padding=(1, 1), ceil_mode=True)",

@@ -43,6 +43,10 @@ from pocketcnn.functional._conv2d import (
     conv2d_backward,
     conv2d_plan,
 )
+from pocketcnn.functional._conv_transpose2d import (
+    conv_transpose2d,
+    conv_transpose2d_backward,
+)
 from pocketcnn.functional._cross_entropy import (
     cross_entropy,
 )
@@ -97,6 +101,8 @@ __all__ = [
     "conv2d",
     "conv2d_backward",
     "conv2d_plan",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
     "cross_entropy",
     "dropout",
     "im2col",

@@ -9,6 +9,7 @@ from pocketcnn.layers.channel_shuffle import ChannelShuffle
 from pocketcnn.layers.clip import Clip
 from pocketcnn.layers.concat import Concat
 from pocketcnn.layers.conv2d import Conv2d
+from pocketcnn.layers.conv_transpose2d import ConvTranspose2d
 from pocketcnn.layers.dropout import Dropout
 from pocketcnn.layers.flatten import Flatten
 from pocketcnn.layers.global_avg_pool2d import GlobalAvgPool2d
@@ -40,6 +41,7 @@ __all__ = [
     "Clip",
     "Concat",
     "Conv2d",
+    "ConvTranspose2d",
     "Dropout",
     "Flatten",
     "GlobalAvgPool2d",
