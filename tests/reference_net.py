@@ -263,7 +263,6 @@ def _merged_backward(layer: Merge, x: list[Array], grad: Array) -> list[Array]:
     return parts
 
 
-def _window(layer: pc.Conv2d) -> dict[str, Any]:
 def _window(layer: pc.Conv2d | pc.ConvTranspose2d) -> dict[str, Any]:
     return {key: getattr(layer, key) for key in ("stride", "padding", "dilation", "groups")}
 

@@ -19,6 +19,7 @@ import onnx
 import pytest
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
+from onnx.reference.ops import op_conv_transpose
 
 import pocketcnn as pc
 from fuzz_networks import draw_layers
@@ -50,8 +51,18 @@ class LRN(OpRun):
         return ((x / (bias + alpha / size * squares) ** beta).astype(x.dtype),)
 
 
+class ConvTranspose(op_conv_transpose.ConvTranspose):
+    """Group by group; the evaluator's own takes no more than one filter of a group."""
+
+    def _run(self, x, w, b=None, group=1, **settings):
+        biases = [None] * group if b is None else np.split(b, group)
+        parts = zip(np.split(x, group, axis=1), np.split(w, group), biases, strict=True)
+        maps = [super(ConvTranspose, self)._run(*part, group=1, **settings)[0] for part in parts]
+        return (np.concatenate(maps, axis=1),)
+
+
 def by_reference(path: Path, x: Array) -> Array:
-    return ReferenceEvaluator(str(path), new_ops=[LRN]).run(None, {"input": x})[0]
+    return ReferenceEvaluator(str(path), new_ops=[LRN, ConvTranspose]).run(None, {"input": x})[0]
 
 
 def by_runtime(path: Path, x: Array) -> Array:
@@ -112,6 +123,11 @@ LAYER_CASES: list[tuple[Layer, tuple[int, ...]]] = [
     (pc.Conv2d(4, 6, (3, 2), stride=(2, 1), padding=SIDES, dilation=(1, 2)), MAPS),
     (pc.Conv2d(4, 8, 3, padding="same", stride=2, groups=2, bias=False), MAPS),
     (pc.Conv2d(4, 4, 4, padding="same", groups=4), MAPS),
+    (pc.ConvTranspose2d(4, 3, 3), MAPS),
+    (pc.ConvTranspose2d(4, 6, (3, 2), (2, 3), SIDES, (1, 2), (1, 2), groups=2), MAPS),
+    (pc.ConvTranspose2d(4, 3, 3, stride=2, padding="same", bias=False), MAPS),
+    (pc.ConvTranspose2d(4, 3, 4, stride=3, padding="same", output_padding=1), MAPS),
+    (pc.ConvTranspose2d(4, 3, 2, stride=4, padding="same", output_padding=(0, 1)), MAPS),
     (pc.MaxPool2d(2), MAPS),
     (pc.MaxPool2d(3, 2, padding=1, ceil_mode=True), MAPS),
     (pc.MaxPool2d((2, 3), (3, 2), padding=((1, 0), (0, 2)), ceil_mode=True), MAPS),
@@ -244,19 +260,18 @@ def test_model(name: str, evaluate: Evaluator, tmp_path: Path) -> None:
 
 
 def everything() -> pc.ConvNet:
-    """A network with nearly every layer, and branches."""
-    entries = branched().entries[:-2]
-    shape: tuple[int, ...] = (4, 24, 20)
-    for place, (layer, _) in enumerate(LAYER_CASES):
-        try:
-            after = layer.output_shape(shape)
-        except ValueError:
-            continue
-        if after[0] == 4 and len(after) == 3 and min(after) > 3:
-            entries.append((f"layer{place}", layer.astype(np.float32)))
-            shape = after
-    entries += [("flatten", pc.Flatten()), ("fc", pc.Linear(math.prod(shape), 3))]
-    net = pc.ConvNet(entries, (4, 24, 20), seed=None)
+    """All cases side by side, each reading the input or a linear map of it; their outputs."""
+    entries: list[Any] = [("flat", pc.Flatten())]
+    for place, (layer, shape) in enumerate(LAYER_CASES):
+        source = "input"
+        if shape != MAPS:
+            source = f"shaped{place}"
+            features = pc.Linear(math.prod(MAPS), math.prod(shape))
+            entries += [(f"fc{place}", features, "flat"), (source, pc.Reshape(shape))]
+        entries.append((f"layer{place}", layer.astype(np.float32), source))
+        entries.append((f"row{place}", pc.Flatten()))
+    rows = [name for name, *_ in entries if name.startswith("row")]
+    net = pc.ConvNet([*entries, ("all", pc.Concat(), rows)], MAPS, seed=None)
     randomize(net, np.random.default_rng(2))
     return net
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from pocketcnn._arguments import Pair, Sides
+from pocketcnn._arguments import Pair, Sides, padding_sides, pair
 from pocketcnn.functional._pool2d import pooling
 from pocketcnn.functional._window2d import window2d
 from pocketcnn.functional._zero_pad2d import signed_sides
 from pocketcnn.layers import (
     AvgPool2d,
     Conv2d,
+    ConvTranspose2d,
     GlobalAvgPool2d,
     GlobalMaxPool2d,
     MaxPool2d,
@@ -26,6 +27,30 @@ def conv2d(nodes: LayerNodes, layer: Conv2d, x: Value) -> str:
     if window.dilation != (1, 1):
         settings["dilations"] = window.dilation
     return nodes.node("Conv", x, *nodes.arrays(), group=layer.groups, **settings)
+
+
+def conv_transpose2d(nodes: LayerNodes, layer: ConvTranspose2d, x: Value) -> str:
+    """Write "same" padding as what it is: what is cut off, or added where the stride is larger."""
+    kernel, stride = pair("kernel_size", layer.kernel_size), pair("stride", layer.stride)
+    dilation, added = pair("dilation", layer.dilation), pair("added", layer.output_padding, 0)
+    sides = padding_sides(layer.padding)
+    if sides is None:
+        over = [
+            stride[axis] * (x.shape[axis + 1] - 1) + dilation[axis] * (kernel[axis] - 1) + 1 - size
+            for axis, size in enumerate(layer.output_shape(x.shape)[1:])
+        ]
+        rows, cols = (max(0, over[axis] + added[axis]) for axis in (0, 1))
+        sides = (rows // 2, rows - rows // 2, cols // 2, cols - cols // 2)
+        added = (max(added[0], -over[0]), max(added[1], -over[1]))
+    return nodes.node(
+        "ConvTranspose",
+        x,
+        *nodes.arrays(),
+        group=layer.groups,
+        dilations=dilation,
+        output_padding=added,
+        **_settings(kernel, stride, sides),
+    )
 
 
 def max_pool2d(nodes: LayerNodes, layer: MaxPool2d, x: Value) -> str:
