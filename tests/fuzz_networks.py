@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -33,7 +34,7 @@ from pocketcnn.network import fusion
 from reference_net import Arrays, Reference
 
 Rng: TypeAlias = np.random.Generator
-Named: TypeAlias = list[tuple[str, Layer]]
+Named: TypeAlias = list[Any]  # of (str, Layer) or (str, Layer, inputs)
 
 # Closer to a kink than this share of the largest value, single precision may decide differently:
 # Winograd's error is up to 5e-6 of it.
@@ -150,6 +151,35 @@ PATTERNS = [
 ]
 
 
+def draw_branches(rng: Rng, source: str, channels: int, place: int) -> Named:
+    """Layers that take a value twice or more, and join what they made of it; sizes stay."""
+    kind = _one_of(rng, "add", "concat", "gate")
+    if kind == "gate":
+        return [
+            (f"mean{place}", pc.GlobalAvgPool2d(), source),
+            (f"squeeze{place}", pc.Conv2d(channels, channels, 1)),
+            (f"gate{place}", _one_of(rng, pc.Sigmoid, pc.Tanh)()),
+            (f"scale{place}", pc.Multiply(), [source, f"gate{place}"]),
+        ]
+    filters = channels if kind == "add" else int(rng.integers(1, 9))
+    layers: Named = [(f"first{place}", pc.Conv2d(channels, filters, 3, padding=1), source)]
+    for name, make in (("norm", _norm), ("act", _activation)):
+        if rng.random() < 0.5:
+            layers.append((f"{name}{place}", make(rng, filters)))
+    ends = [layers[-1][0], source]
+    if rng.random() < 0.5:
+        layers.append((f"second{place}", pc.Conv2d(channels, filters, 1), source))
+        ends[int(rng.integers(2))] = f"second{place}"
+        if ends[0] == f"second{place}":  # else nobody takes what the first branch gives
+            ends.append(layers[-2][0])
+    if rng.random() < 0.2:
+        ends.append(ends[0])
+    merge = pc.Add() if kind == "add" else pc.Concat()
+    layers.append((f"{kind}{place}", merge, ends))
+    layers += [(f"relu{place}", pc.ReLU())] * (rng.random() < 0.5)
+    return layers
+
+
 def draw_layers(rng: Rng) -> tuple[Named, tuple[int, int, int]]:
     """Draw a network of one to four patterns, and its linear layers; every layer fits."""
     limit = 18 if rng.random() < 0.1 else 12
@@ -158,6 +188,10 @@ def draw_layers(rng: Rng) -> tuple[Named, tuple[int, int, int]]:
     layers: Named = []
     shape: tuple[int, ...] = input_shape
     for _ in range(int(rng.integers(1, 5))):
+        if len(shape) == 3 and rng.random() < 0.2:
+            source = layers[-1][0] if layers else "input"
+            layers += draw_branches(rng, source, shape[0], len(layers))
+            shape = pc.ConvNet(layers, input_shape, seed=None).output_shape
         for step in PATTERNS[int(rng.integers(len(PATTERNS)))]:
             for _ in range(5):  # a window that does not fit is drawn again
                 if len(shape) != 3:
@@ -209,7 +243,8 @@ class Case:
         self.optimizer = _draw_optimizer(rng)
 
     def reference(self) -> Reference:
-        return Reference(self.net.layers, {**self.net.params, **self.net.buffers})
+        state = {**self.net.params, **self.net.buffers}
+        return Reference(self.net.layers, self.net.inputs, state)
 
 
 def _draw_optimizer(rng: Rng) -> pc.optim.Optimizer:
@@ -232,13 +267,16 @@ def _compare(what: str, actual: Any, wanted: Any, tolerance: float, least: float
         raise AssertionError(f"{what} is off by {error:.2g} of its largest value {scale:.2g}")
 
 
-def _compare_all(what: str, actual: Any, wanted: Any, tolerance: float) -> None:
+def _compare_all(
+    what: str, actual: Any, wanted: Any, tolerance: float, terms: Any = MappingProxyType({})
+) -> None:
     if actual.keys() != wanted.keys():
         raise AssertionError(f"{what}: names {sorted(actual)}, wanted {sorted(wanted)}")
     # The gradient of a bias in front of a normalisation is zero: large numbers that cancel.
     least = 0.02 * max(float(np.abs(array).max(initial=0.0)) for array in wanted.values())
     for name in wanted:
-        _compare(f"{what} {name}", actual[name], wanted[name], tolerance, least)
+        its_least = max(least, 1e-3 * terms.get(name, 0.0))
+        _compare(f"{what} {name}", actual[name], wanted[name], tolerance, its_least)
 
 
 def _run(net: pc.ConvNet, case: Case) -> dict[str, Any]:
@@ -251,32 +289,40 @@ def _run(net: pc.ConvNet, case: Case) -> dict[str, Any]:
 def _one_by_one(net: pc.ConvNet, case: Case) -> dict[str, Any]:
     """The same from the layers' own forward and backward."""
     twin = net.astype(net.dtype)
-    out = case.x.astype(net.dtype)
-    for layer in twin.layers.values():
-        out = layer.forward(out, training=True)
-    loss, flowing = pc.losses.cross_entropy(out, case.t, label_smoothing=case.smoothing)
-    for layer in reversed(twin.layers.values()):
-        if flowing is not None:
-            flowing = layer.backward(flowing)
+    values: dict[str, Any] = {"input": case.x.astype(net.dtype)}
+    for name, sources in twin.inputs.items():
+        taken = [values[source] for source in sources]
+        x = taken if len(taken) > 1 else taken[0]
+        values[name] = twin.layers[name].forward(x, training=True)
+    loss, flowing = pc.losses.cross_entropy(values[name], case.t, label_smoothing=case.smoothing)
+    grads = {name: flowing}
+    for name, sources in reversed(twin.inputs.items()):
+        if name in grads:
+            flowing = twin.layers[name].backward(grads.pop(name))
+            parts = flowing if len(sources) > 1 else [flowing]
+            for source, part in zip(sources, parts, strict=True):
+                if part is not None:
+                    grads[source] = grads[source] + part if source in grads else part
     return {"loss": np.array(loss), **twin.grads, **twin.buffers}
 
 
-def _expected(case: Case) -> tuple[dict[str, Any], float]:
-    """The same from the references, and how close they came to a kink."""
+def _expected(case: Case) -> tuple[dict[str, Any], Reference]:
+    """The same from the references, and the references themselves."""
     wanted = case.reference()
     logits = wanted.forward(case.x, deepcopy(case.net.generators))
     loss, dlogits = reference.cross_entropy(logits, case.t, case.smoothing)
     wanted.backward(dlogits)
     buffers = {name: wanted.state[name] for name in case.net.buffers}
-    return {"loss": np.array(loss), **wanted.grads, **buffers}, wanted.margin
+    return {"loss": np.array(loss), **wanted.grads, **buffers}, wanted
 
 
 def check_gradients(case: Case) -> bool:
     """Check a step in both precisions; return whether single precision could be compared."""
-    wanted, margin = _expected(case)
+    wanted, by_definition = _expected(case)
+    margin, terms = by_definition.margin, by_definition.terms
     double, single = case.net, case.net.astype(np.float32)
-    _compare_all("double", _run(double, case), wanted, 1e-9)
-    _compare_all("double, layer by layer,", _one_by_one(double, case), wanted, 1e-9)
+    _compare_all("double", _run(double, case), wanted, 1e-9, terms)
+    _compare_all("double, layer by layer,", _one_by_one(double, case), wanted, 1e-9, terms)
     runs = []
     for threads in (1, 2, 3):
         with pc.num_threads(threads):
@@ -285,8 +331,8 @@ def check_gradients(case: Case) -> bool:
         if any(run[name].tobytes() != array.tobytes() for run in runs[1:]):
             raise AssertionError(f"{name} has other bits with other threads")
     if margin > MARGIN:
-        _compare_all("single", runs[0], wanted, 1e-3)
-        _compare_all("single, layer by layer,", _one_by_one(single, case), wanted, 1e-3)
+        _compare_all("single", runs[0], wanted, 1e-3, terms)
+        _compare_all("single, layer by layer,", _one_by_one(single, case), wanted, 1e-3, terms)
     return margin > MARGIN
 
 

@@ -16,13 +16,21 @@ import numpy.typing as npt
 import pocketcnn as pc
 import reference
 from pocketcnn.layers import Layer
+from pocketcnn.layers.merge import Merge
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Arrays: TypeAlias = dict[str, Array]
 
 
 class Reference:
-    """A chain of layers with copies of their parameters and running statistics.
+    """Layers with copies of their parameters and running statistics.
+
+    Parameters
+    ----------
+    layers : mapping of str to Layer
+    inputs : mapping of str to tuple of str
+        Names of what each layer takes, as `ConvNet.inputs`.
+    state : mapping of str to ndarray
 
     Attributes
     ----------
@@ -30,15 +38,24 @@ class Reference:
         Parameters and buffers by name, "conv.weight"; `forward` in training changes the buffers.
     grads : dict of str to ndarray
         The gradients of the last `backward`, for every parameter.
+    terms : dict of str to float
+        For the gradient of a bias, the largest sum of its terms' magnitudes: in front of a
+        normalisation they cancel.
     margin : float
         Smallest distance from a kink or between two maxima since the start, as a share of the
         largest value of its array.
     """
 
-    def __init__(self, layers: Mapping[str, Layer], state: Mapping[str, npt.NDArray[Any]]) -> None:
-        self.layers = dict(layers)
+    def __init__(
+        self,
+        layers: Mapping[str, Layer],
+        inputs: Mapping[str, tuple[str, ...]],
+        state: Mapping[str, npt.NDArray[Any]],
+    ) -> None:
+        self.layers, self.inputs = dict(layers), dict(inputs)
         self.state: Arrays = {name: a.astype(np.float64) for name, a in state.items()}
         self.grads: Arrays = {}
+        self.terms: dict[str, float] = {}
         self.margin = np.inf
         self._saved: dict[str, Any] = {}
 
@@ -46,11 +63,25 @@ class Reference:
         self, x: npt.ArrayLike, generators: Mapping[str, np.random.Generator] | None = None
     ) -> Array:
         """Compute the output; `generators`, one for each Dropout by its name, mean training."""
-        return self._chain("", self.layers, np.asarray(x, np.float64), generators)
+        values = {"input": np.asarray(x, np.float64)}
+        for name, sources in self.inputs.items():
+            taken: Any = [values[source] for source in sources]
+            layer = self.layers[name]
+            taken = taken if isinstance(layer, Merge) else taken[0]
+            values[name] = out = self._forward(name, layer, taken, generators)
+        return out
 
     def backward(self, grad: npt.ArrayLike) -> Array:
         """Fill `grads`, and return the gradient of the input."""
-        return self._chain_backward("", self.layers, np.asarray(grad, np.float64))
+        grads = {list(self.layers)[-1]: np.asarray(grad, np.float64)}
+        for name, sources in reversed(self.inputs.items()):
+            layer = self.layers[name]
+            parts: Any = self._backward(name, layer, grads[name])
+            for source, part in zip(
+                sources, parts if isinstance(layer, Merge) else [parts], strict=True
+            ):
+                grads[source] = grads.get(source, 0.0) + part
+        return grads["input"]
 
     def _chain(self, prefix: str, layers: Mapping[str, Layer], x: Array, generators: Any) -> Array:
         for name, layer in layers.items():
@@ -62,8 +93,10 @@ class Reference:
             grad = self._backward(prefix + name, layer, grad)
         return grad
 
-    def _forward(self, name: str, layer: Layer, x: Array, generators: Any) -> Array:
+    def _forward(self, name: str, layer: Layer, x: Any, generators: Any) -> Array:
         self._saved[name] = x
+        if isinstance(layer, Merge):
+            return _merged(layer, x)
         if isinstance(layer, pc.Residual):
             body = self._chain(f"{name}.body.", layer.body, x, generators)
             return body + self._chain(f"{name}.shortcut.", layer.shortcut, x, generators)
@@ -93,8 +126,10 @@ class Reference:
         self._saved[name] = out
         return np.asarray(out)
 
-    def _backward(self, name: str, layer: Layer, grad: Array) -> Array:
+    def _backward(self, name: str, layer: Layer, grad: Array) -> Any:
         saved = self._saved[name]
+        if isinstance(layer, Merge):
+            return _merged_backward(layer, saved, grad)
         if isinstance(layer, pc.Residual):
             body = self._chain_backward(f"{name}.body.", layer.body, grad)
             return body + self._chain_backward(f"{name}.shortcut.", layer.shortcut, grad)
@@ -107,6 +142,7 @@ class Reference:
             self.grads[f"{name}.weight"] = gradients[1]
             if layer.use_bias:
                 self.grads[f"{name}.bias"] = gradients[2]
+                self.terms[f"{name}.bias"] = _largest_sum(np.abs(grad))
             return gradients[0]
         if isinstance(layer, pc.BatchNorm2d):
             return self._batch_norm_backward(name, grad)
@@ -174,6 +210,36 @@ class Reference:
         scale = np.abs(x).max(initial=0.0)
         if distances.size and scale:
             self.margin = min(self.margin, float(distances.min() / scale))
+
+
+def _largest_sum(x: Array) -> float:
+    """The largest sum of a channel's numbers."""
+    return float(x.swapaxes(0, 1).reshape(x.shape[1], -1).sum(axis=1).max(initial=0.0))
+
+
+def _merged(layer: Merge, x: list[Array]) -> Array:
+    if isinstance(layer, pc.Concat):
+        return np.concatenate(x, axis=1)
+    total = np.zeros(()) if isinstance(layer, pc.Add) else np.ones(())
+    for part in x:
+        total = total + part if isinstance(layer, pc.Add) else total * part
+    return np.asarray(total)
+
+
+def _merged_backward(layer: Merge, x: list[Array], grad: Array) -> list[Array]:
+    """Gradients of all inputs; those of gates (N, C, 1, 1) are summed over the maps."""
+    if isinstance(layer, pc.Concat):
+        ends = np.cumsum([part.shape[1] for part in x])
+        return [grad[:, end - part.shape[1] : end] for part, end in zip(x, ends, strict=True)]
+    parts = []
+    for place, part in enumerate(x):
+        slope = grad
+        if isinstance(layer, pc.Multiply):
+            for other in (*x[:place], *x[place + 1 :]):
+                slope = slope * other
+        gate = part.shape != grad.shape
+        parts.append(slope.sum(axis=(2, 3), keepdims=True) if gate else slope)
+    return parts
 
 
 def _window(layer: pc.Conv2d) -> dict[str, Any]:
