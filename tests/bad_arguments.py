@@ -91,6 +91,9 @@ RANKS: dict[str, tuple[str, ...]] = {
     "max_pool2d_backward": ("grad", "argmax"), "avg_pool2d": ("x",),
     "avg_pool2d_backward": ("grad",), "linear": ("x", "weight", "bias"),
     "linear_backward": ("grad", "x", "weight"), "cross_entropy_labels": ("logits",),
+    "conv_transpose2d": ("x", "weight", "bias"),
+    "conv_transpose2d_backward": ("grad", "x", "weight"), "zero_pad2d": ("x",), "zero_pad2d_backward": ("grad",), "channel_shuffle": ("x",),
+    "channel_shuffle_backward": ("grad",),
     "local_response_norm": ("x",), "local_response_norm_backward": ("grad",),
 }  # fmt: skip
 
@@ -110,6 +113,8 @@ WINDOWED = {
     "col2im": ("kernel_size", "stride", "padding", "dilation"),
     "conv2d": ("stride", "padding", "dilation"),
     "conv2d_backward": ("stride", "padding", "dilation"),
+    "conv_transpose2d": ("stride", "padding", "dilation"),
+    "conv_transpose2d_backward": ("stride", "padding", "dilation"),
     "max_pool2d": ("kernel_size", "stride", "padding", "dilation"),
     "avg_pool2d": ("kernel_size", "stride", "padding"),
     "avg_pool2d_backward": ("kernel_size", "stride", "padding"),
@@ -143,7 +148,7 @@ def _bad_windows() -> list[Bad]:
             too_large = [(9, 1), (1, 9), (HUGE, 1), (2**62, 2**62), (BEYOND, 1)]
             rows += [Bad(operation, {"kernel_size": k}, ValueError, "kernel") for k in too_large]
             rows.append(Bad(operation, {"kernel_size": None}, TypeError, "kernel_size"))
-        if "dilation" in names:
+        if "dilation" in names and not operation.startswith("conv_transpose"):
             too_wide = [(9, 9), (2**62, 2**62), BEYOND]
             rows += [
                 Bad(operation, {"dilation": d}, ValueError, "kernel|dilation") for d in too_wide
@@ -168,7 +173,24 @@ def _bad_shapes() -> list[Bad]:
         Bad("linear_backward", {"grad": np.ones((3, 5), f32)}, ValueError, "grad"),
         Bad("linear_backward", {"grad": np.ones((2, 4), f32)}, ValueError, "grad"),
         Bad("linear_backward", {"x": np.ones((3, 6), f32)}, ValueError, "x"),
+        Bad("conv_transpose2d", {"weight": np.ones((6, 3, 3, 2), f32)}, ValueError, "x"),
+        Bad("conv_transpose2d", {"weight": np.ones((4, 3, 0, 2), f32)}, ValueError, "weight"),
+        Bad("conv_transpose2d", {"bias": np.ones(3, f32)}, ValueError, "bias"),
+        Bad("conv_transpose2d", {"x": np.ones((2, 4, 0, 5), f32)}, ValueError, "x"),
+        *[Bad("conv_transpose2d", {"padding": p}, ValueError, "padding") for p in (9, (0, 20))],
+        *[Bad("conv_transpose2d", {"groups": g}, ValueError, "groups") for g in (0, -1, 3, 8)],
+        *[Bad("conv_transpose2d", {"groups": g}, TypeError, "groups") for g in (1.0, None, "1")],
+        *[
+            Bad(operation, {"output_padding": p}, error, "output_padding")
+            for operation in ("conv_transpose2d", "conv_transpose2d_backward")
+            for p, error in [(-1, ValueError), ((2, 0), ValueError), ((0, 3), ValueError),
+                             (BEYOND, ValueError), (0.5, TypeError), (None, TypeError),
+                             ((0, 1, 0), ValueError)]
+        ],
+        Bad("conv_transpose2d", {"stride": 2**31}, ValueError, "output"),
+        Bad("conv_transpose2d", {"dilation": 2**31}, ValueError, "output"),
         # A gradient that is not of the output's shape.
+        Bad("conv_transpose2d_backward", {"grad": np.ones((2, 6, 8, 16), f32)}, ValueError, "grad"),
         Bad("conv2d_backward", {"grad": np.ones((2, 4, 6, 6), f32)}, ValueError, "grad"),
         Bad("conv2d_backward", {"grad": np.ones((1, 4, 6, 7), f32)}, ValueError, "grad"),
         Bad("conv2d_backward", {"grad": np.ones((2, 5, 6, 7), f32)}, ValueError, "grad"),
@@ -217,6 +239,22 @@ def _bad_shapes() -> list[Bad]:
             for name in names
             for value, error in [(-0.1, ValueError), (np.inf, ValueError), (np.nan, ValueError),
                                  ("1", TypeError), (None, TypeError), (1j, TypeError)]
+        ],
+        # Movements of maps.
+        *[
+            Bad(operation, {"padding": p}, error, "padding")
+            for operation in ("zero_pad2d", "zero_pad2d_backward")
+            for p, error in BAD_PADDINGS
+            if p not in (-1, (0, -1), ((0, -1), (0, 0)))
+        ],
+        *[Bad("zero_pad2d", {"padding": p}, ValueError, "padding")
+          for p in ("same", "valid", -3, ((-2, -4), (0, 0)), (0, -4), (1, 1, 1, 1))],
+        *[Bad("zero_pad2d_backward", {"padding": p}, ValueError, "padding") for p in (4, (0, 5))],
+        *[
+            Bad(operation, {"groups": g}, error, "groups")
+            for operation in ("channel_shuffle", "channel_shuffle_backward")
+            for g, error in [(0, ValueError), (-1, ValueError), (3, ValueError), (8, ValueError),
+                             (BEYOND, ValueError), (2.0, TypeError), (None, TypeError)]
         ],
         # Probabilities.
         *[Bad("dropout", {"p": p}, ValueError, "p") for p in (-0.1, 1.1, float("nan"), np.inf)],

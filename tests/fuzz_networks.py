@@ -81,9 +81,24 @@ def _conv(rng: Rng, channels: int) -> Layer:
     )
 
 
+def _transposed(rng: Rng, channels: int) -> Layer:
+    groups = _one_of(rng, 1, 1, channels)
+    stride = _one_of(rng, 1, 2, _pair(rng, 1, 2))
+    return pc.ConvTranspose2d(
+        channels,
+        groups * int(rng.integers(1, 4)),
+        _one_of(rng, 2, 3, _pair(rng, 1, 4)),
+        stride=stride,
+        padding=_padding(rng, 2),
+        output_padding=0 if stride == 1 else _one_of(rng, 0, (1, 0) if stride == 2 else 0),
+        groups=groups,
+        bias=bool(rng.random() < 0.8),
+    )
+
+
 def _pooling(rng: Rng, _: int) -> Layer:
     if rng.random() < 0.1:
-        return pc.GlobalAvgPool2d()
+        return _one_of(rng, pc.GlobalAvgPool2d, pc.GlobalMaxPool2d)()
     kernel = _one_of(rng, 2, 2, 3, _pair(rng, 1, 4))
     stride = _one_of(rng, None, None, 2, _pair(rng, 1, 3))
     ceil_mode = bool(rng.random() < 0.4)
@@ -112,6 +127,17 @@ def _dropout(rng: Rng, _: int) -> Layer:
     return pc.Dropout(float(rng.uniform(0, 0.7)))
 
 
+def _maps(rng: Rng, channels: int) -> Layer:
+    """A layer without weights that moves or scales maps."""
+    kind = int(rng.integers(3))
+    if kind == 0:
+        return pc.ZeroPad2d(tuple(tuple(int(v) for v in rng.integers(-1, 3, 2)) for _ in range(2)))
+    if kind == 1:
+        groups = [g for g in range(1, channels + 1) if channels % g == 0]
+        return pc.ChannelShuffle(_one_of(rng, *groups))
+    return pc.Normalize(list(rng.normal(size=channels)), list(rng.uniform(0.5, 2, channels)))
+
+
 def _residual(rng: Rng, channels: int) -> Layer:
     """A branch that keeps the shape, or a branch and a shortcut that change it in the same way."""
     filters, stride = _one_of(rng, (channels, 1), (int(rng.integers(1, 9)), _pair(rng, 1, 2)))
@@ -137,6 +163,8 @@ STEPS: dict[str, Maker] = {
     "activation": _activation,
     "norm": _norm,
     "dropout": _dropout,
+    "maps": _maps,
+    "transposed": _transposed,
     "residual": _residual,
 }
 # Common sequences, which are fused, and similar ones that might be fused by mistake.

@@ -20,6 +20,7 @@ import numpy as np
 import pocketcnn as pc
 import pocketcnn.functional as F
 import reference
+import reference_maps
 from fuzz_networks import _one_of, _padding, _pair
 from pocketcnn import _core
 
@@ -168,6 +169,41 @@ def convolution(draw: Draw) -> Iterator[str]:
     yield "conv2d_backward"
 
 
+def transposed_convolution(draw: Draw) -> Iterator[str]:
+    """Forward and gradients."""
+    rng = draw.rng
+    groups = _one_of(rng, 1, 1, 2, 3)
+    channels, filters = groups * draw.size(9), draw.size(9)
+    shape = (draw.size(3), channels, draw.size(7), draw.size(7))
+    while True:
+        kernel = _one_of(rng, (2, 2), (3, 3), (4, 4), (draw.size(5), draw.size(5)))
+        stride, dilation = (
+            _one_of(rng, 1, 2, _pair(rng, 1, 4)),
+            _one_of(rng, 1, 1, _pair(rng, 1, 3)),
+        )
+        most = np.maximum(_two(stride), _two(dilation))
+        options = {
+            "stride": stride,
+            "padding": _padding(rng, 3),
+            "output_padding": tuple(int(v) for v in rng.integers(0, most)),
+            "dilation": dilation,
+        }
+        if min(reference_maps.transposed_sizes(shape, kernel, **options)[1]) > 0:
+            break
+    options["groups"] = groups
+    x, weight = draw.array(*shape), draw.floats(channels, filters, *kernel)
+    bias = draw.floats(filters * groups) if rng.random() < 0.7 else None
+    wanted = reference_maps.conv_transpose2d(x, weight, bias, **options)
+    draw.check("conv_transpose2d", F.conv_transpose2d(x, weight, bias, **options), wanted)
+    yield "conv_transpose2d"
+    grad = draw.floats(*wanted.shape)
+    got = F.conv_transpose2d_backward(grad, x, weight, **options)
+    back = reference_maps.conv_transpose2d_backward(grad, x, weight, **options)
+    for name, actual, right in zip(("dx", "dweight", "dbias"), got, back, strict=True):
+        draw.check(f"conv_transpose2d_backward {name}", actual, right)
+    yield "conv_transpose2d_backward"
+
+
 def columns(draw: Draw) -> Iterator[str]:
     """im2col and its adjoint."""
     x, weight, options = _conv_settings(draw)
@@ -302,8 +338,37 @@ def normalisation(draw: Draw) -> Iterator[str]:
     yield "local_response_norm"
 
 
+def movement(draw: Draw) -> Iterator[str]:
+    """Padding and shuffling: exact."""
+    rng, x = draw.rng, _images(draw)
+    height, width = x.shape[2:]
+    low = -((height - 1) // 2), -((width - 1) // 2)
+    padding = _one_of(
+        rng,
+        int(rng.integers(max(low), 4)),
+        (int(rng.integers(low[0], 4)), int(rng.integers(low[1], 4))),
+        tuple(tuple(int(v) for v in rng.integers(least, 4, 2)) for least in low),
+    )
+    wanted = reference_maps.zero_pad2d(x, padding)
+    draw.check("zero_pad2d", F.zero_pad2d(x, padding), wanted)
+    yield "zero_pad2d"
+    grad = draw.floats(*wanted.shape)
+    dx = F.zero_pad2d_backward(grad, padding)
+    draw.check("zero_pad2d_backward", dx, reference_maps.zero_pad2d_backward(grad, padding))
+    yield "zero_pad2d_backward"
+    groups = _one_of(rng, *[g for g in range(1, x.shape[1] + 1) if x.shape[1] % g == 0])
+    wanted = reference_maps.channel_shuffle(x, groups)
+    draw.check("channel_shuffle", F.channel_shuffle(x, groups), wanted)
+    yield "channel_shuffle"
+    grad = draw.floats(*x.shape)
+    dx = F.channel_shuffle_backward(grad, groups)
+    draw.check("its gradient", dx, reference_maps.channel_shuffle_backward(grad, groups))
+    yield "channel_shuffle_backward"
+
+
 KINDS: list[Callable[[Draw], Iterator[str]]] = [
     convolution, convolution, columns, pooling, linear, elementwise, softmaxes, normalisation,
+    movement, transposed_convolution,
 ]  # fmt: skip
 
 

@@ -117,6 +117,22 @@ def _dense_conv2d_backward(rng: np.random.Generator, large: bool) -> Arguments:
     return {"grad": rng.normal(size=grad.shape), **arguments}
 
 
+def _conv_transpose2d(rng: np.random.Generator, large: bool) -> Arguments:
+    x = rng.normal(size=(5, 6, 20, 21) if large else (2, 4, 4, 5))
+    weight = rng.normal(size=(x.shape[1], 7 if large else 3, 3, 2))
+    return {
+        "x": x, "weight": weight, "bias": rng.normal(size=2 * weight.shape[1]), "stride": (2, 3),
+        "padding": ((1, 0), (0, 2)), "output_padding": (0, 1), "dilation": (1, 2), "groups": 2,
+    }  # fmt: skip
+
+
+def _conv_transpose2d_backward(rng: np.random.Generator, large: bool) -> Arguments:
+    arguments = _conv_transpose2d(rng, large)
+    grad = F.conv_transpose2d(**arguments)
+    del arguments["bias"]
+    return {"grad": rng.normal(size=grad.shape), **arguments}
+
+
 def _max_pool2d(rng: np.random.Generator, large: bool) -> Arguments:
     return {"x": distinct(rng, _images(rng, large).shape), **WINDOW, "dilation": (2, 1)}
 
@@ -213,6 +229,26 @@ def _run_response_norm_backward(grad: Any, **arguments: Any) -> Any:
     return F.local_response_norm_backward(grad, F.local_response_norm(**arguments)[1])
 
 
+def _padded(rng: np.random.Generator, large: bool) -> Arguments:
+    return {"x": _images(rng, large), "padding": ((2, -1), (0, 3))}
+
+
+def _shuffled(rng: np.random.Generator, large: bool) -> Arguments:
+    return {"x": _images(rng, large), "groups": 2}
+
+
+def _from_output(forward: str, make: Maker) -> Maker:
+    """The arguments of a gradient that takes only that of the output, and the settings."""
+
+    def arguments(rng: np.random.Generator, large: bool) -> Arguments:
+        made = make(rng, large)
+        out = getattr(F, forward)(**made)
+        del made["x"]
+        return {"grad": rng.normal(size=out.shape), **made}
+
+    return arguments
+
+
 def _with_grad(make: Maker) -> Maker:
     def arguments(rng: np.random.Generator, large: bool) -> Arguments:
         made = make(rng, large)
@@ -261,10 +297,25 @@ OPERATIONS: dict[str, Operation] = NORMALISATIONS | {
         ("conv2d_groups", "conv2d", _conv2d, ("x", "weight", "bias")),
         ("conv2d_backward", "conv2d_backward", _dense_conv2d_backward, ("grad", "x", "weight")),
         ("conv2d_groups_backward", "conv2d_backward", _conv2d_backward, ("grad", "x", "weight")),
+        ("conv_transpose2d", "conv_transpose2d", _conv_transpose2d, ("x", "weight", "bias")),
+        (
+            "conv_transpose2d_backward",
+            "conv_transpose2d_backward",
+            _conv_transpose2d_backward,
+            ("grad", "x", "weight"),
+        ),
         ("max_pool2d", "max_pool2d", _max_pool2d, ("x",)),
         ("max_pool2d_backward", "max_pool2d_backward", _max_pool2d_backward, ("grad",)),
         ("avg_pool2d", "avg_pool2d", _avg_pool2d, ("x",)),
         ("avg_pool2d_backward", "avg_pool2d_backward", _avg_pool2d_backward, ("grad",)),
+        *[
+            row
+            for f, make in [("zero_pad2d", _padded), ("channel_shuffle", _shuffled)]
+            for row in [
+                (f, f, make, ("x",)),
+                (f"{f}_backward", f"{f}_backward", _from_output(f, make), ("grad",)),
+            ]
+        ],
         ("linear", "linear", _linear, ("x", "weight", "bias")),
         ("linear_backward", "linear_backward", _linear_backward, ("grad", "x", "weight")),
         *[

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 import pocketcnn as pc
 import reference
+import reference_maps
 from pocketcnn.layers import Layer
 from pocketcnn.layers.merge import Merge
 
@@ -103,6 +104,9 @@ class Reference:
         if isinstance(layer, pc.Conv2d):
             bias = self.state.get(f"{name}.bias")
             return reference.conv2d(x, self.state[f"{name}.weight"], bias, **_window(layer))
+        if isinstance(layer, pc.ConvTranspose2d):
+            bias, window = self.state.get(f"{name}.bias"), _transposed(layer)
+            return reference_maps.conv_transpose2d(x, self.state[f"{name}.weight"], bias, **window)
         if isinstance(layer, pc.Linear):
             return reference.linear(x, self.state[f"{name}.weight"], self.state.get(f"{name}.bias"))
         if isinstance(layer, pc.BatchNorm2d):
@@ -113,6 +117,14 @@ class Reference:
             return self._max_pool(name, layer, x)
         if isinstance(layer, pc.AvgPool2d):
             return reference.avg_pool2d(x, *_pool(layer), layer.count_include_pad)
+        if isinstance(layer, pc.GlobalMaxPool2d):
+            return self._max_pool(name, pc.MaxPool2d(x.shape[2:]), x)
+        if isinstance(layer, pc.ZeroPad2d):
+            return reference_maps.zero_pad2d(x, layer.padding)
+        if isinstance(layer, pc.ChannelShuffle):
+            return reference_maps.channel_shuffle(x, layer.groups)
+        if isinstance(layer, pc.Normalize):
+            return reference_maps.normalize(x, layer.mean, layer.std)
         if isinstance(layer, pc.GlobalAvgPool2d):
             return x.mean(axis=(2, 3)).reshape(len(x), *layer.output_shape(x.shape[1:]))
         if isinstance(layer, pc.Flatten):
@@ -133,10 +145,13 @@ class Reference:
         if isinstance(layer, pc.Residual):
             body = self._chain_backward(f"{name}.body.", layer.body, grad)
             return body + self._chain_backward(f"{name}.shortcut.", layer.shortcut, grad)
-        if isinstance(layer, (pc.Conv2d, pc.Linear)):
+        if isinstance(layer, (pc.Conv2d, pc.ConvTranspose2d, pc.Linear)):
             weight = self.state[f"{name}.weight"]
             if isinstance(layer, pc.Conv2d):
                 gradients = reference.conv2d_backward(grad, saved, weight, **_window(layer))
+            elif isinstance(layer, pc.ConvTranspose2d):
+                transposed = reference_maps.conv_transpose2d_backward
+                gradients = transposed(grad, saved, weight, **_transposed(layer))
             else:
                 gradients = reference.linear_backward(grad, saved, weight)
             self.grads[f"{name}.weight"] = gradients[1]
@@ -148,7 +163,13 @@ class Reference:
             return self._batch_norm_backward(name, grad)
         if isinstance(layer, pc.LocalResponseNorm):
             return _response_backward(layer, saved, grad)
-        if isinstance(layer, pc.MaxPool2d):
+        if isinstance(layer, pc.ZeroPad2d):
+            return reference_maps.zero_pad2d_backward(grad, layer.padding)
+        if isinstance(layer, pc.ChannelShuffle):
+            return reference_maps.channel_shuffle_backward(grad, layer.groups)
+        if isinstance(layer, pc.Normalize):
+            return reference_maps.normalize(grad, [0.0] * len(layer.std), layer.std)
+        if isinstance(layer, (pc.MaxPool2d, pc.GlobalMaxPool2d)):
             return reference.max_pool2d_backward(grad, *saved)
         if isinstance(layer, pc.AvgPool2d):
             options = (*_pool(layer), layer.count_include_pad)
@@ -242,8 +263,12 @@ def _merged_backward(layer: Merge, x: list[Array], grad: Array) -> list[Array]:
     return parts
 
 
-def _window(layer: pc.Conv2d) -> dict[str, Any]:
+def _window(layer: pc.Conv2d | pc.ConvTranspose2d) -> dict[str, Any]:
     return {key: getattr(layer, key) for key in ("stride", "padding", "dilation", "groups")}
+
+
+def _transposed(layer: pc.ConvTranspose2d) -> dict[str, Any]:
+    return {**_window(layer), "output_padding": layer.output_padding}
 
 
 def _pool(layer: pc.MaxPool2d | pc.AvgPool2d) -> tuple[Any, Any, Any, bool]:

@@ -16,19 +16,24 @@ from pocketcnn.layers import (
     LAYERS,
     AvgPool2d,
     BatchNorm2d,
+    ChannelShuffle,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Flatten,
     GlobalAvgPool2d,
+    GlobalMaxPool2d,
     Layer,
     Linear,
     LocalResponseNorm,
     MaxPool2d,
+    Normalize,
     ReLU,
     Residual,
     Sigmoid,
     Softmax,
     Tanh,
+    ZeroPad2d,
 )
 from pocketcnn.layers.chain import every_layer
 from pocketcnn.layers.merge import Merge
@@ -72,6 +77,18 @@ CASES = [
     Case(Conv2d(4, 6, 3, groups=2, padding=1), (4, 4, 5), (6, 4, 5)),
     Case(Conv2d(3, 3, 3, groups=3, init="xavier"), (3, 5, 5), (3, 3, 3)),
     Case(Conv2d(3, 4, 1), (3, 3, 2), (4, 3, 2)),
+    Case(ConvTranspose2d(2, 3, 3), (2, 3, 4), (3, 5, 6)),
+    Case(ConvTranspose2d(3, 2, 2, stride=2), (3, 3, 2), (2, 6, 4)),
+    Case(ConvTranspose2d(2, 3, (3, 2), stride=(1, 3)), (2, 3, 4), (3, 5, 11)),
+    Case(ConvTranspose2d(2, 3, 4, stride=(2, 1), padding=(1, 0)), (2, 3, 3), (3, 6, 6)),
+    Case(ConvTranspose2d(2, 3, 3, padding=((0, 2), (1, 0))), (2, 3, 4), (3, 3, 5)),
+    Case(
+        ConvTranspose2d(2, 3, 3, stride=2, padding=1, output_padding=(1, 0)), (2, 3, 4), (3, 6, 7)
+    ),
+    Case(ConvTranspose2d(2, 1, 2, output_padding=(2, 0), dilation=(3, 1)), (2, 3, 2), (1, 8, 3)),
+    Case(ConvTranspose2d(2, 3, 3, stride=2, padding="same"), (2, 3, 4), (3, 6, 8)),
+    Case(ConvTranspose2d(2, 3, 2, stride=3, padding="same", bias=False), (2, 2, 3), (3, 6, 9)),
+    Case(ConvTranspose2d(4, 6, 3, groups=2, padding="valid"), (4, 2, 3), (6, 4, 5)),
     Case(Linear(7, 4), (7,), (4,)),
     Case(Linear(7, 4, bias=False, init=0.01), (7,), (4,)),
     Case(MaxPool2d(2), (3, 6, 4), (3, 3, 2)),
@@ -86,6 +103,14 @@ CASES = [
     Case(AvgPool2d(2, ceil_mode=True), (3, 5, 5), (3, 3, 3)),
     Case(AvgPool2d(2, ceil_mode=True), (3, 1, 1), (3, 1, 1)),
     Case(GlobalAvgPool2d(), (3, 4, 5), (3, 1, 1)),
+    Case(GlobalMaxPool2d(), (3, 4, 5), (3, 1, 1)),
+    Case(ZeroPad2d(2), (3, 4, 5), (3, 8, 9)),
+    Case(ZeroPad2d((1, 0)), (3, 4, 5), (3, 6, 5)),
+    Case(ZeroPad2d(((1, 2), (0, 3))), (3, 4, 5), (3, 7, 8)),
+    Case(ZeroPad2d(((-1, 2), (0, -3))), (3, 4, 5), (3, 5, 2)),
+    Case(ChannelShuffle(2), (6, 2, 3), (6, 2, 3)),
+    Case(ChannelShuffle(3), (6, 2, 3), (6, 2, 3)),
+    Case(Normalize((0.5, -2.0), (0.25, 3.0)), (2, 4, 5), (2, 4, 5)),
     Case(BatchNorm2d(3), (3, 4, 5), (3, 4, 5)),
     Case(BatchNorm2d(2, eps=0.1, momentum=0.5), (2, 1, 1), (2, 1, 1)),
     Case(LocalResponseNorm(3, alpha=0.5), (4, 3, 5), (4, 3, 5)),
@@ -291,7 +316,9 @@ def test_empty_batch(case):
 # What only some layers do
 
 
-@pytest.mark.parametrize("layer", [Conv2d(2, 3, 3), Linear(4, 3)], ids=repr)
+@pytest.mark.parametrize(
+    "layer", [Conv2d(2, 3, 3), ConvTranspose2d(2, 3, 3), Linear(4, 3)], ids=repr
+)
 def test_input_gradient_can_be_left_out(layer):
     case = next(c for c in CASES if type(c.layer) is type(layer))
     full, frugal = case.fresh(), case.fresh()
@@ -366,6 +393,8 @@ def test_output_shape_of_any_pooling(cls, kernel, stride, padding, ceil_mode, he
 
 def test_multiply_adds_are_the_terms_of_the_sums():
     assert Conv2d(4, 6, 3, groups=2, padding=1).multiply_adds((4, 4, 5)) == 6 * 4 * 5 * 2 * 9
+    up = ConvTranspose2d(4, 6, 3, stride=2, groups=2)
+    assert up.multiply_adds((4, 4, 5)) == 4 * 4 * 5 * 3 * 9
     assert Linear(7, 4).multiply_adds((7,)) == 28
     assert ReLU().multiply_adds((3, 4, 5)) == 0
 
@@ -396,11 +425,48 @@ def test_settings_may_be_lists_and_numpy_integers():
         (lambda: Conv2d(2, 3, 3, padding=((0, 1, 2), (2, 3, 4))), r"padding is \(\(0, 1, 2\), "),
         (lambda: Conv2d(4, 6, 3, groups=3), "groups is 3, but must divide in_channels"),
         (lambda: Conv2d(2, 3, 3, init="glorot"), "init is 'glorot', but must be"),
+        (lambda: ConvTranspose2d(4, 6, 3, groups=3), "groups is 3, but must divide in_channels"),
+        (
+            lambda: ConvTranspose2d(4, 6, 3, stride=2, output_padding=(1, 2)),
+            r"output_padding is \(1, 2\), but must be smaller than the stride \(2, 2\) or the d",
+        ),
+        (
+            lambda: ConvTranspose2d(2, 3, 2, padding=2).output_shape((2, 4, 2)),
+            r"padding is 2, which leaves \(1, -1\) of the output",
+        ),
+        (lambda: ConvTranspose2d(2, 3, 3).output_shape((3, 6, 6)), "takes 2 channels, but gets 3"),
         (lambda: Linear(7, 4, init=-0.1), "init is -0.1"),
         (lambda: Linear(7, -4), "out_features is -4"),
         (lambda: MaxPool2d(2, stride=0), "stride is 0"),
         (lambda: MaxPool2d(2, padding=2), r"padding is 2, but must be smaller than kernel_size"),
         (lambda: AvgPool2d((3, 2), padding=((0, 0), (0, 2))), r"smaller than kernel_size \(3, 2\)"),
+        (lambda: ZeroPad2d("same"), "padding is 'same', but must be an int"),
+        (lambda: ZeroPad2d((1, 1, 2, 2)), r"padding is \(1, 1, 2, 2\)"),
+        (
+            lambda: ZeroPad2d((-2, 0)).output_shape((3, 4, 5)),
+            r"padding is \(-2, 0\), which leaves \(0, 5\) of an image \(4, 5\)",
+        ),
+        (lambda: ChannelShuffle(0), "groups is 0, but must be at least 1"),
+        (
+            lambda: ChannelShuffle(4).output_shape((6, 2, 3)),
+            "groups is 4, but must divide the 6 channels",
+        ),
+        (
+            lambda: Normalize((), ()),
+            r"mean is \(\), but must be a sequence of a number per channel",
+        ),
+        (lambda: Normalize(0.5, 0.5), "mean is 0.5, but must be a sequence"),
+        (lambda: Normalize((0, 1), (1,)), "std has 1 numbers, but mean has 2"),
+        (
+            lambda: Normalize((0, 1), (1, 0)),
+            r"std is \(1, 0\), but its numbers must be finite and g",
+        ),
+        (
+            lambda: Normalize((math.inf,), (1,)),
+            r"mean is \(inf,\), but its numbers must be finite$",
+        ),
+        (lambda: Normalize((math.nan,), (1,)), "mean is nan"),
+        (lambda: Normalize((0,), (1,)).output_shape((3, 4, 5)), "takes 1 channels, but gets 3"),
         (lambda: Dropout(1.0), "p is 1.0, but must be a probability"),
         (lambda: Dropout(math.nan), "p is nan"),
         (lambda: Conv2d(2, 3, 3).output_shape((3, 6, 6)), "takes 2 channels, but gets 3"),
@@ -435,10 +501,15 @@ def test_wrong_settings_are_refused_by_name(make, message):
         (lambda: Conv2d(2, 3, (3, 1.5)), "kernel_size is 1.5"),
         (lambda: Conv2d(2, 3, 3, padding=0.5), "padding is 0.5"),
         (lambda: Conv2d(2, 3, 3, padding=((0, 1), (None, 1))), "padding is None"),
+        (lambda: ConvTranspose2d(2, 3, 2, output_padding=0.5), "output_padding is 0.5"),
         (lambda: MaxPool2d(None), "kernel_size is None"),
         (lambda: AvgPool2d("2"), "kernel_size is '2'"),
         (lambda: Linear("7", 4), "in_features is '7'"),
         (lambda: Linear(7, 4, init=None), "init is None"),
+        (lambda: ZeroPad2d(1.5), "padding is 1.5"),
+        (lambda: ChannelShuffle("2"), "groups is '2'"),
+        (lambda: Normalize(("0.5",), (1,)), "mean is '0.5', but must be a number"),
+        (lambda: Normalize((0, [1]), (1, 1)), r"mean is \[1\], but must be a number"),
         (lambda: Dropout("0.5"), "p is '0.5'"),
         (lambda: Softmax(axis=1.5), "axis is 1.5"),
     ],
@@ -453,8 +524,14 @@ def test_settings_of_the_wrong_kind_are_refused_by_name(make, message):
     [
         (Conv2d(2, 3, 3), np.ones((1, 3, 6, 6)), "x has 3 channels"),
         (Conv2d(2, 3, 3), np.ones((2, 6, 6)), "x "),
+        (ConvTranspose2d(2, 3, 3), np.ones((1, 3, 6, 6)), "x has 3 channels"),
         (Linear(7, 4), np.ones((2, 8)), "x "),
         (MaxPool2d(2), np.ones((4, 4)), "x "),
+        (GlobalMaxPool2d(), np.ones((4, 4)), "x "),
+        (ZeroPad2d(1), np.ones((4, 4)), "x "),
+        (ZeroPad2d(-2), np.ones((1, 2, 6, 4)), "padding is -2, which leaves"),
+        (ChannelShuffle(3), np.ones((1, 4, 2, 2)), "groups is 3"),
+        (Normalize((0, 0), (1, 1)), np.ones((1, 3, 2, 2)), "x has 3 channels, but mean has 2"),
     ],
     ids=repr,
 )

@@ -104,6 +104,8 @@ CALLS = [
             (POOLED, MAPS, PLACES, POOLED_SIGMOID, {}),
         ]
     ),
+    Call(_core.conv_transpose2d, (_array(*MAPS), _array(*W), _array(4), X, CONV)),
+    Call(_core.conv_transpose2d_backward_weight, (_array(*X), _array(*MAPS), CONV)),
     Call(_core.im2col, (_array(*X), WINDOW), {0: {0, 1, 2, 3}}),
     Call(_core.col2im, (_array(3 * 6 * 8, 24), X, WINDOW)),
     Call(_core.linear, (_array(5, 7), _array(4, 7), _array(4)), {0: {0}}),

@@ -29,6 +29,10 @@ LAYERS: dict[str, tuple[Callable[[], pc.Layer], str]] = {
         lambda: pc.Conv2d(2, 4, (three, three), [one, 2], ((one, 1), (1, one))),
         "Conv2d(2, 4, kernel_size=(3, 3), stride=(1, 2), padding=((1, 1), (1, 1)))",
     ),
+    "transposed": (
+        lambda: pc.ConvTranspose2d(two, np.int64(4), pair, pair, np.int8(0), np.array([1, 0])),
+        "ConvTranspose2d(2, 4, kernel_size=(2, 2), stride=(2, 2), output_padding=(1, 0))",
+    ),
     "maximum": (
         lambda: pc.MaxPool2d(pair, two, pair - 1, yes),
         "MaxPool2d(kernel_size=(2, 2), stride=2, padding=(1, 1), ceil_mode=True)",
@@ -44,6 +48,15 @@ LAYERS: dict[str, tuple[Callable[[], pc.Layer], str]] = {
     "response norm": (
         lambda: pc.LocalResponseNorm(three, small, np.float16(0.5), one),
         "LocalResponseNorm(size=3, alpha=0.125, beta=0.5)",
+    ),
+    "padding": (
+        lambda: pc.ZeroPad2d(((one, two), np.array([0, 1]))),
+        "ZeroPad2d(padding=((1, 2), (0, 1)))",
+    ),
+    "shuffle": (lambda: pc.ChannelShuffle(two), "ChannelShuffle(groups=2)"),
+    "normalisation": (
+        lambda: pc.Normalize(np.array([0.5, 1], np.float32), [small, two]),
+        "Normalize(mean=(0.5, 1.0), std=(0.125, 2.0))",
     ),
     "dropout": (lambda: pc.Dropout(small), "Dropout(p=0.125)"),
     "dropout of nothing": (lambda: pc.Dropout(np.int64(0)), "Dropout(p=0.0)"),

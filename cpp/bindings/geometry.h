@@ -3,6 +3,7 @@
 #pragma once
 
 #include <pocketcnn/conv_block.h>
+#include <pocketcnn/upsample2d.h>
 #include <pybind11/pybind11.h>
 
 namespace pocketcnn::bindings {
@@ -29,6 +30,9 @@ struct pybind11::detail::type_caster<pocketcnn::Conv2d>
 template <>
 struct pybind11::detail::type_caster<pocketcnn::Pool2d>
     : pocketcnn::bindings::MadeCaster<pocketcnn::Pool2d> {};
+template <>
+struct pybind11::detail::type_caster<pocketcnn::Upsample2d>
+    : pocketcnn::bindings::MadeCaster<pocketcnn::Upsample2d> {};
 template <>
 struct pybind11::detail::type_caster<pocketcnn::BlockPool>
     : pocketcnn::bindings::MadeCaster<pocketcnn::BlockPool> {};

@@ -11,13 +11,16 @@ PYBIND11_MODULE(_core_of_main_interpreter, module) {
     register_column_matrix(module);
     register_conv2d(module);
     register_conv_block(module);
+    register_conv_transpose2d(module);
     register_cross_entropy(module);
+    register_group_norm(module);
     register_linear(module);
     register_local_response_norm(module);
     register_optimizer(module);
     register_pool2d(module);
     register_runtime(module);
     register_softmax(module);
+    register_upsample2d(module);
 }
 
 /// What Python looks for. pybind11's own would wait for ever in a sub-interpreter of Python 3.11.

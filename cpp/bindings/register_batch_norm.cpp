@@ -1,20 +1,12 @@
 #include <pocketcnn/batch_norm.h>
 
 #include "arrays.h"
+#include "channels.h"
 #include "gil.h"
 #include "register.h"
 
 namespace pocketcnn::bindings {
 namespace {
-
-/// (N, C, ...), whose further axes make the plane.
-template <typename T>
-ChannelShape channel_shape(const Array<T>& x) {
-    if (x.ndim() < 2) throw py::value_error("x must have at least 2 axes");
-    ChannelShape shape = {x.shape(0), x.shape(1), 1};
-    for (int i = 2; i < x.ndim(); ++i) shape.plane *= x.shape(i);
-    return shape;
-}
 
 /// gamma and beta have an element per channel.
 template <typename T>

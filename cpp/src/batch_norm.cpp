@@ -5,15 +5,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "moments.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 
 namespace pocketcnn {
 namespace {
 
-/// Elements of a block. Two arrays of this size fit the L1 cache and the stack, and a sum of so few
-/// in single precision loses little.
-constexpr index_t kBlock = 1 << 12;
 /// Planes below this size are gathered from several images into one block.
 constexpr index_t kSmallPlane = 512;
 /// Cost of an element, relative to copying one: it is read twice.
@@ -32,15 +30,15 @@ struct Channel {
     template <typename Body>
     void for_blocks(Body&& body) const {
         if (gathers()) {
-            const index_t images = kBlock / shape.plane;
+            const index_t images = kMomentsBlock / shape.plane;
             for (index_t i = 0; i < shape.n; i += images) {
                 body(i, index_t{0}, std::min(images, shape.n - i) * shape.plane);
             }
             return;
         }
         for (index_t i = 0; i < shape.n; ++i) {
-            for (index_t at = 0; at < shape.plane; at += kBlock) {
-                body(i, at, std::min(kBlock, shape.plane - at));
+            for (index_t at = 0; at < shape.plane; at += kMomentsBlock) {
+                body(i, at, std::min(kMomentsBlock, shape.plane - at));
             }
         }
     }
@@ -64,18 +62,9 @@ void for_channels(const ChannelShape& shape, Body&& body) {
                  [&](index_t c) { body(Channel{shape, c}); });
 }
 
-/// Mean and squared deviations of the union of two sets: Chan, Golub, LeVeque, "Algorithms for
-/// Computing the Sample Variance", 1983, equation 2.1.
-void join(const Moments& other, double other_count, Moments& all, double& count) {
-    const double both = count + other_count, apart = other.mean - all.mean;
-    all.mean += apart * other_count / both;
-    all.squares += other.squares + apart * apart * count * other_count / both;
-    count = both;
-}
-
 template <typename T>
 Moments channel_moments(const Kernels<T>& kernels, const Channel& channel, const T* x) {
-    T scratch[kBlock];
+    T scratch[kMomentsBlock];
     Moments all = {0, 0};
     double count = 0;
     channel.for_blocks([&](index_t image, index_t at, index_t size) {
@@ -112,7 +101,7 @@ void normalize_channel(const Kernels<T>& kernels, const Channel& channel,
 template <typename T>
 TwoSums channel_sums(const Kernels<T>& kernels, const Channel& channel, const ChannelNorm<T>& norm,
                      const T* dy, const T* x) {
-    T dy_scratch[kBlock], x_scratch[kBlock];
+    T dy_scratch[kMomentsBlock], x_scratch[kMomentsBlock];
     TwoSums total = {0, 0};
     channel.for_blocks([&](index_t image, index_t at, index_t size) {
         const TwoSums sums = kernels.normalization.normalize_sums(

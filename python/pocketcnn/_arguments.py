@@ -115,8 +115,10 @@ def pair(name: str, value: IntOrPair, least: int = 1) -> Pair:
     return extent(name, values[0], least), extent(name, values[1], least)
 
 
-def padding_sides(value: Padding) -> Sides | None:
+def padding_sides(value: Padding, least: int = 0) -> Sides | None:
     """(top, bottom, left, right) of a padding; None for "same", which depends on the image.
+
+    Numbers are at least `least`.
 
     Examples
     --------
@@ -133,8 +135,8 @@ def padding_sides(value: Padding) -> Sides | None:
         sides = tuple(value)
         if len(sides) != 2 or not all(_is_sequence(side) and len(side) == 2 for side in sides):
             raise ValueError(f"padding is {value!r}, but must be ((top, bottom), (left, right))")
-        return (*pair("padding", sides[0], 0), *pair("padding", sides[1], 0))
-    vertical, horizontal = pair("padding", cast(IntOrPair, value), 0)
+        return (*pair("padding", sides[0], least), *pair("padding", sides[1], least))
+    vertical, horizontal = pair("padding", cast(IntOrPair, value), least)
     return vertical, vertical, horizontal, horizontal
 
 

@@ -102,6 +102,27 @@ class Pool2d(metaclass=_Native):
     def ceil_mode(self) -> bool: ...
     def output_shape(self, x_shape: _Shape) -> _Sides: ...
 
+class UpsampleMode(Enum):
+    __pybind11_native_enum__: Any
+    nearest = 0
+    bilinear = 1
+
+@final
+class Upsample2d(metaclass=_Native):
+    """A resizing of feature maps."""
+
+    __match_args__ = ("scale", "mode", "align_corners")
+    def __init__(
+        self, scale: tuple[float, float], mode: UpsampleMode, align_corners: bool
+    ) -> None: ...
+    @property
+    def scale(self) -> tuple[float, float]: ...
+    @property
+    def mode(self) -> UpsampleMode: ...
+    @property
+    def align_corners(self) -> bool: ...
+    def output_shape(self, x_shape: _Shape) -> _Sides: ...
+
 class Activation(Enum):
     __pybind11_native_enum__: Any
     relu = 0
@@ -183,6 +204,16 @@ def conv_block_backward(
     block: ConvBlock,
     input_grad: bool,
 ) -> tuple[NDArray[_T] | None, NDArray[_T], NDArray[_T]]: ...
+def conv_transpose2d(
+    x: NDArray[_T],
+    weight: NDArray[_T],
+    bias: NDArray[_T] | None,
+    y_shape: _Shape,
+    conv: Conv2d,
+) -> NDArray[_T]: ...
+def conv_transpose2d_backward_weight(
+    grad: NDArray[_T], x: NDArray[_T], conv: Conv2d
+) -> tuple[NDArray[_T], NDArray[_T]]: ...
 def im2col(x: NDArray[_T], window: Window2d) -> NDArray[_T]: ...
 def col2im(col: NDArray[_T], input_shape: _Shape, window: Window2d) -> NDArray[_T]: ...
 def max_pool2d(x: NDArray[_T], pool: Pool2d) -> tuple[NDArray[_T], NDArray[np.int64]]: ...
@@ -234,6 +265,23 @@ def batch_norm_backward(
     rectify: bool,
     training: bool,
 ) -> tuple[NDArray[_T], NDArray[_T], NDArray[_T]]: ...
+def group_norm(
+    x: NDArray[_T], gamma: NDArray[_T], beta: NDArray[_T], groups: int, eps: float
+) -> tuple[NDArray[_T], NDArray[np.float64], NDArray[np.float64]]: ...
+def group_norm_backward(
+    grad: NDArray[_T],
+    x: NDArray[_T],
+    gamma: NDArray[_T],
+    beta: NDArray[_T],
+    mean: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    groups: int,
+    eps: float,
+) -> tuple[NDArray[_T], NDArray[_T], NDArray[_T]]: ...
+def upsample2d(x: NDArray[_T], upsample: Upsample2d) -> NDArray[_T]: ...
+def upsample2d_backward(
+    grad: NDArray[_T], input_shape: _Shape, upsample: Upsample2d
+) -> NDArray[_T]: ...
 def local_response_norm(
     x: NDArray[_T], size: int, alpha: float, beta: float, k: float
 ) -> NDArray[_T]: ...

@@ -28,6 +28,10 @@ from pocketcnn.functional._batch_norm import (
     batch_norm,
     batch_norm_backward,
 )
+from pocketcnn.functional._channel_shuffle import (
+    channel_shuffle,
+    channel_shuffle_backward,
+)
 from pocketcnn.functional._column_matrix import (
     col2im,
     im2col,
@@ -38,6 +42,10 @@ from pocketcnn.functional._conv2d import (
     conv2d,
     conv2d_backward,
     conv2d_plan,
+)
+from pocketcnn.functional._conv_transpose2d import (
+    conv_transpose2d,
+    conv_transpose2d_backward,
 )
 from pocketcnn.functional._cross_entropy import (
     cross_entropy,
@@ -72,6 +80,10 @@ from pocketcnn.functional._softmax import (
     softmax,
     softmax_backward,
 )
+from pocketcnn.functional._zero_pad2d import (
+    zero_pad2d,
+    zero_pad2d_backward,
+)
 
 __all__ = [
     "ConvPassPlan",
@@ -83,10 +95,14 @@ __all__ = [
     "avg_pool2d_backward",
     "batch_norm",
     "batch_norm_backward",
+    "channel_shuffle",
+    "channel_shuffle_backward",
     "col2im",
     "conv2d",
     "conv2d_backward",
     "conv2d_plan",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
     "cross_entropy",
     "dropout",
     "im2col",
@@ -108,6 +124,8 @@ __all__ = [
     "softmax_backward",
     "tanh",
     "tanh_backward",
+    "zero_pad2d",
+    "zero_pad2d_backward",
 ]
 
 

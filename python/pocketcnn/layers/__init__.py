@@ -5,17 +5,21 @@ from pocketcnn.layers.add import Add
 from pocketcnn.layers.avg_pool2d import AvgPool2d
 from pocketcnn.layers.base import LAYERS, Layer, Shape, WeightLayer
 from pocketcnn.layers.batch_norm import BatchNorm2d
+from pocketcnn.layers.channel_shuffle import ChannelShuffle
 from pocketcnn.layers.clip import Clip
 from pocketcnn.layers.concat import Concat
 from pocketcnn.layers.conv2d import Conv2d
+from pocketcnn.layers.conv_transpose2d import ConvTranspose2d
 from pocketcnn.layers.dropout import Dropout
 from pocketcnn.layers.flatten import Flatten
 from pocketcnn.layers.global_avg_pool2d import GlobalAvgPool2d
+from pocketcnn.layers.global_max_pool2d import GlobalMaxPool2d
 from pocketcnn.layers.linear import Linear
 from pocketcnn.layers.local_response_norm import LocalResponseNorm
 from pocketcnn.layers.log_softmax import LogSoftmax
 from pocketcnn.layers.max_pool2d import MaxPool2d
 from pocketcnn.layers.multiply import Multiply
+from pocketcnn.layers.normalize import Normalize
 from pocketcnn.layers.permute import Permute
 from pocketcnn.layers.relu import ReLU
 from pocketcnn.layers.reshape import Reshape
@@ -25,6 +29,7 @@ from pocketcnn.layers.sigmoid import Sigmoid
 from pocketcnn.layers.slice import Slice
 from pocketcnn.layers.softmax import Softmax
 from pocketcnn.layers.tanh import Tanh
+from pocketcnn.layers.zero_pad2d import ZeroPad2d
 
 __all__ = [
     "LAYERS",
@@ -32,18 +37,22 @@ __all__ = [
     "Array",
     "AvgPool2d",
     "BatchNorm2d",
+    "ChannelShuffle",
     "Clip",
     "Concat",
     "Conv2d",
+    "ConvTranspose2d",
     "Dropout",
     "Flatten",
     "GlobalAvgPool2d",
+    "GlobalMaxPool2d",
     "Layer",
     "Linear",
     "LocalResponseNorm",
     "LogSoftmax",
     "MaxPool2d",
     "Multiply",
+    "Normalize",
     "Permute",
     "ReLU",
     "Reshape",
@@ -55,6 +64,7 @@ __all__ = [
     "Softmax",
     "Tanh",
     "WeightLayer",
+    "ZeroPad2d",
 ]
 
 

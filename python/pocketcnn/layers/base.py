@@ -325,7 +325,16 @@ class Layer(ABC):
 
 
 class WeightLayer(Layer):
-    """A layer with a weight, whose first axis is the outputs, and an optional bias.
+    """A layer with a weight and an optional bias.
+
+    Parameters
+    ----------
+    weight_shape : tuple of int
+    use_bias : bool
+    init, fans
+        How the weight is drawn; see `pocketcnn.layers.init`.
+    outputs : int or None
+        Length of the bias; None is that of the weight's first axis.
 
     Attributes
     ----------
@@ -335,7 +344,13 @@ class WeightLayer(Layer):
     """
 
     def __init__(
-        self, weight_shape: Shape, *, use_bias: bool, init: Init, fans: tuple[int, int]
+        self,
+        weight_shape: Shape,
+        *,
+        use_bias: bool,
+        init: Init,
+        fans: tuple[int, int],
+        outputs: int | None = None,
     ) -> None:
         super().__init__()
         self.init = checked_init(init)
@@ -343,7 +358,7 @@ class WeightLayer(Layer):
         self.needs_input_grad = True
         self.param_shapes = {"weight": weight_shape}
         if use_bias:
-            self.param_shapes["bias"] = weight_shape[:1]
+            self.param_shapes["bias"] = (weight_shape[0] if outputs is None else outputs,)
         self._fans = fans
 
     @property
