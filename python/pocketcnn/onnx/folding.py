@@ -207,6 +207,14 @@ class Folder:
                 value = onnx.numpy_helper.to_array(item.t).reshape(1)
         return Constant.of(np.broadcast_to(value.astype(dtype), shape))
 
+    def _model(self, node: Node) -> Any:
+        """A model of one node: of a node alone the evaluator would not know the opset."""
+        helper = import_onnx().helper
+        inputs = [helper.make_empty_tensor_value_info(name) for name in node.input_names if name]
+        outputs = [helper.make_empty_tensor_value_info(name) for name in node.output_names if name]
+        graph = helper.make_graph([node.proto], "node", inputs, outputs)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self._opset)])
+
     def _run(self, node: Node, inputs: list[Constant | None]) -> list[Array]:
         from onnx.reference import ReferenceEvaluator
 
@@ -217,8 +225,7 @@ class Folder:
         }
         try:
             with np.errstate(all="ignore"):
-                evaluator = ReferenceEvaluator(node.proto, opsets={"": self._opset})
-                results = evaluator.run(None, arrays)
+                results = ReferenceEvaluator(self._model(node)).run(None, arrays)
         except MemoryError:
             raise
         except Exception as error:  # whatever the operator's NumPy code raises

@@ -179,7 +179,7 @@ def _scale_weights(entry: Entry, readers: Readers) -> bool:
         return False
     (before,) = entry.inputs
     scale, shift = entry.step.scale, entry.step.shift
-    channel = (before.shape[0], *(1,) * (len(before.shape) - 1))
+    channel = (*before.shape[:1], *(1,) * (len(before.shape) - 1))
     for factor in (scale, shift):
         if isinstance(factor, Deferred) and factor.shape != channel:
             return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from pocketcnn.layers import Shape
 from pocketcnn.network.net import ConvNet
 from pocketcnn.onnx.assembly import assemble
 from pocketcnn.onnx.builder import Builder
@@ -83,9 +84,8 @@ def _builder(given: Input) -> Builder:
 
 def _walk(source: Source, given: Input, net: Builder, ir_version: int) -> Entry:
     """Build the entries of all nodes; return that of the output."""
-    view = View.of(net.source.shape)
-    if given.channels_last:
-        view = view.transposed((1, 2, 0))
+    view = (_images_last if given.channels_last else View.of)(net.source.shape)
+    assert view is not None
     values: dict[str, Value] = dict(source.constants())
     values[given.name] = Tensor(net.source, view)
     folder = Folder(source.opset, ir_version)
@@ -98,10 +98,14 @@ def _walk(source: Source, given: Input, net: Builder, ir_version: int) -> Entry:
     if not isinstance(result, Tensor):
         raise ValueError(f"output {source.output!r} is a constant")
     net.hint = "output"
-    images = View.of(result.entry.shape).transposed((1, 2, 0)) if result.rank == 4 else None
-    if given.channels_last and len(result.entry.shape) == 3 and result.view == images:
+    if given.channels_last and result.view == _images_last(result.entry.shape):
         return result.entry
     return net.arranged(result, [[axis] for axis in range(len(result.shape))])
+
+
+def _images_last(shape: Shape) -> View | None:
+    """How images (C, H, W) are read as (H, W, C)."""
+    return View.of(shape).transposed((1, 2, 0)) if len(shape) == 3 else None
 
 
 def _outputs(node: Node, net: Builder, folder: Folder) -> Sequence[Value]:

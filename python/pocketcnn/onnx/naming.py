@@ -11,7 +11,10 @@ _LONGEST = 60
 
 
 def hint_of(node: Node) -> str:
-    """A name for the layer of a node: of its weight "layer1.0.conv1.weight", layer1_0_conv1."""
+    """A name for the layer of a node: of its weight "layer1.0.conv1.weight", layer1_0_conv1.
+
+    Empty where neither a weight nor the node has a name with a meaning.
+    """
     for value in node.inputs:
         if isinstance(value, Constant) and "." in value.name:
             owner, _, last = value.name.rpartition(".")
@@ -27,7 +30,7 @@ def hint_of(node: Node) -> str:
             path.pop()
         path.append(part)
     name = _clean("_".join(path))
-    return name if re.search("[a-zA-Z]", name) else node.op.lower()
+    return name if re.search("[a-zA-Z]{2}", name) else ""
 
 
 def _clean(name: str) -> str:

@@ -8,11 +8,12 @@ from collections.abc import Callable
 import numpy as np
 
 from pocketcnn import layers
+from pocketcnn._arguments import Array
 from pocketcnn.layers import Layer
 from pocketcnn.onnx.builder import Builder
 from pocketcnn.onnx.node import Node, axis_of, floats
-from pocketcnn.onnx.steps import Erf
-from pocketcnn.onnx.tensors import Tensor
+from pocketcnn.onnx.steps import Deferred, Erf
+from pocketcnn.onnx.tensors import Constant, Tensor
 
 
 def simple(kind) -> Callable[[Node, Builder], Tensor]:
@@ -80,25 +81,26 @@ def hard_sigmoid(node: Node, net: Builder) -> Tensor:
 
 
 def p_relu(node: Node, net: Builder) -> Tensor:
-    """A PReLU with one slope, or one per channel."""
+    """A PReLU with one slope, or one per channel; or per number, each a channel of its own."""
     x, slope = node.tensor(), node.weight(1)
     if slope.size == 1:
         layer = layers.PReLU()
         return net.on(x, layer, state={"weight": lambda: floats(slope, net.dtype).reshape(1)})
-    # Axes of the slope are those of a sample, or fewer: the last ones.
-    axes = len(x.shape)
-    shape = slope.shape if len(slope.shape) <= axes else slope.shape[1:]
-    sizes = (1,) * (axes - len(shape)) + shape
-    wide = [axis for axis, size in enumerate(sizes) if size != 1]
-    if len(sizes) != axes or len(wide) != 1 or sizes[wide[0]] != x.shape[wide[0]]:
-        raise ValueError(f"slopes of shape {slope.shape} are not one per channel of {x.shape}")
-    channel = wide[0]
-    order = net.common_order([x], channel)
-    rest = order[1:]
-    entry = net.arranged(x, [[channel], rest[:-1], rest[-1:]])
-    layer = layers.PReLU(sizes[channel])
-    entry = net.add(layer, entry, {"weight": lambda: floats(slope, net.dtype).reshape(-1)})
-    return net.unfolded(entry, x, [channel, *rest])
+    if node.version < 7 and slope.shape == x.shape[:1]:  # a slope per channel, by definition
+        shape = (*slope.shape, *(1,) * (len(x.shape) - 1))
+        slope = Constant(shape, slope.dtype, lambda old=slope: old.read().reshape(shape))
+    slopes = net.factor(x, slope)
+    assert isinstance(slopes, Deferred)
+    image, repeated = x.entry.shape, slopes.shape
+    if repeated != (image[0], *(1,) * (len(image) - 1)):
+        image, repeated = (x.view.size, *(1,) * (len(image) - 1)), image
+
+    def weight() -> Array:
+        return np.broadcast_to(slopes.read(), repeated).reshape(-1)
+
+    entry = net.reshaped(x.entry, image)
+    entry = net.add(layers.PReLU(image[0]), entry, {"weight": weight})
+    return Tensor(net.reshaped(entry, x.entry.shape), x.view)
 
 
 def clip(node: Node, net: Builder) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 from pocketcnn import layers
 from pocketcnn.onnx.builder import Builder
 from pocketcnn.onnx.node import Node, axis_of, sample_axes
+from pocketcnn.onnx.package import import_onnx
 from pocketcnn.onnx.tensors import Constant, Tensor
 from pocketcnn.onnx.views import View
 
@@ -20,20 +21,14 @@ def identity(node: Node, net: Builder) -> Tensor:
 
 
 def cast(node: Node, net: Builder) -> Tensor:
-    """The input itself: a network computes in one dtype. Only rounding to integers is refused."""
-    from pocketcnn.onnx.package import import_onnx
-
-    onnx = import_onnx()
+    """The input itself, as a network computes in one dtype; what would cut numbers is refused."""
     x = node.tensor()
-    to = node.int("to") if node.version > 1 else 0
     if node.op == "CastLike":
-        return x
-    try:
-        dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(to))
-    except KeyError:
-        raise ValueError(f"there is no type {to}") from None
-    if dtype.kind in "iubOUS" and x.entry is not net.source:
-        raise ValueError(f"it casts to {dtype}, but a network computes in {net.dtype}")
+        name = node.weight(1).dtype.name
+    else:
+        name = import_onnx().TensorProto.DataType.Name(node.int("to")).lower()
+    if name not in ("float", "double", "float16", "bfloat16", "float32", "float64"):
+        raise ValueError(f"it casts to {name}, but a network computes in {net.dtype}")
     return x
 
 
@@ -54,7 +49,7 @@ def flatten(node: Node, net: Builder) -> Tensor:
     """A row of numbers per sample."""
     x = node.tensor()
     axis = node.int("axis", 1)
-    if axis_of(axis, x.rank + 1) != 1:
+    if axis not in (1, 1 - x.rank):
         raise ValueError(f"axis is {axis}, which merges the batch axis with others")
     return reshaped(net, x, (x.view.size,))
 
