@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
 
 import pocketcnn as pc
 from pocketcnn import inspection, plot
@@ -169,8 +170,6 @@ def test_architecture_of_small_and_large_networks(tmp_path: Path) -> None:
 
 
 def test_architecture_draws_the_way_around_a_residual_layer() -> None:
-    from matplotlib.patches import FancyArrowPatch
-
     class Twice(pc.ReLU):
         """Replaces a layer of two branches."""
 
@@ -185,6 +184,26 @@ def test_architecture_draws_the_way_around_a_residual_layer() -> None:
     words = [text.get_text() for text in ax.texts]
     assert words[-5:] == ["block", "3 × 8 × 8", "Twice", "3 × 3", "+ ReLU"]
     assert sum(isinstance(patch, FancyArrowPatch) for patch in ax.patches) == 1
+
+
+def test_architecture_names_and_connects_what_a_layer_takes() -> None:
+    """Arrows between neighbours; one line from "conv1" over "conv2" to "join"."""
+    layers = [
+        ("conv1", pc.Conv2d(1, 2, 3, padding=1)),
+        ("relu1", pc.ReLU()),
+        ("conv2", pc.Conv2d(2, 3, 3, padding=1)),
+        ("join", pc.Concat(), ["conv2", "relu1"]),
+        ("flat", pc.Flatten()),
+        ("fc", pc.Linear(5 * 16, 2)),
+    ]
+    ax = plot.architecture(pc.ConvNet(layers, (1, 4, 4))).axes[0]
+    words = {text.get_text() for text in ax.texts}
+    assert {"conv1", "+ ReLU", "from conv2", "from relu1", "+ Flatten"} <= words
+    places = {text.get_text(): text.get_position()[0] for text in ax.texts}
+    assert sum(getattr(text, "arrow_patch", None) is not None for text in ax.texts) == 4
+    (line,) = [patch for patch in ax.patches if isinstance(patch, FancyArrowPatch)]
+    (start, _), (end, _) = line._posA_posB
+    assert places["conv1"] < start < places["conv2"] < end < places["join"]
 
 
 @pytest.mark.parametrize(

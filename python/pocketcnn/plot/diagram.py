@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pocketcnn._arguments import pair
 from pocketcnn.inspection.receptive import branches_of
 from pocketcnn.layers import Conv2d, Layer, Linear, Shape
+from pocketcnn.layers.merge import Merge
 from pocketcnn.plot.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, describe, new_figure, root
 from pocketcnn.plot.words import drawable, literally
 
@@ -24,6 +25,7 @@ _PITCH, _FACE, _THICKNESS, _LEAST, _LINE = 1.3, 1.05, 0.4, 0.06, 0.145
 _OBLIQUE = 0.4  # how far the third dimension goes to the upper right, as a share of its length
 _ARROW = 0.08  # how far above a box's foot the arrows run
 _ROW = 9  # boxes beside each other at most
+_LEVEL = 0.08  # between lines that run over boxes
 
 
 @dataclass
@@ -34,6 +36,8 @@ class _Part:
     colour: str
     text: list[str]
     skips: bool = False
+    takes: list[int] = field(default_factory=list)
+    """Numbers of the parts whose outputs it takes."""
 
 
 @dataclass
@@ -51,7 +55,8 @@ def architecture(net: ConvNet, *, axes: Axes | None = None) -> Figure:
     A box is as high and as deep as the maps, and as thick as there are channels; the areas, not
     the lengths, are in proportion. Layers that keep the shape and have no weights, such as ReLU,
     are written below the box that they work on. A line goes around a residual layer, from the arrow
-    into it to the arrow out of it.
+    into it to the arrow out of it. A layer that takes what others than the one before it give says
+    so below its box, and lines lead to it from those in the same row.
 
     Parameters
     ----------
@@ -74,7 +79,12 @@ def architecture(net: ConvNet, *, axes: Axes | None = None) -> Figure:
     boxes = _boxes([part.shape for part in parts])
     columns = math.ceil(len(parts) / math.ceil(len(parts) / _ROW))
     lines = [slice(start, start + columns) for start in range(0, len(parts), columns)]
-    above = [max(box.height + box.depth for box in boxes[line]) + 0.35 for line in lines]
+    above = [
+        max(box.height + box.depth for box in boxes[line])
+        + 0.35
+        + _LEVEL * len(_long_edges(parts[line], line.start))
+        for line in lines
+    ]
     below = [max(len(part.text) for part in parts[line]) * _LINE + 0.1 for line in lines]
     height = sum(above) + sum(below)
     if axes is None:
@@ -83,13 +93,14 @@ def architecture(net: ConvNet, *, axes: Axes | None = None) -> Figure:
     for line, up, down in zip(lines, above, below, strict=True):
         ground -= up
         for column, (part, box) in enumerate(zip(parts[line], boxes[line], strict=True)):
+            before = line.start + column - 1
+            if before in part.takes:
+                start, end = -0.25, column * _PITCH - 0.05
+                if column:
+                    start = min(_right(boxes[before], column - 1), end - 0.2)
+                _draw_arrow(axes, start, end, ground)
             _draw_box(axes, column * _PITCH, ground, box, part)
-            if column == 0 and part is not parts[0]:
-                _draw_arrow(axes, -0.25, -0.05, ground)
-            if part is not parts[-1]:
-                end = (column + 1) * _PITCH - 0.05
-                start = column * _PITCH + box.thickness + box.depth + 0.05
-                _draw_arrow(axes, min(start, end - 0.2), end, ground)
+        _draw_lines(axes, parts[line], boxes[line], line.start, ground)
         ground -= down
     shapes = [shape for layer in net.layers.values() for shape in layer.param_shapes.values()]
     axes.set_title(
@@ -104,16 +115,23 @@ def architecture(net: ConvNet, *, axes: Axes | None = None) -> Figure:
 
 def _parts(net: ConvNet) -> list[_Part]:
     """Group the layers by the boxes that they belong to."""
+    graph = net.graph
     parts = [_Part(net.input_shape, GREY, ["input", describe(net.input_shape)])]
-    shape = net.input_shape
-    for name, layer in net.layers.items():
-        before, shape = shape, layer.output_shape(shape)
+    owners = [0]  # the part of every value
+    for place, (name, layer, sources) in enumerate(graph.nodes):
+        before, shape = graph.shapes[sources[0]], graph.shapes[place + 1]
         flattens = len(shape) < len(before) and not layer.param_shapes
-        if flattens or (shape == before and not _has_weights(layer)):
-            parts[-1].text.append(f"+ {type(layer).__name__}")
+        if len(sources) == 1 and (flattens or (shape == before and not _has_weights(layer))):
+            parts[owners[sources[0]]].text.append(f"+ {type(layer).__name__}")
+            owners.append(owners[sources[0]])
             continue
         text = [name, describe(shape), *_about(layer)]
-        parts.append(_Part(shape, _colour(layer), text, skips=bool(branches_of(layer))))
+        takes = [owners[source] for source in sources]
+        if takes != [len(parts) - 1]:
+            text += [f"from {source}" for source in net.inputs[name]]
+        skips = bool(branches_of(layer))
+        parts.append(_Part(shape, _colour(layer), text, skips, takes))
+        owners.append(len(parts) - 1)
     return parts
 
 
@@ -123,7 +141,7 @@ def _has_weights(layer: Layer) -> bool:
 
 
 def _colour(layer: Layer) -> str:
-    if branches_of(layer):
+    if branches_of(layer) or isinstance(layer, Merge):
         return PURPLE
     if isinstance(layer, Conv2d):
         return BLUE
@@ -194,7 +212,8 @@ def _draw_box(ax: Axes, left: float, bottom: float, box: _Box, part: _Part) -> N
         )
         ax.add_patch(face)
     if part.skips:
-        _draw_skip(ax, left, min(right + back, left + _PITCH - 0.3), bottom, top + back)
+        after = min(right + back, left + _PITCH - 0.3)
+        _draw_line(ax, left - 0.16, after + 0.16, bottom, top + back + 0.1)
     for number, line in enumerate(part.text):
         ax.text(
             left,
@@ -208,11 +227,38 @@ def _draw_box(ax: Axes, left: float, bottom: float, box: _Box, part: _Part) -> N
         )
 
 
-def _draw_skip(ax: Axes, left: float, right: float, bottom: float, top: float) -> None:
-    """Draw the line around a box, from the arrow before it to the arrow after it."""
+def _long_edges(parts: Sequence[_Part], first: int) -> list[tuple[int, int]]:
+    """Pairs of columns in a row whose parts are connected, but not neighbours; short ones first."""
+    edges = {
+        (source - first, column)
+        for column, part in enumerate(parts)
+        for source in part.takes
+        if first <= source < first + column - 1
+    }
+    return sorted(edges, key=lambda edge: (edge[1] - edge[0], edge))
+
+
+def _draw_lines(
+    ax: Axes, parts: Sequence[_Part], boxes: Sequence[_Box], first: int, ground: float
+) -> None:
+    """Draw the lines over the boxes of a row, each higher than those before it."""
+    highest = max(box.height + box.depth for box in boxes)
+    for level, (source, target) in enumerate(_long_edges(parts, first), start=1):
+        start = _right(boxes[source], source) + 0.05
+        top = ground + highest + 0.1 + _LEVEL * level
+        _draw_line(ax, start, target * _PITCH - 0.12, ground, top)
+
+
+def _right(box: _Box, column: int) -> float:
+    """Where an arrow begins behind a box."""
+    return column * _PITCH + box.thickness + box.depth + 0.05
+
+
+def _draw_line(ax: Axes, start: float, end: float, bottom: float, top: float) -> None:
+    """Draw a line that leaves the level of the arrows, runs at the height `top`, and comes back."""
     from matplotlib.patches import FancyArrowPatch
 
-    start, end, height = left - 0.16, right + 0.16, top + 0.1 - (bottom + _ARROW)
+    height = top - (bottom + _ARROW)
     ax.add_patch(
         FancyArrowPatch(
             (start, bottom + _ARROW),
