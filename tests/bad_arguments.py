@@ -91,8 +91,9 @@ RANKS: dict[str, tuple[str, ...]] = {
     "max_pool2d_backward": ("grad", "argmax"), "avg_pool2d": ("x",),
     "avg_pool2d_backward": ("grad",), "linear": ("x", "weight", "bias"),
     "linear_backward": ("grad", "x", "weight"), "cross_entropy_labels": ("logits",),
-    "conv_transpose2d": ("x", "weight", "bias"),
-    "conv_transpose2d_backward": ("grad", "x", "weight"), "zero_pad2d": ("x",), "zero_pad2d_backward": ("grad",), "channel_shuffle": ("x",),
+    "conv_transpose2d": ("x", "weight", "bias"), "upsample2d": ("x",),
+    "conv_transpose2d_backward": ("grad", "x", "weight"), "upsample2d_backward": ("grad",),
+    "zero_pad2d": ("x",), "zero_pad2d_backward": ("grad",), "channel_shuffle": ("x",),
     "channel_shuffle_backward": ("grad",),
     "local_response_norm": ("x",), "local_response_norm_backward": ("grad",),
 }  # fmt: skip
@@ -234,7 +235,7 @@ def _bad_shapes() -> list[Bad]:
         ],
         *[
             Bad(operation, {name: value}, error, name)
-            for operation, names in [("batch_norm", ("eps",)),
+            for operation, names in [("batch_norm", ("eps",)), ("group_norm", ("eps",)),
                                      ("local_response_norm", ("alpha", "beta", "k"))]
             for name in names
             for value, error in [(-0.1, ValueError), (np.inf, ValueError), (np.nan, ValueError),
@@ -256,6 +257,34 @@ def _bad_shapes() -> list[Bad]:
             for g, error in [(0, ValueError), (-1, ValueError), (3, ValueError), (8, ValueError),
                              (BEYOND, ValueError), (2.0, TypeError), (None, TypeError)]
         ],
+        # Scales.
+        *[
+            Bad(operation, {"scale_factor": f}, error, "scale_factor")
+            for operation in ("upsample2d", "upsample2d_bilinear_backward")
+            for f, error in [
+                (0, ValueError), (-1, ValueError), (np.inf, ValueError), (np.nan, ValueError),
+                ((2, 0), ValueError), ((1, 2, 3), ValueError), ((), ValueError),
+                (0.1, ValueError), ((1, 0.1), ValueError), ("2", TypeError), (None, TypeError),
+                (1j, TypeError), ((1, None), TypeError),
+            ]
+        ],
+        *[Bad("upsample2d", {"scale_factor": f}, ValueError, "output") for f in (1e30, (1, 2e17))],
+        *[Bad("upsample2d", {"mode": m}, ValueError, "mode") for m in ("cubic", None, 1)],
+        Bad("upsample2d", {"align_corners": True}, ValueError, "align_corners"),
+        Bad("upsample2d_backward", {"grad": np.ones((2, 4, 12, 12), f32)}, ValueError, "grad"),
+        # Groups of channels.
+        *[
+            Bad("group_norm", {"groups": g}, error, "groups")
+            for g, error in [(0, ValueError), (3, ValueError), (BEYOND, ValueError),
+                             (2.0, TypeError), (None, TypeError)]
+        ],
+        *[
+            Bad("group_norm", {name: np.ones(shape, f32)}, ValueError, name)
+            for name in ("gamma", "beta")
+            for shape in (3, 5, (4, 1), ())
+        ],
+        Bad("group_norm", {"x": np.ones(4, f32)}, ValueError, "x"),
+        Bad("group_norm_backward", {"grad": np.ones((2, 4, 6, 6), f32)}, ValueError, "grad"),
         # Probabilities.
         *[Bad("dropout", {"p": p}, ValueError, "p") for p in (-0.1, 1.1, float("nan"), np.inf)],
         *[Bad("dropout", {"p": p}, TypeError, "p") for p in ("0.5", None, 1j)],
@@ -275,7 +304,12 @@ def _bad_input_shapes() -> list[Bad]:
     ]  # fmt: skip
     return [
         Bad(operation, {"input_shape": shape}, error, "input_shape|col|grad|argmax")
-        for operation in ("col2im", "max_pool2d_backward", "avg_pool2d_backward")
+        for operation in (
+            "col2im",
+            "max_pool2d_backward",
+            "avg_pool2d_backward",
+            "upsample2d_backward",
+        )
         for shape, error in shapes
         if not (operation == "max_pool2d_backward" and shape == (2, 4, HUGE, HUGE))
     ]

@@ -117,6 +117,9 @@ def _norm(rng: Rng, channels: int) -> Layer:
     if rng.random() < 0.75:
         momentum = float(_one_of(rng, 0.1, 0.3, 1.0))
         return pc.BatchNorm2d(channels, eps=float(_one_of(rng, 1e-5, 1e-3)), momentum=momentum)
+    if rng.random() < 0.5:
+        groups = _one_of(rng, *[g for g in range(1, channels + 1) if channels % g == 0])
+        return pc.GroupNorm(groups, channels, eps=float(_one_of(rng, 1e-2, 1e-1)))
     size, alpha, beta = int(rng.integers(1, 6)), float(rng.uniform(0.01, 1)), 0.75
     return pc.LocalResponseNorm(
         size, alpha, float(_one_of(rng, beta, 0.5)), float(rng.uniform(1, 2))
@@ -128,8 +131,12 @@ def _dropout(rng: Rng, _: int) -> Layer:
 
 
 def _maps(rng: Rng, channels: int) -> Layer:
-    """A layer without weights that moves or scales maps."""
-    kind = int(rng.integers(3))
+    """A layer without weights that moves, resizes or scales maps."""
+    kind = int(rng.integers(4))
+    if kind == 3:
+        scale = _one_of(rng, 2, float(rng.uniform(0.5, 2)), tuple(rng.uniform(0.5, 1.5, 2)))
+        mode = _one_of(rng, "nearest", "bilinear")
+        return pc.Upsample(scale, mode, bool(mode == "bilinear" and rng.random() < 0.5))
     if kind == 0:
         return pc.ZeroPad2d(tuple(tuple(int(v) for v in rng.integers(-1, 3, 2)) for _ in range(2)))
     if kind == 1:

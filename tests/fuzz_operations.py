@@ -332,10 +332,37 @@ def normalisation(draw: Draw) -> Iterator[str]:
         100 * TOLERANCES[draw.result],
     )  # fmt: skip
     yield "batch_norm"
+    groups = _one_of(draw.rng, *[g for g in range(1, channels + 1) if channels % g == 0])
+    # A group of equal numbers would be divided by the root of eps, and rounding errors with it.
+    out, cache = F.group_norm(x, groups, gamma, beta, 0.1)
+    draw.check("group_norm", out, reference_maps.group_norm(x, groups, gamma, beta, 0.1))
+    yield "group_norm"
+    grad = draw.floats(*x.shape)
+    got = F.group_norm_backward(grad, cache)
+    back = reference_maps.group_norm_backward(grad, x, groups, gamma, 0.1)
+    for name, actual, right in zip(("dx", "dgamma", "dbeta"), got, back, strict=True):
+        draw.check(f"group_norm_backward {name}", actual, right)
+    yield "group_norm_backward"
     settings = (int(draw.rng.integers(1, 7)), float(draw.rng.random()), 0.75, 1.5)
     out, _ = F.local_response_norm(x, *settings)
     draw.check("local_response_norm", out, reference.local_response_norm(x, *settings))
     yield "local_response_norm"
+
+
+def resizing(draw: Draw) -> Iterator[str]:
+    """Nearest and bilinear, by whole and by other scales."""
+    rng, x = draw.rng, _images(draw, 4)
+    most = min(x.shape[2:])
+    scale = _one_of(rng, 2, 3, float(rng.uniform(1 / most, 3)), tuple(rng.uniform(1, 4, 2)))
+    mode = _one_of(rng, "nearest", "bilinear")
+    options = (scale, mode, bool(mode == "bilinear" and rng.random() < 0.5))
+    wanted = reference_maps.upsample2d(x, *options)
+    draw.check("upsample2d", F.upsample2d(x, *options), wanted)
+    yield "upsample2d"
+    grad = draw.floats(*wanted.shape)
+    dx = F.upsample2d_backward(grad, x.shape, *options)
+    draw.check("its gradient", dx, reference_maps.upsample2d_backward(grad, x.shape, *options))
+    yield "upsample2d_backward"
 
 
 def movement(draw: Draw) -> Iterator[str]:
@@ -368,7 +395,7 @@ def movement(draw: Draw) -> Iterator[str]:
 
 KINDS: list[Callable[[Draw], Iterator[str]]] = [
     convolution, convolution, columns, pooling, linear, elementwise, softmaxes, normalisation,
-    movement, transposed_convolution,
+    movement, resizing, transposed_convolution,
 ]  # fmt: skip
 
 

@@ -237,6 +237,29 @@ def _shuffled(rng: np.random.Generator, large: bool) -> Arguments:
     return {"x": _images(rng, large), "groups": 2}
 
 
+def _nearest(rng: np.random.Generator, large: bool) -> Arguments:
+    return {"x": _images(rng, large), "scale_factor": (2, 1.7)}
+
+
+def _bilinear(rng: np.random.Generator, large: bool) -> Arguments:
+    return {"x": _images(rng, large), "scale_factor": (0.6, 2), "mode": "bilinear"}
+
+
+def _corners(rng: np.random.Generator, large: bool) -> Arguments:
+    return {**_bilinear(rng, large), "scale_factor": (2.5, 1), "align_corners": True}
+
+
+def _with_input_shape(make: Maker) -> Maker:
+    """The arguments of a gradient that also takes the shape of its input."""
+
+    def arguments(rng: np.random.Generator, large: bool) -> Arguments:
+        made = make(rng, large)
+        out = F.upsample2d(**made)
+        return {"grad": rng.normal(size=out.shape), "input_shape": made.pop("x").shape, **made}
+
+    return arguments
+
+
 def _from_output(forward: str, make: Maker) -> Maker:
     """The arguments of a gradient that takes only that of the output, and the settings."""
 
@@ -247,6 +270,16 @@ def _from_output(forward: str, make: Maker) -> Maker:
         return {"grad": rng.normal(size=out.shape), **made}
 
     return arguments
+
+
+def _group_norm(rng: np.random.Generator, large: bool) -> Arguments:
+    x = _images(rng, large)
+    gamma, beta = rng.normal(size=(2, x.shape[1]))
+    return {"x": x, "groups": 2, "gamma": gamma, "beta": beta, "eps": 1e-3}
+
+
+def _run_group_norm_backward(grad: Any, **arguments: Any) -> Any:
+    return F.group_norm_backward(grad, F.group_norm(**arguments)[1])
 
 
 def _with_grad(make: Maker) -> Maker:
@@ -271,6 +304,18 @@ NORMALISATIONS = {
             _with_grad(_batch_norm),
             ("grad", "x", "gamma", "beta"),
             _run_batch_norm_backward,
+        ),
+        Operation(
+            "group_norm",
+            _group_norm,
+            ("x", "gamma", "beta"),
+            lambda **arguments: F.group_norm(**arguments)[0],
+        ),
+        Operation(
+            "group_norm_backward",
+            _with_grad(_group_norm),
+            ("grad", "x", "gamma", "beta"),
+            _run_group_norm_backward,
         ),
         Operation(
             "local_response_norm",
@@ -314,6 +359,19 @@ OPERATIONS: dict[str, Operation] = NORMALISATIONS | {
             for row in [
                 (f, f, make, ("x",)),
                 (f"{f}_backward", f"{f}_backward", _from_output(f, make), ("grad",)),
+            ]
+        ],
+        *[
+            row
+            for f, make in [("", _nearest), ("_bilinear", _bilinear), ("_corners", _corners)]
+            for row in [
+                (f"upsample2d{f}", "upsample2d", make, ("x",)),
+                (
+                    f"upsample2d{f}_backward",
+                    "upsample2d_backward",
+                    _with_input_shape(make),
+                    ("grad",),
+                ),
             ]
         ],
         ("linear", "linear", _linear, ("x", "weight", "bias")),

@@ -162,3 +162,94 @@ def conv_transpose2d_backward(
             dx[:, c, i, j] += grad[:, f, oh, ow] @ weight[c, :, u, v].T
             dweight[c, :, u, v] += x[:, c, i, j].T @ grad[:, f, oh, ow]
     return dx, dweight, grad.sum(axis=(0, 2, 3))
+
+
+def _places(size: int, scale: float, mode: str, align_corners: bool) -> list[dict[int, float]]:
+    """The shares of the inputs along one axis in each output."""
+    outputs = int(np.floor(size * scale))
+    shares: list[dict[int, float]] = []
+    for o in range(outputs):
+        if mode == "nearest":
+            shares.append({min(int(np.floor(o / scale)), size - 1): 1.0})
+            continue
+        if align_corners:
+            at = o * (size - 1) / (outputs - 1) if outputs > 1 else 0.0
+        else:
+            at = (o + 0.5) / scale - 0.5
+        at = min(max(at, 0.0), size - 1.0)
+        low = int(at)
+        shares.append({low: 1 - (at - low)})
+        if at > low:
+            shares[-1][low + 1] = at - low
+    return shares
+
+
+def _scales(shape: tuple[int, ...], scale_factor: Any, mode: str, align_corners: bool) -> Any:
+    scales = scale_factor if isinstance(scale_factor, (tuple, list)) else (scale_factor,) * 2
+    return [
+        _places(size, scale, mode, align_corners)
+        for size, scale in zip(shape[2:], scales, strict=True)
+    ]
+
+
+def upsample2d(
+    x: npt.ArrayLike, scale_factor: Any, mode: str = "nearest", align_corners: bool = False
+) -> Array:
+    x = _double(x)
+    rows, cols = _scales(x.shape, scale_factor, mode, align_corners)
+    out = np.zeros((*x.shape[:2], len(rows), len(cols)))
+    for oh, ow in np.ndindex(*out.shape[2:]):
+        for i, row_share in rows[oh].items():
+            for j, col_share in cols[ow].items():
+                out[:, :, oh, ow] += row_share * col_share * x[:, :, i, j]
+    return out
+
+
+def upsample2d_backward(
+    grad: npt.ArrayLike,
+    input_shape: tuple[int, ...],
+    scale_factor: Any,
+    mode: str = "nearest",
+    align_corners: bool = False,
+) -> Array:
+    grad = _double(grad)
+    rows, cols = _scales(input_shape, scale_factor, mode, align_corners)
+    dx = np.zeros(input_shape)
+    for oh, ow in np.ndindex(*grad.shape[2:]):
+        for i, row_share in rows[oh].items():
+            for j, col_share in cols[ow].items():
+                dx[:, :, i, j] += row_share * col_share * grad[:, :, oh, ow]
+    return dx
+
+
+def group_norm(
+    x: npt.ArrayLike, groups: int, gamma: npt.ArrayLike, beta: npt.ArrayLike, eps: float = 1e-5
+) -> Array:
+    x, gamma, beta = _double(x), _double(gamma), _double(beta)
+    out, per = np.zeros_like(x), x.shape[1] // groups
+    for n, c in np.ndindex(*x.shape[:2]):
+        group = x[n, c // per * per : (c // per + 1) * per]
+        normal = (x[n, c] - group.mean()) / np.sqrt(((group - group.mean()) ** 2).mean() + eps)
+        out[n, c] = normal * gamma[c] + beta[c]
+    return out
+
+
+def group_norm_backward(
+    grad: npt.ArrayLike, x: npt.ArrayLike, groups: int, gamma: npt.ArrayLike, eps: float = 1e-5
+) -> tuple[Array, Array, Array]:
+    grad, x, gamma = _double(grad), _double(x), _double(gamma)
+    channels = x.shape[1]
+    dx, dgamma, dbeta = np.zeros_like(x), np.zeros(channels), np.zeros(channels)
+    per = channels // groups
+    for n, g in np.ndindex(len(x), groups):
+        part = slice(g * per, (g + 1) * per)
+        group, flowing = x[n, part], grad[n, part]
+        deviation = np.sqrt(((group - group.mean()) ** 2).mean() + eps)
+        normal = (group - group.mean()) / deviation
+        over = tuple(range(1, group.ndim))
+        dgamma[part] += (flowing * normal).sum(axis=over)
+        dbeta[part] += flowing.sum(axis=over)
+        scaled = flowing * gamma[part].reshape(-1, *(1,) * (group.ndim - 1))
+        along = normal * (scaled * normal).mean()
+        dx[n, part] = (scaled - scaled.mean() - along) / deviation
+    return dx, dgamma, dbeta

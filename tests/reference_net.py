@@ -119,6 +119,11 @@ class Reference:
             return reference.avg_pool2d(x, *_pool(layer), layer.count_include_pad)
         if isinstance(layer, pc.GlobalMaxPool2d):
             return self._max_pool(name, pc.MaxPool2d(x.shape[2:]), x)
+        if isinstance(layer, pc.GroupNorm):
+            weights = self.state[f"{name}.weight"], self.state[f"{name}.bias"]
+            return reference_maps.group_norm(x, layer.groups, *weights, layer.eps)
+        if isinstance(layer, pc.Upsample):
+            return reference_maps.upsample2d(x, *_resizing(layer))
         if isinstance(layer, pc.ZeroPad2d):
             return reference_maps.zero_pad2d(x, layer.padding)
         if isinstance(layer, pc.ChannelShuffle):
@@ -163,6 +168,15 @@ class Reference:
             return self._batch_norm_backward(name, grad)
         if isinstance(layer, pc.LocalResponseNorm):
             return _response_backward(layer, saved, grad)
+        if isinstance(layer, pc.GroupNorm):
+            dx, self.grads[f"{name}.weight"], self.grads[f"{name}.bias"] = (
+                reference_maps.group_norm_backward(
+                    grad, saved, layer.groups, self.state[f"{name}.weight"], layer.eps
+                )
+            )
+            return dx
+        if isinstance(layer, pc.Upsample):
+            return reference_maps.upsample2d_backward(grad, saved.shape, *_resizing(layer))
         if isinstance(layer, pc.ZeroPad2d):
             return reference_maps.zero_pad2d_backward(grad, layer.padding)
         if isinstance(layer, pc.ChannelShuffle):
@@ -265,6 +279,10 @@ def _merged_backward(layer: Merge, x: list[Array], grad: Array) -> list[Array]:
 
 def _window(layer: pc.Conv2d | pc.ConvTranspose2d) -> dict[str, Any]:
     return {key: getattr(layer, key) for key in ("stride", "padding", "dilation", "groups")}
+
+
+def _resizing(layer: pc.Upsample) -> tuple[Any, str, bool]:
+    return layer.scale_factor, layer.mode, layer.align_corners
 
 
 def _transposed(layer: pc.ConvTranspose2d) -> dict[str, Any]:

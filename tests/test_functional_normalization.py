@@ -10,6 +10,7 @@ import pytest
 
 import pocketcnn.functional as F
 import reference
+import reference_maps
 from operations import NORMALISATIONS
 from tolerance import compute_roundoff, unit_roundoff
 
@@ -261,3 +262,75 @@ def test_pytorch_computes_the_same(name: str) -> None:
     theirs = [out.detach()] if grad is None else [t.grad for t in tensors.values()]
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b.numpy(), rtol=1e-12, atol=1e-12)
+
+
+GROUPED: list[tuple[tuple[int, ...], int]] = [
+    ((2, 6, 4, 5), 2),
+    ((2, 6, 4, 5), 1),
+    ((2, 6, 4, 5), 6),
+    ((3, 4, 1, 1), 2),
+    ((3, 4), 2),
+    ((2, 4, 3), 2),
+    ((1, 3, 70, 67), 1),
+    ((1, 4, 90, 50), 2),
+    ((1, 1, 1, 1), 1),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("mean", [0.0, 1e4])
+@pytest.mark.parametrize(("shape", "groups"), GROUPED, ids=str)
+def test_group_norm_is_the_definition(
+    shape: tuple[int, ...], groups: int, mean: float, dtype: Any
+) -> None:
+    """A mean far larger than the deviations costs no more than the rounding of x itself."""
+    rng = np.random.default_rng(11)
+    x = (rng.standard_normal(shape) + mean).astype(dtype)
+    grad = rng.standard_normal(shape).astype(dtype)
+    gamma, beta = rng.standard_normal((2, shape[1])).astype(dtype)
+    out, cache = F.group_norm(x, groups, gamma, beta, eps=1e-3)
+    got = F.group_norm_backward(grad, cache)
+    assert {a.dtype for a in (out, *got)} == {np.dtype(dtype)}
+    wanted = reference_maps.group_norm(x, groups, gamma, beta, 1e-3)
+    eps = float(np.finfo(dtype).eps) + mean * float(np.finfo(np.float64).eps)
+    np.testing.assert_allclose(out, wanted, rtol=0, atol=200 * eps)
+    back = reference_maps.group_norm_backward(grad, x, groups, gamma, 1e-3)
+    for actual, right in zip(got, back, strict=True):
+        scale = max(1.0, float(np.abs(right).max()))
+        np.testing.assert_allclose(actual, right, rtol=0, atol=2000 * eps * scale)
+
+
+def test_nan_spoils_its_group_of_its_image_only() -> None:
+    x = np.random.default_rng(3).standard_normal((2, 4, 3, 3)).astype(np.float32)
+    x[1, 2, 0, 0] = np.nan
+    out, _ = F.group_norm(x, 2, np.ones(4, np.float32), np.zeros(4, np.float32))
+    spoilt = np.zeros(x.shape, bool)
+    spoilt[1, 2:] = True
+    np.testing.assert_array_equal(np.isnan(out), spoilt)
+
+
+def test_group_norm_of_float16_does_not_overflow() -> None:
+    """The squares of 300 are beyond float16, and the sum of so many numbers too."""
+    x = np.full((1, 2, 40, 40), 300, np.float16)
+    x[:, :, ::2] = -300
+    out, cache = F.group_norm(x, 1, np.ones(2, np.float16), np.zeros(2, np.float16))
+    np.testing.assert_array_equal(out, np.sign(x))
+    dx, dgamma, _ = F.group_norm_backward(np.sign(x), cache)
+    assert dx.dtype == np.float16
+    np.testing.assert_allclose(dx, 0, atol=1e-3)
+    np.testing.assert_array_equal(dgamma, [1600, 1600])
+
+
+@pytest.mark.parametrize(("shape", "groups"), GROUPED[:-1], ids=str)
+def test_group_norm_is_what_pytorch_computes(shape: tuple[int, ...], groups: int) -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(12)
+    x, grad = rng.standard_normal((2, *shape))
+    gamma, beta = rng.standard_normal((2, shape[1]))
+    tensors = [torch.from_numpy(a.copy()).requires_grad_() for a in (x, gamma, beta)]
+    wanted = torch.nn.functional.group_norm(tensors[0], groups, *tensors[1:])
+    out, cache = F.group_norm(x, groups, gamma, beta)
+    np.testing.assert_allclose(out, wanted.detach().numpy(), rtol=1e-9, atol=1e-10)
+    wanted.backward(torch.from_numpy(grad))
+    for actual, tensor in zip(F.group_norm_backward(grad, cache), tensors, strict=True):
+        np.testing.assert_allclose(actual, tensor.grad.numpy(), rtol=1e-8, atol=1e-9)

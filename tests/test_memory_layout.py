@@ -191,7 +191,7 @@ def test_a_float_dtype_comes_back(operation: Operation, dtype: npt.DTypeLike) ->
 
 # Functions of two arrays or more, whose dtypes can differ. Gradients that are handed a cache are
 # not among them: what it holds is in the forward pass's dtype, and rounded to it.
-CACHED = {"batch_norm_backward", "local_response_norm_backward"}
+CACHED = {"batch_norm_backward", "group_norm_backward", "local_response_norm_backward"}
 MIXED = {n: o for n, o in OPERATIONS.items() if len(o.arrays) > 1 and n not in CACHED}
 
 INTEGERS = [np.bool_, np.int8, np.uint8, np.int16, np.uint16, np.int32, np.int64, np.uint64]

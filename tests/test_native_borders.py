@@ -23,6 +23,7 @@ WINDOW = _core.Window2d((3, 2), (1, 1), (1, 0, 0, 1), (1, 1))
 CONV = _core.Conv2d(WINDOW, 6, 2, _core.ConvAlgorithm.auto)
 HALVES = _core.Window2d((2, 2), (2, 2), (0, 0, 0, 0), (1, 1))
 POOL = _core.Pool2d(HALVES, False)
+DOUBLED = _core.Upsample2d((2.0, 1.5), _core.UpsampleMode.bilinear, False)
 
 
 def _array(*shape: int) -> Any:
@@ -125,6 +126,21 @@ CALLS = [
     ),
     Call(_core.batch_norm_infer, (_array(*MAPS), *NORM), {0: {0, 2, 3}}, any_axes=True),
     Call(_core.batch_norm_backward, (_array(*MAPS), _array(*MAPS), *NORM, True)),
+    Call(
+        _core.group_norm,
+        (_array(*MAPS), _array(6), _array(6), 2, 1e-5),
+        {0: {0, 2, 3}},
+        any_axes=True,
+    ),
+    Call(
+        _core.group_norm_backward,
+        (
+            *(_array(*MAPS), _array(*MAPS), _array(6), _array(6)),
+            *(np.ones((3, 2)), np.ones((3, 2)), 2, 1e-5),
+        ),
+    ),
+    Call(_core.upsample2d, (_array(*X), DOUBLED), {0: {0, 1, 2, 3}}),
+    Call(_core.upsample2d_backward, (_array(3, 4, 14, 12), X, DOUBLED)),
     Call(_core.local_response_norm, (_array(*X), 3, 1e-4, 0.75, 1.0), {0: {0, 1, 2, 3}}),
     Call(_core.local_response_norm_backward, (_array(*X), _array(*X), 3, 1e-4, 0.75, 1.0)),
     Call(_core.cross_entropy, (_array(5, 4), np.array([0, 3, 2, 1, 0]), 0.1), {0: {1}}),
@@ -235,7 +251,9 @@ def test_refuses_geometry_that_does_not_fit(call: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [WINDOW, CONV, POOL, AVERAGED, AVERAGED.pool], ids=lambda value: type(value).__name__
+    "value",
+    [WINDOW, CONV, POOL, DOUBLED, AVERAGED, AVERAGED.pool],
+    ids=lambda value: type(value).__name__,
 )
 def test_geometry_is_a_value(value: Any) -> None:
     kind = type(value)
@@ -267,6 +285,23 @@ def test_geometry_is_a_value(value: Any) -> None:
 def test_a_window_is_made_of_ints(arguments: Any) -> None:
     with pytest.raises(TypeError):
         _core.Window2d(*arguments)
+
+
+@pytest.mark.parametrize("groups", [0, -1, 4, 5, 12, 2**62, -(2**63)])
+def test_refuses_groups_that_do_not_divide_the_channels(groups: int) -> None:
+    maps, six = _array(*MAPS), _array(6)
+    with pytest.raises(ValueError, match="groups must divide"):
+        _core.group_norm(maps, six, six, groups, 1e-5)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, 0.1, 1e30, float("nan"), float("inf")])
+def test_refuses_scales_that_leave_no_image(scale: float) -> None:
+    for scales in ((scale, 1.0), (1.0, scale)):
+        upsample = _core.Upsample2d(scales, _core.UpsampleMode.nearest, False)
+        with pytest.raises(ValueError, match="scale"):
+            _core.upsample2d(_array(*X), upsample)
+        with pytest.raises(ValueError, match="scale"):
+            _core.upsample2d_backward(_array(*X), X, upsample)
 
 
 @pytest.mark.parametrize("algorithm", ["auto", 0, None, _core.ConvPass.forward])

@@ -49,6 +49,14 @@ LAYERS: dict[str, tuple[Callable[[], pc.Layer], str]] = {
         lambda: pc.LocalResponseNorm(three, small, np.float16(0.5), one),
         "LocalResponseNorm(size=3, alpha=0.125, beta=0.5)",
     ),
+    "resizing": (
+        lambda: pc.Upsample(np.array([two, 1.5]), "bilinear", yes),
+        "Upsample(scale_factor=(2.0, 1.5), mode='bilinear', align_corners=True)",
+    ),
+    "group norm": (
+        lambda: pc.GroupNorm(one, two, small),
+        "GroupNorm(groups=1, channels=2, eps=0.125)",
+    ),
     "padding": (
         lambda: pc.ZeroPad2d(((one, two), np.array([0, 1]))),
         "ZeroPad2d(padding=((1, 2), (0, 1)))",

@@ -329,6 +329,8 @@ def mixed() -> pc.ConvNet:
             ("depth", pc.Conv2d(8, 16, 3, groups=8, bias=False)),
             ("grouped", pc.Conv2d(16, 8, 3, groups=2)),
             ("bn", pc.BatchNorm2d(8)),
+            ("up", pc.ConvTranspose2d(8, 5, (3, 1), padding=(1, 0))),
+            ("down", pc.ConvTranspose2d(5, 8, 1)),
             ("square", pc.Conv2d(8, 8, 1)),
             ("flatten", pc.Flatten()),
             ("drop", pc.Dropout(0.1)),
@@ -368,7 +370,9 @@ def as_mlx(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Weights as MLX has them."""
     made = {}
     for name, array in weights.items():
-        if array.ndim == 4:
+        if name in ("up.weight", "down.weight"):
+            array = array.transpose(1, 2, 3, 0)
+        elif array.ndim == 4:
             array = array.transpose(0, 2, 3, 1)
         elif name == "fc1.weight":
             array = array.reshape(6, 8, 2, 4).transpose(0, 2, 3, 1).reshape(6, -1)

@@ -3,12 +3,15 @@
 #include <pocketcnn/batch_norm.h>
 #include <pocketcnn/column_matrix.h>
 #include <pocketcnn/conv2d.h>
+#include <pocketcnn/conv_transpose2d.h>
 #include <pocketcnn/cross_entropy.h>
+#include <pocketcnn/group_norm.h>
 #include <pocketcnn/linear.h>
 #include <pocketcnn/local_response_norm.h>
 #include <pocketcnn/optimizer.h>
 #include <pocketcnn/pool2d.h>
 #include <pocketcnn/softmax.h>
+#include <pocketcnn/upsample2d.h>
 
 #include <functional>
 #include <set>
@@ -102,6 +105,16 @@ std::vector<Operation<T>> convolutions() {
     const T* data = numbers<T>(image.size());
     all.push_back(
         {"conv2d_backward_bias", 16, [=](T* out) { conv2d_backward_bias<T>({data, image}, out); }});
+    const Conv2d doubling = {Window2d::square(2, 2), 20, 2};
+    const Shape4 small = {3, 20, 26, 23}, doubled = {3, 16, 52, 46};
+    const index_t weights = 20 * 8 * 4;
+    all.push_back({"conv_transpose2d", doubled.size(), [=](T* out) {
+                       conv_transpose2d<T>({data, small}, data, data, doubling, {out, doubled});
+                   }});
+    all.push_back({"conv_transpose2d_backward_weight", weights + doubled.c, [=](T* out) {
+                       conv_transpose2d_backward_weight<T>({data, doubled}, {data, small}, doubling,
+                                                           out, out + weights);
+                   }});
     const Shape4 x = {3, 8, 26, 23};
     const index_t rows = x.n * x.plane(), cols = x.c * same.taps();
     all.push_back(
@@ -134,6 +147,22 @@ std::vector<Operation<T>> poolings() {
         {"avg_pool2d_backward", x.size(),
          [=](T* out) { avg_pool2d_backward<T>({data, y}, pool, true, {out, x}); }},
     };
+}
+
+template <typename T>
+std::vector<Operation<T>> resizings() {
+    const Shape4 x = {3, 12, 43, 47};
+    const T* data = numbers<T>(1 << 20);
+    std::vector<Operation<T>> all;
+    for (const Upsample2d& upsample :
+         {Upsample2d{2, 2}, Upsample2d{1.7, 2.3, UpsampleMode::bilinear}}) {
+        const Shape4 y = upsample2d_output_shape(x, upsample);
+        all.push_back({"upsample2d", y.size(),
+                       [=](T* out) { upsample2d<T>({data, x}, upsample, {out, y}); }});
+        all.push_back({"upsample2d_backward", x.size(),
+                       [=](T* out) { upsample2d_backward<T>({data, y}, upsample, {out, x}); }});
+    }
+    return all;
 }
 
 template <typename T>
@@ -189,6 +218,18 @@ std::vector<Operation<T>> normalisations() {
              T* dgamma = dx + shape.size();
              batch_norm_backward(x + 3, x, shape, norm, {mean.data(), variance.data()}, true, dx,
                                  dgamma, dgamma + 20);
+         }},
+        {"group_norm", shape.size(),
+         [=](T* y) {
+             double sums[60];
+             group_norm(x, shape, {5, gamma, beta, 1e-5}, sums, sums + 30, y);
+         }},
+        {"group_norm_backward", shape.size() + 40,
+         [=](T* dx) {
+             static const std::vector<double> means(30, 0.1), variances(30, 0.3);
+             T* dgamma = dx + shape.size();
+             group_norm_backward(x + 3, x, shape, {5, gamma, beta, 1e-5},
+                                 {means.data(), variances.data()}, dx, dgamma, dgamma + 20);
          }},
         {"local_response_norm", image.size(),
          [=](T* y) { local_response_norm<T>({x, image}, {}, {y, image}); }},
@@ -268,6 +309,11 @@ TEST_P(SameBitsTest, Convolutions) {
 TEST_P(SameBitsTest, Poolings) {
     check(poolings<float>());
     check(poolings<double>());
+}
+
+TEST_P(SameBitsTest, Resizings) {
+    check(resizings<float>());
+    check(resizings<double>());
 }
 
 TEST_P(SameBitsTest, Layers) {

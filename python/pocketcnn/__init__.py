@@ -38,6 +38,7 @@ from pocketcnn.layers import (
     Flatten,
     GlobalAvgPool2d,
     GlobalMaxPool2d,
+    GroupNorm,
     Layer,
     Linear,
     LocalResponseNorm,
@@ -54,6 +55,7 @@ from pocketcnn.layers import (
     Slice,
     Softmax,
     Tanh,
+    Upsample,
     ZeroPad2d,
 )
 from pocketcnn.network.load import load
@@ -86,6 +88,7 @@ __all__ = [
     "Flatten",
     "GlobalAvgPool2d",
     "GlobalMaxPool2d",
+    "GroupNorm",
     "History",
     "Layer",
     "Linear",
@@ -105,6 +108,7 @@ __all__ = [
     "Softmax",
     "Tanh",
     "Trainer",
+    "Upsample",
     "ZeroPad2d",
     "available_isas",
     "available_teams",

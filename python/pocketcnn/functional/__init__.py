@@ -10,8 +10,8 @@ modified; results are new C-contiguous arrays.
 ``floor((in + pad - dilation * (kernel - 1) - 1) / stride) + 1`` positions along an axis.
 
 A ``*_backward`` takes what its forward took, or instead what that handed out for it: a cache
-(``batch_norm``, ``local_response_norm``), the argmax (``max_pool2d``) or the output (``relu``,
-``sigmoid``, ``tanh``, ``softmax``, ``log_softmax``).
+(``batch_norm``, ``group_norm``, ``local_response_norm``), the argmax (``max_pool2d``) or the output
+(``relu``, ``sigmoid``, ``tanh``, ``softmax``, ``log_softmax``).
 
 A wrong rank, size or value raises ValueError and a dtype that cannot be an image TypeError.
 """
@@ -53,6 +53,10 @@ from pocketcnn.functional._cross_entropy import (
 from pocketcnn.functional._dropout import (
     dropout,
 )
+from pocketcnn.functional._group_norm import (
+    group_norm,
+    group_norm_backward,
+)
 from pocketcnn.functional._linear import (
     LinearWeightGrad,
     linear,
@@ -80,6 +84,10 @@ from pocketcnn.functional._softmax import (
     softmax,
     softmax_backward,
 )
+from pocketcnn.functional._upsample2d import (
+    upsample2d,
+    upsample2d_backward,
+)
 from pocketcnn.functional._zero_pad2d import (
     zero_pad2d,
     zero_pad2d_backward,
@@ -105,6 +113,8 @@ __all__ = [
     "conv_transpose2d_backward",
     "cross_entropy",
     "dropout",
+    "group_norm",
+    "group_norm_backward",
     "im2col",
     "linear",
     "linear_backward",
@@ -124,6 +134,8 @@ __all__ = [
     "softmax_backward",
     "tanh",
     "tanh_backward",
+    "upsample2d",
+    "upsample2d_backward",
     "zero_pad2d",
     "zero_pad2d_backward",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 
 from pocketcnn import _core
@@ -164,6 +163,7 @@ def conv_transpose2d(
 
     Examples
     --------
+    >>> import numpy as np
     >>> x = np.array([[[[1.0, 2.0]]]])
     >>> conv_transpose2d(x, np.ones((1, 1, 1, 3)), stride=2).ravel()
     array([1., 1., 3., 2., 2.])

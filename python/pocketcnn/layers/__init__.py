@@ -14,6 +14,7 @@ from pocketcnn.layers.dropout import Dropout
 from pocketcnn.layers.flatten import Flatten
 from pocketcnn.layers.global_avg_pool2d import GlobalAvgPool2d
 from pocketcnn.layers.global_max_pool2d import GlobalMaxPool2d
+from pocketcnn.layers.group_norm import GroupNorm
 from pocketcnn.layers.linear import Linear
 from pocketcnn.layers.local_response_norm import LocalResponseNorm
 from pocketcnn.layers.log_softmax import LogSoftmax
@@ -29,6 +30,7 @@ from pocketcnn.layers.sigmoid import Sigmoid
 from pocketcnn.layers.slice import Slice
 from pocketcnn.layers.softmax import Softmax
 from pocketcnn.layers.tanh import Tanh
+from pocketcnn.layers.upsample import Upsample
 from pocketcnn.layers.zero_pad2d import ZeroPad2d
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "Flatten",
     "GlobalAvgPool2d",
     "GlobalMaxPool2d",
+    "GroupNorm",
     "Layer",
     "Linear",
     "LocalResponseNorm",
@@ -63,6 +66,7 @@ __all__ = [
     "Slice",
     "Softmax",
     "Tanh",
+    "Upsample",
     "WeightLayer",
     "ZeroPad2d",
 ]

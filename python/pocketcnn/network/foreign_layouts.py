@@ -7,6 +7,7 @@ weight                       here                 Keras               MLX
 ===========================  ===================  ==================  ===================
 convolution                  (out, in, KH, KW)    (KH, KW, in, out)   (out, KH, KW, in)
 depthwise, m outputs each    (in * m, 1, KH, KW)  (KH, KW, in, m)     (in * m, KH, KW, 1)
+transposed convolution       (in, out, KH, KW)    (KH, KW, out, in)   (out, KH, KW, in)
 linear                       (out, in)            (in, out)           (out, in)
 ===========================  ===================  ==================  ===================
 
@@ -21,7 +22,7 @@ from typing import NamedTuple
 
 from pocketcnn._arguments import Array
 from pocketcnn._text import excerpt
-from pocketcnn.layers import Conv2d, Flatten, Layer, Linear, Shape
+from pocketcnn.layers import Conv2d, ConvTranspose2d, Flatten, Layer, Linear, Shape
 from pocketcnn.layers.chain import every_input_of
 from pocketcnn.network.foreign_names import is_kernel
 from pocketcnn.network.graph import Graph
@@ -110,13 +111,15 @@ def keras_shape(place: Place) -> Shape:
 
 
 def _is_turned(place: Place) -> bool:
-    return place.key == "weight" and isinstance(place.layer, (Conv2d, Linear))
+    return place.key == "weight" and isinstance(place.layer, (Conv2d, ConvTranspose2d, Linear))
 
 
 def _forms(array: Array, place: Place) -> dict[str, Array]:
     """The array in our layout, by the library that it may be from."""
     if isinstance(place.layer, Conv2d):
         turned = _convolution_forms(array, place.shape, place.layer.groups)
+    elif isinstance(place.layer, ConvTranspose2d):
+        turned = _transposed_forms(array)
     else:
         turned = _linear_forms(array, place)
     return {maker: form for maker, form in turned.items() if form.shape == place.shape}
@@ -129,6 +132,12 @@ def _convolution_forms(array: Array, shape: Shape, groups: int) -> dict[str, Arr
     if shape[1] == 1 and array.shape == (*shape[2:], groups, shape[0] // groups):  # depthwise
         keras = array.transpose(2, 3, 0, 1).reshape(shape)
     return {"Keras": keras, "MLX": array.transpose(0, 3, 1, 2)}
+
+
+def _transposed_forms(array: Array) -> dict[str, Array]:
+    if array.ndim != 4:
+        return {}
+    return {"Keras": array.transpose(3, 2, 0, 1), "MLX": array.transpose(3, 0, 1, 2)}
 
 
 def _linear_forms(array: Array, place: Place) -> dict[str, Array]:

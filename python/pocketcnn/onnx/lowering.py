@@ -75,10 +75,12 @@ def _lower_scaling(entry: Entry, net: Builder) -> None:
 
 def _normalize(entry: Entry) -> bool:
     """Make the first step of a network, per channel, a Normalize; False where that is not one."""
+    if len(entry.shape) != 3:
+        return False
     channels = entry.shape[0]
     scale = np.broadcast_to(_numbers(entry.step.scale), channels).astype(np.float64)
     shift = np.broadcast_to(_numbers(entry.step.shift), channels).astype(np.float64)
-    if len(entry.shape) != 3 or not np.isfinite(scale).all() or not (scale > 0).all():
+    if not np.isfinite(scale).all() or not (scale > 0).all():
         return False
     mean, std = -shift / scale + 0.0, 1 / scale
     if not np.isfinite([mean, std]).all():

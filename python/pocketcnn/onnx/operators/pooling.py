@@ -81,7 +81,7 @@ def _axes(node: Node, x: Tensor) -> list[int]:
         if node.int("noop_with_empty_axes"):
             return []
         raise ValueError("it acts along the batch axis")
-    return sample_axes(axes, x.rank)
+    return sorted(sample_axes(axes, x.rank))
 
 
 def _reduce(node: Node, net: Builder, layer: Layer) -> Tensor:
