@@ -172,7 +172,11 @@ class LayerNodes:
         """Add constants of the network's dtype."""
         return self._add(key, np.asarray(numbers, self._graph.dtype))
 
-    def integers(self, key: str, integers: Sequence[int]) -> str:
+    def singles(self, key: str, numbers: npt.ArrayLike) -> str:
+        """Add constants that are float32 in any network."""
+        return self._add(key, np.asarray(numbers, np.float32))
+
+    def integers(self, key: str, integers: npt.ArrayLike) -> str:
         """Add sizes, or other integers."""
         return self._add(key, np.asarray(integers, np.int64))
 

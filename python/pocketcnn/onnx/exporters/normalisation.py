@@ -7,6 +7,7 @@ import numpy as np
 from pocketcnn.layers import (
     BatchNorm2d,
     Dropout,
+    GroupNorm,
     LocalResponseNorm,
     Normalize,
 )
@@ -23,6 +24,26 @@ def batch_norm2d(nodes: LayerNodes, layer: BatchNorm2d, x: Value) -> str:
     momentum = 1 - layer.momentum if nodes.opset >= 14 else 1.0
     arrays = nodes.arrays()
     return nodes.node("BatchNormalization", x, *arrays, epsilon=layer.eps, momentum=momentum)
+
+
+def group_norm(nodes: LayerNodes, layer: GroupNorm, x: Value) -> str:
+    """Write instance normalisation for groups of one channel, and before opset 21 for any.
+
+    Until then the operator had a scale per group instead of one per channel.
+    """
+    groups, eps = layer.groups, layer.eps
+    if groups == layer.channels:
+        return nodes.node("InstanceNormalization", x, *nodes.arrays(), epsilon=eps)
+    if nodes.opset >= 21:
+        arrays = nodes.arrays()
+        return nodes.node("GroupNormalization", x, *arrays, num_groups=groups, epsilon=eps)
+    rows = nodes.node("Reshape", x, nodes.integers("rows", [0, groups, -1]), part="grouped")
+    ones, zeros = nodes.numbers("ones", np.ones(groups)), nodes.numbers("zeros", np.zeros(groups))
+    normal = nodes.node("InstanceNormalization", rows, ones, zeros, part="normal", epsilon=eps)
+    maps = nodes.node("Reshape", normal, nodes.integers("maps", [0, *x.shape]), part="maps_again")
+    per_channel = (layer.channels, 1, 1)
+    scaled = nodes.node("Mul", maps, nodes.array("weight", per_channel), part="scaled")
+    return nodes.node("Add", scaled, nodes.array("bias", per_channel))
 
 
 def normalize(nodes: LayerNodes, layer: Normalize, x: Value) -> str:

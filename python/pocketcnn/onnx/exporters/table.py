@@ -15,6 +15,7 @@ from pocketcnn.layers import (
     Flatten,
     GlobalAvgPool2d,
     GlobalMaxPool2d,
+    GroupNorm,
     Layer,
     Linear,
     LocalResponseNorm,
@@ -31,9 +32,10 @@ from pocketcnn.layers import (
     Slice,
     Softmax,
     Tanh,
+    Upsample,
     ZeroPad2d,
 )
-from pocketcnn.onnx.exporters import elementwise, normalisation, structure, windows
+from pocketcnn.onnx.exporters import elementwise, normalisation, resizing, structure, windows
 from pocketcnn.onnx.graph_writer import Exporter
 
 EXPORTERS: dict[type[Layer], Exporter] = {
@@ -49,6 +51,7 @@ EXPORTERS: dict[type[Layer], Exporter] = {
     Flatten: structure.flatten,
     GlobalAvgPool2d: windows.global_avg_pool2d,
     GlobalMaxPool2d: windows.global_max_pool2d,
+    GroupNorm: normalisation.group_norm,
     Linear: structure.linear,
     LocalResponseNorm: normalisation.local_response_norm,
     LogSoftmax: elementwise.log_softmax,
@@ -64,6 +67,7 @@ EXPORTERS: dict[type[Layer], Exporter] = {
     Slice: structure.slice_,
     Softmax: elementwise.softmax,
     Tanh: elementwise.tanh,
+    Upsample: resizing.upsample,
     ZeroPad2d: windows.zero_pad2d,
 }
 """How each class of layers is written; a subclass may compute something else."""
