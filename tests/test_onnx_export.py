@@ -332,11 +332,9 @@ def test_classes_are_in_the_metadata(tmp_path: Path) -> None:
 
     pc.onnx.export(net, path)
     assert metadata() == {}
-    pc.onnx.export(net, path, classes=["cat", "고양이", "\ud800"])
-    assert json.loads(metadata()["classes"]) == ["cat", "고양이", "\ud800"]
-    net.classes = ["a", "b", "c"]
+    net.classes = ["cat", "고양이", "\ud800"]
     pc.onnx.export(net, path)
-    assert json.loads(metadata()["classes"]) == ["a", "b", "c"]
+    assert json.loads(metadata()["classes"]) == net.classes
     again = path.read_bytes()
     pc.onnx.export(net, path)
     assert path.read_bytes() == again

@@ -14,8 +14,9 @@ from pocketcnn.layers import Shape
 def export_model(arguments: argparse.Namespace) -> None:
     """Write a model to an ONNX file, with the names of its classes if it has them."""
     model = load_model(arguments.model, classifier=False)
-    classes = model.classes if model.named else None
-    onnx.export(model.net, arguments.out, arguments.opset, classes=classes)
+    if model.named:
+        model.net.classes = model.classes
+    onnx.export(model.net, arguments.out, arguments.opset)
     made = f"opset {arguments.opset}, {_batch(model.net.input_shape)}"
     console.say(f"{printable(str(arguments.out))}: {made} to {_batch(model.net.output_shape)}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, SupportsIndex
@@ -25,13 +25,7 @@ OLDEST_OPSET = 13
 _MOST_BYTES = 2**31 - 2**26
 
 
-def export(
-    net: ConvNet,
-    path: str | os.PathLike[str],
-    opset: SupportsIndex = 17,
-    *,
-    classes: Sequence[str] | None = None,
-) -> None:
+def export(net: ConvNet, path: str | os.PathLike[str], opset: SupportsIndex = 17) -> None:
     """Write a network, as it predicts, to an ONNX file.
 
     Parameters
@@ -44,8 +38,6 @@ def export(
         are written to a second file beside it, with ".data" added to its name.
     opset : int
         Version of ONNX's operators, from 13 to the newest of the package onnx.
-    classes : sequence of str, optional
-        Names of the classes, if the network has none itself.
 
     Raises
     ------
@@ -60,7 +52,7 @@ def export(
     -----
     The input is named "input" and has the shape (N, *input_shape), where N is free. Nodes and what
     they give are named like the layers, so the output has the name of the last one; parameters are
-    named as in `ConvNet.params`. Dropout is left out. Names of classes are in the metadata, under
+    named as in `ConvNet.params`. Dropout is left out. `ConvNet.classes` are in the metadata, under
     "classes", as a list in JSON.
 
     Attributes such as a batch norm's eps are float32 in any ONNX file.
@@ -79,8 +71,7 @@ def export(
     onnx = import_onnx()
     graph = GraphWriter(onnx, _checked_opset(onnx, opset), net.dtype, EXPORTERS)
     x, y = _add_network(graph, net)
-    names = classes if classes is not None else getattr(net, "classes", None)
-    metadata = {} if names is None else {"classes": json.dumps(list(map(str, names)))}
+    metadata = {} if net.classes is None else {"classes": json.dumps(net.classes)}
     model = _make_model(onnx, graph, x, y, metadata)
     _write(onnx, model, graph.initializers, path)
 
