@@ -226,14 +226,11 @@ def test_branches(evaluate: Evaluator, tmp_path: Path) -> None:
     assert "drop" not in {node.name for node in model.graph.node}
 
 
-@pytest.mark.parametrize("opset", [13, 17, NEWEST])
 @pytest.mark.parametrize(("layer", "shape"), LAYER_CASES, ids=str)
-def test_layer(
-    layer: Layer, shape: tuple[int, ...], opset: int, evaluate: Evaluator, tmp_path: Path
-) -> None:
+def test_layer(layer: Layer, shape: tuple[int, ...], evaluate: Evaluator, tmp_path: Path) -> None:
     net = pc.ConvNet([("layer", layer.astype(np.float32))], shape, seed=None)
     randomize(net, np.random.default_rng(0))
-    model = check(net, evaluate, tmp_path / "net.onnx", opset)
+    model = check(net, evaluate, tmp_path / "net.onnx")
     assert [value.name for value in model.graph.output] == ["layer"]
     assert model.graph.node[-1].name == "layer"
     parameters = {tensor.name for tensor in model.graph.initializer}
