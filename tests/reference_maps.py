@@ -170,7 +170,14 @@ def _places(size: int, scale: float, mode: str, align_corners: bool) -> list[dic
     shares: list[dict[int, float]] = []
     for o in range(outputs):
         if mode == "nearest":
-            shares.append({min(int(np.floor(o / scale)), size - 1): 1.0})
+            # As PyTorch: these sizes whatever the scale, and places in single precision.
+            if outputs in (size, 2 * size):
+                low = o * size // outputs
+            elif scale == int(scale):
+                low = o // int(scale)
+            else:
+                low = int(np.float32(o) * np.float32(1 / scale))
+            shares.append({min(low, size - 1): 1.0})
             continue
         if align_corners:
             at = o * (size - 1) / (outputs - 1) if outputs > 1 else 0.0

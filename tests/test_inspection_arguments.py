@@ -106,11 +106,19 @@ TOP = inspection.top_patches(NET, X, "relu", count=2)
         (lambda: inspection.grad_cam(NET, X, layer="flat"), ValueError, "has no maps"),
         (lambda: inspection.saliency(NET, X, 10**40), TypeError, "classes has dtype object"),
         (lambda: inspection.saliency(NET, X, []), TypeError, "classes has dtype float64"),
-        (lambda: inspection.saliency(NET, X, [[1], [1, 2]]), ValueError, "classes are no array"),
+        (
+            lambda: inspection.saliency(NET, X, [[1], [1, 2]]),
+            ValueError,
+            "classes cannot be read",
+        ),
         (lambda: inspection.saliency(NET, X, "cat"), TypeError, "classes has dtype <U3"),
         (lambda: inspection.saliency(NET, X, np.uint64(2**63)), ValueError, "classes go from"),
         (lambda: inspection.saliency(NET, None), TypeError, "x has dtype object"),
-        (lambda: inspection.saliency(NET, [[1, 2], [3]]), ValueError, "x is no array"),
+        (
+            lambda: inspection.saliency(NET, [[1, 2], [3]]),
+            ValueError,
+            "x cannot be read",
+        ),
         (lambda: inspection.saliency(NET, 3), ValueError, r"x has shape \(\)"),
         (lambda: inspection.top_patches(NET, X, "conv", channels=1), TypeError, "channels is 1"),
         (

@@ -486,3 +486,35 @@ def test_long_words_of_a_file_are_cut_in_messages(tmp_path):
         with pytest.raises(ValueError, match=r"m\.safetensors") as told:
             load(path)
         assert len(str(told.value)) < 1000
+
+
+def test_classes_are_saved(tmp_path):
+    net = simple_convnet()
+    names = [f"digit {n}" for n in range(9)] + ["\u5341, \uc2ed"]
+    assert net.classes is None
+    net.classes = tuple(names)
+    net.save(tmp_path / "net.safetensors")
+    assert load(tmp_path / "net.safetensors").classes == names == net.astype("float64").classes
+    net.classes = None
+    net.save(tmp_path / "net.safetensors")
+    assert load(tmp_path / "net.safetensors").classes is None
+
+
+@pytest.mark.parametrize(
+    ("names", "error", "message"),
+    [
+        (["a"] * 9, ValueError, "classes has 9 names, but the network has 10 classes"),
+        ("abcdefghij", TypeError, "classes is 'abcdefghij', but must be a list of str"),
+        ({"a": 1}, TypeError, "must be a list of str"),
+        (["a"] * 9 + [3], TypeError, r"classes\[9\] is 3"),
+        ([""] * 10, TypeError, r"classes\[0\] is ''"),
+    ],
+)
+def test_what_are_no_classes(names, error, message, saved):
+    net = simple_convnet()
+    with pytest.raises(error, match=message):
+        net.classes = names
+    assert net.classes is None
+    architecture = json.loads(serialization.read_tensors(saved)[1]["architecture"])
+    rewrite(saved, architecture=json.dumps({**architecture, "classes": names}))
+    refused(saved, "is not a valid model: classes")

@@ -40,17 +40,21 @@ struct Axis {
           high_share(low_share),
           low_first(size(in + 1)),
           high_first(low_first) {
-        doubles = upsample.mode == UpsampleMode::nearest && scale == 2;
         for (index_t o = 0; o < out; ++o) place(o, position(o, scale, upsample), upsample.mode);
         find(low, low_first);
         if (upsample.mode == UpsampleMode::bilinear) find(high, high_first);
     }
 
+    bool doubles() const { return out == 2 * in; }
     static std::size_t size(index_t n) { return static_cast<std::size_t>(n); }
 
     double position(index_t o, double scale, const Upsample2d& upsample) const {
         const auto at = static_cast<double>(o);
-        if (upsample.mode == UpsampleMode::nearest) return std::floor(at / scale);
+        if (upsample.mode == UpsampleMode::nearest) {
+            if (out == in || doubles()) return static_cast<double>(doubles() ? o / 2 : o);
+            if (scale == std::floor(scale)) return std::floor(at / scale);
+            return std::floor(static_cast<float>(o) * static_cast<float>(1 / scale));
+        }
         if (!upsample.align_corners) return (at + 0.5) / scale - 0.5;
         return out == 1 ? 0 : at * static_cast<double>(in - 1) / static_cast<double>(out - 1);
     }
@@ -77,7 +81,6 @@ struct Axis {
     }
 
     index_t in, out;
-    bool doubles;  ///< each input is two outputs
     std::vector<index_t> low, high;
     std::vector<T> low_share, high_share;
     /// [in + 1]: the outputs whose low (high) input is i are those from first[i] to first[i + 1].
@@ -103,7 +106,7 @@ void for_rows(index_t rows, index_t width, Body&& body) {
 template <typename T>
 void nearest_row(const Axis<T>& cols, const T* from, T* to) {
     const index_t* low = cols.low.data();
-    if (cols.doubles) {  // without the indices
+    if (cols.doubles()) {  // without the indices
         for (index_t j = 0; j < cols.in; ++j) to[2 * j] = to[2 * j + 1] = from[j];
         return;
     }

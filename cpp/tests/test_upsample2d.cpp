@@ -58,7 +58,10 @@ POCKETCNN_FOR_EVERY_ISA_AND_CASE(UpsampleTest, UpsampleCase, kUpsampleCases);
 std::map<index_t, double> shares(index_t o, index_t in, index_t out, double scale,
                                  const Upsample2d& upsample) {
     if (upsample.mode == kNearest) {
-        return {{std::min(in - 1, static_cast<index_t>(std::floor(double(o) / scale))), 1}};
+        const double at = scale == std::floor(scale) ? std::floor(double(o) / scale)
+                                                     : std::floor(float(o) * float(1 / scale));
+        const index_t low = out == in ? o : out == 2 * in ? o / 2 : static_cast<index_t>(at);
+        return {{std::min(in - 1, low), 1}};
     }
     double at = (double(o) + 0.5) / scale - 0.5;
     if (upsample.align_corners) at = out == 1 ? 0 : double(o * (in - 1)) / double(out - 1);

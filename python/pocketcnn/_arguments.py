@@ -29,12 +29,25 @@ _FLOAT64 = np.dtype(np.float64)
 _LARGEST = 2**31
 
 
+def as_array(name: str, value: Any) -> Array:
+    """Return `value` as an array, a tensor of another library too, without a copy if possible."""
+    if type(value) is np.ndarray:
+        return value
+    if getattr(value, "requires_grad", False):
+        raise ValueError(f"{name} requires gradients, which are not kept here: use tensor.detach()")
+    try:
+        if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+            return np.from_dlpack(value)
+        return np.asarray(value)
+    except ValueError as error:  # lists of unequal lengths
+        raise ValueError(f"{name} cannot be read as an array: {error}") from error
+    except (TypeError, RuntimeError, BufferError) as error:  # each library has its own
+        raise TypeError(f"{name} cannot be read as an array: {error}") from error
+
+
 def array(name: str, value: npt.ArrayLike, ndim: int | None = None) -> Array:
     """Return `value` as an array that can hold an image, with `ndim` axes where that is given."""
-    try:
-        a = np.asarray(value)
-    except ValueError as error:  # lists of unequal lengths
-        raise ValueError(f"{name} is no array: {error}") from error
+    a = as_array(name, value)
     if a.dtype.kind not in "fiub" or a.dtype.itemsize > 8:
         raise TypeError(
             f"{name} has dtype {a.dtype}, but must be an array of float16, float32, float64, "
@@ -180,7 +193,7 @@ def require_shape(name: str, a: Array, shape: tuple[int, ...]) -> None:
 
 def real_numbers(name: str, value: npt.ArrayLike) -> Array:
     """Return `value` as an array of any real numbers, which a network casts to its own type."""
-    a = np.asarray(value)
+    a = as_array(name, value)
     if a.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {a.dtype}, but images are real numbers")
     return a
@@ -191,6 +204,18 @@ def require_batch(name: str, a: Array, input_shape: tuple[int, ...]) -> None:
     if a.ndim == 0 or a.shape[1:] != input_shape:
         wanted = ", ".join(map(str, ("N", *input_shape)))
         raise ValueError(f"{name} has shape {a.shape}, but the network takes ({wanted})")
+
+
+def class_names(name: str, value: Sequence[str], count: int) -> list[str]:
+    """Return `value` as a list of `count` strings that are not empty."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise TypeError(f"{name} is {value!r:.80}, but must be a list of str")
+    for place, its_name in enumerate(value):
+        if not isinstance(its_name, str) or not its_name:
+            raise TypeError(f"{name}[{place}] is {its_name!r:.80}, but must be a str with a letter")
+    if len(value) != count:
+        raise ValueError(f"{name} has {len(value)} names, but the network has {count} classes")
+    return list(value)
 
 
 def number(name: str, value: float, low: float, high: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pocketcnn import functional
-from pocketcnn._arguments import Array
+from pocketcnn._arguments import Array, as_array
 from pocketcnn.functional._cross_entropy import checked_target
 
 __all__ = [
@@ -61,7 +61,7 @@ def count_correct(logits: Array, target: Array) -> int:
     target : ndarray, int (N,) or float (N, K)
         Labels, or a probability for each class; the class with the largest one counts.
     """
-    logits = np.asarray(logits)
+    logits = as_array("logits", logits)
     return count_hits(logits, checked_target("target", target, logits.shape))
 
 

@@ -7,9 +7,11 @@ namespace pocketcnn {
 
 enum class UpsampleMode { nearest, bilinear };
 
-/// Output pixel o lies on the input at o / scale (nearest, whose pixel is the one that begins
-/// before it), at (o + 1/2) / scale - 1/2 (bilinear), or at o (in - 1) / (out - 1) with
-/// align_corners (bilinear only). A place outside the input counts as the edge.
+/// Output pixel o is input floor(o / scale) in nearest mode, or lies on the input at
+/// (o + 1/2) / scale - 1/2, or at o (in - 1) / (out - 1) with align_corners, in bilinear mode. A
+/// place outside the input counts as the edge. As PyTorch has it, nearest mode divides in single
+/// precision where the scale is not whole, and an output of the input's size or twice that takes
+/// every pixel once or twice, whatever the scale.
 struct Upsample2d {
     double scale_h = 1, scale_w = 1;
     UpsampleMode mode = UpsampleMode::nearest;

@@ -82,7 +82,9 @@ def upsample2d(
         Size of the output over that of the input, for both axes or (h, w).
     mode : {"nearest", "bilinear"}
         "nearest" takes pixel ``floor(i / scale)``. "bilinear" interpolates at
-        ``(i + 1 / 2) / scale - 1 / 2``, within the image.
+        ``(i + 1 / 2) / scale - 1 / 2``, within the image. As PyTorch has it, "nearest" divides in
+        single precision where the scale is not whole, and where the output is as large as the
+        input, or twice as large, takes each pixel once, or twice, whatever the scale.
     align_corners : bool
         Whether "bilinear" interpolates at ``i * (in - 1) / (out - 1)`` instead, so that the corners
         keep their values.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pocketcnn import _arguments
-from pocketcnn._arguments import Array
+from pocketcnn._arguments import Array, as_array
 from pocketcnn.layers import Softmax
 from pocketcnn.network.flow import Flow, one_by_one
 from pocketcnn.network.graph import Graph
@@ -109,10 +109,7 @@ def checked_classes(classes: ArrayLike | None, scores: Array) -> Array:
                 f"scores of image {undecided[0]} of x are NaN: no class wins, give classes"
             )
         return winners
-    try:
-        chosen = np.asarray(classes)
-    except ValueError as error:  # lists of unequal lengths
-        raise ValueError(f"classes are no array: {error}") from error
+    chosen = as_array("classes", classes)
     count = scores.shape[1]
     if chosen.dtype.kind not in "ui":
         raise TypeError(f"classes has dtype {chosen.dtype}: wanted integers")

@@ -30,4 +30,6 @@ def load(path: str | PathLike[str], *, check_finite: bool = False) -> ConvNet:
     """
     model = read_model(path, check_finite=check_finite)
     graph = model.graph
-    return ConvNet(graph.entries(), graph.shapes[0], seed=None, dtype=model.dtype)
+    net = ConvNet(graph.entries(), graph.shapes[0], seed=None, dtype=model.dtype)
+    net.classes = model.classes
+    return net

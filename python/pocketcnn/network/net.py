@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from pocketcnn import losses
-from pocketcnn._arguments import integer, real_numbers, require_batch, sizes
+from pocketcnn._arguments import as_array, class_names, integer, real_numbers, require_batch, sizes
 from pocketcnn._sharing import Sharing, changes
 from pocketcnn.functional._cross_entropy import checked_target
 from pocketcnn.layers import Array, Shape
@@ -58,6 +58,9 @@ class ConvNet:
     input_shape, output_shape : tuple of int
         Without the batch axis.
     dtype : numpy.dtype
+    classes : list of str or None
+        Names of the classes, one for each score or, in a network that makes maps, each map; saved
+        with the network.
     sharing : Sharing
         Which thread trains the network now.
 
@@ -112,6 +115,7 @@ class ConvNet:
             "one thread at a time trains it, and others predict before or after, or use a copy "
             "that net.astype(net.dtype) made",
         )
+        self._classes: list[str] | None = None
         self._remembers: int | None = None  # the thread whose `forward` was the last use
         self.input_shape = sizes("input_shape", input_shape)
         self.dtype = checked_dtype(dtype)
@@ -133,6 +137,16 @@ class ConvNet:
     def output_shape(self) -> Shape:
         """Shape of the scores of one sample, (K,) in a classifier."""
         return self.graph.shapes[-1]
+
+    @property
+    def classes(self) -> list[str] | None:
+        """Names of the classes, if they are known."""
+        return self._classes
+
+    @classes.setter
+    def classes(self, names: Sequence[str] | None) -> None:
+        count = self.output_shape[0] if self.output_shape else 0
+        self._classes = None if names is None else class_names("classes", names, count)
 
     @property
     def inputs(self) -> dict[str, tuple[str, ...]]:
@@ -215,7 +229,7 @@ class ConvNet:
         batch_size : int or None
             As in `predict`.
         """
-        x, t = self._checked_input(x), np.asarray(t)
+        x, t = self._checked_input(x), as_array("t", t)
         if len(x) == 0 or t.ndim == 0 or len(x) != len(t):
             raise ValueError(
                 f"x has {len(x)} samples and t has {len(t) if t.ndim else 'none'}: "
@@ -397,14 +411,16 @@ class ConvNet:
     ) -> tuple[float, Array]:
         require_scores(self.layers)
         logits = self.forward(x, training=True)
-        return losses.cross_entropy(logits, np.asarray(t), label_smoothing=label_smoothing)
+        return losses.cross_entropy(logits, as_array("t", t), label_smoothing=label_smoothing)
 
     # The network as a whole
 
     def astype(self, dtype: DTypeLike) -> ConvNet:
         """Return an independent copy, its parameters converted to `dtype`."""
         twins = {name: layer.astype(dtype) for name, layer in self.layers.items()}
-        return ConvNet(self.graph.entries(twins), self.input_shape, seed=None, dtype=dtype)
+        twin = ConvNet(self.graph.entries(twins), self.input_shape, seed=None, dtype=dtype)
+        twin.classes = self.classes
+        return twin
 
     def summary(self, width: int | None = None) -> str:
         """Describe each layer in a line: settings, output shape, parameters, multiply-adds.
@@ -429,7 +445,7 @@ class ConvNet:
         OSError
             The file cannot be written; it is left as it was.
         """
-        serialization.save(path, self.graph, self.dtype)
+        serialization.save(path, self.graph, self.dtype, self.classes)
 
     def __repr__(self) -> str:
         return f"ConvNet({self.entries}, input_shape={self.input_shape})"

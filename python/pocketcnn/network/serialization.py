@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from pocketcnn._arguments import sizes
+from pocketcnn._arguments import class_names, sizes
 from pocketcnn._files.tensor_file import Tensor, open_tensors, read_tensors, write_tensors
 from pocketcnn._text import excerpt
 from pocketcnn.layers import Array
@@ -33,16 +33,22 @@ class Model(NamedTuple):
 
     graph: Graph
     dtype: np.dtype[Any]
+    classes: list[str] | None
 
 
-def save(path: str | os.PathLike[str], graph: Graph, dtype: np.dtype[Any]) -> None:
+def save(
+    path: str | os.PathLike[str],
+    graph: Graph,
+    dtype: np.dtype[Any],
+    classes: Sequence[str] | None = None,
+) -> None:
     """Write a model file; see `ConvNet.save`."""
     tensors = {
         f"{name}.{key}": array
         for name, layer in graph.layers.items()
         for key, array in layer.state().items()
     }
-    architecture = describe(graph, dtype)
+    architecture = describe(graph, dtype, classes)
     require_fit(build(architecture), tensors)  # what could not be read is not written
     metadata = {
         "format": FORMAT,
@@ -82,16 +88,15 @@ def read_model(path: str | os.PathLike[str], *, check_finite: bool = False) -> M
     return model
 
 
-def describe(graph: Graph, dtype: np.dtype[Any]) -> str:
+def describe(graph: Graph, dtype: np.dtype[Any], classes: Sequence[str] | None = None) -> str:
     """Put an architecture, without weights, into JSON."""
     entries = []
     for place, node in enumerate(graph.nodes):
         entry = describe_layer(node.name, node.layer)
         inputs = graph.named_inputs(place)
         entries.append(entry if inputs is None else {**entry, "inputs": inputs})
-    return json.dumps(
-        {"input_shape": graph.shapes[0], "dtype": dtype.name, "layers": entries},
-    )
+    content = {"input_shape": graph.shapes[0], "dtype": dtype.name, "layers": entries}
+    return json.dumps(content if classes is None else {**content, "classes": classes})
 
 
 def build(architecture: str) -> Model:
@@ -110,7 +115,10 @@ def build(architecture: str) -> Model:
     graph = Graph(entries, sizes("input_shape", content["input_shape"]))
     if content["dtype"] not in ("float32", "float64"):  # np.dtype reads much more than names
         raise ValueError(f"dtype is {content['dtype']!r}, but must be float32 or float64")
-    return Model(graph, np.dtype(content["dtype"]))
+    classes = content.get("classes")
+    if classes is not None:
+        classes = class_names("classes", classes, graph.shapes[-1][0])
+    return Model(graph, np.dtype(content["dtype"]), classes)
 
 
 def _check_version(name: str, version: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from pocketcnn._alignment import empty
-from pocketcnn._arguments import Array, array
+from pocketcnn._arguments import Array, array, as_array
 from pocketcnn._files.named_tensors import named_tensors
 from pocketcnn._files.reading import open_regular
 from pocketcnn._files.tensor_file import read_tensors
@@ -247,10 +247,9 @@ def _as_array(name: str, value: Any) -> Array:
     if "bfloat16" in str(getattr(value, "dtype", "")):  # float32 holds the same number
         value = value.float() if hasattr(value, "float") else np.asarray(value).astype(np.float32)
     try:
-        by_dlpack = not hasattr(value, "__array__") and hasattr(value, "__dlpack__")
-        came = np.from_dlpack(value) if by_dlpack else np.asarray(value)
+        came = as_array(what, value)
     except Exception as error:  # each library has its own
-        raise ValueError(f"{what} cannot be read as an array: {excerpt(error)}") from error
+        raise ValueError(excerpt(error, 200)) from error
     return array(what, came)
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from pocketcnn._arguments import Array, real_numbers, require_batch
+from pocketcnn._arguments import Array, as_array, real_numbers, require_batch
 from pocketcnn.functional._cross_entropy import checked_target
 from pocketcnn.layers import BatchNorm2d
 from pocketcnn.network.net import ConvNet
@@ -47,7 +46,7 @@ def check_samples(
     ValueError
         Shapes, labels or probabilities that do not fit.
     """
-    images, targets = real_numbers(x_name, x), np.asarray(t)
+    images, targets = real_numbers(x_name, x), as_array(t_name, t)
     if images.ndim < 2 or len(images) == 0:
         raise ValueError(f"{x_name} has shape {images.shape}: wanted (N, C, H, W) with N > 0")
     if targets.ndim == 0 or len(targets) != len(images):

@@ -156,7 +156,7 @@ class Trainer:
         FloatingPointError
             The loss is not finite; no parameter has changed.
         """
-        x, t = np.asarray(x_batch), np.asarray(t_batch)
+        x, t = _arguments.as_array("x_batch", x_batch), _arguments.as_array("t_batch", t_batch)
         net = self.net
         self._steps += 1
         with net.sharing.change("a training step"):
