@@ -162,8 +162,9 @@ def _clipped(axis: Axis, way: str) -> Array:
 
 
 def _own_places(axis: Axis, corners: bool) -> Array:
-    own = axis._replace(scale=axis.factor)
-    return _clipped(own, "align_corners" if corners else "half_pixel")
+    if corners:
+        return _clipped(axis._replace(scale=axis.outputs / axis.size), "align_corners")
+    return _clipped(axis._replace(scale=axis.factor), "half_pixel")
 
 
 def _nearest(axis: Axis, way: str, rounding: str) -> Array:
