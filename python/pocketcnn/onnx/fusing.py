@@ -54,6 +54,7 @@ def fuse(output: Entry) -> None:
         _recognise(entry)
     _each(output, _scale_weights)
     _each(output, _merge_padding)
+    _each(output, _join_upsamplings)
 
 
 def _each(output: Entry, rule: object) -> None:
@@ -211,9 +212,7 @@ def _take_scaling(entry: Entry, before: Entry, scale: Factor, shift: Factor) -> 
             if axis == 0:
                 return weight() * factors.reshape([-1, *shape[1:]])
             parts = np.split(weight(), groups)
-            return np.concatenate(
-                [p * f[:, None, None] for p, f in zip(parts, factors, strict=True)]
-            )
+            return np.concatenate([p * f[:, None, None] for p, f in zip(parts, factors, strict=True)])
 
         state["weight"] = scaled
     if "bias" in state or isinstance(shift, Deferred):
@@ -244,7 +243,7 @@ def _merge_padding(entry: Entry, readers: Readers) -> bool:
     if not before.is_a(Padding) or min(before.step.sides) < 0:
         return False
     if entry.is_a(layers.MaxPool2d):
-        fits = before.step.is_lowest
+        fits = before.step.never_wins
     else:
         fits = before.step.value == 0
     config = layer.config()
@@ -257,9 +256,7 @@ def _merge_padding(entry: Entry, readers: Readers) -> bool:
     top, bottom, left, right = (
         a + b for a, b in zip(before.step.sides, _sides(config["padding"]), strict=True)
     )
-    config["padding"] = (
-        (top, left) if (top, left) == (bottom, right) else ((top, bottom), (left, right))
-    )
+    config["padding"] = (top, left) if (top, left) == (bottom, right) else ((top, bottom), (left, right))
     if top == bottom == left == right:
         config["padding"] = top
     try:
@@ -278,3 +275,23 @@ def _sides(padding: object) -> tuple[int, int, int, int]:
     if isinstance(first, int):
         return first, first, second, second
     return (*first, *second)
+
+
+# Upsampling
+
+
+def _join_upsamplings(entry: Entry, readers: Readers) -> bool:
+    """Make one of two repetitions of pixels a whole number of times, such as rows and columns."""
+    (before,) = entry.inputs if len(entry.inputs) == 1 else (entry,)
+    if not _repeats(entry) or not _repeats(before) or not readers.sole(before):
+        return False
+    (h, w), (rows, columns) = (np.broadcast_to(e.step.scale_factor, 2) for e in (before, entry))
+    entry.step = layers.Upsample((float(h * rows), float(w * columns)), "nearest")
+    entry.inputs = before.inputs
+    return True
+
+
+def _repeats(entry: Entry) -> bool:
+    if not entry.is_a(layers.Upsample) or entry.step.mode != "nearest":
+        return False
+    return all(float(scale).is_integer() for scale in np.atleast_1d(entry.step.scale_factor))

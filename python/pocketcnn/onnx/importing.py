@@ -113,3 +113,5 @@ def _outputs(node: Node, net: Builder, folder: Folder) -> Sequence[Value]:
         return folder.fold(node)
     made = OPERATORS[node.op](node, net)
     return made if isinstance(made, Sequence) else [made]
+
+

@@ -40,8 +40,9 @@ def _lower_padding(entry: Entry, net: Builder) -> None:
     if step.value == 0 or max(step.sides) <= 0:
         entry.step = layer
         return
-    if not math.isfinite(step.value) or step.is_lowest:
-        raise ValueError(f"{entry.origin}: padding of {step.value:g} that no MaxPool takes")
+    if step.value is None or not math.isfinite(step.value) or step.never_wins:
+        what = "edge" if step.value is None else f"{step.value:g}"
+        raise ValueError(f"{entry.origin}: padding of {what} that is not before a MaxPool")
     # Zeros are the value where everything is less by the value.
     shifted = net.add(layers.ScaleShift(1.0, -step.value), entry.inputs)
     padded = net.add(layer, shifted)

@@ -91,6 +91,11 @@ class Node:
         value = self._attribute(key, "INTS")
         return None if value is None else [int(number) for number in value]
 
+    def floats(self, key: str) -> list[float] | None:
+        """An attribute that is a list of numbers."""
+        value = self._attribute(key, "FLOATS")
+        return None if value is None else [float(number) for number in value]
+
     def value(self, place: int) -> Value | None:
         """The input at a place, or None if it is left out."""
         return self.inputs[place] if place < len(self.inputs) else None

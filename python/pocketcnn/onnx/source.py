@@ -15,10 +15,10 @@ from pocketcnn._arguments import sizes
 from pocketcnn._text import excerpt
 from pocketcnn.layers import Shape
 from pocketcnn.onnx.folding import FOLDABLE
+from pocketcnn.onnx.package import import_onnx
 from pocketcnn.onnx.model_file import StoredTensor, opset_of
 from pocketcnn.onnx.node import Node
 from pocketcnn.onnx.operators import OPERATORS
-from pocketcnn.onnx.package import import_onnx
 from pocketcnn.onnx.tensors import Constant
 
 # The size of a free batch axis where a graph computes with shapes; a prime that no size of an
@@ -26,8 +26,14 @@ from pocketcnn.onnx.tensors import Constant
 FREE_BATCH = 1000003
 
 # What may stand between the input of images (N, H, W, C) and the Transpose that makes them
-# (N, C, H, W).
-_KEEPS_AXES = {"Add", "Cast", "Div", "Identity", "Mul", "Sub"}
+# (N, C, H, W); and what takes nothing but the latter.
+_KEEPS_AXES = {
+    *("Add", "Cast", "Clip", "Concat", "Div", "Identity", "Mul", "Pad", "Relu", "Slice", "Sub"),
+}
+_CHANNELS_FIRST = {
+    *("AveragePool", "BatchNormalization", "Conv", "ConvTranspose", "GlobalAveragePool"),
+    *("GlobalMaxPool", "GroupNormalization", "InstanceNormalization", "LRN", "MaxPool"),
+}
 
 
 class Input(NamedTuple):
@@ -161,7 +167,7 @@ class Source:
         return Input(name, shape, batch or FREE_BATCH, channels_last, dtype)
 
     def _reads_channels_last(self, name: str) -> bool:
-        """Whether a Transpose makes (N, C, H, W) of an input before anything else reads it."""
+        """Whether a Transpose makes (N, C, H, W) of an input, and nothing reads it as that."""
         names = {name}
         turned = False
         for node in self.nodes:
@@ -169,11 +175,11 @@ class Source:
                 continue
             if node.op == "Transpose" and node.ints("perm") == [0, 3, 1, 2]:
                 turned = True
-            elif node.op in _KEEPS_AXES and len(names.intersection(node.input_names)) == 1:
+            elif node.op in _KEEPS_AXES:
                 names.update(node.output_names)
-            else:
+            elif node.op in _CHANNELS_FIRST:
                 return False
-        return turned and self.output not in names
+        return turned
 
 
 @contextmanager

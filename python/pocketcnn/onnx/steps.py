@@ -50,12 +50,18 @@ class Erf:
 
 @dataclass
 class Padding:
-    """Pixels of one value around an image; fewer if a number is negative."""
+    """Pixels of one value around an image; fewer if a number is negative.
+
+    Attributes
+    ----------
+    value : float or None
+        None repeats the pixels at the edges.
+    """
 
     sides: Sides
-    value: float
+    value: float | None
 
     @property
-    def is_lowest(self) -> bool:
-        """Whether the value never wins a maximum."""
-        return self.value <= float(np.finfo(np.float32).min)
+    def never_wins(self) -> bool:
+        """Whether a maximum is the same without it; that of edges has the edges themselves."""
+        return self.value is None or self.value <= float(np.finfo(np.float32).min)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -49,9 +50,8 @@ class View:
     def made(atoms: Sequence[int], axes: Sequence[Sequence[int]]) -> View:
         """Axes of any atoms, in their only form."""
         axes = [[atom for atom in axis if atoms[atom] != 1] for axis in axes]
-        follows = {
-            a + 1 for axis in axes for a, b in zip(axis, axis[1:], strict=False) if b == a + 1
-        }
+        pairs = [pair for axis in axes for pair in pairwise(axis)]
+        follows = {after for before, after in pairs if after == before + 1}
         merged: list[int] = []
         place: dict[int, int] = {}
         for atom, size in enumerate(atoms):
@@ -62,9 +62,8 @@ class View:
             else:
                 place[atom] = len(merged)
                 merged.append(size)
-        return View(
-            tuple(merged), tuple(tuple(place[a] for a in axis if a in place) for axis in axes)
-        )
+        kept = (tuple(place[atom] for atom in axis if atom in place) for axis in axes)
+        return View(tuple(merged), tuple(kept))
 
     @property
     def shape(self) -> Shape:

@@ -12,6 +12,7 @@ from pocketcnn._arguments import Array
 from pocketcnn.layers import Layer
 from pocketcnn.onnx.builder import Builder
 from pocketcnn.onnx.node import Node, axis_of, floats
+from pocketcnn.onnx.operators.arithmetic import clipped
 from pocketcnn.onnx.steps import Deferred, Erf
 from pocketcnn.onnx.tensors import Constant, Tensor
 
@@ -20,7 +21,7 @@ def simple(kind) -> Callable[[Node, Builder], Tensor]:
     """The function of an operator without attributes that is one layer."""
 
     def operator(node: Node, net: Builder) -> Tensor:
-        return net.on(node.tensor(), getattr(layers, kind)() if isinstance(kind, str) else kind())
+        return net.on(node.tensor(), getattr(layers, kind)() if isinstance(kind,str) else kind())
 
     return operator
 
@@ -58,10 +59,11 @@ def celu(node: Node, net: Builder) -> Tensor:
 
 
 def gelu(node: Node, net: Builder) -> Tensor:
-    """A GELU."""
-    if (approximate := node.text("approximate", "none")) != "none":
-        raise ValueError(f"approximate is {approximate!r}, but GELU is exact here")
-    return net.on(node.tensor(), layers.GELU())
+    """A GELU, exact or by tanh."""
+    approximate = node.text("approximate", "none")
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f"approximate is {approximate!r}, but must be none or tanh")
+    return net.on(node.tensor(), layers.GELU(approximate))
 
 
 def swish(node: Node, net: Builder) -> Tensor:
@@ -111,21 +113,7 @@ def clip(node: Node, net: Builder) -> Tensor:
     else:
         low, high = node.number(1), node.number(2)
         low, high = -math.inf if low is None else low, math.inf if high is None else high
-    limits = np.finfo(net.dtype)
-    if low <= limits.min:
-        low = -math.inf
-    if high >= limits.max:
-        high = math.inf
-    if low == -math.inf and high == math.inf:
-        return x
-    if low > high:  # NumPy's clip, and ONNX's definition, then give the upper bound
-        low = high
-    if (low, high) == (0, 6):
-        return net.on(x, layers.ReLU6())
-    if (low, high) == (0, math.inf):
-        return net.on(x, layers.ReLU())
-    bounds = (None if abs(bound) == math.inf else bound for bound in (low, high))
-    return net.on(x, layers.Clip(*bounds))
+    return clipped(net, x, low, high)
 
 
 def softmax(node: Node, net: Builder) -> Tensor:

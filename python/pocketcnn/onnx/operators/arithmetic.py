@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -71,6 +72,44 @@ def mean(node: Node, net: Builder) -> Tensor:
     return net.scaled(total(node, net), 1 / len(node.inputs))
 
 
+def maximum(node: Node, net: Builder) -> Tensor:
+    """A bound from below."""
+    return clipped(net, node.tensor(_place(node)), low=_bound(node, max))
+
+
+def minimum(node: Node, net: Builder) -> Tensor:
+    """A bound from above."""
+    return clipped(net, node.tensor(_place(node)), high=_bound(node, min))
+
+
+def _place(node: Node) -> int:
+    places = [place for place, value in enumerate(node.inputs) if isinstance(value, Tensor)]
+    if len(places) > 1:
+        raise ValueError("it compares two branches")
+    return places[0]
+
+
+def _bound(node: Node, choose: Callable[..., float]) -> float:
+    others = [node.number(place) for place in range(len(node.inputs)) if place != _place(node)]
+    return choose(others, default=math.nan)
+
+
+def clipped(net: Builder, x: Tensor, low: float = -math.inf, high: float = math.inf) -> Tensor:
+    """A ReLU6, a ReLU, or a Clip; the tensor itself without a bound."""
+    limits = np.finfo(net.dtype)
+    low = -math.inf if low <= limits.min or math.isnan(low) else float(low)
+    high = math.inf if high >= limits.max or math.isnan(high) else float(high)
+    low = min(low, high)  # as NumPy and ONNX define it for bounds in the wrong order
+    if (low, high) == (-math.inf, math.inf):
+        return x
+    if (low, high) == (0, 6):
+        return net.on(x, layers.ReLU6())
+    if (low, high) == (0, math.inf):
+        return net.on(x, layers.ReLU())
+    bounds = (None if math.isinf(bound) else bound for bound in (low, high))
+    return net.on(x, layers.Clip(*bounds))
+
+
 def mapped(function: Callable[..., np.ndarray], factor: Factor) -> Factor:
     """A function of a factor; a division by zero gives what NumPy says, without a warning."""
     if isinstance(factor, float):
@@ -118,3 +157,5 @@ def merged(net: Builder, layer: Merge, tensors: Sequence[Tensor]) -> Tensor:
     order = net.common_order(tensors)
     arranged = [net.arranged(tensor, [[axis] for axis in order]) for tensor in tensors]
     return net.placed(net.add(layer, arranged), order)
+
+

@@ -78,9 +78,7 @@ def reshape(node: Node, net: Builder) -> Tensor:
 
 
 def _shown(sizes: Sequence[int], net: Builder) -> str:
-    return (
-        f"({', '.join('N' if s == net.batch and not i else str(s) for i, s in enumerate(sizes))})"
-    )
+    return f"({', '.join('N' if s == net.batch and not i else str(s) for i, s in enumerate(sizes))})"
 
 
 def reshaped(net: Builder, x: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -129,14 +127,30 @@ def unsqueeze(node: Node, net: Builder) -> Tensor:
 
 
 def expand(node: Node, net: Builder) -> Tensor:
-    """The input itself; repeating it is refused."""
+    """The input itself, or an Upsample if an axis of size 1 is repeated that follows pixels."""
     x = node.tensor()
     target = node.whole_numbers(1) or []
     came = (net.batch, *x.shape)
-    sizes = (1,) * (len(came) - len(target)) + tuple(target)
-    if len(sizes) != len(came) or any(s not in (1, c) for s, c in zip(sizes, came, strict=True)):
+    if len(target) > x.rank:
         raise ValueError(f"it repeats {_shown(came, net)} to {_shown(target, net)}")
-    return x
+    sizes = (1,) * (len(came) - len(target)) + tuple(target)
+    wide = [axis for axis, size in enumerate(sizes) if size not in (1, came[axis])]
+    if len(wide) > 1 or any(came[axis] != 1 for axis in wide):
+        raise ValueError(f"it repeats {_shown(came, net)} to {_shown(target, net)}")
+    if not wide:
+        return x
+    axis, times = wide[0] - 1, sizes[wide[0]]
+    place = x.view.axis_in(x.entry.shape, axis - 1) if axis > 0 else None
+    if len(x.entry.shape) != 3 or place not in (1, 2):
+        raise ValueError("it repeats other than the pixels of an image")
+    factors = (float(times), 1.0) if place == 1 else (1.0, float(times))
+    entry = net.add(layers.Upsample(factors, "nearest"), x.entry)
+    # The axis of pixels, now of H * times, is read as H and times.
+    (pixels,) = x.view.axes[axis - 1]
+    atoms = [*x.view.atoms[: pixels + 1], times, *x.view.atoms[pixels + 1 :]]
+    axes = [[atom + (atom > pixels) for atom in one] for one in x.view.axes]
+    axes[axis] = [pixels + 1]
+    return Tensor(entry, View.made(atoms, axes))
 
 
 def concat(node: Node, net: Builder) -> Tensor:

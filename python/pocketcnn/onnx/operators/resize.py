@@ -1,6 +1,8 @@
-"""Pad, Resize and Upsample."""
+"""Resize and Upsample."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -8,99 +10,94 @@ from pocketcnn import layers
 from pocketcnn._arguments import Array
 from pocketcnn.onnx.builder import Builder
 from pocketcnn.onnx.node import Node, axis_of
-from pocketcnn.onnx.steps import Padding
 from pocketcnn.onnx.tensors import Tensor
-from pocketcnn.onnx.views import View
 
 
-def pad(node: Node, net: Builder) -> Tensor:
-    """Padding, which becomes a part of the next layer, or a ZeroPad2d."""
-    x = node.tensor()
-    if (mode := node.text("mode", "constant")) != "constant":
-        raise ValueError(f"mode is {mode!r}, but only constant padding is known")
-    if node.version < 2:
-        pads, value = node.ints("paddings"), node.float("value", 0.0)
-    elif node.version < 11:
-        pads, value = node.ints("pads"), node.float("value", 0.0)
-    else:
-        pads, value = node.whole_numbers(1), node.number(2)
-    axes = node.whole_numbers(3)
-    axes = [*range(x.rank)] if axes is None else [axis_of(axis, x.rank) for axis in axes]
-    if pads is None or len(pads) != 2 * len(axes) or len(set(axes)) < len(axes):
-        raise ValueError(f"pads is {pads}, but must be two numbers per axis")
-    ends = {axis: (pads[k], pads[k + len(axes)]) for k, axis in enumerate(axes)}
-    wide = [axis for axis, pair in ends.items() if pair != (0, 0)]
-    if not wide:
-        return x
-    if 0 in wide or len(wide) > 2 or any(abs(end) >= 2**31 for end in pads):
-        raise ValueError(f"pads is {pads}, but at most two axes can be padded, not the batch axis")
-    return _padded(net, x, {axis - 1: ends[axis] for axis in wide}, float(value or 0.0))
+class Axis(NamedTuple):
+    """How one axis is resized.
 
+    Attributes
+    ----------
+    size, outputs : int
+        Pixels before and after.
+    scale : float
+        Their quotient, as the file has it.
+    """
 
-def _padded(net: Builder, x: Tensor, ends: dict[int, tuple[int, int]], value: float) -> Tensor:
-    """Pad one or two axes, as the last two of an image where they are not."""
-    rank = len(x.shape)
-    wide = sorted(ends)
-    order = net.common_order([x])
-    places = [order.index(axis) for axis in wide]
-    if rank != 3 or 0 in places:
-        rest = [axis for axis in range(rank) if axis not in wide]
-        groups = [rest, wide[:-1], wide[-1:]]
-        order = [*rest, *wide]
-    else:
-        groups = [[axis] for axis in order]
-    entry = net.arranged(x, groups)
-    rows = ends.get(groups[1][0], (0, 0)) if groups[1] else (0, 0)
-    columns = ends.get(groups[2][0], (0, 0))
-    shape = (entry.shape[0], entry.shape[1] + sum(rows), entry.shape[2] + sum(columns))
-    padded = net.add(Padding((*rows, *columns), value), entry, shape=shape)
-    sizes = [x.shape[axis] + sum(ends.get(axis, (0, 0))) for axis in order]
+    size: int
+    outputs: int
+    scale: float
 
-    view = View.of(padded.shape).reshaped(sizes)
-    assert view is not None
-    return Tensor(padded, view.transposed(np.argsort(order).tolist()))
+    @property
+    def factor(self) -> float:
+        """The scale for which Upsample gives as many outputs."""
+        if int(np.floor(self.size * self.scale)) == self.outputs:
+            return self.scale
+        exact = self.outputs / self.size
+        short = int(np.floor(self.size * exact)) < self.outputs
+        return float(np.nextafter(exact, np.inf)) if short else exact
 
 
 def upsample(node: Node, net: Builder) -> Tensor:
     """An Upsample."""
     x = node.tensor()
-    if node.version < 9:
-        attribute = node.proto.attribute
-        scales = [float(s) for item in attribute if item.name == "scales" for s in item.floats]
-    else:
-        scales = _numbers(node, 1) or []
-    mode = node.text("mode", "nearest")
-    return _resized(net, x, scales, mode, "asymmetric", "floor")
+    scales = node.floats("scales") if node.version < 9 else _numbers(node, 1)
+    if scales is None or len(scales) != x.rank:
+        raise ValueError(f"scales is {scales}, of an input of {x.rank} axes")
+    axes = [_scaled(size, scale) for size, scale in zip((1, *x.shape), scales, strict=True)]
+    return _resized(net, x, axes, node.text("mode", "nearest"), "asymmetric", "floor")
 
 
 def resize(node: Node, net: Builder) -> Tensor:
     """An Upsample, where it computes the same."""
     x = node.tensor()
     old = node.version < 11
-    scales = _numbers(node, 1 if old else 2) or None
-    sizes = None if old else node.whole_numbers(3)
-    axes = node.ints("axes")
-    places = [*range(x.rank)] if axes is None else [axis_of(axis, x.rank) for axis in axes]
-    came = (net.batch, *x.shape)
-    if node.int("antialias") or node.text("keep_aspect_ratio_policy", "stretch") != "stretch":
-        raise ValueError("antialias and keep_aspect_ratio_policy are not known")
-    if not scales:
-        if sizes is None or len(sizes) != len(places):
-            raise ValueError("scales and sizes are missing")
-        scales = [size / came[axis] for size, axis in zip(sizes, places, strict=True)]
-    if len(scales) != len(places):
-        raise ValueError(f"scales is {scales}, of an input of {x.rank} axes")
-    full = [1.0] * x.rank
-    for axis, scale in zip(places, scales, strict=True):
-        full[axis] = scale
+    axes = _axes(node, x, net.batch, old=old)
+    shrinks = any(axis.scale < 1 for axis in axes)
+    mode = node.text("mode", "nearest")
+    if node.int("antialias") and shrinks or node.int("exclude_outside") and mode != "nearest":
+        raise ValueError("antialias and exclude_outside are not known")
     way = "asymmetric" if old else node.text("coordinate_transformation_mode", "half_pixel")
     rounding = "floor" if old else node.text("nearest_mode", "round_prefer_floor")
-    return _resized(net, x, full, node.text("mode", "nearest"), way, rounding)
+    return _resized(net, x, axes, mode, way, rounding)
+
+
+def _axes(node: Node, x: Tensor, batch: int, *, old: bool) -> list[Axis]:
+    """All axes, the batch axis first, as scales or sizes give them."""
+    scales = _numbers(node, 1 if old else 2)
+    sizes = None if old else node.whole_numbers(3)
+    named = node.ints("axes")
+    places = [*range(x.rank)] if named is None else [axis_of(axis, x.rank) for axis in named]
+    came = (batch, *x.shape)
+    given = scales or sizes
+    if given is None or len(given) != len(places) or min(given) <= 0:
+        raise ValueError(f"scales or sizes are {given}, of an input of {x.rank} axes")
+    axes = [Axis(size, size, 1.0) for size in came]
+    policy = node.text("keep_aspect_ratio_policy", "stretch")
+    if scales:
+        for place, scale in zip(places, scales, strict=True):
+            axes[place] = _scaled(came[place], scale)
+        return axes
+    assert sizes is not None
+    quotients = [size / came[place] for size, place in zip(sizes, places, strict=True)]
+    for place, size, scale in zip(places, sizes, quotients, strict=True):
+        axes[place] = Axis(came[place], size, scale)
+        if policy != "stretch":
+            kept = min(quotients) if policy == "not_larger" else max(quotients)
+            outputs = int(np.floor(kept * came[place] + 0.5))
+            axes[place] = Axis(came[place], outputs, kept)
+    return axes
+
+
+def _scaled(size: int, scale: float) -> Axis:
+    if not 0 < scale < 2**31:
+        raise ValueError(f"a scale is {scale}")
+    return Axis(size, int(np.floor(size * scale)), scale)
 
 
 def _numbers(node: Node, place: int) -> list[float] | None:
     constant = node.constant(place)
-    if constant is None:
+    if constant is None or constant.size == 0:
         return None
     if len(constant.shape) != 1 or constant.size > 64 or constant.dtype.kind != "f":
         raise ValueError(f"input {place} must be a list of scales")
@@ -108,58 +105,83 @@ def _numbers(node: Node, place: int) -> list[float] | None:
 
 
 def _resized(
-    net: Builder, x: Tensor, scales: list[float], mode: str, way: str, rounding: str
+    net: Builder, x: Tensor, axes: list[Axis], mode: str, way: str, rounding: str
 ) -> Tensor:
-    wide = [axis for axis, scale in enumerate(scales) if scale != 1]
-    if len(scales) != x.rank or (wide and wide[0] == 0):
-        raise ValueError(f"scales is {scales}, of an input of {x.rank} axes")
-    if not wide:
+    batch, *axes = axes
+    wide = [place for place, axis in enumerate(axes) if axis.scale != 1]
+    if not wide and batch.scale == 1:
         return x
     order = net.common_order([x])
-    if len(order) != 3 or (order.index(0) != 0 and 0 in [axis - 1 for axis in wide]):
+    if batch.scale != 1 or len(order) != 3 or order[0] in wide:
         raise ValueError("it resizes other than the pixels of an image (N, C, H, W)")
-    by = [scales[axis + 1] for axis in order]
-    if by[0] != 1 or any(scale != int(scale) or scale < 1 for scale in by):
-        raise ValueError(f"scales is {scales}, but Upsample repeats pixels a whole number of times")
-    factors = (int(by[1]), int(by[2]))
-    sizes = tuple(x.shape[axis] for axis in order)[1:]
-    if mode == "nearest":
-        for size, factor in zip(sizes, factors, strict=True):
-            _require_repeats(size, factor, way, rounding)
-    elif mode in ("linear", "bilinear"):
-        # Equal to half_pixel where an axis has more than one pixel in the output.
-        if way not in ("half_pixel", "pytorch_half_pixel"):
-            raise ValueError(f"coordinate_transformation_mode is {way!r}, but must be half_pixel")
-    else:
-        raise ValueError(f"mode is {mode!r}, but must be nearest or linear")
-    kind = "nearest" if mode == "nearest" else "bilinear"
-    factor = factors[0] if factors[0] == factors[1] else factors
+    rows, columns = (axes[place] for place in order[1:])
+    layer = _layer((rows, columns), mode, way, rounding)
     entry = net.arranged(x, [[axis] for axis in order])
-    return net.placed(net.add(layers.Upsample(factor, kind), entry), order)
+    return net.placed(net.add(layer, entry), order)
 
 
-def _require_repeats(size: int, factor: int, way: str, rounding: str) -> None:
-    """Raise ValueError unless output pixel i is input pixel i // factor, by all the formulas."""
-    outputs = np.arange(min(size * factor, 2**20))
-    if not np.array_equal(_nearest(outputs, size, factor, way, rounding), outputs // factor):
-        raise ValueError(f"it does not repeat each pixel {factor} times: {way}, {rounding}")
+def _layer(axes: tuple[Axis, Axis], mode: str, way: str, rounding: str) -> layers.Upsample:
+    """The Upsample that takes the same places of the input for both axes."""
+    factors = (axes[0].factor, axes[1].factor)
+    factor = factors[0] if factors[0] == factors[1] else factors
+    if mode == "nearest":
+        if all(np.array_equal(_nearest(axis, way, rounding), _own_nearest(axis)) for axis in axes):
+            return layers.Upsample(factor, "nearest")
+        raise ValueError(f"it takes other pixels than Upsample: {way}, {rounding}")
+    if mode not in ("linear", "bilinear"):
+        raise ValueError(f"mode is {mode!r}, but must be nearest or linear")
+    for corners in (False, True):
+        if all(
+            np.allclose(_clipped(axis, way), _own_places(axis, corners), atol=1e-5, rtol=1e-6)
+            for axis in axes
+        ):
+            return layers.Upsample(factor, "bilinear", align_corners=corners)
+    raise ValueError(f"it interpolates at other places than Upsample: {way}")
 
 
-def _nearest(outputs: Array, size: int, factor: int, way: str, rounding: str) -> Array:
-    if way in ("half_pixel", "pytorch_half_pixel", "half_pixel_symmetric"):
-        places = (outputs + 0.5) / factor - 0.5
-    elif way == "asymmetric":
-        places = outputs / factor
-    elif way == "align_corners":
-        places = outputs * ((size - 1) / max(size * factor - 1, 1))
+def _places(axis: Axis, way: str) -> Array:
+    """Where in the input each output lies, as ONNX defines it."""
+    outputs = np.arange(min(axis.outputs, 2**20))
+    half = (outputs + 0.5) / axis.scale - 0.5
+    if way == "half_pixel":
+        return half
+    if way == "pytorch_half_pixel":
+        return half if axis.outputs > 1 else np.zeros(1)
+    if way == "half_pixel_symmetric":
+        return half + axis.size / 2 * (1 - axis.outputs / (axis.scale * axis.size))
+    if way == "asymmetric":
+        return outputs / axis.scale
+    if way == "align_corners":
+        last = axis.scale * axis.size - 1
+        return outputs * ((axis.size - 1) / last) if last else outputs * 0.0
+    raise ValueError(f"coordinate_transformation_mode is {way!r}")
+
+
+def _clipped(axis: Axis, way: str) -> Array:
+    return np.clip(_places(axis, way), 0, axis.size - 1)
+
+
+def _own_places(axis: Axis, corners: bool) -> Array:
+    if corners:
+        return _clipped(axis._replace(scale=axis.outputs / axis.size), "align_corners")
+    return _clipped(axis._replace(scale=axis.factor), "half_pixel")
+
+
+def _nearest(axis: Axis, way: str, rounding: str) -> Array:
+    places = _places(axis, way)
+    if rounding == "floor":
+        rounded = np.floor(places)
+    elif rounding == "ceil":
+        rounded = np.ceil(places)
+    elif rounding == "round_prefer_floor":
+        rounded = np.ceil(places - 0.5)
+    elif rounding == "round_prefer_ceil":
+        rounded = np.floor(places + 0.5)
     else:
-        raise ValueError(f"coordinate_transformation_mode is {way!r}")
-    rounded = {
-        "floor": np.floor,
-        "ceil": np.ceil,
-        "round_prefer_floor": lambda at: np.ceil(at - 0.5),
-        "round_prefer_ceil": lambda at: np.floor(at + 0.5),
-    }.get(rounding)
-    if rounded is None:
         raise ValueError(f"nearest_mode is {rounding!r}")
-    return np.clip(rounded(places), 0, size - 1)
+    return np.clip(rounded, 0, axis.size - 1)
+
+
+def _own_nearest(axis: Axis) -> Array:
+    outputs = np.arange(min(axis.outputs, 2**20))
+    return np.minimum(np.floor(outputs / axis.factor), axis.size - 1)
