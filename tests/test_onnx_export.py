@@ -105,7 +105,7 @@ def check(
     onnx.checker.check_model(model, full_check=True)
     assert [(one.domain, one.version) for one in model.opset_import] == [("", opset)]
     for n in (samples, 1):
-        x = np.random.default_rng(n).normal(size=(n, *net.input_shape)).astype(net.dtype)
+        x = np.random.default_rng(n).normal(scale=3, size=(n, *net.input_shape)).astype(net.dtype)
         expected, actual = net.predict(x), evaluate(path, x)
         assert actual.dtype == expected.dtype
         largest = max(np.abs(expected).max(), 1e-3)
@@ -152,6 +152,17 @@ LAYER_CASES: list[tuple[Layer, tuple[int, ...]]] = [
     (pc.ReLU(), MAPS),
     (pc.Sigmoid(), ROW),
     (pc.Tanh(), MAPS),
+    (pc.ReLU6(), MAPS),
+    (pc.LeakyReLU(0.2), ROW),
+    (pc.PReLU(), MAPS),
+    (pc.PReLU(4), MAPS),
+    (pc.PReLU(6), ROW),
+    (pc.ELU(0.7), MAPS),
+    (pc.SiLU(), ROW),
+    (pc.GELU(), MAPS),
+    (pc.GELU(approximate="tanh"), MAPS),
+    (pc.HardSigmoid(), MAPS),
+    (pc.HardSwish(), MAPS),
     (pc.Softmax(), ROW),
     (pc.Softmax(axis=-1), MAPS),
     (pc.Softmax(axis=0), ROW),
