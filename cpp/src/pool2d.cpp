@@ -109,13 +109,13 @@ const auto& of_places(const Topic& topic) {
 
 /// Elements per task. Planes are often far smaller, and starting a task costs about as much as
 /// pooling a hundred elements.
-constexpr index_t kGrain = 1 << 15;
+constexpr index_t kPoolGrain = 1 << 15;
 
 /// Runs body(plane, end) for ranges of the n*c planes; `work` is the number of elements touched per
 /// plane.
 template <typename Body>
 void for_plane_ranges(const Shape4& shape, index_t work, Body&& body) {
-    parallel_ranges(shape.n * shape.c, std::max<index_t>(1, kGrain / std::max<index_t>(1, work)),
+    parallel_ranges(shape.n * shape.c, std::max<index_t>(1, kPoolGrain / std::max<index_t>(1, work)),
                     static_cast<double>(work), body);
 }
 
@@ -259,8 +259,22 @@ void max_pool2d(ImageView<const T> x, const Pool2d& pool, ImageView<T> y, Place*
     require_shape(y.shape, pool2d_output_shape(x.shape, pool), "y");
     require_places<Place>(x.shape);
     if (y.shape.size() == 0) return;
-    const auto max_pool = of_places<Place>(kernels<T>().max_pool);
-    for_blocks(x.shape, y.shape, pool, blocks_of(axes(x.shape, pool)),
+    const PoolAxes a = axes(x.shape, pool);
+    const index_t plane = x.shape.plane();
+    const MaxPoolKernels<T>& max_pooling = kernels<T>().max_pool;
+    // Of a block of one window, one lane alone would work.
+    if (is_global(a) && a.y.dilation == 1 && a.x.dilation == 1) {
+        for_plane_ranges(x.shape, plane, [&](index_t i, index_t end) {
+            for (; i < end; ++i) {
+                const index_t place = max_pooling.first_maximum(plane, x.data + i * plane);
+                y.data[i] = x.data[i * plane + place];
+                argmax[i] = static_cast<Place>(place);
+            }
+        });
+        return;
+    }
+    const auto max_pool = of_places<Place>(max_pooling);
+    for_blocks(x.shape, y.shape, pool, blocks_of(a),
                [&](const PlacedBlock& block, const PoolBlock& windows, index_t from, index_t to) {
                    max_pool(windows, x.data + from, block.place, y.data + to, argmax + to);
                });

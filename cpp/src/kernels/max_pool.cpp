@@ -27,6 +27,48 @@ template <typename T, int Bytes, typename Place>
     }
 }
 
+/// Where places go, as integers of either width. It is known at run time only, for loops for each
+/// width would be twice the code; nothing was slower for the branch.
+class Places {
+  public:
+    explicit Places(index_t* wide) : data_(reinterpret_cast<char*>(wide)), is_wide_(true) {}
+    explicit Places(std::int32_t* narrow) : data_(reinterpret_cast<char*>(narrow)) {}
+
+    void advance(index_t count) { data_ += count * (is_wide_ ? 8 : 4); }
+
+    [[gnu::always_inline]] void prefetch(index_t at, index_t count) const {
+        if (is_wide_) {
+            POCKETCNN_ISA::prefetch<1>(wide() + at, 2 * kWriteAhead, count * 8);
+        } else {
+            POCKETCNN_ISA::prefetch<1>(narrow() + at, 2 * kWriteAhead, count * 4);
+        }
+    }
+
+    template <typename T, int Bytes>
+    [[gnu::always_inline]] void store(index_t at, typename Pack<T, Bytes>::Int places) const {
+        if (is_wide_) {
+            store_places<T, Bytes>(places, wide() + at);
+        } else {
+            store_places<T, Bytes>(places, narrow() + at);
+        }
+    }
+
+    [[gnu::always_inline]] void set(index_t at, index_t place) const {
+        if (is_wide_) {
+            wide()[at] = place;
+        } else {
+            narrow()[at] = static_cast<std::int32_t>(place);
+        }
+    }
+
+  private:
+    index_t* wide() const { return reinterpret_cast<index_t*>(data_); }
+    std::int32_t* narrow() const { return reinterpret_cast<std::int32_t*>(data_); }
+
+    char* data_;
+    bool is_wide_ = false;
+};
+
 /// Values and their places, both in lanes.
 template <typename T, int Bytes>
 struct Maxima {
@@ -41,24 +83,24 @@ struct Maxima {
     }
 };
 
-template <typename T, typename Place>
+template <typename T>
 struct MaxPoolBlock {
     static constexpr bool kKnowsStride2 = true;  ///< has square_rows and tile_pair
     PoolBlock block;
     const T* x;
     index_t place;
     T* y;
-    Place* argmax;
+    Places argmax;
 
     void next_plane() {
         x += block.x_plane;
         y += block.y_plane;
-        argmax += block.y_plane;
+        argmax.advance(block.y_plane);
     }
 
     [[gnu::always_inline]] void prefetch_results(index_t at, index_t size) const {
         prefetch<1>(y + at, kWriteAhead, size * index_t{sizeof(T)});
-        prefetch<1>(argmax + at, 2 * kWriteAhead, size * index_t{sizeof(Place)});
+        argmax.prefetch(at, size);
     }
 
     template <int Bytes, typename Load>
@@ -113,7 +155,7 @@ struct MaxPoolBlock {
         P::store(y + at, best.value);
         const auto step = static_cast<Whole<T>>(Stride != 0 ? Stride : block.stride);
         const auto start = P::sequence(0, 1) * step + static_cast<Whole<T>>(place + first);
-        store_places<T, Bytes>(best.where + start, argmax + at);
+        argmax.store<T, Bytes>(at, best.where + start);
     }
 
     /// The first `rows` rows of square windows with stride 2. In the general loop the bookkeeping
@@ -124,7 +166,7 @@ struct MaxPoolBlock {
         const index_t width = block.step_y;
         const T* from = x;
         T* to = y;
-        Place* to_argmax = argmax;
+        Places to_argmax = argmax;
         auto first = static_cast<Whole<T>>(place);
         for (; rows > 0; --rows) {
             for (index_t i = 0; i < block.count; i += P::lanes) {
@@ -132,7 +174,7 @@ struct MaxPoolBlock {
                 prefetch<0>(tap, kReadAhead, 2 * Bytes);
                 prefetch<0>(tap + width, kReadAhead, 2 * Bytes);
                 prefetch<1>(to + i, kWriteAhead, Bytes);
-                prefetch<1>(to_argmax + i, 2 * kWriteAhead, P::lanes * index_t{sizeof(Place)});
+                to_argmax.prefetch(i, P::lanes);
                 const auto row = [&](index_t ky) {
                     return row_maxima<Bytes, Taps>(ky * width, [&](index_t at, bool is_first) {
                         return load_tap<T, Bytes, 2>(tap + at, 2, is_first);
@@ -143,12 +185,12 @@ struct MaxPoolBlock {
                 for (index_t ky = Taps - 2; ky >= 0; --ky) best.take(row(ky));
                 P::store(to + i, best.value);
                 const auto start = P::sequence(0, 2) + (first + static_cast<Whole<T>>(2 * i));
-                store_places<T, Bytes>(best.where + start, to_argmax + i);
+                to_argmax.store<T, Bytes>(i, best.where + start);
             }
             from += block.row_step;
             first += static_cast<Whole<T>>(block.row_step);
             to += block.y_step;
-            to_argmax += block.y_step;
+            to_argmax.advance(block.y_step);
         }
     }
 
@@ -164,8 +206,7 @@ struct MaxPoolBlock {
                                      is_first ? pair.elements : pair.elements + 1);
         });
         P::store(y + at, best.value);
-        store_places<T, Bytes>(best.where + pair.starts + static_cast<Whole<T>>(place + first),
-                               argmax + at);
+        argmax.store<T, Bytes>(at, best.where + pair.starts + static_cast<Whole<T>>(place + first));
     }
 
     [[gnu::always_inline]] void window(index_t row, index_t window) const {
@@ -183,7 +224,7 @@ struct MaxPoolBlock {
             }
         }
         y[row * block.y_step + window] = best;
-        argmax[row * block.y_step + window] = static_cast<Place>(place + where);
+        argmax.set(row * block.y_step + window, place + where);
     }
 };
 
@@ -217,9 +258,9 @@ inline void column_maxima(const PoolBlock& block, index_t columns, const T* from
         });
 }
 
-template <typename T, typename Place>
+template <typename T>
 [[gnu::noinline]] void max_pool_by_columns(const PoolBlock block, const T* x, index_t place, T* y,
-                                           Place* argmax) {
+                                           const Places argmax) {
     T values[kPoolColumns];
     Whole<T> places[kPoolColumns];
     for_parts(
@@ -241,7 +282,7 @@ template <typename T, typename Place>
                     where = better ? other : where;
                 }
                 y[at + i] = best;
-                argmax[at + i] = static_cast<Place>(place + start + i + where);
+                argmax.set(at + i, place + start + i + where);
             };
             for_columns<T, kVectorBytes>(
                 windows,
@@ -261,15 +302,16 @@ template <typename T, typename Place>
                     }
                     P::store(y + at + i, best);
                     const auto first = static_cast<Whole<T>>(place + start + i);
-                    store_places<T, Bytes>(where + P::sequence(0, 1) + first, argmax + at + i);
+                    argmax.store<T, Bytes>(at + i, where + P::sequence(0, 1) + first);
                 },
                 single);
         });
 }
 
-template <typename T, typename Place>
-void max_pool(const PoolBlock& block, const T* x, index_t place, T* y, Place* argmax) {
-    MaxPoolBlock<T, Place> body = {block, x, place, y, argmax};
+template <typename T>
+[[gnu::noinline]] void max_pool_in(const PoolBlock& block, const T* x, index_t place, T* y,
+                                   const Places argmax) {
+    MaxPoolBlock<T> body = {block, x, place, y, argmax};
     // Places are kept in lanes as wide as T; those of windows behind the last count too.
     constexpr index_t most = index_t{1} << (8 * sizeof(T) - 2);
     if (block.x_plane < most && block.stride < most / kPackSlack) {
@@ -286,10 +328,71 @@ void max_pool(const PoolBlock& block, const T* x, index_t place, T* y, Place* ar
     }
 }
 
+// The largest of some elements in *most; false if there is a NaN among them.
+template <typename T>
+inline bool find_largest(index_t size, const T* x, T* most) {
+    constexpr index_t chains = 4, step = chains * kLanes<T>;
+    Vec<T> largest[chains];
+    typename Simd<T>::Mask odd{};
+    for (index_t c = 0; c < chains; ++c) largest[c] = splat(x[0]);
+    const auto take = [&](index_t i, index_t c) {
+        const Vec<T> value = load(x + i);
+        largest[c] = value > largest[c] ? value : largest[c];
+        odd |= value != value;
+    };
+    index_t i = 0;
+    for (; i + step <= size; i += step) {
+#pragma GCC unroll 4
+        for (index_t c = 0; c < chains; ++c) take(i + c * kLanes<T>, c);
+    }
+    for (; i + kLanes<T> <= size; i += kLanes<T>) take(i, 0);
+    for (index_t c = 1; c < chains; ++c) {
+        largest[0] = largest[c] > largest[0] ? largest[c] : largest[0];
+    }
+    Whole<T> any = 0;
+    *most = largest[0][0];
+    for (index_t l = 0; l < kLanes<T>; ++l) {
+        any |= odd[l];
+        *most = largest[0][l] > *most ? largest[0][l] : *most;
+    }
+    for (; i < size; ++i) {
+        any |= x[i] != x[i];
+        *most = x[i] > *most ? x[i] : *most;
+    }
+    return any == 0;
+}
+
+// The place of the largest element is looked for only in the block that it is in.
+template <typename T>
+index_t first_maximum(index_t size, const T* x) {
+    constexpr index_t block = 1024;
+    T best = x[0];
+    index_t place = 0;
+    for (index_t at = 0; at < size; at += block) {
+        T most;
+        if (!find_largest(size - at < block ? size - at : block, x + at, &most)) {
+            while (x[at] == x[at]) ++at;
+            return at;
+        }
+        if (most > best) {
+            best = most;
+            place = at;
+        }
+    }
+    while (x[place] != best) ++place;
+    return place;
+}
+
+template <typename T, typename Place>
+void max_pool(const PoolBlock& block, const T* x, index_t place, T* y, Place* argmax) {
+    max_pool_in(block, x, place, y, Places(argmax));
+}
+
 template <typename T>
 constexpr MaxPoolKernels<T> kKernels = {
     .wide = max_pool<T, index_t>,
     .narrow = max_pool<T, std::int32_t>,
+    .first_maximum = first_maximum<T>,
 };
 
 }  // namespace
