@@ -219,6 +219,12 @@ _FORWARD: _Pairs = {
     "relu": (F.relu, aten.relu),
     "sigmoid": (F.sigmoid, aten.sigmoid),
     "tanh": (F.tanh, aten.tanh),
+    "relu6": (F.relu6, lambda x: aten.hardtanh(x, 0, 6)),
+    "leaky_relu": (F.leaky_relu, aten.leaky_relu),
+    "elu": (F.elu, aten.elu),
+    "silu": (F.silu, aten.silu),
+    "gelu": (F.gelu, aten.gelu),
+    "hard_swish": (F.hard_swish, aten.hardswish),
     "softmax": (F.softmax, lambda x: aten._softmax(x, 1, False)),
     "log_softmax": (F.log_softmax, lambda x: aten._log_softmax(x, 1, False)),
 }
@@ -226,6 +232,15 @@ _BACKWARD: _Pairs = {
     "relu": (F.relu_backward, lambda g, y: aten.threshold_backward(g, y, 0)),
     "sigmoid": (F.sigmoid_backward, aten.sigmoid_backward),
     "tanh": (F.tanh_backward, aten.tanh_backward),
+    "relu6": (F.relu6_backward, lambda g, y: aten.hardtanh_backward(g, y, 0, 6)),
+    "leaky_relu": (
+        F.leaky_relu_backward,
+        lambda g, y: aten.leaky_relu_backward(g, y, 0.01, True),
+    ),
+    "elu": (F.elu_backward, lambda g, y: aten.elu_backward(g, 1, 1, 1, True, y)),
+    "silu": (F.silu_backward, aten.silu_backward),
+    "gelu": (F.gelu_backward, aten.gelu_backward),
+    "hard_swish": (F.hard_swish_backward, aten.hardswish_backward),
     "softmax": (
         F.softmax_backward,
         lambda g, y: aten._softmax_backward_data(g, y, 1, y.dtype),
@@ -236,10 +251,12 @@ _BACKWARD: _Pairs = {
     ),
 }
 _IMAGES = ((100, 30, 24, 24), (4, 64, 224, 224), (100, 100))
+_GATES = ("relu6", "leaky_relu", "elu", "silu", "gelu", "hard_swish")
 _ACTIVATIONS: tuple[tuple[str, tuple[tuple[int, ...], ...]], ...] = (
     ("relu", _IMAGES),
     ("sigmoid", ((100, 6, 28, 28), (100, 120))),
     ("tanh", ((100, 6, 28, 28), (100, 120))),
+    *((kind, ((8, 32, 112, 112), (100, 120))) for kind in _GATES),
     ("softmax", ((100, 10), (32, 1000))),
     ("log_softmax", ((100, 10), (32, 1000))),
 )

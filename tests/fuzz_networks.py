@@ -109,8 +109,23 @@ def _pooling(rng: Rng, _: int) -> Layer:
     return pc.AvgPool2d(kernel, stride, padding, ceil_mode, bool(rng.random() < 0.5))
 
 
-def _activation(rng: Rng, _: int) -> Layer:
-    return _one_of(rng, pc.ReLU, pc.ReLU, pc.ReLU, pc.Sigmoid, pc.Tanh)()
+def _activation(rng: Rng, channels: int) -> Layer:
+    if rng.random() < 0.4:
+        return pc.ReLU()
+    alpha, slopes = float(rng.uniform(0, 1.5)), int(_one_of(rng, 1, channels))
+    return _one_of(
+        rng,
+        pc.Sigmoid(),
+        pc.Tanh(),
+        pc.LeakyReLU(alpha),
+        pc.PReLU(slopes),
+        pc.ELU(alpha),
+        pc.ReLU6(),
+        pc.SiLU(),
+        pc.GELU(_one_of(rng, "none", "tanh")),
+        pc.HardSigmoid(),
+        pc.HardSwish(),
+    )
 
 
 def _norm(rng: Rng, channels: int) -> Layer:
@@ -242,7 +257,7 @@ def draw_layers(rng: Rng) -> tuple[Named, tuple[int, int, int]]:
     features = int(np.prod(shape))
     if rng.random() < 0.4:
         hidden = int(rng.integers(1, 40))
-        layers += [("hidden", pc.Linear(features, hidden)), ("act", _activation(rng, 0))]
+        layers += [("hidden", pc.Linear(features, hidden)), ("act", _activation(rng, hidden))]
         layers += [("drop", _dropout(rng, 0))] * (rng.random() < 0.5)
         features = hidden
     layers.append(

@@ -22,6 +22,7 @@ import pocketcnn.functional as F
 import reference
 import reference_maps
 from fuzz_networks import _one_of, _padding, _pair
+from operations import ACTIVATIONS, FROM_INPUT
 from pocketcnn import _core
 
 Rng: TypeAlias = np.random.Generator
@@ -280,13 +281,22 @@ def elementwise(draw: Draw) -> Iterator[str]:
     """Activations and dropout, of any number of axes."""
     shape = [draw.size(9) for _ in range(int(draw.rng.integers(1, 5)))]
     x, grad = draw.array(*shape), draw.floats(*shape)
-    for name in ("relu", "sigmoid", "tanh"):
-        out = getattr(F, name)(x)
-        draw.check(name, out, getattr(reference, name)(x))
+    for row, (name, settings) in ACTIVATIONS.items():
+        out = getattr(F, name)(x, **settings)
+        draw.check(row, out, getattr(reference, name)(x, **settings))
         yield name
-        back = getattr(F, f"{name}_backward")(grad, out)
-        draw.check(f"{name}_backward", back, getattr(reference, f"{name}_backward")(grad, out))
+        kept = x if name in FROM_INPUT else out
+        back = getattr(F, f"{name}_backward")(grad, kept, **settings)
+        right = getattr(reference, f"{name}_backward")(grad, kept, **settings)
+        draw.check(f"{row}_backward", back, right)
         yield f"{name}_backward"
+    weight = draw.floats(1 if len(shape) < 2 else int(_one_of(draw.rng, 1, shape[1])))
+    draw.check("prelu", F.prelu(x, weight), reference.prelu(x, weight))
+    yield "prelu"
+    got, wanted = F.prelu_backward(grad, x, weight), reference.prelu_backward(grad, x, weight)
+    for name, actual, right in zip(("dx", "dweight"), got, wanted, strict=True):
+        draw.check(f"prelu_backward {name}", actual, right)
+    yield "prelu_backward"
     p = float(draw.rng.random())
     seed = int(draw.rng.integers(1000))
     out, mask = F.dropout(x, p, np.random.default_rng(seed))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -17,6 +18,24 @@ import pocketcnn.functional as F
 
 Arguments: TypeAlias = dict[str, Any]
 Maker: TypeAlias = Callable[[np.random.Generator, bool], Arguments]
+
+ACTIVATIONS: dict[str, tuple[str, Arguments]] = {
+    "relu": ("relu", {}),
+    "sigmoid": ("sigmoid", {}),
+    "tanh": ("tanh", {}),
+    "leaky_relu": ("leaky_relu", {"negative_slope": 0.2}),
+    "elu": ("elu", {"alpha": 1.5}),
+    "relu6": ("relu6", {}),
+    "silu": ("silu", {}),
+    "gelu": ("gelu", {}),
+    "gelu_tanh": ("gelu", {"approximate": "tanh"}),
+    "hard_sigmoid": ("hard_sigmoid", {}),
+    "hard_swish": ("hard_swish", {}),
+}
+"""Functions of one array, with their settings."""
+
+FROM_INPUT = ("silu", "gelu", "hard_swish")
+"""Those whose gradient takes x; the others' takes the output."""
 
 OPTIMISER_STEPS = ("sgd_update", "adagrad_update", "rmsprop_update", "adam_update")
 
@@ -170,8 +189,17 @@ def _linear_backward(rng: np.random.Generator, large: bool) -> Arguments:
     return {"grad": grad, **arguments}
 
 
-def _elementwise(rng: np.random.Generator, large: bool) -> Arguments:
-    return {"x": distinct(rng, (60, 7, 30, 31) if large else (2, 3, 2, 5)) / 8}
+def _elementwise(rng: np.random.Generator, large: bool, **settings: Any) -> Arguments:
+    return {"x": distinct(rng, (60, 7, 30, 31) if large else (2, 3, 2, 5)) / 8, **settings}
+
+
+def _prelu(rng: np.random.Generator, large: bool) -> Arguments:
+    x = _elementwise(rng, large)["x"]
+    return {"x": x, "weight": rng.normal(size=x.shape[1])}
+
+
+def _prelu_of_one_slope(rng: np.random.Generator, large: bool) -> Arguments:
+    return {**_elementwise(rng, large), "weight": rng.normal(size=1)}
 
 
 def _rows(rng: np.random.Generator, large: bool) -> Arguments:
@@ -290,6 +318,19 @@ def _with_grad(make: Maker) -> Maker:
     return arguments
 
 
+def _activation_rows(name: str) -> list[tuple[str, str, Maker, tuple[str, ...]]]:
+    function, settings = ACTIVATIONS[name]
+    make = partial(_elementwise, **settings)
+    if function in FROM_INPUT:
+        back, arrays = _with_grad(make), ("grad", "x")
+    else:
+        back, arrays = _backward_of(function, make), ("grad", "out")
+    return [
+        (name, function, make, ("x",)),
+        (f"{name}_backward", f"{function}_backward", back, arrays),
+    ]
+
+
 NORMALISATIONS = {
     operation.name: operation
     for operation in [
@@ -376,12 +417,18 @@ OPERATIONS: dict[str, Operation] = NORMALISATIONS | {
         ],
         ("linear", "linear", _linear, ("x", "weight", "bias")),
         ("linear_backward", "linear_backward", _linear_backward, ("grad", "x", "weight")),
+        *[row for name in ACTIVATIONS for row in _activation_rows(name)],
         *[
             row
-            for f in ("relu", "sigmoid", "tanh")
+            for suffix, make in [("", _prelu), ("_of_one_slope", _prelu_of_one_slope)]
             for row in [
-                (f, f, _elementwise, ("x",)),
-                (f"{f}_backward", f"{f}_backward", _backward_of(f, _elementwise), ("grad", "out")),
+                (f"prelu{suffix}", "prelu", make, ("x", "weight")),
+                (
+                    f"prelu{suffix}_backward",
+                    "prelu_backward",
+                    _with_grad(make),
+                    ("grad", "x", "weight"),
+                ),
             ]
         ],
         *[

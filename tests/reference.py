@@ -7,6 +7,7 @@ Arguments are assumed valid.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -361,6 +362,110 @@ def tanh(x: npt.ArrayLike) -> Array:
 
 def tanh_backward(grad: npt.ArrayLike, out: npt.ArrayLike) -> Array:
     return _double(grad) * (1.0 - _double(out) ** 2)
+
+
+def leaky_relu(x: npt.ArrayLike, negative_slope: float = 0.01) -> Array:
+    x = _double(x)
+    return np.where(x <= 0, negative_slope * x, x)
+
+
+def leaky_relu_backward(
+    grad: npt.ArrayLike, out: npt.ArrayLike, negative_slope: float = 0.01
+) -> Array:
+    return _double(grad) * np.where(_double(out) <= 0, negative_slope, 1.0)
+
+
+def elu(x: npt.ArrayLike, alpha: float = 1.0) -> Array:
+    x = _double(x)
+    return np.where(x <= 0, alpha * np.expm1(np.minimum(x, 0)), x)
+
+
+def elu_backward(grad: npt.ArrayLike, out: npt.ArrayLike, alpha: float = 1.0) -> Array:
+    out = _double(out)
+    return _double(grad) * np.where(out <= 0, out + alpha, 1.0)
+
+
+def relu6(x: npt.ArrayLike) -> Array:
+    return np.clip(_double(x), 0.0, 6.0)
+
+
+def relu6_backward(grad: npt.ArrayLike, out: npt.ArrayLike) -> Array:
+    out = _double(out)
+    return np.where((out <= 0) | (out >= 6), 0.0, _double(grad))
+
+
+def silu(x: npt.ArrayLike) -> Array:
+    x = _double(x)
+    return np.where(np.isneginf(x), 0.0, x * sigmoid(x))
+
+
+def silu_backward(grad: npt.ArrayLike, x: npt.ArrayLike) -> Array:
+    x = _double(x)
+    return _double(grad) * sigmoid(x) * (1 + x * sigmoid(-x))
+
+
+def gelu(x: npt.ArrayLike, approximate: str = "none") -> Array:
+    x = _double(x)
+    share = sigmoid(2 * _gelu_u(x)) if approximate == "tanh" else _normal_below(x)
+    return np.where(np.isneginf(x), 0.0, x * share)
+
+
+def gelu_backward(grad: npt.ArrayLike, x: npt.ArrayLike, approximate: str = "none") -> Array:
+    x = _double(x)
+    if approximate == "tanh":
+        share, du = sigmoid(2 * _gelu_u(x)), math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x**2)
+        slope = share + x * share * sigmoid(-2 * _gelu_u(x)) * 2 * du
+    else:
+        slope = _normal_below(x) + x * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
+    return np.asarray(_double(grad) * slope)
+
+
+def _gelu_u(x: Array) -> Array:
+    return np.asarray(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
+
+
+def _normal_below(x: Array) -> Array:
+    erfc = np.vectorize(math.erfc, otypes=[np.float64])
+    return np.asarray(erfc(-x / math.sqrt(2)) / 2)
+
+
+def hard_sigmoid(x: npt.ArrayLike) -> Array:
+    return relu6(_double(x) + 3) / 6
+
+
+def hard_sigmoid_backward(grad: npt.ArrayLike, out: npt.ArrayLike) -> Array:
+    out = _double(out)
+    return np.where((out <= 0) | (out >= 1), 0.0, _double(grad) / 6)
+
+
+def hard_swish(x: npt.ArrayLike) -> Array:
+    x = _double(x)
+    return np.where(x <= -3, 0.0, x * hard_sigmoid(x))
+
+
+def hard_swish_backward(grad: npt.ArrayLike, x: npt.ArrayLike) -> Array:
+    x = _double(x)
+    return _double(grad) * np.where(x <= -3, 0.0, np.where(x >= 3, 1.0, x / 3 + 0.5))
+
+
+def prelu(x: npt.ArrayLike, weight: npt.ArrayLike) -> Array:
+    x = _double(x)
+    return np.where(x <= 0, _slopes(x, weight) * x, x)
+
+
+def prelu_backward(
+    grad: npt.ArrayLike, x: npt.ArrayLike, weight: npt.ArrayLike
+) -> tuple[Array, Array]:
+    x, grad, weight = _double(x), _double(grad), _double(weight)
+    terms = np.where(x > 0, 0.0, grad * x)
+    others = tuple(axis for axis in range(x.ndim) if axis != 1 or len(weight) == 1)
+    dweight = terms.sum(axis=others).reshape(weight.shape)
+    return grad * np.where(x <= 0, _slopes(x, weight), 1.0), dweight
+
+
+def _slopes(x: Array, weight: npt.ArrayLike) -> Array:
+    weight = _double(weight)
+    return weight if len(weight) == 1 else weight.reshape(-1, *[1] * (x.ndim - 2))
 
 
 def softmax(x: npt.ArrayLike, axis: int = 1) -> Array:

@@ -1,12 +1,13 @@
 """What a network must compute, from only its layers' settings and parameters, in float64.
 
 Every layer forward and backward by the definitions of ``reference.py``; nothing is fused, and no
-code of the package computes. `Reference.margin` tells how close a ReLU came to its kink or a
+code of the package computes. `Reference.margin` tells how close an activation came to a kink or a
 maximum to the second largest value: single precision may decide differently there.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -21,6 +22,27 @@ from pocketcnn.layers.merge import Merge
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Arrays: TypeAlias = dict[str, Array]
+
+
+FROM_INPUT = (pc.SiLU, pc.GELU, pc.HardSwish)
+"""Activations whose gradient takes the input."""
+
+KINKS: dict[type[Layer], tuple[float, ...]] = {
+    pc.ReLU: (0,),
+    pc.LeakyReLU: (0,),
+    pc.PReLU: (0,),
+    pc.ELU: (0,),
+    pc.ReLU6: (0, 6),
+    pc.HardSigmoid: (-3, 3),
+    pc.HardSwish: (-3, 3),
+}
+"""Where the derivative of an activation jumps."""
+
+
+def _function(layer: Layer) -> str:
+    """The name of an activation's definition: hard_sigmoid, leaky_relu, relu6."""
+    name = type(layer).__name__
+    return re.sub("^(Hard|Leaky)", r"\1_", name).lower()
 
 
 class Reference:
@@ -137,10 +159,12 @@ class Reference:
         if isinstance(layer, pc.Dropout):
             self._saved[name] = 1.0 if generators is None else _mask(layer, x, generators[name])
             return np.asarray(x * self._saved[name])
-        if isinstance(layer, pc.ReLU):
-            self._near(x, np.abs(x))
-        out = getattr(reference, type(layer).__name__.lower())(x)
-        self._saved[name] = out
+        for kink in KINKS.get(type(layer), ()):
+            self._near(x, np.abs(x - kink))
+        if isinstance(layer, pc.PReLU):
+            return reference.prelu(x, self.state[f"{name}.weight"])
+        out = getattr(reference, _function(layer))(x, **layer.config())
+        self._saved[name] = x if isinstance(layer, FROM_INPUT) else out
         return np.asarray(out)
 
     def _backward(self, name: str, layer: Layer, grad: Array) -> Any:
@@ -195,8 +219,12 @@ class Reference:
             return grad.reshape(saved.shape)
         if isinstance(layer, pc.Dropout):
             return np.asarray(grad * saved)
-        back = getattr(reference, f"{type(layer).__name__.lower()}_backward")
-        return np.asarray(back(grad, saved))
+        if isinstance(layer, pc.PReLU):
+            back = reference.prelu_backward(grad, saved, self.state[f"{name}.weight"])
+            self.grads[f"{name}.weight"] = back[1]
+            return back[0]
+        gradient = getattr(reference, f"{_function(layer)}_backward")
+        return np.asarray(gradient(grad, saved, **layer.config()))
 
     def _batch_norm(self, name: str, layer: pc.BatchNorm2d, x: Array, *, training: bool) -> Array:
         gamma, beta = self.state[f"{name}.weight"], self.state[f"{name}.bias"]
@@ -237,8 +265,8 @@ class Reference:
             other = argmax[:, :, oh, ow] != ih * cols.size + iw
             value = np.where(other, x[:, :, ih, iw], -np.inf)
             rival[:, :, oh, ow] = np.maximum(rival[:, :, oh, ow], value)
-        # Equal zeros after a ReLU are equal in every precision.
-        self._near(x, (out - rival)[(out != rival) | (out != 0)])
+        # Ends of a flat piece of an activation are equal in every precision.
+        self._near(x, (out - rival)[(out != rival) | ~np.isin(out, (0, 1, 6))])
         return out
 
     def _near(self, x: Array, distances: Array) -> None:

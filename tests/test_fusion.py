@@ -90,6 +90,11 @@ NORMALIZED: list[tuple[str, list[Layer], tuple[int, int, int], int]] = [
     ("tanh", [pc.BatchNorm2d(6), pc.Tanh()], (3, 9, 10), 20),
     ("pooled tanh", [pc.BatchNorm2d(6), pc.Tanh(), pc.MaxPool2d(3, 2)], (3, 9, 10), 9),
     ("averaged sigmoid", [pc.BatchNorm2d(6), pc.Sigmoid(), pc.AvgPool2d(2)], (3, 9, 10), 3),
+    ("clipped", [pc.BatchNorm2d(6), pc.ReLU6()], (3, 9, 10), 20),
+    ("leaking", [pc.BatchNorm2d(6), pc.LeakyReLU(0.2), pc.MaxPool2d(2)], (3, 9, 10), 20),
+    ("gated", [pc.BatchNorm2d(6), pc.SiLU()], (3, 9, 10), 20),
+    ("pooled gate", [pc.BatchNorm2d(6), pc.HardSwish(), pc.MaxPool2d(2)], (3, 9, 10), 9),
+    ("averaged gate", [pc.BatchNorm2d(6), pc.GELU(), pc.AvgPool2d(2)], (3, 9, 10), 3),
     ("pooled without activation", [pc.BatchNorm2d(6), pc.MaxPool2d(2)], (3, 9, 10), 20),
 ]
 
@@ -141,6 +146,54 @@ def test_normalized_convolution_equals_its_layers(case: Any, dtype: Any, trainin
     for actual, wanted in zip(results, _run_layers(twin, x, grad, training=training), strict=True):
         scale = float(np.abs(wanted).max())
         _assert_close(actual, wanted, dtype, 27, scale)
+
+
+FROM_INPUT = (pc.SiLU, pc.GELU, pc.HardSwish)
+ACTIVATIONS = [
+    pc.LeakyReLU(0.2), pc.ELU(1.5), pc.ReLU6(), pc.SiLU(), pc.GELU(), pc.GELU("tanh"),
+    pc.HardSigmoid(), pc.HardSwish(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("n", [0, 3, 17])
+@pytest.mark.parametrize("pool", [None, pc.MaxPool2d(2), pc.AvgPool2d(3, 2, 1)], ids=repr)
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=repr)
+def test_activated_convolution_equals_its_layers(
+    activation: Layer, pool: Layer | None, n: int, training: bool
+) -> None:
+    layers: dict[str, Layer] = {"conv": pc.Conv2d(3, 6, 3, padding=1), "activation": activation}
+    if pool is not None:
+        layers["pool"] = pool
+    layers["conv"].initialize(np.random.default_rng(1))
+    shapes: list[tuple[int, ...]] = [(3, 9, 10)]
+    for layer in layers.values():
+        shapes.append(layer.output_shape(shapes[-1]))
+    stages, notes = fuse(layers, shapes[:-1])
+    assert [type(stage) for stage in stages] == [ConvStage]
+    assert set(notes.values()) == {"fused with conv"}
+    rng = np.random.default_rng(n)
+    x = 4 * rng.standard_normal((n, *shapes[0]), dtype=np.float32)
+    grad = rng.standard_normal((n, *shapes[-1]), dtype=np.float32)
+    results = [stages[0].forward(x, training), stages[0].backward(grad)]
+    results += [array.copy() for array in layers["conv"].grads.values()]
+    wanted = _run_layers(layers, x, grad, training=training)
+    np.testing.assert_array_equal(results[0], wanted[0])
+    for actual, right in zip(results[1:], wanted[1:], strict=True):
+        if isinstance(activation, FROM_INPUT):  # layer by layer
+            np.testing.assert_array_equal(actual, right)
+        else:
+            _assert_close(actual, right, np.float32, 90 * max(n, 1), 8.0)
+
+
+def test_a_gate_keeps_nothing_when_the_stage_is_cleared() -> None:
+    conv, gate = pc.Conv2d(1, 2, 3), pc.SiLU()
+    stage = ConvStage(conv, None, gate, None, (1, 8, 8))
+    y = stage.forward(np.ones((2, 1, 8, 8), np.float32), True)
+    stage.clear()
+    for part in (stage, conv, gate):
+        with pytest.raises(RuntimeError, match="forward"):
+            part.backward(np.ones_like(y))
 
 
 # The activation, settings of the convolution and of the pooling, input shape, batch.
@@ -293,6 +346,7 @@ def test_summary_says_what_is_fused() -> None:
         [pc.AvgPool2d(2)],
         [pc.Dropout(0.5), pc.ReLU()],
         [type("Own", (pc.ReLU,), {})()],
+        [pc.PReLU(2)],
     ],
     ids=repr,
 )
@@ -307,7 +361,7 @@ def test_what_is_not_a_block_stays_as_it_is(following: list[Layer]) -> None:
     assert notes == {}
 
 
-@pytest.mark.parametrize("activation", [pc.ReLU(), pc.Tanh()])
+@pytest.mark.parametrize("activation", [pc.ReLU(), pc.Tanh(), pc.SiLU()])
 @pytest.mark.parametrize("norm", [None, pc.BatchNorm2d(2)])
 def test_backward_needs_a_forward(norm: Any, activation: Layer) -> None:
     stage = ConvStage(pc.Conv2d(1, 2, 3), norm, activation, pc.AvgPool2d(1), (1, 8, 8))

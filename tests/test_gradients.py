@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 
 import pocketcnn.functional as F
-from operations import distinct
+from operations import ACTIVATIONS, FROM_INPUT, distinct
 
 STEP = 1e-5
 LIMIT = 1e-6
@@ -126,14 +126,29 @@ def test_linear() -> None:
         _assert_gradient(a, _numeric(forward, grad, variable))
 
 
-@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh"])
-def test_elementwise(name: str) -> None:
+@pytest.mark.parametrize("row", ACTIVATIONS)
+def test_elementwise(row: str) -> None:
     rng = np.random.default_rng(5)
+    name, settings = ACTIVATIONS[row]
     forward: Forward = getattr(F, name)
-    x = distinct(rng, (2, 3, 4, 2))
+    x = distinct(rng, (2, 3, 4, 8)) * 1.01  # on both sides of every kink, and 0.01 from it
     grad = rng.normal(size=x.shape)
-    analytic = getattr(F, f"{name}_backward")(grad, forward(x))
-    _assert_gradient(analytic, _numeric(lambda: forward(x), grad, x))
+    kept = x if name in FROM_INPUT else forward(x, **settings)
+    analytic = getattr(F, f"{name}_backward")(grad, kept, **settings)
+    _assert_gradient(analytic, _numeric(lambda: forward(x, **settings), grad, x))
+
+
+@pytest.mark.parametrize("shape", [(7,), (5, 3), (2, 3, 4, 5)])
+@pytest.mark.parametrize("slopes", [1, 3])
+def test_prelu(slopes: int, shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(6)
+    x, grad, weight = distinct(rng, shape), rng.normal(size=shape), rng.normal(size=slopes)
+    if slopes == 3 and len(shape) < 2:
+        with pytest.raises(ValueError, match="one for each channel"):
+            F.prelu(x, weight)
+        return
+    for a, variable in zip(F.prelu_backward(grad, x, weight), (x, weight), strict=True):
+        _assert_gradient(a, _numeric(lambda: F.prelu(x, weight), grad, variable))
 
 
 @pytest.mark.parametrize(("shape", "axis"), [((4, 6), 1), ((4, 6), 0), ((2, 3, 2, 4), 1)])

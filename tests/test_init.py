@@ -5,7 +5,23 @@ import math
 import numpy as np
 import pytest
 
-from pocketcnn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sigmoid, Tanh
+from pocketcnn.layers import (
+    ELU,
+    GELU,
+    Conv2d,
+    Flatten,
+    HardSigmoid,
+    HardSwish,
+    LeakyReLU,
+    Linear,
+    MaxPool2d,
+    PReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Tanh,
+)
 from pocketcnn.layers.init import fans, he_std, normal, weight_std, xavier_std
 from pocketcnn.network.net import ConvNet
 
@@ -50,6 +66,8 @@ def spread(layer):
         ((ReLU(),), "he"),
         ((MaxPool2d(2), ReLU()), "he"),
         ((Sigmoid(),), "xavier"),
+        ((HardSigmoid(),), "xavier"),
+        *(((kind(),), "he") for kind in (LeakyReLU, PReLU, ELU, ReLU6, SiLU, GELU, HardSwish)),
         ((Tanh(),), "xavier"),
         ((MaxPool2d(2), Tanh()), "xavier"),
         ((), "he"),

@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pocketcnn.layers import (
+    ELU,
+    GELU,
     LAYERS,
     AvgPool2d,
     BatchNorm2d,
@@ -24,14 +26,20 @@ from pocketcnn.layers import (
     GlobalAvgPool2d,
     GlobalMaxPool2d,
     GroupNorm,
+    HardSigmoid,
+    HardSwish,
     Layer,
+    LeakyReLU,
     Linear,
     LocalResponseNorm,
     MaxPool2d,
     Normalize,
+    PReLU,
     ReLU,
+    ReLU6,
     Residual,
     Sigmoid,
+    SiLU,
     Softmax,
     Tanh,
     Upsample,
@@ -147,6 +155,19 @@ CASES = [
     Case(ReLU(), (3, 4, 5), (3, 4, 5)),
     Case(Sigmoid(), (3, 4, 5), (3, 4, 5)),
     Case(Tanh(), (6,), (6,)),
+    Case(LeakyReLU(), (3, 4, 5), (3, 4, 5)),
+    Case(LeakyReLU(0.3), (6,), (6,)),
+    Case(PReLU(), (3, 4, 5), (3, 4, 5)),
+    Case(PReLU(3), (3, 4, 5), (3, 4, 5)),
+    Case(PReLU(6), (6,), (6,)),
+    Case(ELU(), (3, 4, 5), (3, 4, 5)),
+    Case(ELU(0.5), (6,), (6,)),
+    Case(ReLU6(), (14, 10, 10), (14, 10, 10)),
+    Case(SiLU(), (3, 4, 5), (3, 4, 5)),
+    Case(GELU(), (3, 4, 5), (3, 4, 5)),
+    Case(GELU("tanh"), (3, 4, 5), (3, 4, 5)),
+    Case(HardSigmoid(), (7, 10, 10), (7, 10, 10)),
+    Case(HardSwish(), (7, 10, 10), (7, 10, 10)),
     Case(Flatten(), (3, 4, 5), (60,)),
     Case(Softmax(), (6,), (6,)),
     Case(Softmax(axis=-1), (3, 4, 5), (3, 4, 5)),
@@ -239,7 +260,7 @@ def test_parameters_keep_their_identity_and_are_used_as_they_are_now(case):
     assert all(layer.params[key] is array for key, array in arrays.items())
     if not layer.children:
         assert layer.weight is arrays["weight"]
-        assert layer.bias is arrays.get("bias")
+        assert getattr(layer, "bias", None) is arrays.get("bias")
     assert layer.grads.keys() == params.keys()
 
 
@@ -489,6 +510,11 @@ def test_settings_may_be_lists_and_numpy_integers():
         (lambda: Normalize((0,), (1,)).output_shape((3, 4, 5)), "takes 1 channels, but gets 3"),
         (lambda: Dropout(1.0), "p is 1.0, but must be a probability"),
         (lambda: Dropout(math.nan), "p is nan"),
+        (lambda: LeakyReLU(-0.1), "negative_slope is -0.1, but must lie in 0 to"),
+        (lambda: ELU(math.inf), "alpha is inf, but must lie in 0 to"),
+        (lambda: PReLU(0), "channels is 0, but must be at least 1"),
+        (lambda: PReLU(3).output_shape((4, 5, 5)), r"PReLU\(.*3\) takes 3 channels, but gets"),
+        (lambda: GELU("erf"), 'approximate is \'erf\', but must be "none" or "tanh"'),
         (lambda: Conv2d(2, 3, 3).output_shape((3, 6, 6)), "takes 2 channels, but gets 3"),
         (
             lambda: Conv2d(2, 3, 3).output_shape((60,)),
@@ -533,6 +559,8 @@ def test_wrong_settings_are_refused_by_name(make, message):
         (lambda: Normalize(("0.5",), (1,)), "mean is '0.5', but must be a number"),
         (lambda: Normalize((0, [1]), (1, 1)), r"mean is \[1\], but must be a number"),
         (lambda: Dropout("0.5"), "p is '0.5'"),
+        (lambda: LeakyReLU("0.5"), "negative_slope is '0.5'"),
+        (lambda: PReLU(1.5), "channels is 1.5, but must be an int"),
         (lambda: Softmax(axis=1.5), "axis is 1.5"),
     ],
 )
@@ -549,6 +577,7 @@ def test_settings_of_the_wrong_kind_are_refused_by_name(make, message):
         (ConvTranspose2d(2, 3, 3), np.ones((1, 3, 6, 6)), "x has 3 channels"),
         (Linear(7, 4), np.ones((2, 8)), "x "),
         (MaxPool2d(2), np.ones((4, 4)), "x "),
+        (PReLU(3), np.ones((2, 4)), r"weight has shape \(3,\), but x of shape \(2, 4\)"),
         (GlobalMaxPool2d(), np.ones((4, 4)), "x "),
         (Upsample(2), np.ones((4, 4)), "x "),
         (GroupNorm(2, 4), np.ones((1, 6, 2, 2)), "gamma has shape"),

@@ -47,6 +47,7 @@ def _block(activation: str, kind: str | None, conv: _core.Conv2d = CONV) -> _cor
 
 RECTIFIED, POOLED_BLOCK = _block("relu", None), _block("relu", "max")
 AVERAGED, POOLED_SIGMOID = _block("tanh", "average"), _block("sigmoid", "max")
+GATED, POOLED_GATE = _block("silu", None), _block("gelu", "max")
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,9 @@ class Call:
 ELEMENTWISE = [
     Call(function, (_array(3, 4, 5), *rest), {0: {0, 1, 2}}, any_axes=True)
     for function, rest in [
-        (_core.relu, ()), (_core.sigmoid, ()), (_core.tanh, ()),
+        (_core.relu, ()), (_core.sigmoid, ()), (_core.tanh, ()), (_core.relu6, ()),
+        (_core.leaky_relu, (0.1,)), (_core.elu, (0.5,)), (_core.silu, ()), (_core.gelu, ()),
+        (_core.gelu_tanh, ()), (_core.hard_sigmoid, ()), (_core.hard_swish, ()),
         (_core.softmax, (1,)), (_core.log_softmax, (1,)),
     ]
 ]  # fmt: skip
@@ -73,12 +76,18 @@ PAIRS = [
     Call(function, (_array(3, 4, 5), _array(3, 4, 5), *rest))
     for function, rest in [
         (_core.relu_backward, ()), (_core.sigmoid_backward, ()), (_core.tanh_backward, ()),
+        (_core.relu6_backward, ()), (_core.leaky_relu_backward, (0.1,)),
+        (_core.elu_backward, (0.5,)), (_core.silu_backward, ()), (_core.gelu_backward, ()),
+        (_core.gelu_tanh_backward, ()), (_core.hard_sigmoid_backward, ()),
+        (_core.hard_swish_backward, ()),
         (_core.softmax_backward, (1,)), (_core.log_softmax_backward, (1,)), (_core.add, (True,)),
     ]
 ]  # fmt: skip
 CALLS = [
     *ELEMENTWISE,
     *PAIRS,
+    Call(_core.prelu, (_array(*X), _array(4)), {0: {0, 2, 3}}),
+    Call(_core.prelu_backward, (_array(*X), _array(*X), _array(4))),
     Call(_core.conv2d, (_array(*X), _array(*W), _array(6), CONV), {0: {0, 2, 3}}),
     Call(_core.conv2d_backward_input, (_array(*MAPS), _array(*W), X, CONV)),
     Call(_core.conv2d_backward_weight, (_array(*MAPS), _array(*X), CONV)),
@@ -89,6 +98,8 @@ CALLS = [
             (None, RECTIFIED, KNOWN_NORM),
             (_array(6), AVERAGED, None),
             (_array(6), POOLED_SIGMOID, None),
+            (_array(6), GATED, None),
+            (None, POOLED_GATE, KNOWN_NORM),
         ]
     ),
     *(

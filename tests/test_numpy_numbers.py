@@ -49,6 +49,9 @@ LAYERS: dict[str, tuple[Callable[[], pc.Layer], str]] = {
         lambda: pc.LocalResponseNorm(three, small, np.float16(0.5), one),
         "LocalResponseNorm(size=3, alpha=0.125, beta=0.5)",
     ),
+    "leaky": (lambda: pc.LeakyReLU(small), "LeakyReLU(negative_slope=0.125)"),
+    "slopes": (lambda: pc.PReLU(two), "PReLU(channels=2)"),
+    "exponential": (lambda: pc.ELU(small), "ELU(alpha=0.125)"),
     "resizing": (
         lambda: pc.Upsample(np.array([two, 1.5]), "bilinear", yes),
         "Upsample(scale_factor=(2.0, 1.5), mode='bilinear', align_corners=True)",

@@ -151,8 +151,32 @@ def test_softmax(axis: int) -> None:
     assert_sum_close(F.log_softmax(x, axis=axis), expected, np.abs(expected) + 1, 32)
 
 
-@pytest.mark.parametrize("op", ["Relu", "Sigmoid", "Tanh"])
-def test_elementwise(op: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "op", "attributes", "settings"),
+    [
+        ("relu", "Relu", {}, {}),
+        ("sigmoid", "Sigmoid", {}, {}),
+        ("tanh", "Tanh", {}, {}),
+        ("leaky_relu", "LeakyRelu", {"alpha": 0.25}, {"negative_slope": 0.25}),
+        ("elu", "Elu", {"alpha": 1.5}, {"alpha": 1.5}),
+        ("hard_sigmoid", "HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}, {}),
+        ("hard_swish", "HardSwish", {}, {}),
+        ("gelu", "Gelu", {}, {}),
+        ("gelu", "Gelu", {"approximate": "tanh"}, {"approximate": "tanh"}),
+    ],
+)
+def test_elementwise(
+    name: str, op: str, attributes: dict[str, Any], settings: dict[str, Any]
+) -> None:
     x = np.random.default_rng(3).normal(scale=3, size=(4, 7, 5))
-    (expected,) = _run(op, {"x": x})
-    assert_relative_close(getattr(F, op.lower())(x), expected, 16)
+    (expected,) = _run(op, {"x": x}, **attributes)
+    # ONNX has constants of these in single precision.
+    least = 1e-6 if op in ("HardSigmoid", "HardSwish", "Gelu") else 1e-14
+    np.testing.assert_allclose(getattr(F, name)(x, **settings), expected, 4e-15, least)
+
+
+def test_prelu() -> None:
+    rng = np.random.default_rng(4)
+    x, slope = rng.normal(size=(4, 7, 5)), rng.normal(size=7)
+    (expected,) = _run("PRelu", {"x": x, "slope": slope[:, None]})
+    np.testing.assert_array_equal(F.prelu(x, slope), expected)

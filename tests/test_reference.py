@@ -58,5 +58,7 @@ def test_activations_are_those_of_scipy(axis: int) -> None:
     x = np.random.default_rng(2).normal(scale=5, size=(3, 4, 5))
     np.testing.assert_allclose(reference.sigmoid(x), special.expit(x), rtol=1e-14)
     np.testing.assert_allclose(reference.softmax(x, axis), special.softmax(x, axis), rtol=1e-13)
+    np.testing.assert_allclose(reference.silu(x), x * special.expit(x), rtol=1e-14)
+    np.testing.assert_allclose(reference.gelu(x), x * special.ndtr(x), rtol=1e-13)
     expected = special.log_softmax(x, axis)
     np.testing.assert_allclose(reference.log_softmax(x, axis), expected, rtol=1e-13)

@@ -104,14 +104,17 @@ void define_conv_block_classes(py::module_& module) {
         .def_readonly("pool", &BlockPool::pool, copy)
         .def_readonly("kind", &BlockPool::kind)
         .def_readonly("count_include_pad", &BlockPool::count_include_pad);
-    value_class<ConvBlock>(module, "ConvBlock",
-                           {"conv", "activation", "pool", "dx_before_relu", "dy_before_relu"})
-        .def(py::init<Conv2d, std::optional<Activation>, std::optional<BlockPool>, bool, bool>(),
-             py::arg("conv"), py::arg("activation"), py::arg("pool"),
+    value_class<ConvBlock>(
+        module, "ConvBlock",
+        {"conv", "activation", "pool", "parameter", "dx_before_relu", "dy_before_relu"})
+        .def(py::init<Conv2d, std::optional<Activation>, std::optional<BlockPool>, double, bool,
+                      bool>(),
+             py::arg("conv"), py::arg("activation"), py::arg("pool"), py::arg("parameter") = 0.0,
              py::arg("dx_before_relu") = false, py::arg("dy_before_relu") = false)
         .def_readonly("conv", &ConvBlock::conv, copy)
         .def_readonly("activation", &ConvBlock::activation)
         .def_readonly("pool", &ConvBlock::pool, copy)
+        .def_readonly("parameter", &ConvBlock::parameter)
         .def_readonly("dx_before_relu", &ConvBlock::dx_before_relu)
         .def_readonly("dy_before_relu", &ConvBlock::dy_before_relu)
         .def_property_readonly("ends_in_relu", &ConvBlock::ends_in_relu);

@@ -1,5 +1,6 @@
 #include <pocketcnn/activation.h>
 
+#include "activation_kernels.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
 
@@ -7,50 +8,43 @@ namespace pocketcnn {
 namespace {
 
 constexpr index_t kGrain = 1 << 14;
-/// Cost of an exponential, relative to copying an element.
-constexpr double kTranscendental = 4;
 
-/// A kernel over ranges of flat arrays.
-template <typename T>
-void map(void (*kernel)(index_t, const T*, T*), const T* x, T* y, index_t size, double cost) {
-    parallel_ranges(size, kGrain, cost,
-                    [&](index_t begin, index_t end) { kernel(end - begin, x + begin, y + begin); });
-}
-
-template <typename T>
-void map(void (*kernel)(index_t, const T*, const T*, T*), const T* dy, const T* y, T* dx,
-         index_t size) {
-    parallel_ranges(size, kGrain, 1, [&](index_t begin, index_t end) {
-        kernel(end - begin, dy + begin, y + begin, dx + begin);
-    });
+/// Cost of an element, relative to copying it.
+double cost_of(Activation f) {
+    switch (f) {
+        case Activation::sigmoid:
+        case Activation::tanh:
+        case Activation::elu:
+        case Activation::silu:
+            return 4;
+        case Activation::gelu:
+        case Activation::gelu_tanh:
+            return 8;
+        default:
+            return 1;
+    }
 }
 
 }  // namespace
 
 template <typename T>
-void activate(Activation f, const T* x, T* y, index_t size) {
-    const Kernels<T>& kernels = pocketcnn::kernels<T>();
-    switch (f) {
-        case Activation::relu:
-            return map(kernels.activation.relu, x, y, size, 1);
-        case Activation::sigmoid:
-            return map(kernels.activation.sigmoid, x, y, size, kTranscendental);
-        case Activation::tanh:
-            return map(kernels.activation.tanh, x, y, size, kTranscendental);
-    }
+void activate(Activation f, const T* x, T* y, index_t size, double parameter) {
+    const auto value = kernels_of<T>(f).value;
+    const T number = static_cast<T>(parameter);
+    parallel_ranges(size, kGrain, cost_of(f), [&](index_t begin, index_t end) {
+        value(end - begin, number, x + begin, y + begin);
+    });
 }
 
 template <typename T>
-void activate_backward(Activation f, const T* dy, const T* y, T* dx, index_t size) {
-    const Kernels<T>& kernels = pocketcnn::kernels<T>();
-    switch (f) {
-        case Activation::relu:
-            return map(kernels.activation.relu_backward, dy, y, dx, size);
-        case Activation::sigmoid:
-            return map(kernels.activation.sigmoid_backward, dy, y, dx, size);
-        case Activation::tanh:
-            return map(kernels.activation.tanh_backward, dy, y, dx, size);
-    }
+void activate_backward(Activation f, const T* dy, const T* kept, T* dx, index_t size,
+                       double parameter) {
+    const auto gradient = kernels_of<T>(f).gradient;
+    const T number = static_cast<T>(parameter);
+    const double cost = gradient_takes_input(f) ? cost_of(f) : 1;
+    parallel_ranges(size, kGrain, cost, [&](index_t begin, index_t end) {
+        gradient(end - begin, number, dy + begin, kept + begin, dx + begin);
+    });
 }
 
 template <typename T>
@@ -63,9 +57,9 @@ void add(const T* a, const T* b, bool rectify, T* y, index_t size) {
 
 template void add(const float*, const float*, bool, float*, index_t);
 template void add(const double*, const double*, bool, double*, index_t);
-template void activate(Activation, const float*, float*, index_t);
-template void activate(Activation, const double*, double*, index_t);
-template void activate_backward(Activation, const float*, const float*, float*, index_t);
-template void activate_backward(Activation, const double*, const double*, double*, index_t);
+template void activate(Activation, const float*, float*, index_t, double);
+template void activate(Activation, const double*, double*, index_t, double);
+template void activate_backward(Activation, const float*, const float*, float*, index_t, double);
+template void activate_backward(Activation, const double*, const double*, double*, index_t, double);
 
 }  // namespace pocketcnn

@@ -1,5 +1,6 @@
 // Activations and their gradients, also at their extremes.
 #include <pocketcnn/activation.h>
+#include <pocketcnn/prelu.h>
 
 #include <cmath>
 #include <limits>
@@ -14,88 +15,160 @@ namespace {
 class ActivationTest : public IsaTest {};
 POCKETCNN_FOR_EVERY_ISA(ActivationTest);
 
-constexpr Activation kActivations[] = {Activation::relu, Activation::sigmoid, Activation::tanh};
+constexpr double kParameter = 0.25;
 /// Lengths around a vector's, a few vectors', and the range that a thread takes at a time.
 constexpr index_t kLengths[] = {0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 63, 64, 65, 16383, 16385, 140001};
 
-double value_of(Activation f, double x) {
+template <typename Body>
+void for_activations(const Body& body) {
+    for (int f = 0; f < kActivations; ++f) body(static_cast<Activation>(f));
+}
+
+using Real = long double;
+
+Real clipped(Real x, Real limit) {
+    return std::isnan(x) ? x : std::min(std::max(x, Real{0}), limit);
+}
+
+Real sigmoid_of(Real x) {
+    return 1 / (1 + std::exp(-x));
+}
+
+/// The u of gelu_tanh = x sigmoid(u).
+Real tanh_argument(Real x) {
+    return 2 * std::sqrt(Real{2} / std::acos(Real{-1})) * (x + Real{44715} / 1000000 * x * x * x);
+}
+
+Real normal_below(Real x) {
+    return std::erfc(-x / std::sqrt(Real{2})) / 2;
+}
+
+Real share_of(Activation f, Real x) {
+    switch (f) {
+        case Activation::silu:
+            return sigmoid_of(x);
+        case Activation::gelu:
+            return normal_below(x);
+        case Activation::gelu_tanh:
+            return sigmoid_of(tanh_argument(x));
+        default:
+            return clipped(x + 3, 6) / 6;
+    }
+}
+
+Real value_of(Activation f, Real x) {
     switch (f) {
         case Activation::relu:
-            return std::isnan(x) ? x : std::max(x, 0.0);
+            return std::isnan(x) ? x : std::max(x, Real{0});
         case Activation::sigmoid:
-            return 1 / (1 + std::exp(-x));
+            return sigmoid_of(x);
         case Activation::tanh:
             return std::tanh(x);
+        case Activation::leaky_relu:
+            return x <= 0 ? kParameter * x : x;
+        case Activation::elu:
+            return x <= 0 ? kParameter * std::expm1(x) : x;
+        case Activation::relu6:
+            return clipped(x, 6);
+        case Activation::hard_sigmoid:
+            return clipped(x + 3, 6) / 6;
+        default:
+            return std::isinf(x) && x < 0 ? 0 : x * share_of(f, x);
     }
-    return 0;
 }
 
-double slope_of(Activation f, double y) {
+/// Of x, or of y where that is what the gradient is computed from.
+Real slope_of(Activation f, Real kept) {
+    const Real share = gradient_takes_input(f) ? share_of(f, kept) : 0;
     switch (f) {
         case Activation::relu:
-            return y > 0 ? 1 : 0;
+            return kept > 0 ? 1 : 0;
         case Activation::sigmoid:
-            return y * (1 - y);
+            return kept * (1 - kept);
         case Activation::tanh:
-            return 1 - y * y;
+            return 1 - kept * kept;
+        case Activation::leaky_relu:
+            return kept <= 0 ? kParameter : 1;
+        case Activation::elu:
+            return kept <= 0 ? kept + kParameter : 1;
+        case Activation::relu6:
+            return kept > 0 && kept < 6 ? 1 : 0;
+        case Activation::hard_sigmoid:
+            return kept > 0 && kept < 1 ? Real{1} / 6 : 0;
+        case Activation::silu:
+            return share + kept * share * (1 - share);
+        case Activation::gelu:
+            return share + kept * std::exp(-kept * kept / 2) / std::sqrt(2 * std::acos(Real{-1}));
+        case Activation::gelu_tanh:
+            return share + share * (1 - share) *
+                               (3 * tanh_argument(kept) -
+                                2 * kept * 2 * std::sqrt(Real{2} / std::acos(Real{-1})));
+        case Activation::hard_swish:
+            return kept <= -3 ? 0 : (kept >= 3 ? 1 : kept / 3 + Real{0.5});
     }
     return 0;
 }
 
-/// An exponential and a division, each good to an epsilon or two; results near zero may lose
-/// bits to denormal numbers. Rectifying is exact.
+/// An exponential and a division, each good to an epsilon or two, and few products; results near
+/// zero may lose bits to denormal numbers. Clipping is exact.
 template <typename T>
-double allowed(Activation f, double wanted) {
-    if (f == Activation::relu) return 0;
-    return 4 * std::numeric_limits<T>::epsilon() * std::abs(wanted) +
-           std::numeric_limits<T>::denorm_min();
+double allowed(Activation f, Real wanted) {
+    if (f == Activation::relu || f == Activation::relu6) return 0;
+    return static_cast<double>(5 * std::numeric_limits<T>::epsilon() * std::abs(wanted) +
+                               std::numeric_limits<T>::denorm_min());
 }
 
 template <typename T>
 void check_forward(Activation f, index_t size, Edge edge) {
     Random random("activation");
     Guarded<T> x(size, edge);
-    random.fill(x, -9, 9);
+    random.fill(x, -12, 12);
     x.freeze();
     const Guarded<T> y(size, edge), in_place(size, edge);
-    activate(f, x.data(), y.data(), size);
+    activate(f, x.data(), y.data(), size, kParameter);
     for (index_t i = 0; i < size; ++i) {
-        const double wanted = value_of(f, double(x[i]));
-        expect_near(y[i], wanted, allowed<T>(f, wanted));
+        const Real wanted = value_of(f, x[i]);
+        expect_near(y[i], static_cast<double>(wanted), allowed<T>(f, wanted));
     }
     EXPECT_TRUE(y.margins_intact());
 
     std::copy(x.begin(), x.end(), in_place.begin());
-    activate(f, in_place.data(), in_place.data(), size);
+    activate(f, in_place.data(), in_place.data(), size, kParameter);
     EXPECT_TRUE(same_bits(in_place.copy(), y.copy()));
 }
 
-/// dx = dy * slope(y): the slope has a product and a difference of numbers up to one.
+/// dx = dy * slope: a few products and sums of numbers that are hardly larger than one.
 template <typename T>
 void check_gradient(Activation f, index_t size, Edge edge) {
     Random random("gradient");
-    const RandomArray<T> dy(random, size, edge), y(random, size, edge);
+    const RandomArray<T> dy(random, size, edge);
+    Guarded<T> kept(size, edge);
+    random.fill(kept, -12, 12);
+    if (f == Activation::sigmoid || f == Activation::tanh) random.fill(kept, -1, 1);
+    kept.freeze();
     const Guarded<T> dx(size, edge);
-    activate_backward(f, dy.data(), y.data(), dx.data(), size);
+    activate_backward(f, dy.data(), kept.data(), dx.data(), size, kParameter);
     for (index_t i = 0; i < size; ++i) {
-        const double wanted = double(dy[i]) * slope_of(f, double(y[i]));
-        expect_near(dx[i], wanted, 4 * std::numeric_limits<T>::epsilon() * std::abs(double(dy[i])));
+        const Real slope = slope_of(f, kept[i]);
+        const double scale = std::abs(double(dy[i])) * std::max(2.0, std::abs(double(slope)));
+        expect_near(dx[i], static_cast<double>(dy[i] * slope),
+                    3 * std::numeric_limits<T>::epsilon() * scale);
     }
     EXPECT_TRUE(dx.margins_intact());
 }
 
 TEST_P(ActivationTest, Lengths) {
-    for (const Activation f : kActivations) {
+    for_activations([](Activation f) {
         for (const index_t size : kLengths) {
             for (const Edge edge : kEdges) {
-                if (size > 1000 && edge == Edge::front) continue;
+                if (size > 1000 && (edge == Edge::front || f > Activation::tanh)) continue;
                 check_forward<float>(f, size, edge);
                 check_forward<double>(f, size, edge);
                 check_gradient<float>(f, size, edge);
                 check_gradient<double>(f, size, edge);
             }
         }
-    }
+    });
 }
 
 template <typename T>
@@ -117,48 +190,53 @@ void check_extremes() {
                           limits::infinity(),
                           -limits::infinity(),
                           limits::quiet_NaN()};
-    for (const Activation f : kActivations) {
+    for_activations([&](Activation f) {
         for (const T x : extremes) {
             // In a whole vector, and alone.
             for (const index_t size : {1, 64}) {
                 const std::vector<T> in(size, x);
                 std::vector<T> out(size);
-                activate(f, in.data(), out.data(), size);
-                const double wanted = value_of(f, double(x));
-                for (const T y : out) expect_near(y, wanted, allowed<T>(f, wanted));
+                activate(f, in.data(), out.data(), size, kParameter);
+                const Real wanted = value_of(f, x);
+                const double near = static_cast<double>(wanted);
+                for (const T y : out) expect_near(y, near, allowed<T>(f, wanted));
             }
         }
-    }
+    });
 }
 
-/// Over all magnitudes: results within 2 roundings of the last bit, 3 where products are rounded
-/// before they are added (no fused multiply-add in the baseline of x86-64).
+/// Over all magnitudes, and on the left down to where results round to zero: within so many units
+/// of the last bit.
 template <typename T>
-void check_accuracy(double roundings) {
+void check_accuracy(Activation f, double units) {
     Random random("accuracy");
-    for (const Activation f : {Activation::sigmoid, Activation::tanh}) {
-        constexpr index_t size = 20000;
-        std::vector<T> x(size), y(size);
-        for (T& value : x) {
-            value = static_cast<T>(random.uniform(-1, 1) * std::pow(10, random.uniform(-6, 1.9)));
-        }
-        activate(f, x.data(), y.data(), size);
-        for (index_t i = 0; i < size; ++i) {
-            const auto exact = static_cast<long double>(x[i]);
-            const long double wanted =
-                f == Activation::tanh ? std::tanh(exact) : 1 / (1 + std::exp(-exact));
-            const T nearest = std::abs(static_cast<T>(wanted));
-            const T unit = std::nextafter(nearest, std::numeric_limits<T>::max()) - nearest;
-            ASSERT_LE(std::abs(static_cast<long double>(y[i]) - wanted), roundings * unit)
-                << "of " << x[i];
-        }
+    constexpr index_t size = 20000;
+    std::vector<T> x(size), y(size);
+    for (T& value : x) {
+        value = static_cast<T>(random.uniform(-1, 1) * std::pow(10, random.uniform(-6, 2.9)));
+    }
+    activate(f, x.data(), y.data(), size, kParameter);
+    for (index_t i = 0; i < size; ++i) {
+        const Real wanted = value_of(f, x[i]);
+        const T nearest = std::abs(static_cast<T>(wanted));
+        const T unit = std::nextafter(nearest, std::numeric_limits<T>::max()) - nearest;
+        ASSERT_LE(std::abs(static_cast<Real>(y[i]) - wanted), units * unit)
+            << static_cast<int>(f) << " of " << x[i];
     }
 }
 
+/// One more where products are rounded before they are added (no fused multiply-add in the baseline
+/// of x86-64).
 TEST_P(ActivationTest, Accuracy) {
-    const double roundings = GetParam() == "baseline" ? 3 : 2;
-    check_accuracy<float>(roundings);
-    check_accuracy<double>(roundings);
+    const double more = GetParam() == "baseline" ? 1 : 0;
+    for (const Activation f : {Activation::sigmoid, Activation::tanh, Activation::elu}) {
+        check_accuracy<float>(f, 2 + more);
+        check_accuracy<double>(f, 2 + more);
+    }
+    for (const Activation f : {Activation::silu, Activation::gelu, Activation::gelu_tanh}) {
+        check_accuracy<float>(f, 4 + more);
+        check_accuracy<double>(f, 4 + more);
+    }
 }
 
 TEST_P(ActivationTest, Extremes) {
@@ -177,6 +255,88 @@ TEST_P(ActivationTest, AddsAndRectifies) {
         activate(Activation::relu, sum.data(), wanted.data(), size);
         EXPECT_TRUE(same_bits(rectified.copy(), wanted.copy()));
         EXPECT_TRUE(rectified.margins_intact());
+    }
+}
+
+/// Gradients far out, where the slope is zero or one, and of NaN.
+template <typename T>
+void check_far_gradients() {
+    constexpr T huge = std::numeric_limits<T>::max();
+    constexpr T infinity = std::numeric_limits<T>::infinity();
+    for_activations([&](Activation f) {
+        if (!gradient_takes_input(f)) return;
+        const T dy[] = {5, 5, 5, 5, 5};
+        const T x[] = {-infinity, -huge, huge, infinity, std::numeric_limits<T>::quiet_NaN()};
+        T dx[5];
+        activate_backward(f, dy, x, dx, 5);
+        for (const int i : {0, 1}) EXPECT_EQ(dx[i], 0) << static_cast<int>(f);
+        for (const int i : {2, 3}) EXPECT_EQ(dx[i], 5) << static_cast<int>(f);
+        EXPECT_TRUE(std::isnan(dx[4])) << static_cast<int>(f);
+    });
+}
+
+TEST_P(ActivationTest, FarGradients) {
+    check_far_gradients<float>();
+    check_far_gradients<double>();
+}
+
+TEST_P(ActivationTest, GradientsAtKinks) {
+    const float dy[] = {6, 6};
+    float dx[2];
+    const auto gradients = [&](Activation f, float first, float second) {
+        const float kept[] = {first, second};
+        activate_backward(f, dy, kept, dx, 2, 0.5);
+    };
+    gradients(Activation::leaky_relu, 0, -0.0F);
+    EXPECT_EQ(dx[0], 3);
+    EXPECT_EQ(dx[1], 3);
+    gradients(Activation::elu, 0, -0.5F);
+    EXPECT_EQ(dx[0], 3);
+    EXPECT_EQ(dx[1], 0);
+    gradients(Activation::relu6, 0, 6);
+    EXPECT_EQ(dx[0], 0);
+    EXPECT_EQ(dx[1], 0);
+    gradients(Activation::hard_sigmoid, 0, 1);
+    EXPECT_EQ(dx[0], 0);
+    EXPECT_EQ(dx[1], 0);
+    gradients(Activation::hard_swish, -3, 3);
+    EXPECT_EQ(dx[0], 0);
+    EXPECT_EQ(dx[1], 6);
+}
+
+template <typename T>
+void check_prelu(const ChannelShape& shape, Edge edge) {
+    Random random("prelu");
+    const index_t size = shape.size();
+    const RandomArray<T> x(random, size, edge), dy(random, size, edge);
+    const RandomArray<T> slopes(random, shape.channels, edge);
+    const Guarded<T> y(size, edge), dx(size, edge), dslopes(shape.channels, edge);
+    prelu(x.data(), shape, slopes.data(), y.data());
+    prelu_backward(dy.data(), x.data(), shape, slopes.data(), dx.data(), dslopes.data());
+    std::vector<double> sums(shape.channels), scales(shape.channels);
+    for (index_t i = 0; i < size; ++i) {
+        const index_t c = i / shape.plane % shape.channels;
+        EXPECT_EQ(y[i], x[i] <= 0 ? slopes[c] * x[i] : x[i]);
+        EXPECT_EQ(dx[i], x[i] <= 0 ? slopes[c] * dy[i] : dy[i]);
+        if (x[i] > 0) continue;
+        sums[c] += double(dy[i]) * double(x[i]);
+        scales[c] += std::abs(double(dy[i]) * double(x[i]));
+    }
+    for (index_t c = 0; c < shape.channels; ++c) {
+        expect_near(dslopes[c], sums[c], 8 * std::numeric_limits<T>::epsilon() * scales[c]);
+    }
+    EXPECT_TRUE(y.margins_intact() && dx.margins_intact() && dslopes.margins_intact());
+}
+
+TEST_P(ActivationTest, Prelu) {
+    const ChannelShape shapes[] = {{1, 1, 0},     {1, 1, 1}, {0, 3, 5},    {2, 3, 1},
+                                   {3, 2, 7},     {2, 5, 8}, {4, 3, 65},   {1, 1, 40001},
+                                   {2, 2, 16385}, {7, 1, 3}, {300, 70, 1}, {2, 3, 0}};
+    for (const ChannelShape& shape : shapes) {
+        for (const Edge edge : kEdges) {
+            check_prelu<float>(shape, edge);
+            check_prelu<double>(shape, edge);
+        }
     }
 }
 

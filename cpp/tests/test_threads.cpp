@@ -10,6 +10,7 @@
 #include <pocketcnn/local_response_norm.h>
 #include <pocketcnn/optimizer.h>
 #include <pocketcnn/pool2d.h>
+#include <pocketcnn/prelu.h>
 #include <pocketcnn/softmax.h>
 #include <pocketcnn/upsample2d.h>
 
@@ -245,12 +246,18 @@ std::vector<Operation<T>> elementwise() {
     const index_t size = 200003;
     const T* data = numbers<T>(size);
     std::vector<Operation<T>> all;
-    for (const Activation f : {Activation::relu, Activation::sigmoid, Activation::tanh}) {
-        const std::string number = std::to_string(static_cast<int>(f));
+    for (int i = 0; i < kActivations; ++i) {
+        const auto f = static_cast<Activation>(i);
+        const std::string number = std::to_string(i);
         all.push_back({"activate " + number, size, [=](T* y) { activate(f, data, y, size); }});
         all.push_back({"activate_backward " + number, size,
                        [=](T* dx) { activate_backward(f, data, data + 9, dx, size); }});
     }
+    const ChannelShape planes = {3, 7, 9523};
+    all.push_back({"prelu", planes.size(), [=](T* y) { prelu(data, planes, data + 9, y); }});
+    all.push_back({"prelu_backward", planes.size() + planes.channels, [=](T* dx) {
+                       prelu_backward(data, data + 9, planes, data, dx, dx + planes.size());
+                   }});
     all.push_back({"add", size, [=](T* y) { add(data, data + 9, true, y, size); }});
     // The moments are stored after the parameters.
     const auto optimizer = [&](const char* name, auto step) {

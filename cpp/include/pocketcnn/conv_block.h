@@ -25,6 +25,7 @@ struct ConvBlock {
     Conv2d conv;
     std::optional<Activation> activation;
     std::optional<BlockPool> pool;
+    double parameter = 0;  ///< of the activation
     /// Whether x came out of a ReLU and dx is to be the gradient of what went in, and whether dy is
     /// already the gradient of what went into this block's ReLU. Between two blocks either both
     /// hold or neither: the second does the ReLU's part while dx is in cache.
@@ -37,7 +38,9 @@ struct ConvBlock {
         return activation == Activation::relu && !pools(PoolKind::average);
     }
     /// Whether the gradient needs what the activation gave, of which y does not tell enough.
-    bool keeps_maps() const { return activation && pool && !ends_in_relu(); }
+    bool keeps_maps() const {
+        return activation && pool && !ends_in_relu() && !gradient_takes_input(*activation);
+    }
 };
 
 /// Throws std::invalid_argument where the sizes do not fit.
@@ -81,7 +84,7 @@ struct ConvBlockGrads {
     T* dbias;
 };
 
-/// The gradients from dy.
+/// The gradients from dy, of a block whose activation has its gradient from what it gave.
 template <typename T>
 void conv_block_backward(ImageView<const T> dy, const ConvBlockKept<T>& kept, ImageView<const T> x,
                          const T* weight, const ConvBlock& block, const ConvBlockGrads<T>& grads);

@@ -64,7 +64,7 @@ struct Forward {
                                 {norm->mean, norm->variance}, to.data);
         }
         if (block.activation && !rectifies()) {
-            activate(*block.activation, to.data, to.data, to.shape.size());
+            activate(*block.activation, to.data, to.data, to.shape.size(), block.parameter);
         }
     }
 };
@@ -111,7 +111,7 @@ struct Backward {
         unpool(out, places, dmaps);
         if (activated != nullptr) {
             activate_backward(*block.activation, dmaps.data, activated, dmaps.data,
-                              dmaps.shape.size());
+                              dmaps.shape.size(), block.parameter);
         }
         convolution(constant(dmaps), in, grads, grads.dbias);
     }
@@ -122,7 +122,7 @@ struct Backward {
         const Buffer<T> values(activated != nullptr ? out.shape.size() : 0);
         if (activated != nullptr) {
             activate_backward(*block.activation, out.data, activated, values.data(),
-                              out.shape.size());
+                              out.shape.size(), block.parameter);
             out.data = values.data();
         }
         if (!block.pool) return convolution(out, in, grads, grads.dbias);
@@ -185,6 +185,9 @@ void conv_block_backward(ImageView<const T> dy, const ConvBlockKept<T>& kept, Im
                          const T* weight, const ConvBlock& block, const ConvBlockGrads<T>& grads) {
     if (dy.shape != conv_block_output_shape(x.shape, block)) {
         throw std::invalid_argument("dy does not have the shape that the block gives");
+    }
+    if (block.activation && gradient_takes_input(*block.activation)) {
+        throw std::invalid_argument("the block does not keep what its activation's gradient takes");
     }
     if (block.dy_before_relu && !block.ends_in_relu()) {
         throw std::invalid_argument("dy_before_relu needs a block that ends in a ReLU");

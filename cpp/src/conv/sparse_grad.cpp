@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "activation_kernels.h"
 #include "gemm/long_sums.h"
 #include "runtime/interrupt.h"
 #include "runtime/isa.h"
@@ -158,8 +159,8 @@ class SparseSums {
         for (index_t i = 0; i < planes; ++i, ++plane, values += count, places += count) {
             const T* dy = pooled_.dy + plane * count;
             if (pooled_.rectified != nullptr) {
-                kernels_.activation.relu_backward(count, dy, pooled_.rectified + plane * count,
-                                                  values);
+                kernels_of<T>(Activation::relu)
+                    .gradient(count, T{0}, dy, pooled_.rectified + plane * count, values);
             } else {
                 std::copy_n(dy, count, values);
             }

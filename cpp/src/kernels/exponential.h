@@ -81,16 +81,26 @@ inline Vec<T> power_of_two(IntVec<T> n) {
     return reinterpret_cast<Vec<T>>(bits);
 }
 
-/// exp(r) - 1 for the r of x = n ln 2 + r.
+/// The polynomial of the coefficients, the constant one first.
+template <typename T, int terms>
+inline Vec<T> polynomial(const T (&coefficients)[terms], Vec<T> x) {
+    Vec<T> p = splat(coefficients[terms - 1]);
+#pragma GCC unroll 24
+    for (int i = terms - 2; i >= 0; --i) p = p * x + coefficients[i];
+    return p;
+}
+
+/// The r of x = n ln 2 + r.
 template <typename T>
-inline Vec<T> reduced_expm1(Vec<T> x, Vec<T> n) {
+inline Vec<T> reduced(Vec<T> x, Vec<T> n) {
     using E = Exponential<T>;
-    const Vec<T> r = (x - n * E::ln2_short) - n * E::ln2_rest;
-    constexpr int terms = sizeof(E::polynomial) / sizeof(T);
-    Vec<T> p = splat(E::polynomial[terms - 1]);
-#pragma GCC unroll 16
-    for (int i = terms - 2; i >= 0; --i) p = p * r + E::polynomial[i];
-    return r + r * r * p;
+    return (x - n * E::ln2_short) - n * E::ln2_rest;
+}
+
+/// exp(r) - 1 for a reduced r.
+template <typename T>
+inline Vec<T> reduced_expm1(Vec<T> r) {
+    return r + r * r * polynomial<T>(Exponential<T>::polynomial, r);
 }
 
 inline constexpr double kLog2E = 1.442695040888963407359925;
@@ -119,7 +129,7 @@ inline Vec<T> exponential(Vec<T> x) {
     x = x < E::least ? splat(E::least) : x;
     x = x > E::most ? splat(E::most) : x;
     const Rounded<T> n(x * static_cast<T>(kLog2E));
-    return times_power_of_two<T>(reduced_expm1<T>(x, n.value) + T{1}, n);
+    return times_power_of_two<T>(reduced_expm1<T>(reduced<T>(x, n.value)) + T{1}, n);
 }
 
 template <typename T>
@@ -146,17 +156,22 @@ inline Vec<T> sigmoid(Vec<T> x) {
     return divide<T>(x < T{0} ? e : splat(T{1}), sum, e - (sum - T{1}));
 }
 
-/// With m = exp(2|x|) - 1, tanh |x| = m / (m + 2). m is exact to a rounding or two even near zero:
-/// 2^n (exp(r) - 1) + (2^n - 1).
+/// exp(x) - 1 for an x whose n is the exponent of a normal number, to a rounding or two even near
+/// zero: 2^n (exp(r) - 1) + (2^n - 1).
+template <typename T>
+inline Vec<T> exponential_minus_one(Vec<T> x) {
+    const Rounded<T> n(x * static_cast<T>(kLog2E));
+    const Vec<T> scale = power_of_two<T>(n.integer);
+    return scale * reduced_expm1<T>(reduced<T>(x, n.value)) + (scale - T{1});
+}
+
+/// With m = exp(2|x|) - 1, tanh |x| = m / (m + 2).
 template <typename T>
 inline Vec<T> hyperbolic_tangent(Vec<T> x) {
     using E = Exponential<T>;
     const Vec<T> size = magnitude<T>(x);
     const Vec<T> bounded = size > E::tanh_is_one ? splat(E::tanh_is_one) : size;
-    const Vec<T> twice = bounded + bounded;
-    const Rounded<T> n(twice * static_cast<T>(kLog2E));
-    const Vec<T> scale = power_of_two<T>(n.integer);
-    const Vec<T> m = scale * reduced_expm1<T>(twice, n.value) + (scale - T{1});
+    const Vec<T> m = exponential_minus_one<T>(bounded + bounded);
     // What the sum lost, whichever of the two is larger (Knuth, The Art of Computer Programming 2,
     // section 4.2.2).
     const Vec<T> sum = m + T{2}, two = sum - m;
@@ -176,6 +191,20 @@ inline void map_vectors(index_t size, const T* x, T* y, const F& f) {
         copy_few(size - i, x + i, rest);
         store(rest, f(load(rest)));
         copy_few(size - i, rest, y + i);
+    }
+}
+
+/// The same of two arrays: y[i] = f(a[i], b[i]).
+template <typename T, typename F>
+inline void map_vectors(index_t size, const T* a, const T* b, T* y, const F& f) {
+    index_t i = 0;
+    for (; i + kLanes<T> <= size; i += kLanes<T>) store(y + i, f(load(a + i), load(b + i)));
+    if (i < size) {
+        T rest[2][kLanes<T>] = {};
+        copy_few(size - i, a + i, rest[0]);
+        copy_few(size - i, b + i, rest[1]);
+        store(rest[0], f(load(rest[0]), load(rest[1])));
+        copy_few(size - i, rest[0], y + i);
     }
 }
 

@@ -11,16 +11,33 @@ modified; results are new C-contiguous arrays.
 
 A ``*_backward`` takes what its forward took, or instead what that handed out for it: a cache
 (``batch_norm``, ``group_norm``, ``local_response_norm``), the argmax (``max_pool2d``) or the output
-(``relu``, ``sigmoid``, ``tanh``, ``softmax``, ``log_softmax``).
+(``relu``, ``relu6``, ``leaky_relu``, ``elu``, ``sigmoid``, ``hard_sigmoid``, ``tanh``, ``softmax``,
+``log_softmax``).
 
 A wrong rank, size or value raises ValueError and a dtype that cannot be an image TypeError.
 """
 
 from pocketcnn.functional._activation import (
+    elu,
+    elu_backward,
+    gelu,
+    gelu_backward,
+    hard_sigmoid,
+    hard_sigmoid_backward,
+    hard_swish,
+    hard_swish_backward,
+    leaky_relu,
+    leaky_relu_backward,
+    prelu,
+    prelu_backward,
     relu,
+    relu6,
+    relu6_backward,
     relu_backward,
     sigmoid,
     sigmoid_backward,
+    silu,
+    silu_backward,
     tanh,
     tanh_backward,
 )
@@ -113,9 +130,19 @@ __all__ = [
     "conv_transpose2d_backward",
     "cross_entropy",
     "dropout",
+    "elu",
+    "elu_backward",
+    "gelu",
+    "gelu_backward",
     "group_norm",
     "group_norm_backward",
+    "hard_sigmoid",
+    "hard_sigmoid_backward",
+    "hard_swish",
+    "hard_swish_backward",
     "im2col",
+    "leaky_relu",
+    "leaky_relu_backward",
     "linear",
     "linear_backward",
     "local_response_norm",
@@ -124,12 +151,18 @@ __all__ = [
     "log_softmax_backward",
     "max_pool2d",
     "max_pool2d_backward",
+    "prelu",
+    "prelu_backward",
     "relu",
+    "relu6",
+    "relu6_backward",
     "relu_backward",
     "rmsprop_update",
     "sgd_update",
     "sigmoid",
     "sigmoid_backward",
+    "silu",
+    "silu_backward",
     "softmax",
     "softmax_backward",
     "tanh",

@@ -53,10 +53,14 @@ def make_conv_block(
     padding: Padding,
     dilation: IntOrPair,
     groups: int,
-    activation: Literal["relu", "sigmoid", "tanh"] | None,
+    activation: str | None,
     pool: BlockPool | None,
+    parameter: float = 0.0,
 ) -> ConvBlock:
-    """Describe a convolution of images (C, H, W) and the steps behind it."""
+    """Describe a convolution of images (C, H, W) and the steps behind it.
+
+    `activation` is a function by its name in the core, and `parameter` what it has.
+    """
     images = (1, *shape)
     conv = convolution(images, weight_shape, stride, padding, dilation, groups)
     block_pool = None
@@ -65,14 +69,16 @@ def make_conv_block(
         pool2d = pooling(conv.output_shape(images), *settings, ceil_mode=pool.ceil_mode)
         block_pool = _core.BlockPool(pool2d, _core.PoolKind[pool.kind], pool.count_include_pad)
     function = None if activation is None else _core.Activation[activation]
-    return _core.ConvBlock(conv, function, block_pool)
+    return _core.ConvBlock(conv, function, block_pool, parameter)
 
 
 def share_relu(before: ConvBlock, after: ConvBlock) -> tuple[ConvBlock, ConvBlock]:
     """Let the gradient of the block `after` do the part of the ReLU that `before` ends in."""
+    first = before.conv, before.activation, before.pool, before.parameter
+    second = after.conv, after.activation, after.pool, after.parameter
     return (
-        _core.ConvBlock(before.conv, before.activation, before.pool, before.dx_before_relu, True),
-        _core.ConvBlock(after.conv, after.activation, after.pool, True, after.dy_before_relu),
+        _core.ConvBlock(*first, before.dx_before_relu, True),
+        _core.ConvBlock(*second, True, after.dy_before_relu),
     )
 
 

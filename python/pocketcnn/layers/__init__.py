@@ -11,10 +11,15 @@ from pocketcnn.layers.concat import Concat
 from pocketcnn.layers.conv2d import Conv2d
 from pocketcnn.layers.conv_transpose2d import ConvTranspose2d
 from pocketcnn.layers.dropout import Dropout
+from pocketcnn.layers.elu import ELU
 from pocketcnn.layers.flatten import Flatten
+from pocketcnn.layers.gelu import GELU
 from pocketcnn.layers.global_avg_pool2d import GlobalAvgPool2d
 from pocketcnn.layers.global_max_pool2d import GlobalMaxPool2d
 from pocketcnn.layers.group_norm import GroupNorm
+from pocketcnn.layers.hard_sigmoid import HardSigmoid
+from pocketcnn.layers.hard_swish import HardSwish
+from pocketcnn.layers.leaky_relu import LeakyReLU
 from pocketcnn.layers.linear import Linear
 from pocketcnn.layers.local_response_norm import LocalResponseNorm
 from pocketcnn.layers.log_softmax import LogSoftmax
@@ -22,11 +27,14 @@ from pocketcnn.layers.max_pool2d import MaxPool2d
 from pocketcnn.layers.multiply import Multiply
 from pocketcnn.layers.normalize import Normalize
 from pocketcnn.layers.permute import Permute
+from pocketcnn.layers.prelu import PReLU
 from pocketcnn.layers.relu import ReLU
+from pocketcnn.layers.relu6 import ReLU6
 from pocketcnn.layers.reshape import Reshape
 from pocketcnn.layers.residual import Residual
 from pocketcnn.layers.scale_shift import ScaleShift
 from pocketcnn.layers.sigmoid import Sigmoid
+from pocketcnn.layers.silu import SiLU
 from pocketcnn.layers.slice import Slice
 from pocketcnn.layers.softmax import Softmax
 from pocketcnn.layers.tanh import Tanh
@@ -34,6 +42,8 @@ from pocketcnn.layers.upsample import Upsample
 from pocketcnn.layers.zero_pad2d import ZeroPad2d
 
 __all__ = [
+    "ELU",
+    "GELU",
     "LAYERS",
     "Add",
     "Array",
@@ -49,19 +59,25 @@ __all__ = [
     "GlobalAvgPool2d",
     "GlobalMaxPool2d",
     "GroupNorm",
+    "HardSigmoid",
+    "HardSwish",
     "Layer",
+    "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
     "LogSoftmax",
     "MaxPool2d",
     "Multiply",
     "Normalize",
+    "PReLU",
     "Permute",
     "ReLU",
+    "ReLU6",
     "Reshape",
     "Residual",
     "ScaleShift",
     "Shape",
+    "SiLU",
     "Sigmoid",
     "Slice",
     "Softmax",

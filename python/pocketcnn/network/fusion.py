@@ -2,12 +2,12 @@
 
 Fusion changes how a chain is computed, not what. A Conv2d, the ReLU after it and, where one
 follows, a pooling pass a few images at a time through all their steps, so that the feature maps
-between them stay in cache; so do a Conv2d, another activation and an AvgPool2d, and in inference a
-Conv2d, the BatchNorm2d after it and whatever activation and pooling follow. A layer is fused with
-the one before it only where no other takes what that gives. A Residual's branches are chains of
-their own. A large Linear can hand its weight's gradient to an optimiser piece by piece. The layers
-keep their parameters, which are read at every call, and their gradients; used alone they are what
-they always were.
+between them stay in cache; so do a Conv2d and another activation, but for a Sigmoid or a Tanh
+without an AvgPool2d, and in inference a Conv2d, the BatchNorm2d after it and whatever activation
+and pooling follow. A layer is fused with the one before it only where no other takes what that
+gives. A Residual's branches are chains of their own. A large Linear can hand its weight's gradient
+to an optimiser piece by piece. The layers keep their parameters, which are read at every call, and
+their gradients; used alone they are what they always were.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from pocketcnn.layers import (
     ReLU,
     Residual,
     Shape,
+    Sigmoid,
+    Tanh,
 )
 from pocketcnn.network.flow import Flow, Run, split_into_chains
 from pocketcnn.network.graph import Graph
@@ -100,10 +102,10 @@ def _first_block(chain: Sequence[Layer]) -> Block | None:
     block = find_block(chain, _BLOCK)
     if block is None or block.norm is not None:
         return block
-    # A block adds up the gradients of its weights slice by slice. Those of other chains keep the
+    # A block adds up the gradients of its weights slice by slice. Those of these chains keep the
     # bits that they have layer by layer.
-    sliced = type(block.activation) is ReLU or type(block.pool) is AvgPool2d
-    return block if sliced else None
+    layered = type(block.activation) in (Sigmoid, Tanh) and type(block.pool) is not AvgPool2d
+    return None if layered else block
 
 
 def fuse_graph(graph: Graph) -> tuple[Flow, dict[str, str]]:

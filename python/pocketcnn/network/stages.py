@@ -7,7 +7,7 @@ gradients with them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from pocketcnn.functional import relu_backward
 from pocketcnn.functional._conv_block import (
@@ -21,16 +21,23 @@ from pocketcnn.functional._conv_block import (
 )
 from pocketcnn.functional._linear import Grad
 from pocketcnn.layers import (
+    ELU,
+    GELU,
     Array,
     AvgPool2d,
     BatchNorm2d,
     Conv2d,
+    HardSigmoid,
+    HardSwish,
     Layer,
+    LeakyReLU,
     Linear,
     MaxPool2d,
     ReLU,
+    ReLU6,
     Shape,
     Sigmoid,
+    SiLU,
     Tanh,
 )
 
@@ -66,19 +73,37 @@ class LayerStage:
         return self.layer.backward(grad)
 
 
-ACTIVATIONS: Mapping[type[Layer], Literal["relu", "sigmoid", "tanh"]] = {
-    ReLU: "relu",
-    Sigmoid: "sigmoid",
-    Tanh: "tanh",
+class CoreActivation(NamedTuple):
+    """An activation as the core has it: its name, and the slope or the alpha of those with one."""
+
+    name: str
+    parameter: float = 0.0
+
+
+ACTIVATIONS: Mapping[type[Layer], Callable[[Any], CoreActivation]] = {
+    ReLU: lambda _: CoreActivation("relu"),
+    Sigmoid: lambda _: CoreActivation("sigmoid"),
+    Tanh: lambda _: CoreActivation("tanh"),
+    LeakyReLU: lambda layer: CoreActivation("leaky_relu", layer.negative_slope),
+    ELU: lambda layer: CoreActivation("elu", layer.alpha),
+    ReLU6: lambda _: CoreActivation("relu6"),
+    SiLU: lambda _: CoreActivation("silu"),
+    GELU: lambda layer: CoreActivation("gelu" if layer.approximate == "none" else "gelu_tanh"),
+    HardSigmoid: lambda _: CoreActivation("hard_sigmoid"),
+    HardSwish: lambda _: CoreActivation("hard_swish"),
 }
+_FROM_INPUT = {SiLU, GELU, HardSwish}
+"""Those whose gradient takes their input, which a block does not keep."""
+
 POOLS: Mapping[type[Layer], Literal["max", "average"]] = {MaxPool2d: "max", AvgPool2d: "average"}
 
 
 class ConvStage:
     """Conv2d and, where they follow, BatchNorm2d, an activation and a pooling.
 
-    They are one operation. Only in training with a BatchNorm2d, whose mean is known when all images
-    are through the convolution, they run one by one, but for a ReLU, which the normalisation does.
+    They are one operation. In training they run one by one where there is a BatchNorm2d, whose mean
+    is known when all images are through the convolution, but for a ReLU, which the normalisation
+    does; and where the gradient of the activation takes its input.
 
     Parameters
     ----------
@@ -98,9 +123,10 @@ class ConvStage:
     ) -> None:
         self._conv, self._norm = conv, norm
         self._block = _conv_block_of(conv, activation, pool, input_shape)
+        self._apart = norm is not None or type(activation) in _FROM_INPUT
         self._rectify = type(activation) is ReLU
         behind = (None if self._rectify else activation, pool)
-        self._behind_norm = [layer for layer in behind if layer is not None]
+        self._behind = [layer for layer in behind if layer is not None]
         self._saved: tuple[Array, Array, Array | None] | None = None
 
     def follow(self, before: ConvStage) -> None:
@@ -113,11 +139,10 @@ class ConvStage:
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute the block's output for x (N, C, H, W)."""
-        norm = self._norm
-        if norm is not None and training:
+        if self._apart and training:
             self.clear()
-            return self._one_by_one(norm, x, training)
-        known = None if norm is None else norm.known()
+            return self._one_by_one(x, training)
+        known = None if self._norm is None else self._norm.known()
         params = self._conv.params
         y, activated, argmax = conv_block(
             x, params["weight"], params.get("bias"), self._block, known
@@ -127,8 +152,8 @@ class ConvStage:
 
     def backward(self, grad: Array, update: Update | None = None) -> Array | None:
         """Fill the layers' gradients; return dx, or None if it is not needed."""
-        if self._norm is not None:
-            return self._back_one_by_one(self._norm, grad)
+        if self._apart:
+            return self._back_one_by_one(grad)
         if self._saved is None:
             raise RuntimeError("backward needs a forward before it")
         x, activated, argmax = self._saved
@@ -143,23 +168,30 @@ class ConvStage:
     def clear(self) -> None:
         """Let go of everything that the stage and its layers keep."""
         self._saved = None
-        if self._norm is not None:
-            for layer in (self._conv, self._norm, *self._behind_norm):
+        if self._apart:
+            for layer in self._layers():
                 layer.clear()
 
-    def _one_by_one(self, norm: BatchNorm2d, x: Array, training: bool) -> Array:
-        out = norm.normalize(self._conv.forward(x, training), training, rectify=self._rectify)
-        for layer in self._behind_norm:
+    def _layers(self) -> list[Layer]:
+        """Those that run one by one."""
+        normed = [] if self._norm is None else [self._norm]
+        return [self._conv, *normed, *self._behind]
+
+    def _one_by_one(self, x: Array, training: bool) -> Array:
+        out = self._conv.forward(x, training)
+        if self._norm is not None:
+            out = self._norm.normalize(out, training, rectify=self._rectify)
+        for layer in self._behind:
             out = layer.forward(out, training)
         return out
 
-    def _back_one_by_one(self, norm: BatchNorm2d, grad: Array) -> Array | None:
+    def _back_one_by_one(self, grad: Array) -> Array | None:
         """Go back layer by layer; what inference did not keep is computed again."""
         if self._saved is not None:
-            self._one_by_one(norm, self._saved[0], training=False)
+            self._one_by_one(self._saved[0], training=False)
             self._saved = None
         flowing: Any = grad
-        for layer in (*reversed(self._behind_norm), norm):
+        for layer in reversed(self._layers()[1:]):
             flowing = layer.backward(flowing)
             layer.clear()
         return self._conv.backward(flowing)
@@ -177,6 +209,9 @@ def _conv_block_of(
         pooling = BlockPool(
             POOLS[type(pool)], pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode, include
         )
+    name, parameter = None, 0.0
+    if activation is not None:
+        name, parameter = ACTIVATIONS[type(activation)](activation)
     return make_conv_block(
         input_shape,
         conv.param_shapes["weight"],
@@ -184,8 +219,9 @@ def _conv_block_of(
         conv.padding,
         conv.dilation,
         conv.groups,
-        None if activation is None else ACTIVATIONS[type(activation)],
+        name,
         pooling,
+        parameter,
     )
 
 
