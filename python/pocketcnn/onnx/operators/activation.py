@@ -17,19 +17,19 @@ from pocketcnn.onnx.steps import Deferred, Erf
 from pocketcnn.onnx.tensors import Constant, Tensor
 
 
-def simple(kind) -> Callable[[Node, Builder], Tensor]:
+def simple(make: Callable[[], object]) -> Callable[[Node, Builder], Tensor]:
     """The function of an operator without attributes that is one layer."""
 
     def operator(node: Node, net: Builder) -> Tensor:
-        return net.on(node.tensor(), getattr(layers, kind)() if isinstance(kind,str) else kind())
+        return net.on(node.tensor(), make())
 
     return operator
 
 
-relu = simple("ReLU")
-sigmoid = simple("Sigmoid")
-tanh = simple("Tanh")
-hard_swish = simple("HardSwish")
+relu = simple(layers.ReLU)
+sigmoid = simple(layers.Sigmoid)
+tanh = simple(layers.Tanh)
+hard_swish = simple(layers.HardSwish)
 erf = simple(Erf)
 
 
