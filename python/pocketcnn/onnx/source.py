@@ -167,18 +167,21 @@ class Source:
         return Input(name, shape, batch or FREE_BATCH, channels_last, dtype)
 
     def _reads_channels_last(self, name: str) -> bool:
-        """Whether a Transpose makes (N, C, H, W) of an input, and nothing reads it as that."""
-        names = {name}
+        """Whether layers of images read an input after a Transpose to (N, C, H, W) alone."""
+        last, first = {name}, set[str]()
         turned = False
         for node in self.nodes:
-            if names.isdisjoint(node.input_names):
-                continue
-            if node.op == "Transpose" and node.ints("perm") == [0, 3, 1, 2]:
-                turned = True
-            elif node.op in _KEEPS_AXES:
-                names.update(node.output_names)
-            elif node.op in _CHANNELS_FIRST:
-                return False
+            for names in (last, first):
+                if names.isdisjoint(node.input_names):
+                    continue
+                if node.op in _KEEPS_AXES:
+                    names.update(node.output_names)
+                elif node.op in _CHANNELS_FIRST:
+                    if names is last:
+                        return False
+                    turned = True
+                elif names is last and node.op == "Transpose" and node.ints("perm") == [0, 3, 1, 2]:
+                    first.update(node.output_names)
         return turned
 
 
