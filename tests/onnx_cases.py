@@ -59,6 +59,14 @@ def joined(name: str, model: Any, inputs: Sequence[Any], outputs: Sequence[Any])
     return Case(name, model, np.concatenate(inputs, axis=1), outputs[0])
 
 
+def as_network(name: str, model: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> Case:
+    """`joined` if the inputs are branches of one shape, else `bound`."""
+    branches = len(inputs) > 1 and any(node.op_type in BRANCHES for node in model.graph.node)
+    if branches and np.ndim(inputs[0]) > 1 and len(set(map(np.shape, inputs))) == 1:
+        return joined(name, model, inputs, outputs)
+    return bound(name, model, inputs, outputs)
+
+
 def batched(name: str, model: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> Case:
     """Put a batch axis before the others, and count the operator's axes from the next one on."""
     model = copy.deepcopy(model)
@@ -89,8 +97,7 @@ def batched(name: str, model: Any, inputs: Sequence[Any], outputs: Sequence[Any]
         kind = helper.np_dtype_to_tensor_dtype(np.asarray(value).dtype)
         model.graph.input.append(helper.make_tensor_value_info(one, kind, np.shape(value)))
     form = joined if len(branches) > 1 else bound
-    case = form(name, model, list(values.values()), [np.asarray(outputs[0])[None]])
-    return case
+    return form(name, model, list(values.values()), [np.asarray(outputs[0])[None]])
 
 
 # Operators of which each input is a branch.

@@ -77,10 +77,7 @@ def as_network(case: Any) -> onnx_cases.Case:
     inputs, outputs = onnx_cases.data_of(case)
     if re.search(f"^test_({BATCHED})", case.name):
         return onnx_cases.batched(case.name, case.model, inputs, outputs)
-    branches = len(inputs) > 1 and case.model.graph.node[0].op_type in onnx_cases.BRANCHES
-    if branches and all(np.shape(one) == np.shape(inputs[0]) for one in inputs):
-        return onnx_cases.joined(case.name, case.model, inputs, outputs)
-    return onnx_cases.bound(case.name, case.model, inputs, outputs)
+    return onnx_cases.as_network(case.name, case.model, inputs, outputs)
 
 
 def check(case: onnx_cases.Case, folder: Path, *, training: bool = False) -> None:

@@ -33,6 +33,9 @@ FOLDABLE = frozenset(
     "Split Sqrt Squeeze Sub Sum Tanh Tile Transpose Trilu Unsqueeze Where Xor".split()
 )
 
+# Operators that give the same numbers in a shape that inference finds; not worth an evaluator.
+_RESHAPING = {"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"}
+
 
 class Folder:
     """Computes constants, and counts how much memory they may take."""
@@ -55,6 +58,10 @@ class Folder:
         known = self._outputs(node, inputs)
         if node.op == "ConstantOfShape" and known is not None:
             return [self._filled(node, *known[0])]
+        if node.op in _RESHAPING and known is not None and len(known) == 1:
+            (shape, dtype), source = known[0], inputs[0]
+            assert source is not None
+            return [Constant(shape, dtype, lambda: source.read().reshape(shape), source.name)]
         if known is None or all(_bytes(*item) <= _SMALL for item in known):
             return [Constant.of(array) for array in self._run(node, inputs)]
 
