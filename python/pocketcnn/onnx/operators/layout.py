@@ -67,9 +67,10 @@ def reshape(node: Node, net: Builder) -> Tensor:
         target = [came[axis] if size == 0 else size for axis, size in enumerate(target)]
     first, rest = (target[0] if target else 1), list(target[1:])
     known = math.prod(size for size in rest if size != -1)
-    if rest.count(-1) == 1 and known > 0 and x.view.size % known == 0 and first == net.batch:
+    if rest.count(-1) == 1 and known > 0 and x.view.size % known == 0 and first in (1, net.batch):
         rest[rest.index(-1)] = x.view.size // known
-    if first not in (-1, net.batch) or -1 in rest or math.prod(rest) != x.view.size:
+    # A file for one image may say 1 although its batch axis is free.
+    if first not in (-1, 1, net.batch) or -1 in rest or math.prod(rest) != x.view.size:
         raise ValueError(
             f"it makes {_shown(came, net)} into {_shown(target, net)}, which does not keep the "
             "batch axis"
