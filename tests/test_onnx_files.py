@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx_cases
 import pytest
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+import onnx_cases
 import pocketcnn as pc
 
 # Models that are no network of images, by what they ask for.

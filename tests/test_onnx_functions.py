@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnx_cases
 import pytest
 from onnx import helper
 from scipy.special import logsumexp
 
+import onnx_cases
 import pocketcnn as pc
 from pocketcnn import functional as F
 

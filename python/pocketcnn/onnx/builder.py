@@ -152,7 +152,9 @@ class Builder:
         rank = len(tensor.shape)
         if rank == 0:
             raise ValueError("it needs an axis of channels")
-        return self.arranged(tensor, [[0], [*range(1, max(rank - 1, 1))], [*range(max(rank - 1, 1), rank)]])
+        return self.arranged(
+            tensor, [[0], [*range(1, max(rank - 1, 1))], [*range(max(rank - 1, 1), rank)]]
+        )
 
     def window_image(self, tensor: Tensor) -> Entry:
         """A tensor (N, C, L) or (N, C, H, W) as the image that a window slides over."""

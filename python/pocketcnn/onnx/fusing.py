@@ -219,7 +219,9 @@ def _take_scaling(entry: Entry, before: Entry, scale: Factor, shift: Factor) -> 
             if axis == 0:
                 return weight() * factors.reshape([-1, *shape[1:]])
             parts = np.split(weight(), groups)
-            return np.concatenate([p * f[:, None, None] for p, f in zip(parts, factors, strict=True)])
+            return np.concatenate(
+                [p * f[:, None, None] for p, f in zip(parts, factors, strict=True)]
+            )
 
         state["weight"] = scaled
     if "bias" in state or isinstance(shift, Deferred):
@@ -262,7 +264,9 @@ def _merge_padding(entry: Entry, readers: Readers) -> None:
     top, bottom, left, right = (
         a + b for a, b in zip(before.step.sides, _sides(config["padding"]), strict=True)
     )
-    config["padding"] = (top, left) if (top, left) == (bottom, right) else ((top, bottom), (left, right))
+    config["padding"] = (
+        (top, left) if (top, left) == (bottom, right) else ((top, bottom), (left, right))
+    )
     if top == bottom == left == right:
         config["padding"] = top
     try:

@@ -15,10 +15,10 @@ from pocketcnn._arguments import sizes
 from pocketcnn._text import excerpt
 from pocketcnn.layers import Shape
 from pocketcnn.onnx.folding import FOLDABLE
-from pocketcnn.onnx.package import import_onnx
 from pocketcnn.onnx.model_file import StoredTensor, opset_of
 from pocketcnn.onnx.node import Node
 from pocketcnn.onnx.operators import OPERATORS
+from pocketcnn.onnx.package import import_onnx
 from pocketcnn.onnx.tensors import Constant
 
 # The size of a free batch axis where a graph computes with shapes; a prime that no size of an

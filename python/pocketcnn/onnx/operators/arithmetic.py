@@ -157,5 +157,3 @@ def merged(net: Builder, layer: Merge, tensors: Sequence[Tensor]) -> Tensor:
     order = net.common_order(tensors)
     arranged = [net.arranged(tensor, [[axis] for axis in order]) for tensor in tensors]
     return net.placed(net.add(layer, arranged), order)
-
-

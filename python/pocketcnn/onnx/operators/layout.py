@@ -79,7 +79,9 @@ def reshape(node: Node, net: Builder) -> Tensor:
 
 
 def _shown(sizes: Sequence[int], net: Builder) -> str:
-    return f"({', '.join('N' if s == net.batch and not i else str(s) for i, s in enumerate(sizes))})"
+    return (
+        f"({', '.join('N' if s == net.batch and not i else str(s) for i, s in enumerate(sizes))})"
+    )
 
 
 def reshaped(net: Builder, x: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -67,8 +67,10 @@ def _grouped(
             floats(constant, net.dtype), repeats
         )
     normalized = net.add(layer, entry, state)
-    return Tensor(normalized, x.view) if entry is x.entry else net.unfolded(
-        normalized, x, range(len(x.shape))
+    return (
+        Tensor(normalized, x.view)
+        if entry is x.entry
+        else net.unfolded(normalized, x, range(len(x.shape)))
     )
 
 

@@ -103,5 +103,3 @@ def _reduced(x: Tensor, net: Builder, layer: Layer, axes: list[int], *, keep: bo
     view = View.of(pooled.shape).reshaped(shape)
     assert view is not None  # the numbers keep their order
     return Tensor(pooled, view)
-
-

@@ -55,7 +55,7 @@ def resize(node: Node, net: Builder) -> Tensor:
     axes = _axes(node, x, net.batch, old=old)
     shrinks = any(axis.scale < 1 for axis in axes)
     mode = node.text("mode", "nearest")
-    if node.int("antialias") and shrinks or node.int("exclude_outside") and mode != "nearest":
+    if (node.int("antialias") and shrinks) or (node.int("exclude_outside") and mode != "nearest"):
         raise ValueError("antialias and exclude_outside are not known")
     way = "asymmetric" if old else node.text("coordinate_transformation_mode", "half_pixel")
     rounding = "floor" if old else node.text("nearest_mode", "round_prefer_floor")
