@@ -148,7 +148,7 @@ def node_cases(modules: Sequence[str]) -> list[Any]:
         patch.setattr(node, "function_testcase_helper", lambda *_, **__: ([], 0))
         patch.setattr(base, "Base", type("Base", (), {}))
         for name in modules:
-            _run_exports(f"{node.__name__}.{name}", made)
+            _run_exports(f"{node.__name__}.{name}")
     return made
 
 
@@ -162,7 +162,7 @@ def _array(value: Any) -> Any:
     return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
 
 
-def _run_exports(name: str, made: list[Any]) -> None:
+def _run_exports(name: str) -> None:
     spec = find_spec(name)
     module = module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -68,9 +68,18 @@ def check(
 HALF = np.float32(0.5)
 FORMULAS = {
     "silu": ([node("Sigmoid", "x", "s"), node("Mul", "x s", "y")], {}, "SiLU"),
-    "hard swish": ([node("HardSigmoid", "x", "s", alpha=1 / 6), node("Mul", "s x", "y")], {}, "HardSwish"),
+    "hard swish": (
+        [node("HardSigmoid", "x", "s", alpha=1 / 6), node("Mul", "s x", "y")],
+        {},
+        "HardSwish",
+    ),
     "hard swish by clip": (
-        [node("Add", "x three", "a"), node("Clip", "a zero six", "b"), node("Mul", "x b", "c"), node("Div", "c six", "y")],
+        [
+            node("Add", "x three", "a"),
+            node("Clip", "a zero six", "b"),
+            node("Mul", "x b", "c"),
+            node("Div", "c six", "y"),
+        ],
         {"three": np.float32(3), "zero": np.float32(0), "six": np.float32(6)},
         "HardSwish",
     ),
@@ -80,24 +89,50 @@ FORMULAS = {
         "HardSigmoid",
     ),
     "gelu, halved last": (
-        [node("Div", "x root", "a"), node("Erf", "a", "b"), node("Add", "b one", "c"), node("Mul", "x c", "d"), node("Mul", "d half", "y")],
+        [
+            node("Div", "x root", "a"),
+            node("Erf", "a", "b"),
+            node("Add", "b one", "c"),
+            node("Mul", "x c", "d"),
+            node("Mul", "d half", "y"),
+        ],
         {"root": np.float32(math.sqrt(2)), "one": np.float32(1), "half": HALF},
         "GELU",
     ),
     "gelu, halved first": (
-        [node("Mul", "x half", "h"), node("Mul", "x root", "a"), node("Erf", "a", "b"), node("Add", "one b", "c"), node("Mul", "h c", "y")],
+        [
+            node("Mul", "x half", "h"),
+            node("Mul", "x root", "a"),
+            node("Erf", "a", "b"),
+            node("Add", "one b", "c"),
+            node("Mul", "h c", "y"),
+        ],
         {"root": np.float32(math.sqrt(0.5)), "one": np.float32(1), "half": HALF},
         "GELU",
     ),
     "gelu, halved in the middle": (
-        [node("Div", "x root", "a"), node("Erf", "a", "b"), node("Add", "b one", "c"), node("Mul", "c half", "d"), node("Mul", "d x", "y")],
+        [
+            node("Div", "x root", "a"),
+            node("Erf", "a", "b"),
+            node("Add", "b one", "c"),
+            node("Mul", "c half", "d"),
+            node("Mul", "d x", "y"),
+        ],
         {"root": np.array([math.sqrt(2)], np.float32), "one": np.float32(1), "half": HALF},
         "GELU",
     ),
-    "bounds": ([node("Max", "x low", "a"), node("Min", "high a", "y")], {"low": np.float32(-0.5), "high": np.float32(0.5)}, "Clip Clip"),
-    "difference of branches": ([node("Relu", "x", "a"), node("Sub", "x a", "y")], {}, "ReLU ScaleShift Add"),
+    "bounds": (
+        [node("Max", "x low", "a"), node("Min", "high a", "y")],
+        {"low": np.float32(-0.5), "high": np.float32(0.5)},
+        "Clip Clip",
+    ),
+    "difference of branches": (
+        [node("Relu", "x", "a"), node("Sub", "x a", "y")],
+        {},
+        "ReLU ScaleShift Add",
+    ),
     "square": ([node("Mul", "x x", "y")], {}, "Multiply"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FORMULAS)
@@ -111,15 +146,25 @@ def test_formulas_are_recognised(name: str, tmp_path: Path) -> None:
 PER_CHANNEL = (4, 1, 1)
 FOLDED = {
     "bias after a convolution": ([node("Add", "c t", "y")], "Conv2d"),
-    "scale and shift after a convolution": ([node("Mul", "c s", "a"), node("Sub", "a t", "y")], "Conv2d"),
+    "scale and shift after a convolution": (
+        [node("Mul", "c s", "a"), node("Sub", "a t", "y")],
+        "Conv2d",
+    ),
     "batch norm, scale and shift": (
-        [node("BatchNormalization", "c g b m v", "n"), node("Mul", "n s", "a"), node("Add", "a t", "y")],
+        [
+            node("BatchNormalization", "c g b m v", "n"),
+            node("Mul", "n s", "a"),
+            node("Add", "a t", "y"),
+        ],
         "Conv2d BatchNorm2d",
     ),
     "a number stays": ([node("Mul", "c two", "y")], "Conv2d ScaleShift"),
-    "read twice": ([node("Mul", "c s", "a"), node("Relu", "c", "r"), node("Add", "a r", "y")], "Conv2d Conv2d ReLU Add"),
+    "read twice": (
+        [node("Mul", "c s", "a"), node("Relu", "c", "r"), node("Add", "a r", "y")],
+        "Conv2d Conv2d ReLU Add",
+    ),
     "a constant per pixel": ([node("Add", "c pixels", "y")], "Conv2d Reshape Conv2d Reshape"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FOLDED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,9 @@ REFUSED = {
     ),
     "constants that grow": (
         [
-            *(node("Concat", f"{'w' if not k else f'g{k - 1}'} " * 2, f"g{k}", axis=0) for k in range(24)),
-            node("Add", "x g23", "y"),
+            node("Identity", "w", "g0"),
+            *(node("Concat", f"g{k} g{k}", f"g{k + 1}", axis=0) for k in range(24)),
+            node("Add", "x g24", "y"),
         ],
         "take over 2048 MiB",
     ),
@@ -106,13 +108,13 @@ def test_a_long_name_is_cut(tmp_path: Path) -> None:
 
 def test_files_that_are_no_models(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
-    with pytest.raises(OSError, match="model.onnx"):
+    with pytest.raises(OSError, match=r"model\.onnx"):
         pc.onnx.load(path)
     with pytest.raises(IsADirectoryError):
         pc.onnx.load(tmp_path)
     for content in (b"", b"not a model", b"\x08\x07", b"\xff" * 1000):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match="is not an ONNX model|opset"):
+        with pytest.raises(ValueError, match=r"is not an ONNX model|opset"):
             pc.onnx.load(path)
 
 
@@ -131,7 +133,7 @@ def test_a_tensor_of_other_size_than_its_shape(tmp_path: Path) -> None:
         model = model_of([node("Conv", "x w", "y")], (1, 3, 6, 7), W)
         model.graph.initializer[0].dims[:] = dims
         onnx.save(model, path)
-        with pytest.raises(ValueError, match="tensor 'w' (of|has) shape"):
+        with pytest.raises(ValueError, match=r"tensor 'w' (of|has) shape"):
             pc.onnx.load(path)
 
 
@@ -218,10 +220,8 @@ def test_damaged_files(tmp_path: Path) -> None:
         if rng.random() < 0.2:
             del damaged[int(rng.integers(len(damaged))) :]
         path.write_bytes(damaged)
-        try:
+        with suppress(ValueError, OSError):
             pc.onnx.load(path)
-        except (ValueError, OSError):
-            pass
 
 
 def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -250,10 +251,7 @@ def _merge_padding(entry: Entry, readers: Readers) -> None:
     layer = entry.layer
     if not before.is_a(Padding) or min(before.step.sides) < 0:
         return
-    if entry.is_a(layers.MaxPool2d):
-        fits = before.step.never_wins
-    else:
-        fits = before.step.value == 0
+    fits = before.step.never_wins if entry.is_a(layers.MaxPool2d) else before.step.value == 0
     config = layer.config()
     if entry.is_a(layers.AvgPool2d):
         # Pixels of a padding in front of the pool count, its own only if it says so.
@@ -261,14 +259,11 @@ def _merge_padding(entry: Entry, readers: Readers) -> None:
         config["count_include_pad"] = True
     if not fits or config.get("ceil_mode"):
         return
-    top, bottom, left, right = (
-        a + b for a, b in zip(before.step.sides, _sides(config["padding"]), strict=True)
-    )
-    config["padding"] = (
-        (top, left) if (top, left) == (bottom, right) else ((top, bottom), (left, right))
-    )
-    if top == bottom == left == right:
-        config["padding"] = top
+    own = _sides(config["padding"])
+    top, bottom, left, right = np.add(before.step.sides, own).tolist()
+    config["padding"] = ((top, bottom), (left, right))
+    if (top, left) == (bottom, right):
+        config["padding"] = top if top == left else (top, left)
     try:
         entry.step = type(layer)(**config)
     except ValueError:  # a pool refuses windows that lie only in padding
@@ -276,14 +271,10 @@ def _merge_padding(entry: Entry, readers: Readers) -> None:
     readers.bypass(entry)
 
 
-def _sides(padding: object) -> tuple[int, int, int, int]:
-    """Padding of a layer as (top, bottom, left, right)."""
-    if isinstance(padding, int):
-        return (padding,) * 4
-    first, second = padding  # type: ignore[misc]
-    if isinstance(first, int):
-        return first, first, second, second
-    return (*first, *second)
+def _sides(padding: Any) -> list[int]:
+    """Padding of a layer as top, bottom, left and right."""
+    rows, columns = (padding, padding) if isinstance(padding, int) else padding
+    return [*np.broadcast_to(rows, 2).tolist(), *np.broadcast_to(columns, 2).tolist()]
 
 
 # Upsampling

@@ -84,12 +84,12 @@ def _classes(proto: Any, output_shape: Shape) -> list[str] | None:
     for item in proto.metadata_props:
         if item.key == "classes":
             try:
-                names = json.loads(item.value)
+                names: Any = json.loads(item.value)
             except (ValueError, RecursionError):
                 return None
-            fits = isinstance(names, list) and len(names) == output_shape[0]
+            fits = isinstance(names, list) and output_shape[:1] == (len(names),)
             if fits and all(isinstance(name, str) for name in names):
-                return names
+                return [*names]
     return None
 
 

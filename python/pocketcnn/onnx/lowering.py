@@ -51,11 +51,11 @@ def _lower_padding(entry: Entry, net: Builder) -> None:
 
 def _lower_scaling(entry: Entry, net: Builder) -> None:
     step, shape = entry.step, entry.shape
-    channel = (shape[0], 1, 1) if len(shape) == 3 else None
+    channel = (shape[0], 1, 1) if len(shape) == 3 else ()
     factors = [f for f in (step.scale, step.shift) if isinstance(f, Deferred)]
-    if entry.inputs == [net.source] and all(factor.shape == channel for factor in factors):
-        if _normalize(entry):
-            return
+    per_channel = all(factor.shape == channel for factor in factors)
+    if entry.inputs == [net.source] and per_channel and _normalize(entry):
+        return
     if step.numbers is not None:
         if not all(map(math.isfinite, step.numbers)):
             raise ValueError(f"{entry.origin}: it scales by {step.numbers[0]:g}")

@@ -103,13 +103,13 @@ class Source:
         waiting = [self.output]
         while waiting:
             name = waiting.pop()
-            place = makers.get(name)
-            if place is None:
+            made = makers.get(name)
+            if made is None:
                 if name not in self.stored and name not in self._inputs:
                     raise ValueError(f"nothing makes {excerpt(repr(name))}")
-            elif place not in found:
-                found.add(place)
-                waiting += [one for one in graph.node[place].input if one]
+            elif made not in found:
+                found.add(made)
+                waiting += [one for one in graph.node[made].input if one]
         nodes = []
         for place in sorted(found):
             proto = graph.node[place]
@@ -149,9 +149,8 @@ class Source:
             raise ValueError(f"a network has one input, but this one needs {len(names)}: {shown}")
         (name,) = names
         kind = self._inputs[name].type.tensor_type
-        dtype = np.dtype(np.float32)
-        if kind.elem_type == import_onnx().TensorProto.DOUBLE:
-            dtype = np.dtype(np.float64)
+        double = kind.elem_type == import_onnx().TensorProto.DOUBLE
+        dtype: np.dtype[Any] = np.dtype(np.float64 if double else np.float32)
         dims = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
         if not kind.HasField("shape"):
             dims = [None, *([None] * len(given or ()))]
@@ -180,7 +179,9 @@ class Source:
                     if names is last:
                         return False
                     turned = True
-                elif names is last and node.op == "Transpose" and node.ints("perm") == [0, 3, 1, 2]:
+                elif (
+                    names is last and node.op == "Transpose" and node.wholes("perm") == [0, 3, 1, 2]
+                ):
                     first.update(node.output_names)
         return turned
 
