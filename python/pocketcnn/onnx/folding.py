@@ -25,16 +25,15 @@ _SMALL = 2**12
 
 # Operators whose work is in proportion to what they read and write.
 FOLDABLE = {
-    *("Abs", "Add", "And", "BitShift", "Cast", "CastLike"),
-    *("Ceil", "Clip", "Compress", "Concat", "Constant", "ConstantOfShape"),
-    *("Cos", "DequantizeLinear", "Div", "Equal", "Erf", "Exp"),
-    *("Expand", "EyeLike", "Flatten", "Floor", "Gather", "GatherElements"),
-    *("GatherND", "Greater", "GreaterOrEqual", "Identity", "IsInf", "IsNaN"),
-    *("Less", "LessOrEqual", "Log", "MatMul", "Max", "Mean"),
-    *("Min", "Mod", "Mul", "Neg", "NonZero", "Not"),
-    *("Or", "Pad", "Pow", "QuantizeLinear", "Range", "Reciprocal"),
-    *("ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "Relu"),
-    *("Reshape", "Round", "ScatterND", "Shape", "Sigmoid", "Sign"),
+    *("Abs", "Add", "And", "BitShift", "Cast", "CastLike", "Ceil", "Clip", "Compress", "Concat"),
+    *("Constant", "ConstantOfShape", "Cos", "DequantizeLinear", "Div", "Equal", "Erf", "Exp"),
+    *("Expand", "EyeLike", "Flatten", "Floor", "Gather", "GatherElements", "GatherND", "Greater"),
+    *("GreaterOrEqual", "Identity", "IsInf", "IsNaN", "Less", "LessOrEqual", "Log", "MatMul"),
+    *("Max", "Mean", "Min", "Mod", "Mul", "Neg", "NonZero", "Not", "Or", "Pad", "Pow"),
+    *("QuantizeLinear", "Range", "Reciprocal", "ReduceMax", "ReduceMean", "ReduceMin"),
+    *("ReduceProd", "ReduceSum", "Relu", "Reshape", "Round", "ScatterND", "Shape", "Sigmoid"),
+    *("Sign", "Sin", "Size", "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Tanh", "Tile"),
+    *("Transpose", "Trilu", "Unsqueeze", "Where", "Xor"),
 }
 
 # Operators that give the same numbers in a shape that inference finds; not worth an evaluator.
