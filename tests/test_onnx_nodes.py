@@ -22,7 +22,7 @@ MODULES = [
     *("lrn", "matmul", "max", "maxpool", "mean", "min", "mul", "neg", "pad", "prelu", "reducemax"),
     *("reducemean", "reducesum", "relu", "reshape", "resize", "selu", "sigmoid", "slice"),
     *("softmax", "split", "squeeze", "sub", "sum", "swish", "tanh", "transpose", "unsqueeze"),
-    *("upsample"),
+    "upsample",
 ]
 
 # Tests that no network can pass, by what they ask for.

@@ -51,9 +51,9 @@ def _lower_padding(entry: Entry, net: Builder) -> None:
 
 def _lower_scaling(entry: Entry, net: Builder) -> None:
     step, shape = entry.step, entry.shape
-    channel = (shape[0], 1, 1) if len(shape) == 3 else ()
+    channel = (*shape[:1], 1, 1)
     factors = [f for f in (step.scale, step.shift) if isinstance(f, Deferred)]
-    per_channel = all(factor.shape == channel for factor in factors)
+    per_channel = len(shape) == 3 and all(factor.shape == channel for factor in factors)
     if entry.inputs == [net.source] and per_channel and _normalize(entry):
         return
     if step.numbers is not None:
@@ -61,7 +61,7 @@ def _lower_scaling(entry: Entry, net: Builder) -> None:
             raise ValueError(f"{entry.origin}: it scales by {step.numbers[0]:g}")
         entry.step = layers.ScaleShift(*step.numbers)
         return
-    if all(factor.shape == channel for factor in factors):
+    if per_channel:
         _depthwise(entry, step, channel, shape[0])
         return
     # A convolution by one pixel, of as many channels as there are numbers.
@@ -76,8 +76,6 @@ def _lower_scaling(entry: Entry, net: Builder) -> None:
 
 def _normalize(entry: Entry) -> bool:
     """Make the first step of a network, per channel, a Normalize; False where that is not one."""
-    if len(entry.shape) != 3:
-        return False
     channels = entry.shape[0]
     scale = np.broadcast_to(_numbers(entry.step.scale), channels).astype(np.float64)
     shift = np.broadcast_to(_numbers(entry.step.shift), channels).astype(np.float64)
