@@ -608,7 +608,6 @@ def test_settings_of_the_wrong_kind_are_refused_by_name(make, message):
         (ConvTranspose2d(2, 3, 3), np.ones((1, 3, 6, 6)), "x has 3 channels"),
         (Linear(7, 4), np.ones((2, 8)), "x "),
         (MaxPool2d(2), np.ones((4, 4)), "x "),
-        (PReLU(3), np.ones((2, 4)), r"weight has shape \(3,\), but x of shape \(2, 4\)"),
         (GlobalMaxPool2d(), np.ones((4, 4)), "x "),
         (Upsample(2), np.ones((4, 4)), "x "),
         (GroupNorm(2, 4), np.ones((1, 6, 2, 2)), "gamma has shape"),
@@ -616,6 +615,7 @@ def test_settings_of_the_wrong_kind_are_refused_by_name(make, message):
         (ZeroPad2d(-2), np.ones((1, 2, 6, 4)), "padding is -2, which leaves"),
         (ChannelShuffle(3), np.ones((1, 4, 2, 2)), "groups is 3"),
         (Normalize((0, 0), (1, 1)), np.ones((1, 3, 2, 2)), "x has 3 channels, but mean has 2"),
+        (PReLU(3), np.ones((2, 4)), r"weight has shape \(3,\), but x of shape \(2, 4\)"),
     ],
     ids=repr,
 )

@@ -13,6 +13,7 @@ from pocketcnn.models import (
     deep_convnet,
     lenet5,
     resnet18,
+    resnet50,
     simple_convnet,
     vgg16,
 )
@@ -30,6 +31,8 @@ MODELS = [
     (alexnet, 62_378_344, 1_135_256_096, {"norm1": (96, 55, 55), "pool5": (256, 6, 6)}),
     # 11.7 million and 1.8 billion: the table of the paper, and of those who carry its weights.
     (resnet18, 11_689_512, 1_814_073_344, {"pool": (64, 56, 56), "layer4_1": (512, 7, 7)}),
+    # 25.6 million and 4.1 billion: the same.
+    (resnet50, 25_557_032, 4_089_184_256, {"layer2_0": (512, 28, 28), "layer4_2": (2048, 7, 7)}),
     # Conv 864 + 27,648 + 138,240, blocks 18 * (32**2 + 96**2 + 160**2), batch norm
     # 6 * (32 + 96 + 160), linear 1,610.
     (compact_resnet, 815_210, 39_519_808, {"block1": (32, 16, 16), "pool3": (160, 4, 4)}),
@@ -63,7 +66,10 @@ def test_small_models_run(model):
     assert all(np.isfinite(grad).all() and grad.any() for grad in grads.values())
 
 
-EVERY = [simple_convnet, lenet5, deep_convnet, alexnet, vgg16, resnet18, compact_resnet]
+EVERY = [
+    *(simple_convnet, lenet5, deep_convnet, alexnet, vgg16),
+    *(resnet18, resnet50, compact_resnet),
+]
 
 
 @pytest.mark.parametrize("model", EVERY)

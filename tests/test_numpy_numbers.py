@@ -49,9 +49,6 @@ LAYERS: dict[str, tuple[Callable[[], pc.Layer], str]] = {
         lambda: pc.LocalResponseNorm(three, small, np.float16(0.5), one),
         "LocalResponseNorm(size=3, alpha=0.125, beta=0.5)",
     ),
-    "leaky": (lambda: pc.LeakyReLU(small), "LeakyReLU(negative_slope=0.125)"),
-    "slopes": (lambda: pc.PReLU(two), "PReLU(channels=2)"),
-    "exponential": (lambda: pc.ELU(small), "ELU(alpha=0.125)"),
     "resizing": (
         lambda: pc.Upsample(np.array([two, 1.5]), "bilinear", yes),
         "Upsample(scale_factor=(2.0, 1.5), mode='bilinear', align_corners=True)",
@@ -69,6 +66,9 @@ LAYERS: dict[str, tuple[Callable[[], pc.Layer], str]] = {
         lambda: pc.Normalize(np.array([0.5, 1], np.float32), [small, two]),
         "Normalize(mean=(0.5, 1.0), std=(0.125, 2.0))",
     ),
+    "leaky": (lambda: pc.LeakyReLU(small), "LeakyReLU(negative_slope=0.125)"),
+    "slopes": (lambda: pc.PReLU(two), "PReLU(channels=2)"),
+    "exponential": (lambda: pc.ELU(small), "ELU(alpha=0.125)"),
     "dropout": (lambda: pc.Dropout(small), "Dropout(p=0.125)"),
     "dropout of nothing": (lambda: pc.Dropout(np.int64(0)), "Dropout(p=0.0)"),
 }

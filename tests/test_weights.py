@@ -128,6 +128,8 @@ def test_long_lists_are_cut() -> None:
         ({"conv": "body.0", "bn": "body.1", "fc": "head.1"}, {}),
         ({"conv": "body.0", "bn": "body.1", "fc": "fc"}, {}),
         ({"conv": "layers.0", "bn": "layers.1", "fc": "layers.3"}, {}),
+        ({"conv": "_conv", "bn": "_bn", "fc": "_fc"}, {}),
+        ({"conv": "module._conv", "bn": "module._bn", "fc": "module.__fc"}, {}),
     ],
 )  # fmt: skip
 def test_names_of_other_libraries(names: dict[str, str], rest: dict[str, Any]) -> None:
@@ -142,6 +144,14 @@ def test_dots_of_other_libraries_are_our_underscores() -> None:
     net = pc.ConvNet([("flatten", pc.Flatten()), ("head_0", pc.Linear(4, 2))], (1, 2, 2))
     report = pc.load_weights(net, {"head.0.weight": np.ones((2, 4)), "head.0.bias": np.zeros(2)})
     assert report.loaded == ["head_0.weight", "head_0.bias"]
+
+
+def test_underscores_of_private_modules_may_tell_layers_apart() -> None:
+    layers = [("flatten", pc.Flatten()), ("_a", pc.Linear(4, 4)), ("a", pc.Linear(4, 2))]
+    net = pc.ConvNet(layers, (1, 2, 2))
+    weights = drawn(net)
+    pc.load_weights(net, {f"module.{name}": array for name, array in weights.items()})
+    require_equal(net, weights)
 
 
 def test_places_mean_nothing_in_another_structure() -> None:

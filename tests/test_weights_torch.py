@@ -17,8 +17,9 @@ rng = np.random.default_rng(0)
 
 
 @pytest.fixture(autouse=True)
-def seed() -> None:
+def settings() -> None:
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # two that wait for each other take minutes on a busy machine
 
 
 class Block(nn.Module):  # type: ignore[misc, name-defined]
@@ -40,26 +41,96 @@ class Block(nn.Module):  # type: ignore[misc, name-defined]
         return torch.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
-class ResNet18(nn.Module):  # type: ignore[misc, name-defined]
+class Bottleneck(nn.Module):  # type: ignore[misc, name-defined]
+    """ResNet's block for 50 layers and more, with torchvision's names."""
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(4 * width)
+        self.downsample = None
+        if stride > 1 or channels != 4 * width:
+            conv = nn.Conv2d(channels, 4 * width, 1, stride, bias=False)
+            self.downsample = nn.Sequential(conv, nn.BatchNorm2d(4 * width))
+
+    def forward(self, x: Any) -> Any:
+        y = torch.relu(self.bn1(self.conv1(x)))
+        y = self.bn3(self.conv3(torch.relu(self.bn2(self.conv2(y)))))
+        return torch.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class ResNet(nn.Module):  # type: ignore[misc, name-defined]
     """torchvision's structure and names."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, block: Any, counts: tuple[int, ...], growth: int, classes: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         channels = 64
-        for stage, width in enumerate((64, 128, 256, 512), start=1):
-            first = Block(channels, width, 2 if stage > 1 else 1)
-            setattr(self, f"layer{stage}", nn.Sequential(first, Block(width, width, 1)))
-            channels = width
-        self.fc = nn.Linear(512, classes)
+        for stage, count in enumerate(counts, start=1):
+            blocks = []
+            for place in range(count):
+                stride = 2 if stage > 1 and place == 0 else 1
+                blocks.append(block(channels, 32 * 2**stage, stride))
+                channels = growth * 32 * 2**stage
+            setattr(self, f"layer{stage}", nn.Sequential(*blocks))
+        self.fc = nn.Linear(channels, classes)
 
     def forward(self, x: Any) -> Any:
         x = self.maxpool(torch.relu(self.bn1(self.conv1(x))))
         for stage in range(1, 5):
             x = getattr(self, f"layer{stage}")(x)
         return self.fc(x.mean((2, 3)))
+
+
+def normalised(channels: int, width: int, kernel: int, stride: int = 1, groups: int = 1) -> Any:
+    """Convolution, batch norm, ReLU6, as torchvision's Conv2dNormActivation."""
+    conv = nn.Conv2d(channels, width, kernel, stride, kernel // 2, groups=groups, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU6())
+
+
+class InvertedResidual(nn.Module):  # type: ignore[misc, name-defined]
+    """MobileNetV2's block, with torchvision's names."""
+
+    def __init__(self, channels: int, width: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        wide = channels * expansion
+        self.same = stride == 1 and channels == width
+        self.conv = nn.Sequential(
+            *([normalised(channels, wide, 1)] if expansion > 1 else []),
+            normalised(wide, wide, 3, stride, wide),
+            nn.Conv2d(wide, width, 1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+
+    def forward(self, x: Any) -> Any:
+        return x + self.conv(x) if self.same else self.conv(x)
+
+
+class MobileNetV2(nn.Module):  # type: ignore[misc, name-defined]
+    """torchvision's structure and names."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        blocks = [normalised(3, 32, 3, 2), InvertedResidual(32, 16, 1, 1)]
+        channels = 16
+        for width, count, first in (
+            *((24, 2, 2), (32, 3, 2), (64, 4, 2)),
+            *((96, 3, 1), (160, 3, 2), (320, 1, 1)),
+        ):
+            for place in range(count):
+                blocks.append(InvertedResidual(channels, width, 1 if place else first, 6))
+                channels = width
+        self.features = nn.Sequential(*blocks, normalised(320, 1280, 1))
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, classes))
+
+    def forward(self, x: Any) -> Any:
+        return self.classifier(self.features(x).mean((2, 3)))
 
 
 class VGG16(nn.Module):  # type: ignore[misc, name-defined]
@@ -127,8 +198,8 @@ def require_the_same(module: Any, net: pc.ConvNet, x: np.ndarray) -> None:
         expected = module(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(net.predict(x), expected, rtol=1e-9, atol=1e-9)
     module.train()
-    for part in module.modules():
-        if isinstance(part, nn.Dropout):
+    for part in (*module.modules(), *net.layers.values()):
+        if isinstance(part, (nn.Dropout, pc.Dropout)):
             part.p = 0.0
     t = np.arange(len(x)) % expected.shape[1]
     loss = nn.functional.cross_entropy(module(torch.from_numpy(x)), torch.from_numpy(t))
@@ -178,8 +249,17 @@ def test_a_sequential(source: str, tmp_path: Path) -> None:
     require_the_same(module, net, x)
 
 
-def test_torchvisions_resnet18() -> None:
-    module, net = randomised(ResNet18(7)), pc.models.resnet18(7, input_shape=(3, 64, 64))
+@pytest.mark.parametrize(
+    ("module", "model"),
+    [
+        (lambda: ResNet(Block, (2, 2, 2, 2), 1, 7), pc.models.resnet18),
+        (lambda: ResNet(Bottleneck, (3, 4, 6, 3), 4, 7), pc.models.resnet50),
+        (lambda: MobileNetV2(7), pc.models.mobilenet_v2),
+    ],
+    ids=["resnet18", "resnet50", "mobilenet_v2"],
+)
+def test_torchvisions_networks(module: Any, model: Any) -> None:
+    module, net = randomised(module()), model(7, input_shape=(3, 64, 64), seed=None)
     x = rng.standard_normal((4, 3, 64, 64), dtype=np.float32)
     settled(module, x)
     pc.load_torch_state(net, module.state_dict())
@@ -188,9 +268,6 @@ def test_torchvisions_resnet18() -> None:
 
 def test_torchvisions_vgg16() -> None:
     module, net = VGG16(7), pc.models.vgg16(7, input_shape=(3, 32, 32), seed=None)
-    for layer in net.layers.values():
-        if isinstance(layer, pc.Dropout):
-            layer.p = 0.0
     x = rng.standard_normal((2, 3, 32, 32), dtype=np.float32)
     pc.load_torch_state(net, module.state_dict())
     require_the_same(module, net, x)

@@ -12,8 +12,7 @@ namespace {
 template <typename T>
 struct Gate;
 
-// The numbers of kLeft are left of all x whose x s(x) does not round to zero. There and below, s is
-// zero; as far on the right it is one.
+// From -left_... down, x s(x) rounds to zero; as far on the right, s is one.
 //
 // `ratio` is (a + 4) exp(a^2 / 2) P(normal > a) as a polynomial in t = (a - 4) / (a + 4), which
 // interpolates it at the Chebyshev points of 0 <= a <= 15 (39 for double): solved in 60 digits,

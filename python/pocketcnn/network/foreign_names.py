@@ -1,7 +1,8 @@
 """How names of weights from other libraries map to the layers of a network.
 
 A name of the network is matched first. The rest are matched by one scheme, with and without a
-prefix that all of them share, such as DataParallel's "module." or Keras' "sequential/":
+prefix that all of them share, such as DataParallel's "module." or Keras' "sequential/", and without
+the underscores with which names of private modules begin, "_blocks.0._bn1.weight":
 
 - the layer's name, with "_" for dots and slashes: "layer1.0.conv1.weight" is that of
   "layer1_0_conv1". Within a `Residual` "body" may be missing, and "downsample.0" is the first layer
@@ -76,10 +77,17 @@ def _plain(name: str) -> str:
 
 
 def _without_prefixes(names: Collection[str]) -> Iterator[dict[str, str]]:
-    """The names, then without the first one, two, three components if all share them."""
+    """The names, then without the first one, two, three components if all share them.
+
+    If one of their components begins with underscores, also without these.
+    """
     parts = {name: _components(name) for name in names}
     for depth in range(_DEEPEST_PREFIX + 1):
-        yield {name: ".".join(part[depth:]) for name, part in parts.items()}
+        shorter = {name: ".".join(part[depth:]) for name, part in parts.items()}
+        yield shorter
+        public = {name: re.sub(r"\b_+", "", short) for name, short in shorter.items()}
+        if public != shorter:
+            yield public
         shared = {part[depth] for part in parts.values()}
         if len(shared) > 1 or any(len(part) < depth + 3 for part in parts.values()):
             return
