@@ -11,6 +11,7 @@ import torch
 
 from benchmarks.case import Array, Call, Case, Dtype, Task, draw, in_layouts
 from benchmarks.normalisation_cases import normalisations
+from benchmarks.resizing_cases import resizings
 from benchmarks.shapes import CONVOLUTIONS, Conv
 from pocketcnn import _core
 from pocketcnn import functional as F
@@ -26,6 +27,7 @@ def cases(batch: int | None) -> Iterator[Case]:
     yield from _linears(batch)
     yield from _activations(batch)
     yield from normalisations(batch)
+    yield from resizings(batch)
     yield from _losses(batch)
 
 

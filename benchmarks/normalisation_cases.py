@@ -1,4 +1,4 @@
-"""Batch and local response normalisation, forward in training and forward with backward."""
+"""Batch, group and local response normalisation, forward in training and forward with backward."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pocketcnn import functional as F
 
 # Channels, size, batch: those of ResNet-18 and one of few channels; those of AlexNet.
 _BATCH_NORMS = ((64, 112, 8), (64, 56, 8), (128, 28, 8), (256, 14, 8), (512, 7, 8), (16, 32, 128))
+_GROUP_NORMS = ((64, 56, 8), (256, 14, 8), (512, 7, 8))
 _RESPONSE_NORMS = ((96, 55, 32), (256, 27, 32))
 _STEPS = ("fwd", "fwd+bwd")
 
@@ -21,6 +22,7 @@ def normalisations(batch: int | None) -> Iterator[Case]:
     """Every case, with its own batch size or the given one."""
     for kind, sizes, make in (
         ("batch norm", _BATCH_NORMS, _batch_norm),
+        ("group norm", _GROUP_NORMS, _group_norm),
         ("LRN", _RESPONSE_NORMS, _response_norm),
     ):
         for channels, size, own_batch in sizes:
@@ -43,6 +45,24 @@ def _batch_norm(shape: tuple[int, ...]) -> Callable[[Dtype], dict[str, Task]]:
             return torch.nn.functional.batch_norm(x, *ones[:2], *weights, training=True)
 
         return _tasks(dtype, shape, ours, F.batch_norm_backward, theirs, weights)
+
+    return make
+
+
+def _group_norm(shape: tuple[int, ...]) -> Callable[[Dtype], dict[str, Task]]:
+    groups = 32  # as in the paper
+
+    def make(dtype: Dtype) -> dict[str, Task]:
+        gamma, beta = draw(dtype, 2, shape[1])
+        weights = [torch.from_numpy(a.copy()).requires_grad_() for a in (gamma, beta)]
+        return _tasks(
+            dtype,
+            shape,
+            lambda x: F.group_norm(x, groups, gamma, beta),
+            F.group_norm_backward,
+            lambda x: torch.nn.functional.group_norm(x, groups, *weights),
+            weights,
+        )
 
     return make
 

@@ -59,8 +59,8 @@ def train(checkpoint: Path | None, epochs: int) -> pc.Trainer:
     return trainer
 
 
-def kill_once(checkpoint: Path, delay: float) -> None:
-    """Let a child train until it is killed."""
+def kill_once(checkpoint: Path, delay: float) -> bool:
+    """Let a child train until it is killed; return whether it was writing then."""
     child = os.fork()
     if child == 0:
         try:
@@ -69,8 +69,12 @@ def kill_once(checkpoint: Path, delay: float) -> None:
             os._exit(1)
     time.sleep(delay)
     assert os.waitpid(child, os.WNOHANG) == (0, 0), "the child ended before it was killed"
+    os.kill(child, signal.SIGSTOP)
+    os.waitpid(child, os.WUNTRACED)
+    opened = [file.readlink() for file in Path(f"/proc/{child}/fd").iterdir()]
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
+    return any(file.parent == checkpoint.parent for file in opened)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,22 +87,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder, "run.safetensors")
-        done = writing = 0
+        done = writing = left = 0
         make_trainer()  # so that the children have it imported already
         for kill in range(options.kills):
-            kill_once(checkpoint, rng.uniform(0, LONGEST))
+            writing += kill_once(checkpoint, rng.uniform(0, LONGEST))
             before = done
             # On a slow machine every kill may come before the first checkpoint: not a failure.
             done = read_checkpoint(checkpoint)[1]["epoch"] if checkpoint.exists() else 0
             assert done >= before, f"kill {kill} lost epochs: {before} became {done}"
+            # One may be left, where a file has a name before it is complete.
             for temporary in Path(folder).glob(".*.tmp"):
-                writing += 1
+                left += 1
                 temporary.unlink()
         resumed = network_arrays(train(checkpoint, done + 2).net)
         whole = network_arrays(train(None, done + 2).net)
     odd = [name for name, array in whole.items() if array.tobytes() != resumed[name].tobytes()]
     print(
         f"{options.kills} kills, {writing} while a checkpoint was written, in {done} epochs: "
+        f"{left} files left behind, "
         f"{'the same bits' if not odd else f'other bits in {odd}'}"
     )
     return 1 if odd else 0

@@ -4,15 +4,39 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import signal
 import stat
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pocketcnn._files.atomic import write_atomically
+
+
+@pytest.fixture(autouse=True, params=["unnamed", "named", "linkless"])
+def files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which temporary files the system has: without a name, with one only, or never linked."""
+    kind: str = request.param
+    system_open = os.open
+
+    def open_named(path: Any, flags: int, *rest: Any, **options: Any) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "not supported", path)
+        return system_open(path, flags, *rest, **options)
+
+    def no_link(source: Any, target: Any, **_: Any) -> None:
+        raise PermissionError(errno.EPERM, "not permitted", source, None, target)
+
+    if kind == "named":
+        monkeypatch.setattr(os, "open", open_named)
+    if kind == "linkless":
+        monkeypatch.setattr(os, "link", no_link)
+    return kind
 
 
 def _write(path: Path, text: str) -> None:
@@ -37,6 +61,35 @@ def test_an_error_while_writing_leaves_the_previous_file_and_nothing_else(tmp_pa
         interrupted()
     assert file.read_text() == "before"
     assert _names(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize("before", [None, "before"])
+def test_a_killed_writer_leaves_the_previous_file(
+    tmp_path: Path, before: str | None, files: str
+) -> None:
+    file = tmp_path / "a.json"
+    if before is not None:
+        file.write_text(before)
+    code = (
+        "import os, signal, sys\n"
+        # With these flags alone, as on file systems without such files, opening a folder fails.
+        f"{'os.O_TMPFILE = os.O_DIRECTORY' if files == 'named' else ''}\n"
+        "from pocketcnn._files.atomic import write_atomically\n"
+        "with write_atomically(sys.argv[1]) as temporary, temporary.open('w') as half:\n"
+        "    half.write('half' * 100_000)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(file)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    names = _names(tmp_path)
+    assert (file.read_text() if "a.json" in names else None) == before
+    left = [name for name in names if name != "a.json"]
+    # Without unnamed files one is left, by whose name a run's folder knows it.
+    assert len(left) == (files == "named")
+    assert all(re.fullmatch(r"\.[0-9a-f]{16}\.tmp", name) for name in left)
+    _write(file, "after")
+    assert file.read_text() == "after"
+    assert _names(tmp_path) == sorted([*left, "a.json"])
 
 
 def test_errors_of_the_system_name_the_file_that_was_asked_for(tmp_path: Path) -> None:

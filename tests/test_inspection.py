@@ -223,6 +223,11 @@ def chains() -> dict[str, list[Layer]]:
         layer.params["weight"][...] = 1  # nothing cancels
         return layer
 
+    def transposed(*arguments, **settings) -> pc.ConvTranspose2d:
+        layer = pc.ConvTranspose2d(2, 2, *arguments, **settings)
+        layer.params["weight"][...] = 1
+        return layer
+
     residual = Sum({"a": conv(2, 3, padding=1), "b": conv(2, 3, padding=1)}, {})
     shrinking = Sum({"a": conv(2, 3, 2, 1), "b": conv(2, (5, 3), padding=(2, 1))},
                     {"c": conv(2, 1, 2)})  # fmt: skip
@@ -233,6 +238,12 @@ def chains() -> dict[str, list[Layer]]:
         "pooling": [conv(1, 3), pc.AvgPool2d(3, stride=2, padding=1), conv(2, 2)],
         "hanging over": [conv(1, 1), pc.AvgPool2d(4, stride=3, ceil_mode=True)],
         "global": [conv(1, 3), pc.GlobalAvgPool2d()],
+        "padding": [pc.ZeroPad2d(((1, -2), (-1, 2))), conv(1, 3)],
+        "nearest": [conv(1, 3, padding=1), pc.Upsample((2, 3)), conv(2, 3, padding=1)],
+        "bilinear": [conv(1, 3), pc.Upsample((2, 1), "bilinear"), conv(2, (3, 1))],
+        "transposed": [conv(1, 3), transposed((3, 4), stride=2, padding=(0, 1))],
+        "doubled": [conv(1, 1), transposed(2, stride=2, padding=((1, 0), (0, 1))), conv(2, 3)],
+        "normalised": [conv(1, 3), pc.GroupNorm(1, 2)],
         "residual": [conv(1, 2), residual, pc.AvgPool2d(2)],
         "shrinking residual": [conv(1, 1), shrinking, conv(2, 3)],
     }

@@ -35,6 +35,8 @@ def make_layer(rng: np.random.Generator, kind: str, channels: int, window: Any) 
         groups = int(rng.choice([n for n in (1, 2, 3) if channels % n == 0]))
         settings: Any = {"stride": stride, "padding": padding, "dilation": dilation}
         return pc.Conv2d(channels, 2 * groups, kernel, groups=groups, **settings)
+    if kind == "transposed":
+        return pc.ConvTranspose2d(channels, 2, kernel, stride, padding, dilation=dilation)
     if kind == "average":
         return pc.AvgPool2d(kernel, stride, 0 if padding == "same" else padding, ceil_mode=hang)
     if kind == "maximum":
@@ -54,11 +56,31 @@ def make_layer(rng: np.random.Generator, kind: str, channels: int, window: Any) 
         "tanh": pc.Tanh(),
         "drop": pc.Dropout(0.5),
         "lrn": pc.LocalResponseNorm(3),
+        "pad": pc.ZeroPad2d(rng.integers(-1, 3, (2, 2)).tolist()),
+        "up": pc.Upsample(
+            rng.uniform(0.6, 2.2, 2).tolist(), str(rng.choice(["nearest", "bilinear"]))
+        ),
+        "groups": pc.GroupNorm(1, channels),
     }
     return others[kind]
 
 
-KINDS = ["conv", "conv", "average", "maximum", "residual", "norm", "relu", "tanh", "drop", "lrn"]
+KINDS = [
+    "conv",
+    "conv",
+    "average",
+    "maximum",
+    "residual",
+    "norm",
+    "relu",
+    "tanh",
+    "drop",
+    "lrn",
+    "pad",
+    "up",
+    "transposed",
+    "groups",
+]
 
 
 def fitting_layer(rng: np.random.Generator, shape: Shape) -> Layer:

@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 
 from pocketcnn import load
-from pocketcnn.layers import Conv2d, Dropout
+from pocketcnn.data import digits
+from pocketcnn.layers import BatchNorm2d, Concat, Conv2d, Dropout
 from pocketcnn.models import (
     alexnet,
     compact_resnet,
     deep_convnet,
+    efficientnet_lite0,
     lenet5,
+    mobilenet_v2,
     resnet18,
     resnet50,
     simple_convnet,
+    unet,
     vgg16,
 )
 from pocketcnn.optim import SGD
@@ -33,9 +37,15 @@ MODELS = [
     (resnet18, 11_689_512, 1_814_073_344, {"pool": (64, 56, 56), "layer4_1": (512, 7, 7)}),
     # 25.6 million and 4.1 billion: the same.
     (resnet50, 25_557_032, 4_089_184_256, {"layer2_0": (512, 28, 28), "layer4_2": (2048, 7, 7)}),
+    # 3.4 million and 300 million: table 4 of the paper; torchvision's has as many to the last.
+    (mobilenet_v2, 3_504_872, 300_774_272, {"features_6": (32, 28, 28), "avgpool": (1280, 1, 1)}),
+    # 4.65 million and 385 million: the table of those who published the form for small devices.
+    (efficientnet_lite0, 4_652_008, 385_187_552, {"blocks_4": (40, 28, 28), "fc": (1000,)}),
     # Conv 864 + 27,648 + 138,240, blocks 18 * (32**2 + 96**2 + 160**2), batch norm
     # 6 * (32 + 96 + 160), linear 1,610.
     (compact_resnet, 815_210, 39_519_808, {"block1": (32, 16, 16), "pool3": (160, 4, 4)}),
+    # Two convolutions at each of four sizes and on the way back, 2x2 upwards, 1x1 at the end.
+    (unet, 482_466, 575_406_080, {"down3_relu2": (128, 16, 16), "concat0": (32, 128, 128)}),
     # 138 million: table 2 of the paper. 15.5 billion multiply-adds is the figure usually quoted.
     (vgg16, 138_357_544, 15_470_264_320, {"pool1": (64, 112, 112), "pool5": (512, 7, 7)}),
 ]
@@ -44,15 +54,16 @@ MODELS = [
 @pytest.mark.parametrize(("model", "parameters", "multiply_adds", "shapes"), MODELS)
 def test_sizes(model, parameters, multiply_adds, shapes):
     net = model(seed=None)
-    shape, work = net.input_shape, 0
-    seen = {}
+    seen, work = {"input": net.input_shape}, 0
     for name, layer in net.layers.items():
-        work += layer.multiply_adds(shape)
-        seen[name] = shape = layer.output_shape(shape)
+        taken = [seen[source] for source in net.inputs[name]]
+        taken = taken if isinstance(layer, Concat) else taken[0]
+        work += layer.multiply_adds(taken)
+        seen[name] = layer.output_shape(taken)
     sizes = [math.prod(s) for layer in net.layers.values() for s in layer.param_shapes.values()]
     assert sum(sizes) == parameters
     assert work == multiply_adds
-    assert net.output_shape == shape
+    assert net.output_shape == seen[name]
     assert {name: seen[name] for name in shapes} == shapes
 
 
@@ -68,7 +79,7 @@ def test_small_models_run(model):
 
 EVERY = [
     *(simple_convnet, lenet5, deep_convnet, alexnet, vgg16),
-    *(resnet18, resnet50, compact_resnet),
+    *(resnet18, resnet50, compact_resnet, mobilenet_v2, efficientnet_lite0),
 ]
 
 
@@ -128,6 +139,98 @@ def test_models_that_are_only_looked_at_draw_no_weights():
     net.summary()
     repr(net)
     assert not any("params" in vars(layer) for layer in net.layers.values())
+
+
+def test_efficientnet_pads_as_tensorflow_does():
+    net = efficientnet_lite0(3, input_shape=(3, 33, 64), seed=None)
+    strided = [net.layers[name] for name in ("conv_stem", "blocks_3_depthwise_conv")]
+    assert [conv.padding for conv in strided] == ["same", "same"]
+    assert strided[0].output_shape(net.input_shape) == (32, 17, 32)
+    norms = [layer for layer in net.layers.values() if isinstance(layer, BatchNorm2d)]
+    assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-3, 0.01)}
+
+
+def test_efficientnet_begins_with_the_weights_of_a_file(tmp_path):
+    net = efficientnet_lite0(3, input_shape=(3, 32, 32), seed=1)
+    net.save(tmp_path / "net.safetensors")
+    again = efficientnet_lite0(3, weights=tmp_path / "net.safetensors", input_shape=(3, 32, 32))
+    x = np.random.default_rng(0).random((1, 3, 32, 32), dtype=np.float32)
+    np.testing.assert_array_equal(again.predict(x), net.predict(x))
+    with pytest.raises(ValueError, match=r"fc\.weight \(3, 1280\) instead of \(4, 1280\)"):
+        efficientnet_lite0(4, weights=tmp_path / "net.safetensors")
+
+
+def test_unet_gives_every_pixel_scores():
+    # As widely used PyTorch code for the paper's size counts, without biases before batch norm.
+    params = unet(3, 1, width=64, depth=4, seed=None).params
+    assert sum(array.size for array in params.values()) == 31_037_633
+    net = unet(2, classes=3, width=4, depth=2, input_shape=(2, 8, 12), seed=1).astype(np.float64)
+    x = np.random.default_rng(0).random((2, 2, 8, 12))
+    scores = net.predict(x)
+    assert scores.shape == (2, 3, 8, 12)
+    # The four convolutions of the image's size see 4 pixels aside; what was halved carries farther.
+    x[0, 0, 0, 0] += 1
+    changed = (net.predict(x) != scores).any(axis=1)
+    assert changed[0, 0, 8]
+    assert not changed[1].any()
+    assert net.inputs["concat0"] == ("down0_relu2", "enlarge0")
+
+
+def test_unet_learns_where_bright_pixels_are():
+    net = unet(width=2, depth=1, input_shape=(1, 8, 8), seed=0)
+    x = np.random.default_rng(0).random((8, 1, 8, 8), dtype=np.float32)
+    t = np.int64(x[:, 0] > 0.5)
+    optimizer, losses = SGD(0.5, 0.9), []
+    for _ in range(30):
+        scores = net.forward(x, training=True)
+        share = np.exp(scores - scores.max(axis=1, keepdims=True))
+        share /= share.sum(axis=1, keepdims=True)
+        right = np.eye(2, dtype=np.float32)[t].transpose(0, 3, 1, 2)
+        losses.append(-np.log((share * right).sum(axis=1)).mean())
+        net.backward((share - right) / t.size)
+        optimizer.update(net.params, net.grads)
+    assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"input_shape": (1, 32, 36)},
+            r"input_shape is \(1, 32, 36\), .* multiples of 2\*\*3",
+        ),
+        ({"channels": 3, "input_shape": (1, 32, 32)}, "must have 3 channels, as channels says"),
+        ({"input_shape": (32, 32)}, "input_shape is"),
+        ({"depth": 0}, "depth is 0"),
+        ({"depth": 60}, "halved 60 times"),
+        ({"depth": 10**30}, "halved 10+ times"),
+        ({"width": 0}, "width is 0"),
+        ({"classes": -1}, "classes is -1"),
+        ({"channels": 0}, "channels is 0"),
+    ],
+)
+def test_arguments_that_unet_does_not_take(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        unet(**arguments, seed=None)
+
+
+def test_deep_convnet_knows_digits_without_training():
+    net = deep_convnet(pretrained=True)
+    assert {array.dtype for array in net.params.values()} == {np.dtype(np.float32)}
+    _, (x, t) = digits()
+    assert net.accuracy(x / 255, t) >= 0.99
+    assert net.classes == list("0123456789")
+    # Weights are arrays of this network alone, and dropout is that of the seed.
+    again = deep_convnet(pretrained=True, seed=5)
+    assert not np.shares_memory(net.params["fc1.weight"], again.params["fc1.weight"])
+    states = [it.generators["dropout1"].bit_generator.state for it in (again, deep_convnet(seed=5))]
+    assert states[0] == states[1]
+
+
+@pytest.mark.parametrize("arguments", [{"num_classes": 7}, {"input_shape": (1, 32, 32)}])
+def test_deep_convnet_knows_nothing_but_digits(arguments):
+    with pytest.raises(ValueError, match=r"the pretrained network has 10 and \(1, 28, 28\)"):
+        deep_convnet(pretrained=True, **arguments)
 
 
 def test_compact_resnet_learns_colours_whatever_their_scale():

@@ -110,13 +110,26 @@ def test_commands_exist(document: Path) -> None:
         assert answer.returncode == 0, f"pocketcnn {command}: {answer.stderr}"
 
 
+def nox_sessions() -> set[str]:
+    """Name the sessions of noxfile.py as `nox -s` takes them: `cpp` as well as `cpp(dev)`."""
+    names: set[str] = set()
+    source = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    found = re.findall(r"^@nox\.session.*\n((?:@.*\n)*)def (\w+)", source, flags=re.MULTILINE)
+    for marks, name in found:
+        ids = re.findall(r"ids=\[(.*)\]", marks)
+        names |= {name, *(f"{name}({word})" for word in re.findall(r"\w+", " ".join(ids)))}
+    return names
+
+
+def test_sessions_are_read_as_nox_names_them() -> None:
+    assert {"lint", "cpp", "cpp(dev)", "cpp(release)", "guard"} <= nox_sessions()
+    assert "install" not in nox_sessions()
+
+
 @each_document()
 def test_nox_sessions_exist(document: Path) -> None:
-    sessions = re.findall(
-        r"^@nox\.session.*\ndef (\w+)", (ROOT / "noxfile.py").read_text(), flags=re.MULTILINE
-    )
-    named = re.findall(r"nox -s (\w+)", document.read_text(encoding="utf-8"))
-    assert set(named) <= set(sessions)
+    named = re.findall(r"nox -s [\"']?(\w+(?:\(\w+\))?)", document.read_text(encoding="utf-8"))
+    assert set(named) <= nox_sessions()
 
 
 def test_cmake_lines_are_those_of_the_example() -> None:

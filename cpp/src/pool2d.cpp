@@ -259,8 +259,22 @@ void max_pool2d(ImageView<const T> x, const Pool2d& pool, ImageView<T> y, Place*
     require_shape(y.shape, pool2d_output_shape(x.shape, pool), "y");
     require_places<Place>(x.shape);
     if (y.shape.size() == 0) return;
-    const auto max_pool = of_places<Place>(kernels<T>().max_pool);
-    for_blocks(x.shape, y.shape, pool, blocks_of(axes(x.shape, pool)),
+    const PoolAxes a = axes(x.shape, pool);
+    const index_t plane = x.shape.plane();
+    const MaxPoolKernels<T>& max_pooling = kernels<T>().max_pool;
+    // Of a block of one window, one lane alone would work.
+    if (is_global(a) && a.y.dilation == 1 && a.x.dilation == 1) {
+        for_plane_ranges(x.shape, plane, [&](index_t i, index_t end) {
+            for (; i < end; ++i) {
+                const index_t place = max_pooling.first_maximum(plane, x.data + i * plane);
+                y.data[i] = x.data[i * plane + place];
+                argmax[i] = static_cast<Place>(place);
+            }
+        });
+        return;
+    }
+    const auto max_pool = of_places<Place>(max_pooling);
+    for_blocks(x.shape, y.shape, pool, blocks_of(a),
                [&](const PlacedBlock& block, const PoolBlock& windows, index_t from, index_t to) {
                    max_pool(windows, x.data + from, block.place, y.data + to, argmax + to);
                });

@@ -237,8 +237,8 @@ TEST_P(ActivationTest, Accuracy) {
         check_accuracy<float>(f, 3 + more);
         check_accuracy<double>(f, 3 + more);
     }
-    check_accuracy<float>(Activation::gelu, 5);
-    check_accuracy<double>(Activation::gelu, 5);
+    check_accuracy<float>(Activation::gelu, 6);
+    check_accuracy<double>(Activation::gelu, 6);
 }
 
 TEST_P(ActivationTest, Extremes) {

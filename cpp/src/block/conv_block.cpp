@@ -110,6 +110,7 @@ struct Backward {
         const ImageView<T> dmaps = {values.data(), maps_of(in)};
         unpool(out, places, dmaps);
         if (activated != nullptr) {
+            // NOLINTNEXTLINE(bugprone-unchecked-optional-access): else nothing is activated
             activate_backward(*block.activation, dmaps.data, activated, dmaps.data,
                               dmaps.shape.size(), block.parameter);
         }
@@ -121,6 +122,7 @@ struct Backward {
                           ImageView<const T> in, const ConvBlockGrads<T>& grads) const {
         const Buffer<T> values(activated != nullptr ? out.shape.size() : 0);
         if (activated != nullptr) {
+            // NOLINTNEXTLINE(bugprone-unchecked-optional-access): else nothing is activated
             activate_backward(*block.activation, out.data, activated, values.data(),
                               out.shape.size(), block.parameter);
             out.data = values.data();
@@ -134,6 +136,7 @@ struct Backward {
     }
 
     void unpool(ImageView<const T> out, const std::int32_t* places, ImageView<T> dmaps) const {
+        // NOLINTNEXTLINE(bugprone-unchecked-optional-access): called where there is a pooling
         const auto& [pool, kind, count_include_pad] = *block.pool;
         if (kind == PoolKind::average) {
             avg_pool2d_backward<T>(out, pool, count_include_pad, dmaps);

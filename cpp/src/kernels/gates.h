@@ -1,7 +1,8 @@
 // Activations x s(x) whose factor s climbs from 0 to 1: the sigmoid (SiLU), the normal distribution
 // (GELU) and its approximation by tanh. Far on the left the product x s(x) is a number of its own
-// size, good to a few roundings: the exponent of s is computed in two parts, for its error would be
-// multiplied by its size, and 2^n comes last, for s alone may be too small for a number.
+// size, good to a few units in the last place: the exponent of s is computed in two parts, for its
+// error would be multiplied by its size, and 2^n comes last, for s alone may be too small for a
+// number.
 #pragma once
 
 #include "kernels/exponential.h"
@@ -90,6 +91,13 @@ struct Power {
     Vec<T> times(Vec<T> a) const { return times_power_of_two<T>(a * factor, n); }
 };
 
+/// 1 / x for x and results in the normal range, to a rounding.
+template <typename T>
+inline Vec<T> reciprocal(Vec<T> x) {
+    const Vec<T> rough = rough_reciprocal<T>(x);
+    return rough + (T{1} - rough * x) * rough;
+}
+
 template <typename T>
 inline Vec<T> at_most(T limit, Vec<T> x) {
     return x > limit ? splat(limit) : x;
@@ -113,7 +121,7 @@ inline Vec<T> times_sigmoid(Vec<T> x, Sum<T> size) {
 /// sigmoid(u) + slope * sigmoid'(u) for a u with the sign of x and the magnitude `size`.
 template <typename T>
 inline Vec<T> sigmoid_and_slope(Vec<T> x, Vec<T> size, Vec<T> slope) {
-    const Vec<T> e = exponential<T>(-size), share = T{1} / (e + T{1});
+    const Vec<T> e = exponential<T>(-size), share = reciprocal<T>(e + T{1});
     return (x < T{0} ? e * share : share) + slope * (e * share * share);
 }
 
@@ -156,7 +164,7 @@ struct NormalTail {
 
     explicit NormalTail(Vec<T> x)
         : a(at_most<T>(Gate<T>::left_gelu, magnitude<T>(x))), bell(exponent(a)) {
-        const Vec<T> share = T{1} / (a + T{4});
+        const Vec<T> share = reciprocal<T>(a + T{4});
         ratio = polynomial<T>(Gate<T>::ratio, (a - T{4}) * share) * share;
     }
     static Sum<T> exponent(Vec<T> a) {

@@ -286,10 +286,66 @@ void max_pool(const PoolBlock& block, const T* x, index_t place, T* y, Place* ar
     }
 }
 
+// The largest of some elements in *most; false if there is a NaN among them.
+template <typename T>
+inline bool find_largest(index_t size, const T* x, T* most) {
+    constexpr index_t chains = 4, step = chains * kLanes<T>;
+    Vec<T> largest[chains];
+    typename Simd<T>::Mask odd{};
+    for (index_t c = 0; c < chains; ++c) largest[c] = splat(x[0]);
+    const auto take = [&](index_t i, index_t c) {
+        const Vec<T> value = load(x + i);
+        largest[c] = value > largest[c] ? value : largest[c];
+        odd |= value != value;
+    };
+    index_t i = 0;
+    for (; i + step <= size; i += step) {
+#pragma GCC unroll 4
+        for (index_t c = 0; c < chains; ++c) take(i + c * kLanes<T>, c);
+    }
+    for (; i + kLanes<T> <= size; i += kLanes<T>) take(i, 0);
+    for (index_t c = 1; c < chains; ++c) {
+        largest[0] = largest[c] > largest[0] ? largest[c] : largest[0];
+    }
+    Whole<T> any = 0;
+    *most = largest[0][0];
+    for (index_t l = 0; l < kLanes<T>; ++l) {
+        any |= odd[l];
+        *most = largest[0][l] > *most ? largest[0][l] : *most;
+    }
+    for (; i < size; ++i) {
+        any |= x[i] != x[i];
+        *most = x[i] > *most ? x[i] : *most;
+    }
+    return any == 0;
+}
+
+// The place of the largest element is looked for only in the block that it is in.
+template <typename T>
+index_t first_maximum(index_t size, const T* x) {
+    constexpr index_t block = 1024;
+    T best = x[0];
+    index_t place = 0;
+    for (index_t at = 0; at < size; at += block) {
+        T most;
+        if (!find_largest(size - at < block ? size - at : block, x + at, &most)) {
+            while (x[at] == x[at]) ++at;
+            return at;
+        }
+        if (most > best) {
+            best = most;
+            place = at;
+        }
+    }
+    while (x[place] != best) ++place;
+    return place;
+}
+
 template <typename T>
 constexpr MaxPoolKernels<T> kKernels = {
     .wide = max_pool<T, index_t>,
     .narrow = max_pool<T, std::int32_t>,
+    .first_maximum = first_maximum<T>,
 };
 
 }  // namespace

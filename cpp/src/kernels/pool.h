@@ -56,6 +56,8 @@ template <typename T>
 struct MaxPoolKernels {
     MaxPool<T, index_t> wide;
     MaxPool<T, std::int32_t> narrow;
+    /// The index of the largest element (the first of them, or the first NaN); size is at least 1.
+    index_t (*first_maximum)(index_t size, const T* x);
 };
 
 template <typename T, typename Place>

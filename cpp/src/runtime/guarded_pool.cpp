@@ -53,6 +53,11 @@ std::size_t page_size() {
     return size;
 }
 
+[[noreturn]] void end_process(const char* reason) {
+    std::fprintf(stderr, "pocketcnn: %s\n", reason);
+    std::abort();
+}
+
 void* GuardedPool::allocate(std::size_t bytes) {
     const std::size_t page = page_size(), room = (bytes + page - 1) / page * page;
     void* const begin =
@@ -74,15 +79,15 @@ void* GuardedPool::allocate(std::size_t bytes) {
 void GuardedPool::release(void* block) noexcept {
     const std::lock_guard lock(mutex);
     const auto found = blocks_.find(block);
-    if (found == blocks_.end()) {
-        std::fputs("pocketcnn: a block was given back twice, or never was one\n", stderr);
-        std::abort();
-    }
+    if (found == blocks_.end()) end_process("a block was given back twice, or never was one");
     const Mapping mapping = found->second;
     blocks_.erase(found);
     in_use_ -= mapping.bytes;
     // A new mapping in the place of the old: its memory goes back to the system.
-    mmap(mapping.begin, mapping.size, PROT_NONE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const int flags = MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS;
+    if (mmap(mapping.begin, mapping.size, PROT_NONE, flags, -1, 0) == MAP_FAILED) {
+        end_process("a block that was given back cannot be made inaccessible");
+    }
     quarantine_.push_back(mapping);
     if (quarantine_.size() > kQuarantine) {
         munmap(quarantine_.front().begin, quarantine_.front().size);

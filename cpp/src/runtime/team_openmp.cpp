@@ -38,6 +38,7 @@ int startable(int wanted) {
     std::vector<std::thread> threads;
     std::vector<pid_t> ids;
     std::latch end(1);
+    int started = wanted;
     try {
         ids.resize(wanted);
         threads.reserve(wanted);
@@ -48,10 +49,10 @@ int startable(int wanted) {
             });
         }
     } catch (const std::exception&) {  // std::system_error, std::bad_alloc
+        started = static_cast<int>(threads.size());
     }
     end.count_down();
     for (std::thread& thread : threads) thread.join();
-    const int started = static_cast<int>(threads.size());
     for (int i = 0; i < started; ++i) wait_until_forgotten(ids[i]);
     return started;
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,8 +20,11 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     renamed to `path`. If the process is killed at any moment, or the disk is full, the previous
     file stays complete; of several writers the last one wins. A symbolic link's target is replaced,
     not the link. A write-protected file is not replaced. What is not a regular file, such as a
-    pipe, cannot be replaced: it is written directly. A process that is killed may leave the
-    temporary file behind.
+    pipe, cannot be replaced: it is written directly.
+
+    The new file has no name until it is complete, so that a killed process leaves nothing behind
+    (O_TMPFILE in open(2) of Linux). File systems that cannot do this, such as NFS, give it a name
+    of 16 random digits from the start; there a killed process may leave it.
 
     Parameters
     ----------
@@ -30,7 +34,7 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     Yields
     ------
     Path
-        An empty file with a unique name that ends in ``.tmp``.
+        An empty file, which this process can open by this path, but not rename.
 
     Raises
     ------
@@ -57,22 +61,52 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise _error(errno.EACCES, path)
     target = Path(os.path.realpath(path))
     # Short and independent of the name: a name may be as long as the file system allows.
-    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
-    with _naming(path, temporary):
+    named = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    with _naming(path, named):
+        descriptor, temporary = _create(named)
+    with _naming(path, named, temporary):
         try:
-            # O_EXCL: never through an existing link. The mode is the previous file's, or what the
-            # umask allows.
-            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-            if mode is not None and mode != temporary.stat().st_mode:
-                temporary.chmod(stat.S_IMODE(mode))
+            if mode is not None and mode != os.fstat(descriptor).st_mode:
+                os.fchmod(descriptor, stat.S_IMODE(mode))
             yield temporary
-            _sync(temporary)
-            temporary.replace(target)
+            os.fsync(descriptor)
+            if temporary != named:
+                _link(descriptor, temporary, named)
+            named.replace(target)
             _sync_names(target.parent)
         except BaseException:
             with suppress(OSError):
-                temporary.unlink()
+                named.unlink()
             raise
+        finally:
+            os.close(descriptor)
+
+
+def _create(named: Path) -> tuple[int, Path]:
+    """Create a file and open it, without a name if the file system can; return its path too.
+
+    The mode is what the umask allows.
+    """
+    with suppress(OSError):
+        descriptor = os.open(named.parent, os.O_TMPFILE | os.O_RDWR, 0o666)
+        unnamed = Path(f"/proc/self/fd/{descriptor}")
+        if unnamed.exists():
+            return descriptor, unnamed
+        os.close(descriptor)  # without /proc it could neither be opened again nor named
+    # O_EXCL: never through an existing link.
+    return os.open(named, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666), named
+
+
+def _link(descriptor: int, unnamed: Path, named: Path) -> None:
+    """Give a complete file its first name."""
+    try:
+        # Only with the descriptor of a folder, which an absolute path has no use for, does Python
+        # make a link to the file and not to the symbolic link under /proc.
+        os.link(unnamed, named, src_dir_fd=descriptor)
+    except OSError:  # links may be forbidden
+        shutil.copy(unnamed, named)
+        with named.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def _mode(path: str | os.PathLike[str]) -> int | None:
@@ -83,15 +117,16 @@ def _mode(path: str | os.PathLike[str]) -> int | None:
 
 
 @contextmanager
-def _naming(path: str | os.PathLike[str], temporary: Path | None = None) -> Iterator[None]:
-    """Make errors name `path` instead of the temporary file.
+def _naming(path: str | os.PathLike[str], *temporary: Path) -> Iterator[None]:
+    """Make errors name `path` instead of the temporary file, whose paths are given.
 
     An error about something else, such as another file that is needed, is left alone.
     """
+    names = [str(name) for name in temporary]
     try:
         yield
     except OSError as error:
-        named = error.filename is not None and str(error.filename) != str(temporary)
+        named = error.filename is not None and str(error.filename) not in names
         if error.errno is None or named:
             raise
         raise _error(error.errno, path) from error
@@ -99,15 +134,6 @@ def _naming(path: str | os.PathLike[str], temporary: Path | None = None) -> Iter
 
 def _error(number: int, path: str | os.PathLike[str]) -> OSError:
     return OSError(number, os.strerror(number), os.fspath(path))
-
-
-def _sync(path: Path) -> None:
-    """Force a file's bytes to the disk."""
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _sync_names(folder: Path) -> None:

@@ -22,6 +22,9 @@ MODELS: dict[str, Callable[..., ConvNet]] = {
     "alexnet": models.alexnet,
     "vgg16": models.vgg16,
     "resnet18": models.resnet18,
+    "resnet50": models.resnet50,
+    "mobilenet_v2": models.mobilenet_v2,
+    "efficientnet_lite0": models.efficientnet_lite0,
     "compact_resnet": models.compact_resnet,
 }
 
@@ -46,6 +49,9 @@ ADAM_RATES = {
     "alexnet": 0.0001,
     "vgg16": 0.0001,
     "resnet18": 0.001,
+    "resnet50": 0.001,
+    "mobilenet_v2": 0.001,
+    "efficientnet_lite0": 0.001,
     "compact_resnet": 0.001,
 }
 

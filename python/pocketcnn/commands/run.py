@@ -37,7 +37,7 @@ CHECKPOINT = "checkpoint.safetensors"
 RUN = "run.json"
 LOCK = "lock"
 
-# What `write_atomically` leaves in a folder if its process is killed.
+# What `write_atomically` may leave in a folder if its process is killed.
 _LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.tmp")
 # File systems that cannot lock are used without a lock.
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}

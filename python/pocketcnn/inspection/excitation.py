@@ -64,13 +64,13 @@ class TopPatches:
         last = self.images.max()
         if last >= len(images):
             raise ValueError(f"x has {len(images)} images, but the patches come from up to {last}")
-        size = [min(self.field.size[axis], images.shape[2 + axis]) for axis in (0, 1)]
+        size = [min(self.field.pixels[axis], images.shape[2 + axis]) for axis in (0, 1)]
         patches = np.full((*self.images.shape, images.shape[1], *size), np.nan)
         for place in np.ndindex(self.images.shape):
             row, column = self.positions[place]
             top, left, _, _ = self.field.box(int(row), int(column))
             corner = [
-                0 if self.field.size[axis] > images.shape[2 + axis] else (top, left)[axis]
+                0 if self.field.pixels[axis] > images.shape[2 + axis] else (top, left)[axis]
                 for axis in (0, 1)
             ]
             _cut_one(images[self.images[place]], corner, patches[place])

@@ -19,6 +19,7 @@ from numpy.typing import DTypeLike
 from pocketcnn._arguments import Array, require_memory, require_shape
 from pocketcnn.layers.arrays import LayerArrays, fitted, require_names
 from pocketcnn.layers.init import Init, Scheme, checked_init, normal, weight_std
+from pocketcnn.layers.sight import Sight
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -134,6 +135,15 @@ class Layer(ABC):
     def multiply_adds(self, input_shape: Any) -> int:
         """Number of multiply-adds with the weights for one input."""
         return 0
+
+    def sight(self, input_shape: Shape) -> tuple[Sight, Sight] | None:
+        """Which rows and columns of maps (C, H, W) an output depends on.
+
+        None leaves it to the attributes of a window, `kernel_size` and those that go with it. A
+        layer without them is taken to see the place of the output alone if it keeps height and
+        width, and the whole map if not.
+        """
+        return None
 
     def child_inputs(self, input_shape: Any) -> dict[str, Shape]:
         """Shape of the input of each of `children` for an input of `input_shape`."""

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 from pocketcnn._arguments import Array, IntOrPair, Padding, Pair, integer, pair
 from pocketcnn.functional import conv_transpose2d, conv_transpose2d_backward
-from pocketcnn.functional._conv_transpose2d import checked_output_padding, transposed
+from pocketcnn.functional._conv_transpose2d import (
+    Transposed,
+    checked_output_padding,
+    transposed,
+)
 from pocketcnn.layers.base import Shape, WeightLayer, check_image_shape
 from pocketcnn.layers.init import Init
+from pocketcnn.layers.sight import Sight
 from pocketcnn.layers.window import check_window, plain
 
 
@@ -131,7 +137,27 @@ class ConvTranspose2d(WeightLayer):
             raise ValueError(
                 f"{self!r} takes {self.in_channels} channels, but gets {input_shape[0]}"
             )
-        how = transposed(
+        return (self.out_channels, *self._transposed(input_shape).out_size)
+
+    def multiply_adds(self, input_shape: Shape) -> int:
+        """One for each weight of a channel's filters, at each input pixel."""
+        return math.prod(input_shape) * math.prod(self.param_shapes["weight"][1:])
+
+    def sight(self, input_shape: Shape) -> tuple[Sight, Sight]:
+        """The pixels whose filters reach the output."""
+        window = self._transposed(input_shape).conv.window
+
+        def along(axis: int) -> Sight:
+            stride, before = window.stride[axis], window.padding[2 * axis]
+            reach = (window.kernel_size[axis] - 1) * window.dilation[axis]
+            return Sight(
+                Fraction(before - reach, stride), Fraction(before, stride), Fraction(1, stride)
+            )
+
+        return along(0), along(1)
+
+    def _transposed(self, input_shape: Shape) -> Transposed:
+        return transposed(
             input_shape[1:],
             self.param_shapes["weight"],
             self.stride,
@@ -140,11 +166,6 @@ class ConvTranspose2d(WeightLayer):
             self.dilation,
             self.groups,
         )
-        return (self.out_channels, *how.out_size)
-
-    def multiply_adds(self, input_shape: Shape) -> int:
-        """One for each weight of a channel's filters, at each input pixel."""
-        return math.prod(input_shape) * math.prod(self.param_shapes["weight"][1:])
 
 
 def _fans(weight_shape: Shape, groups: int, stride: Pair) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from pocketcnn.functional import group_norm, group_norm_backward
 from pocketcnn.functional._channel_shuffle import require_groups
 from pocketcnn.layers.base import Layer, Shape, check_image_shape
 from pocketcnn.layers.init import Scheme
+from pocketcnn.layers.sight import Sight
 
 
 class GroupNorm(Layer):
@@ -76,3 +77,8 @@ class GroupNorm(Layer):
         if input_shape[0] != self.channels:
             raise ValueError(f"{self!r} takes {self.channels} channels, but gets {input_shape[0]}")
         return input_shape
+
+    def sight(self, input_shape: Shape) -> tuple[Sight, Sight]:
+        """The whole map, of which the statistics are."""
+        _, height, width = input_shape
+        return Sight(0, height - 1, 0), Sight(0, width - 1, 0)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
+from math import ceil, floor
 from typing import Literal
+
+import numpy as np
 
 from pocketcnn._arguments import Array
 from pocketcnn.functional import upsample2d, upsample2d_backward
 from pocketcnn.functional._upsample2d import scale_pair, upsampled_shape, upsampling
 from pocketcnn.layers.base import Layer, Shape, check_image_shape
+from pocketcnn.layers.sight import Sight
 
 
 class Upsample(Layer):
@@ -56,3 +61,16 @@ class Upsample(Layer):
         """(C, H, W) to (C, floor(H * scale), floor(W * scale))."""
         check_image_shape(self, input_shape)
         return upsampled_shape((1, *input_shape), self._upsample)[1:]
+
+    def sight(self, input_shape: Shape) -> tuple[Sight, Sight]:
+        """The pixel that is copied, or the two that are interpolated."""
+        return self._along(input_shape[1], 0), self._along(input_shape[2], 1)
+
+    def _along(self, size: int, axis: int) -> Sight:
+        # A ramp that is resized has the places that its outputs come from; rounding aside.
+        ramp = np.arange(size, dtype=np.float64).reshape(1, 1, 1, size)
+        scale = scale_pair(self.scale_factor)[axis]
+        places = upsample2d(ramp, (1, scale), self.mode, self.align_corners).ravel().round(9)
+        step = Fraction(size, len(places)) if scale != int(scale) else Fraction(1, int(scale))
+        first = min(floor(place) - o * step for o, place in enumerate(places))
+        return Sight(first, max(ceil(place) - o * step for o, place in enumerate(places)), step)

@@ -10,6 +10,7 @@ from pocketcnn.functional._zero_pad2d import (
     zero_pad2d_backward,
 )
 from pocketcnn.layers.base import Layer, Shape, check_image_shape
+from pocketcnn.layers.sight import Sight
 from pocketcnn.layers.window import plain
 
 
@@ -47,3 +48,8 @@ class ZeroPad2d(Layer):
         """(C, H, W) to (C, top + H + bottom, left + W + right)."""
         check_image_shape(self, input_shape)
         return (input_shape[0], *padded_size(input_shape[1:], self.padding))
+
+    def sight(self, input_shape: Shape) -> tuple[Sight, Sight]:
+        """One pixel, or a zero."""
+        top, _, left, _ = signed_sides(self.padding)
+        return Sight(-top, -top, 1), Sight(-left, -left, 1)

@@ -85,7 +85,7 @@ def top_patches(
         rows, columns = grid_shape(shown, 4)
         figure = new_figure(2.0 * columns + 0.3, 2.2 * rows + 0.5)
         axes = list(figure.subplots(rows, columns, squeeze=False, gridspec_kw=_GAPS).ravel())
-        height, width = top.field.size
+        height, width = top.field.pixels
         title = f"What excites {drawable(layer)} most: patches of {height} × {width}"
         figure.suptitle(title, fontsize=12, **literally(title))
     if len(axes) < shown:

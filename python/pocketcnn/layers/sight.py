@@ -1,0 +1,24 @@
+"""Which places of a layer's input one place of its output depends on."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import NamedTuple, TypeAlias
+
+Number: TypeAlias = int | Fraction
+
+
+class Sight(NamedTuple):
+    """Output o along an axis sees the inputs from ``first + o * step`` to ``last + o * step``.
+
+    These are bounds: where they are no whole numbers, it sees the whole ones between them.
+
+    Examples
+    --------
+    >>> Sight(-1, 1, 2)  # a window of three with stride 2 and padding 1
+    Sight(first=-1, last=1, step=2)
+    """
+
+    first: Number
+    last: Number
+    step: Number
