@@ -28,39 +28,99 @@ class Case(NamedTuple):
     model: Any
     x: np.ndarray
     expected: np.ndarray
-    rtol: float
-    atol: float
 
 
 def bound(name: str, model: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> Case:
     """Store all inputs but the first in the model."""
     model = copy.deepcopy(model)
     graph = model.graph
-    names = [item.name for item in graph.input]
     stored = {tensor.name for tensor in graph.initializer}
-    free = [one for one in names if one not in stored]
+    free = [item.name for item in graph.input if item.name not in stored]
     for one, value in list(zip(free, inputs, strict=False))[1:]:
         graph.initializer.append(numpy_helper.from_array(np.asarray(value), one))
     del graph.output[1:]
-    return Case(name, model, inputs[0], outputs[0], 1e-3, 1e-7)
+    return Case(name, model, inputs[0], outputs[0])
 
 
 def joined(name: str, model: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> Case:
     """Make one input of all, which have the same shape, along axis 1."""
     model = copy.deepcopy(model)
     graph = model.graph
-    names = [item.name for item in graph.input]
     shape = list(inputs[0].shape)
     shape[1] *= len(inputs)
     kind = graph.input[0].type.tensor_type.elem_type
-    split = helper.make_node("Split", ["joined_input"], names, axis=1)
+    split = helper.make_node("Split", ["joined"], [item.name for item in graph.input], axis=1)
     if model.opset_import[0].version >= 18:
         split.attribute.append(helper.make_attribute("num_outputs", len(inputs)))
     nodes = [split, *graph.node]
     del graph.node[:], graph.input[:], graph.output[1:]
     graph.node.extend(nodes)
-    graph.input.append(helper.make_tensor_value_info("joined_input", kind, shape))
-    return Case(name, model, np.concatenate(inputs, axis=1), outputs[0], 1e-3, 1e-7)
+    graph.input.append(helper.make_tensor_value_info("joined", kind, shape))
+    return Case(name, model, np.concatenate(inputs, axis=1), outputs[0])
+
+
+def as_network(name: str, model: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> Case:
+    """`joined` if the inputs are branches of one shape, else `bound`."""
+    branches = len(inputs) > 1 and any(node.op_type in BRANCHES for node in model.graph.node)
+    if branches and np.ndim(inputs[0]) > 1 and len(set(map(np.shape, inputs))) == 1:
+        return joined(name, model, inputs, outputs)
+    return bound(name, model, inputs, outputs)
+
+
+def batched(name: str, model: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> Case:
+    """Put a batch axis before the others, and count the operator's axes from the next one on."""
+    model = copy.deepcopy(model)
+    node, rank = model.graph.node[0], np.ndim(inputs[0])
+    names = [item.name for item in model.graph.input]
+    values = dict(zip(names, inputs, strict=True))
+    for attribute in node.attribute:
+        if attribute.name == "axis" and attribute.i >= 0:
+            attribute.i += 1
+        elif attribute.name == "perm":
+            attribute.ints[:] = [0, *(axis + 1 for axis in attribute.ints)]
+    given = {attribute.name for attribute in node.attribute}
+    if node.op_type in ("Split", "Gather") and "axis" not in given:
+        node.attribute.append(helper.make_attribute("axis", 1))
+    if node.op_type == "Transpose" and "perm" not in given:
+        node.attribute.append(helper.make_attribute("perm", [0, *range(rank, 0, -1)]))
+    if node.op_type == "Reshape":
+        values[node.input[1]] = np.array([1, *values[node.input[1]]])
+    if place := {"Squeeze": 1, "Unsqueeze": 1, "Slice": 3}.get(
+        node.op_type, 1 if node.op_type.startswith("Reduce") else 0
+    ):
+        _shift_axes(node, place, values, rank)
+    branches = [one for one, value in values.items() if _is_branch(node, value, inputs[0])]
+    for one in branches:
+        values[one] = np.asarray(values[one])[None]
+    del model.graph.input[:]
+    for one, value in values.items():
+        kind = helper.np_dtype_to_tensor_dtype(np.asarray(value).dtype)
+        model.graph.input.append(helper.make_tensor_value_info(one, kind, np.shape(value)))
+    form = joined if len(branches) > 1 else bound
+    return form(name, model, list(values.values()), [np.asarray(outputs[0])[None]])
+
+
+# Operators of which each input is a branch.
+BRANCHES = {"Add", "Concat", "Div", "Mean", "Mul", "Sub", "Sum"}
+
+
+def _is_branch(node: Any, value: Any, first: Any) -> bool:
+    return value is first or (node.op_type in BRANCHES and np.shape(value) == np.shape(first))
+
+
+def _shift_axes(node: Any, place: int, values: dict[str, Any], rank: int) -> None:
+    """Add one to the axes that an operator has as an input, all of them if there are none."""
+    while len(node.input) <= place:
+        node.input.append("")
+    name = node.input[place]
+    if name and len(values[name]):
+        axes = [int(axis) + (axis >= 0) for axis in values[name]]
+    else:
+        count = len(values[node.input[1]]) if node.op_type == "Slice" else rank
+        axes = list(range(1, count + 1))
+    name = name or "axes_of_a_sample"
+    node.input[place] = name
+    values[name] = np.array(axes, np.int64)
 
 
 # Three-dimensional pools, which no layer computes, and whose expected outputs take minutes to make.
@@ -88,11 +148,21 @@ def node_cases(modules: Sequence[str]) -> list[Any]:
         patch.setattr(node, "function_testcase_helper", lambda *_, **__: ([], 0))
         patch.setattr(base, "Base", type("Base", (), {}))
         for name in modules:
-            _run_exports(f"{node.__name__}.{name}", made)
+            _run_exports(f"{node.__name__}.{name}")
     return made
 
 
-def _run_exports(name: str, made: list[Any]) -> None:
+def data_of(case: Any) -> tuple[list[Any], list[Any]]:
+    """Inputs and outputs of a node test as arrays; some of rare types are protos."""
+    inputs, outputs = case.data_sets[0]
+    return list(map(_array, inputs)), list(map(_array, outputs))
+
+
+def _array(value: Any) -> Any:
+    return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+
+
+def _run_exports(name: str) -> None:
     spec = find_spec(name)
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -107,18 +177,17 @@ def _run_exports(name: str, made: list[Any]) -> None:
 def file_cases(kind: str) -> Iterator[tuple[str, Any, list[np.ndarray], list[np.ndarray]]]:
     """Models and data that PyTorch exported: "pytorch-converted" or "pytorch-operator"."""
     folder = Path(onnx.__file__).parent / "backend" / "test" / "data" / kind
-    for path in sorted(folder.iterdir()):
-        if not (path / "model.onnx").exists():
-            continue
-        data = path / "test_data_set_0"
-        arrays = [
-            [numpy_helper.to_array(_tensor(data / f"{way}_{k}.pb")) for k in range(len(list(data.glob(f"{way}_*.pb"))))]
+    for path in sorted(folder.glob("*/model.onnx")):
+        data = path.parent / "test_data_set_0"
+        inputs, outputs = (
+            [read_tensor(data / f"{way}_{k}.pb") for k in range(len([*data.glob(f"{way}_*.pb")]))]
             for way in ("input", "output")
-        ]
-        yield path.name, onnx.load(path / "model.onnx"), *arrays
+        )
+        yield path.parent.name, onnx.load(path), inputs, outputs
 
 
-def _tensor(path: Path) -> Any:
+def read_tensor(path: Path) -> np.ndarray:
+    """The array in a file of ONNX's test data."""
     tensor = onnx.TensorProto()
     tensor.ParseFromString(path.read_bytes())
-    return tensor
+    return numpy_helper.to_array(tensor)

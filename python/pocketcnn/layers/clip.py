@@ -45,7 +45,8 @@ class Clip(Layer):
         """The gradient where x is between the bounds or on one, as in PyTorch; zero elsewhere."""
         x = self._recall()
         low, high = self._bounds(x.dtype)
-        return grad * ((x >= low) & (x <= high))
+        dx: Array = grad * ((x >= low) & (x <= high))
+        return dx
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """As the input's."""

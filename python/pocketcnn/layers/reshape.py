@@ -43,7 +43,6 @@ class Reshape(Layer):
         """Any shape with as many numbers, to `shape`."""
         if math.prod(input_shape) != math.prod(self.shape):
             raise ValueError(
-                f"{self!r} takes samples of {math.prod(self.shape)} numbers, "
-                f"but gets {input_shape}"
+                f"{self!r} takes samples of {math.prod(self.shape)} numbers, but gets {input_shape}"
             )
         return self.shape

@@ -27,7 +27,7 @@ class ScaleShift(Layer):
     def forward(self, x: Array, training: bool = False) -> Array:
         """Scale and shift x, of any shape."""
         self._saved = True
-        out = x * x.dtype.type(self.scale)
+        out: Array = x * x.dtype.type(self.scale)
         if self.shift:
             out += x.dtype.type(self.shift)
         return out
@@ -35,7 +35,8 @@ class ScaleShift(Layer):
     def backward(self, grad: Array) -> Array:
         """``scale * grad``."""
         self._recall()
-        return grad * grad.dtype.type(self.scale)
+        dx: Array = grad * grad.dtype.type(self.scale)
+        return dx
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """As the input's."""

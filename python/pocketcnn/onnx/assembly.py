@@ -48,8 +48,7 @@ def assemble(output: Entry, net: Builder, stored_bytes: int) -> ConvNet:
         if entry.is_a(layers.Dropout):
             entry.layer.initialize(rng)  # a generator of its own
     result = ConvNet(described, net.source.shape, seed=None, dtype=net.dtype)
-    for name, layer, _ in described:
-        state = next(entry.state for entry in entries if named[id(entry)] == name)
-        if state:
-            layer.set_state({key: read() for key, read in state.items()})
+    for entry in entries:
+        if entry.state:
+            entry.layer.set_state({key: read() for key, read in entry.state.items()})
     return result

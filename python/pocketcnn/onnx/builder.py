@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import permutations
 from typing import Any
 
@@ -52,7 +52,7 @@ class Builder:
         self,
         step: Any,
         inputs: Entry | Sequence[Entry],
-        state: dict[str, Callable[[], Array]] | None = None,
+        state: Mapping[str, Callable[[], Array]] | None = None,
         shape: Shape | None = None,
     ) -> Entry:
         """Append a layer, or a step that has the shape of its input unless `shape` is given.
@@ -71,7 +71,7 @@ class Builder:
                 shape = step.output_shape(shape)
         if not all(0 < size < 2**31 for size in shape) or math.prod(shape) >= 2**48:
             raise ValueError(f"its output would be {shape}")
-        entry = Entry(step, inputs, shape, state or {}, self.hint, self.origin)
+        entry = Entry(step, inputs, shape, dict(state or {}), self.hint, self.origin)
         self.entries.append(entry)
         return entry
 
@@ -152,7 +152,9 @@ class Builder:
         rank = len(tensor.shape)
         if rank == 0:
             raise ValueError("it needs an axis of channels")
-        return self.arranged(tensor, [[0], [*range(1, max(rank - 1, 1))], [*range(max(rank - 1, 1), rank)]])
+        return self.arranged(
+            tensor, [[0], [*range(1, max(rank - 1, 1))], [*range(max(rank - 1, 1), rank)]]
+        )
 
     def window_image(self, tensor: Tensor) -> Entry:
         """A tensor (N, C, L) or (N, C, H, W) as the image that a window slides over."""
@@ -190,7 +192,7 @@ class Builder:
         elif first:
             orders = [[first, *(axis for axis in range(rank) if axis != first)]]
         fit = [order for order in orders if first is None or order[0] == first]
-        return list(min(fit, key=lambda order: sum(_moves(t, order) for t in tensors)))
+        return list(min(fit, key=lambda order: sum(_moves(one, list(order)) for one in tensors)))
 
     def raised(self, tensor: Tensor, rank: int) -> Tensor:
         """A tensor with axes of size 1 before its own, without the batch axis `rank` in all."""

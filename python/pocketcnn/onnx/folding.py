@@ -13,8 +13,8 @@ import numpy as np
 
 from pocketcnn._arguments import Array
 from pocketcnn._text import excerpt
-from pocketcnn.onnx.package import import_onnx
 from pocketcnn.onnx.node import Node
+from pocketcnn.onnx.package import import_onnx
 from pocketcnn.onnx.tensors import Constant
 
 MOST_BYTES = 2**31
@@ -24,14 +24,20 @@ MOST_BYTES = 2**31
 _SMALL = 2**12
 
 # Operators whose work is in proportion to what they read and write.
-FOLDABLE = frozenset(
-    "Abs Add And BitShift Cast CastLike Ceil Clip Compress Concat Constant ConstantOfShape Cos "
-    "DequantizeLinear Div Equal Erf Exp Expand EyeLike Flatten Floor Gather GatherElements "
-    "GatherND Greater GreaterOrEqual Identity IsInf IsNaN Less LessOrEqual Log MatMul Max Mean Min "
-    "Mod Mul Neg NonZero Not Or Pad Pow QuantizeLinear Range Reciprocal ReduceMax ReduceMean "
-    "ReduceMin ReduceProd ReduceSum Relu Reshape Round ScatterND Shape Sigmoid Sign Sin Size Slice "
-    "Split Sqrt Squeeze Sub Sum Tanh Tile Transpose Trilu Unsqueeze Where Xor".split()
-)
+FOLDABLE = {
+    *("Abs", "Add", "And", "BitShift", "Cast", "CastLike", "Ceil", "Clip", "Compress", "Concat"),
+    *("Constant", "ConstantOfShape", "Cos", "DequantizeLinear", "Div", "Equal", "Erf", "Exp"),
+    *("Expand", "EyeLike", "Flatten", "Floor", "Gather", "GatherElements", "GatherND", "Greater"),
+    *("GreaterOrEqual", "Identity", "IsInf", "IsNaN", "Less", "LessOrEqual", "Log", "MatMul"),
+    *("Max", "Mean", "Min", "Mod", "Mul", "Neg", "NonZero", "Not", "Or", "Pad", "Pow"),
+    *("QuantizeLinear", "Range", "Reciprocal", "ReduceMax", "ReduceMean", "ReduceMin"),
+    *("ReduceProd", "ReduceSum", "Relu", "Reshape", "Round", "ScatterND", "Shape", "Sigmoid"),
+    *("Sign", "Sin", "Size", "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Tanh", "Tile"),
+    *("Transpose", "Trilu", "Unsqueeze", "Where", "Xor"),
+}
+
+# Operators that give the same numbers in a shape that inference finds; not worth an evaluator.
+_RESHAPING = {"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"}
 
 
 class Folder:
@@ -55,6 +61,10 @@ class Folder:
         known = self._outputs(node, inputs)
         if node.op == "ConstantOfShape" and known is not None:
             return [self._filled(node, *known[0])]
+        if node.op in _RESHAPING and known is not None and len(known) == 1:
+            (shape, _), source = known[0], inputs[0]
+            assert source is not None
+            return [source.reshaped(shape)]
         if known is None or all(_bytes(*item) <= _SMALL for item in known):
             return [Constant.of(array) for array in self._run(node, inputs)]
 
@@ -101,16 +111,18 @@ class Folder:
         for name in node.output_names:
             tensor = found[name].tensor_type if name in found else None
             if tensor is None or not tensor.HasField("shape"):
-                return self._unknown(node, inputs)
+                self._count_unknown(node, inputs)
+                return None
             if any(not size.HasField("dim_value") for size in tensor.shape.dim):
-                return self._unknown(node, inputs)
+                self._count_unknown(node, inputs)
+                return None
             shape = tuple(size.dim_value for size in tensor.shape.dim)
             dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
             outputs.append((shape, dtype))
         self._count(node, sum(_bytes(*item) for item in outputs))
         return outputs
 
-    def _unknown(self, node: Node, inputs: list[Constant | None]) -> None:
+    def _count_unknown(self, node: Node, inputs: list[Constant | None]) -> None:
         """Count the most that the operator can make, where inference does not know the shape."""
         sizes = [constant.size for constant in inputs if constant is not None]
         if node.op in ("NonZero", "Compress", "Split", "Slice", "Squeeze", "Reshape", "Gather"):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -21,14 +23,21 @@ from pocketcnn.onnx.tensors import Entry
 class Readers:
     """How many entries read each entry, the output's reader counted."""
 
-    def __init__(self, output: Entry) -> None:
-        self.needed = needed(output)
-        self._counts = Counter(id(i) for entry in self.needed for i in entry.inputs)
+    def __init__(self, output: Entry, entries: Sequence[Entry]) -> None:
+        self._counts = Counter(id(one) for entry in entries for one in entry.inputs)
         self._counts[id(output)] += 1
 
     def sole(self, entry: Entry) -> bool:
         """Whether one entry alone reads it."""
         return self._counts[id(entry)] == 1
+
+    def bypass(self, entry: Entry) -> None:
+        """Let an entry take what the one before it takes."""
+        (before,) = entry.inputs
+        entry.inputs = before.inputs
+        self._counts[id(before)] -= 1
+        if self._counts[id(before)]:  # else it is left out, and reads nothing itself
+            self._counts.update(id(one) for one in before.inputs)
 
 
 def needed(output: Entry) -> list[Entry]:
@@ -57,12 +66,12 @@ def fuse(output: Entry) -> None:
     _each(output, _join_upsamplings)
 
 
-def _each(output: Entry, rule: object) -> None:
-    """Apply a rule to every entry, in order; it says whether it changed something."""
-    readers = Readers(output)
-    for entry in readers.needed:
-        if rule(entry, readers):  # type: ignore[operator]
-            readers = Readers(output)
+def _each(output: Entry, rule: Callable[[Entry, Readers], None]) -> None:
+    """Apply a rule to every entry, in order."""
+    entries = needed(output)
+    readers = Readers(output, entries)
+    for entry in entries:
+        rule(entry, readers)
 
 
 # Functions that exporters write as formulas
@@ -139,21 +148,20 @@ def _near(came: tuple[float, float] | None, wanted: tuple[float, float]) -> bool
 # Scaling
 
 
-def _join_scalings(entry: Entry, readers: Readers) -> bool:
+def _join_scalings(entry: Entry, readers: Readers) -> None:
     """Make one of two scalings in a row."""
     if not entry.is_a(Scaling):
-        return False
+        return
     (before,) = entry.inputs
     if not before.is_a(Scaling) or not readers.sole(before):
-        return False
+        return
     first, second = before.step, entry.step
     shift = _combined(np.multiply, first.shift, second.scale, neutral=(0.0, 1.0))
     entry.step = Scaling(
         _combined(np.multiply, first.scale, second.scale, neutral=(None, 1.0)),
         _combined(np.add, shift, second.shift, neutral=(None, 0.0)),
     )
-    entry.inputs = before.inputs
-    return True
+    readers.bypass(entry)
 
 
 def _combined(
@@ -174,25 +182,25 @@ def _read(factor: Factor) -> Array | float:
     return factor if isinstance(factor, float) else factor.read()
 
 
-def _scale_weights(entry: Entry, readers: Readers) -> bool:
+def _scale_weights(entry: Entry, readers: Readers) -> None:
     """Put a scaling per channel into the weights of the layer before it."""
     if not entry.is_a(Scaling):
-        return False
+        return
     (before,) = entry.inputs
     scale, shift = entry.step.scale, entry.step.shift
     channel = (*before.shape[:1], *(1,) * (len(before.shape) - 1))
     for factor in (scale, shift):
         if isinstance(factor, Deferred) and factor.shape != channel:
-            return False
+            return
     norm = before.is_a(layers.BatchNorm2d, layers.GroupNorm)
     if not norm and not before.is_a(layers.Conv2d, layers.ConvTranspose2d, layers.Linear):
-        return False
+        return
     # Numbers belong to formulas, and would change what the weights are for training.
     fixed = [f for f, none in ((scale, 1.0), (shift, 0.0)) if isinstance(f, float) and f != none]
     if fixed or not readers.sole(before):
-        return False
+        return
     _take_scaling(entry, before, scale, shift)
-    return True
+    readers.bypass(entry)
 
 
 def _take_scaling(entry: Entry, before: Entry, scale: Factor, shift: Factor) -> None:
@@ -212,7 +220,9 @@ def _take_scaling(entry: Entry, before: Entry, scale: Factor, shift: Factor) -> 
             if axis == 0:
                 return weight() * factors.reshape([-1, *shape[1:]])
             parts = np.split(weight(), groups)
-            return np.concatenate([p * f[:, None, None] for p, f in zip(parts, factors, strict=True)])
+            return np.concatenate(
+                [p * f[:, None, None] for p, f in zip(parts, factors, strict=True)]
+            )
 
         state["weight"] = scaled
     if "bias" in state or isinstance(shift, Deferred):
@@ -227,68 +237,57 @@ def _take_scaling(entry: Entry, before: Entry, scale: Factor, shift: Factor) -> 
             return np.asarray(bias)
 
         state["bias"] = shifted
-    entry.step, entry.state, entry.inputs = layer, state, before.inputs
-    entry.hint = before.hint
+    entry.step, entry.state, entry.hint = layer, state, before.hint
 
 
 # Padding
 
 
-def _merge_padding(entry: Entry, readers: Readers) -> bool:
+def _merge_padding(entry: Entry, readers: Readers) -> None:
     """Make padding a part of the window that slides over it."""
     if not entry.is_a(layers.Conv2d, layers.MaxPool2d, layers.AvgPool2d):
-        return False
+        return
     (before,) = entry.inputs
     layer = entry.layer
     if not before.is_a(Padding) or min(before.step.sides) < 0:
-        return False
-    if entry.is_a(layers.MaxPool2d):
-        fits = before.step.never_wins
-    else:
-        fits = before.step.value == 0
+        return
+    fits = before.step.never_wins if entry.is_a(layers.MaxPool2d) else before.step.value == 0
     config = layer.config()
     if entry.is_a(layers.AvgPool2d):
         # Pixels of a padding in front of the pool count, its own only if it says so.
         fits = fits and (config["count_include_pad"] or config["padding"] == 0)
         config["count_include_pad"] = True
     if not fits or config.get("ceil_mode"):
-        return False
-    top, bottom, left, right = (
-        a + b for a, b in zip(before.step.sides, _sides(config["padding"]), strict=True)
-    )
-    config["padding"] = (top, left) if (top, left) == (bottom, right) else ((top, bottom), (left, right))
-    if top == bottom == left == right:
-        config["padding"] = top
+        return
+    own = _sides(config["padding"])
+    top, bottom, left, right = np.add(before.step.sides, own).tolist()
+    config["padding"] = ((top, bottom), (left, right))
+    if (top, left) == (bottom, right):
+        config["padding"] = top if top == left else (top, left)
     try:
         entry.step = type(layer)(**config)
     except ValueError:  # a pool refuses windows that lie only in padding
-        return False
-    entry.inputs = before.inputs
-    return True
+        return
+    readers.bypass(entry)
 
 
-def _sides(padding: object) -> tuple[int, int, int, int]:
-    """Padding of a layer as (top, bottom, left, right)."""
-    if isinstance(padding, int):
-        return (padding,) * 4
-    first, second = padding  # type: ignore[misc]
-    if isinstance(first, int):
-        return first, first, second, second
-    return (*first, *second)
+def _sides(padding: Any) -> list[int]:
+    """Padding of a layer as top, bottom, left and right."""
+    rows, columns = (padding, padding) if isinstance(padding, int) else padding
+    return [*np.broadcast_to(rows, 2).tolist(), *np.broadcast_to(columns, 2).tolist()]
 
 
 # Upsampling
 
 
-def _join_upsamplings(entry: Entry, readers: Readers) -> bool:
+def _join_upsamplings(entry: Entry, readers: Readers) -> None:
     """Make one of two repetitions of pixels a whole number of times, such as rows and columns."""
     (before,) = entry.inputs if len(entry.inputs) == 1 else (entry,)
     if not _repeats(entry) or not _repeats(before) or not readers.sole(before):
-        return False
+        return
     (h, w), (rows, columns) = (np.broadcast_to(e.step.scale_factor, 2) for e in (before, entry))
     entry.step = layers.Upsample((float(h * rows), float(w * columns)), "nearest")
-    entry.inputs = before.inputs
-    return True
+    readers.bypass(entry)
 
 
 def _repeats(entry: Entry) -> bool:

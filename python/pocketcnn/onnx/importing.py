@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from pocketcnn.layers import Shape
 from pocketcnn.network.net import ConvNet
@@ -70,9 +72,25 @@ def load(
         entry = _walk(source, given, net, proto.ir_version)
         fuse(entry)
         lower(entry, net)
-        return assemble(entry, net, sum(tensor.nbytes for tensor in source.stored.values()))
+        made = assemble(entry, net, sum(tensor.nbytes for tensor in source.stored.values()))
+        made.classes = _classes(proto, made.output_shape)
+        return made
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def _classes(proto: Any, output_shape: Shape) -> list[str] | None:
+    """The names that `export` wrote, if they fit the scores."""
+    for item in proto.metadata_props:
+        if item.key == "classes":
+            try:
+                names: Any = json.loads(item.value)
+            except (ValueError, RecursionError):
+                return None
+            fits = isinstance(names, list) and output_shape[:1] == (len(names),)
+            if fits and all(isinstance(name, str) for name in names):
+                return [*names]
+    return None
 
 
 def _builder(given: Input) -> Builder:
@@ -113,5 +131,3 @@ def _outputs(node: Node, net: Builder, folder: Folder) -> Sequence[Value]:
         return folder.fold(node)
     made = OPERATORS[node.op](node, net)
     return made if isinstance(made, Sequence) else [made]
-
-

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from pocketcnn import layers
 from pocketcnn._arguments import Array
-from pocketcnn.layers import Shape
+from pocketcnn.layers import Layer, Shape
 from pocketcnn.onnx.builder import Builder
 from pocketcnn.onnx.fusing import needed
 from pocketcnn.onnx.steps import Deferred, Erf, Factor, Padding, Scaling
@@ -51,33 +52,29 @@ def _lower_padding(entry: Entry, net: Builder) -> None:
 
 def _lower_scaling(entry: Entry, net: Builder) -> None:
     step, shape = entry.step, entry.shape
-    channel = (shape[0], 1, 1) if len(shape) == 3 else None
+    channel = (*shape[:1], 1, 1)
     factors = [f for f in (step.scale, step.shift) if isinstance(f, Deferred)]
-    if entry.inputs == [net.source] and all(factor.shape == channel for factor in factors):
-        if _normalize(entry):
-            return
+    per_channel = len(shape) == 3 and all(factor.shape == channel for factor in factors)
+    if entry.inputs == [net.source] and per_channel and _normalize(entry):
+        return
     if step.numbers is not None:
         if not all(map(math.isfinite, step.numbers)):
             raise ValueError(f"{entry.origin}: it scales by {step.numbers[0]:g}")
         entry.step = layers.ScaleShift(*step.numbers)
         return
-    if all(factor.shape == channel for factor in factors):
-        _depthwise(entry, step, channel, shape[0])
+    if per_channel:
+        entry.step, entry.state = _depthwise(step, channel)
         return
     # A convolution by one pixel, of as many channels as there are numbers.
-    size = math.prod(shape)
-    column = net.reshaped(entry.inputs[0], (size, 1, 1))
-    scaled = net.add(layers.Flatten(), column)  # a place for the convolution
-    _depthwise(scaled, step, shape, size)
-    scaled.shape = column.shape
+    column = net.reshaped(entry.inputs[0], (math.prod(shape), 1, 1))
+    layer, state = _depthwise(step, shape)
+    scaled = net.add(layer, column, state)
     entry.step = layers.Flatten() if len(shape) == 1 else layers.Reshape(shape)
     entry.inputs = [scaled]
 
 
 def _normalize(entry: Entry) -> bool:
     """Make the first step of a network, per channel, a Normalize; False where that is not one."""
-    if len(entry.shape) != 3:
-        return False
     channels = entry.shape[0]
     scale = np.broadcast_to(_numbers(entry.step.scale), channels).astype(np.float64)
     shift = np.broadcast_to(_numbers(entry.step.shift), channels).astype(np.float64)
@@ -90,18 +87,18 @@ def _normalize(entry: Entry) -> bool:
     return True
 
 
-def _depthwise(entry: Entry, step: Scaling, shape: Shape, channels: int) -> None:
-    """Make an entry a convolution by one pixel that scales every channel."""
-    has_shift = step.shift != 0.0
+def _depthwise(step: Scaling, shape: Shape) -> tuple[Layer, dict[str, Callable[[], Array]]]:
+    """A convolution by one pixel with a channel for each number of a shape, and its arrays."""
+    channels, has_shift = math.prod(shape), step.shift != 0.0
     layer = layers.Conv2d(channels, channels, 1, groups=channels, bias=has_shift)
 
     def full(factor: Factor) -> Array:
         return np.broadcast_to(_array(factor), shape).reshape(-1)
 
-    entry.step = layer
-    entry.state = {"weight": lambda: full(step.scale).reshape(channels, 1, 1, 1)}
+    state = {"weight": lambda: full(step.scale).reshape(channels, 1, 1, 1)}
     if has_shift:
-        entry.state["bias"] = lambda: full(step.shift)
+        state["bias"] = lambda: full(step.shift)
+    return layer, state
 
 
 def _array(factor: Factor) -> Array:

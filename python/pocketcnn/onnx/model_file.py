@@ -156,7 +156,7 @@ class StoredTensor:
             )
         offset = _number(where.get("offset", "0"))
         length = _number(where.get("length", str(self._stored_bytes)))
-        if offset is None or length != self._stored_bytes:
+        if offset is None or length is None or length != self._stored_bytes:
             raise ValueError(
                 f"{self._called} has offset {excerpt(where.get('offset'))} and length "
                 f"{excerpt(where.get('length'))}, but needs {self._stored_bytes} bytes"

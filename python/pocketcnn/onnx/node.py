@@ -71,12 +71,12 @@ class Node:
         """Whether an attribute is given."""
         return key in self._attributes
 
-    def int(self, key: str, default: int = 0) -> int:
+    def whole(self, key: str, default: int = 0) -> int:
         """An attribute that is a whole number."""
         value = self._attribute(key, "INT")
         return default if value is None else int(value)
 
-    def float(self, key: str, default: float = 0.0) -> float:
+    def real(self, key: str, default: float = 0.0) -> float:
         """An attribute that is a number."""
         value = self._attribute(key, "FLOAT", "INT")
         return default if value is None else float(value)
@@ -86,12 +86,12 @@ class Node:
         value = self._attribute(key, "STRING")
         return default if value is None else value.decode("utf-8", "replace")
 
-    def ints(self, key: str) -> list[int] | None:
+    def wholes(self, key: str) -> list[int] | None:
         """An attribute that is a list of whole numbers."""
         value = self._attribute(key, "INTS")
         return None if value is None else [int(number) for number in value]
 
-    def floats(self, key: str) -> list[float] | None:
+    def reals(self, key: str) -> list[float] | None:
         """An attribute that is a list of numbers."""
         value = self._attribute(key, "FLOATS")
         return None if value is None else [float(number) for number in value]
@@ -144,7 +144,7 @@ class Node:
 
     def settings(self, key: str, place: int) -> list[int] | None:
         """A list that was an attribute in earlier opsets and is an input now."""
-        return self.ints(key) if self.has(key) else self.whole_numbers(place)
+        return self.wholes(key) if self.has(key) else self.whole_numbers(place)
 
     def require_sole_output(self) -> None:
         """Raise ValueError if somebody reads an output other than the first."""

@@ -15,10 +15,10 @@ from pocketcnn._arguments import sizes
 from pocketcnn._text import excerpt
 from pocketcnn.layers import Shape
 from pocketcnn.onnx.folding import FOLDABLE
-from pocketcnn.onnx.package import import_onnx
 from pocketcnn.onnx.model_file import StoredTensor, opset_of
 from pocketcnn.onnx.node import Node
 from pocketcnn.onnx.operators import OPERATORS
+from pocketcnn.onnx.package import import_onnx
 from pocketcnn.onnx.tensors import Constant
 
 # The size of a free batch axis where a graph computes with shapes; a prime that no size of an
@@ -103,13 +103,13 @@ class Source:
         waiting = [self.output]
         while waiting:
             name = waiting.pop()
-            place = makers.get(name)
-            if place is None:
+            made = makers.get(name)
+            if made is None:
                 if name not in self.stored and name not in self._inputs:
                     raise ValueError(f"nothing makes {excerpt(repr(name))}")
-            elif place not in found:
-                found.add(place)
-                waiting += [one for one in graph.node[place].input if one]
+            elif made not in found:
+                found.add(made)
+                waiting += [one for one in graph.node[made].input if one]
         nodes = []
         for place in sorted(found):
             proto = graph.node[place]
@@ -149,9 +149,8 @@ class Source:
             raise ValueError(f"a network has one input, but this one needs {len(names)}: {shown}")
         (name,) = names
         kind = self._inputs[name].type.tensor_type
-        dtype = np.dtype(np.float32)
-        if kind.elem_type == import_onnx().TensorProto.DOUBLE:
-            dtype = np.dtype(np.float64)
+        double = kind.elem_type == import_onnx().TensorProto.DOUBLE
+        dtype: np.dtype[Any] = np.dtype(np.float64 if double else np.float32)
         dims = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
         if not kind.HasField("shape"):
             dims = [None, *([None] * len(given or ()))]
@@ -167,18 +166,23 @@ class Source:
         return Input(name, shape, batch or FREE_BATCH, channels_last, dtype)
 
     def _reads_channels_last(self, name: str) -> bool:
-        """Whether a Transpose makes (N, C, H, W) of an input, and nothing reads it as that."""
-        names = {name}
+        """Whether layers of images read an input after a Transpose to (N, C, H, W) alone."""
+        last, first = {name}, set[str]()
         turned = False
         for node in self.nodes:
-            if names.isdisjoint(node.input_names):
-                continue
-            if node.op == "Transpose" and node.ints("perm") == [0, 3, 1, 2]:
-                turned = True
-            elif node.op in _KEEPS_AXES:
-                names.update(node.output_names)
-            elif node.op in _CHANNELS_FIRST:
-                return False
+            for names in (last, first):
+                if names.isdisjoint(node.input_names):
+                    continue
+                if node.op in _KEEPS_AXES:
+                    names.update(node.output_names)
+                elif node.op in _CHANNELS_FIRST:
+                    if names is last:
+                        return False
+                    turned = True
+                elif (
+                    names is last and node.op == "Transpose" and node.wholes("perm") == [0, 3, 1, 2]
+                ):
+                    first.update(node.output_names)
         return turned
 
 

@@ -29,6 +29,10 @@ class Constant:
         """A constant that is there already."""
         return Constant(array.shape, array.dtype, lambda: array)
 
+    def reshaped(self, shape: Shape) -> Constant:
+        """The same numbers in another shape."""
+        return Constant(shape, self.dtype, lambda: self.read().reshape(shape), self.name)
+
     @property
     def size(self) -> int:
         """How many numbers it has."""

@@ -14,44 +14,44 @@ from pocketcnn.onnx.builder import Builder
 from pocketcnn.onnx.node import Node, axis_of, floats
 from pocketcnn.onnx.operators.arithmetic import clipped
 from pocketcnn.onnx.steps import Deferred, Erf
-from pocketcnn.onnx.tensors import Constant, Tensor
+from pocketcnn.onnx.tensors import Tensor
 
 
-def simple(kind) -> Callable[[Node, Builder], Tensor]:
+def simple(make: Callable[[], object]) -> Callable[[Node, Builder], Tensor]:
     """The function of an operator without attributes that is one layer."""
 
     def operator(node: Node, net: Builder) -> Tensor:
-        return net.on(node.tensor(), getattr(layers, kind)() if isinstance(kind,str) else kind())
+        return net.on(node.tensor(), make())
 
     return operator
 
 
-relu = simple("ReLU")
-sigmoid = simple("Sigmoid")
-tanh = simple("Tanh")
-hard_swish = simple("HardSwish")
+relu = simple(layers.ReLU)
+sigmoid = simple(layers.Sigmoid)
+tanh = simple(layers.Tanh)
+hard_swish = simple(layers.HardSwish)
 erf = simple(Erf)
 
 
 def leaky_relu(node: Node, net: Builder) -> Tensor:
     """A LeakyReLU."""
-    return net.on(node.tensor(), layers.LeakyReLU(node.float("alpha", 0.01)))
+    return net.on(node.tensor(), layers.LeakyReLU(node.real("alpha", 0.01)))
 
 
 def elu(node: Node, net: Builder) -> Tensor:
     """An ELU."""
-    return net.on(node.tensor(), layers.ELU(node.float("alpha", 1.0)))
+    return net.on(node.tensor(), layers.ELU(node.real("alpha", 1.0)))
 
 
 def selu(node: Node, net: Builder) -> Tensor:
     """An ELU, scaled."""
-    x = net.on(node.tensor(), layers.ELU(node.float("alpha", 1.67326319217681884765625)))
-    return net.scaled(x, node.float("gamma", 1.05070102214813232421875))
+    x = net.on(node.tensor(), layers.ELU(node.real("alpha", 1.67326319217681884765625)))
+    return net.scaled(x, node.real("gamma", 1.05070102214813232421875))
 
 
 def celu(node: Node, net: Builder) -> Tensor:
     """``alpha * ELU(x / alpha)``."""
-    alpha = node.float("alpha", 1.0)
+    alpha = node.real("alpha", 1.0)
     if not alpha > 0:
         raise ValueError(f"alpha is {alpha}, but must be above 0")
     x = net.on(net.scaled(node.tensor(), 1 / alpha), layers.ELU(1.0))
@@ -63,12 +63,12 @@ def gelu(node: Node, net: Builder) -> Tensor:
     approximate = node.text("approximate", "none")
     if approximate not in ("none", "tanh"):
         raise ValueError(f"approximate is {approximate!r}, but must be none or tanh")
-    return net.on(node.tensor(), layers.GELU(approximate))
+    return net.on(node.tensor(), layers.GELU("tanh" if approximate == "tanh" else "none"))
 
 
 def swish(node: Node, net: Builder) -> Tensor:
     """``x * sigmoid(alpha * x)``: a SiLU, with another scale if alpha is not 1."""
-    alpha = node.float("alpha", 1.0)
+    alpha = node.real("alpha", 1.0)
     if alpha == 0:
         return net.scaled(node.tensor(), 0.5)
     return net.scaled(net.on(net.scaled(node.tensor(), alpha), layers.SiLU()), 1 / alpha)
@@ -76,7 +76,7 @@ def swish(node: Node, net: Builder) -> Tensor:
 
 def hard_sigmoid(node: Node, net: Builder) -> Tensor:
     """A HardSigmoid, or a scaling and a Clip for other numbers than 1/6 and 1/2."""
-    alpha, beta = node.float("alpha", 0.2), node.float("beta", 0.5)
+    alpha, beta = node.real("alpha", 0.2), node.real("beta", 0.5)
     if math.isclose(alpha, 1 / 6, rel_tol=1e-6) and beta == 0.5:
         return net.on(node.tensor(), layers.HardSigmoid())
     return net.on(net.scaled(node.tensor(), alpha, beta), layers.Clip(0.0, 1.0))
@@ -89,8 +89,7 @@ def p_relu(node: Node, net: Builder) -> Tensor:
         layer = layers.PReLU()
         return net.on(x, layer, state={"weight": lambda: floats(slope, net.dtype).reshape(1)})
     if node.version < 7 and slope.shape == x.shape[:1]:  # a slope per channel, by definition
-        shape = (*slope.shape, *(1,) * (len(x.shape) - 1))
-        slope = Constant(shape, slope.dtype, lambda old=slope: old.read().reshape(shape))
+        slope = slope.reshaped((*slope.shape, *(1,) * (len(x.shape) - 1)))
     slopes = net.factor(x, slope)
     assert isinstance(slopes, Deferred)
     image, repeated = x.entry.shape, slopes.shape
@@ -109,7 +108,7 @@ def clip(node: Node, net: Builder) -> Tensor:
     """A ReLU6, a ReLU, or a Clip."""
     x = node.tensor()
     if node.version < 11:
-        low, high = node.float("min", -math.inf), node.float("max", math.inf)
+        low, high = node.real("min", -math.inf), node.real("max", math.inf)
     else:
         low, high = node.number(1), node.number(2)
         low, high = -math.inf if low is None else low, math.inf if high is None else high
@@ -128,7 +127,7 @@ def log_softmax(node: Node, net: Builder) -> Tensor:
 
 def _normalized(node: Node, net: Builder, kind: Callable[[int], Layer]) -> Tensor:
     x = node.tensor()
-    axis = axis_of(node.int("axis", 1 if node.version < 13 else -1), x.rank)
+    axis = axis_of(node.whole("axis", 1 if node.version < 13 else -1), x.rank)
     if axis == 0:
         raise ValueError("it acts along the batch axis")
     wide = [axis - 1] if node.version >= 13 else [*range(axis - 1, len(x.shape))]

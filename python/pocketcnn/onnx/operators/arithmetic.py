@@ -138,9 +138,8 @@ def _aligned(node: Node, constant: Constant, rank: int) -> Constant:
     """A second operand of opset 6, which may begin at an axis of the first."""
     if not node.has("axis") or not constant.shape:
         return constant
-    after = rank - node.int("axis") % rank - len(constant.shape)
-    shape = constant.shape + (1,) * max(after, 0)
-    return Constant(shape, constant.dtype, lambda: constant.read().reshape(shape), constant.name)
+    after = rank - node.whole("axis") % rank - len(constant.shape)
+    return constant.reshaped(constant.shape + (1,) * max(after, 0))
 
 
 def _tensors(node: Node) -> list[Tensor]:
@@ -148,6 +147,7 @@ def _tensors(node: Node) -> list[Tensor]:
 
 
 def merged(net: Builder, layer: Merge, tensors: Sequence[Tensor]) -> Tensor:
+    """A layer of several inputs, in an order of axes in which few of them are moved."""
     rank = max(len(tensor.shape) for tensor in tensors)
     tensors = [net.raised(tensor, rank) for tensor in tensors]
     entries = [tensor.entry for tensor in tensors]
@@ -157,5 +157,3 @@ def merged(net: Builder, layer: Merge, tensors: Sequence[Tensor]) -> Tensor:
     order = net.common_order(tensors)
     arranged = [net.arranged(tensor, [[axis] for axis in order]) for tensor in tensors]
     return net.placed(net.add(layer, arranged), order)
-
-

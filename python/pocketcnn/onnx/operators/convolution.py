@@ -23,7 +23,7 @@ def conv(node: Node, net: Builder) -> Tensor:
     """A Conv2d; a convolution over a row is one over an image of height 1."""
     x = node.tensor()
     image = net.window_image(x)
-    weight, groups = _weight(node, x), node.int("group", 1)
+    weight, groups = _weight(node, x), node.whole("group", 1)
     filters, per_group, *kernel = weight.shape
     if groups < 1 or filters % groups or per_group * groups != x.shape[0]:
         raise ValueError(
@@ -50,7 +50,7 @@ def conv_transpose(node: Node, net: Builder) -> Tensor:
     """A ConvTranspose2d."""
     x = node.tensor()
     image = net.window_image(x)
-    weight, groups = _weight(node, x), node.int("group", 1)
+    weight, groups = _weight(node, x), node.whole("group", 1)
     channels, per_group, *kernel = weight.shape
     if groups < 1 or channels != x.shape[0] or channels % groups:
         raise ValueError(
@@ -77,7 +77,7 @@ def conv_transpose(node: Node, net: Builder) -> Tensor:
 def _transposed_window(node: Node, x: Tensor, kernel: list[int]) -> tuple[Window, tuple[int, int]]:
     """The window and the rows and columns that are added to the output after it."""
     axes = x.rank - 2
-    extra = node.ints("output_padding") or [0] * axes
+    extra = node.wholes("output_padding") or [0] * axes
     if len(extra) != axes or not all(0 <= size < 2**31 for size in extra):
         raise ValueError(f"output_padding is {extra}")
     window = read_window(node, x, kernel)
@@ -86,7 +86,7 @@ def _transposed_window(node: Node, x: Tensor, kernel: list[int]) -> tuple[Window
         (size - 1) * stride + (taps - 1) * step + 1
         for size, stride, taps, step in zip(x.shape[1:], strides, kernel, dilations, strict=True)
     ]
-    mode, sizes = node.text("auto_pad", "NOTSET"), node.ints("output_shape")
+    mode, sizes = node.text("auto_pad", "NOTSET"), node.wholes("output_shape")
     if sizes is None and mode in ("NOTSET", "VALID"):
         return window, (0, extra[0]) if axes == 1 else (extra[0], extra[1])
     if sizes is None:

@@ -16,11 +16,11 @@ from pocketcnn.onnx.views import View
 def gemm(node: Node, net: Builder) -> Tensor:
     """A Linear layer; its weight is permuted if its input comes from pixels in another order."""
     x, weight = node.tensor(), node.weight(1)
-    if x.rank != 2 or node.int("transA"):
+    if x.rank != 2 or node.whole("transA"):
         raise ValueError("its first input is not a row of numbers per sample")
-    alpha, beta = node.float("alpha", 1.0), node.float("beta", 1.0)
+    alpha, beta = node.real("alpha", 1.0), node.real("beta", 1.0)
     bias = node.value(2)
-    transposed = bool(node.int("transB"))
+    transposed = bool(node.whole("transB"))
     fixed = bias if isinstance(bias, Constant) and beta else None
     result = _linear(net, x, weight, transposed, alpha, fixed, beta)
     if isinstance(bias, Tensor):

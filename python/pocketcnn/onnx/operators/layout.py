@@ -15,7 +15,7 @@ from pocketcnn.onnx.tensors import Constant, Tensor
 from pocketcnn.onnx.views import View
 
 
-def identity(node: Node, net: Builder) -> Tensor:
+def identity(node: Node, _: Builder) -> Tensor:
     """The input itself."""
     return node.tensor()
 
@@ -26,7 +26,7 @@ def cast(node: Node, net: Builder) -> Tensor:
     if node.op == "CastLike":
         name = node.weight(1).dtype.name
     else:
-        name = import_onnx().TensorProto.DataType.Name(node.int("to")).lower()
+        name = import_onnx().TensorProto.DataType.Name(node.whole("to")).lower()
     if name not in ("float", "double", "float16", "bfloat16", "float32", "float64"):
         raise ValueError(f"it casts to {name}, but a network computes in {net.dtype}")
     return x
@@ -36,7 +36,7 @@ def shape(node: Node, net: Builder) -> Constant:
     """The shape, a constant whose batch size is a mark."""
     x = node.tensor()
     sizes = np.array((net.batch, *x.shape), np.int64)
-    start, end = node.int("start", 0), node.int("end", x.rank)
+    start, end = node.whole("start", 0), node.whole("end", x.rank)
     return Constant.of(sizes[slice(start, end)])
 
 
@@ -48,7 +48,7 @@ def size(node: Node, net: Builder) -> Constant:
 def flatten(node: Node, net: Builder) -> Tensor:
     """A row of numbers per sample."""
     x = node.tensor()
-    axis = node.int("axis", 1)
+    axis = node.whole("axis", 1)
     if axis not in (1, 1 - x.rank):
         raise ValueError(f"axis is {axis}, which merges the batch axis with others")
     return reshaped(net, x, (x.view.size,))
@@ -61,15 +61,16 @@ def reshape(node: Node, net: Builder) -> Tensor:
     if target is None:
         raise ValueError("the shape is missing")
     came = (net.batch, *x.shape)
-    if not node.int("allowzero"):
+    if not node.whole("allowzero"):
         if any(size == 0 and axis >= len(came) for axis, size in enumerate(target)):
             raise ValueError(f"shape is {target}, of an input of {len(came)} axes")
         target = [came[axis] if size == 0 else size for axis, size in enumerate(target)]
     first, rest = (target[0] if target else 1), list(target[1:])
     known = math.prod(size for size in rest if size != -1)
-    if rest.count(-1) == 1 and known > 0 and x.view.size % known == 0 and first == net.batch:
+    if rest.count(-1) == 1 and known > 0 and x.view.size % known == 0 and first in (1, net.batch):
         rest[rest.index(-1)] = x.view.size // known
-    if first not in (-1, net.batch) or -1 in rest or math.prod(rest) != x.view.size:
+    # A file for one image may say 1 although its batch axis is free.
+    if first not in (-1, 1, net.batch) or -1 in rest or math.prod(rest) != x.view.size:
         raise ValueError(
             f"it makes {_shown(came, net)} into {_shown(target, net)}, which does not keep the "
             "batch axis"
@@ -78,7 +79,9 @@ def reshape(node: Node, net: Builder) -> Tensor:
 
 
 def _shown(sizes: Sequence[int], net: Builder) -> str:
-    return f"({', '.join('N' if s == net.batch and not i else str(s) for i, s in enumerate(sizes))})"
+    return (
+        f"({', '.join('N' if s == net.batch and not i else str(s) for i, s in enumerate(sizes))})"
+    )
 
 
 def reshaped(net: Builder, x: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -91,10 +94,10 @@ def reshaped(net: Builder, x: Tensor, shape: tuple[int, ...]) -> Tensor:
     return Tensor(x.entry, view)
 
 
-def transpose(node: Node, net: Builder) -> Tensor:
+def transpose(node: Node, _: Builder) -> Tensor:
     """The axes in another order; the batch axis stays the first."""
     x = node.tensor()
-    order = node.ints("perm") or [*range(x.rank)][::-1]
+    order = node.wholes("perm") or [*range(x.rank)][::-1]
     if sorted(order) != [*range(x.rank)] or order[0] != 0:
         raise ValueError(f"perm is {order}, but must keep the batch axis the first")
     return Tensor(x.entry, x.view.transposed([axis - 1 for axis in order[1:]]))
@@ -158,7 +161,7 @@ def concat(node: Node, net: Builder) -> Tensor:
     tensors = [node.tensor(place) for place in range(len(node.inputs))]
     if len({tensor.rank for tensor in tensors}) > 1:
         raise ValueError("its inputs have different numbers of axes")
-    (axis,) = sample_axes([node.int("axis", 1)], tensors[0].rank)
+    (axis,) = sample_axes([node.whole("axis", 1)], tensors[0].rank)
     if len(tensors) == 1:
         return tensors[0]
     order = net.common_order(tensors, axis)
@@ -169,7 +172,7 @@ def concat(node: Node, net: Builder) -> Tensor:
 def split(node: Node, net: Builder) -> list[Tensor]:
     """A Slice for each output that is used."""
     x = node.tensor()
-    (axis,) = sample_axes([node.int("axis", 0)], x.rank)
+    (axis,) = sample_axes([node.whole("axis", 0)], x.rank)
     count = len(node.output_names)
     sizes = node.settings("split", 1)
     if sizes is None:
@@ -223,7 +226,7 @@ def sliced(net: Builder, x: Tensor, axis: int, start: int, stop: int, step: int 
 def gather(node: Node, net: Builder) -> Tensor:
     """A Slice of one place of an axis."""
     x, index = node.tensor(), node.weight(1)
-    (axis,) = sample_axes([node.int("axis", 0)], x.rank)
+    (axis,) = sample_axes([node.whole("axis", 0)], x.rank)
     place = node.number(1)
     length = x.shape[axis]
     if len(index.shape) > 1 or not -length <= place < length:
@@ -236,7 +239,7 @@ def gather(node: Node, net: Builder) -> Tensor:
 
 def depth_to_space(node: Node, net: Builder) -> Tensor:
     """Channels that become pixels."""
-    x, block = node.tensor(), node.int("blocksize")
+    x, block = node.tensor(), node.whole("blocksize")
     if x.rank != 4 or block < 1 or x.shape[0] % block**2:
         raise ValueError(f"blocks of {block} in an input of shape {x.shape}")
     c, h, w = x.shape

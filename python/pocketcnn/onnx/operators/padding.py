@@ -17,12 +17,12 @@ def pad(node: Node, net: Builder) -> Tensor:
     if (mode := node.text("mode", "constant")) not in ("constant", "edge"):
         raise ValueError(f"mode is {mode!r}, but must be constant, or edge before a MaxPool")
     if node.version < 2:
-        pads, value = node.ints("paddings"), node.float("value", 0.0)
+        pads, value = node.wholes("paddings"), node.real("value", 0.0)
     elif node.version < 11:
-        pads, value = node.ints("pads"), node.float("value", 0.0)
+        pads, value = node.wholes("pads"), node.real("value", 0.0)
     else:
         pads, value = node.whole_numbers(1), node.number(2)
-    value = None if mode == "edge" else float(value or 0.0)
+    fill = None if mode == "edge" else float(value or 0.0)
     axes = node.whole_numbers(3)
     axes = [*range(x.rank)] if axes is None else [axis_of(axis, x.rank) for axis in axes]
     if pads is None or len(pads) != 2 * len(axes) or len(set(axes)) < len(axes):
@@ -33,7 +33,7 @@ def pad(node: Node, net: Builder) -> Tensor:
         return x
     if 0 in wide or len(wide) > 2 or any(abs(end) >= 2**31 for end in pads):
         raise ValueError(f"pads is {pads}, but at most two axes can be padded, not the batch axis")
-    return _padded(net, x, {axis - 1: ends[axis] for axis in wide}, value)
+    return _padded(net, x, {axis - 1: ends[axis] for axis in wide}, fill)
 
 
 def _padded(

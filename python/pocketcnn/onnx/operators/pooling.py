@@ -19,7 +19,7 @@ def max_pool(node: Node, net: Builder) -> Tensor:
     x = node.tensor()
     image = net.window_image(x)
     window = read_window(node, x)
-    ceil = bool(node.int("ceil_mode"))
+    ceil = bool(node.whole("ceil_mode"))
     layer = layers.MaxPool2d(short(window.kernel), short(window.stride), window.padding, ceil)
     if window.dilation != (1, 1):
         raise ValueError("MaxPool2d has no dilation")
@@ -37,8 +37,8 @@ def average_pool(node: Node, net: Builder) -> Tensor:
         short(window.kernel),
         short(window.stride),
         window.padding,
-        bool(node.int("ceil_mode")),
-        bool(node.int("count_include_pad")),
+        bool(node.whole("ceil_mode")),
+        bool(node.whole("count_include_pad")),
     )
     return net.from_window(net.add(layer, image), x)
 
@@ -78,7 +78,7 @@ def reduce_sum(node: Node, net: Builder) -> Tensor:
 def _axes(node: Node, x: Tensor) -> list[int]:
     axes = node.settings("axes", 1)
     if not axes:
-        if node.int("noop_with_empty_axes"):
+        if node.whole("noop_with_empty_axes"):
             return []
         raise ValueError("it acts along the batch axis")
     return sorted(sample_axes(axes, x.rank))
@@ -87,7 +87,7 @@ def _axes(node: Node, x: Tensor) -> list[int]:
 def _reduce(node: Node, net: Builder, layer: Layer) -> Tensor:
     x = node.tensor()
     axes = _axes(node, x)
-    return _reduced(x, net, layer, axes, keep=bool(node.int("keepdims", 1))) if axes else x
+    return _reduced(x, net, layer, axes, keep=bool(node.whole("keepdims", 1))) if axes else x
 
 
 def _reduced(x: Tensor, net: Builder, layer: Layer, axes: list[int], *, keep: bool) -> Tensor:
@@ -103,5 +103,3 @@ def _reduced(x: Tensor, net: Builder, layer: Layer, axes: list[int], *, keep: bo
     view = View.of(pooled.shape).reshaped(shape)
     assert view is not None  # the numbers keep their order
     return Tensor(pooled, view)
-
-

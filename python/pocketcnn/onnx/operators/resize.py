@@ -41,7 +41,7 @@ class Axis(NamedTuple):
 def upsample(node: Node, net: Builder) -> Tensor:
     """An Upsample."""
     x = node.tensor()
-    scales = node.floats("scales") if node.version < 9 else _numbers(node, 1)
+    scales = node.reals("scales") if node.version < 9 else _numbers(node, 1)
     if scales is None or len(scales) != x.rank:
         raise ValueError(f"scales is {scales}, of an input of {x.rank} axes")
     axes = [_scaled(size, scale) for size, scale in zip((1, *x.shape), scales, strict=True)]
@@ -55,7 +55,9 @@ def resize(node: Node, net: Builder) -> Tensor:
     axes = _axes(node, x, net.batch, old=old)
     shrinks = any(axis.scale < 1 for axis in axes)
     mode = node.text("mode", "nearest")
-    if node.int("antialias") and shrinks or node.int("exclude_outside") and mode != "nearest":
+    if (node.whole("antialias") and shrinks) or (
+        node.whole("exclude_outside") and mode != "nearest"
+    ):
         raise ValueError("antialias and exclude_outside are not known")
     way = "asymmetric" if old else node.text("coordinate_transformation_mode", "half_pixel")
     rounding = "floor" if old else node.text("nearest_mode", "round_prefer_floor")
@@ -66,7 +68,7 @@ def _axes(node: Node, x: Tensor, batch: int, *, old: bool) -> list[Axis]:
     """All axes, the batch axis first, as scales or sizes give them."""
     scales = _numbers(node, 1 if old else 2)
     sizes = None if old else node.whole_numbers(3)
-    named = node.ints("axes")
+    named = node.wholes("axes")
     places = [*range(x.rank)] if named is None else [axis_of(axis, x.rank) for axis in named]
     came = (batch, *x.shape)
     given = scales or sizes

@@ -48,14 +48,14 @@ def read_window(node: Node, x: Tensor, kernel: list[int] | None = None) -> Windo
         Numbers are missing, or are too small or too many.
     """
     axes = x.rank - 2
-    given = node.ints("kernel_shape")
+    given = node.wholes("kernel_shape")
     if kernel is not None and given is not None and given != kernel:
         raise ValueError(f"kernel_shape is {given}, but the weight has {kernel}")
     kernel = kernel if kernel is not None else given
     if kernel is None:
         raise ValueError("kernel_shape is missing")
-    strides = node.ints("strides") or [1] * axes
-    dilations = node.ints("dilations") or [1] * axes
+    strides = node.wholes("strides") or [1] * axes
+    dilations = node.wholes("dilations") or [1] * axes
     for key, sizes in (("kernel_shape", kernel), ("strides", strides), ("dilations", dilations)):
         if len(sizes) != axes or not all(1 <= size < 2**31 for size in sizes):
             raise ValueError(f"{key} is {sizes}, but its input has {axes} axes of pixels")
@@ -73,7 +73,7 @@ def sides_of(pads: list[int]) -> Sides:
 
 def read_pads(node: Node, axes: int) -> list[int]:
     """The attribute `pads`, zeros if it is left out."""
-    pads = node.ints("pads") or [0] * (2 * axes)
+    pads = node.wholes("pads") or [0] * (2 * axes)
     if len(pads) != 2 * axes or not all(0 <= pad < 2**31 for pad in pads):
         raise ValueError(f"pads is {pads}, but must be {2 * axes} numbers of at least 0")
     return pads
