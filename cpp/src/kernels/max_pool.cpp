@@ -1,5 +1,6 @@
 // Max pooling, windows in the lanes.
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/pool_columns.h"
 #include "kernels/pool_windows.h"
@@ -27,17 +28,18 @@ template <typename T, int Bytes, typename Place>
     }
 }
 
-/// Where places go, as integers of either width. It is known at run time only, for loops for each
-/// width would be twice the code; nothing was slower for the branch.
+/// Where places go, as integers of type Place, or, where that is void, of a width known at run
+/// time: that is half of the code, but for float takes up to a third longer.
+template <typename Place>
 class Places {
   public:
-    explicit Places(index_t* wide) : data_(reinterpret_cast<char*>(wide)), is_wide_(true) {}
-    explicit Places(std::int32_t* narrow) : data_(reinterpret_cast<char*>(narrow)) {}
+    explicit Places(index_t* wide) : data_(reinterpret_cast<char*>(wide)), wide_(true) {}
+    explicit Places(std::int32_t* narrow) : data_(reinterpret_cast<char*>(narrow)), wide_(false) {}
 
-    void advance(index_t count) { data_ += count * (is_wide_ ? 8 : 4); }
+    void advance(index_t count) { data_ += count * (is_wide() ? 8 : 4); }
 
     [[gnu::always_inline]] void prefetch(index_t at, index_t count) const {
-        if (is_wide_) {
+        if (is_wide()) {
             POCKETCNN_ISA::prefetch<1>(wide() + at, 2 * kWriteAhead, count * 8);
         } else {
             POCKETCNN_ISA::prefetch<1>(narrow() + at, 2 * kWriteAhead, count * 4);
@@ -46,7 +48,7 @@ class Places {
 
     template <typename T, int Bytes>
     [[gnu::always_inline]] void store(index_t at, typename Pack<T, Bytes>::Int places) const {
-        if (is_wide_) {
+        if (is_wide()) {
             store_places<T, Bytes>(places, wide() + at);
         } else {
             store_places<T, Bytes>(places, narrow() + at);
@@ -54,7 +56,7 @@ class Places {
     }
 
     [[gnu::always_inline]] void set(index_t at, index_t place) const {
-        if (is_wide_) {
+        if (is_wide()) {
             wide()[at] = place;
         } else {
             narrow()[at] = static_cast<std::int32_t>(place);
@@ -62,11 +64,18 @@ class Places {
     }
 
   private:
+    bool is_wide() const {
+        if constexpr (std::is_void_v<Place>) {
+            return wide_;
+        } else {
+            return sizeof(Place) == sizeof(index_t);
+        }
+    }
     index_t* wide() const { return reinterpret_cast<index_t*>(data_); }
     std::int32_t* narrow() const { return reinterpret_cast<std::int32_t*>(data_); }
 
     char* data_;
-    bool is_wide_ = false;
+    bool wide_;
 };
 
 /// Values and their places, both in lanes.
@@ -83,14 +92,14 @@ struct Maxima {
     }
 };
 
-template <typename T>
+template <typename T, typename Place>
 struct MaxPoolBlock {
     static constexpr bool kKnowsStride2 = true;  ///< has square_rows and tile_pair
     PoolBlock block;
     const T* x;
     index_t place;
     T* y;
-    Places argmax;
+    Places<Place> argmax;
 
     void next_plane() {
         x += block.x_plane;
@@ -155,7 +164,7 @@ struct MaxPoolBlock {
         P::store(y + at, best.value);
         const auto step = static_cast<Whole<T>>(Stride != 0 ? Stride : block.stride);
         const auto start = P::sequence(0, 1) * step + static_cast<Whole<T>>(place + first);
-        argmax.store<T, Bytes>(at, best.where + start);
+        argmax.template store<T, Bytes>(at, best.where + start);
     }
 
     /// The first `rows` rows of square windows with stride 2. In the general loop the bookkeeping
@@ -166,7 +175,7 @@ struct MaxPoolBlock {
         const index_t width = block.step_y;
         const T* from = x;
         T* to = y;
-        Places to_argmax = argmax;
+        Places<Place> to_argmax = argmax;
         auto first = static_cast<Whole<T>>(place);
         for (; rows > 0; --rows) {
             for (index_t i = 0; i < block.count; i += P::lanes) {
@@ -185,7 +194,7 @@ struct MaxPoolBlock {
                 for (index_t ky = Taps - 2; ky >= 0; --ky) best.take(row(ky));
                 P::store(to + i, best.value);
                 const auto start = P::sequence(0, 2) + (first + static_cast<Whole<T>>(2 * i));
-                to_argmax.store<T, Bytes>(i, best.where + start);
+                to_argmax.template store<T, Bytes>(i, best.where + start);
             }
             from += block.row_step;
             first += static_cast<Whole<T>>(block.row_step);
@@ -206,7 +215,8 @@ struct MaxPoolBlock {
                                      is_first ? pair.elements : pair.elements + 1);
         });
         P::store(y + at, best.value);
-        argmax.store<T, Bytes>(at, best.where + pair.starts + static_cast<Whole<T>>(place + first));
+        argmax.template store<T, Bytes>(
+            at, best.where + pair.starts + static_cast<Whole<T>>(place + first));
     }
 
     [[gnu::always_inline]] void window(index_t row, index_t window) const {
@@ -258,9 +268,9 @@ inline void column_maxima(const PoolBlock& block, index_t columns, const T* from
         });
 }
 
-template <typename T>
+template <typename T, typename Place>
 [[gnu::noinline]] void max_pool_by_columns(const PoolBlock block, const T* x, index_t place, T* y,
-                                           const Places argmax) {
+                                           const Places<Place> argmax) {
     T values[kPoolColumns];
     Whole<T> places[kPoolColumns];
     for_parts(
@@ -302,16 +312,16 @@ template <typename T>
                     }
                     P::store(y + at + i, best);
                     const auto first = static_cast<Whole<T>>(place + start + i);
-                    argmax.store<T, Bytes>(at + i, where + P::sequence(0, 1) + first);
+                    argmax.template store<T, Bytes>(at + i, where + P::sequence(0, 1) + first);
                 },
                 single);
         });
 }
 
-template <typename T>
+template <typename T, typename Place>
 [[gnu::noinline]] void max_pool_in(const PoolBlock& block, const T* x, index_t place, T* y,
-                                   const Places argmax) {
-    MaxPoolBlock<T> body = {block, x, place, y, argmax};
+                                   const Places<Place> argmax) {
+    MaxPoolBlock<T, Place> body = {block, x, place, y, argmax};
     // Places are kept in lanes as wide as T; those of windows behind the last count too.
     constexpr index_t most = index_t{1} << (8 * sizeof(T) - 2);
     if (block.x_plane < most && block.stride < most / kPackSlack) {
@@ -385,7 +395,8 @@ index_t first_maximum(index_t size, const T* x) {
 
 template <typename T, typename Place>
 void max_pool(const PoolBlock& block, const T* x, index_t place, T* y, Place* argmax) {
-    max_pool_in(block, x, place, y, Places(argmax));
+    using Known = std::conditional_t<sizeof(T) == sizeof(float), Place, void>;
+    max_pool_in<T>(block, x, place, y, Places<Known>(argmax));
 }
 
 template <typename T>
