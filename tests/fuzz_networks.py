@@ -147,7 +147,13 @@ def _dropout(rng: Rng, _: int) -> Layer:
 
 def _maps(rng: Rng, channels: int) -> Layer:
     """A layer without weights that moves, resizes or scales maps."""
-    kind = int(rng.integers(4))
+    kind = int(rng.integers(7))
+    if kind == 6:
+        return pc.ScaleShift(float(rng.uniform(0.5, 2)), float(rng.normal()))
+    if kind == 5:
+        return pc.Clip(_one_of(rng, None, -1.0, -0.5), _one_of(rng, None, 0.5, 1.0))
+    if kind == 4:
+        return pc.Slice(0, int(rng.integers(1, channels + 1)), step=_one_of(rng, 1, 2))
     if kind == 3:
         scale = _one_of(rng, 2, float(rng.uniform(0.5, 2)), tuple(rng.uniform(0.5, 1.5, 2)))
         mode = _one_of(rng, "nearest", "bilinear")

@@ -154,8 +154,18 @@ class Reference:
             return reference_maps.normalize(x, layer.mean, layer.std)
         if isinstance(layer, pc.GlobalAvgPool2d):
             return x.mean(axis=(2, 3)).reshape(len(x), *layer.output_shape(x.shape[1:]))
-        if isinstance(layer, pc.Flatten):
-            return x.reshape(len(x), -1)
+        if isinstance(layer, (pc.Flatten, pc.Reshape)):
+            return x.reshape(len(x), *layer.output_shape(x.shape[1:]))
+        if isinstance(layer, pc.Permute):
+            return np.moveaxis(x, [axis + 1 for axis in layer.axes], range(1, x.ndim))
+        if isinstance(layer, pc.Slice):
+            return x.take(range(layer.start, layer.stop, layer.step), layer.axis)
+        if isinstance(layer, pc.Clip):
+            for bound in (layer.low, layer.high):
+                self._near(x, np.abs(x - (np.inf if bound is None else bound)))
+            return _clipped(layer, x)
+        if isinstance(layer, pc.ScaleShift):
+            return layer.scale * x + layer.shift
         if isinstance(layer, pc.Dropout):
             self._saved[name] = 1.0 if generators is None else _mask(layer, x, generators[name])
             return np.asarray(x * self._saved[name])
@@ -215,8 +225,16 @@ class Reference:
         if isinstance(layer, pc.GlobalAvgPool2d):
             n, c, h, w = saved.shape
             return np.broadcast_to(grad.reshape(n, c, 1, 1), saved.shape) / (h * w)
-        if isinstance(layer, pc.Flatten):
+        if isinstance(layer, (pc.Flatten, pc.Reshape)):
             return grad.reshape(saved.shape)
+        if isinstance(layer, pc.Permute):
+            return np.moveaxis(grad, range(1, grad.ndim), [axis + 1 for axis in layer.axes])
+        if isinstance(layer, pc.Slice):
+            return _slice_backward(layer, saved, grad)
+        if isinstance(layer, pc.Clip):
+            return np.where((saved == _clipped(layer, saved)), grad, 0.0)
+        if isinstance(layer, pc.ScaleShift):
+            return layer.scale * grad
         if isinstance(layer, pc.Dropout):
             return np.asarray(grad * saved)
         if isinstance(layer, pc.PReLU):
@@ -278,6 +296,18 @@ class Reference:
 def _largest_sum(x: Array) -> float:
     """The largest sum of a channel's numbers."""
     return float(x.swapaxes(0, 1).reshape(x.shape[1], -1).sum(axis=1).max(initial=0.0))
+
+
+def _clipped(layer: pc.Clip, x: Array) -> Array:
+    low = x if layer.low is None else np.maximum(x, layer.low)
+    return low if layer.high is None else np.minimum(low, layer.high)
+
+
+def _slice_backward(layer: pc.Slice, x: Array, grad: Array) -> Array:
+    dx = np.zeros_like(x)
+    places = range(layer.start, layer.stop, layer.step)
+    np.moveaxis(dx, layer.axis, 0)[list(places)] = np.moveaxis(grad, layer.axis, 0)
+    return dx
 
 
 def _merged(layer: Merge, x: list[Array]) -> Array:

@@ -19,7 +19,7 @@ CPP = ROOT / "cpp"
 # including types; the files of one folder import each other in any order without a circle.
 ROOMS = [
     *("__main__", "cli", "commands", "_startup"),
-    *("plot", "scratch", "inspection"),
+    *("plot", "scratch", "inspection", "onnx"),
     *("schedules", "training"),
     *("models", "network"),
     *("optim", "data", "losses", "layers"),

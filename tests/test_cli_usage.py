@@ -64,6 +64,10 @@ WRONG = [
     ("predict model a.png --top 0", "argument --top: 0 is less than 1"),
     ("filters model --channel -1", "argument --channel: -1 is less than 0"),
     ("features model a.png --maps 0", "argument --maps: 0 is less than 1"),
+    ("export model", "required: OUT.onnx"),
+    ("export model a.onnx --opset 0", "argument --opset: 0 is less than 1"),
+    ("import a.onnx b --input-shape 3,8", "argument --input-shape: 3,8 is not C,H,W"),
+    ("import a.onnx b --input-shape 3,8,x", "argument --input-shape: invalid shape value"),
     ("info --picture net.png", "a picture needs a model"),
     ("bench --repeat 0", "argument --repeat: 0 is less than 1"),
 ]

@@ -18,6 +18,7 @@ MODULES = [
     "layers",
     "losses",
     "models",
+    "onnx",
     "optim",
     "plot",
     "schedules",

@@ -32,6 +32,7 @@ from pocketcnn.layers import (
     AvgPool2d,
     BatchNorm2d,
     ChannelShuffle,
+    Clip,
     Concat,
     Conv2d,
     ConvTranspose2d,
@@ -46,15 +47,20 @@ from pocketcnn.layers import (
     LeakyReLU,
     Linear,
     LocalResponseNorm,
+    LogSoftmax,
     MaxPool2d,
     Multiply,
     Normalize,
+    Permute,
     PReLU,
     ReLU,
     ReLU6,
+    Reshape,
     Residual,
+    ScaleShift,
     Sigmoid,
     SiLU,
+    Slice,
     Softmax,
     Tanh,
     Upsample,
@@ -64,7 +70,7 @@ from pocketcnn.network.load import load
 from pocketcnn.network.net import ConvNet
 
 if TYPE_CHECKING:
-    from pocketcnn import data, inspection, models, optim, plot, schedules, scratch
+    from pocketcnn import data, inspection, models, onnx, optim, plot, schedules, scratch
     from pocketcnn._files.torch_file import read_torch
     from pocketcnn.network.weights import load_torch_state, load_weights
     from pocketcnn.training.callbacks import Callback, EarlyStopping
@@ -82,6 +88,7 @@ __all__ = [
     "BatchNorm2d",
     "Callback",
     "ChannelShuffle",
+    "Clip",
     "Concat",
     "Conv2d",
     "ConvNet",
@@ -99,16 +106,21 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
+    "LogSoftmax",
     "MaxPool2d",
     "Multiply",
     "Normalize",
     "PReLU",
+    "Permute",
     "ProgressBar",
     "ReLU",
     "ReLU6",
+    "Reshape",
     "Residual",
+    "ScaleShift",
     "SiLU",
     "Sigmoid",
+    "Slice",
     "Softmax",
     "Tanh",
     "Trainer",
@@ -128,6 +140,7 @@ __all__ = [
     "losses",
     "models",
     "num_threads",
+    "onnx",
     "optim",
     "plot",
     "read_torch",
@@ -141,7 +154,7 @@ __all__ = [
 
 
 # What a program that only runs a network does not need is imported when it is first used.
-_MODULES = {"data", "inspection", "models", "optim", "plot", "schedules", "scratch"}
+_MODULES = {"data", "inspection", "models", "onnx", "optim", "plot", "schedules", "scratch"}
 _MODULE_OF = {
     "Callback": "training.callbacks",
     "EarlyStopping": "training.callbacks",

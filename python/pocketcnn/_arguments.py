@@ -246,6 +246,12 @@ def non_negative(name: str, value: float) -> float:
     return number(name, value, 0, float(np.finfo(np.float64).max))
 
 
+def finite(name: str, value: float) -> float:
+    """Return `value` as a finite float."""
+    largest = float(np.finfo(np.float64).max)
+    return number(name, value, -largest, largest)
+
+
 def check_cache(cache: object, kind: type) -> None:
     """Raise TypeError unless a gradient is given what its own forward pass returned."""
     if not isinstance(cache, kind):

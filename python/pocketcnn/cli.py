@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from pocketcnn import __version__
-from pocketcnn.commands import bench, console, options, pictures, tools, train
+from pocketcnn.commands import bench, console, exchange, options, pictures, tools, train
 from pocketcnn.commands.parser import (
     Parser,
     add_data,
@@ -22,6 +22,7 @@ from pocketcnn.commands.parser import (
     add_invert,
     add_model,
     add_out,
+    image_shape,
     natural,
     positive,
 )
@@ -39,6 +40,7 @@ examples:
   pocketcnn predict runs/simple_convnet-digits-1 digits:0 my-digit.png
   pocketcnn features runs/simple_convnet-digits-1 digits:0
   pocketcnn saliency runs/simple_convnet-digits-1 digits:0 digits:1
+  pocketcnn export runs/simple_convnet-digits-1 digits.onnx
 """
 
 
@@ -115,6 +117,8 @@ def _make_parser() -> Parser:
     _add_features(commands)
     _add_patches(commands)
     _add_saliency(commands)
+    _add_export(commands)
+    _add_import(commands)
     _add_info(commands)
     _add_bench(commands)
     return parser
@@ -222,6 +226,32 @@ def _add_saliency(commands: Subparsers) -> None:
     )
     add_invert(parser)
     add_out(parser, "saliency.png")
+
+
+def _add_export(commands: Subparsers) -> None:
+    about = "write a model to an ONNX file, for other libraries"
+    parser = _add(commands, "export", exchange.export_model, about)
+    add_model(parser)
+    parser.add_argument("out", type=Path, metavar="OUT.onnx", help="the file to write")
+    parser.add_argument(
+        "--opset", type=positive, default=17, metavar="N", help="version of ONNX's operators (17)"
+    )
+
+
+def _add_import(commands: Subparsers) -> None:
+    about = "make a model of an ONNX file"
+    parser = _add(commands, "import", exchange.import_model, about)
+    parser.add_argument("file", metavar="IN.onnx", help="the file to read")
+    parser.add_argument("out", type=Path, metavar="OUT.safetensors", help="the model to write")
+    parser.add_argument(
+        "--input-shape",
+        type=image_shape,
+        metavar="C,H,W",
+        help="size of an image (as the file says; needed if it leaves sizes free)",
+    )
+    parser.add_argument(
+        "--output", metavar="NAME", help="which output the model gives (the only one)"
+    )
 
 
 def _add_info(commands: Subparsers) -> None:

@@ -35,13 +35,15 @@ class Model:
     run: Run | None
 
 
-def load_model(path: str) -> Model:
+def load_model(path: str, *, classifier: bool = True) -> Model:
     """Load a model file, or the model in a run folder.
 
     Parameters
     ----------
     path : str
         A `.safetensors` file or a folder that holds `model.safetensors`.
+    classifier : bool
+        Whether other models than classifiers of images are refused.
 
     Raises
     ------
@@ -61,7 +63,7 @@ def load_model(path: str) -> Model:
     if not file.is_file():
         raise FileNotFoundError(f"there is no model {str(file)!r}")
     net = load(file)
-    if len(net.input_shape) != 3 or len(net.output_shape) != 1:
+    if classifier and (len(net.input_shape) != 3 or len(net.output_shape) != 1):
         raise ValueError(
             f"{file} is not a classifier of images: it makes {net.output_shape} of "
             f"{net.input_shape}"

@@ -63,8 +63,17 @@ def some_share(text: str) -> float:
     return value
 
 
+def image_shape(text: str) -> tuple[int, ...]:
+    """Read the shape of an image: three sizes, 1 or more."""
+    shape = tuple(_whole(size, 1) for size in text.split(","))
+    if len(shape) != 3:
+        raise argparse.ArgumentTypeError(f"{text} is not C,H,W")
+    return shape
+
+
 # argparse uses the function's name in its message about text that is not a number.
 positive.__name__ = natural.__name__ = seed.__name__ = "whole number"
+image_shape.__name__ = "shape"
 not_negative.__name__ = share.__name__ = some_share.__name__ = "number"
 
 

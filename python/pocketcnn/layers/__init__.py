@@ -6,6 +6,7 @@ from pocketcnn.layers.avg_pool2d import AvgPool2d
 from pocketcnn.layers.base import LAYERS, Layer, Shape, WeightLayer
 from pocketcnn.layers.batch_norm import BatchNorm2d
 from pocketcnn.layers.channel_shuffle import ChannelShuffle
+from pocketcnn.layers.clip import Clip
 from pocketcnn.layers.concat import Concat
 from pocketcnn.layers.conv2d import Conv2d
 from pocketcnn.layers.conv_transpose2d import ConvTranspose2d
@@ -21,15 +22,20 @@ from pocketcnn.layers.hard_swish import HardSwish
 from pocketcnn.layers.leaky_relu import LeakyReLU
 from pocketcnn.layers.linear import Linear
 from pocketcnn.layers.local_response_norm import LocalResponseNorm
+from pocketcnn.layers.log_softmax import LogSoftmax
 from pocketcnn.layers.max_pool2d import MaxPool2d
 from pocketcnn.layers.multiply import Multiply
 from pocketcnn.layers.normalize import Normalize
+from pocketcnn.layers.permute import Permute
 from pocketcnn.layers.prelu import PReLU
 from pocketcnn.layers.relu import ReLU
 from pocketcnn.layers.relu6 import ReLU6
+from pocketcnn.layers.reshape import Reshape
 from pocketcnn.layers.residual import Residual
+from pocketcnn.layers.scale_shift import ScaleShift
 from pocketcnn.layers.sigmoid import Sigmoid
 from pocketcnn.layers.silu import SiLU
+from pocketcnn.layers.slice import Slice
 from pocketcnn.layers.softmax import Softmax
 from pocketcnn.layers.tanh import Tanh
 from pocketcnn.layers.upsample import Upsample
@@ -44,6 +50,7 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm2d",
     "ChannelShuffle",
+    "Clip",
     "Concat",
     "Conv2d",
     "ConvTranspose2d",
@@ -58,16 +65,21 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
+    "LogSoftmax",
     "MaxPool2d",
     "Multiply",
     "Normalize",
     "PReLU",
+    "Permute",
     "ReLU",
     "ReLU6",
+    "Reshape",
     "Residual",
+    "ScaleShift",
     "Shape",
     "SiLU",
     "Sigmoid",
+    "Slice",
     "Softmax",
     "Tanh",
     "Upsample",
