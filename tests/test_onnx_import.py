@@ -131,6 +131,17 @@ FORMULAS = {
         {},
         "ReLU ScaleShift Add",
     ),
+    "prelu of two rectifiers": (
+        [
+            node("Relu", "x", "a"),
+            node("Neg", "x", "b"),
+            node("Relu", "b", "c"),
+            node("Mul", "slopes c", "d"),
+            node("Add", "a d", "y"),
+        ],
+        {"slopes": normal(3, 1, 1)},
+        "PReLU",
+    ),
     "square": ([node("Mul", "x x", "y")], {}, "Multiply"),
 }
 

@@ -84,6 +84,10 @@ def _recognise(entry: Entry) -> None:
         if x is not None and _near(entry.step.numbers, (1 / 6, 0)):
             entry.step, entry.inputs = layers.HardSigmoid(), [x]
             return
+    if entry.is_a(layers.Add) and len(entry.inputs) == 2:
+        for positive, negative in (entry.inputs, entry.inputs[::-1]):
+            if _become_prelu(entry, positive, negative):
+                return
     factor, parts = _product(entry)
     if len(parts) != 2:
         return
@@ -109,6 +113,22 @@ def _gated(x: Entry, gate: Entry, factor: float) -> Layer | None:
             if scaled and _near(inner.step.numbers, (math.sqrt(0.5), 0)):
                 return layers.GELU()
     return None
+
+
+def _become_prelu(entry: Entry, positive: Entry, negative: Entry) -> bool:
+    """Make an entry a PReLU if it is ``relu(x) - slope * relu(-x)``, as Keras writes it."""
+    if not positive.is_a(layers.ReLU) or not negative.is_a(Scaling):
+        return False
+    (x,), (relu,), slope = positive.inputs, negative.inputs, negative.step.scale
+    channel = (*x.shape[:1], *(1,) * (len(x.shape) - 1))
+    if not isinstance(slope, Deferred) or slope.shape != channel or negative.step.shift != 0:
+        return False
+    turned = relu.inputs[0] if relu.is_a(layers.ReLU) else relu
+    if not turned.is_a(Scaling) or turned.inputs != [x] or turned.step.numbers != (-1, 0):
+        return False
+    entry.step, entry.inputs = layers.PReLU(x.shape[0]), [x]
+    entry.state = {"weight": lambda: -slope.read().reshape(-1)}
+    return True
 
 
 def _shifted_relu6(entry: Entry) -> Entry | None:
