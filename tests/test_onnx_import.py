@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+import fuzz_networks
 import pocketcnn as pc
 
 RNG = np.random.default_rng(3)
@@ -400,6 +401,20 @@ def test_a_network_is_trained_saved_and_exported(tmp_path: Path) -> None:
     again = pc.onnx.load(tmp_path / "again.onnx")
     assert [*again.params] == [*net.params]
     np.testing.assert_array_equal(again.predict(x), net.predict(x))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_networks_there_and_back(seed: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(seed)
+    entries, shape = fuzz_networks.draw_layers(rng)
+    net = pc.ConvNet(entries, shape, seed=seed)
+    pc.onnx.export(net, tmp_path / "net.onnx")
+    again = pc.onnx.load(tmp_path / "net.onnx")
+    x = rng.normal(size=(2, *shape)).astype(np.float32)
+    expected = net.predict(x)
+    print(f"seed {seed}")
+    scale = max(1e-3, np.abs(expected).max())
+    np.testing.assert_allclose(again.predict(x), expected, rtol=0, atol=1e-5 * scale)
 
 
 def test_names_of_classes_come_along(tmp_path: Path) -> None:

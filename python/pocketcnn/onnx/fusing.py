@@ -16,7 +16,7 @@ import numpy as np
 from pocketcnn import layers
 from pocketcnn._arguments import Array
 from pocketcnn.layers import Layer
-from pocketcnn.onnx.steps import Deferred, Erf, Factor, Padding, Scaling
+from pocketcnn.onnx.steps import Deferred, Erf, Factor, Padding, Power, Quotient, Scaling
 from pocketcnn.onnx.tensors import Entry
 
 
@@ -88,6 +88,9 @@ def _recognise(entry: Entry) -> None:
         for positive, negative in (entry.inputs, entry.inputs[::-1]):
             if _become_prelu(entry, positive, negative):
                 return
+    if entry.is_a(Quotient) and (norm := _response_norm(*entry.inputs)):
+        entry.step, entry.inputs = norm, entry.inputs[:1]
+        return
     factor, parts = _product(entry)
     if len(parts) != 2:
         return
@@ -129,6 +132,41 @@ def _become_prelu(entry: Entry, positive: Entry, negative: Entry) -> bool:
     entry.step, entry.inputs = layers.PReLU(x.shape[0]), [x]
     entry.state = {"weight": lambda: -slope.read().reshape(-1)}
     return True
+
+
+def _response_norm(x: Entry, divisor: Entry) -> Layer | None:
+    """The norm that x is divided by: ``(k + alpha * mean of near squares) ** beta``."""
+    divisor = _unshaped(divisor)
+    sums = _before(divisor, Power)
+    means = _before(sums, Scaling) if sums else None
+    if sums is None or means is None or sums.step.numbers is None:
+        return None
+    pool = _unshaped(means)
+    squares = _unshaped(pool.inputs[0]) if pool.is_a(layers.AvgPool2d) else None
+    if squares is None or not squares.is_a(layers.Multiply) or squares.inputs != [x, x]:
+        return None
+    config, (channels, *_) = pool.layer.config(), x.shape
+    size = int(np.broadcast_to(config["kernel_size"], 2)[0])
+    across = pool.inputs[0].shape[:2] == (1, channels) and pool.shape == pool.inputs[0].shape
+    sides = [size // 2, (size - 1) // 2, 0, 0]
+    if len(x.shape) != 3 or not across or _sides(config["padding"]) != sides:
+        return None
+    k_alpha = sums.step.numbers
+    if not config["count_include_pad"] or np.prod(config["kernel_size"]) != size:
+        return None
+    return layers.LocalResponseNorm(size, k_alpha[0], divisor.step.exponent, k_alpha[1])
+
+
+def _before(entry: Entry, kind: type) -> Entry | None:
+    """What a step of one class takes."""
+    return entry.inputs[0] if entry.is_a(kind) else None
+
+
+def _unshaped(entry: Entry) -> Entry:
+    """An entry before its numbers were given another shape."""
+    while entry.is_a(layers.Reshape):
+        entry = entry.inputs[0]
+    return entry
 
 
 def _shifted_relu6(entry: Entry) -> Entry | None:
