@@ -109,13 +109,14 @@ const auto& of_places(const Topic& topic) {
 
 /// Elements per task. Planes are often far smaller, and starting a task costs about as much as
 /// pooling a hundred elements.
-constexpr index_t kGrain = 1 << 15;
+constexpr index_t kPoolGrain = 1 << 15;
 
 /// Runs body(plane, end) for ranges of the n*c planes; `work` is the number of elements touched per
 /// plane.
 template <typename Body>
 void for_plane_ranges(const Shape4& shape, index_t work, Body&& body) {
-    parallel_ranges(shape.n * shape.c, std::max<index_t>(1, kGrain / std::max<index_t>(1, work)),
+    parallel_ranges(shape.n * shape.c,
+                    std::max<index_t>(1, kPoolGrain / std::max<index_t>(1, work)),
                     static_cast<double>(work), body);
 }
 

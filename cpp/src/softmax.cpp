@@ -25,7 +25,7 @@ double size_of(const AxisShape& shape) {
 template <typename T, typename Body>
 void for_columns(const AxisShape& shape, Body&& body) {
     const index_t blocks = ceil_div(shape.inner, kColumns);
-    parallel_for(shape.outer * blocks, kTranscendental * size_of(shape), [&](index_t i) {
+    parallel_for(shape.outer * blocks, kExponentialCost * size_of(shape), [&](index_t i) {
         const Buffer<T> elements(kColumns);
         const Buffer<double> sums(kColumns);
         const index_t column = i % blocks * kColumns;

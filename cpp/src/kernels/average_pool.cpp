@@ -240,12 +240,12 @@ template <typename T, int Bytes, int Stride, int Taps>
 inline index_t spread_tiles(const AveragePlane<T>& plane, bool free, index_t x, const T* shares,
                             T* out) {
     constexpr index_t step = Stride * Pack<T, Bytes>::lanes;
-    constexpr index_t least = Bytes > kLeastTileBytes ? step / 2 + 1 : 1;
+    constexpr index_t least = Bytes > kLeastTileBytes<T> ? step / 2 + 1 : 1;
     for (; x + (free ? least : step) <= plane.cols; x += step) {
         spread_tile<T, Bytes, Stride, Taps>(plane.taps_x, shares + (x + plane.pad_x) / Stride,
                                             out + x);
     }
-    if constexpr (Bytes > kLeastTileBytes) {
+    if constexpr (Bytes > kLeastTileBytes<T>) {
         return spread_tiles<T, Bytes / 2, Stride, Taps>(plane, free, x, shares, out);
     }
     return x;
@@ -275,9 +275,11 @@ void spread_row(const AveragePlane<T>& plane, bool free, const T* shares, T* out
     while (x < plane.cols) single();
 }
 
-/// The gradient row by row, each by way of `spread`.
+/// The gradient row by row, each by way of `spread`. One function for all of them: the call takes
+/// no time beside the row.
 template <typename T, typename SpreadRow>
-void spread_rows(const AveragePlane<T>& plane, SpreadRow* spread, const T* dy, T* dx) {
+[[gnu::noinline, gnu::noclone]] void spread_rows(const AveragePlane<T>& plane, SpreadRow* spread,
+                                                 const T* dy, T* dx) {
     const index_t covering = (plane.cols - 1 + plane.pad_x) / plane.stride_x + 1;
     index_t first = 0, end = 0;
     for (index_t row = 0; row < plane.rows; ++row, dx += plane.cols) {

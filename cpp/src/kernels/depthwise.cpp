@@ -170,7 +170,7 @@ inline void for_depthwise(const DepthwiseRows& w, const F& f) {
 template <typename T, int Bytes>
 void depthwise_in(const DepthwiseRows& w, const T* weight, T start, const T* source, const T* ahead,
                   T* y) {
-    if constexpr (Bytes > kLeastTileBytes) {
+    if constexpr (Bytes > kLeastTileBytes<T>) {
         if (w.cols <= Pack<T, Bytes>::lanes / 2) {
             return depthwise_in<T, Bytes / 2>(w, weight, start, source, ahead, y);
         }

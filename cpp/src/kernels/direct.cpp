@@ -10,7 +10,9 @@ namespace {
 
 // Filters of one call, and the vectors of pixels that go with them: as many accumulators as the
 // registers hold beside the operands.
-inline constexpr int kDirectRows = kVectorRegisters >= 32 ? 8 : 4;
+// Double, which needs twice as many vectors for a row, has fewer rows in a call.
+template <typename T>
+inline constexpr int kDirectRows = kVectorRegisters >= 32 && sizeof(T) == sizeof(float) ? 8 : 4;
 
 constexpr int direct_vectors(int rows) {
     constexpr int wide[] = {8, 8, 6, 6, 5, 4, 3, 3}, narrow[] = {8, 6, 4, 3};
@@ -20,10 +22,20 @@ constexpr int direct_vectors(int rows) {
 // How far ahead of the tile the cache lines of the result are asked for.
 inline constexpr int kTilesAhead = 4;
 
-// The sums of all taps, added to the bias of each row, or to what is in `out` where bias is null.
+// What the sums of a tile are added to: vectors `vector` apart, in rows `row` apart. A bias is the
+// same vector for all pixels of its row; the other addends are what is in the result.
+template <typename T>
+struct Addends {
+    const T* data;
+    index_t row, vector;
+
+    Addends from(index_t pixel) const { return {vector != 0 ? data + pixel : data, row, vector}; }
+};
+
+// The sums of all taps and the addends.
 template <typename T, int rows, int vectors>
-inline void correlate_tile(index_t taps, const index_t* offsets, const T* weights, const T* bias,
-                           const T* source, T* out, index_t out_stride) {
+inline void correlate_tile(index_t taps, const index_t* offsets, const T* weights,
+                           const Addends<T> addends, const T* source, T* out, index_t out_stride) {
     Vec<T> sum[rows][vectors] = {};
     for (index_t k = 0; k < taps; ++k) {
         const T* from = source + offsets[k];
@@ -43,7 +55,7 @@ inline void correlate_tile(index_t taps, const index_t* offsets, const T* weight
 #pragma GCC unroll 8
         for (int v = 0; v < vectors; ++v) {
             T* to = out + r * out_stride + v * kLanes<T>;
-            store(to, sum[r][v] + (bias != nullptr ? splat(bias[r]) : load(to)));
+            store(to, sum[r][v] + load(addends.data + r * addends.row + v * addends.vector));
         }
     }
 }
@@ -52,22 +64,34 @@ inline void correlate_tile(index_t taps, const index_t* offsets, const T* weight
 // by way of a copy, so that nothing past it is touched.
 template <typename T, int rows>
 inline void correlate_end(index_t pixels, index_t taps, const index_t* offsets, const T* weights,
-                          const T* bias, const T* source, T* out, index_t out_stride) {
+                          Addends<T> addends, const T* source, T* out, index_t out_stride) {
     constexpr int vectors = direct_vectors(rows);
-    const index_t whole = pixels / kLanes<T>, rest = pixels % kLanes<T>;
-    dispatch<vectors - 1>(whole, [&]<int few>() {
-        correlate_tile<T, rows, few>(taps, offsets, weights, bias, source, out, out_stride);
-    });
+    const index_t rest = pixels % kLanes<T>;
+    index_t p = 0;
+    const auto tile = [&]<int few>() {
+        correlate_tile<T, rows, few>(taps, offsets, weights, addends.from(p), source + p, out + p,
+                                     out_stride);
+        p += few * kLanes<T>;
+    };
+    if constexpr (sizeof(T) == sizeof(float)) {
+        dispatch<vectors - 1>(pixels / kLanes<T>, tile);
+    } else {
+        // Tiles of powers of two, which are fewer functions.
+        if constexpr (vectors > 4) {
+            if (pixels - p >= 4 * kLanes<T>) tile.template operator()<4>();
+        }
+        if (pixels - p >= 2 * kLanes<T>) tile.template operator()<2>();
+        if (pixels - p >= kLanes<T>) tile.template operator()<1>();
+    }
     if (rest == 0) return;
     T last[rows * kLanes<T>];
-    source += whole * kLanes<T>;
-    out += whole * kLanes<T>;
-    for (int r = 0; r < rows; ++r) {
-        for (index_t i = 0; i < kLanes<T>; ++i) {
-            last[r * kLanes<T> + i] = i < rest && bias == nullptr ? out[r * out_stride + i] : T{0};
-        }
+    source += p;
+    out += p;
+    if (addends.vector != 0) {
+        copy_rests(rows, rest, out, out_stride, last);
+        addends = {last, kLanes<T>, kLanes<T>};
     }
-    correlate_tile<T, rows, 1>(taps, offsets, weights, bias, source, last, kLanes<T>);
+    correlate_tile<T, rows, 1>(taps, offsets, weights, addends, source, last, kLanes<T>);
     for (int r = 0; r < rows; ++r) {
         copy_few(rest, last + r * kLanes<T>, out + r * out_stride);
     }
@@ -80,6 +104,10 @@ template <typename T, int rows>
                                       index_t out_stride) {
     constexpr int vectors = direct_vectors(rows);
     constexpr index_t width = vectors * kLanes<T>;
+    T splats[rows * kLanes<T>];
+    for (int r = 0; r < rows && bias != nullptr; ++r) store(splats + r * kLanes<T>, splat(bias[r]));
+    const Addends<T> addends =
+        bias != nullptr ? Addends<T>{splats, kLanes<T>, 0} : Addends<T>{out, out_stride, kLanes<T>};
     index_t p = 0;
     for (; p + width <= pixels; p += width) {
 #pragma GCC unroll 8
@@ -90,10 +118,10 @@ template <typename T, int rows>
                                      v * kLanes<T>);
             }
         }
-        correlate_tile<T, rows, vectors>(taps, offsets, weights, bias, source + p, out + p,
-                                         out_stride);
+        correlate_tile<T, rows, vectors>(taps, offsets, weights, addends.from(p), source + p,
+                                         out + p, out_stride);
     }
-    correlate_end<T, rows>(pixels - p, taps, offsets, weights, bias, source + p, out + p,
+    correlate_end<T, rows>(pixels - p, taps, offsets, weights, addends.from(p), source + p, out + p,
                            out_stride);
 }
 
@@ -106,7 +134,7 @@ void correlate(index_t rows, index_t pixels, index_t taps, const index_t* offset
                const T* bias, const T* source, T* out, index_t out_stride) {
     for (index_t k = 0; k < taps; k += kCorrelateTaps, bias = nullptr) {
         const index_t count = taps - k < kCorrelateTaps ? taps - k : kCorrelateTaps;
-        dispatch<kDirectRows>(rows, [&]<int r>() {
+        dispatch<kDirectRows<T>>(rows, [&]<int r>() {
             correlate_rows<T, r>(pixels, count, offsets + k, weights + k * r, bias, source, out,
                                  out_stride);
         });
@@ -139,10 +167,8 @@ inline void correlate_backward_tile(index_t pixels, const T* dy, index_t dy_stri
             [&](int t) { return load(from[t] + p); });
     }
     if (whole < pixels) {
-        T last[rows * kLanes<T>] = {};
-        for (int r = 0; r < rows; ++r) {
-            copy_few(pixels - whole, dy + r * dy_stride + whole, last + r * kLanes<T>);
-        }
+        T last[rows * kLanes<T>];
+        copy_rests(rows, pixels - whole, dy + whole, dy_stride, last);
         add_products<T, rows, taps>(
             sum, [&](int r) { return load(last + r * kLanes<T>); },
             [&](int t) { return load(from[t] + whole); });
@@ -173,7 +199,7 @@ template <typename T, int rows>
 template <typename T>
 void correlate_backward(index_t rows, index_t pixels, index_t taps, const T* dy, index_t dy_stride,
                         const index_t* offsets, const T* source, T* sums) {
-    dispatch<kDirectRows>(rows, [&]<int r>() {
+    dispatch<kDirectRows<T>>(rows, [&]<int r>() {
         correlate_backward_rows<T, r>(pixels, taps, dy, dy_stride, offsets, source, sums);
     });
 }
@@ -193,7 +219,7 @@ void fold_lanes(index_t size, const T* sums, T* to) {
 
 template <typename T>
 constexpr DirectKernels<T> kKernels = {
-    .rows = kDirectRows,
+    .rows = kDirectRows<T>,
     .correlate = correlate<T>,
     .correlate_backward = correlate_backward<T>,
     .fold_lanes = fold_lanes<T>,

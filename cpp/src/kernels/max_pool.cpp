@@ -1,5 +1,6 @@
 // Max pooling, windows in the lanes.
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/pool_columns.h"
 #include "kernels/pool_windows.h"
@@ -27,6 +28,56 @@ template <typename T, int Bytes, typename Place>
     }
 }
 
+/// Where places go, as integers of type Place, or, where that is void, of a width known at run
+/// time: that is half of the code, but for float takes up to a third longer.
+template <typename Place>
+class Places {
+  public:
+    explicit Places(index_t* wide) : data_(reinterpret_cast<char*>(wide)), wide_(true) {}
+    explicit Places(std::int32_t* narrow) : data_(reinterpret_cast<char*>(narrow)), wide_(false) {}
+
+    void advance(index_t count) { data_ += count * (is_wide() ? 8 : 4); }
+
+    [[gnu::always_inline]] void prefetch(index_t at, index_t count) const {
+        if (is_wide()) {
+            POCKETCNN_ISA::prefetch<1>(wide() + at, 2 * kWriteAhead, count * 8);
+        } else {
+            POCKETCNN_ISA::prefetch<1>(narrow() + at, 2 * kWriteAhead, count * 4);
+        }
+    }
+
+    template <typename T, int Bytes>
+    [[gnu::always_inline]] void store(index_t at, typename Pack<T, Bytes>::Int places) const {
+        if (is_wide()) {
+            store_places<T, Bytes>(places, wide() + at);
+        } else {
+            store_places<T, Bytes>(places, narrow() + at);
+        }
+    }
+
+    [[gnu::always_inline]] void set(index_t at, index_t place) const {
+        if (is_wide()) {
+            wide()[at] = place;
+        } else {
+            narrow()[at] = static_cast<std::int32_t>(place);
+        }
+    }
+
+  private:
+    bool is_wide() const {
+        if constexpr (std::is_void_v<Place>) {
+            return wide_;
+        } else {
+            return sizeof(Place) == sizeof(index_t);
+        }
+    }
+    index_t* wide() const { return reinterpret_cast<index_t*>(data_); }
+    std::int32_t* narrow() const { return reinterpret_cast<std::int32_t*>(data_); }
+
+    char* data_;
+    bool wide_;
+};
+
 /// Values and their places, both in lanes.
 template <typename T, int Bytes>
 struct Maxima {
@@ -48,17 +99,17 @@ struct MaxPoolBlock {
     const T* x;
     index_t place;
     T* y;
-    Place* argmax;
+    Places<Place> argmax;
 
     void next_plane() {
         x += block.x_plane;
         y += block.y_plane;
-        argmax += block.y_plane;
+        argmax.advance(block.y_plane);
     }
 
     [[gnu::always_inline]] void prefetch_results(index_t at, index_t size) const {
         prefetch<1>(y + at, kWriteAhead, size * index_t{sizeof(T)});
-        prefetch<1>(argmax + at, 2 * kWriteAhead, size * index_t{sizeof(Place)});
+        argmax.prefetch(at, size);
     }
 
     template <int Bytes, typename Load>
@@ -113,7 +164,7 @@ struct MaxPoolBlock {
         P::store(y + at, best.value);
         const auto step = static_cast<Whole<T>>(Stride != 0 ? Stride : block.stride);
         const auto start = P::sequence(0, 1) * step + static_cast<Whole<T>>(place + first);
-        store_places<T, Bytes>(best.where + start, argmax + at);
+        argmax.template store<T, Bytes>(at, best.where + start);
     }
 
     /// The first `rows` rows of square windows with stride 2. In the general loop the bookkeeping
@@ -124,7 +175,7 @@ struct MaxPoolBlock {
         const index_t width = block.step_y;
         const T* from = x;
         T* to = y;
-        Place* to_argmax = argmax;
+        Places<Place> to_argmax = argmax;
         auto first = static_cast<Whole<T>>(place);
         for (; rows > 0; --rows) {
             for (index_t i = 0; i < block.count; i += P::lanes) {
@@ -132,7 +183,7 @@ struct MaxPoolBlock {
                 prefetch<0>(tap, kReadAhead, 2 * Bytes);
                 prefetch<0>(tap + width, kReadAhead, 2 * Bytes);
                 prefetch<1>(to + i, kWriteAhead, Bytes);
-                prefetch<1>(to_argmax + i, 2 * kWriteAhead, P::lanes * index_t{sizeof(Place)});
+                to_argmax.prefetch(i, P::lanes);
                 const auto row = [&](index_t ky) {
                     return row_maxima<Bytes, Taps>(ky * width, [&](index_t at, bool is_first) {
                         return load_tap<T, Bytes, 2>(tap + at, 2, is_first);
@@ -143,12 +194,12 @@ struct MaxPoolBlock {
                 for (index_t ky = Taps - 2; ky >= 0; --ky) best.take(row(ky));
                 P::store(to + i, best.value);
                 const auto start = P::sequence(0, 2) + (first + static_cast<Whole<T>>(2 * i));
-                store_places<T, Bytes>(best.where + start, to_argmax + i);
+                to_argmax.template store<T, Bytes>(i, best.where + start);
             }
             from += block.row_step;
             first += static_cast<Whole<T>>(block.row_step);
             to += block.y_step;
-            to_argmax += block.y_step;
+            to_argmax.advance(block.y_step);
         }
     }
 
@@ -164,8 +215,8 @@ struct MaxPoolBlock {
                                      is_first ? pair.elements : pair.elements + 1);
         });
         P::store(y + at, best.value);
-        store_places<T, Bytes>(best.where + pair.starts + static_cast<Whole<T>>(place + first),
-                               argmax + at);
+        argmax.template store<T, Bytes>(
+            at, best.where + pair.starts + static_cast<Whole<T>>(place + first));
     }
 
     [[gnu::always_inline]] void window(index_t row, index_t window) const {
@@ -183,7 +234,7 @@ struct MaxPoolBlock {
             }
         }
         y[row * block.y_step + window] = best;
-        argmax[row * block.y_step + window] = static_cast<Place>(place + where);
+        argmax.set(row * block.y_step + window, place + where);
     }
 };
 
@@ -219,7 +270,7 @@ inline void column_maxima(const PoolBlock& block, index_t columns, const T* from
 
 template <typename T, typename Place>
 [[gnu::noinline]] void max_pool_by_columns(const PoolBlock block, const T* x, index_t place, T* y,
-                                           Place* argmax) {
+                                           const Places<Place> argmax) {
     T values[kPoolColumns];
     Whole<T> places[kPoolColumns];
     for_parts(
@@ -241,7 +292,7 @@ template <typename T, typename Place>
                     where = better ? other : where;
                 }
                 y[at + i] = best;
-                argmax[at + i] = static_cast<Place>(place + start + i + where);
+                argmax.set(at + i, place + start + i + where);
             };
             for_columns<T, kVectorBytes>(
                 windows,
@@ -261,14 +312,15 @@ template <typename T, typename Place>
                     }
                     P::store(y + at + i, best);
                     const auto first = static_cast<Whole<T>>(place + start + i);
-                    store_places<T, Bytes>(where + P::sequence(0, 1) + first, argmax + at + i);
+                    argmax.template store<T, Bytes>(at + i, where + P::sequence(0, 1) + first);
                 },
                 single);
         });
 }
 
 template <typename T, typename Place>
-void max_pool(const PoolBlock& block, const T* x, index_t place, T* y, Place* argmax) {
+[[gnu::noinline]] void max_pool_in(const PoolBlock& block, const T* x, index_t place, T* y,
+                                   const Places<Place> argmax) {
     MaxPoolBlock<T, Place> body = {block, x, place, y, argmax};
     // Places are kept in lanes as wide as T; those of windows behind the last count too.
     constexpr index_t most = index_t{1} << (8 * sizeof(T) - 2);
@@ -339,6 +391,12 @@ index_t first_maximum(index_t size, const T* x) {
     }
     while (x[place] != best) ++place;
     return place;
+}
+
+template <typename T, typename Place>
+void max_pool(const PoolBlock& block, const T* x, index_t place, T* y, Place* argmax) {
+    using Known = std::conditional_t<sizeof(T) == sizeof(float), Place, void>;
+    max_pool_in<T>(block, x, place, y, Places<Known>(argmax));
 }
 
 template <typename T>

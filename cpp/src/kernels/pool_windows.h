@@ -148,7 +148,7 @@ template <typename T, int Bytes, int Stride, int Taps, typename Body>
 inline void for_tiles(const PoolBlock& block, const Body& body) {
     constexpr index_t lanes = Pack<T, Bytes>::lanes;
     const bool pairs = takes_pairs<Stride, Taps, Body>(block) && 2 * block.count <= lanes;
-    if constexpr (Bytes > kLeastTileBytes) {
+    if constexpr (Bytes > kLeastTileBytes<T>) {
         if (block.count <= lanes / (pairs ? 4 : 2)) {
             return for_tiles<T, Bytes / 2, Stride, Taps>(block, body);
         }

@@ -153,8 +153,12 @@ inline void interleave_all(Vec<T> (&rows)[n]) {
 /// Narrowest vector in use.
 inline constexpr int kLeastBytes = 16;
 
-/// The same of tiles, which are much code each: the widest vectors have one narrower kind only.
+/// The same of tiles, which are much code each: the widest vectors have one narrower kind only, and
+/// double has none, for it would be for rows of at most four elements.
+template <typename T>
 inline constexpr int kLeastTileBytes = kVectorBytes > 32 ? 32 : kLeastBytes;
+template <>
+inline constexpr int kLeastTileBytes<double> = kVectorBytes;
 
 // A vector of any width up to the instruction set's: rows of images are often shorter than it.
 template <typename T, int Bytes>

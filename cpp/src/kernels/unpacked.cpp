@@ -8,7 +8,8 @@ namespace pocketcnn::POCKETCNN_ISA {
 namespace {
 
 // Rows and columns of a tile: as many accumulators as the registers hold beside the operands.
-inline constexpr int kDotRows = kVectorRegisters >= 32 ? 5 : 4;
+template <typename T>
+inline constexpr int kDotRows = kVectorRegisters >= 32 && sizeof(T) == sizeof(float) ? 5 : 4;
 constexpr int dot_cols(int rows) {
     constexpr int wide[] = {8, 8, 7, 6, 5}, narrow[] = {6, 5, 3, 3};
     return kVectorRegisters >= 32 ? wide[rows - 1] : narrow[rows - 1];
@@ -21,7 +22,7 @@ template <typename T>
 [[gnu::noinline]] void add_lane_sums(index_t rows, index_t cols, const T* sums, T* y,
                                      index_t y_stride) {
     constexpr int lanes = kLanes<T>;
-    constexpr int most = kDotRows * 8;
+    constexpr int most = kDotRows<T> * 8;
     T totals[most + lanes];
     for (index_t i = 0; i < rows * cols; i += lanes) {
         Vec<T> part[lanes];
@@ -77,27 +78,43 @@ inline void dot_tile(const DotBlock& block, const T* x, const T* w, T* y) {
     add_lane_sums<T>(rows, cols, sums, y, block.y_stride);
 }
 
+// Calls tiles<n>(), which takes as many rows or columns as there are n at a time, for n = most and
+// then for what is left: in float one tile of that size, in double tiles of powers of two, which
+// are fewer functions.
+template <typename T, int most, typename Left, typename Tiles>
+[[gnu::always_inline]] inline void for_tile_sizes(const Left& left, const Tiles& tiles) {
+    tiles.template operator()<most>();
+    if constexpr (sizeof(T) == sizeof(float)) {
+        dispatch<most - 1>(left(), tiles);
+    } else {
+        if constexpr (most > 4) tiles.template operator()<4>();
+        tiles.template operator()<2>();
+        tiles.template operator()<1>();
+    }
+}
+
 template <typename T, int rows>
 void dot_rows(const DotBlock& block, const T* x, const T* w, T* y) {
-    constexpr int cols = dot_cols(rows);
     index_t c = 0;
-    for (; c + cols <= block.cols; c += cols) {
-        dot_tile<T, rows, cols>(block, x, w + c * block.w_stride, y + c);
-    }
-    dispatch<cols - 1>(block.cols - c, [&]<int few>() {
-        dot_tile<T, rows, few>(block, x, w + c * block.w_stride, y + c);
-    });
+    for_tile_sizes<T, dot_cols(rows)>([&] { return block.cols - c; },
+                                      [&]<int cols>() {
+                                          for (; c + cols <= block.cols; c += cols) {
+                                              dot_tile<T, rows, cols>(
+                                                  block, x, w + c * block.w_stride, y + c);
+                                          }
+                                      });
 }
 
 template <typename T>
 void dots(const DotBlock& block, const T* x, const T* w, T* y) {
     index_t r = 0;
-    for (; r + kDotRows <= block.rows; r += kDotRows) {
-        dot_rows<T, kDotRows>(block, x + r * block.x_stride, w, y + r * block.y_stride);
-    }
-    dispatch<kDotRows - 1>(block.rows - r, [&]<int few>() {
-        dot_rows<T, few>(block, x + r * block.x_stride, w, y + r * block.y_stride);
-    });
+    for_tile_sizes<T, kDotRows<T>>([&] { return block.rows - r; },
+                                   [&]<int rows>() {
+                                       for (; r + rows <= block.rows; r += rows) {
+                                           dot_rows<T, rows>(block, x + r * block.x_stride, w,
+                                                             y + r * block.y_stride);
+                                       }
+                                   });
 }
 
 // A few rows times a large matrix that is read once.

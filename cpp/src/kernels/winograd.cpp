@@ -1,8 +1,8 @@
 // The Winograd kernels of one instruction set, gathered.
 #include "kernels/topics.h"
 #include "kernels/winograd_lanes.h"
+#include "kernels/winograd_mixed.h"
 #include "kernels/winograd_products.h"
-#include "kernels/winograd_transforms.h"
 
 namespace pocketcnn::POCKETCNN_ISA {
 namespace {
@@ -26,8 +26,8 @@ constexpr WinogradKernels<T> kKernels = {
     .scatter = winograd_scatter<T>,
     .prefetch = winograd_prefetch<T>,
     .transform = winograd_transform<T>,
-    .evaluate = POCKETCNN_WINOGRAD_SIZES(winograd_evaluate),
-    .collect = POCKETCNN_WINOGRAD_SIZES(winograd_collect),
+    .evaluate = POCKETCNN_WINOGRAD_SIZES(evaluate_any),
+    .collect = POCKETCNN_WINOGRAD_SIZES(collect_any),
     .multiply = {winograd_multiply<T, 1>, winograd_multiply<T, 2>},
     .accumulate = {winograd_accumulate<T, 1>, winograd_accumulate<T, 2>, winograd_accumulate<T, 3>},
 };

@@ -89,9 +89,11 @@ __attribute__((noinline)) void gather_part(const T* from, index_t plane_size, in
 
 // The pixels `ahead` elements further are those that are gathered next: the planes of 16 channels
 // are too many streams for a processor to foresee.
+// Not inline, for there are two places that call it.
 template <typename T>
-inline void gather_run(const T* plane, index_t plane_size, index_t lanes, const T* end,
-                       const PixelRun& run, index_t width, index_t pitch, index_t ahead, T* strip) {
+[[gnu::noinline]] void gather_run(const T* plane, index_t plane_size, index_t lanes, const T* end,
+                                  const PixelRun& run, index_t width, index_t pitch, index_t ahead,
+                                  T* strip) {
     constexpr int n = kLanes<T>;
     for (index_t i = 0; i < run.count; i += n) {
         const index_t count = run.count - i < n ? run.count - i : n;
@@ -161,8 +163,9 @@ __attribute__((noinline)) void scatter_part(Walk<const T> walk, index_t count, i
 
 // A last vector that is not full overlaps the one before it where the run is long enough.
 template <typename T, typename AnyGate>
-inline void scatter_run(const T* strip, const PixelRun& run, index_t width, index_t pitch,
-                        index_t lanes, const AnyGate& gate, T* plane, index_t plane_size) {
+[[gnu::noinline]] void scatter_run(const T* strip, const PixelRun& run, index_t width,
+                                   index_t pitch, index_t lanes, const AnyGate& gate, T* plane,
+                                   index_t plane_size) {
     constexpr int n = kLanes<T>;
     for (index_t i = 0; i < run.count; i += n) {
         if (run.count - i < n && run.count >= n) i = run.count - n;

@@ -178,7 +178,7 @@ void winograd_evaluate(index_t tiles, index_t step, index_t pitch, const T* stri
 
 // A result that is not finite leaves NaN in the sum of all results times zero; so does a sum of a
 // row that overflows, which does no harm.
-template <typename T, int height, int width>
+template <typename T, int size>
 bool winograd_collect(index_t tiles, index_t step, index_t pitch, const T* points, index_t first,
                       const TilePlaces& places, const T* bias, T* strip) {
     constexpr int lanes = kLanes<T>;
@@ -189,23 +189,23 @@ bool winograd_collect(index_t tiles, index_t step, index_t pitch, const T* point
     for (index_t j = 0; j < tiles; ++j) {
         const T* from = walk.next();
         T* to = strip + j * step * lanes;
-        Vec<T> half[height][6];
+        Vec<T> half[size][6];
 #pragma GCC unroll 6
         for (int k = 0; k < 6; ++k) {
-            Vec<T> v[6], y[height];
+            Vec<T> v[6], y[size];
 #pragma GCC unroll 6
             for (int i = 0; i < 6; ++i) v[i] = load(from + (i * 6 + k) * point);
-            collect_line<T, height>(v, y);
+            collect_line<T, size>(v, y);
 #pragma GCC unroll 6
-            for (int i = 0; i < height; ++i) half[i][k] = y[i];
+            for (int i = 0; i < size; ++i) half[i][k] = y[i];
         }
 #pragma GCC unroll 6
-        for (int i = 0; i < height; ++i) {
-            Vec<T> y[width];
-            collect_line<T, width>(half[i], y);
+        for (int i = 0; i < size; ++i) {
+            Vec<T> y[size];
+            collect_line<T, size>(half[i], y);
             Vec<T> row = {};
 #pragma GCC unroll 6
-            for (int k = 0; k < width; ++k) {
+            for (int k = 0; k < size; ++k) {
                 const Vec<T> value = y[k] + b;
                 store(to + (i * pitch + k) * lanes, value);
                 row = k == 0 ? value : row + value;

@@ -20,6 +20,8 @@ std::mutex team_in_use;
 [[maybe_unused]] const int registered_at_load =
     pthread_atfork(nullptr, nullptr, [] { forked = true; });
 
+}  // namespace
+
 void run_serially(const Loop& loop) {
     index_t left = loop.heed_every;
     for (index_t i = 0; i < loop.count; ++i) {
@@ -29,8 +31,6 @@ void run_serially(const Loop& loop) {
         heed_interrupt();
     }
 }
-
-}  // namespace
 
 Job::Job(const Loop& loop, int helpers)
     : loop_(loop),

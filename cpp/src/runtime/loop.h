@@ -25,6 +25,9 @@ struct Loop {
 /// rethrown.
 void run_loop(const Loop& loop, int threads);
 
+/// Runs the loop on the calling thread, in order.
+void run_serially(const Loop& loop);
+
 /// Whether the calling thread is inside a loop's body, where another loop would run serially.
 bool inside_loop();
 

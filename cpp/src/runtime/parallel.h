@@ -21,17 +21,15 @@ int threads_for_loop();
 template <typename Body>
 void parallel_for(index_t count, double work, Body&& body) {
     constexpr double small_work = 1 << 17;
-    if (count <= 1 || work < small_work) {
-        for (index_t i = 0; i < count; ++i) body(i);
-        return;
-    }
     using Function = std::remove_reference_t<Body>;
+    // By way of a pointer also where the loop is serial, so that the body is compiled once.
     const auto call = [](void* context, index_t i) { (*static_cast<Function*>(context))(i); };
+    Loop loop = {call, const_cast<void*>(static_cast<const void*>(&body)), count, count + 1};
+    if (count <= 1 || work < small_work) return run_serially(loop);
     constexpr double work_between = 8 * small_work;  // checking whether to stop costs 20 ns
     const double tasks_between = static_cast<double>(count) * (work_between / work);
-    run_loop({call, const_cast<void*>(static_cast<const void*>(&body)), count,
-              1 + static_cast<index_t>(tasks_between)},
-             threads_for_loop());
+    loop.heed_every = 1 + static_cast<index_t>(tasks_between);
+    run_loop(loop, threads_for_loop());
 }
 
 /// Calls body(begin, end) for consecutive ranges of [0, size), cut at multiples of `grain` for any

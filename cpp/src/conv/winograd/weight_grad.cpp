@@ -37,9 +37,9 @@ constexpr index_t kMostChunks = kEnoughLargeTasks;
 /// adding up the sums costs more than the chunks save.
 constexpr index_t kChunkSums = 3;
 /// Bytes of V and D of a block of one thread: 2 MB, the whole of an L2 cache, is slower.
-constexpr index_t kPrivateBytes = index_t{768} << 10;
+constexpr index_t kPrivateGradBytes = index_t{768} << 10;
 /// Bytes of V and D of a block of all threads. Four times as much is slower.
-constexpr index_t kSharedBytes = index_t{4} << 20;
+constexpr index_t kSharedGradBytes = index_t{4} << 20;
 /// Tiles of one product: 192 tiles by 32 filters and by the 16 channels of a vector are 36 KB,
 /// which stay in an L1 cache for all channels. 256 tiles, which fill such a cache, are slower.
 constexpr index_t kDepth = 192;
@@ -70,7 +70,7 @@ class WeightGrad {
             (sums_bytes <= kMediumSums && most_chunks(sums_bytes) >= kMediumChunks)) {
             // Every block reads and writes its chunk's sums, so it should not be smaller than they
             // are.
-            const index_t block = block_tiles(std::max(kPrivateBytes, 2 * sums_bytes));
+            const index_t block = block_tiles(std::max(kPrivateGradBytes, 2 * sums_bytes));
             const index_t chunk = ceil_div(tiles, most_chunks(sums_bytes));
             const index_t chunks = ceil_div(tiles, chunk);
             const index_t size = kWinogradPoints * sums_stride();
@@ -85,7 +85,7 @@ class WeightGrad {
         }
         const Buffer<T> sums(kWinogradPoints * sums_stride());
         // Every block reads and writes all sums, so it should not be much smaller than they are.
-        shared_sums(block_tiles(std::max(kSharedBytes, sums_bytes / 2)), sums.data());
+        shared_sums(block_tiles(std::max(kSharedGradBytes, sums_bytes / 2)), sums.data());
         return store_weight_grad(problem_, sums.data(), sums_stride(), panels_.lanes(), dweight);
     }
 

@@ -1,0 +1,90 @@
+#include "arrays.h"
+
+#include <limits>
+
+#include "runtime/memory_pool.h"
+
+namespace pocketcnn::bindings {
+namespace {
+
+/// Memory for elements of `item` bytes each.
+Buffer<char> room_for(const Shape& shape, index_t item) {
+    constexpr index_t most = std::numeric_limits<index_t>::max();
+    index_t size = 1;
+    for (const py::ssize_t extent : shape) {
+        if (extent < 0 || (extent > 0 && size > most / extent)) {
+            throw py::value_error("no array has the shape " + text_of(shape));
+        }
+        size *= extent;
+    }
+    try {
+        if (size > most / item) throw std::bad_alloc();
+        return Buffer<char>(size * item);
+    } catch (const std::bad_alloc&) {
+        const std::string text =
+            "a result of shape " + text_of(shape) + " needs " +
+            std::to_string(static_cast<std::size_t>(size) * static_cast<std::size_t>(item)) +
+            " bytes";
+        PyErr_SetString(PyExc_MemoryError, text.c_str());
+        throw py::error_already_set();
+    }
+}
+
+Shape shape_of(const Shape4& shape) {
+    return {shape.n, shape.c, shape.h, shape.w};
+}
+
+}  // namespace
+
+template <typename T>
+bool Array<T>::check_(py::handle object) {
+    constexpr int aligned = py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+    return Base::check_(object) && (py::detail::array_proxy(object.ptr())->flags & aligned);
+}
+
+template class Array<float>;
+template class Array<double>;
+template class Array<std::int32_t>;
+template class Array<index_t>;
+
+std::string text_of(const Shape& shape) {
+    std::string text = "(";
+    for (const py::ssize_t extent : shape)
+        text += (text == "(" ? "" : ", ") + std::to_string(extent);
+    return text + (shape.size() == 1 ? ",)" : ")");
+}
+
+std::string text_of(const Shape4& shape) {
+    return text_of(shape_of(shape));
+}
+
+Shape shape_of(const py::array& array) {
+    return Shape(array.shape(), array.shape() + array.ndim());
+}
+
+py::array new_array(const py::dtype& type, const Shape& shape) {
+    Buffer<char> memory = room_for(shape, type.itemsize());
+    const py::capsule owner(memory.data(), pool_release);
+    return py::array(type, shape, memory.release(), owner);
+}
+
+Shape4 shape4(const py::array& array) {
+    if (array.ndim() != 4) throw py::value_error("an image batch must have 4 axes");
+    return {array.shape(0), array.shape(1), array.shape(2), array.shape(3)};
+}
+
+void require_matrix(const py::array& array) {
+    if (array.ndim() != 2) throw py::value_error("a matrix must have 2 axes");
+}
+
+void require_shape(const py::array& array, const Shape& shape, const char* name) {
+    if (shape_of(array) == shape) return;
+    throw py::value_error(std::string(name) + " has shape " + text_of(shape_of(array)) +
+                          ", but must have " + text_of(shape));
+}
+
+void require_shape(const py::array& array, const Shape4& shape, const char* name) {
+    require_shape(array, shape_of(shape), name);
+}
+
+}  // namespace pocketcnn::bindings
