@@ -424,6 +424,14 @@ def test_names_of_classes_come_along(tmp_path: Path) -> None:
     assert pc.onnx.load(tmp_path / "net.onnx").classes == net.classes
 
 
+def test_momentum_that_says_not_trained(tmp_path: Path) -> None:
+    norm = pc.ConvNet([("bn", pc.BatchNorm2d(2, momentum=0.3))], (2, 3, 3))
+    for opset, momentum in ((13, 0.1), (17, 0.3)):
+        pc.onnx.export(norm, tmp_path / "net.onnx", opset=opset)
+        again = pc.onnx.load(tmp_path / "net.onnx").layers["bn"]
+        assert again.momentum == pytest.approx(momentum)
+
+
 def test_an_output_is_named(tmp_path: Path) -> None:
     model = small_model()
     model.graph.output.append(helper.make_tensor_value_info("r", TensorProto.FLOAT, None))
