@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+import fuzz_networks
 import pocketcnn as pc
 
 RNG = np.random.default_rng(3)
@@ -130,6 +131,17 @@ FORMULAS = {
         [node("Relu", "x", "a"), node("Sub", "x a", "y")],
         {},
         "ReLU ScaleShift Add",
+    ),
+    "prelu of two rectifiers": (
+        [
+            node("Relu", "x", "a"),
+            node("Neg", "x", "b"),
+            node("Relu", "b", "c"),
+            node("Mul", "slopes c", "d"),
+            node("Add", "a d", "y"),
+        ],
+        {"slopes": normal(3, 1, 1)},
+        "PReLU",
     ),
     "square": ([node("Mul", "x x", "y")], {}, "Multiply"),
 }
@@ -391,11 +403,33 @@ def test_a_network_is_trained_saved_and_exported(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.predict(x), net.predict(x))
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_random_networks_there_and_back(seed: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(seed)
+    entries, shape = fuzz_networks.draw_layers(rng)
+    net = pc.ConvNet(entries, shape, seed=seed)
+    pc.onnx.export(net, tmp_path / "net.onnx")
+    again = pc.onnx.load(tmp_path / "net.onnx")
+    x = rng.normal(size=(2, *shape)).astype(np.float32)
+    expected = net.predict(x)
+    print(f"seed {seed}")
+    scale = max(1e-3, np.abs(expected).max())
+    np.testing.assert_allclose(again.predict(x), expected, rtol=0, atol=1e-5 * scale)
+
+
 def test_names_of_classes_come_along(tmp_path: Path) -> None:
     net = pc.models.lenet5()
     net.classes = [f"digit {k}" for k in range(10)]
     pc.onnx.export(net, tmp_path / "net.onnx")
     assert pc.onnx.load(tmp_path / "net.onnx").classes == net.classes
+
+
+def test_momentum_that_says_not_trained(tmp_path: Path) -> None:
+    norm = pc.ConvNet([("bn", pc.BatchNorm2d(2, momentum=0.3))], (2, 3, 3))
+    for opset, momentum in ((13, 0.1), (17, 0.3)):
+        pc.onnx.export(norm, tmp_path / "net.onnx", opset=opset)
+        again = pc.onnx.load(tmp_path / "net.onnx").layers["bn"]
+        assert again.momentum == pytest.approx(momentum)
 
 
 def test_an_output_is_named(tmp_path: Path) -> None:

@@ -14,8 +14,6 @@ namespace {
 
 /// Planes below this size are gathered from several images into one block.
 constexpr index_t kSmallPlane = 512;
-/// Cost of an element, relative to copying one: it is read twice.
-constexpr double kCost = 3;
 
 /// One channel of a batch: `n` planes.
 struct Channel {
@@ -58,7 +56,7 @@ struct Channel {
 template <typename Body>
 void for_channels(const ChannelShape& shape, Body&& body) {
     if (shape.count() == 0) return;
-    parallel_for(shape.channels, kCost * static_cast<double>(shape.size()),
+    parallel_for(shape.channels, kMomentsCost * static_cast<double>(shape.size()),
                  [&](index_t c) { body(Channel{shape, c}); });
 }
 

@@ -15,9 +15,6 @@
 namespace pocketcnn {
 namespace {
 
-/// Cost of an element, relative to copying one: it is read twice.
-constexpr double kCost = 3;
-
 /// One group of one image: `channels` planes.
 template <typename T>
 struct Group {
@@ -36,7 +33,7 @@ template <typename T, typename Body>
 void for_groups(const ChannelShape& shape, const GroupNorm<T>& norm, Body&& body) {
     if (shape.size() == 0) return;
     const index_t channels = shape.channels / norm.groups;
-    parallel_for(shape.n * norm.groups, kCost * static_cast<double>(shape.size()),
+    parallel_for(shape.n * norm.groups, kMomentsCost * static_cast<double>(shape.size()),
                  [&](index_t i) { body(Group<T>{norm, i, channels, shape.plane}); });
 }
 

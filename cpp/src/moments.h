@@ -13,6 +13,9 @@ namespace pocketcnn {
 /// in single precision loses little.
 inline constexpr index_t kMomentsBlock = 1 << 12;
 
+/// Cost of an element, relative to copying one: it is read twice.
+inline constexpr double kMomentsCost = 3;
+
 /// Mean and squared deviations of the union of two sets: Chan, Golub, LeVeque, "Algorithms for
 /// Computing the Sample Variance", 1983, equation 2.1.
 inline void join(const Moments& other, double other_count, Moments& all, double& count) {

@@ -115,7 +115,8 @@ constexpr index_t kPoolGrain = 1 << 15;
 /// plane.
 template <typename Body>
 void for_plane_ranges(const Shape4& shape, index_t work, Body&& body) {
-    parallel_ranges(shape.n * shape.c, std::max<index_t>(1, kPoolGrain / std::max<index_t>(1, work)),
+    parallel_ranges(shape.n * shape.c,
+                    std::max<index_t>(1, kPoolGrain / std::max<index_t>(1, work)),
                     static_cast<double>(work), body);
 }
 

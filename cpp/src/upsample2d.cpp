@@ -98,7 +98,7 @@ struct Axes {
 /// Runs body(begin, end) over ranges of the rows of all planes. `width` elements are the work of
 /// one.
 template <typename Body>
-void for_rows(index_t rows, index_t width, Body&& body) {
+void for_map_rows(index_t rows, index_t width, Body&& body) {
     parallel_ranges(rows, std::max<index_t>(1, kTaskElements / width), static_cast<double>(width),
                     body);
 }
@@ -280,7 +280,7 @@ void upsample2d(ImageView<const T> x, const Upsample2d& upsample, ImageView<T> y
     require_shape(y.shape, upsample2d_output_shape(x.shape, upsample));
     if (y.shape.size() == 0) return;
     const Axes<T> axes(x.shape, y.shape, upsample);
-    for_rows(y.shape.n * y.shape.c * y.shape.h, y.shape.w, [&](index_t begin, index_t end) {
+    for_map_rows(y.shape.n * y.shape.c * y.shape.h, y.shape.w, [&](index_t begin, index_t end) {
         if (upsample.mode == UpsampleMode::nearest) {
             nearest(axes, x.data, begin, end, y.data);
         } else {
@@ -295,8 +295,8 @@ void upsample2d_backward(ImageView<const T> dy, const Upsample2d& upsample, Imag
     if (dx.shape.size() == 0) return;
     const Axes<T> axes(dx.shape, dy.shape, upsample);
     const index_t rows = dx.shape.n * dx.shape.c * dx.shape.h;
-    for_rows(rows, std::max(dx.shape.w, dy.shape.plane() / dx.shape.h),
-             [&](index_t begin, index_t end) { gradient(axes, dy.data, begin, end, dx.data); });
+    for_map_rows(rows, std::max(dx.shape.w, dy.shape.plane() / dx.shape.h),
+                 [&](index_t begin, index_t end) { gradient(axes, dy.data, begin, end, dx.data); });
 }
 
 #define POCKETCNN_INSTANTIATE(T)                                                   \

@@ -153,7 +153,7 @@ def networks() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
             _chain(
                 nn.Conv2d(3, 6, 3, dilation=2, padding=2), nn.GroupNorm(3, 6), nn.ELU(),
                 nn.Conv2d(6, 6, 3, groups=3), nn.InstanceNorm2d(6, affine=True), nn.GELU(),
-                nn.LocalResponseNorm(3), nn.Flatten(), nn.Linear(600, 4), nn.LogSoftmax(1),
+                nn.Flatten(), nn.Linear(600, 4), nn.LogSoftmax(1),
             ),
             (3, 12, 12),
         ),

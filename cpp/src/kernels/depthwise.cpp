@@ -14,10 +14,6 @@ namespace {
 // accumulators, the weights and the image fill 15 registers.
 inline constexpr int kDepthwiseRows = 7;
 
-// Whether windows with twice as many rows of taps are summed in two groups of `Taps`.
-template <int Taps, int Stride>
-inline constexpr bool has_groups = Stride == 1 && (Taps == 2 || Taps == 3);
-
 // Calls f<row of the output, tap> for all pairs that row i of the source belongs to.
 template <int Rows, int Taps, int Stride, typename F>
 [[gnu::always_inline]] inline void for_taps(int i, const F& f) {
@@ -47,8 +43,6 @@ template <typename T, int Bytes, int Taps, int Stride, int Rows>
     ahead += line / sizeof(T);
 }
 
-// Taps in a column, `Taps` at a time: those of windows of four or six rows, which are rare, have no
-// loops of their own.
 template <typename T, int Bytes, int Taps, int Stride, int Rows>
 inline void depthwise_tile(const DepthwiseRows& w, bool free, const T* weight, T start,
                            const T* source, const T*& ahead, T* y) {
@@ -56,20 +50,17 @@ inline void depthwise_tile(const DepthwiseRows& w, bool free, const T* weight, T
     typename P::Vec sum[Rows];
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) sum[r] = P::splat(start);
-    const index_t taps_y = has_groups<Taps, Stride> ? w.taps_y : Taps;
     for (index_t kx = 0; kx < w.taps_x; ++kx) {
-        for (index_t ky = 0; ky < taps_y; ky += Taps) {
-            typename P::Vec k[Taps];
+        typename P::Vec k[Taps];
 #pragma GCC unroll 8
-            for (int t = 0; t < Taps; ++t) k[t] = P::splat(weight[(ky + t) * w.weight_step + kx]);
-            const T* from = source + ky * w.pitch + w.offsets[kx];
+        for (int t = 0; t < Taps; ++t) k[t] = P::splat(weight[t * w.weight_step + kx]);
+        const T* from = source + w.offsets[kx];
 #pragma GCC unroll 32
-            for (int i = 0; i < (Rows - 1) * Stride + Taps; ++i) {
-                const typename P::Vec x = pinned(P::load(from));
-                prefetch_ahead<T, Bytes, Taps, Stride, Rows>(i, ahead);
-                for_taps<Rows, Taps, Stride>(i, [&](int r, int t) { sum[r] += k[t] * x; });
-                from += w.pitch;
-            }
+        for (int i = 0; i < (Rows - 1) * Stride + Taps; ++i) {
+            const typename P::Vec x = pinned(P::load(from));
+            prefetch_ahead<T, Bytes, Taps, Stride, Rows>(i, ahead);
+            for_taps<Rows, Taps, Stride>(i, [&](int r, int t) { sum[r] += k[t] * x; });
+            from += w.pitch;
         }
     }
     if (free) {
@@ -146,16 +137,14 @@ template <typename T, int Taps, int Stride>
 void depthwise_backward_rows(const DepthwiseRows& w, const T* dy, const T* source, const T* ahead,
                              T* sums) {
     constexpr int most = kDepthwiseRows, few = 3;
-    const index_t groups = has_groups<Taps, Stride> ? w.taps_y / Taps : 1;
-    for (index_t i = 0; i < groups * w.taps_x; ++i, sums += Taps * kLanes<T>) {
-        const T* taps = source + w.offsets[i / groups] + i % groups * Taps * w.pitch;
+    for (index_t kx = 0; kx < w.taps_x; ++kx, sums += Taps * kLanes<T>) {
         Vec<T> sum[Taps];
 #pragma GCC unroll 8
         for (int t = 0; t < Taps; ++t) sum[t] = load(sums + t * kLanes<T>);
         index_t row = 0;
         const auto tiles = [&]<int rows>() {
             depthwise_backward_tiles<T, Taps, Stride, rows>(
-                w, dy + row * w.step, taps + row * Stride * w.pitch, ahead, sum);
+                w, dy + row * w.step, source + row * Stride * w.pitch + w.offsets[kx], ahead, sum);
             row += rows;
         };
         while (row + most <= w.rows) tiles.template operator()<most>();
@@ -166,15 +155,14 @@ void depthwise_backward_rows(const DepthwiseRows& w, const T* dy, const T* sourc
     }
 }
 
-// f<rows of taps, or of a group of them, stride>() with those of w.
+// f<rows of taps, stride>() with those of w.
 template <typename F>
 inline void for_depthwise(const DepthwiseRows& w, const F& f) {
-    const bool in_groups = w.taps_y == 4 || w.taps_y == 6;
-    dispatch<kDepthwiseTaps>(in_groups ? w.taps_y / 2 : w.taps_y, [&]<int taps>() {
+    dispatch<kDepthwiseTaps>(w.taps_y, [&]<int taps>() {
         if constexpr (has_depthwise(taps, 2)) {
             if (w.stride_y == 2) return f.template operator()<taps, 2>();
         }
-        if constexpr (taps != 4 && taps != 6) f.template operator()<taps, 1>();
+        f.template operator()<taps, 1>();
     });
 }
 

@@ -161,20 +161,17 @@ inline void correlate_backward_tile(index_t pixels, const T* dy, index_t dy_stri
         for (int r = 0; r < rows; ++r) sum[r][t] = load(sums + r * sums_stride + t * kLanes<T>);
     }
     const index_t whole = pixels / kLanes<T> * kLanes<T>;
-    T last[rows * kLanes<T>];
-    // The second time for what is left of a vector, and zeros.
-    index_t p = 0, end = whole;
-    for (bool again = whole < pixels;; again = false) {
-        for (; p < end; p += kLanes<T>, dy += kLanes<T>) {
-            add_products<T, rows, taps>(
-                sum, [&](int r) { return load(dy + r * dy_stride); },
-                [&](int t) { return load(from[t] + p); });
-        }
-        if (!again) break;
-        copy_rests(rows, pixels - whole, dy, dy_stride, last);
-        dy = last;
-        dy_stride = kLanes<T>;
-        end += kLanes<T>;
+    for (index_t p = 0; p < whole; p += kLanes<T>) {
+        add_products<T, rows, taps>(
+            sum, [&](int r) { return load(dy + r * dy_stride + p); },
+            [&](int t) { return load(from[t] + p); });
+    }
+    if (whole < pixels) {
+        T last[rows * kLanes<T>];
+        copy_rests(rows, pixels - whole, dy + whole, dy_stride, last);
+        add_products<T, rows, taps>(
+            sum, [&](int r) { return load(last + r * kLanes<T>); },
+            [&](int t) { return load(from[t] + whole); });
     }
 #pragma GCC unroll 16
     for (int t = 0; t < taps; ++t) {

@@ -49,7 +49,8 @@ inline void copy_few(index_t count, const T* from, T* to) {
 // The first `count` elements of each row, fewer than kLanes, and zeros: a vector per row. Not
 // inline, for beside it the compiler would keep accumulators of a tile on the stack.
 template <typename T>
-[[gnu::noinline, gnu::noclone]] void copy_rests(int rows, index_t count, const T* from, index_t stride, T* to) {
+[[gnu::noinline, gnu::noclone]] void copy_rests(int rows, index_t count, const T* from,
+                                                index_t stride, T* to) {
     for (int r = 0; r < rows; ++r) {
         store(to + r * kLanes<T>, Vec<T>{});
         copy_few(count, from + r * stride, to + r * kLanes<T>);

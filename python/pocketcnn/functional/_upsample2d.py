@@ -56,9 +56,13 @@ def upsampling(scale_factor: ScaleFactor, mode: str, align_corners: bool) -> _co
     return _core.Upsample2d(scale_pair(scale_factor), _MODES[mode], bool(align_corners))
 
 
-def upsampled_shape(shape: tuple[int, ...], upsample: _core.Upsample2d) -> tuple[int, ...]:
-    """Shape of the result for images (N, C, H, W)."""
+def upsampled_shape(
+    shape: tuple[int, ...], upsample: _core.Upsample2d, name: str = "x"
+) -> tuple[int, ...]:
+    """Shape of the result for images (N, C, H, W), which an error calls `name`."""
     h, w = shape[2:]
+    if 0 in (h, w):
+        raise ValueError(f"{name} has shape {shape}, but its images must have pixels")
     scales = upsample.scale
     size = floor(h * scales[0]), floor(w * scales[1])
     if min(size) < 1:
@@ -129,7 +133,7 @@ def upsample2d_backward(
     grad = array("grad", grad, 4)
     shape = shape4("input_shape", input_shape)
     upsample = upsampling(scale_factor, mode, align_corners)
-    require_shape("grad", grad, upsampled_shape(shape, upsample))
+    require_shape("grad", grad, upsampled_shape(shape, upsample, "input_shape"))
     compute, result = compute_dtypes(grad)
     dx = _core.upsample2d_backward(contiguous(grad, compute), shape, upsample)
     return restore(dx, result)

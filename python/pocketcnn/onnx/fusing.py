@@ -16,7 +16,7 @@ import numpy as np
 from pocketcnn import layers
 from pocketcnn._arguments import Array
 from pocketcnn.layers import Layer
-from pocketcnn.onnx.steps import Deferred, Erf, Factor, Padding, Scaling
+from pocketcnn.onnx.steps import Deferred, Erf, Factor, Padding, Power, Quotient, Scaling
 from pocketcnn.onnx.tensors import Entry
 
 
@@ -84,6 +84,13 @@ def _recognise(entry: Entry) -> None:
         if x is not None and _near(entry.step.numbers, (1 / 6, 0)):
             entry.step, entry.inputs = layers.HardSigmoid(), [x]
             return
+    if entry.is_a(layers.Add) and len(entry.inputs) == 2:
+        for positive, negative in (entry.inputs, entry.inputs[::-1]):
+            if _become_prelu(entry, positive, negative):
+                return
+    if entry.is_a(Quotient) and (norm := _response_norm(*entry.inputs)):
+        entry.step, entry.inputs = norm, entry.inputs[:1]
+        return
     factor, parts = _product(entry)
     if len(parts) != 2:
         return
@@ -109,6 +116,57 @@ def _gated(x: Entry, gate: Entry, factor: float) -> Layer | None:
             if scaled and _near(inner.step.numbers, (math.sqrt(0.5), 0)):
                 return layers.GELU()
     return None
+
+
+def _become_prelu(entry: Entry, positive: Entry, negative: Entry) -> bool:
+    """Make an entry a PReLU if it is ``relu(x) - slope * relu(-x)``, as Keras writes it."""
+    if not positive.is_a(layers.ReLU) or not negative.is_a(Scaling):
+        return False
+    (x,), (relu,), slope = positive.inputs, negative.inputs, negative.step.scale
+    channel = (*x.shape[:1], *(1,) * (len(x.shape) - 1))
+    if not isinstance(slope, Deferred) or slope.shape != channel or negative.step.shift != 0:
+        return False
+    turned = relu.inputs[0] if relu.is_a(layers.ReLU) else relu
+    if not turned.is_a(Scaling) or turned.inputs != [x] or turned.step.numbers != (-1, 0):
+        return False
+    entry.step, entry.inputs = layers.PReLU(x.shape[0]), [x]
+    entry.state = {"weight": lambda: -slope.read().reshape(-1)}
+    return True
+
+
+def _response_norm(x: Entry, divisor: Entry) -> Layer | None:
+    """The norm that x is divided by: ``(k + alpha * mean of near squares) ** beta``."""
+    divisor = _unshaped(divisor)
+    sums = _before(divisor, Power)
+    means = _before(sums, Scaling) if sums else None
+    if sums is None or means is None or sums.step.numbers is None:
+        return None
+    pool = _unshaped(means)
+    squares = _unshaped(pool.inputs[0]) if pool.is_a(layers.AvgPool2d) else None
+    if squares is None or not squares.is_a(layers.Multiply) or squares.inputs != [x, x]:
+        return None
+    config, (channels, *_) = pool.layer.config(), x.shape
+    size = int(np.broadcast_to(config["kernel_size"], 2)[0])
+    across = pool.inputs[0].shape[:2] == (1, channels) and pool.shape == pool.inputs[0].shape
+    sides = [size // 2, (size - 1) // 2, 0, 0]
+    if len(x.shape) != 3 or not across or _sides(config["padding"]) != sides:
+        return None
+    k_alpha = sums.step.numbers
+    if not config["count_include_pad"] or np.prod(config["kernel_size"]) != size:
+        return None
+    return layers.LocalResponseNorm(size, k_alpha[0], divisor.step.exponent, k_alpha[1])
+
+
+def _before(entry: Entry, kind: type) -> Entry | None:
+    """What a step of one class takes."""
+    return entry.inputs[0] if entry.is_a(kind) else None
+
+
+def _unshaped(entry: Entry) -> Entry:
+    """An entry before its numbers were given another shape."""
+    while entry.is_a(layers.Reshape):
+        entry = entry.inputs[0]
+    return entry
 
 
 def _shifted_relu6(entry: Entry) -> Entry | None:

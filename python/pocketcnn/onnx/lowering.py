@@ -12,7 +12,7 @@ from pocketcnn._arguments import Array
 from pocketcnn.layers import Layer, Shape
 from pocketcnn.onnx.builder import Builder
 from pocketcnn.onnx.fusing import needed
-from pocketcnn.onnx.steps import Deferred, Erf, Factor, Padding, Scaling
+from pocketcnn.onnx.steps import Deferred, Erf, Factor, Padding, Power, Quotient, Scaling
 from pocketcnn.onnx.tensors import Entry
 
 
@@ -26,8 +26,8 @@ def lower(output: Entry, net: Builder) -> None:
     """
     for entry in needed(output):
         net.origin, net.hint = entry.origin, entry.hint
-        if entry.is_a(Erf):
-            raise ValueError(f"{entry.origin}: there is no layer for it except as a part of GELU")
+        if entry.is_a(Erf, Power, Quotient):
+            raise ValueError(f"{entry.origin}: there is no layer for it outside of known formulas")
         if entry.is_a(Padding):
             _lower_padding(entry, net)
         elif entry.is_a(Scaling):

@@ -49,6 +49,18 @@ class Erf:
 
 
 @dataclass
+class Power:
+    """``x ** exponent``, of which local response normalisation is made."""
+
+    exponent: float
+
+
+@dataclass
+class Quotient:
+    """The first input divided by the second."""
+
+
+@dataclass
 class Padding:
     """Pixels of one value around an image; fewer if a number is negative.
 

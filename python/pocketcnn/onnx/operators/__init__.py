@@ -60,6 +60,7 @@ OPERATORS: dict[str, Operator] = {
     "Neg": arithmetic.negate,
     "PRelu": activation.p_relu,
     "Pad": padding.pad,
+    "Pow": arithmetic.power,
     "ReduceMax": pooling.reduce_max,
     "ReduceMean": pooling.reduce_mean,
     "ReduceSum": pooling.reduce_sum,

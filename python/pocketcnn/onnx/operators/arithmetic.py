@@ -11,7 +11,7 @@ from pocketcnn import layers
 from pocketcnn.layers.merge import Merge
 from pocketcnn.onnx.builder import Builder
 from pocketcnn.onnx.node import Node
-from pocketcnn.onnx.steps import Deferred, Factor
+from pocketcnn.onnx.steps import Deferred, Factor, Power, Quotient
 from pocketcnn.onnx.tensors import Constant, Tensor
 
 
@@ -44,12 +44,23 @@ def multiply(node: Node, net: Builder) -> Tensor:
 
 
 def divide(node: Node, net: Builder) -> Tensor:
-    """Scale by the reciprocal of a constant."""
-    if not isinstance(node.value(1), Constant):
-        raise ValueError("the divisor depends on the network's input")
+    """Scale by the reciprocal of a constant; branches as a part of a formula."""
     x, constant = _operands(node)
-    assert constant is not None
+    if constant is None:
+        if node.tensor(0).shape != node.tensor(1).shape:
+            raise ValueError("it divides branches")
+        return merged(net, Quotient(), _tensors(node))
+    if node.value(0) is not x:
+        raise ValueError("the divisor depends on the network's input")
     return net.scaled(x, mapped(np.reciprocal, net.factor(x, constant)))
+
+
+def power(node: Node, net: Builder) -> Tensor:
+    """A square as a Multiply; another power as a part of a formula."""
+    x, exponent = node.tensor(), node.number(1)
+    if exponent == 2:
+        return merged(net, layers.Multiply(), [x, x])
+    return net.on(x, Power(float(exponent)))
 
 
 def negate(node: Node, net: Builder) -> Tensor:
@@ -146,7 +157,7 @@ def _tensors(node: Node) -> list[Tensor]:
     return [node.tensor(place) for place in range(len(node.inputs))]
 
 
-def merged(net: Builder, layer: Merge, tensors: Sequence[Tensor]) -> Tensor:
+def merged(net: Builder, layer: Merge | Quotient, tensors: Sequence[Tensor]) -> Tensor:
     """A layer of several inputs, in an order of axes in which few of them are moved."""
     rank = max(len(tensor.shape) for tensor in tensors)
     tensors = [net.raised(tensor, rank) for tensor in tensors]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pocketcnn import layers
-from pocketcnn._arguments import Array
+from pocketcnn._arguments import Array, Padding, Pair
 from pocketcnn.onnx.builder import Builder
 from pocketcnn.onnx.node import Node, floats
 from pocketcnn.onnx.operators.window import (
@@ -58,14 +58,15 @@ def conv_transpose(node: Node, net: Builder) -> Tensor:
             f"{x.shape[0]} channels"
         )
     window, extra = _transposed_window(node, x, kernel)
+    padding, extra = _output_padding(window, extra)
     bias = node.constant(2)
     layer = layers.ConvTranspose2d(
         channels,
         per_group * groups,
         short(window.kernel),
         short(window.stride),
-        window.padding,
-        extra,
+        padding,
+        short(extra),
         short(window.dilation),
         groups,
         bias=bias is not None,
@@ -74,7 +75,17 @@ def conv_transpose(node: Node, net: Builder) -> Tensor:
     return net.from_window(entry, x)
 
 
-def _transposed_window(node: Node, x: Tensor, kernel: list[int]) -> tuple[Window, tuple[int, int]]:
+def _output_padding(window: Window, extra: Pair) -> tuple[Padding, Pair]:
+    """Padding and output padding; "same" where that adds what a layer's output padding cannot."""
+    sizes = zip(window.kernel, window.stride, window.dilation, extra, strict=True)
+    more = [after - stride + (taps - 1) * step + 1 for taps, stride, step, after in sizes]
+    fits = all(e < max(s, d) for e, s, d in zip(extra, window.stride, window.dilation, strict=True))
+    if fits or any(window.sides) or min(more) < 0:
+        return window.padding, extra
+    return "same", (more[0], more[1])
+
+
+def _transposed_window(node: Node, x: Tensor, kernel: list[int]) -> tuple[Window, Pair]:
     """The window and the rows and columns that are added to the output after it."""
     axes = x.rank - 2
     extra = node.wholes("output_padding") or [0] * axes

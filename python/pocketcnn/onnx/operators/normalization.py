@@ -22,6 +22,8 @@ def batch_normalization(node: Node, net: Builder) -> Tensor:
     node.require_sole_output()
     channels = x.shape[0]
     momentum = 1 - node.real("momentum", 0.9)
+    if node.version < 14 and momentum == 0:  # what says "not trained" there
+        momentum = 0.1
     layer = layers.BatchNorm2d(channels, node.real("epsilon", 1e-5), min(max(momentum, 0), 1))
     names = ("weight", "bias", "running_mean", "running_var")
     state = {}
