@@ -277,7 +277,8 @@ def test_model(name: str, evaluate: Evaluator, tmp_path: Path) -> None:
     size = {"input_shape": SHAPES[name]} if name in SHAPES else {}
     net = getattr(pc.models, name)(**size)
     randomize(net, np.random.default_rng(1))
-    check(net, evaluate, tmp_path / "net.onnx", batches=(2,))
+    # Up to fifty layers: each evaluator is 3e-6 away from float64.
+    check(net, evaluate, tmp_path / "net.onnx", batches=(2,), tolerance=4 * TOLERANCE)
 
 
 def everything() -> pc.ConvNet:
