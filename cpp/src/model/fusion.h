@@ -1,0 +1,22 @@
+// Which layers are computed as one, by the rule of python/pocketcnn/network/fusion.py.
+#pragma once
+
+#include "model/graph.h"
+
+namespace pocketcnn::model {
+
+/// One or more layers, computed as one.
+template <typename T>
+struct Step {
+    std::vector<std::size_t> sources;  ///< values, as Graph numbers them
+    std::size_t result;
+    index_t size;                    ///< elements of a sample of the result
+    Run<T> run;                      ///< as that of a layer
+    std::vector<std::size_t> spent;  ///< values that no later step takes
+};
+
+/// The steps of a network, each after those that it takes from.
+template <typename T>
+std::vector<Step<T>> fuse(const Graph<T>& graph);
+
+}  // namespace pocketcnn::model

@@ -1,0 +1,150 @@
+// A layer in inference: what it gives for given inputs, and what it may be a part of.
+#pragma once
+
+#include <pocketcnn/conv_block.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "model/safetensors.h"
+#include "model/settings.h"
+#include "model/text.h"
+
+namespace pocketcnn::model {
+
+/// Elements of a sample; throws std::invalid_argument for more than any memory holds.
+index_t size_of(const Shape& shape);
+
+/// Images as the layers have them: n at a time, or one without the batch axis.
+inline Shape4 batch(const Shape4& image, index_t n) {
+    return {n, image.c, image.h, image.w};
+}
+inline Shape sample(const Shape4& image) {
+    return {image.c, image.h, image.w};
+}
+
+/// n samples go in, as many come out. y overlaps no x.
+template <typename T>
+struct Call {
+    index_t n;
+    std::span<const T* const> x;
+    T* y;
+};
+template <typename T>
+using Run = std::function<void(const Call<T>&)>;
+
+/// A convolution of images c, h, w.
+template <typename T>
+struct Convolution {
+    Shape4 image;
+    Conv2d conv;
+    const T* weight;
+    const T* bias;
+};
+
+/// Batch normalisation by known statistics, which are kept in double precision.
+template <typename T>
+struct Normalization {
+    const T *gamma, *beta;
+    std::shared_ptr<const std::vector<double>> mean, variance;
+    double eps;
+
+    KnownNorm<T> known() const { return {gamma, beta, mean->data(), variance->data(), eps}; }
+};
+
+/// An activation, with the slope or the alpha of those that have one.
+struct Function {
+    Activation kind;
+    double parameter = 0;
+};
+
+/// The sum of two inputs of one shape.
+struct Sum {};
+
+/// What a layer may be in an operation that stands for several layers.
+template <typename T>
+using Part =
+    std::variant<std::monostate, Convolution<T>, Normalization<T>, Function, BlockPool, Sum>;
+
+template <typename T>
+struct Layer {
+    Shape output;
+    Run<T> run;  ///< empty where the output is the input, perhaps of another shape
+    Part<T> part = {};
+};
+
+/// The arrays of a file, each to be used by one layer.
+template <typename T>
+class Tensors {
+  public:
+    explicit Tensors(std::map<std::string, Array<T>> arrays) : arrays_(std::move(arrays)) {}
+
+    /// Throws std::invalid_argument unless there is such an array.
+    const T* use(const std::string& name, const Shape& shape);
+    /// Throws std::invalid_argument if an array was not used.
+    void require_all_used() const;
+
+  private:
+    std::map<std::string, Array<T>> arrays_;
+    std::set<std::string> used_;
+};
+
+/// What makes a layer: its settings, the shapes that it takes, and its tensors.
+template <typename T>
+struct Site {
+    Settings& settings;
+    const std::vector<Shape>& inputs;
+    Tensors<T>& tensors;
+    const std::string& name;  ///< "block.body.conv1"
+
+    const Shape& input() const { return inputs.front(); }
+    /// One image of the input; throws std::invalid_argument unless the axes are (C, H, W), and as
+    /// many channels as named, if that is not 0.
+    Shape4 image(index_t channels = 0) const;
+    const T* tensor(const char* key, const Shape& shape) const {
+        return tensors.use(name + "." + key, shape);
+    }
+};
+
+/// How a class of layers is made; `merges` says that it takes two inputs or more, else one.
+template <typename T>
+struct Kind {
+    std::string_view name;
+    Layer<T> (*make)(const Site<T>& site);
+    bool merges = false;
+};
+
+/// The class of that name in Python; null where there is none.
+template <typename T>
+const Kind<T>* find_kind(std::string_view name);
+
+// The classes, by the files that make them.
+template <typename T>
+std::span<const Kind<T>> activation_kinds();
+template <typename T>
+std::span<const Kind<T>> window_kinds();
+template <typename T>
+std::span<const Kind<T>> norm_kinds();
+template <typename T>
+std::span<const Kind<T>> copy_kinds();
+template <typename T>
+std::span<const Kind<T>> row_kinds();
+template <typename T>
+std::span<const Kind<T>> merge_kinds();
+
+/// y = x with zeros around each image of the shape, or without its edges where a side is negative.
+template <typename T>
+void zero_pad(const T* x, const Shape4& shape, const Padding& padding, T* y);
+
+/// The sum of two inputs of one shape, with which a Residual ends; negative sums become zero if
+/// `rectify` is set, as by a ReLU that follows.
+template <typename T>
+Layer<T> sum_of_two(const Shape& shape, bool rectify);
+
+}  // namespace pocketcnn::model

@@ -1,0 +1,79 @@
+#include "model/network.h"
+
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+
+namespace pocketcnn::model {
+namespace {
+
+/// The largest value of a batch takes no more: `_INFERENCE_BYTES` of
+/// python/pocketcnn/network/net.py. Batches of another size may be summed in another order.
+constexpr index_t kBatchBytes = index_t{32} << 20;
+
+/// What a step gave, or the images.
+template <typename T>
+struct Value {
+    const T* data = nullptr;
+    std::shared_ptr<const Buffer<T>> memory;  // none for the images
+};
+
+template <typename T>
+std::shared_ptr<const Buffer<T>> memory_for(index_t n, index_t size) {
+    const bool fits = n <= std::numeric_limits<index_t>::max() / size;
+    return std::make_shared<const Buffer<T>>(fits ? n * size : -1);
+}
+
+}  // namespace
+
+template <typename T>
+Network<T>::Network(const Json& architecture, Tensors<T> tensors) : tensors_(std::move(tensors)) {
+    const Graph<T> graph = build_graph(architecture, tensors_);
+    steps_ = fuse(graph);
+    values_ = graph.shapes.size();
+    input_shape_ = graph.shapes.front();
+    output_shape_ = graph.shapes.back();
+    batch_ = std::max<index_t>(1, kBatchBytes / (graph.largest * index_t{sizeof(T)}));
+}
+
+template <typename T>
+void Network<T>::predict(const T* images, index_t n, T* scores) const {
+    if (n < 0)
+        throw std::invalid_argument("n is " + std::to_string(n) + ", but must be at least 0");
+    if (n > 0 && (images == nullptr || scores == nullptr)) {
+        throw std::invalid_argument("images or scores is null, but n is " + std::to_string(n));
+    }
+    const index_t from = size_of(input_shape_), to = size_of(output_shape_);
+    for (index_t i = 0; i < n; i += batch_) {
+        infer(images + i * from, std::min(batch_, n - i), scores + i * to);
+    }
+}
+
+template <typename T>
+void Network<T>::infer(const T* images, index_t n, T* scores) const {
+    std::vector<Value<T>> values(values_);
+    values[0].data = images;
+    std::vector<const T*> x;
+    for (const Step<T>& step : steps_) {
+        x.clear();
+        for (const std::size_t source : step.sources) x.push_back(values[source].data);
+        const bool is_last = step.result + 1 == values_;
+        Value<T>& result = values[step.result];
+        if (!step.run) {
+            result = values[step.sources[0]];
+            if (is_last) std::copy_n(result.data, n * step.size, scores);
+        } else if (is_last) {
+            step.run({n, x, scores});
+        } else {
+            result.memory = memory_for<T>(n, step.size);
+            result.data = result.memory->data();
+            step.run({n, x, result.memory->data()});
+        }
+        for (const std::size_t source : step.spent) values[source] = {};
+    }
+}
+
+template class Network<float>;
+template class Network<double>;
+
+}  // namespace pocketcnn::model

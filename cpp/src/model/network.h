@@ -1,0 +1,30 @@
+// A network in steps, with its weights.
+#pragma once
+
+#include "model/fusion.h"
+
+namespace pocketcnn::model {
+
+template <typename T>
+class Network {
+  public:
+    /// Throws std::invalid_argument where the architecture and the tensors make no network.
+    Network(const Json& architecture, Tensors<T> tensors);
+
+    const Shape& input_shape() const { return input_shape_; }
+    const Shape& output_shape() const { return output_shape_; }
+
+    /// Computes the scores of n images, as many at a time as Python's `net.predict` takes.
+    void predict(const T* images, index_t n, T* scores) const;
+
+  private:
+    void infer(const T* images, index_t n, T* scores) const;
+
+    Tensors<T> tensors_;  // to which the steps refer
+    std::vector<Step<T>> steps_;
+    std::size_t values_;
+    Shape input_shape_, output_shape_;
+    index_t batch_;
+};
+
+}  // namespace pocketcnn::model

@@ -1,0 +1,101 @@
+// Layers that normalise images.
+#include <pocketcnn/batch_norm.h>
+#include <pocketcnn/group_norm.h>
+#include <pocketcnn/local_response_norm.h>
+
+#include <stdexcept>
+
+#include "model/layer.h"
+
+namespace pocketcnn::model {
+namespace {
+
+std::shared_ptr<const std::vector<double>> in_double(const auto* values, index_t size) {
+    return std::make_shared<const std::vector<double>>(values, values + size);
+}
+
+template <typename T>
+Layer<T> batch_norm2d_layer(const Site<T>& site) {
+    const index_t channels = site.settings.integer("num_features", 1);
+    const double eps = site.settings.number("eps", 1e-5);
+    site.settings.pass_over("momentum");
+    const Shape4 image = site.image(channels);
+    const auto of_channels = [&](const char* key) { return site.tensor(key, {channels}); };
+    const Normalization<T> part = {of_channels("weight"), of_channels("bias"),
+                                   in_double(of_channels("running_mean"), channels),
+                                   in_double(of_channels("running_var"), channels), eps};
+    const auto run = [part, image](const Call<T>& call) {
+        batch_norm_infer<T>(call.x[0], {call.n, image.c, image.plane()},
+                            {part.gamma, part.beta, part.eps},
+                            {part.mean->data(), part.variance->data()}, call.y);
+    };
+    return {site.input(), run, part};
+}
+
+template <typename T>
+Layer<T> local_response_norm_layer(const Site<T>& site) {
+    const Shape4 image = site.image();
+    const LocalResponseNorm norm = {
+        site.settings.integer("size", 1), site.settings.number("alpha", 1e-4),
+        site.settings.number("beta", 0.75), site.settings.number("k", 1)};
+    const auto run = [image, norm](const Call<T>& call) {
+        const Shape4 shape = batch(image, call.n);
+        local_response_norm<T>({call.x[0], shape}, norm, {call.y, shape});
+    };
+    return {site.input(), run};
+}
+
+template <typename T>
+Layer<T> group_norm_layer(const Site<T>& site) {
+    const index_t channels = site.settings.integer("channels", 1);
+    const index_t groups = site.settings.integer("groups", 1);
+    const double eps = site.settings.number("eps", 1e-5);
+    const Shape4 image = site.image(channels);
+    if (channels % groups != 0)
+        throw std::invalid_argument("its groups do not divide the channels");
+    const GroupNorm<T> norm = {groups, site.tensor("weight", {channels}),
+                               site.tensor("bias", {channels}), eps};
+    const auto run = [=](const Call<T>& call) {
+        const Buffer<double> mean(call.n * groups), variance(call.n * groups);
+        group_norm<T>(call.x[0], {call.n, image.c, image.plane()}, norm, mean.data(),
+                      variance.data(), call.y);
+    };
+    return {site.input(), run};
+}
+
+/// (x - mean) / std as a normalisation by a variance of one.
+template <typename T>
+Layer<T> normalize_layer(const Site<T>& site) {
+    const std::vector<double> mean = site.settings.numbers("mean");
+    const std::vector<double> std = site.settings.numbers("std", mean.size());
+    const Shape4 image = site.image(static_cast<index_t>(mean.size()));
+    std::vector<T> scale;
+    for (const double one : std) scale.push_back(static_cast<T>(1 / one));
+    const std::vector<T> zeros(mean.size(), 0);
+    const std::vector<double> ones(mean.size(), 1);
+    const auto run = [=](const Call<T>& call) {
+        batch_norm_infer<T>(call.x[0], {call.n, image.c, image.plane()},
+                            {scale.data(), zeros.data(), 0}, {mean.data(), ones.data()}, call.y);
+    };
+    return {site.input(), run};
+}
+
+template <typename T>
+constexpr Kind<T> kKinds[] = {
+    {"BatchNorm2d", batch_norm2d_layer<T>},
+    {"GroupNorm", group_norm_layer<T>},
+    {"LocalResponseNorm", local_response_norm_layer<T>},
+    {"Normalize", normalize_layer<T>},
+};
+
+}  // namespace
+
+template <typename T>
+std::span<const Kind<T>> norm_kinds() {
+    return kKinds<T>;
+}
+
+template std::span<const Kind<float>> norm_kinds();
+template std::span<const Kind<double>> norm_kinds();
+
+}  // namespace pocketcnn::model

@@ -1,0 +1,84 @@
+// Layers that take rows of numbers, or make them.
+#include <pocketcnn/linear.h>
+#include <pocketcnn/softmax.h>
+
+#include <stdexcept>
+
+#include "model/layer.h"
+
+namespace pocketcnn::model {
+namespace {
+
+template <typename T>
+Layer<T> dropout_layer(const Site<T>& site) {
+    site.settings.pass_over("p");
+    return {site.input(), {}};
+}
+
+template <typename T>
+Layer<T> flatten_layer(const Site<T>& site) {
+    return {{size_of(site.input())}, {}};
+}
+
+template <typename T>
+Layer<T> linear_layer(const Site<T>& site) {
+    const index_t in = site.settings.integer("in_features", 1);
+    const index_t out = site.settings.integer("out_features", 1);
+    const bool has_bias = site.settings.flag("bias", true);
+    site.settings.pass_over("init");
+    if (site.input() != Shape{in}) {
+        throw std::invalid_argument("it takes inputs " + text_of({in}) + ", but gets " +
+                                    text_of(site.input()));
+    }
+    const MatrixView<const T> weight = {site.tensor("weight", {out, in}), out, in};
+    const T* bias = has_bias ? site.tensor("bias", {out}) : nullptr;
+    const auto run = [=](const Call<T>& call) {
+        linear<T>({call.x[0], call.n, in}, weight, bias, {call.y, call.n, out});
+    };
+    return {{out}, run};
+}
+
+template <typename T>
+Layer<T> softmax_layer(const Site<T>& site) {
+    const Shape& shape = site.input();
+    const auto axes = static_cast<index_t>(shape.size()) + 1;  // with that of the batch
+    const index_t named = site.settings.integer("axis", -axes, 1);
+    if (named >= axes) {
+        throw std::invalid_argument("axis is " + std::to_string(named) + ", but its input has " +
+                                    std::to_string(axes) + " axes");
+    }
+    const index_t axis = (named + axes) % axes;
+    if (axis == 0) {
+        const auto run = [size = size_of(shape)](const Call<T>& call) {
+            softmax(call.x[0], AxisShape{1, call.n, size}, call.y);
+        };
+        return {shape, run};
+    }
+    const auto middle = shape.begin() + (axis - 1);
+    const index_t before = size_of(Shape(shape.begin(), middle));
+    const index_t after = size_of(Shape(middle + 1, shape.end()));
+    const auto run = [=, classes = *middle](const Call<T>& call) {
+        softmax(call.x[0], AxisShape{call.n * before, classes, after}, call.y);
+    };
+    return {shape, run};
+}
+
+template <typename T>
+constexpr Kind<T> kKinds[] = {
+    {"Dropout", dropout_layer<T>},
+    {"Flatten", flatten_layer<T>},
+    {"Linear", linear_layer<T>},
+    {"Softmax", softmax_layer<T>},
+};
+
+}  // namespace
+
+template <typename T>
+std::span<const Kind<T>> row_kinds() {
+    return kKinds<T>;
+}
+
+template std::span<const Kind<float>> row_kinds();
+template std::span<const Kind<double>> row_kinds();
+
+}  // namespace pocketcnn::model

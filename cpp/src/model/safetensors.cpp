@@ -1,0 +1,241 @@
+#include "model/safetensors.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <cstdio>
+#include <limits>
+#include <stdexcept>
+#include <string_view>
+#include <system_error>
+#include <tuple>
+
+#include "model/crc32.h"
+#include "model/json.h"
+
+static_assert(std::endian::native == std::endian::little, "the files are little-endian");
+
+namespace pocketcnn::model {
+namespace {
+
+/// As for Python: more names than any network has, and no more memory than a small model's.
+constexpr index_t kLargestHeader = index_t{1} << 25;
+
+constexpr std::pair<std::string_view, index_t> kTypes[] = {
+    {"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"I64", 8}, {"I32", 4},  {"I16", 2},
+    {"I8", 1},  {"U64", 8}, {"U32", 4}, {"U16", 2},  {"U8", 1},  {"BOOL", 1},
+};
+
+std::string hex(std::uint32_t crc) {
+    std::array<char, 9> text{};
+    std::snprintf(text.data(), text.size(), "%08x", crc);
+    return text.data();
+}
+
+/// The bytes with one part, wherever it stands, exchanged for another.
+std::string exchanged(std::string bytes, const std::string& part, const std::string& other) {
+    for (std::size_t at = 0; (at = bytes.find(part, at)) != bytes.npos; at += other.size()) {
+        bytes.replace(at, part.size(), other);
+    }
+    return bytes;
+}
+
+std::string crc_field(const std::string& crc) {
+    // Quotes in JSON's text are escaped, so this occurs only once in a header.
+    return "\"header_crc32\":\"" + crc + "\"";
+}
+
+std::map<std::string, std::string> read_metadata(const Json& content) {
+    std::map<std::string, std::string> metadata;
+    if (!content.is_object()) throw std::invalid_argument("its header holds no names");
+    if (!content.contains("__metadata__")) return metadata;
+    const Json& entries = content.at("__metadata__");
+    if (!entries.is_object()) throw std::invalid_argument("its metadata are no text by name");
+    for (const auto& [name, value] : entries.items()) {
+        if (!value.is_string()) throw std::invalid_argument("its metadata are no text by name");
+        metadata[name] = value.get<std::string>();
+    }
+    return metadata;
+}
+
+/// Sizes or places: whole numbers of 63 bits.
+bool read_numbers(const Json& list, std::vector<index_t>& numbers) {
+    if (!list.is_array()) return false;
+    for (const Json& number : list) {
+        if (!number.is_number_unsigned()) return false;
+        const auto value = number.get<std::uint64_t>();
+        if (value > static_cast<std::uint64_t>(std::numeric_limits<index_t>::max())) return false;
+        numbers.push_back(static_cast<index_t>(value));
+    }
+    return true;
+}
+
+/// The bytes that an array takes, or -1 where 63 bits do not hold their number.
+index_t bytes_of(const Shape& shape, index_t itemsize) {
+    if (std::ranges::count(shape, 0) > 0) return 0;
+    index_t bytes = itemsize;
+    for (const index_t size : shape) {
+        if (bytes > std::numeric_limits<index_t>::max() / size) return -1;
+        bytes *= size;
+    }
+    return bytes;
+}
+
+struct Placed {
+    index_t begin, end;
+    Tensor tensor;
+};
+
+Placed read_entry(const std::string& name, const Json& entry) {
+    constexpr std::size_t most_axes = 32;
+    const auto refuse = [&] {
+        throw std::invalid_argument(in_quotes(name) + " has no known type, shape and place");
+    };
+    for (const char* key : {"dtype", "shape", "data_offsets"}) {
+        if (!entry.is_object() || !entry.contains(key)) refuse();
+    }
+    if (!entry.at("dtype").is_string()) refuse();
+    Placed found = {0, 0, {name, entry.at("dtype").get<std::string>(), {}, -1}};
+    std::vector<index_t> offsets;
+    if (!read_numbers(entry.at("shape"), found.tensor.shape) ||
+        !read_numbers(entry.at("data_offsets"), offsets)) {
+        refuse();
+    }
+    if (offsets.size() != 2 || found.tensor.shape.size() > most_axes) refuse();
+    found.begin = offsets[0];
+    found.end = offsets[1];
+    for (const auto& [type, itemsize] : kTypes) {
+        if (type == found.tensor.dtype) found.tensor.bytes = bytes_of(found.tensor.shape, itemsize);
+    }
+    if (found.tensor.bytes < 0) refuse();
+    return found;
+}
+
+/// What the header says about each array, if they fill `size` bytes without overlap.
+std::vector<Tensor> read_tensors(const Json& content, index_t size) {
+    std::vector<Placed> entries;
+    for (const auto& [name, entry] : content.items()) {
+        if (name != "__metadata__") entries.push_back(read_entry(name, entry));
+    }
+    std::ranges::sort(entries, {}, [](const Placed& p) { return std::tie(p.begin, p.end); });
+    std::vector<Tensor> tensors;
+    index_t place = 0;
+    for (auto& [begin, end, tensor] : entries) {
+        if (begin != place || end - begin != tensor.bytes) {
+            throw std::invalid_argument(in_quotes(tensor.name) +
+                                        " does not lie where its size and those before it put it");
+        }
+        place = end;
+        tensors.push_back(std::move(tensor));
+    }
+    if (place != size) {
+        throw std::invalid_argument("its header tells of " + std::to_string(place) +
+                                    " bytes, but " + std::to_string(size) + " follow");
+    }
+    return tensors;
+}
+
+}  // namespace
+
+// Without O_NONBLOCK a pipe that nobody writes to would keep its reader for ever.
+File::File(const std::filesystem::path& path)
+    : path_(path), descriptor_(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)) {
+    struct stat about{};
+    if (descriptor_ < 0) throw std::system_error(errno, std::generic_category(), path.string());
+    if (fstat(descriptor_, &about) != 0 || !S_ISREG(about.st_mode)) {
+        close(descriptor_);
+        throw std::runtime_error(path.string() +
+                                 " is a folder, a pipe or a device, but must be a regular file");
+    }
+    size_ = about.st_size;
+}
+
+File::~File() {
+    close(descriptor_);
+}
+
+bool File::read(void* to, std::size_t bytes) {
+    auto* place = static_cast<char*>(to);
+    while (bytes > 0) {
+        const ssize_t came = ::read(descriptor_, place, bytes);
+        if (came < 0 && errno == EINTR) continue;
+        if (came < 0) throw std::system_error(errno, std::generic_category(), path_.string());
+        if (came == 0) return false;
+        place += came;
+        bytes -= static_cast<std::size_t>(came);
+    }
+    return true;
+}
+
+TensorFile::TensorFile(const std::filesystem::path& path) : path_(path), file_(path) {
+    constexpr index_t length_bytes = 8;
+    std::uint64_t length = 0;
+    const index_t behind = std::min(file_.size() - length_bytes, kLargestHeader);
+    if (!file_.read(&length, length_bytes) || behind < 0 ||
+        length > static_cast<std::uint64_t>(behind)) {
+        refuse("it has " + std::to_string(file_.size()) +
+               " bytes, and no header of a possible length before them");
+    }
+    std::string header(length_bytes + length, '\0');
+    for (int i = 0; i < length_bytes; ++i) header[i] = static_cast<char>(length >> (8 * i));
+    if (!file_.read(header.data() + length_bytes, length)) refuse("it was cut while it was read");
+    try {
+        const Json content = parse_json(std::string_view(header).substr(length_bytes));
+        metadata_ = read_metadata(content);
+        tensors_ = read_tensors(content, file_.size() - static_cast<index_t>(header.size()));
+    } catch (const std::invalid_argument& error) {
+        refuse(error.what());
+    }
+    check_header(header);
+}
+
+void TensorFile::refuse(const std::string& reason) const {
+    throw std::runtime_error(
+        path_.string() +
+        " is not a whole .safetensors file, but damaged or of another kind: " + excerpt(reason));
+}
+
+/// Takes the checksums out of the metadata, and compares the header's.
+void TensorFile::check_header(const std::string& length_and_header) {
+    const auto take = [&](const char* name) {
+        const auto found = metadata_.extract(name);
+        return found.empty() ? std::string() : found.mapped();
+    };
+    data_crc_ = take("data_crc32");
+    const std::string stated = take("header_crc32");
+    // One of the two is enough to recognise our own file: a damaged key hides only itself.
+    if (data_crc_.empty() && stated.empty()) return;
+    const std::string blank =
+        exchanged(length_and_header, crc_field(stated), crc_field("00000000"));
+    if (stated != hex(crc32(blank.data(), blank.size()))) {
+        refuse("its header has another checksum than when it was written");
+    }
+}
+
+template <typename T>
+std::map<std::string, Array<T>> TensorFile::read() {
+    std::map<std::string, Array<T>> arrays;
+    std::uint32_t crc = 0;
+    for (const Tensor& tensor : tensors_) {
+        const auto bytes = static_cast<std::size_t>(tensor.bytes);
+        Array<T> array = {tensor.shape, Buffer<T>(tensor.bytes / index_t{sizeof(T)})};
+        if (!file_.read(array.values.data(), bytes)) refuse("it was cut while it was read");
+        crc = crc32(array.values.data(), bytes, crc);
+        arrays.emplace(tensor.name, std::move(array));
+    }
+    if (!data_crc_.empty() && data_crc_ != hex(crc)) {
+        refuse("its arrays have another checksum than when they were written");
+    }
+    return arrays;
+}
+
+template std::map<std::string, Array<float>> TensorFile::read();
+template std::map<std::string, Array<double>> TensorFile::read();
+
+}  // namespace pocketcnn::model
