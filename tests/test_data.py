@@ -72,6 +72,19 @@ def test_digits() -> None:
     assert abs(x_train.std() / 255 - 0.3081) < 0.005
 
 
+def test_digits_are_those_of_mnist() -> None:
+    """Digests of the same parts of MNIST"s own files."""
+    (x_train, t_train), (x_test, t_test) = data.digits()
+    arrays = x_train, x_test, t_train.astype("<i8"), t_test.astype("<i8")
+    digests = [hashlib.sha256(array.tobytes()).hexdigest()[:16] for array in arrays]
+    assert digests == [
+        "a853ca5da5c224d5",
+        "f8f3c5a608a9f7d4",
+        "2b6c89a8148da2c8",
+        "992b69438d87b900",
+    ]
+
+
 def test_digits_are_fresh_at_every_call() -> None:
     data.digits()[0][0][:] = 0
     assert data.digits()[0][0].any()
