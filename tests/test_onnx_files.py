@@ -137,7 +137,6 @@ def with_random_weights(name: str, size: int, nodes: int, rng: np.random.Generat
     ("name", "size", "nodes"),
     [
         ("squeezenet", 63, 65),
-        ("inception_v2", 48, 40),
         ("densenet121", 40, 80),
         ("shufflenet", 224, 35),
     ],
