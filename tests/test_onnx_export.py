@@ -434,7 +434,7 @@ def test_a_failure_leaves_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for most in (2**31, 0):
         monkeypatch.setattr(exporting, "_MOST_BYTES", most)
         with monkeypatch.context() as patch:
-            patch.setattr("pocketcnn._files.atomic._sync", fail)
+            patch.setattr("pocketcnn._files.atomic.os.fsync", fail)
             with pytest.raises(OSError, match="No space left"):
                 pc.onnx.export(pc.models.lenet5(), path)
         assert path.read_bytes() == b"before"
