@@ -8,8 +8,7 @@ namespace pocketcnn::POCKETCNN_ISA {
 namespace {
 
 // Rows and columns of a tile: as many accumulators as the registers hold beside the operands.
-template <typename T>
-inline constexpr int kDotRows = kVectorRegisters >= 32 && sizeof(T) == sizeof(float) ? 5 : 4;
+inline constexpr int kDotRows = kVectorRegisters >= 32 ? 5 : 4;
 constexpr int dot_cols(int rows) {
     constexpr int wide[] = {8, 8, 7, 6, 5}, narrow[] = {6, 5, 3, 3};
     return kVectorRegisters >= 32 ? wide[rows - 1] : narrow[rows - 1];
@@ -22,7 +21,7 @@ template <typename T>
 [[gnu::noinline]] void add_lane_sums(index_t rows, index_t cols, const T* sums, T* y,
                                      index_t y_stride) {
     constexpr int lanes = kLanes<T>;
-    constexpr int most = kDotRows<T> * 8;
+    constexpr int most = kDotRows * 8;
     T totals[most + lanes];
     for (index_t i = 0; i < rows * cols; i += lanes) {
         Vec<T> part[lanes];
@@ -108,13 +107,13 @@ void dot_rows(const DotBlock& block, const T* x, const T* w, T* y) {
 template <typename T>
 void dots(const DotBlock& block, const T* x, const T* w, T* y) {
     index_t r = 0;
-    for_tile_sizes<T, kDotRows<T>>([&] { return block.rows - r; },
-                                   [&]<int rows>() {
-                                       for (; r + rows <= block.rows; r += rows) {
-                                           dot_rows<T, rows>(block, x + r * block.x_stride, w,
-                                                             y + r * block.y_stride);
-                                       }
-                                   });
+    for_tile_sizes<T, kDotRows>([&] { return block.rows - r; },
+                                [&]<int rows>() {
+                                    for (; r + rows <= block.rows; r += rows) {
+                                        dot_rows<T, rows>(block, x + r * block.x_stride, w,
+                                                          y + r * block.y_stride);
+                                    }
+                                });
 }
 
 // A few rows times a large matrix that is read once.
