@@ -331,26 +331,37 @@ def fuzz(session: nox.Session) -> None:
     if sys.version_info < (3, 14):  # atheris has no wheels for later versions
         session.install("atheris")
         session.run("python", "tests/fuzz_guided.py", "--seconds", seconds)
-    fuzz_environment(session, seconds)
+    fuzz_native(session, seconds)
 
 
-def fuzz_environment(session: nox.Session, seconds: str) -> None:
+def fuzz_native(session: nox.Session, seconds: str) -> None:
     """Let libFuzzer, which comes with clang, draw what the C++ library reads from outside."""
     if shutil.which("clang++") is None:
-        session.warn("without clang++ (on Debian: clang) the environment's reader is not fuzzed")
+        session.warn("without clang++ (on Debian: clang) the C++ readers are not fuzzed")
         return
-    found = BUILD / "fuzz" / "environment"
+    readers = ("src/runtime/cpu_limits.cpp", "src/runtime/threads_variable.cpp")
+    run_fuzzer(session, "environment", seconds, *(f"cpp/{name}" for name in readers))
+    install_native_tools(session)
+    native(session, "cmake", "--preset", "release")
+    native(session, "cmake", "--build", "--preset", "release", "--target", "pocketcnn")
+    library = str(BUILD / "release" / "cpp" / "libpocketcnn.a")
+    sources = sorted(str(path) for path in (ROOT / "cpp" / "src" / "model").glob("*.cpp"))
+    run_fuzzer(session, "model", seconds, *sources, library, "-lgomp")
+
+
+def run_fuzzer(session: nox.Session, name: str, seconds: str, *parts: str) -> None:
+    """Build ``cpp/tests/fuzz_NAME.cpp`` with sources and libraries, and run it for some seconds."""
+    found = BUILD / "fuzz" / name
     found.mkdir(parents=True, exist_ok=True)
-    program = BUILD / "fuzz" / "fuzz_environment"
-    sources = ("tests/fuzz_environment", "src/runtime/cpu_limits", "src/runtime/threads_variable")
+    program = str(BUILD / "fuzz" / f"fuzz_{name}")
     native(
         session,
         *("clang++", "-std=c++20", "-O1", "-g", "-fsanitize=fuzzer,address,undefined"),
-        *("-Icpp/include", "-Icpp/src", *(f"cpp/{name}.cpp" for name in sources)),
-        *("-o", str(program)),
+        *("-Icpp/include", "-Icpp/src", f"cpp/tests/fuzz_{name}.cpp", *parts, "-o", program),
     )
     limits = (f"-max_total_time={int(float(seconds))}", "-timeout=10", "-verbosity=0")
-    native(session, str(program), *limits, str(found), "tests/corpus/environment")
+    memory = ("-max_len=40000", "-rss_limit_mb=3000")
+    native(session, program, *limits, *memory, str(found), f"tests/corpus/{name}")
 
 
 @nox.session(default=False)
