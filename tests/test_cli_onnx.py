@@ -39,6 +39,34 @@ def test_export_takes_the_classes_along(capsys: pytest.CaptureFixture[str]) -> N
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_onnx_files_are_models_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_folder(Path("photos"))
+    train(RUN, "--data", "photos", "--size", "16")
+    assert run("export", RUN, "photos.onnx") == 0
+    pictures = [str(folder / "dark" / "1.png"), str(folder / "light" / "2.png")]
+    told = []
+    for model in (RUN, "photos.onnx"):
+        capsys.readouterr()
+        assert run("predict", model, *pictures) == 0
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1]
+    assert "light" in told[0]
+    assert run("evaluate", "photos.onnx", "--data", "photos") == 0
+    assert run("features", "photos.onnx", pictures[0], "--out", "features.png") == 0
+    assert run("saliency", "photos.onnx", pictures[0], "--out", "saliency.png") == 0
+    assert run("info", "photos.onnx") == 0
+    assert "classes: dark, light" in capsys.readouterr().out
+
+
+def test_info_shows_a_graph(capsys: pytest.CaptureFixture[str]) -> None:
+    pc.models.unet(input_shape=(1, 16, 16), depth=2, width=4).save("unet.safetensors")
+    assert run("info", "unet.safetensors", "--picture", "unet.png") == 0
+    told = capsys.readouterr().out
+    assert "Concat" in told
+    assert "takes " in told
+    assert Path("unet.png").stat().st_size > 1000
+
+
 def test_export_takes_what_is_no_classifier() -> None:
     pc.ConvNet([("conv", pc.Conv2d(1, 2, 3))], (1, 8, 8)).save("maps.safetensors")
     assert run("export", "maps.safetensors", "maps.onnx") == 0

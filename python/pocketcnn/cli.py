@@ -256,7 +256,8 @@ def _add_import(commands: Subparsers) -> None:
 
 def _add_info(commands: Subparsers) -> None:
     parser = _add(commands, "info", tools.info, "show this installation, or a model")
-    parser.add_argument("model", nargs="?", metavar="MODEL", help="a model file or a run's folder")
+    told = "a .safetensors or .onnx file, or a run's folder"
+    parser.add_argument("model", nargs="?", metavar="MODEL", help=told)
     parser.add_argument(
         "--picture", type=Path, metavar="FILE", help="draw the model's architecture (not drawn)"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pocketcnn import onnx
 from pocketcnn.commands import console, run
 from pocketcnn.commands.run import Run
 from pocketcnn.network.load import load
@@ -21,7 +22,7 @@ class Model:
     path : Path
         Path of the file.
     classes : list of str
-        In the order of the scores: their names, or numbers if no run names them.
+        In the order of the scores: their names, or numbers if neither run nor model names them.
     named : bool
         Whether they are names.
     run : Run or None
@@ -41,7 +42,7 @@ def load_model(path: str, *, classifier: bool = True) -> Model:
     Parameters
     ----------
     path : str
-        A `.safetensors` file or a folder that holds `model.safetensors`.
+        A `.safetensors` or `.onnx` file, or a folder that holds `model.safetensors`.
     classifier : bool
         Whether other models than classifiers of images are refused.
 
@@ -62,7 +63,7 @@ def load_model(path: str, *, classifier: bool = True) -> Model:
         file = file / run.MODEL
     if not file.is_file():
         raise FileNotFoundError(f"there is no model {str(file)!r}")
-    net = load(file)
+    net = onnx.load(file) if file.suffix.lower() == ".onnx" else load(file)
     if classifier and (len(net.input_shape) != 3 or len(net.output_shape) != 1):
         raise ValueError(
             f"{file} is not a classifier of images: it makes {net.output_shape} of "
@@ -72,6 +73,8 @@ def load_model(path: str, *, classifier: bool = True) -> Model:
     count = net.output_shape[0]
     if known is not None and len(known.classes) == count:
         return Model(net, file, known.classes, True, known)
+    if net.classes is not None:
+        return Model(net, file, net.classes, True, known)
     return Model(net, file, [str(index) for index in range(count)], False, known)
 
 

@@ -159,7 +159,7 @@ def info(arguments: argparse.Namespace) -> None:
     if arguments.model is None:
         show_config()
         return
-    model = load_model(arguments.model)
+    model = load_model(arguments.model, classifier=False)
     picture = None
     if arguments.picture is not None:
         picture = picture_path(arguments.picture, model, "")
