@@ -94,7 +94,7 @@ def test_what_was_not_foreseen_is_one_line_and_debug_shows_where(
 ) -> None:
     pc.models.lenet5().save("m.safetensors")
 
-    def fail(_path: str) -> None:
+    def fail(_path: str, **_options: bool) -> None:
         raise KeyError("generators")
 
     monkeypatch.setattr(tools, "load_model", fail)
