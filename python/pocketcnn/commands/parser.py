@@ -79,7 +79,8 @@ not_negative.__name__ = share.__name__ = some_share.__name__ = "number"
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add the argument for the model."""
-    parser.add_argument("model", metavar="MODEL", help="a .safetensors or .onnx file, or a run's folder")
+    told = "a .safetensors or .onnx file, or a run's folder"
+    parser.add_argument("model", metavar="MODEL", help=told)
 
 
 def add_images(parser: argparse.ArgumentParser) -> None:
