@@ -518,6 +518,10 @@ def test_settings_may_be_lists_and_numpy_integers():
             lambda: ZeroPad2d((-2, 0)).output_shape((3, 4, 5)),
             r"padding is \(-2, 0\), which leaves \(0, 5\) of an image \(4, 5\)",
         ),
+        (
+            lambda: ZeroPad2d(((-8, 9), (0, 0))).output_shape((3, 7, 4)),
+            r"padding is \(\(-8, 9\), \(0, 0\)\), which cuts",
+        ),
         (lambda: ChannelShuffle(0), "groups is 0, but must be at least 1"),
         (
             lambda: ChannelShuffle(4).output_shape((6, 2, 3)),

@@ -30,9 +30,15 @@ def signed_sides(padding: Padding) -> Sides:
 
 
 def padded_size(image_size: tuple[int, ...], padding: Padding) -> tuple[int, int]:
-    """Height and width of a padded image; ValueError if nothing is left of it."""
+    """Height and width of a padded image; ValueError if the padding cuts off more than there is."""
     top, bottom, left, right = signed_sides(padding)
     size = image_size[0] + top + bottom, image_size[1] + left + right
+    kept = (
+        image_size[0] + min(top, 0) + min(bottom, 0),
+        image_size[1] + min(left, 0) + min(right, 0),
+    )
+    if min(kept) < 0:
+        raise ValueError(f"padding is {padding!r}, which cuts off more than an image {image_size}")
     if min(size) < 1:
         raise ValueError(f"padding is {padding!r}, which leaves {size} of an image {image_size}")
     return size
