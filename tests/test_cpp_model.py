@@ -101,7 +101,8 @@ def test_random_networks(
 
 @pytest.mark.parametrize("name", models.__all__)
 def test_named_networks(classify: Classify, tmp_path: Path, name: str) -> None:
-    net = getattr(models, name)(7, input_shape=(3, 64, 64))
+    classes = {"classes" if name == "unet" else "num_classes": 7}
+    net = getattr(models, name)(**classes, input_shape=(3, 64, 64))
     x = np.random.default_rng(1).standard_normal((2, 3, 64, 64), np.float32)
     assert scores_of(classify, tmp_path, net, x, threads=2) == net.predict(x).tobytes()
 

@@ -550,7 +550,7 @@ def test_a_new_run_does_not_keep_the_checkpoint_of_another(path: Path) -> None:
 def test_without_links_the_previous_checkpoint_is_a_copy(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_link(*_: object) -> None:
+    def no_link(*_: object, **_options: object) -> None:
         raise PermissionError(1, "no links here")
 
     monkeypatch.setattr("os.link", no_link)

@@ -2,9 +2,12 @@
 #include <pocketcnn/activation.h>
 #include <pocketcnn/prelu.h>
 
+#include <algorithm>
+#include <limits>
 #include <stdexcept>
 
 #include "model/layer.h"
+#include "runtime/parallel.h"
 
 namespace pocketcnn::model {
 namespace {
@@ -61,8 +64,47 @@ Layer<T> prelu_layer(const Site<T>& site) {
     return {shape, run};
 }
 
+/// y = f(x) for every number.
+template <typename T, typename F>
+Layer<T> each(const Shape& shape, F f) {
+    const auto run = [f, size = size_of(shape)](const Call<T>& call) {
+        parallel_for(call.n, static_cast<double>(call.n * size), [&](index_t i) {
+            const T* x = call.x[0] + i * size;
+            std::transform(x, x + size, call.y + i * size, f);
+        });
+    };
+    return {shape, run};
+}
+
+/// NaN stays NaN.
+template <typename T>
+Layer<T> clip_layer(const Site<T>& site) {
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    const double low = site.settings.finite("low", -infinity);
+    const double high = site.settings.finite("high", infinity);
+    if (low > high) throw std::invalid_argument("low is above high");
+    return each<T>(site.input(), [low = static_cast<T>(low), high = static_cast<T>(high)](T x) {
+        if (x != x) return x;
+        const T raised = x > low ? x : low;
+        return raised < high ? raised : high;
+    });
+}
+
+template <typename T>
+Layer<T> scale_shift_layer(const Site<T>& site) {
+    const T scale = static_cast<T>(site.settings.finite("scale", 1));
+    const double shift = site.settings.finite("shift", 0);
+    if (shift == 0) return each<T>(site.input(), [scale](T x) { return x * scale; });
+    return each<T>(site.input(), [scale, shift = static_cast<T>(shift)](T x) {
+        // Rounded twice, as Python does, on machines with fused multiply-adds too.
+        const volatile T scaled = x * scale;
+        return scaled + shift;
+    });
+}
+
 template <typename T>
 constexpr Kind<T> kKinds[] = {
+    {"Clip", clip_layer<T>},
     {"ELU", elu_layer<T>},
     {"GELU", gelu_layer<T>},
     {"HardSigmoid", plain_layer<T, Activation::hard_sigmoid>},
@@ -71,6 +113,7 @@ constexpr Kind<T> kKinds[] = {
     {"PReLU", prelu_layer<T>},
     {"ReLU", plain_layer<T, Activation::relu>},
     {"ReLU6", plain_layer<T, Activation::relu6>},
+    {"ScaleShift", scale_shift_layer<T>},
     {"SiLU", plain_layer<T, Activation::silu>},
     {"Sigmoid", plain_layer<T, Activation::sigmoid>},
     {"Tanh", plain_layer<T, Activation::tanh>},

@@ -39,7 +39,18 @@ Layer<T> linear_layer(const Site<T>& site) {
 }
 
 template <typename T>
-Layer<T> softmax_layer(const Site<T>& site) {
+Layer<T> reshape_layer(const Site<T>& site) {
+    const Shape shape = site.settings.integers("shape", 0);
+    if (size_of(shape) != size_of(site.input())) {
+        throw std::invalid_argument("it makes " + text_of(shape) + ", but gets " +
+                                    text_of(site.input()));
+    }
+    return {shape, {}};
+}
+
+/// A layer that normalises along the axis which its settings name.
+template <typename T, void (*normalize)(const T*, const AxisShape&, T*)>
+Layer<T> axis_layer(const Site<T>& site) {
     const Shape& shape = site.input();
     const auto axes = static_cast<index_t>(shape.size()) + 1;  // with that of the batch
     const index_t named = site.settings.integer("axis", -axes, 1);
@@ -50,7 +61,7 @@ Layer<T> softmax_layer(const Site<T>& site) {
     const index_t axis = (named + axes) % axes;
     if (axis == 0) {
         const auto run = [size = size_of(shape)](const Call<T>& call) {
-            softmax(call.x[0], AxisShape{1, call.n, size}, call.y);
+            normalize(call.x[0], AxisShape{1, call.n, size}, call.y);
         };
         return {shape, run};
     }
@@ -58,17 +69,16 @@ Layer<T> softmax_layer(const Site<T>& site) {
     const index_t before = size_of(Shape(shape.begin(), middle));
     const index_t after = size_of(Shape(middle + 1, shape.end()));
     const auto run = [=, classes = *middle](const Call<T>& call) {
-        softmax(call.x[0], AxisShape{call.n * before, classes, after}, call.y);
+        normalize(call.x[0], AxisShape{call.n * before, classes, after}, call.y);
     };
     return {shape, run};
 }
 
 template <typename T>
 constexpr Kind<T> kKinds[] = {
-    {"Dropout", dropout_layer<T>},
-    {"Flatten", flatten_layer<T>},
-    {"Linear", linear_layer<T>},
-    {"Softmax", softmax_layer<T>},
+    {"Dropout", dropout_layer<T>}, {"Flatten", flatten_layer<T>},
+    {"Linear", linear_layer<T>},   {"LogSoftmax", axis_layer<T, log_softmax<T>>},
+    {"Reshape", reshape_layer<T>}, {"Softmax", axis_layer<T, softmax<T>>},
 };
 
 }  // namespace

@@ -72,6 +72,15 @@ index_t Settings::integer(const char* name, index_t least, std::optional<index_t
                    [&](const Json& value) { return whole(name, value, least); });
 }
 
+double Settings::finite(const char* name, std::optional<double> missing) {
+    return read_or(value(name), name, missing, [&](const Json& value) {
+        if (!value.is_number() || !std::isfinite(value.get<double>())) {
+            refuse(name, value, "a finite number");
+        }
+        return value.get<double>();
+    });
+}
+
 double Settings::number(const char* name, std::optional<double> missing) {
     return read_or(value(name), name, missing, [&](const Json& value) {
         const double number = value.is_number() ? value.get<double>() : -1;
@@ -104,6 +113,15 @@ std::vector<double> Settings::numbers(const char* name, std::size_t count) {
         refuse(name, *found, "finite numbers, as many as it takes");
     }
     return numbers;
+}
+
+std::vector<index_t> Settings::integers(const char* name, index_t least) {
+    return read_or<std::vector<index_t>>(value(name), name, {}, [&](const Json& value) {
+        if (!value.is_array()) refuse(name, value, "a list of whole numbers");
+        std::vector<index_t> numbers;
+        for (const Json& one : value) numbers.push_back(whole(name, one, least));
+        return numbers;
+    });
 }
 
 std::string Settings::text(const char* name, const char* missing) {

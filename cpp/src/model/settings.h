@@ -36,12 +36,16 @@ class Settings {
 
     /// A whole number, from `least` to more than any image has.
     index_t integer(const char* name, index_t least, std::optional<index_t> missing = {});
+    /// A finite number.
+    double finite(const char* name, std::optional<double> missing = {});
     /// A finite number from 0 on.
     double number(const char* name, std::optional<double> missing = {});
     bool flag(const char* name, std::optional<bool> missing = {});
     /// As many finite numbers, or any number of them, but at least one. A single number, where
     /// `count` is given, means as many equal ones.
     std::vector<double> numbers(const char* name, std::size_t count = 0);
+    /// Any number of whole numbers, from `least` on.
+    std::vector<index_t> integers(const char* name, index_t least);
     std::string text(const char* name, const char* missing);
     /// A whole number, or two.
     Pair pair(const char* name, std::optional<Pair> missing = {}, index_t least = 1);

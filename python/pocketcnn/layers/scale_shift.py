@@ -15,6 +15,7 @@ class ScaleShift(Layer):
 
     Examples
     --------
+    >>> import numpy as np
     >>> ScaleShift(2 / 255, -1).forward(np.array([[0.0, 255.0]]))
     array([[-1.,  1.]])
     """
