@@ -4,6 +4,7 @@
 #include <pocketcnn/model.h>
 
 #include <cmath>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,10 @@ struct LayerCase {
     std::vector<float> image, wanted;
     std::vector<Weights> weights = {};
 };
+
+void PrintTo(const LayerCase& given, std::ostream* out) {
+    *out << given.name;
+}
 
 std::string layer(const std::string& name, const std::string& kind,
                   const std::string& config = "") {
