@@ -16,6 +16,7 @@ from typing import Any, cast
 import numpy as np
 
 from pocketcnn._arguments import Array
+from pocketcnn.data.digest import digest
 from pocketcnn.training.callbacks import Callback, EarlyStopping
 from pocketcnn.training.checkpoint import (
     Arrays,
@@ -26,7 +27,7 @@ from pocketcnn.training.checkpoint import (
     write_checkpoint,
 )
 from pocketcnn.training.divergence import is_finite
-from pocketcnn.training.identity import describe, digest
+from pocketcnn.training.identity import describe
 from pocketcnn.training.run import Run
 from pocketcnn.training.saved_run import SavedCallback, SavedRun, damaged, read_saved_run
 
