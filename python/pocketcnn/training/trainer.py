@@ -28,7 +28,8 @@ from pocketcnn.training.batches import shuffled_batches
 from pocketcnn.training.callbacks import Callback
 from pocketcnn.training.checkpoint import require_writable
 from pocketcnn.training.history import History, Record
-from pocketcnn.training.resumption import RunFile, taking_part
+from pocketcnn.training.resumption import taking_part
+from pocketcnn.training.run_file import RunFile
 from pocketcnn.training.samples import check_callbacks, check_last_batch, check_samples
 
 Array = NDArray[Any]
