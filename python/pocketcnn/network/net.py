@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from os import PathLike
 from threading import get_ident
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -19,10 +20,12 @@ from pocketcnn._sharing import Sharing, changes
 from pocketcnn.functional._cross_entropy import checked_target
 from pocketcnn.layers import Array, Shape
 from pocketcnn.layers.chain import checked_dtype, draw_weights, every_layer, require_scores
-from pocketcnn.network import gradient_check, serialization, summary
 from pocketcnn.network.fusion import fuse_graph
 from pocketcnn.network.graph import Entry, Graph, skip_input_grad
 from pocketcnn.network.stages import Update
+
+if TYPE_CHECKING:
+    from pocketcnn.network.gradient_check import GradientCheck
 
 # Blocks of up to 32 MiB are recycled by the C library's allocator; larger ones come as fresh
 # pages each time, and touching those costs more than small layers do.
@@ -332,6 +335,8 @@ class ConvNet:
             Distance to each side. The error is of order ``step ** 2``, plus rounding of order
             ``1e-16 / step``.
         """
+        from pocketcnn.network import gradient_check
+
         twin = self.astype(np.float64)
         loss = gradient_check.repeatable_loss(twin, x, t, label_smoothing)
         return gradient_check.central_differences(loss, twin.params, step=step)
@@ -346,7 +351,7 @@ class ConvNet:
         seed: int = 0,
         step: float = 1e-6,
         verbose: bool = True,
-    ) -> gradient_check.GradientCheck:
+    ) -> GradientCheck:
         """Compare `gradient` with central differences, and print a table, a row a parameter.
 
         Both in float64 on a copy, with the same Dropout masks: right ones agree to about 1e-5.
@@ -360,7 +365,9 @@ class ConvNet:
         verbose : bool
             Whether the table is printed.
         """
-        check = gradient_check.check_gradients(self, x, t, label_smoothing, entries, seed, step)
+        from pocketcnn.network.gradient_check import check_gradients
+
+        check = check_gradients(self, x, t, label_smoothing, entries, seed, step)
         if verbose:
             print(check)
         return check
@@ -431,8 +438,9 @@ class ConvNet:
             Columns of a terminal: a table that is wider goes without its notes, and with settings
             that are cut.
         """
-        notes = self._fusion_notes
-        return summary.describe(self.graph, self.dtype, notes, width)
+        from pocketcnn.network.summary import describe
+
+        return describe(self.graph, self.dtype, self._fusion_notes, width)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write architecture and weights to one .safetensors file, which `load` reads.
@@ -445,6 +453,8 @@ class ConvNet:
         OSError
             The file cannot be written; it is left as it was.
         """
+        from pocketcnn.network import serialization
+
         serialization.save(path, self.graph, self.dtype, self.classes)
 
     def __repr__(self) -> str:
