@@ -95,7 +95,9 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = import_when_used(__name__, {**LAYER_FILES, "LAYERS": "every", "WeightLayer": "weight_layer"})
+    __getattr__ = import_when_used(
+        __name__, {**LAYER_FILES, "LAYERS": "every", "WeightLayer": "weight_layer"}
+    )
 
 
 def __dir__() -> list[str]:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from os import PathLike
 from threading import get_ident
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -20,11 +21,13 @@ from pocketcnn._sharing import Sharing, changes
 from pocketcnn.functional._cross_entropy import checked_target
 from pocketcnn.layers import Array, Shape
 from pocketcnn.layers.chain import checked_dtype, draw_weights, every_layer, require_scores
+from pocketcnn.network import measuring
 from pocketcnn.network.fusion import fuse_graph
 from pocketcnn.network.graph import Entry, Graph, skip_input_grad
 from pocketcnn.network.stages import Update
 
 if TYPE_CHECKING:
+    from pocketcnn.data import Dataset
     from pocketcnn.network.gradient_check import GradientCheck
 
 # Blocks of up to 32 MiB are recycled by the C library's allocator; larger ones come as fresh
@@ -221,28 +224,29 @@ class ConvNet:
             out[part] = self._infer(x[part])
         return out
 
-    def accuracy(self, x: ArrayLike, t: ArrayLike, batch_size: int | None = None) -> float:
+    def accuracy(
+        self, x: ArrayLike | Dataset, t: ArrayLike | None = None, batch_size: int | None = None
+    ) -> float:
         """Part of the samples, 0 to 1, whose largest score is at the target's class.
+
+        Of a network that makes maps it is the part of all places.
 
         Parameters
         ----------
-        x : array_like, (N, *input_shape)
-        t : array_like, int (N,) or float (N, K)
-            Labels, or a probability for each class.
+        x : array_like, (N, *input_shape), or Dataset
+        t : array_like, int (N,) or float (N, K); with maps int (N, H, W) or float (N, K, H, W)
+            Labels, or a probability for each class. A data set has its own.
         batch_size : int or None
             As in `predict`.
         """
-        x, t = self._checked_input(x), as_array("t", t)
-        if len(x) == 0 or t.ndim == 0 or len(x) != len(t):
-            raise ValueError(
-                f"x has {len(x)} samples and t has {len(t) if t.ndim else 'none'}: "
-                "need as many, at least 1"
-            )
-        t = checked_target("target", t, (len(x), *self.output_shape))
-        correct = 0
-        for part in self._batches(len(x), batch_size):
-            correct += losses.count_hits(self._infer(x[part]), t[part])
-        return correct / len(x)
+        if t is not None:
+            hits, samples = self._count_hits(x, t, batch_size)
+        else:
+            batches = measuring.batches_of("x", x, batch_size or self._inference_batch)
+            with closing(batches):
+                counts = [self._count_hits(*batch, batch_size) for batch in batches]
+            hits, samples = map(sum, zip(*counts, strict=True))
+        return hits / (samples * math.prod(self.output_shape[1:]))
 
     def activations(self, x: ArrayLike) -> dict[str, Array]:
         """Compute every layer's output, by the layer's name, in inference mode."""
@@ -259,6 +263,18 @@ class ConvNet:
             return self._flow.infer(x)
         finally:
             self.sharing.end_reading()
+
+    def _count_hits(self, x: Any, t: Any, batch_size: int | None) -> tuple[int, int]:
+        """Return how many outputs are right, and how many samples there are."""
+        x, t = self._checked_input(x), as_array("t", t)
+        if len(x) == 0 or t.ndim == 0 or len(x) != len(t):
+            raise ValueError(
+                f"x has {len(x)} samples and t has {len(t) if t.ndim else 'none'}: "
+                "need as many, at least 1"
+            )
+        t = checked_target("target", t, (len(x), *self.output_shape))
+        parts = self._batches(len(x), batch_size)
+        return sum(losses.count_hits(self._infer(x[part]), t[part]) for part in parts), len(x)
 
     def _batches(self, samples: int, batch_size: int | None) -> list[slice]:
         size = self._inference_batch
