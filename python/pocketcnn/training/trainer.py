@@ -264,7 +264,7 @@ class Trainer:
         if getattr(type(optimizer), "update", None) is not Optimizer.update:
             # A user's own `update` gets everything at once.
             net.backward(grad)
-            optimizer.update(net.params, net.grads)
+            optimizer.update(net.trainable, net.grads)
             return
         updated: set[str] = set()
 
@@ -274,7 +274,7 @@ class Trainer:
 
         optimizer.begin()
         net.backward(grad, apply)
-        params, grads = net.params, net.grads
+        params, grads = net.trainable, net.grads
         for name in updated:
             del params[name], grads[name]
         optimizer.apply(params, grads)
