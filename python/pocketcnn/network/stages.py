@@ -158,7 +158,7 @@ class ConvStage:
         self._conv, self._norm = conv, norm
         self._block = _conv_block_of(conv, activation, pool, input_shape)
         self._apart = norm is not None or type(activation) in _FROM_INPUT or conv.frozen
-        self._rectify = type(activation) is ReLU
+        self._rectify = type(activation) is ReLU and norm is not None
         behind = (None if self._rectify else activation, pool)
         self._behind = [layer for layer in behind if layer is not None]
         self._reached = conv.needs_input_grad or any(layer.trains for layer in self._layers())
