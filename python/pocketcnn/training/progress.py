@@ -187,7 +187,7 @@ def _make_bar(trainer: Run, stream: _Quiet) -> tqdm:
 
     return tqdm(
         total=trainer.epochs * trainer.samples,
-        initial=trainer.epoch * trainer.samples,
+        initial=trainer.epoch * trainer.samples + trainer.counts.seen,
         file=stream,
         leave=False,
         dynamic_ncols=True,
