@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -264,6 +265,21 @@ def test_errors_and_interrupts_of_a_training_end_the_thread() -> None:
     assert threading.active_count() == 1
     with pytest.raises(ValueError, match=r"3\.jpg"):
         make_trainer().fit(Odd(*make_data(), fail), epochs=2)
+
+
+def test_ctrl_c_ends_a_training_that_waits_for_data() -> None:
+    class Slow(Reader):
+        def batch(self, indices: np.ndarray) -> Pair:
+            batch = super().batch(indices)
+            if len(self.asked) == 2:
+                signal.raise_signal(signal.SIGINT)  # which the main thread gets, while it waits
+                time.sleep(0.05)
+            return batch
+
+    data = Slow(*make_data())
+    with pytest.raises(KeyboardInterrupt):
+        make_trainer().fit(data, epochs=9)
+    assert len(data.asked) <= 2 + AHEAD
 
 
 @pytest.mark.parametrize(
