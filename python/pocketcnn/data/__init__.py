@@ -5,13 +5,14 @@ Nothing here scales or shuffles: divide the images by 255 to train on them.
 
 from pocketcnn.data.augment import Augment, Compose, Cutout, RandomAffine, RandomCrop, RandomFlip
 from pocketcnn.data.digits import digits
-from pocketcnn.data.image_folder import image_folder
+from pocketcnn.data.image_folder import ImageFolder, image_folder
 from pocketcnn.data.mnist import mnist
 
 __all__ = [
     "Augment",
     "Compose",
     "Cutout",
+    "ImageFolder",
     "RandomAffine",
     "RandomCrop",
     "RandomFlip",
