@@ -12,7 +12,8 @@ from pocketcnn import models, optim
 from pocketcnn._text import excerpt
 from pocketcnn.commands.datasets import BUILT_IN
 from pocketcnn.commands.parser import Parser, not_negative, positive, seed, share, some_share
-from pocketcnn.commands.recipe import AUGMENTATIONS, SCHEDULES, make_augment, make_schedule
+from pocketcnn.commands.recipe import SCHEDULES, make_augment, make_schedule
+from pocketcnn.data.augment import AUGMENTATIONS
 from pocketcnn.network.net import ConvNet
 
 MODELS: dict[str, Callable[..., ConvNet]] = {
