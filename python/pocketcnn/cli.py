@@ -15,6 +15,8 @@ from typing import TypeAlias
 
 from pocketcnn import __version__
 from pocketcnn.commands import bench, console, exchange, options, pictures, tools, train
+from pocketcnn.commands.fields import add_fields
+from pocketcnn.commands.options import Common
 from pocketcnn.commands.parser import (
     Parser,
     add_data,
@@ -124,36 +126,29 @@ def _make_parser() -> Parser:
     return parser
 
 
-def _add(commands: Subparsers, name: str, command: Command, about: str) -> Parser:
+def _add(
+    commands: Subparsers, name: str, command: Command, about: str, usage: str | None = None
+) -> Parser:
     parser = commands.add_parser(
-        name, help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False
+        name,
+        help=about,
+        description=f"{about[0].upper()}{about[1:]}.",
+        usage=usage,
+        allow_abbrev=False,
     )
     parser.set_defaults(command=command, parser=parser, check=None)
-    parser.add_argument(
-        "--threads", type=positive, metavar="N", help="threads to compute with (all cores)"
-    )
-    parser.add_argument(
-        "--debug", action="store_true", help="show where in the program an error came from"
-    )
+    add_fields(parser, Common)
     return parser
 
 
 def _add_train(commands: Subparsers) -> None:
-    parser = _add(commands, "train", train.train, "train a network and keep it with its pictures")
+    about = "train a network and keep it with its pictures"
+    parser = _add(commands, "train", train.train, about, "pocketcnn train [OPTION ...]")
     parser.description = (
         "Train a network. Leaves in runs/<model>-<data>-<number>/ the model, the history and its "
         "pictures. Without options: the simple convnet on the built-in digits."
     )
     options.add_options(parser)
-    run = parser.add_argument_group("the run")
-    run.add_argument("--out", type=Path, metavar="FOLDER", help="where to leave the results")
-    run.add_argument(
-        "--resume",
-        metavar="FOLDER",
-        help="continue an interrupted run with its own options, to the same bits; "
-        "--epochs may be raised, and --data tell where its folder of images is now",
-    )
-    run.add_argument("--quiet", action="store_true", help="print the result only")
     parser.set_defaults(check=options.check)
 
 

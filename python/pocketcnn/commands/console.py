@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from pocketcnn._text import printable
@@ -96,6 +96,34 @@ def progress() -> ProgressBar:
     """Make the table of epochs, which is a result, and the progress bar, which is not."""
     nowhere = io.StringIO()
     return ProgressBar(stream=sys.stderr or nowhere, table=sys.stdout or nowhere)
+
+
+@contextlib.contextmanager
+def counter(total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    """Show how many of `total` things are done, while results go somewhere else than a terminal.
+
+    In a terminal the results themselves show it.
+
+    Yields
+    ------
+    callable
+        To be told how many are done.
+    """
+    seen = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    if not seen or line_length() is not None or total < 2:
+        yield lambda _done: None
+        return
+    from tqdm import tqdm  # here, as importing it takes longer than importing this package
+
+    with tqdm(
+        total=total,
+        unit=f" {unit}s",
+        file=sys.stderr,
+        leave=False,
+        dynamic_ncols=True,
+        ascii=True if os.environ.get("NO_COLOR") else None,
+    ) as bar:
+        yield lambda done: bar.update(done - bar.n)
 
 
 def abandon_output() -> None:

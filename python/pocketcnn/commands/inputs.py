@@ -64,6 +64,14 @@ def expand(names: Iterable[str]) -> Iterator[str]:
 
 
 def read_input(name: str, net: ConvNet, *, invert: bool) -> tuple[NDArray[np.float32], list[str]]:
+    """Read all images of a name at once; see `read_parts`."""
+    parts = list(read_parts(name, net, invert=invert))
+    return np.concatenate([x for x, _ in parts]), [label for _, told in parts for label in told]
+
+
+def read_parts(
+    name: str, net: ConvNet, *, invert: bool, at_most: int = 64
+) -> Iterator[tuple[NDArray[np.float32], list[str]]]:
     """Read the images of an image file, a `.npy` file, or `digits:7`, a built-in test digit.
 
     Parameters
@@ -76,12 +84,20 @@ def read_input(name: str, net: ConvNet, *, invert: bool) -> tuple[NDArray[np.flo
         Decides channels and size.
     invert : bool
         Exchange dark and light, for dark ink on light paper.
+    at_most : int
+        How many images are in memory together; a larger array is read in parts.
 
-    Returns
-    -------
-    x : ndarray of float32 (N, C, H, W)
+    Yields
+    ------
+    x : ndarray of float32 (n, C, H, W)
     labels : list of str
         What to call each image.
+
+    Raises
+    ------
+    OSError, ValueError
+        It cannot be read, or has something else than images for the network; before the first
+        part.
     """
     wanted = net.input_shape
     if name.startswith("digits:"):
@@ -96,9 +112,14 @@ def read_input(name: str, net: ConvNet, *, invert: bool) -> tuple[NDArray[np.flo
         array = array[np.newaxis]
     if array.shape[1:] != wanted or len(array) == 0:
         raise ValueError(f"{name} has shape {array.shape}, but the model takes (N, *{wanted})")
-    x = _to_unit_range(name, array)
-    labels = [name] if len(x) == 1 else [f"{name}[{index}]" for index in range(len(x))]
-    return 1 - x if invert else x, labels
+    slices = [slice(start, start + at_most) for start in range(0, len(array), at_most)]
+    white = _check_numbers(name, array, slices)
+    labels = [name] if len(array) == 1 else [f"{name}[{index}]" for index in range(len(array))]
+    for part in slices:
+        x = array[part].astype(np.float32)
+        if white is not None:
+            x /= np.float32(white)
+        yield 1 - x if invert else x, labels[part]
 
 
 def _built_in_digit(name: str) -> NDArray[np.uint8]:
@@ -128,20 +149,19 @@ def _read_array(name: str) -> NDArray[Any]:
         raise ValueError(f"{name} is not an array file: {excerpt(error)}") from error
 
 
-def _to_unit_range(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
-    """Return pixels as float32; integers are scaled to 0..1."""
+def _check_numbers(name: str, array: NDArray[Any], slices: list[slice]) -> int | None:
+    """Return which number is white, None for floating point; refuse what is no brightness."""
     if array.dtype.kind not in "uif":
         raise ValueError(f"{name} has dtype {array.dtype}: wanted numbers")
     if array.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            x = array.astype(np.float32)
-        if not np.isfinite(x).all():
-            raise ValueError(f"{name} holds numbers that are not finite")
-        return x
+        for part in slices:
+            with np.errstate(over="ignore"):
+                if not np.isfinite(array[part].astype(np.float32)).all():
+                    raise ValueError(f"{name} holds numbers that are not finite")
+        return None
     white = 65535 if array.dtype.kind == "u" and array.dtype.itemsize == 2 else 255
-    low, high = int(array.min()), int(array.max())
+    low = min(int(array[part].min()) for part in slices)
+    high = max(int(array[part].max()) for part in slices)
     if low < 0 or high > white:
         raise ValueError(f"{name} holds {low} to {high}: whole numbers are taken as 0 to {white}")
-    x = array.astype(np.float32)
-    x /= np.float32(white)
-    return x
+    return white

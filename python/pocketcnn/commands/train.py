@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pocketcnn import optim, plot
 from pocketcnn.commands import console, run
 from pocketcnn.commands.datasets import Dataset, load_dataset
+from pocketcnn.commands.fields import to_toml
 from pocketcnn.commands.inputs import scale
-from pocketcnn.commands.options import Options, given, restore
+from pocketcnn.commands.options import Options, changed, chosen, restore
 from pocketcnn.commands.pictures import first_convolution, write_picture
 from pocketcnn.commands.recipe import make_augment, make_schedule
 from pocketcnn.commands.run import KeepRun, Run
@@ -68,18 +69,19 @@ class Job:
             "training": run.digest(dataset.x_train, dataset.t_train),
             "test": run.digest(dataset.x_test, dataset.t_test),
         }
-        return Run(asdict(self.options), dataset.classes, digests)
+        return Run(self.options.to_dict(), dataset.classes, digests)
 
 
 def train(arguments: argparse.Namespace) -> None:
     """Run the command; see `pocketcnn train --help`."""
     if arguments.resume is None:
-        options = Options(**given(arguments))
-        if arguments.out is not None:
-            run.refuse_used(arguments.out)
+        options = chosen(arguments)
+        out = None if arguments.out is None else Path(arguments.out)
+        if out is not None:
+            run.refuse_used(out)
         job = Job.prepare(options)
-        with run.new_folder(arguments.out, f"{options.model}-{job.dataset.name}") as folder:
-            _run(job, folder, None, arguments.quiet)
+        with run.new_folder(out, f"{options.model}-{job.dataset.name}") as folder:
+            _run(job, folder, None, bool(arguments.quiet))
         return
     folder = Path(arguments.resume)
     if not (folder / run.RUN).is_file() and not (folder / run.CHECKPOINT).is_file():
@@ -93,8 +95,8 @@ def train(arguments: argparse.Namespace) -> None:
                 f"{folder / run.CHECKPOINT} does not say which options it was trained with, and "
                 f"{run.RUN} is missing"
             )
-        options = replace(restore(before.options, folder / run.RUN), **given(arguments))
-        _run(Job.prepare(options), folder, before, arguments.quiet)
+        options = replace(restore(before.options, folder / run.RUN), **changed(arguments))
+        _run(Job.prepare(options), folder, before, bool(arguments.quiet))
 
 
 def _run(job: Job, folder: Path, before: Run | None, quiet: bool) -> None:
@@ -104,6 +106,7 @@ def _run(job: Job, folder: Path, before: Run | None, quiet: bool) -> None:
         record = replace(record, result=before.result)
     if record != before or not (folder / run.RUN).is_file():
         run.write(folder, record)
+    run.write_config(folder, to_toml(job.options))
     if not quiet:
         console.say(f"{job.net.summary(console.line_length())}\n\n{job.describe()}\n", flush=True)
     trainer = Trainer(
