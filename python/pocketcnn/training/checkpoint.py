@@ -197,6 +197,15 @@ def plain(where: str, value: object) -> Any:
     )
 
 
+def plain_generator(state: Any) -> Any:
+    """Return the state of a generator with lists instead of arrays, which it also accepts."""
+    if isinstance(state, np.ndarray):
+        return state.tolist()
+    if isinstance(state, dict):
+        return {key: plain_generator(value) for key, value in state.items()}
+    return plain("a generator's state", state)
+
+
 def _keep(path: str | os.PathLike[str]) -> None:
     """Link the file at `path` under the previous file's name too; `path` stays in place."""
     target, previous = Path(os.path.realpath(path)), previous_path(path)

@@ -33,3 +33,8 @@ class Run(Protocol):
 
     def running(self) -> tuple[float, float, float]:
         """Return the current epoch's mean loss, accuracy and images per second so far."""
+
+
+def every_generator(trainer: Run) -> dict[str, np.random.Generator]:
+    """Return all random generators by name: the trainer's and the layers'."""
+    return trainer.generators | trainer.net.generators

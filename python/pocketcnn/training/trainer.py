@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,17 @@ from pocketcnn.data import Augment
 from pocketcnn.layers.chain import require_scores
 from pocketcnn.losses import count_hits, cross_entropy
 from pocketcnn.network.net import ConvNet
-from pocketcnn.optim.base import Grads, Optimizer
+from pocketcnn.optim.base import Optimizer
 from pocketcnn.training import divergence
 from pocketcnn.training.batches import shuffled_batches
 from pocketcnn.training.callbacks import Callback
 from pocketcnn.training.checkpoint import require_writable
 from pocketcnn.training.history import History, Record
-from pocketcnn.training.resumption import RunFile, taking_part
+from pocketcnn.training.metrics import Counts
+from pocketcnn.training.resumption import taking_part
+from pocketcnn.training.run_file import RunFile
 from pocketcnn.training.samples import check_callbacks, check_last_batch, check_samples
+from pocketcnn.training.update import Update
 
 Array = NDArray[Any]
 
@@ -115,10 +117,8 @@ class Trainer:
         self.history = History()
         self.stop = False
         self._steps = 0
-        self._seen = 0
-        self._hits = 0
-        self._loss_sum = 0.0
-        self._epoch_start = 0.0
+        self._update = Update()
+        self._counts = Counts()
 
     @property
     def generators(self) -> dict[str, np.random.Generator]:
@@ -167,10 +167,8 @@ class Trainer:
                 raise FloatingPointError(
                     f"the loss became {self.loss} in {self._place()}: {reason}"
                 )
-            self._update(grad)
-        self._seen += len(x)
-        self._hits += count_hits(logits, t)
-        self._loss_sum += self.loss * len(x)
+            self._update(net, self.optimizer, grad)
+        self._counts.add(logits, t, self.loss)
         return self.loss
 
     @changes("a run")
@@ -258,32 +256,9 @@ class Trainer:
                     file.write(callbacks)
         return self.history
 
-    def _update(self, grad: Array) -> None:
-        """Run the backward pass from the scores, and make the optimiser's step."""
-        net, optimizer = self.net, self.optimizer
-        if getattr(type(optimizer), "update", None) is not Optimizer.update:
-            # A user's own `update` gets everything at once.
-            net.backward(grad)
-            optimizer.update(net.params, net.grads)
-            return
-        updated: set[str] = set()
-
-        def apply(params: Mapping[str, Array], grads: Grads) -> None:
-            updated.update(params)
-            optimizer.apply(params, grads)
-
-        optimizer.begin()
-        net.backward(grad, apply)
-        params, grads = net.params, net.grads
-        for name in updated:
-            del params[name], grads[name]
-        optimizer.apply(params, grads)
-
     def running(self) -> tuple[float, float, float]:
         """Return the current epoch's mean loss, accuracy and images per second so far."""
-        seen = max(self._seen, 1)
-        seconds = time.perf_counter() - self._epoch_start
-        return self._loss_sum / seen, self._hits / seen, self._seen / max(seconds, 1e-9)
+        return self._counts.loss, self._counts.accuracy, self._counts.speed
 
     def evaluate(self, x: ArrayLike, t: ArrayLike) -> tuple[float, float]:
         """Measure mean loss and accuracy in inference mode.
@@ -326,11 +301,11 @@ class Trainer:
         callbacks: Sequence[Callback],
     ) -> Record:
         self.epoch += 1
-        self._steps, self._seen, self._hits, self._loss_sum = 0, 0, 0, 0.0
+        self._steps = 0
         for callback in callbacks:
             callback.on_epoch_begin(self)
         rate = float(self.optimizer.lr)
-        self._epoch_start = time.perf_counter()
+        self._counts.start()
         for images, targets in shuffled_batches(x, t, self.batch_size, self.rng):
             if self.augment is not None:
                 images = self.augment(images, self._augment_rng)
@@ -349,7 +324,7 @@ class Trainer:
             for callback in callbacks:
                 callback.on_batch_end(self, len(targets))
         loss, accuracy, speed = self.running()
-        seconds = time.perf_counter() - self._epoch_start
+        seconds = self._counts.seconds
         if not math.isfinite(loss):  # from a user's own `step`
             raise FloatingPointError(f"the loss became {loss} in {self._place()}")
         if found := divergence.describe_parameters(self.net):
