@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import stat
+import sys
 from io import BufferedReader
 from typing import Any
 
@@ -77,9 +78,9 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     ImportError
         This is Python 3.10, whose standard library cannot read TOML, and tomli is not installed.
     """
-    try:
+    if sys.version_info >= (3, 11):
         import tomllib
-    except ImportError:
+    else:
         try:
             import tomli as tomllib
         except ImportError:

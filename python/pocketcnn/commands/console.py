@@ -113,7 +113,7 @@ def counter(total: int, unit: str) -> Iterator[Callable[[int], None]]:
     if not seen or line_length() is not None or total < 2:
         yield lambda _done: None
         return
-    from tqdm import tqdm  # here, as importing it takes longer than importing this package
+    from tqdm import tqdm  # type: ignore[import-untyped]  # here, because importing it is slow
 
     with tqdm(
         total=total,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketcnn import data
+from pocketcnn.commands import run
+from pocketcnn.data.dataset import identify
+from pocketcnn.data.listing import list_classes
 from pocketcnn.data.mnist import find_idx_files
 from pocketcnn.data.picture import is_picture_name
 
@@ -25,19 +28,64 @@ TEST_FOLDERS = ("test", "testing", "val", "valid", "validation")
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """Images, labels and the names of the classes.
+class Part:
+    """The images of a data set that are used for one thing.
 
-    `test` says what the second pair is: "test", or "validation" if it was split off here.
+    Attributes
+    ----------
+    dataset : pocketcnn.data.Dataset
+        Gives images as uint8.
+    labels : ndarray of int64 (N,)
+    shape : tuple of int
+        Of an image.
+    files : list of Path or None
+        The file of each image, if there are files.
+    """
+
+    dataset: data.Dataset
+    labels: Labels
+    shape: tuple[int, ...]
+    files: list[Path] | None = None
+
+    @classmethod
+    def of_arrays(cls, x: Images, t: Labels) -> Part:
+        """Make it of arrays in memory."""
+        return cls(data.Arrays(x, t), t, x.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def images(self, indices: Iterable[int]) -> Images:
+        """Read some images (N, C, H, W)."""
+        return self.dataset.batch(np.fromiter(indices, np.intp))[0]
+
+    def take(self, indices: NDArray[np.intp]) -> Part:
+        """Return a part of the images."""
+        taken: data.Dataset = data.Subset(self.dataset, indices)
+        if isinstance(self.dataset, data.Arrays):
+            taken = data.Arrays(*self.dataset.batch(indices))
+        files = None if self.files is None else [self.files[index] for index in indices.tolist()]
+        return Part(taken, self.labels[indices], self.shape, files)
+
+    def digest(self) -> str:
+        """Return a text that other images or labels change."""
+        if isinstance(self.dataset, data.Arrays):
+            return run.digest(self.dataset.x, self.labels)
+        return identify(self.dataset)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images to train and to measure on, and the names of the classes.
+
+    `kind` says what the second part is: "test", or "validation" if it was split off here.
     """
 
     name: str
-    x_train: Images
-    t_train: Labels
-    x_test: Images
-    t_test: Labels
+    training: Part
+    test: Part
     classes: list[str]
-    test: str = "test"
+    kind: str = "test"
 
 
 def load_dataset(
@@ -70,34 +118,33 @@ def load_dataset(
         Keep at most this many training images, drawn at random.
     """
     dataset = _load_digits(name) or _load_folder(name, size, channels, share, seed)
-    if validate and dataset.test == "test":
-        x, t = dataset.x_train, dataset.t_train
-        dataset = _hold_out(dataset.name, x, t, dataset.classes, share, seed)
-    if limit is None or limit >= len(dataset.x_train):
+    if validate and dataset.kind == "test":
+        dataset = _hold_out(dataset.name, dataset.training, dataset.classes, share, seed)
+    if limit is None or limit >= len(dataset.training):
         return dataset
-    kept = np.sort(np.random.default_rng(seed).permutation(len(dataset.x_train))[:limit])
-    return replace(dataset, x_train=dataset.x_train[kept], t_train=dataset.t_train[kept])
+    kept = np.sort(np.random.default_rng(seed).permutation(len(dataset.training))[:limit])
+    return replace(dataset, training=dataset.training.take(kept))
 
 
-def load_new_images(name: str, size: Size, channels: int) -> tuple[str, Images, Labels, list[str]]:
+def load_new_images(name: str, size: Size, channels: int) -> tuple[str, Part, list[str]]:
     """Load images that were not trained on: the test images, or all if there is no test set.
 
     Returns
     -------
     title : str
         Which images they are: "the 1,000 test images of digits".
-    x, t : ndarray
+    part : Part
     classes : list of str
     """
     digits = _load_digits(name)
     if digits is not None:
-        title = f"the {len(digits.x_test):,} test images of {digits.name}"
-        return title, digits.x_test, digits.t_test, digits.classes
+        title = f"the {len(digits.test):,} test images of {digits.name}"
+        return title, digits.test, digits.classes
     folder = Path(name)
     train, test = _parts(folder)
-    x, t, classes = data.image_folder(test or train or folder, size, channels)
-    which = f"all {len(x):,} images" if test is None else f"the {len(x):,} test images"
-    return f"{which} of {label_of(name)}", x, t, classes
+    part, classes = _read_folder(test or train or folder, size, channels)
+    which = f"all {len(part):,} images" if test is None else f"the {len(part):,} test images"
+    return f"{which} of {label_of(name)}", part, classes
 
 
 def label_of(name: str) -> str:
@@ -123,7 +170,7 @@ def _load_digits(name: str) -> Dataset | None:
         train, test = data.mnist(name)
     else:
         return None
-    return Dataset(label_of(name), *train, *test, ten)
+    return Dataset(label_of(name), Part.of_arrays(*train), Part.of_arrays(*test), ten)
 
 
 def _load_folder(name: str, size: Size, channels: int | None, share: float, seed: int) -> Dataset:
@@ -132,15 +179,21 @@ def _load_folder(name: str, size: Size, channels: int | None, share: float, seed
     train_folder, test_folder = _parts(folder)
     if train_folder is None and test_folder is not None:
         raise FileNotFoundError(f"{name!r} has {test_folder.name!r}, but no images to train on")
-    x, t, classes = data.image_folder(train_folder or folder, size, channels)
+    training, classes = _read_folder(train_folder or folder, size, channels)
     if test_folder is None:
-        return _hold_out(label, x, t, classes, share, seed)
-    shape = (x.shape[2], x.shape[3])
-    x_test, t_test, test_classes = data.image_folder(test_folder, shape, channels)
+        return _hold_out(label, training, classes, share, seed)
+    _, height, width = training.shape
+    test, test_classes = _read_folder(test_folder, (height, width), channels)
     if test_classes != classes:
         odd = sorted(set(classes) ^ set(test_classes))
         raise ValueError(f"{train_folder} and {test_folder} differ in their classes: {odd}")
-    return Dataset(label, x, t, x_test, t_test, classes)
+    return Dataset(label, training, test, classes)
+
+
+def _read_folder(folder: Path, size: Size, channels: int) -> tuple[Part, list[str]]:
+    x, t, classes = data.image_folder(folder, size, channels)
+    files = [file for one in list_classes(folder) for file in one.pictures]
+    return replace(Part.of_arrays(x, t), files=files), classes
 
 
 def _parts(folder: Path) -> tuple[Path | None, Path | None]:
@@ -174,12 +227,10 @@ def _holds_folders_only(folder: Path) -> bool:
     )
 
 
-def _hold_out(
-    label: str, x: Images, t: Labels, classes: list[str], share: float, seed: int
-) -> Dataset:
-    count = round(len(x) * share)
-    if not 0 < count < len(x):
-        raise ValueError(f"a share of {share} of {len(x)} images leaves no images to hold out")
-    order = np.random.default_rng(seed).permutation(len(x))
+def _hold_out(label: str, part: Part, classes: list[str], share: float, seed: int) -> Dataset:
+    count = round(len(part) * share)
+    if not 0 < count < len(part):
+        raise ValueError(f"a share of {share} of {len(part)} images leaves no images to hold out")
+    order = np.random.default_rng(seed).permutation(len(part))
     held, kept = np.sort(order[:count]), np.sort(order[count:])
-    return Dataset(label, x[kept], t[kept], x[held], t[held], classes, "validation")
+    return Dataset(label, part.take(kept), part.take(held), classes, "validation")

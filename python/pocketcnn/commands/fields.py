@@ -82,15 +82,14 @@ def add_fields(parser: argparse.ArgumentParser, kind: type) -> None:
         if heading not in groups:
             groups[heading] = parser.add_argument_group(heading)
         settings, group = entry.metadata["settings"], groups[heading]
-        flag, place = flag_of(entry.name), {"dest": entry.name, "default": None}
-        if types[entry.name] is not bool:
-            group.add_argument(flag, **place, **settings)
+        name, flag = entry.name, flag_of(entry.name)
+        if types[name] is not bool:
+            group.add_argument(flag, dest=name, **settings)
             continue
-        group.add_argument(flag, action="store_const", const=True, help=settings["help"], **place)
-        back = f"--no-{flag[2:]}"
-        group.add_argument(
-            back, action="store_const", const=False, help=argparse.SUPPRESS, **place
-        )
+        told = settings["help"]
+        group.add_argument(flag, dest=name, action="store_const", const=True, help=told)
+        back, hidden = f"--no-{flag[2:]}", argparse.SUPPRESS
+        group.add_argument(back, dest=name, action="store_const", const=False, help=hidden)
 
 
 def given(arguments: argparse.Namespace, kind: type) -> dict[str, Any]:

@@ -96,9 +96,7 @@ class Options:
         20, "how often all images are seen", group=_TRAINING, read=positive, metavar="N"
     )
     batch_size: int = option(100, "images per update", group=_TRAINING, read=positive, metavar="N")
-    optimizer: str = option(
-        "adam", "how weights are updated", group=_TRAINING, choices=OPTIMIZERS
-    )
+    optimizer: str = option("adam", "how weights are updated", group=_TRAINING, choices=OPTIMIZERS)
     lr: float | None = option(
         None,
         "learning rate",

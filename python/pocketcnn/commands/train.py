@@ -8,9 +8,12 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pocketcnn import optim, plot
 from pocketcnn.commands import console, run
-from pocketcnn.commands.datasets import Dataset, load_dataset
+from pocketcnn.commands.datasets import Dataset, Part, load_dataset
 from pocketcnn.commands.fields import to_toml
 from pocketcnn.commands.inputs import scale
 from pocketcnn.commands.options import Options, changed, chosen, restore
@@ -46,7 +49,7 @@ class Job:
             validate=options.validate,
             limit=options.limit,
         )
-        shape = dataset.x_train.shape[1:]
+        shape = dataset.training.shape
         net = options.make_net(len(dataset.classes), shape)
         augment = make_augment(options.augment, shape)
         return cls(options, dataset, net, options.make_optimizer(), augment)
@@ -56,8 +59,8 @@ class Job:
         options, dataset = self.options, self.dataset
         augmented = "" if options.augment is None else f", augmented: {options.augment}"
         return (
-            f"{options.model} on {dataset.name}: {len(dataset.x_train):,} training and "
-            f"{len(dataset.x_test):,} {dataset.test} images, {len(dataset.classes)} classes\n"
+            f"{options.model} on {dataset.name}: {len(dataset.training):,} training and "
+            f"{len(dataset.test):,} {dataset.kind} images, {len(dataset.classes)} classes\n"
             f"{type(self.optimizer).__name__}, learning rate {self.optimizer.lr:g} "
             f"({options.schedule}), batches of {options.batch_size}, seed {options.seed}{augmented}"
         )
@@ -65,10 +68,7 @@ class Job:
     def record(self) -> Run:
         """Return what `run.json` stores before there is a result."""
         dataset = self.dataset
-        digests = {
-            "training": run.digest(dataset.x_train, dataset.t_train),
-            "test": run.digest(dataset.x_test, dataset.t_test),
-        }
+        digests = {"training": dataset.training.digest(), "test": dataset.test.digest()}
         return Run(self.options.to_dict(), dataset.classes, digests)
 
 
@@ -140,20 +140,20 @@ def _train_and_save(
     """Train, and write the model, the history and the result; return what to print."""
     dataset, kept, start = job.dataset, KeepRun(record), time.perf_counter()
     trainer.fit(
-        scale(dataset.x_train),
-        dataset.t_train,
+        _scaled(dataset.training),
+        dataset.training.labels,
         epochs=job.options.epochs,
-        validation=(scale(dataset.x_test), dataset.t_test),
+        validation=(_scaled(dataset.test), dataset.test.labels),
         # The bar is last, so that the others have the same place in the checkpoint of a quiet run.
         callbacks=[*_callbacks(job.options), kept, *([] if quiet else [console.progress()])],
         checkpoint=folder / run.CHECKPOINT,
         resume=resume,
     )
     seconds, epochs = time.perf_counter() - start, len(trainer.history)
-    loss, accuracy = trainer.evaluate(scale(dataset.x_test), dataset.t_test)
+    loss, accuracy = trainer.evaluate(_scaled(dataset.test), dataset.test.labels)
     if not math.isfinite(loss):
         raise FloatingPointError(
-            f"the {dataset.test} loss is {loss} after the last epoch: a smaller learning "
+            f"the {dataset.kind} loss is {loss} after the last epoch: a smaller learning "
             "rate may help"
         )
     job.net.save(folder / run.MODEL)
@@ -161,12 +161,16 @@ def _train_and_save(
     trainer.history.to_json(folder / "history.json")
     result = {"epochs": epochs, "loss": loss, "accuracy": accuracy}
     run.write(folder, replace(record, result=result))
-    total = len(dataset.t_test)
+    total = len(dataset.test)
     told = (
-        f"{dataset.test} accuracy {accuracy:.2%} ({round(accuracy * total):,} of {total:,}), "
+        f"{dataset.kind} accuracy {accuracy:.2%} ({round(accuracy * total):,} of {total:,}), "
         f"loss {loss:.4f}"
     )
     return told if quiet else f"\n{_describe_time(epochs, kept.began, seconds)}\n{told}"
+
+
+def _scaled(part: Part) -> NDArray[np.float32]:
+    return scale(part.images(range(len(part))))
 
 
 def _callbacks(options: Options) -> list[Callback]:
