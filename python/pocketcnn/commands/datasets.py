@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 from pocketcnn import data
 from pocketcnn.commands import run
 from pocketcnn.data.dataset import identify
-from pocketcnn.data.listing import list_classes
 from pocketcnn.data.mnist import find_idx_files
 from pocketcnn.data.picture import is_picture_name
 
@@ -25,6 +25,19 @@ Size: TypeAlias = "int | tuple[int, int] | None"
 BUILT_IN = ("digits", "mnist")
 TRAIN_FOLDERS = ("train", "training")
 TEST_FOLDERS = ("test", "testing", "val", "valid", "validation")
+
+# Images of more bytes are read from their files while the network trains.
+_IN_MEMORY = 2**30
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How image files are read: see `pocketcnn.data.ImageFolder`; channels is 3 when not given."""
+
+    size: Size = None
+    channels: int | None = None
+    resize: str = "stretch"
+    on_error: str = "raise"
 
 
 @dataclass(frozen=True)
@@ -67,36 +80,41 @@ class Part:
         files = None if self.files is None else [self.files[index] for index in indices.tolist()]
         return Part(taken, self.labels[indices], self.shape, files)
 
+    def settled(self) -> Part:
+        """Return it with its images in memory, unless they are too many."""
+        if isinstance(self.dataset, data.Arrays) or len(self) * math.prod(self.shape) > _IN_MEMORY:
+            return self
+        return replace(self, dataset=data.Arrays(self.images(range(len(self))), self.labels))
+
     def digest(self) -> str:
         """Return a text that other images or labels change."""
         if isinstance(self.dataset, data.Arrays):
             return run.digest(self.dataset.x, self.labels)
-        return identify(self.dataset)
+        return " ".join(map(str, identify(self.dataset)))
 
 
 @dataclass(frozen=True)
 class Dataset:
     """Images to train and to measure on, and the names of the classes.
 
-    `kind` says what the second part is: "test", or "validation" if it was split off here.
+    `test` says what the second part is: "test", or "validation" if it was split off here.
     """
 
     name: str
     training: Part
-    test: Part
+    measured: Part
     classes: list[str]
-    kind: str = "test"
+    test: str = "test"
 
 
 def load_dataset(
     name: str,
     *,
-    size: Size,
-    channels: int | None,
     share: float,
     seed: int,
     validate: bool = False,
     limit: int | None = None,
+    **reading: Any,
 ) -> Dataset:
     """Load `digits`, `mnist` or a folder.
 
@@ -105,8 +123,6 @@ def load_dataset(
     name : str
         `digits`, `mnist`, or a folder: one with the four files of MNIST, one with a subfolder
         per class, or one with such folders in `train` and `test`.
-    size, channels : int or None
-        For image files: see `pocketcnn.data.image_folder`; channels is 3 when not given.
     share : float
         Which share of the images is held out when the folder has no test images of its own, or
         when `validate` says so.
@@ -116,17 +132,20 @@ def load_dataset(
         Do not use the test images: hold out some of the training images instead.
     limit : int, optional
         Keep at most this many training images, drawn at random.
+    **reading
+        As `Reading` takes them.
     """
-    dataset = _load_digits(name) or _load_folder(name, size, channels, share, seed)
-    if validate and dataset.kind == "test":
+    dataset = _load_digits(name) or _load_folder(name, Reading(**reading), share, seed)
+    if validate and dataset.test == "test":
         dataset = _hold_out(dataset.name, dataset.training, dataset.classes, share, seed)
-    if limit is None or limit >= len(dataset.training):
-        return dataset
-    kept = np.sort(np.random.default_rng(seed).permutation(len(dataset.training))[:limit])
-    return replace(dataset, training=dataset.training.take(kept))
+    if limit is not None and limit < len(dataset.training):
+        kept = np.sort(np.random.default_rng(seed).permutation(len(dataset.training))[:limit])
+        dataset = replace(dataset, training=dataset.training.take(kept))
+    training, measured = dataset.training.settled(), dataset.measured.settled()
+    return replace(dataset, training=training, measured=measured)
 
 
-def load_new_images(name: str, size: Size, channels: int) -> tuple[str, Part, list[str]]:
+def load_new_images(name: str, reading: Reading) -> tuple[str, Part, list[str]]:
     """Load images that were not trained on: the test images, or all if there is no test set.
 
     Returns
@@ -138,11 +157,11 @@ def load_new_images(name: str, size: Size, channels: int) -> tuple[str, Part, li
     """
     digits = _load_digits(name)
     if digits is not None:
-        title = f"the {len(digits.test):,} test images of {digits.name}"
-        return title, digits.test, digits.classes
+        title = f"the {len(digits.measured):,} test images of {digits.name}"
+        return title, digits.measured, digits.classes
     folder = Path(name)
     train, test = _parts(folder)
-    part, classes = _read_folder(test or train or folder, size, channels)
+    part, classes = _read_folder(test or train or folder, reading)
     which = f"all {len(part):,} images" if test is None else f"the {len(part):,} test images"
     return f"{which} of {label_of(name)}", part, classes
 
@@ -173,27 +192,31 @@ def _load_digits(name: str) -> Dataset | None:
     return Dataset(label_of(name), Part.of_arrays(*train), Part.of_arrays(*test), ten)
 
 
-def _load_folder(name: str, size: Size, channels: int | None, share: float, seed: int) -> Dataset:
+def _load_folder(name: str, reading: Reading, share: float, seed: int) -> Dataset:
     folder, label = Path(name), label_of(name)
-    channels = 3 if channels is None else channels
     train_folder, test_folder = _parts(folder)
     if train_folder is None and test_folder is not None:
         raise FileNotFoundError(f"{name!r} has {test_folder.name!r}, but no images to train on")
-    training, classes = _read_folder(train_folder or folder, size, channels)
+    training, classes = _read_folder(train_folder or folder, reading)
     if test_folder is None:
         return _hold_out(label, training, classes, share, seed)
     _, height, width = training.shape
-    test, test_classes = _read_folder(test_folder, (height, width), channels)
+    test, test_classes = _read_folder(test_folder, replace(reading, size=(height, width)))
     if test_classes != classes:
         odd = sorted(set(classes) ^ set(test_classes))
         raise ValueError(f"{train_folder} and {test_folder} differ in their classes: {odd}")
     return Dataset(label, training, test, classes)
 
 
-def _read_folder(folder: Path, size: Size, channels: int) -> tuple[Part, list[str]]:
-    x, t, classes = data.image_folder(folder, size, channels)
-    files = [file for one in list_classes(folder) for file in one.pictures]
-    return replace(Part.of_arrays(x, t), files=files), classes
+def _read_folder(folder: Path, reading: Reading) -> tuple[Part, list[str]]:
+    found = data.ImageFolder(
+        folder,
+        reading.size,
+        3 if reading.channels is None else reading.channels,
+        reading.on_error,
+        resize=reading.resize,
+    )
+    return Part(found, found.labels, found.image_shape, found.files), found.classes
 
 
 def _parts(folder: Path) -> tuple[Path | None, Path | None]:

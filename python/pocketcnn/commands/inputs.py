@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pocketcnn import data
 from pocketcnn._text import excerpt
 from pocketcnn.commands.datasets import find_images
+from pocketcnn.data.dataset import identify
 from pocketcnn.data.image_folder import read_images
 from pocketcnn.network.net import ConvNet
 
@@ -22,6 +23,30 @@ def scale(images: NDArray[np.integer]) -> NDArray[np.float32]:
     """Scale pixels from 0..255 to 0..1, as for all models trained by the command line."""
     scaled: NDArray[np.float32] = np.divide(images, 255, dtype=np.float32)
     return scaled
+
+
+class Scaled:
+    """A data set with its pixels scaled as the model takes them, a batch at a time."""
+
+    def __init__(self, dataset: data.Dataset) -> None:
+        self.dataset = dataset
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """The labels, if the data set knows them."""
+        return getattr(self.dataset, "labels", None)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def batch(self, indices: NDArray[np.integer]) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """Read some samples, and scale them."""
+        x, t = self.dataset.batch(indices)
+        return scale(x), t
+
+    def digest(self) -> str:
+        """Return a digest of the images, which stands for the scaled ones."""
+        return f"scaled {identify(self.dataset)[0]}"
 
 
 def read_inputs(

@@ -15,6 +15,7 @@ from pocketcnn.commands.datasets import (
     Images,
     Labels,
     Part,
+    Reading,
     label_of,
     load_dataset,
     load_new_images,
@@ -76,23 +77,23 @@ def load_test_set(model: Model, name: str | None) -> TestSet:
     if model.run is not None:
         options = restore(model.run.options, model.path.parent / run.RUN)
     name = options.data if name is None else name
+    reading = Reading((height, width), channels, options.resize, options.on_error)
     if model.run is not None and _is_same(name, options.data):
         dataset = load_dataset(
             name,
-            size=(height, width),
-            channels=channels,
             share=options.holdout,
             seed=options.seed,
+            **vars(reading),
         )
-        part, classes = dataset.test, dataset.classes
-        title = f"the {len(part):,} {dataset.kind} images of {dataset.name}"
+        part, classes = dataset.measured, dataset.classes
+        title = f"the {len(part):,} {dataset.test} images of {dataset.name}"
         if not options.validate and model.run.data.get("test", "") not in ("", part.digest()):
             console.warn(
                 f"{name} is no longer as it was: images that the model was trained on may be "
                 "among those that it is measured on"
             )
     else:
-        title, part, classes = load_new_images(name, (height, width), channels)
+        title, part, classes = load_new_images(name, reading)
     if part.shape != model.net.input_shape:
         raise ValueError(
             f"data {name} has images {part.shape}, but {model.path} takes {model.net.input_shape}"

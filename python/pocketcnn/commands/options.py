@@ -25,6 +25,7 @@ from pocketcnn.commands.recipe import (
     make_augment,
     make_schedule,
 )
+from pocketcnn.data.resize import RULES
 from pocketcnn.network.net import ConvNet
 
 # The options allowed when a run is continued: none that decides its bits. The images are compared
@@ -71,6 +72,19 @@ class Options:
         read=int,
         choices=(1, 3, 4),
         shown="3",
+    )
+    resize: str = option(
+        "stretch",
+        "what is done to image files of another aspect ratio: all of it is stretched, its middle "
+        "is cut out, or zeros are put beside it",
+        group=_DATA,
+        choices=RULES,
+    )
+    on_error: str = option(
+        "raise",
+        "whether damaged image files end the run, or are left out and listed",
+        group=_DATA,
+        choices=("raise", "skip"),
     )
     holdout: float = option(
         0.1,
@@ -128,6 +142,14 @@ class Options:
         read=share,
         metavar="SHARE",
         shown="cosine 0, one_cycle 0.25",
+    )
+    checkpoint_every: int | None = option(
+        None,
+        "write a checkpoint after every N updates too",
+        group=_TRAINING,
+        read=positive,
+        metavar="N",
+        shown="after every epoch",
     )
     seed: int = option(
         0,
@@ -191,6 +213,10 @@ class Options:
         if self.data in BUILT_IN and (self.size is not None or self.channels not in (None, 1)):
             raise ValueError(
                 f"size and channels are for folders of images: {self.data} is grey, 28 x 28"
+            )
+        if self.data in BUILT_IN and (self.resize, self.on_error) != ("stretch", "raise"):
+            raise ValueError(
+                f"resize and on-error are for folders of images: {self.data} is read as it is"
             )
         make_schedule(self.schedule, self.warmup)
 

@@ -8,14 +8,11 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pocketcnn import optim, plot
 from pocketcnn.commands import console, run
-from pocketcnn.commands.datasets import Dataset, Part, load_dataset
+from pocketcnn.commands.datasets import Dataset, load_dataset
 from pocketcnn.commands.fields import to_toml
-from pocketcnn.commands.inputs import scale
+from pocketcnn.commands.inputs import Scaled
 from pocketcnn.commands.options import Options, changed, chosen, restore
 from pocketcnn.commands.pictures import first_convolution, write_picture
 from pocketcnn.commands.recipe import make_augment, make_schedule
@@ -44,6 +41,8 @@ class Job:
             options.data,
             size=options.size,
             channels=options.channels,
+            resize=options.resize,
+            on_error=options.on_error,
             share=options.holdout,
             seed=options.seed,
             validate=options.validate,
@@ -60,7 +59,7 @@ class Job:
         augmented = "" if options.augment is None else f", augmented: {options.augment}"
         return (
             f"{options.model} on {dataset.name}: {len(dataset.training):,} training and "
-            f"{len(dataset.test):,} {dataset.kind} images, {len(dataset.classes)} classes\n"
+            f"{len(dataset.measured):,} {dataset.test} images, {len(dataset.classes)} classes\n"
             f"{type(self.optimizer).__name__}, learning rate {self.optimizer.lr:g} "
             f"({options.schedule}), batches of {options.batch_size}, seed {options.seed}{augmented}"
         )
@@ -68,7 +67,7 @@ class Job:
     def record(self) -> Run:
         """Return what `run.json` stores before there is a result."""
         dataset = self.dataset
-        digests = {"training": dataset.training.digest(), "test": dataset.test.digest()}
+        digests = {"training": dataset.training.digest(), "test": dataset.measured.digest()}
         return Run(self.options.to_dict(), dataset.classes, digests)
 
 
@@ -140,20 +139,20 @@ def _train_and_save(
     """Train, and write the model, the history and the result; return what to print."""
     dataset, kept, start = job.dataset, KeepRun(record), time.perf_counter()
     trainer.fit(
-        _scaled(dataset.training),
-        dataset.training.labels,
+        Scaled(dataset.training.dataset),
         epochs=job.options.epochs,
-        validation=(_scaled(dataset.test), dataset.test.labels),
+        validation=Scaled(dataset.measured.dataset),
         # The bar is last, so that the others have the same place in the checkpoint of a quiet run.
         callbacks=[*_callbacks(job.options), kept, *([] if quiet else [console.progress()])],
         checkpoint=folder / run.CHECKPOINT,
+        checkpoint_every=job.options.checkpoint_every,
         resume=resume,
     )
     seconds, epochs = time.perf_counter() - start, len(trainer.history)
-    loss, accuracy = trainer.evaluate(_scaled(dataset.test), dataset.test.labels)
+    loss, accuracy = trainer.evaluate(Scaled(dataset.measured.dataset))
     if not math.isfinite(loss):
         raise FloatingPointError(
-            f"the {dataset.kind} loss is {loss} after the last epoch: a smaller learning "
+            f"the {dataset.test} loss is {loss} after the last epoch: a smaller learning "
             "rate may help"
         )
     job.net.save(folder / run.MODEL)
@@ -161,16 +160,12 @@ def _train_and_save(
     trainer.history.to_json(folder / "history.json")
     result = {"epochs": epochs, "loss": loss, "accuracy": accuracy}
     run.write(folder, replace(record, result=result))
-    total = len(dataset.test)
+    total = len(dataset.measured)
     told = (
-        f"{dataset.kind} accuracy {accuracy:.2%} ({round(accuracy * total):,} of {total:,}), "
+        f"{dataset.test} accuracy {accuracy:.2%} ({round(accuracy * total):,} of {total:,}), "
         f"loss {loss:.4f}"
     )
     return told if quiet else f"\n{_describe_time(epochs, kept.began, seconds)}\n{told}"
-
-
-def _scaled(part: Part) -> NDArray[np.float32]:
-    return scale(part.images(range(len(part))))
 
 
 def _callbacks(options: Options) -> list[Callback]:

@@ -6,7 +6,7 @@ Nothing here scales or shuffles: divide the images by 255 to train on them.
 from pocketcnn.data.augment import Augment, Compose, Cutout, RandomAffine, RandomCrop, RandomFlip
 from pocketcnn.data.dataset import Arrays, Dataset, Subset
 from pocketcnn.data.digits import digits
-from pocketcnn.data.image_folder import image_folder
+from pocketcnn.data.image_folder import ImageFolder, image_folder
 from pocketcnn.data.mnist import mnist
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Compose",
     "Cutout",
     "Dataset",
+    "ImageFolder",
     "RandomAffine",
     "RandomCrop",
     "RandomFlip",
