@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pocketcnn.commands import console
 from pocketcnn.commands.parser import Parser
 
-SHELLS = ("bash", "zsh", "tcsh", "fish")
+SHELLS = ("bash", "zsh", "fish")
 
 # What the help calls the arguments that are files.
 _FILES = {"MODEL", "IMAGE", "FILE", "FOLDER", "FILE.toml", "IN.onnx", "OUT.onnx", "OUT.safetensors"}

@@ -174,6 +174,41 @@ def answering() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def pausing(pause: Callable[[], None]) -> Iterator[list[KeyboardInterrupt]]:
+    """Let the first request to end this process call `pause`, and only the next one end it.
+
+    Yields
+    ------
+    list of KeyboardInterrupt
+        What the first request would have raised, once there was one.
+    """
+    asked: list[KeyboardInterrupt] = []
+
+    def answer(signum: int, _frame: object) -> None:
+        request = KeyboardInterrupt() if signum == signal.SIGINT else Terminated(signum)
+        if asked:
+            raise request
+        asked.append(request)
+        pause()
+        if signum == signal.SIGINT and sys.stderr is not None and sys.stderr.isatty():
+            with contextlib.suppress(OSError, ValueError, RuntimeError):  # the bar is being written
+                sys.stderr.write("\nstopping after this step; Ctrl-C again stops at once\n")
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            # A program in the background ignores SIGINT.
+            if number and signal.getsignal(number) in (signal.default_int_handler, _terminate):
+                before[number] = signal.signal(number, answer)
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _terminate(signum: int, _frame: object) -> None:
     raise Terminated(signum)
 

@@ -15,8 +15,12 @@ from pocketcnn import data
 from pocketcnn._text import excerpt
 from pocketcnn.commands.datasets import find_images
 from pocketcnn.data.dataset import identify
+from pocketcnn.data.digest import digest
 from pocketcnn.data.image_folder import read_images
 from pocketcnn.network.net import ConvNet
+
+# So many pixels are scaled together only to compare them with those of a checkpoint.
+_SCALED_FOR_DIGEST = 2**26
 
 
 def scale(images: NDArray[np.integer]) -> NDArray[np.float32]:
@@ -45,7 +49,9 @@ class Scaled:
         return scale(x), t
 
     def digest(self) -> str:
-        """Return a digest of the images, which stands for the scaled ones."""
+        """Return a digest of the scaled images or, if they are many, of what they are made from."""
+        if isinstance(self.dataset, data.Arrays) and self.dataset.x.size <= _SCALED_FOR_DIGEST:
+            return digest(scale(self.dataset.x))  # as earlier versions did for all
         return f"scaled {identify(self.dataset)[0]}"
 
 

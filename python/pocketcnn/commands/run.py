@@ -105,19 +105,27 @@ def _is_result(value: object) -> bool:
 class KeepRun(Callback):
     """Puts a copy of `run.json` in the checkpoint.
 
+    Parameters
+    ----------
+    run : Run
+    asked : list
+        Not empty if the run was asked to stop before it began.
+
     Attributes
     ----------
     began : int
         How many epochs the run had when it was started or continued.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, asked: Sequence[object] = ()) -> None:
         self.run = run
+        self.asked = asked
         self.began = 0
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Remember at which epoch the run is."""
         self.began = trainer.epoch
+        trainer.pause = bool(self.asked)
 
     def state_dict(self) -> dict[str, object]:
         """Return the copy."""

@@ -137,17 +137,21 @@ def _train_and_save(
     job: Job, trainer: Trainer, folder: Path, record: Run, resume: bool, quiet: bool
 ) -> str:
     """Train, and write the model, the history and the result; return what to print."""
-    dataset, kept, start = job.dataset, KeepRun(record), time.perf_counter()
-    trainer.fit(
-        Scaled(dataset.training.dataset),
-        epochs=job.options.epochs,
-        validation=Scaled(dataset.measured.dataset),
-        # The bar is last, so that the others have the same place in the checkpoint of a quiet run.
-        callbacks=[*_callbacks(job.options), kept, *([] if quiet else [console.progress()])],
-        checkpoint=folder / run.CHECKPOINT,
-        checkpoint_every=job.options.checkpoint_every,
-        resume=resume,
-    )
+    dataset, start = job.dataset, time.perf_counter()
+    with console.pausing(lambda: setattr(trainer, "pause", True)) as asked:
+        kept = KeepRun(record, asked)
+        trainer.fit(
+            Scaled(dataset.training.dataset),
+            epochs=job.options.epochs,
+            validation=Scaled(dataset.measured.dataset),
+            # The bar is last: the others then have the same places in a quiet run's checkpoint.
+            callbacks=[*_callbacks(job.options), kept, *([] if quiet else [console.progress()])],
+            checkpoint=folder / run.CHECKPOINT,
+            checkpoint_every=job.options.checkpoint_every,
+            resume=resume,
+        )
+    if asked and not trainer.stop and len(trainer.history) < job.options.epochs:
+        raise asked[0]
     seconds, epochs = time.perf_counter() - start, len(trainer.history)
     loss, accuracy = trainer.evaluate(Scaled(dataset.measured.dataset))
     if not math.isfinite(loss):
@@ -188,10 +192,13 @@ def _describe_time(epochs: int, began: int, seconds: float) -> str:
 def _how_to_go_on(interrupt: KeyboardInterrupt, trainer: Trainer, folder: Path) -> str:
     word, _ = console.describe_stop(interrupt)
     again = console.command("train", "--resume", str(folder))
-    done = trainer.epoch - 1
-    if done < 0:
+    done = len(trainer.history) if trainer.pause else trainer.epoch - 1
+    if trainer.epoch == 0:
         return f"{word} before the first epoch; continue with: {again}"
-    text = f"{word} in epoch {trainer.epoch} of {trainer.epochs}; continue with: {again}"
+    place = f"epoch {trainer.epoch} of {trainer.epochs}"
+    if trainer.pause:  # the checkpoint is of that step
+        place = f"{place}, after step {trainer.steps}"
+    text = f"{word} in {place}; continue with: {again}"
     return f"{text} (with --epochs {done} to keep it as it is)" if done else text
 
 
