@@ -3,7 +3,7 @@
 from pocketcnn._arguments import Array
 from pocketcnn.layers.add import Add
 from pocketcnn.layers.avg_pool2d import AvgPool2d
-from pocketcnn.layers.base import LAYERS, Layer, Shape, WeightLayer
+from pocketcnn.layers.base import LAYERS, Layer, Shape
 from pocketcnn.layers.batch_norm import BatchNorm2d
 from pocketcnn.layers.channel_shuffle import ChannelShuffle
 from pocketcnn.layers.clip import Clip
@@ -39,6 +39,7 @@ from pocketcnn.layers.slice import Slice
 from pocketcnn.layers.softmax import Softmax
 from pocketcnn.layers.tanh import Tanh
 from pocketcnn.layers.upsample import Upsample
+from pocketcnn.layers.weight_layer import WeightLayer
 from pocketcnn.layers.zero_pad2d import ZeroPad2d
 
 __all__ = [

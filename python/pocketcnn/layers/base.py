@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike
 
 from pocketcnn._arguments import Array, require_memory, require_shape
 from pocketcnn.layers.arrays import LayerArrays, fitted, require_names
-from pocketcnn.layers.init import Init, Scheme, checked_init, normal, weight_std
+from pocketcnn.layers.init import Scheme
 from pocketcnn.layers.sight import Sight
 
 Shape: TypeAlias = tuple[int, ...]
@@ -332,78 +332,6 @@ class Layer(ABC):
             elif config[name] != parameter.default:
                 shown.append(f"{name}={config[name]!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
-
-
-class WeightLayer(Layer):
-    """A layer with a weight and an optional bias.
-
-    Parameters
-    ----------
-    weight_shape : tuple of int
-    use_bias : bool
-    init, fans
-        How the weight is drawn; see `pocketcnn.layers.init`.
-    outputs : int or None
-        Length of the bias; None is that of the weight's first axis.
-
-    Attributes
-    ----------
-    needs_input_grad : bool
-        Whether `backward` computes the gradient of the input, or returns None. A network turns it
-        off for its first layer, where it is not needed.
-    """
-
-    def __init__(
-        self,
-        weight_shape: Shape,
-        *,
-        use_bias: bool,
-        init: Init,
-        fans: tuple[int, int],
-        outputs: int | None = None,
-    ) -> None:
-        super().__init__()
-        self.init = checked_init(init)
-        self.use_bias = bool(use_bias)
-        self.needs_input_grad = True
-        self.param_shapes = {"weight": weight_shape}
-        if use_bias:
-            self.param_shapes["bias"] = (weight_shape[0] if outputs is None else outputs,)
-        self._fans = fans
-
-    @property
-    def weight(self) -> Array:
-        """The array ``params["weight"]``."""
-        return self.params["weight"]
-
-    @property
-    def bias(self) -> Array | None:
-        """The array ``params["bias"]``, or None in a layer without bias."""
-        return self.params.get("bias")
-
-    def draw_params(self, rng: np.random.Generator, auto: Scheme) -> dict[str, Array]:
-        """Draw the weight as :mod:`pocketcnn.layers.init` says; the bias is zero."""
-        std = weight_std(self.init, auto, *self._fans)
-        params = {"weight": normal(rng, self.param_shapes["weight"], std, self.dtype)}
-        if self.use_bias:
-            params["bias"] = np.zeros(self.param_shapes["bias"], self.dtype)
-        return params
-
-    def forget_grads(self, least_bytes: int = 2**20) -> None:
-        """Release gradients of at least that size before memory for new ones is needed."""
-        for key, array in self.params.items():
-            if array.nbytes >= least_bytes:
-                self.grads[key] = np.zeros(array.shape, array.dtype)  # pages not written: no memory
-
-    def store_grads(self, weight: Array, bias: Array) -> None:
-        """Store the gradients that a backward pass computed."""
-        self.grads["weight"] = weight
-        if self.use_bias:
-            self.grads["bias"] = bias
-
-    def _argument(self, name: str) -> Any:
-        # `bias` is the array; the constructor's argument of that name says whether there is one.
-        return self.use_bias if name == "bias" else super()._argument(name)
 
 
 def check_image_shape(layer: Layer, shape: Shape) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from pocketcnn.layers.base import Layer, Shape, WeightLayer
+from pocketcnn.layers.base import Layer, Shape
 from pocketcnn.layers.init import Scheme
 from pocketcnn.layers.softmax import Softmax
+from pocketcnn.layers.weight_layer import WeightLayer
 
 
 def named_layers(layers: Sequence[tuple[str, Layer]]) -> dict[str, Layer]:

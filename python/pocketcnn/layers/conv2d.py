@@ -7,8 +7,9 @@ import math
 from pocketcnn._arguments import Array, IntOrPair, Padding, integer, pair
 from pocketcnn.functional import conv2d, conv2d_backward
 from pocketcnn.functional._window2d import window2d
-from pocketcnn.layers.base import Shape, WeightLayer, check_image_shape
+from pocketcnn.layers.base import Shape, check_image_shape
 from pocketcnn.layers.init import Init, fans
+from pocketcnn.layers.weight_layer import WeightLayer
 from pocketcnn.layers.window import check_window, plain
 
 

@@ -12,9 +12,10 @@ from pocketcnn.functional._conv_transpose2d import (
     checked_output_padding,
     transposed,
 )
-from pocketcnn.layers.base import Shape, WeightLayer, check_image_shape
+from pocketcnn.layers.base import Shape, check_image_shape
 from pocketcnn.layers.init import Init
 from pocketcnn.layers.sight import Sight
+from pocketcnn.layers.weight_layer import WeightLayer
 from pocketcnn.layers.window import check_window, plain
 
 

@@ -7,8 +7,9 @@ import numpy as np
 from pocketcnn._arguments import Array, integer
 from pocketcnn.functional import LinearWeightGrad, linear, linear_backward
 from pocketcnn.functional._matmul import matmul
-from pocketcnn.layers.base import Shape, WeightLayer
+from pocketcnn.layers.base import Shape
 from pocketcnn.layers.init import Init, fans
+from pocketcnn.layers.weight_layer import WeightLayer
 
 
 def _column_sums(a: Array) -> Array:

@@ -134,7 +134,7 @@ class ConvStage:
 
         It then costs no pass over memory: dx is still in cache, and so is x, its ReLU's result.
         """
-        if before._block.ends_in_relu and before._norm is None and self._norm is None:
+        if before._block.ends_in_relu and not before._apart and not self._apart:
             before._block, self._block = share_relu(before._block, self._block)
 
     def forward(self, x: Array, training: bool = False) -> Array:
