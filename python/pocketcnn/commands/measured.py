@@ -77,7 +77,7 @@ def load_test_set(model: Model, name: str | None) -> TestSet:
     if model.run is not None:
         options = restore(model.run.options, model.path.parent / run.RUN)
     name = options.data if name is None else name
-    reading = Reading((height, width), channels, options.resize, options.on_error)
+    reading = Reading((height, width), channels, options.resize or "stretch", options.on_error)
     if model.run is not None and _is_same(name, options.data):
         dataset = load_dataset(
             name,

@@ -14,10 +14,20 @@ from pocketcnn._text import excerpt
 from pocketcnn.commands import console
 from pocketcnn.commands.datasets import BUILT_IN
 from pocketcnn.commands.fields import add_fields, flag_of, given, key_of, option, read_values
-from pocketcnn.commands.parser import Parser, not_negative, positive, seed, share, some_share
+from pocketcnn.commands.parser import (
+    Parser,
+    not_negative,
+    positive,
+    seed,
+    share,
+    some_number,
+    some_share,
+)
 from pocketcnn.commands.recipe import (
     ADAM_RATES,
     AUGMENTATIONS,
+    FROM_RATE,
+    MODEL,
     MODELS,
     OPTIMIZERS,
     RATES,
@@ -26,7 +36,6 @@ from pocketcnn.commands.recipe import (
     make_schedule,
 )
 from pocketcnn.data.resize import RULES
-from pocketcnn.network.net import ConvNet
 
 # The options allowed when a run is continued: none that decides its bits. The images are compared
 # with those of the run's beginning, wherever they are now.
@@ -48,12 +57,26 @@ def _augmentations(text: str) -> str:
 class Options:
     """What decides the bits of a run; kept in its `run.json` and `run.toml`."""
 
-    model: str = option(
-        "simple_convnet",
+    model: str | None = option(
+        None,
         f"the network: {', '.join(MODELS)}",
         group=_DATA,
         choices=MODELS,
         metavar="NAME",
+        shown=MODEL,
+    )
+    from_: str | None = option(
+        None,
+        "begin with a trained model; its last layer is made anew unless it knows the same classes",
+        group=_DATA,
+        metavar="MODEL",
+    )
+    freeze: str | None = option(
+        None,
+        "layers that keep their weights: names, or patterns such as conv*, with commas between "
+        "them; a new last layer is not frozen",
+        group=_TRAINING,
+        metavar="PATTERN,...",
     )
     data: str = option(
         "digits",
@@ -73,12 +96,13 @@ class Options:
         choices=(1, 3, 4),
         shown="3",
     )
-    resize: str = option(
-        "stretch",
+    resize: str | None = option(
+        None,
         "what is done to image files of another aspect ratio: all of it is stretched, its middle "
         "is cut out, or zeros are put beside it",
         group=_DATA,
         choices=RULES,
+        shown="stretch, or as the model of --from",
     )
     on_error: str = option(
         "raise",
@@ -143,6 +167,34 @@ class Options:
         metavar="SHARE",
         shown="cosine 0, one_cycle 0.25",
     )
+    accumulate: int = option(
+        1,
+        "batches whose gradients make one update: large batches in little memory",
+        group=_TRAINING,
+        read=positive,
+        metavar="N",
+    )
+    clip_norm: float | None = option(
+        None,
+        "largest norm of the gradients, which are scaled down together",
+        group=_TRAINING,
+        read=some_number,
+        metavar="X",
+    )
+    ema: float | None = option(
+        None,
+        "keep an average of the weights, of which each update keeps this share, and take it as "
+        "the result: 0.999 for some thousand updates",
+        group=_TRAINING,
+        read=some_share,
+        metavar="SHARE",
+    )
+    metrics: str | None = option(
+        None,
+        "what is measured besides, with commas between them: top5 (any number), f1, f1_classes",
+        group=_TRAINING,
+        metavar="NAME,...",
+    )
     checkpoint_every: int | None = option(
         None,
         "write a checkpoint after every N updates too",
@@ -174,6 +226,13 @@ class Options:
         metavar="X",
         shown="0; adamw 0.01",
     )
+    class_weight: str | None = option(
+        None,
+        "balanced: rare classes count as much as common ones, in the training loss and in the "
+        "validation loss",
+        group=_REGULAR,
+        choices=("balanced",),
+    )
     label_smoothing: float = option(
         0.0, "share of a label given to all", group=_REGULAR, read=share, metavar="SHARE", shown="0"
     )
@@ -185,12 +244,9 @@ class Options:
         metavar="N",
     )
 
-    def make_net(self, classes: int, shape: tuple[int, ...]) -> ConvNet:
-        """Make the network with its first weights, for images of `shape`."""
-        try:
-            return MODELS[self.model](classes, input_shape=shape, seed=self.seed)
-        except ValueError as error:
-            raise ValueError(f"{self.model} does not take images {shape}: {error}") from error
+    def __post_init__(self) -> None:
+        if self.model is None and self.from_ is None:
+            self.model = MODEL
 
     def make_optimizer(self) -> optim.Optimizer:
         """Make the optimiser."""
@@ -198,7 +254,8 @@ class Options:
         settings: dict[str, Any] = {"lr": self.lr}
         if self.lr is None:
             adam = issubclass(kind, optim.Adam)
-            settings["lr"] = ADAM_RATES[self.model] if adam else RATES[self.optimizer]
+            by_network = ADAM_RATES.get(self.model or "", FROM_RATE)
+            settings["lr"] = by_network if adam else RATES[self.optimizer]
         if self.weight_decay is not None:
             settings["weight_decay"] = self.weight_decay
         if kind is optim.SGD:
@@ -208,13 +265,18 @@ class Options:
 
     def check(self) -> None:
         """Raise ValueError if options exclude each other."""
+        if self.from_ is not None:
+            mine = {"model": self.model, "size": self.size, "channels": self.channels}
+            odd = [flag_of(name) for name, value in mine.items() if value is not None]
+            if odd:
+                raise ValueError(f"these are those of the model of --from: leave out {odd[0]}")
         if self.optimizer != "sgd" and (self.momentum is not None or self.nesterov):
             raise ValueError(f"momentum belongs to sgd: {self.optimizer} has none")
         if self.data in BUILT_IN and (self.size is not None or self.channels not in (None, 1)):
             raise ValueError(
                 f"size and channels are for folders of images: {self.data} is grey, 28 x 28"
             )
-        if self.data in BUILT_IN and (self.resize, self.on_error) != ("stretch", "raise"):
+        if self.data in BUILT_IN and (self.resize is not None or self.on_error != "raise"):
             raise ValueError(
                 f"resize and on-error are for folders of images: {self.data} is read as it is"
             )
@@ -270,7 +332,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen(arguments: argparse.Namespace) -> Options:
-    """Return the options of a new run; a folder as an absolute path."""
+    """Return the options of a new run, with absolute paths."""
     return Options(**_settled(given(arguments, Options)))
 
 
@@ -280,9 +342,10 @@ def changed(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _settled(values: dict[str, Any]) -> dict[str, Any]:
-    data = values.get("data")
-    if data is not None and data not in BUILT_IN and Path(data).is_dir():
-        values["data"] = str(Path(data).resolve())
+    for name in ("data", "from_"):
+        path = values.get(name)
+        if path is not None and path not in BUILT_IN and Path(path).exists():
+            values[name] = str(Path(path).resolve())
     return values
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pocketcnn import data, models, optim, schedules
 from pocketcnn.data import Augment
 from pocketcnn.network.net import ConvNet
@@ -49,6 +52,10 @@ ADAM_RATES = {
     "compact_resnet": 0.001,
 }
 
+# The network if none is named, and Adam's rate for one that is trained already.
+MODEL = "simple_convnet"
+FROM_RATE = 0.001
+
 SCHEDULES: dict[str, type[schedules.Schedule] | None] = {
     "constant": None,
     "cosine": schedules.Cosine,
@@ -81,6 +88,12 @@ def make_schedule(name: str, warmup: float | None) -> schedules.Schedule | None:
     if warmup is not None:
         raise ValueError(f"warmup belongs to cosine and one_cycle: {name} has none")
     return None if kind is None else kind()
+
+
+def balanced(labels: NDArray[np.int64], classes: int) -> list[float]:
+    """Return a weight for each class with which all count alike; their mean over images is 1."""
+    counts = np.bincount(labels, minlength=classes)
+    return [len(labels) / (np.count_nonzero(counts) * max(count, 1)) for count in counts.tolist()]
 
 
 def make_augment(text: str | None, shape: tuple[int, ...] | None = None) -> Augment | None:

@@ -7,15 +7,17 @@ import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from pocketcnn import optim, plot
+from pocketcnn import losses, optim, plot
 from pocketcnn.commands import console, run
 from pocketcnn.commands.datasets import Dataset, load_dataset
 from pocketcnn.commands.fields import to_toml
 from pocketcnn.commands.inputs import Scaled
+from pocketcnn.commands.network import load_base, make_net
 from pocketcnn.commands.options import Options, changed, chosen, restore
 from pocketcnn.commands.pictures import first_convolution, write_picture
-from pocketcnn.commands.recipe import make_augment, make_schedule
+from pocketcnn.commands.recipe import balanced, make_augment, make_schedule
 from pocketcnn.commands.run import KeepRun, Run
 from pocketcnn.data import Augment
 from pocketcnn.network.net import ConvNet
@@ -37,28 +39,59 @@ class Job:
     @classmethod
     def prepare(cls, options: Options) -> Job:
         """Load the data and make everything else to fit them."""
+        base = load_base(options)
+        size, channels = options.size, options.channels
+        if base is not None:
+            channels, *size = base.net.input_shape
         dataset = load_dataset(
             options.data,
-            size=options.size,
-            channels=options.channels,
-            resize=options.resize,
+            size=size,
+            channels=channels,
+            resize=options.resize or "stretch",
             on_error=options.on_error,
             share=options.holdout,
             seed=options.seed,
             validate=options.validate,
             limit=options.limit,
         )
-        shape = dataset.training.shape
-        net = options.make_net(len(dataset.classes), shape)
-        augment = make_augment(options.augment, shape)
+        net = make_net(options, dataset.classes, dataset.training.shape)
+        augment = make_augment(options.augment, dataset.training.shape)
         return cls(options, dataset, net, options.make_optimizer(), augment)
+
+    @property
+    def title(self) -> str:
+        """What the network is called."""
+        if self.options.from_ is None:
+            return str(self.options.model)
+        path = Path(self.options.from_)
+        return path.parent.name if path.stem == "model" else path.stem
+
+    def make_trainer(self) -> Trainer:
+        """Make the trainer."""
+        options, labels = self.options, self.dataset.training.labels
+        settings: dict[str, Any] = {"label_smoothing": options.label_smoothing}
+        if options.class_weight is not None:
+            weight = balanced(labels, len(self.dataset.classes))
+            settings = {"loss": losses.CrossEntropy(options.label_smoothing, weight)}
+        return Trainer(
+            self.net,
+            self.optimizer,
+            batch_size=options.batch_size,
+            seed=options.seed,
+            augment=self.augment,
+            metrics=() if options.metrics is None else options.metrics.split(","),
+            clip_norm=options.clip_norm,
+            accumulate=options.accumulate,
+            ema=options.ema,
+            **settings,
+        )
 
     def describe(self) -> str:
         """Say which network is trained on which data, and how."""
         options, dataset = self.options, self.dataset
         augmented = "" if options.augment is None else f", augmented: {options.augment}"
         return (
-            f"{options.model} on {dataset.name}: {len(dataset.training):,} training and "
+            f"{self.title} on {dataset.name}: {len(dataset.training):,} training and "
             f"{len(dataset.measured):,} {dataset.test} images, {len(dataset.classes)} classes\n"
             f"{type(self.optimizer).__name__}, learning rate {self.optimizer.lr:g} "
             f"({options.schedule}), batches of {options.batch_size}, seed {options.seed}{augmented}"
@@ -79,7 +112,7 @@ def train(arguments: argparse.Namespace) -> None:
         if out is not None:
             run.refuse_used(out)
         job = Job.prepare(options)
-        with run.new_folder(out, f"{options.model}-{job.dataset.name}") as folder:
+        with run.new_folder(out, f"{job.title}-{job.dataset.name}") as folder:
             _run(job, folder, None, bool(arguments.quiet))
         return
     folder = Path(arguments.resume)
@@ -108,14 +141,7 @@ def _run(job: Job, folder: Path, before: Run | None, quiet: bool) -> None:
     run.write_config(folder, to_toml(job.options))
     if not quiet:
         console.say(f"{job.net.summary(console.line_length())}\n\n{job.describe()}\n", flush=True)
-    trainer = Trainer(
-        job.net,
-        job.optimizer,
-        batch_size=job.options.batch_size,
-        seed=job.options.seed,
-        label_smoothing=job.options.label_smoothing,
-        augment=job.augment,
-    )
+    trainer = job.make_trainer()
     try:
         told = _train_and_save(job, trainer, folder, record, before is not None, quiet)
     except KeyboardInterrupt as interrupt:
@@ -212,7 +238,7 @@ def _draw(job: Job, trainer: Trainer, folder: Path) -> list[str]:
         name = first_convolution(job.net)
         if name is not None:
             # The seed gives the first weights of the training again.
-            first = job.options.make_net(len(job.dataset.classes), job.net.input_shape)
+            first = make_net(job.options, job.dataset.classes, job.net.input_shape)
             picture = plot.filters(first.params[name], job.net.params[name], change=True)
             write_picture(picture, folder / "filters.png")
             files.append("filters.png")
