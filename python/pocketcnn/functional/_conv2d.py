@@ -262,3 +262,20 @@ def conv2d_backward(
         dx = restore(_core.conv2d_backward_input(grad, weight, x.shape, conv), result)
     dweight, dbias = _core.conv2d_backward_weight(grad, x, conv)
     return dx, restore(dweight, result), restore(dbias, result)
+
+
+def conv2d_input_grad(
+    grad: Array,
+    weight: Array,
+    x_shape: tuple[int, ...],
+    stride: IntOrPair,
+    padding: Padding,
+    dilation: IntOrPair,
+    groups: int,
+) -> Array:
+    """The dx of :func:`conv2d_backward` alone, for images of a shape."""
+    conv = convolution(x_shape, weight.shape, stride, padding, dilation, groups)
+    require_shape("grad", grad, conv.output_shape(x_shape))
+    compute, result = compute_dtypes(grad, weight)
+    grad, weight = contiguous(grad, compute), contiguous(weight, compute)
+    return restore(_core.conv2d_backward_input(grad, weight, x_shape, conv), result)

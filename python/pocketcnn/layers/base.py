@@ -59,12 +59,20 @@ class Layer(ABC):
         The generator that the layer draws from in training, if any.
     children : dict of str to Layer
         The layers inside this one, if any, by names with a dot: "body.conv1".
+    frozen : bool
+        Whether training leaves the layer, and those inside it, as they are. Networks call `forward`
+        of such a layer without `training`.
+    needs_input_grad : bool
+        Whether `backward` must compute the gradient of the input; where it need not, None may be
+        returned. Networks say so to the layers in front of which none is trained.
     preferred_init : {"he", "xavier"} or None
         The scheme for the weights of the layer before this one; None if this layer is not an
         activation function.
     """
 
     preferred_init: ClassVar[Scheme | None] = None
+    needs_input_grad: bool = True
+    _frozen = False
 
     # Not present before they are first accessed.
     _params: LayerArrays
@@ -109,7 +117,8 @@ class Layer(ABC):
     def backward(self, grad: Array) -> Any:
         """Propagate the gradient of the loss from the output of the last `forward` to its input.
 
-        Fills `grads`. Returns None only if `needs_input_grad` is off.
+        Fills `grads`; need not if the layer is frozen. Returns None only if `needs_input_grad` is
+        off.
 
         Parameters
         ----------
@@ -131,6 +140,27 @@ class Layer(ABC):
         ValueError
             If the layer cannot take such an input.
         """
+
+    @property
+    def frozen(self) -> bool:
+        """Whether training leaves the layer as it is."""
+        if self.children:
+            return all(child.frozen for child in self.children.values())
+        return self._frozen
+
+    @frozen.setter
+    def frozen(self, frozen: bool) -> None:
+        self._frozen = bool(frozen)
+        for child in self.children.values():
+            child.frozen = frozen
+        self.__dict__.pop("_grads", None)  # of a step that was made otherwise
+
+    @property
+    def trains(self) -> bool:
+        """Whether training changes a parameter of the layer or of one inside it."""
+        if self.children:
+            return any(child.trains for child in self.children.values())
+        return bool(self.param_shapes) and not self.frozen
 
     def multiply_adds(self, input_shape: Any) -> int:
         """Number of multiply-adds with the weights for one input."""

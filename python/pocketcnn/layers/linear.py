@@ -59,6 +59,8 @@ class Linear(WeightLayer):
     def backward(self, grad: Array) -> Array | None:
         """``dx = grad @ weight``, ``dweight = grad.T @ x``, ``dbias = sum of grad's rows``."""
         x = self._recall()
+        if self.frozen:
+            return matmul(grad, self.params["weight"]) if self.needs_input_grad else None
         self.forget_grads()
         dx, dweight, dbias = linear_backward(
             grad, x, self.params["weight"], input_grad=self.needs_input_grad

@@ -22,12 +22,6 @@ class WeightLayer(Layer):
         How the weight is drawn; see `pocketcnn.layers.init`.
     outputs : int or None
         Length of the bias; None is that of the weight's first axis.
-
-    Attributes
-    ----------
-    needs_input_grad : bool
-        Whether `backward` computes the gradient of the input, or returns None. A network turns it
-        off for its first layer, where it is not needed.
     """
 
     def __init__(
@@ -42,7 +36,6 @@ class WeightLayer(Layer):
         super().__init__()
         self.init = checked_init(init)
         self.use_bias = bool(use_bias)
-        self.needs_input_grad = True
         self.param_shapes = {"weight": weight_shape}
         if use_bias:
             self.param_shapes["bias"] = (weight_shape[0] if outputs is None else outputs,)

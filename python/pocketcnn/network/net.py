@@ -5,8 +5,6 @@ How to train one is not in this file; see :mod:`pocketcnn.training.trainer`.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from os import PathLike
 from threading import get_ident
 
@@ -14,22 +12,17 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from pocketcnn import losses
-from pocketcnn._arguments import as_array, class_names, integer, real_numbers, require_batch, sizes
-from pocketcnn._sharing import Sharing, changes
+from pocketcnn._arguments import as_array, integer, real_numbers, require_batch
+from pocketcnn._sharing import changes
 from pocketcnn.functional._cross_entropy import checked_target
-from pocketcnn.layers import Array, Shape
-from pocketcnn.layers.chain import checked_dtype, draw_weights, every_layer, require_scores
+from pocketcnn.layers import Array
+from pocketcnn.layers.chain import require_scores
 from pocketcnn.network import gradient_check, serialization, summary
-from pocketcnn.network.fusion import fuse_graph
-from pocketcnn.network.graph import Entry, Graph, skip_input_grad
 from pocketcnn.network.stages import Update
-
-# Blocks of up to 32 MiB are recycled by the C library's allocator; larger ones come as fresh
-# pages each time, and touching those costs more than small layers do.
-_INFERENCE_BYTES = 32 * 2**20
+from pocketcnn.network.structure import Structure
 
 
-class ConvNet:
+class ConvNet(Structure):
     """Named layers that turn images into class scores.
 
     Parameters
@@ -101,93 +94,6 @@ class ConvNet:
     >>> ConvNet(layers, input_shape=(1, 6, 6)).output_shape
     (8, 4, 4)
     """
-
-    def __init__(
-        self,
-        layers: Sequence[Entry],
-        input_shape: Sequence[int],
-        *,
-        seed: int | None = 0,
-        dtype: DTypeLike = np.float32,
-    ) -> None:
-        self.sharing = Sharing(
-            "the network",
-            "one thread at a time trains it, and others predict before or after, or use a copy "
-            "that net.astype(net.dtype) made",
-        )
-        self._classes: list[str] | None = None
-        self._remembers: int | None = None  # the thread whose `forward` was the last use
-        self.input_shape = sizes("input_shape", input_shape)
-        self.dtype = checked_dtype(dtype)
-        self.graph = Graph(layers, self.input_shape)
-        self.layers = self.graph.layers
-        if seed is None:
-            for layer in self.layers.values():
-                layer.convert(self.dtype)
-        else:
-            schemes = self.graph.init_schemes()
-            draw_weights(self.layers, schemes, integer("seed", seed, 0), self.dtype)
-        skip_input_grad(self.graph)
-        # Last: which weights are large depends on the dtype that the layers have now.
-        self._flow, self._fusion_notes = fuse_graph(self.graph)
-        largest = max(map(math.prod, self.graph.shapes)) * self.dtype.itemsize
-        self._inference_batch = max(1, _INFERENCE_BYTES // largest)
-
-    @property
-    def output_shape(self) -> Shape:
-        """Shape of the scores of one sample, (K,) in a classifier."""
-        return self.graph.shapes[-1]
-
-    @property
-    def classes(self) -> list[str] | None:
-        """Names of the classes, if they are known."""
-        return self._classes
-
-    @classes.setter
-    def classes(self, names: Sequence[str] | None) -> None:
-        count = self.output_shape[0] if self.output_shape else 0
-        self._classes = None if names is None else class_names("classes", names, count)
-
-    @property
-    def inputs(self) -> dict[str, tuple[str, ...]]:
-        """Names of what each layer takes, by its name; "input" is the network's own input."""
-        return self.graph.inputs
-
-    @property
-    def entries(self) -> list[Entry]:
-        """The layers as the constructor takes them."""
-        return self.graph.entries()
-
-    @property
-    def params(self) -> dict[str, Array]:
-        """The parameters, ``{"conv1.weight": array}``: the arrays themselves, in a new dict.
-
-        Change them in place: ``net.params["conv1.bias"][...] = 0``.
-        """
-        return self._by_name("params")
-
-    @property
-    def grads(self) -> dict[str, Array]:
-        """The derivatives that the last gradient left, with the keys of `params`."""
-        return self._by_name("grads")
-
-    @property
-    def buffers(self) -> dict[str, Array]:
-        """What layers keep besides parameters, such as running means, named like `params`."""
-        return self._by_name("buffers")
-
-    @property
-    def generators(self) -> dict[str, np.random.Generator]:
-        """The random generators that layers draw from in training, by the layer's name."""
-        layers = every_layer(self.layers)
-        return {name: layer.rng for name, layer in layers if layer.rng is not None}
-
-    def _by_name(self, kind: str) -> dict[str, Array]:
-        return {
-            f"{name}.{key}": array
-            for name, layer in self.layers.items()
-            for key, array in getattr(layer, kind).items()
-        }
 
     # Inference
 
@@ -284,7 +190,7 @@ class ConvNet:
     def gradient(
         self, x: ArrayLike, t: ArrayLike, *, label_smoothing: float = 0.0
     ) -> dict[str, Array]:
-        """Differentiate `loss` by every parameter, by backpropagation.
+        """Differentiate `loss` by every parameter of `trainable`, by backpropagation.
 
         Parameters
         ----------
@@ -312,7 +218,7 @@ class ConvNet:
         loss : float
             Mean cross-entropy.
         grads : dict of str to ndarray
-            With the keys, shapes and dtype of `params`.
+            With the keys, shapes and dtype of `trainable`.
         """
         loss, grad = self._forward_loss(x, t, label_smoothing)
         self.backward(grad)
@@ -336,7 +242,7 @@ class ConvNet:
         """
         twin = self.astype(np.float64)
         loss = gradient_check.repeatable_loss(twin, x, t, label_smoothing)
-        return gradient_check.central_differences(loss, twin.params, step=step)
+        return gradient_check.central_differences(loss, twin.trainable, step=step)
 
     def check_gradients(
         self,
@@ -382,6 +288,7 @@ class ConvNet:
         logits : ndarray, (N, K), of the network's dtype
         """
         out = self._cast(self._checked_input(x))
+        self._follow_layers()
         self._remembers = None
         out = self._flow.forward(out, training)
         self._remembers = get_ident()
@@ -406,6 +313,7 @@ class ConvNet:
                 "the network since"
             )
         self._remembers = None
+        self._ask_for_gradients()
         self._flow.backward(grad, update)
 
     def _forward_loss(
@@ -422,6 +330,7 @@ class ConvNet:
         twins = {name: layer.astype(dtype) for name, layer in self.layers.items()}
         twin = ConvNet(self.graph.entries(twins), self.input_shape, seed=None, dtype=dtype)
         twin.classes = self.classes
+        twin._take_frozen(self)
         return twin
 
     def summary(self, width: int | None = None) -> str:

@@ -18,7 +18,7 @@ class Update:
             _update_in_backward(net, optimizer, grad)
         else:  # a user's own `update` gets everything at once
             net.backward(grad)
-            optimizer.update(net.params, net.grads)
+            optimizer.update(net.trainable, net.grads)
 
 
 def _update_in_backward(net: ConvNet, optimizer: Optimizer, grad: Array) -> None:
@@ -31,7 +31,7 @@ def _update_in_backward(net: ConvNet, optimizer: Optimizer, grad: Array) -> None
 
     optimizer.begin()
     net.backward(grad, apply)
-    params, grads = net.params, net.grads
+    params, grads = net.trainable, net.grads
     for name in updated:
         del params[name], grads[name]
     optimizer.apply(params, grads)
