@@ -40,9 +40,11 @@ class Job:
     def prepare(cls, options: Options) -> Job:
         """Load the data and make everything else to fit them."""
         base = load_base(options)
-        size, channels = options.size, options.channels
+        size: int | tuple[int, int] | None = options.size
+        channels = options.channels
         if base is not None:
-            channels, *size = base.net.input_shape
+            channels, height, width = base.net.input_shape
+            size = height, width
         dataset = load_dataset(
             options.data,
             size=size,
@@ -73,16 +75,19 @@ class Job:
         if options.class_weight is not None:
             weight = balanced(labels, len(self.dataset.classes))
             settings = {"loss": losses.CrossEntropy(options.label_smoothing, weight)}
+        if options.metrics is not None:
+            settings["metrics"] = [name.strip() for name in options.metrics.split(",")]
+        if options.accumulate > 1:
+            settings["accumulate"] = options.accumulate
+        for name in ("clip_norm", "ema"):
+            if (value := getattr(options, name)) is not None:
+                settings[name] = value
         return Trainer(
             self.net,
             self.optimizer,
             batch_size=options.batch_size,
             seed=options.seed,
             augment=self.augment,
-            metrics=() if options.metrics is None else options.metrics.split(","),
-            clip_norm=options.clip_norm,
-            accumulate=options.accumulate,
-            ema=options.ema,
             **settings,
         )
 

@@ -5,6 +5,7 @@ How to train one is not in this file; see :mod:`pocketcnn.training.trainer`.
 
 from __future__ import annotations
 
+import math
 from os import PathLike
 from threading import get_ident
 
