@@ -25,7 +25,6 @@ from pocketcnn.commands.parser import (
 )
 from pocketcnn.commands.recipe import (
     ADAM_RATES,
-    AUGMENTATIONS,
     FROM_RATE,
     MODEL,
     MODELS,
@@ -35,6 +34,7 @@ from pocketcnn.commands.recipe import (
     make_augment,
     make_schedule,
 )
+from pocketcnn.data.augment import AUGMENTATIONS
 from pocketcnn.data.resize import RULES
 
 # The options allowed when a run is continued: none that decides its bits. The images are compared
@@ -43,6 +43,8 @@ RESUMABLE = {"epochs", "data"}
 
 _DATA, _TRAINING, _REGULAR, _RUN = "network and data", "training", "regularization", "the run"
 _RATES = ", ".join(f"{name} {rate}" for name, rate in RATES.items())
+
+_WORDS = ", ".join(f"{word} ({entry.meaning})" for word, entry in AUGMENTATIONS.items())
 
 
 def _augmentations(text: str) -> str:
@@ -212,8 +214,8 @@ class Options:
     )
     augment: str | None = option(
         None,
-        "random changes to the training images, in this order; words, some with a number: "
-        f"{', '.join(AUGMENTATIONS)}",
+        "random changes to the training images, in this order; words, each maybe with a number: "
+        f"{_WORDS}",
         group=_REGULAR,
         read=_augmentations,
         metavar="WORD[:N],...",

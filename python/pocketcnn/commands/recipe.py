@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketcnn import data, models, optim, schedules
 from pocketcnn.data import Augment
+from pocketcnn.data.augment import AUGMENTATIONS
 from pocketcnn.network.net import ConvNet
 
 MODELS: dict[str, Callable[..., ConvNet]] = {
@@ -63,16 +63,6 @@ SCHEDULES: dict[str, type[schedules.Schedule] | None] = {
     "steps": schedules.Steps,
 }
 
-# What each makes from its number, and the type of that number: an integer counts pixels. Without a
-# number, the class's own default holds.
-AUGMENTATIONS: dict[str, tuple[Callable[..., Augment], type[int] | type[float]]] = {
-    "crop": (partial(data.RandomCrop, reflect=True), int),
-    "shift": (lambda pixels=2: data.RandomCrop(pixels), int),
-    "flip": (data.RandomFlip, float),
-    "affine": (lambda degrees=10.0: data.RandomAffine(degrees=degrees), float),
-    "cutout": (data.Cutout, int),
-}
-
 
 def make_schedule(name: str, warmup: float | None) -> schedules.Schedule | None:
     """Make the schedule with a name of `SCHEDULES`; None if the rate is constant.
@@ -115,7 +105,7 @@ def make_augment(text: str | None, shape: tuple[int, ...] | None = None) -> Augm
         return None
     steps = []
     for word, name, numbers in _words(text):
-        make, kind = AUGMENTATIONS[name]
+        make, kind, _ = AUGMENTATIONS[name]
         if shape is not None and kind is int and any(n > min(shape[1:]) for n in numbers):
             raise ValueError(
                 f"augment has {word!r}, but the images are {shape[1]} x {shape[2]} pixels: "
@@ -135,7 +125,7 @@ def _words(text: str) -> Iterator[tuple[str, str, list[float]]]:
         name, colon, amount = word.partition(":")
         if name not in AUGMENTATIONS:
             raise ValueError(f"augment has {name!r}: wanted some of {', '.join(AUGMENTATIONS)}")
-        yield word, name, [_number(word, amount, AUGMENTATIONS[name][1])] if colon else []
+        yield word, name, [_number(word, amount, AUGMENTATIONS[name].number)] if colon else []
 
 
 def _number(word: str, text: str, kind: type[int] | type[float]) -> float:

@@ -6,8 +6,10 @@ How to train one is not in this file; see :mod:`pocketcnn.training.trainer`.
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from os import PathLike
 from threading import get_ident
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -18,9 +20,13 @@ from pocketcnn._sharing import changes
 from pocketcnn.functional._cross_entropy import checked_target
 from pocketcnn.layers import Array
 from pocketcnn.layers.chain import require_scores
-from pocketcnn.network import gradient_check, serialization, summary
+from pocketcnn.network import measuring
 from pocketcnn.network.stages import Update
 from pocketcnn.network.structure import Structure
+
+if TYPE_CHECKING:
+    from pocketcnn.data import Dataset
+    from pocketcnn.network.gradient_check import GradientCheck
 
 
 class ConvNet(Structure):
@@ -125,30 +131,29 @@ class ConvNet(Structure):
             out[part] = self._infer(x[part])
         return out
 
-    def accuracy(self, x: ArrayLike, t: ArrayLike, batch_size: int | None = None) -> float:
+    def accuracy(
+        self, x: ArrayLike | Dataset, t: ArrayLike | None = None, batch_size: int | None = None
+    ) -> float:
         """Part of the samples, 0 to 1, whose largest score is at the target's class.
 
         Of a network that makes maps it is the part of all places.
 
         Parameters
         ----------
-        x : array_like, (N, *input_shape)
+        x : array_like, (N, *input_shape), or Dataset
         t : array_like, int (N,) or float (N, K); with maps int (N, H, W) or float (N, K, H, W)
-            Labels, or a probability for each class.
+            Labels, or a probability for each class. A data set has its own.
         batch_size : int or None
             As in `predict`.
         """
-        x, t = self._checked_input(x), as_array("t", t)
-        if len(x) == 0 or t.ndim == 0 or len(x) != len(t):
-            raise ValueError(
-                f"x has {len(x)} samples and t has {len(t) if t.ndim else 'none'}: "
-                "need as many, at least 1"
-            )
-        t = checked_target("target", t, (len(x), *self.output_shape))
-        correct = 0
-        for part in self._batches(len(x), batch_size):
-            correct += losses.count_hits(self._infer(x[part]), t[part])
-        return correct / (len(x) * math.prod(self.output_shape[1:]))
+        if t is not None:
+            hits, samples = self._count_hits(x, t, batch_size)
+        else:
+            batches = measuring.batches_of("x", x, batch_size or self._inference_batch)
+            with closing(batches):
+                counts = [self._count_hits(*batch, batch_size) for batch in batches]
+            hits, samples = map(sum, zip(*counts, strict=True))
+        return hits / (samples * math.prod(self.output_shape[1:]))
 
     def activations(self, x: ArrayLike) -> dict[str, Array]:
         """Compute every layer's output, by the layer's name, in inference mode."""
@@ -165,6 +170,18 @@ class ConvNet(Structure):
             return self._flow.infer(x)
         finally:
             self.sharing.end_reading()
+
+    def _count_hits(self, x: Any, t: Any, batch_size: int | None) -> tuple[int, int]:
+        """Return how many outputs are right, and how many samples there are."""
+        x, t = self._checked_input(x), as_array("t", t)
+        if len(x) == 0 or t.ndim == 0 or len(x) != len(t):
+            raise ValueError(
+                f"x has {len(x)} samples and t has {len(t) if t.ndim else 'none'}: "
+                "need as many, at least 1"
+            )
+        t = checked_target("target", t, (len(x), *self.output_shape))
+        parts = self._batches(len(x), batch_size)
+        return sum(losses.count_hits(self._infer(x[part]), t[part]) for part in parts), len(x)
 
     def _batches(self, samples: int, batch_size: int | None) -> list[slice]:
         size = self._inference_batch
@@ -241,6 +258,8 @@ class ConvNet(Structure):
             Distance to each side. The error is of order ``step ** 2``, plus rounding of order
             ``1e-16 / step``.
         """
+        from pocketcnn.network import gradient_check
+
         twin = self.astype(np.float64)
         loss = gradient_check.repeatable_loss(twin, x, t, label_smoothing)
         return gradient_check.central_differences(loss, twin.trainable, step=step)
@@ -255,7 +274,7 @@ class ConvNet(Structure):
         seed: int = 0,
         step: float = 1e-6,
         verbose: bool = True,
-    ) -> gradient_check.GradientCheck:
+    ) -> GradientCheck:
         """Compare `gradient` with central differences, and print a table, a row a parameter.
 
         Both in float64 on a copy, with the same Dropout masks: right ones agree to about 1e-5.
@@ -269,7 +288,9 @@ class ConvNet(Structure):
         verbose : bool
             Whether the table is printed.
         """
-        check = gradient_check.check_gradients(self, x, t, label_smoothing, entries, seed, step)
+        from pocketcnn.network.gradient_check import check_gradients
+
+        check = check_gradients(self, x, t, label_smoothing, entries, seed, step)
         if verbose:
             print(check)
         return check
@@ -343,8 +364,9 @@ class ConvNet(Structure):
             Columns of a terminal: a table that is wider goes without its notes, and with settings
             that are cut.
         """
-        notes = self._fusion_notes
-        return summary.describe(self.graph, self.dtype, notes, width)
+        from pocketcnn.network.summary import describe
+
+        return describe(self.graph, self.dtype, self._fusion_notes, width)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write architecture and weights to one .safetensors file, which `load` reads.
@@ -357,6 +379,8 @@ class ConvNet(Structure):
         OSError
             The file cannot be written; it is left as it was.
         """
+        from pocketcnn.network import serialization
+
         serialization.save(path, self.graph, self.dtype, self.classes)
 
     def __repr__(self) -> str:
