@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,9 @@ TEST_FOLDERS = ("test", "testing", "val", "valid", "validation")
 
 # Images of more bytes are read from their files while the network trains.
 _IN_MEMORY = 2**30
+
+# The warning of `ImageFolder` about classes of very different sizes.
+_ONE_SIDED = r"path '.*': ('.*' is the only class|class '.*' has [\d,]+ images, but)"
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,10 @@ def load_new_images(name: str, reading: Reading) -> tuple[str, Part, list[str]]:
         return title, digits.measured, digits.classes
     folder = Path(name)
     train, test = _parts(folder)
-    part, classes = _read_folder(test or train or folder, reading)
+    with warnings.catch_warnings():
+        # What matters to a training does not to a measurement.
+        warnings.filterwarnings("ignore", _ONE_SIDED, UserWarning)
+        part, classes = _read_folder(test or train or folder, reading)
     which = f"all {len(part):,} images" if test is None else f"the {len(part):,} test images"
     return f"{which} of {label_of(name)}", part, classes
 
