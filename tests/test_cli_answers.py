@@ -23,6 +23,7 @@ from command_line import (
 from pocketcnn import functional as F
 from pocketcnn.commands import datasets, inputs
 from pocketcnn.commands.inputs import read_parts
+from pocketcnn.commands.recipe import balanced
 
 
 @pytest.fixture
@@ -156,3 +157,31 @@ def test_damaged_files_end_a_run_or_are_left_out(capsys: pytest.CaptureFixture[s
     assert "photos/dark/0.png" in error
     assert run("train", "--on-error", "skip", "--epochs", "1") == 2
     assert "resize and on-error are for folders of images" in one_error(capsys)
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_ways_of_training_are_options_and_resume_to_the_same_bits(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = (
+        *("--limit", "120", "--batch-size", "20", "--metrics", "top3, f1", "--accumulate", "2"),
+        *("--clip-norm", "0.5", "--ema", "0.9", "--class-weight", "balanced"),
+        *("--checkpoint-every", "2", "--augment", "mixup,shift"),
+    )
+    train("parts", *options)
+    train("whole", *options, "--epochs", "2")
+    assert run("train", "--resume", "parts", "--epochs", "2", "--quiet") == 0
+    assert_same_bits("parts", "whole")
+    head = Path("whole/history.csv").read_text().splitlines()[0].split(",")
+    assert {"top3", "f1", "val_top3", "val_f1"} <= set(head)
+    capsys.readouterr()
+    assert run("train", "--metrics", "top3,beauty", "--epochs", "1", "--out", "no") == 1
+    assert "beauty" in one_error(capsys)
+
+
+def test_balanced_weights_let_all_classes_count_alike() -> None:
+    labels = np.repeat([0, 1, 3], [60, 30, 10])
+    weights = np.array(balanced(labels, 4))
+    counts = np.bincount(labels, minlength=4)
+    np.testing.assert_allclose((weights * counts)[[0, 1, 3]], 100 / 3)
+    assert weights[labels].mean() == pytest.approx(1)

@@ -43,7 +43,7 @@ def make_net(options: Options, classes: list[str], shape: tuple[int, ...]) -> Co
     else:
         net = base.net
     if patterns:
-        net.freeze(*map(str.strip, patterns))
+        net.freeze(*patterns)
     if base is not None and not (base.named and base.classes == classes):
         net.replace_head(len(classes), seed=options.seed)
     net.classes = classes

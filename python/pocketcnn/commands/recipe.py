@@ -80,6 +80,11 @@ def make_schedule(name: str, warmup: float | None) -> schedules.Schedule | None:
     return None if kind is None else kind()
 
 
+def words(text: str | None) -> list[str]:
+    """Return the words between the commas of a text."""
+    return [] if text is None else [word.strip() for word in text.split(",")]
+
+
 def balanced(labels: NDArray[np.int64], classes: int) -> list[float]:
     """Return a weight for each class with which all count alike; their mean over images is 1."""
     counts = np.bincount(labels, minlength=classes)

@@ -17,7 +17,7 @@ from pocketcnn.commands.inputs import Scaled
 from pocketcnn.commands.network import load_base, make_net
 from pocketcnn.commands.options import Options, changed, chosen, restore
 from pocketcnn.commands.pictures import first_convolution, write_picture
-from pocketcnn.commands.recipe import balanced, make_augment, make_schedule
+from pocketcnn.commands.recipe import balanced, make_augment, make_schedule, words
 from pocketcnn.commands.run import KeepRun, Run
 from pocketcnn.data import Augment
 from pocketcnn.network.net import ConvNet
@@ -75,19 +75,16 @@ class Job:
         if options.class_weight is not None:
             weight = balanced(labels, len(self.dataset.classes))
             settings = {"loss": losses.CrossEntropy(options.label_smoothing, weight)}
-        if options.metrics is not None:
-            settings["metrics"] = [name.strip() for name in options.metrics.split(",")]
-        if options.accumulate > 1:
-            settings["accumulate"] = options.accumulate
-        for name in ("clip_norm", "ema"):
-            if (value := getattr(options, name)) is not None:
-                settings[name] = value
         return Trainer(
             self.net,
             self.optimizer,
             batch_size=options.batch_size,
             seed=options.seed,
             augment=self.augment,
+            metrics=words(options.metrics),
+            clip_norm=options.clip_norm,
+            accumulate=options.accumulate,
+            ema=options.ema,
             **settings,
         )
 
