@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from pocketcnn import optim
 from pocketcnn._files.reading import read_toml
 from pocketcnn._text import excerpt
 from pocketcnn.commands import console
@@ -25,7 +24,6 @@ from pocketcnn.commands.parser import (
 )
 from pocketcnn.commands.recipe import (
     ADAM_RATES,
-    FROM_RATE,
     MODEL,
     MODELS,
     OPTIMIZERS,
@@ -249,21 +247,6 @@ class Options:
     def __post_init__(self) -> None:
         if self.model is None and self.from_ is None:
             self.model = MODEL
-
-    def make_optimizer(self) -> optim.Optimizer:
-        """Make the optimiser."""
-        kind = OPTIMIZERS[self.optimizer]
-        settings: dict[str, Any] = {"lr": self.lr}
-        if self.lr is None:
-            adam = issubclass(kind, optim.Adam)
-            by_network = ADAM_RATES.get(self.model or "", FROM_RATE)
-            settings["lr"] = by_network if adam else RATES[self.optimizer]
-        if self.weight_decay is not None:
-            settings["weight_decay"] = self.weight_decay
-        if kind is optim.SGD:
-            settings["momentum"] = 0.9 if self.momentum is None else self.momentum
-            settings["nesterov"] = self.nesterov
-        return kind(**settings)
 
     def check(self) -> None:
         """Raise ValueError if options exclude each other."""

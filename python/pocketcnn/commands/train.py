@@ -14,11 +14,11 @@ from pocketcnn.commands import console, run
 from pocketcnn.commands.datasets import Dataset, load_dataset
 from pocketcnn.commands.fields import to_toml
 from pocketcnn.commands.inputs import Scaled
-from pocketcnn.commands.network import load_base, make_net
 from pocketcnn.commands.options import Options, changed, chosen, restore
 from pocketcnn.commands.pictures import first_convolution, write_picture
 from pocketcnn.commands.recipe import balanced, make_augment, make_schedule, words
 from pocketcnn.commands.run import KeepRun, Run
+from pocketcnn.commands.start import load_base, make_net, make_optimizer
 from pocketcnn.data import Augment
 from pocketcnn.network.net import ConvNet
 from pocketcnn.training.callbacks import Callback, EarlyStopping
@@ -58,7 +58,7 @@ class Job:
         )
         net = make_net(options, dataset.classes, dataset.training.shape)
         augment = make_augment(options.augment, dataset.training.shape)
-        return cls(options, dataset, net, options.make_optimizer(), augment)
+        return cls(options, dataset, net, make_optimizer(options), augment)
 
     @property
     def title(self) -> str:
@@ -66,7 +66,9 @@ class Job:
         if self.options.from_ is None:
             return str(self.options.model)
         path = Path(self.options.from_)
-        return path.parent.name if path.stem == "model" else path.stem
+        if path.name == run.MODEL:
+            path = path.parent
+        return path.stem if path.is_file() else path.name
 
     def make_trainer(self) -> Trainer:
         """Make the trainer."""
@@ -91,12 +93,14 @@ class Job:
     def describe(self) -> str:
         """Say which network is trained on which data, and how."""
         options, dataset = self.options, self.dataset
-        augmented = "" if options.augment is None else f", augmented: {options.augment}"
+        more = "" if options.augment is None else f", augmented: {options.augment}"
+        if options.freeze is not None:
+            more = f"{more}, frozen: {options.freeze}"
         return (
             f"{self.title} on {dataset.name}: {len(dataset.training):,} training and "
             f"{len(dataset.measured):,} {dataset.test} images, {len(dataset.classes)} classes\n"
             f"{type(self.optimizer).__name__}, learning rate {self.optimizer.lr:g} "
-            f"({options.schedule}), batches of {options.batch_size}, seed {options.seed}{augmented}"
+            f"({options.schedule}), batches of {options.batch_size}, seed {options.seed}{more}"
         )
 
     def record(self) -> Run:
@@ -130,6 +134,7 @@ def train(arguments: argparse.Namespace) -> None:
                 f"{run.RUN} is missing"
             )
         options = replace(restore(before.options, folder / run.RUN), **changed(arguments))
+        options.check()
         _run(Job.prepare(options), folder, before, bool(arguments.quiet))
 
 

@@ -1,10 +1,13 @@
-"""The network that a run begins with: a new one, or a trained one for other classes."""
+"""What a run begins with: a new network, or a trained one for other classes; the optimiser."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from pocketcnn import optim
 from pocketcnn.commands.models import Model, load_model
 from pocketcnn.commands.options import Options
-from pocketcnn.commands.recipe import MODELS
+from pocketcnn.commands.recipe import ADAM_RATES, FROM_RATE, MODELS, OPTIMIZERS, RATES, words
 from pocketcnn.network.net import ConvNet
 
 
@@ -48,6 +51,22 @@ def make_net(options: Options, classes: list[str], shape: tuple[int, ...]) -> Co
         net.replace_head(len(classes), seed=options.seed)
     net.classes = classes
     return net
+
+
+def make_optimizer(options: Options) -> optim.Optimizer:
+    """Make the optimiser."""
+    kind = OPTIMIZERS[options.optimizer]
+    settings: dict[str, Any] = {"lr": options.lr}
+    if options.lr is None and issubclass(kind, optim.Adam):
+        settings["lr"] = ADAM_RATES.get(options.model or "", FROM_RATE)
+    elif options.lr is None:
+        settings["lr"] = RATES[options.optimizer]
+    if options.weight_decay is not None:
+        settings["weight_decay"] = options.weight_decay
+    if kind is optim.SGD:
+        settings["momentum"] = 0.9 if options.momentum is None else options.momentum
+        settings["nesterov"] = options.nesterov
+    return kind(**settings)
 
 
 def _new_net(options: Options, classes: int, shape: tuple[int, ...]) -> ConvNet:
