@@ -174,7 +174,7 @@ def _matrix(counts: NDArray[np.int64], classes: list[str]) -> str:
             "--json has its numbers, --pictures draws it"
         )
     names = [printable(name) for name in classes]
-    cell = max(4, len(str(counts.max())))
+    cell = max(3, len(str(counts.max())))
     marks = names
     if max(map(columns, names)) > cell:  # the columns are numbered
         marks = [str(number) for number in range(1, len(names) + 1)]
@@ -187,7 +187,7 @@ def _matrix(counts: NDArray[np.int64], classes: list[str]) -> str:
 
 
 def _cells(texts: list[str], width: int) -> str:
-    return "".join(" " * (2 + width - columns(text)) + text for text in texts)
+    return "".join(" " * (1 + width - columns(text)) + text for text in texts)
 
 
 def _doubt_table(doubts: list[Doubt]) -> str:

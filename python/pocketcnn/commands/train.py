@@ -162,7 +162,7 @@ def _run(job: Job, folder: Path, before: Run | None, quiet: bool) -> None:
         interrupt.args = (f"{word} while pictures were drawn: the run is finished in {folder}/",)
         raise
     if not quiet:
-        names = [run.MODEL, run.CHECKPOINT, "history.csv", "history.json", *files]
+        names = [run.MODEL, run.CHECKPOINT, run.CONFIG, "history.csv", "history.json", *files]
         console.say("\n  ".join([f"{folder}/", *names]))
 
 
