@@ -7,7 +7,7 @@ from typing import Any
 from pocketcnn import optim
 from pocketcnn.commands.models import Model, load_model
 from pocketcnn.commands.options import Options
-from pocketcnn.commands.recipe import ADAM_RATES, FROM_RATE, MODELS, OPTIMIZERS, RATES, words
+from pocketcnn.commands.recipe import ADAM_RATES, FROM_RATE, MODELS, OPTIMIZERS, RATES
 from pocketcnn.network.net import ConvNet
 
 
