@@ -355,7 +355,7 @@ class Trainer:
             for out, targets in data.outputs(self.net, self.batch_size):
                 loss, _ = self.objective(out, targets)
                 counts.add(out, targets, loss, self.objective.batch_weight(targets, out.shape))
-        return Evaluation(counts)
+        return Evaluation(counts, loss if counts.batches == 1 else counts.loss)
 
     def _new_counts(self) -> Counts:
         return Counts(self.objective, self._metrics)
