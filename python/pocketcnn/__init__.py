@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from pocketcnn.training.callbacks import Callback, EarlyStopping
     from pocketcnn.training.history import History
     from pocketcnn.training.progress import ProgressBar
+    from pocketcnn.training.tensorboard import TensorBoard
     from pocketcnn.training.trainer import Trainer
 
 __version__ = "0.1.0"
@@ -134,6 +135,7 @@ __all__ = [
     "Slice",
     "Softmax",
     "Tanh",
+    "TensorBoard",
     "Trainer",
     "Upsample",
     "ZeroPad2d",
@@ -187,6 +189,7 @@ _PLACES = {
     "History": "training.history",
     "Layer": "layers.base",
     "ProgressBar": "training.progress",
+    "TensorBoard": "training.tensorboard",
     "Trainer": "training.trainer",
     "load": "network.load",
     "load_torch_state": "network.weights",
