@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pocketcnn.data import Augment
+from pocketcnn.data import Augment, Mixing
 from pocketcnn.network.net import ConvNet
 from pocketcnn.optim import Optimizer
 from pocketcnn.training.history import History
@@ -32,7 +32,7 @@ class Run(Protocol):
     batch_size: int
     seed: int
     label_smoothing: float
-    augment: Augment | None
+    augment: Augment | Mixing | None
     epoch: int
     epochs: int
     samples: int

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pocketcnn import _arguments
 from pocketcnn._sharing import Sharing, changes
-from pocketcnn.data import Augment, Dataset
+from pocketcnn.data import Augment, Dataset, Mixing
 from pocketcnn.layers.chain import require_scores
 from pocketcnn.losses import count_hits, cross_entropy
 from pocketcnn.network.net import ConvNet
@@ -108,7 +108,7 @@ class Trainer:
         batch_size: int = 100,
         seed: int = 0,
         label_smoothing: float = 0.0,
-        augment: Augment | None = None,
+        augment: Augment | Mixing | None = None,
     ) -> None:
         if augment is not None and not callable(augment):
             raise TypeError(f"augment is {augment!r}: wanted a callable (x, rng) -> x")
