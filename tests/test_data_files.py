@@ -189,8 +189,6 @@ def test_cifar_that_is_not_there(tmp_path: Path) -> None:
     for path in (None, tmp_path):
         with pytest.raises(FileNotFoundError, match="wanted the binary version of cifar10"):
             data.cifar10(path)
-    file = tmp_path / "large.bin"
-    file.touch()
 
 
 # .npz

@@ -26,12 +26,9 @@ def test_every_class_has_its_share() -> None:
         counts = rng.integers(1, 40, rng.integers(1, 9))
         share = float(rng.uniform(0.02, 0.98))
         t = rng.permutation(np.repeat(np.arange(len(counts)), counts))
-        try:
-            first, second = parts(t, share, int(rng.integers(100)))
-        except ValueError as error:
-            assert "leaves a part empty" in str(error)
-            assert len(t) * min(share, 1 - share) < 1 or counts.max() == 1
+        if counts.max() == 1:
             continue
+        first, second = parts(t, share, int(rng.integers(100)))
         held = np.bincount(t[second], minlength=len(counts))
         for count, its_held in zip(counts, held, strict=True):
             if count == 1:

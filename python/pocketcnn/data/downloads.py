@@ -35,14 +35,12 @@ def cache_folder() -> Path:
     `$XDG_CACHE_HOME` is honoured.
     """
     try:
-        from platformdirs import user_cache_path
-    except ImportError:
-        user_cache_path = None
-    try:
-        if user_cache_path is not None:
-            return Path(user_cache_path("pocketcnn", appauthor=False)).expanduser()
-        base = os.environ.get("XDG_CACHE_HOME")
-        return (Path(base) if base else Path.home() / ".cache") / "pocketcnn"
+        try:
+            from platformdirs import user_cache_path
+        except ImportError:
+            base = os.environ.get("XDG_CACHE_HOME")
+            return (Path(base) if base else Path.home() / ".cache") / "pocketcnn"
+        return Path(user_cache_path("pocketcnn", appauthor=False)).expanduser()
     except RuntimeError:
         raise FileNotFoundError(
             "this user has no home folder to look for data in: set XDG_CACHE_HOME or POCKETCNN_DATA"

@@ -43,11 +43,11 @@ __all__ = ["fashion_mnist", "find_idx_files", "mnist", "name_idx_files", "read_i
 def mnist(path: str | os.PathLike[str] | None = None) -> tuple[Split, Split]:
     """Return MNIST: 60,000 training and 10,000 test images of handwritten digits.
 
-    The four IDX files, gzipped or not, are looked for in `path` and nowhere else when it is
-    given; otherwise in the folder `$POCKETCNN_DATA` names (or its subfolder `mnist`), then in
-    the cache folder `~/.cache/pocketcnn/mnist` (`$XDG_CACHE_HOME` is honoured). Failing that
-    they are downloaded into the cache folder and their checksums are verified; this needs
-    pooch (`pip install pooch`; the extra `data`).
+    The four IDX files, gzipped or not, are looked for in `path` and nowhere else when it is given;
+    otherwise in the folder `$POCKETCNN_DATA` names (or its subfolder `mnist`), then in the user's
+    cache folder, on Linux `~/.cache/pocketcnn/mnist` (`$XDG_CACHE_HOME` is honoured). Failing that
+    they are downloaded into the cache folder and their checksums are verified; this needs pooch
+    (`pip install pooch`; the extra `data`).
 
     Parameters
     ----------
