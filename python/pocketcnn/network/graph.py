@@ -137,6 +137,29 @@ class Graph:
             if place + 1 in needed
         ]
 
+    def behind(self, name: str) -> list[Entry]:
+        """Entries of all layers after one, which take its output as the network's input.
+
+        Raises
+        ------
+        ValueError
+            There are none, or one takes something else from before.
+        """
+        cut = list(self.layers).index(name) + 1
+        if cut == len(self.nodes):
+            raise ValueError(f"layer {name!r} is the last: nothing is behind it")
+        for node in self.nodes[cut:]:
+            if (first := min(node.sources)) < cut:
+                other = self.nodes[first - 1].name if first else INPUT
+                raise ValueError(
+                    f"layer {node.name!r} takes {other!r}, which is before {name!r}: what is "
+                    "behind depends on more than one layer"
+                )
+        return [
+            (node.name, node.layer, [INPUT if s == name else s for s in self._source_names(node)])
+            for node in self.nodes[cut:]
+        ]
+
     def input_shape_of(self, node: Node) -> Any:
         """Shape of what a layer takes, a list of them for a `Merge`."""
         return _taken(node.layer, node.sources, self.shapes)

@@ -5,31 +5,27 @@ How to train one is not in this file; see :mod:`pocketcnn.training.trainer`.
 
 from __future__ import annotations
 
-import math
-from contextlib import closing
 from os import PathLike
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from pocketcnn import losses
-from pocketcnn._arguments import as_array, integer, real_numbers, require_batch
+from pocketcnn._arguments import as_array
 from pocketcnn._sharing import changes
-from pocketcnn.functional._cross_entropy import checked_target
 from pocketcnn.layers import Array
 from pocketcnn.layers.chain import require_scores
-from pocketcnn.network import measuring
+from pocketcnn.network.head import with_new_head
+from pocketcnn.network.inference import Inference
 from pocketcnn.network.stages import Update
-from pocketcnn.network.structure import Structure
 
 if TYPE_CHECKING:
-    from pocketcnn.data import Dataset
     from pocketcnn.network.gradient_check import GradientCheck
 
 
-class ConvNet(Structure):
+class ConvNet(Inference):
     """Named layers that turn images into class scores.
 
     Parameters
@@ -101,93 +97,6 @@ class ConvNet(Structure):
     >>> ConvNet(layers, input_shape=(1, 6, 6)).output_shape
     (8, 4, 4)
     """
-
-    # Inference
-
-    def predict(self, x: ArrayLike, batch_size: int | None = None) -> Array:
-        """Compute the scores of each class, in inference mode.
-
-        Parameters
-        ----------
-        x : array_like, (N, *input_shape)
-        batch_size : int or None
-            How many samples pass through the network at a time; None chooses as many as keep
-            the largest activation below 32 MiB. Sums may be added in another order in batches
-            of another size: scores can differ in their last bits.
-
-        Returns
-        -------
-        logits : ndarray, (N, K), of the network's dtype
-            Scores before softmax.
-        """
-        x = self._checked_input(x)
-        parts = self._batches(len(x), batch_size)
-        if len(parts) == 1:
-            out = self._infer(x)
-            # Dropout and Flatten, alone, hand on their input itself.
-            return out.copy() if np.may_share_memory(out, x) else out
-        out = np.empty((len(x), *self.output_shape), self.dtype)
-        for part in parts:
-            out[part] = self._infer(x[part])
-        return out
-
-    def accuracy(
-        self, x: ArrayLike | Dataset, t: ArrayLike | None = None, batch_size: int | None = None
-    ) -> float:
-        """Part of the samples, 0 to 1, whose largest score is at the target's class.
-
-        Of a network that makes maps it is the part of all places.
-
-        Parameters
-        ----------
-        x : array_like, (N, *input_shape), or Dataset
-        t : array_like, int (N,) or float (N, K); with maps int (N, H, W) or float (N, K, H, W)
-            Labels, or a probability for each class. A data set has its own.
-        batch_size : int or None
-            As in `predict`.
-        """
-        if t is not None:
-            hits, samples = self._count_hits(x, t, batch_size)
-        else:
-            batches = measuring.batches_of("x", x, batch_size or self._inference_batch)
-            with closing(batches):
-                counts = [self._count_hits(*batch, batch_size) for batch in batches]
-            hits, samples = map(sum, zip(*counts, strict=True))
-        return hits / (samples * math.prod(self.output_shape[1:]))
-
-    def activations(self, x: ArrayLike) -> dict[str, Array]:
-        """Compute every layer's output, by the layer's name, in inference mode."""
-        x = self._cast(self._checked_input(x))
-        with self.sharing.read("a look at activations"):
-            self._remembers = None
-            return dict(self.graph.outputs(x))
-
-    def _infer(self, x: Array) -> Array:
-        x = self._cast(x)
-        self.sharing.begin_reading("a prediction")
-        try:
-            self._remembers = None
-            return self._flow.infer(x)
-        finally:
-            self.sharing.end_reading()
-
-    def _count_hits(self, x: Any, t: Any, batch_size: int | None) -> tuple[int, int]:
-        """Return how many outputs are right, and how many samples there are."""
-        x, t = self._checked_input(x), as_array("t", t)
-        if len(x) == 0 or t.ndim == 0 or len(x) != len(t):
-            raise ValueError(
-                f"x has {len(x)} samples and t has {len(t) if t.ndim else 'none'}: "
-                "need as many, at least 1"
-            )
-        t = checked_target("target", t, (len(x), *self.output_shape))
-        parts = self._batches(len(x), batch_size)
-        return sum(losses.count_hits(self._infer(x[part]), t[part]) for part in parts), len(x)
-
-    def _batches(self, samples: int, batch_size: int | None) -> list[slice]:
-        size = self._inference_batch
-        if batch_size is not None:
-            size = integer("batch_size", batch_size, 1)
-        return [slice(start, start + size) for start in range(0, samples, size)]
 
     # Training
 
@@ -355,6 +264,60 @@ class ConvNet(Structure):
         twin._take_frozen(self)
         return twin
 
+    def head(self, upto: str | None = None) -> ConvNet:
+        """The layers that come behind a layer, as a network: the same layers, not copies.
+
+        To train it on `features` is to train this network's last layers with the others frozen, but
+        for the time that the others take in every step.
+
+        Parameters
+        ----------
+        upto : str, optional
+            As `features` takes it. Nothing behind this layer may take what one before it gives.
+
+        Raises
+        ------
+        ValueError
+            The name is no layer's, or not all that is behind depends on this layer alone.
+        """
+        name = self._checked_layer("upto", upto)
+        place = list(self.layers).index(name)
+        head = ConvNet(
+            self.graph.behind(name), self.graph.shapes[place + 1], seed=None, dtype=self.dtype
+        )
+        head.classes = self.classes
+        return head
+
+    @changes("an exchange of the last layer")
+    def replace_head(self, num_classes: int, seed: int = 0) -> ConvNet:
+        """Put a new layer in place of the last that has weights, for other classes.
+
+        All other layers stay as they are, also frozen ones frozen. The new layer has the name and
+        the settings of the old one, a Linear or a Conv2d of kernel size 1, and is not frozen.
+        `classes` are forgotten.
+
+        Parameters
+        ----------
+        num_classes : int
+        seed : int
+            Of the new layer's weights.
+
+        Returns
+        -------
+        ConvNet
+            This network itself.
+
+        Raises
+        ------
+        ValueError
+            The last layer with weights is of another kind, or does not alone give the scores. Then
+            nothing has changed.
+        """
+        self.graph = with_new_head(self.graph, num_classes, seed, self.dtype)
+        self.classes = None
+        self._plan()
+        return self
+
     def summary(self, width: int | None = None) -> str:
         """Describe each layer in a line: settings, output shape, parameters, multiply-adds.
 
@@ -385,13 +348,3 @@ class ConvNet(Structure):
 
     def __repr__(self) -> str:
         return f"ConvNet({self.entries}, input_shape={self.input_shape})"
-
-    # Checks and preparation
-
-    def _checked_input(self, x: ArrayLike) -> Array:
-        batch = real_numbers("x", x)
-        require_batch("x", batch, self.input_shape)
-        return batch
-
-    def _cast(self, x: Array) -> Array:
-        return x.astype(self.dtype, copy=False)

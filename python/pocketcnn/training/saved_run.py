@@ -7,6 +7,7 @@ names the file. Nothing here knows the run that is to be continued.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -126,7 +127,7 @@ def _record(number: int, entry: object) -> Record:
     if not isinstance(entry, dict) or not entry.keys() >= set(COLUMNS):
         raise ValueError(f"record {number} of the history is none")
     for name in COLUMNS:
-        optional = name.startswith("val_") and entry[name] is None
+        optional = entry[name] is None and (name.startswith("val_") or name == "accuracy")
         if not optional and (not isinstance(entry[name], (int, float)) or entry[name] is True):
             raise ValueError(f"record {number} of the history has {name} {entry[name]!r}")
     if entry["epoch"] != number:
@@ -173,6 +174,7 @@ def _progress(value: object) -> Progress | None:
         type(steps) is not int
         or steps < 1
         or type(rate) not in (int, float)
+        or not abs(cast(float, rate)) <= sys.float_info.max
         or not isinstance(order, dict)
     ):
         raise ValueError(f"progress is {value!r}")
