@@ -73,6 +73,8 @@ if TYPE_CHECKING:
     from pocketcnn import data, inspection, models, onnx, optim, plot, schedules, scratch
     from pocketcnn._files.torch_file import read_torch
     from pocketcnn.network.weights import load_torch_state, load_weights
+    from pocketcnn.sklearn import ConvNetClassifier as ConvNetClassifier
+    from pocketcnn.sklearn import ConvNetRegressor as ConvNetRegressor
     from pocketcnn.training.callbacks import Callback, EarlyStopping
     from pocketcnn.training.history import History
     from pocketcnn.training.progress import ProgressBar
@@ -153,9 +155,13 @@ __all__ = [
 ]
 
 
+# Not in __all__: `from pocketcnn import *` works without the package that they need.
+_OF_EXTRAS = {"ConvNetClassifier": "sklearn", "ConvNetRegressor": "sklearn"}
+
 # What a program that only runs a network does not need is imported when it is first used.
 _MODULES = {"data", "inspection", "models", "onnx", "optim", "plot", "schedules", "scratch"}
 _MODULE_OF = {
+    **_OF_EXTRAS,
     "Callback": "training.callbacks",
     "EarlyStopping": "training.callbacks",
     "History": "training.history",
@@ -180,4 +186,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """List the public names for completion, including those that are imported later."""
-    return sorted([*__all__, "__version__"])
+    return sorted([*__all__, *_OF_EXTRAS, "__version__"])
