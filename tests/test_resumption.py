@@ -21,9 +21,10 @@ import pytest
 
 import pocketcnn as pc
 from pocketcnn import schedules
+from pocketcnn.data.digest import digest
 from pocketcnn.network.serialization import write_tensors
 from pocketcnn.training.checkpoint import network_arrays, previous_path, read_checkpoint
-from pocketcnn.training.identity import describe, digest
+from pocketcnn.training.identity import describe
 from pocketcnn.training.trainer import Trainer
 
 TESTS = Path(__file__).parent
@@ -387,8 +388,8 @@ def test_a_digest_sees_every_value_and_no_stride(monkeypatch: pytest.MonkeyPatch
         assert digest(other) != digest(x)
     assert digest(np.arange(5, dtype=np.int8)) == digest(np.arange(5))
     # Larger arrays are sampled, from the first value to the last.
-    monkeypatch.setattr("pocketcnn.training.identity._WHOLE_BYTES", 1200)
-    monkeypatch.setattr("pocketcnn.training.identity._CHUNK_BYTES", 120)
+    monkeypatch.setattr("pocketcnn.data.digest._WHOLE_BYTES", 1200)
+    monkeypatch.setattr("pocketcnn.data.digest._CHUNK_BYTES", 120)
     seen = 0
     for row in range(50):
         other = x.copy()

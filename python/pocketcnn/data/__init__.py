@@ -4,17 +4,21 @@ Nothing here scales or shuffles: divide the images by 255 to train on them.
 """
 
 from pocketcnn.data.augment import Augment, Compose, Cutout, RandomAffine, RandomCrop, RandomFlip
+from pocketcnn.data.dataset import Arrays, Dataset, Subset
 from pocketcnn.data.digits import digits
 from pocketcnn.data.image_folder import image_folder
 from pocketcnn.data.mnist import mnist
 
 __all__ = [
+    "Arrays",
     "Augment",
     "Compose",
     "Cutout",
+    "Dataset",
     "RandomAffine",
     "RandomCrop",
     "RandomFlip",
+    "Subset",
     "digits",
     "image_folder",
     "mnist",

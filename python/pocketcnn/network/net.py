@@ -221,10 +221,12 @@ class ConvNet:
     def accuracy(self, x: ArrayLike, t: ArrayLike, batch_size: int | None = None) -> float:
         """Part of the samples, 0 to 1, whose largest score is at the target's class.
 
+        Of a network that makes maps it is the part of all places.
+
         Parameters
         ----------
         x : array_like, (N, *input_shape)
-        t : array_like, int (N,) or float (N, K)
+        t : array_like, int (N,) or float (N, K); with maps int (N, H, W) or float (N, K, H, W)
             Labels, or a probability for each class.
         batch_size : int or None
             As in `predict`.
@@ -239,7 +241,7 @@ class ConvNet:
         correct = 0
         for part in self._batches(len(x), batch_size):
             correct += losses.count_hits(self._infer(x[part]), t[part])
-        return correct / len(x)
+        return correct / (len(x) * math.prod(self.output_shape[1:]))
 
     def activations(self, x: ArrayLike) -> dict[str, Array]:
         """Compute every layer's output, by the layer's name, in inference mode."""

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 from numpy.typing import ArrayLike
 
-from pocketcnn._arguments import Array, as_array, real_numbers, require_batch
+from pocketcnn._arguments import (
+    Array,
+    as_array,
+    integer,
+    real_numbers,
+    require_batch,
+    require_shape,
+)
 from pocketcnn.functional._cross_entropy import checked_target
 from pocketcnn.layers import BatchNorm2d
 from pocketcnn.network.net import ConvNet
@@ -16,53 +25,84 @@ from pocketcnn.training.progress import ProgressBar
 from pocketcnn.training.schedules import Schedule
 
 
-def check_samples(
-    net: ConvNet,
-    x_name: str,
-    t_name: str,
-    x: ArrayLike,
-    t: ArrayLike,
-    *,
-    any_size: bool = False,
-    any_target: bool = False,
-) -> tuple[Array, Array]:
-    """Return images and targets as arrays that fit each other and the network.
+@dataclass(frozen=True)
+class Checks:
+    """What images and targets must be for a network.
 
-    Parameters
+    Attributes
     ----------
     net : ConvNet
-    x_name, t_name : str
-        What messages call them.
-    x, t : array_like
     any_size : bool
         Whether the images may have another size than the network takes.
     any_target : bool
         Whether the targets may be other than labels or probabilities.
-
-    Raises
-    ------
-    TypeError
-        Images that are not real numbers, or labels that are not integers.
-    ValueError
-        Shapes, labels or probabilities that do not fit.
     """
-    images, targets = real_numbers(x_name, x), as_array(t_name, t)
-    if images.ndim < 2 or len(images) == 0:
-        raise ValueError(f"{x_name} has shape {images.shape}: wanted (N, C, H, W) with N > 0")
-    if targets.ndim == 0 or len(targets) != len(images):
-        raise ValueError(
-            f"{t_name} has shape {targets.shape}, but {x_name} has {len(images)} images"
-        )
-    if not any_size:
-        require_batch(x_name, images, net.input_shape)
-    if not any_target:
-        if len(net.output_shape) != 1:
+
+    net: ConvNet
+    any_size: bool = False
+    any_target: bool = False
+
+    def samples(self, x_name: str, t_name: str, x: ArrayLike, t: ArrayLike) -> tuple[Array, Array]:
+        """Return images and targets as arrays that fit each other and the network.
+
+        Parameters
+        ----------
+        x_name, t_name : str
+            What messages call them.
+        x, t : array_like
+
+        Raises
+        ------
+        TypeError
+            Images that are not real numbers, or labels that are not integers.
+        ValueError
+            Shapes, labels or probabilities that do not fit.
+        """
+        images, targets = real_numbers(x_name, x), as_array(t_name, t)
+        if images.ndim < 2 or len(images) == 0:
+            raise ValueError(f"{x_name} has shape {images.shape}: wanted (N, C, H, W) with N > 0")
+        if targets.ndim == 0 or len(targets) != len(images):
             raise ValueError(
-                f"the network makes {net.output_shape} of an image, but the loss takes a score "
-                "for each class, (K,)"
+                f"{t_name} has shape {targets.shape}, but {x_name} has {len(images)} images"
             )
-        checked_target(t_name, targets, (len(images), *net.output_shape))
-    return images, targets
+        if not self.any_size:
+            require_batch(x_name, images, self.net.input_shape)
+        self.targets(t_name, targets)
+        return images, targets
+
+    def targets(self, name: str, targets: Array) -> None:
+        """Raise TypeError or ValueError if targets (N, ...) do not fit the network's output."""
+        if self.any_target:
+            return
+        if len(self.net.output_shape) != 1:
+            raise ValueError(
+                f"the network makes {self.net.output_shape} of an image, but the loss takes a "
+                "score for each class, (K,)"
+            )
+        checked_target(name, targets, (len(targets), *self.net.output_shape))
+
+
+def check_weights(value: ArrayLike | None, samples: int) -> Array | None:
+    """Return sample_weight as float64 (N,), finite and at least 0."""
+    if value is None:
+        return None
+    weight = real_numbers("sample_weight", value).astype(np.float64)
+    require_shape("sample_weight", weight, (samples,))
+    if not (weight >= 0).all() or not np.isfinite(weight).all():
+        bad = int(np.flatnonzero(~((weight >= 0) & np.isfinite(weight)))[0])
+        raise ValueError(
+            f"sample_weight has {weight[bad]} for sample {bad}, but must be finite and at least 0"
+        )
+    return weight
+
+
+def check_every(value: int | None, checkpoint: object) -> int | None:
+    """Return checkpoint_every, which needs a checkpoint."""
+    if value is None:
+        return None
+    if checkpoint is None:
+        raise ValueError(f"checkpoint_every is {value!r}, but no checkpoint is given")
+    return integer("checkpoint_every", value, 1)
 
 
 def check_callbacks(callbacks: Sequence[Callback], *, validated: bool) -> tuple[Callback, ...]:

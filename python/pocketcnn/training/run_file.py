@@ -1,0 +1,191 @@
+"""The file of one run: what is written in it, and whether one that is there is of this run."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from pocketcnn._arguments import Array
+from pocketcnn.data.digest import digest
+from pocketcnn.training.callbacks import Callback
+from pocketcnn.training.checkpoint import (
+    Arrays,
+    network_arrays,
+    plain,
+    plain_state,
+    previous_path,
+    split_state,
+    write_checkpoint,
+)
+from pocketcnn.training.comparison import (
+    compare_generators,
+    compare_identity,
+    compare_network,
+    compare_progress,
+    takes_state,
+)
+from pocketcnn.training.identity import describe
+from pocketcnn.training.run import Run, every_generator, parts_of
+from pocketcnn.training.saved_run import Progress, SavedRun, read_saved_run
+from pocketcnn.training.source import Source
+
+
+class RunFile:
+    """The checkpoint of one `fit`: knows the run's identity, writes it and reads it.
+
+    Parameters
+    ----------
+    trainer : Run
+    path : path-like
+    data : Source
+    validation : Source or None
+    weight : ndarray or None
+        The weight of each sample.
+    """
+
+    def __init__(
+        self,
+        trainer: Run,
+        path: str | os.PathLike[str],
+        data: Source,
+        validation: Source | None = None,
+        weight: Array | None = None,
+    ) -> None:
+        self.path = os.fspath(path)
+        self._trainer = trainer
+        optimizer = trainer.optimizer
+        images, targets = data.identity()
+        self._identity: dict[str, object] = {
+            "architecture": [
+                [name, describe(layer), *inputs] for name, layer, *inputs in trainer.net.entries
+            ],
+            "optimizer": type(optimizer).__name__,
+            "batch_size": trainer.batch_size,
+            "seed": trainer.seed,
+            "label_smoothing": trainer.label_smoothing,
+            "augment": describe(trainer.augment),
+            "samples": len(data),
+            "x": images,
+            "t": targets,
+            "sample_weight": None if weight is None else digest(weight),
+        }
+        self._validation = None if validation is None else " ".join(map(str, validation.identity()))
+        self._settings: dict[str, object] = {
+            name: _setting(getattr(optimizer, name))
+            for name in getattr(optimizer, "hyperparameters", ())
+        }
+        self._batches = math.ceil(len(data) / trainer.batch_size)
+        # Whether the existing file is a complete checkpoint of this run.
+        self._whole = False
+
+    def write(self, callbacks: Sequence[Callback], progress: Progress | None = None) -> None:
+        """Write the run as it is now, in the middle of an epoch or after one, and keep the last."""
+        arrays, values = self.collect(callbacks, progress)
+        write_checkpoint(self.path, arrays, values, keep_previous=self._whole)
+        self._whole = True
+
+    def collect(
+        self, callbacks: Sequence[Callback], progress: Progress | None = None
+    ) -> tuple[Arrays, dict[str, object]]:
+        """Return what a checkpoint of the run holds: arrays, and values for JSON.
+
+        Raises
+        ------
+        TypeError
+            A state holds something that cannot be stored.
+        """
+        trainer = self._trainer
+        arrays = {f"net/{name}": array for name, array in network_arrays(trainer.net).items()}
+        parts, optimizer = split_state(
+            "optimizer", type(trainer.optimizer).__name__, trainer.optimizer.state_dict()
+        )
+        arrays.update(parts)
+        states, kinds = [], []
+        for position, callback in enumerate(callbacks):
+            kind = type(callback).__name__
+            parts, state = split_state(f"callback/{position}", kind, callback.state_dict())
+            arrays.update(parts)
+            states.append(state)
+            kinds.append([kind, describe(callback), takes_state(callback)])
+        named: dict[str, object] = {}
+        for name, part in parts_of(trainer, progress is not None).items():
+            parts, named[name] = split_state(f"part/{name}", name, part.state_dict())
+            arrays.update(parts)
+        values: dict[str, object] = {
+            "identity": self._identity,
+            "settings": self._settings,
+            "validation": self._validation,
+            "epoch": len(trainer.history),
+            "history": plain("the history", list(trainer.history)),
+            "optimizer": optimizer,
+            "callbacks": states,
+            "callback_kinds": kinds,
+            "parts": named,
+            "progress": None if progress is None else plain_state(asdict(progress)),
+            "generators": {
+                name: plain_state(rng.bit_generator.state)
+                for name, rng in every_generator(trainer).items()
+            },
+        }
+        return arrays, values
+
+    def read(self) -> tuple[SavedRun, list[str]]:
+        """Read the run, and check that it is this one; nothing is changed yet.
+
+        If the last checkpoint is damaged, the previous one is used.
+
+        Returns
+        -------
+        saved : SavedRun
+        notes : list of str
+            What differs, but does not prevent resuming.
+
+        Raises
+        ------
+        OSError
+            The file cannot be read.
+        ValueError
+            It is damaged and there is no previous one, or it belongs to another run.
+        """
+        notes = []
+        try:
+            saved = read_saved_run(self.path)
+            self._whole = True
+        except ValueError as error:
+            previous = previous_path(self.path)
+            if not previous.is_file():
+                raise
+            saved = read_saved_run(previous)
+            notes.append(f"{error}; the run goes on from {previous}, epoch {saved.epoch}")
+        compare_identity(saved, self._identity)
+        compare_network(saved, self._trainer)
+        compare_generators(saved, self._trainer)
+        compare_progress(saved, self._trainer, self._batches)
+        notes += self._changed_settings(saved)
+        if saved.settings:
+            self._settings = saved.settings
+        return saved, notes
+
+    def _changed_settings(self, saved: SavedRun) -> list[str]:
+        kind = self._identity["optimizer"]
+        notes = [
+            f"checkpoint {saved.path!r} goes on with the {name} {saved.settings[name]!r} of its "
+            f"{kind}, not with the {mine!r} that is given"
+            for name, mine in self._settings.items()
+            if saved.settings.get(name, mine) != mine
+        ]
+        if saved.settings and saved.validation != self._validation:
+            notes.append(
+                f"checkpoint {saved.path!r} was measured on other validation data, or none"
+            )
+        return notes
+
+
+def _setting(value: object) -> object:
+    """Return a hyper-parameter as JSON has it; a user's own may be anything."""
+    try:
+        return plain("", value)
+    except TypeError:
+        return describe(value)
