@@ -5,8 +5,10 @@ Importing pocketcnn does not import this module: `pocketcnn.ConvNetClassifier` a
 """
 
 try:
-    from sklearn.utils.validation import validate_data as _  # since scikit-learn 1.6
-except ImportError as error:
+    import sklearn.utils.validation
+
+    sklearn.utils.validation.validate_data  # noqa: B018  # since scikit-learn 1.6
+except (ImportError, AttributeError) as error:
     raise ImportError(
         "ConvNetClassifier and ConvNetRegressor need scikit-learn 1.6 or later: "
         "pip install pocketcnn[sklearn]"

@@ -10,13 +10,15 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from pocketcnn import functional, losses
+from pocketcnn import functional
 from pocketcnn._arguments import Array
 from pocketcnn.data import Augment
 from pocketcnn.sklearn.estimator import ConvNetEstimator
-from pocketcnn.sklearn.losses import ByWeight
+from pocketcnn.sklearn.losses import WeightedCrossEntropy
 from pocketcnn.sklearn.networks import Factory
 from pocketcnn.training.callbacks import Callback
+
+_LOSS = WeightedCrossEntropy()
 
 
 class ConvNetClassifier(ClassifierMixin, ConvNetEstimator):
@@ -118,7 +120,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNetEstimator):
         augment: Augment | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        n_iter_no_change: float = 10,
+        n_iter_no_change: Any = 10,
         tol: float = 1e-4,
         callbacks: Sequence[Callback] = (),
         warm_start: bool = False,
@@ -178,7 +180,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNetEstimator):
             raise ValueError(f"y has the classes {classes}, but warm_start needs {self.classes_}")
         t = np.searchsorted(self.classes_, y)
         weights = self._by_class(t, weights)
-        return self._train(x, t, weights, _loss(weights), stratify=True)
+        return self._train(x, t, weights, _LOSS, stratify=True)
 
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
@@ -220,7 +222,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNetEstimator):
             )
         t = np.searchsorted(self.classes_, y)
         weights = self._by_class(t, weights)
-        return self._train_once(x, t, weights, _loss(weights))
+        return self._train_once(x, t, weights, _LOSS)
 
     def predict(self, X: Any) -> Array:
         """Return the label with the largest score for each image, (N,)."""
@@ -258,7 +260,3 @@ class ConvNetClassifier(ClassifierMixin, ConvNetEstimator):
             )
             weights = (1.0 if weights is None else weights) * by_class[t]
         return None if weights is None else weights / weights.mean()
-
-
-def _loss(weights: Array | None) -> ByWeight | None:
-    return None if weights is None else ByWeight(losses.CrossEntropy())

@@ -54,7 +54,7 @@ class ConvNetEstimator(BaseEstimator):
         augment: Augment | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        n_iter_no_change: float = 10,
+        n_iter_no_change: Any = 10,
         tol: float = 1e-4,
         callbacks: Sequence[Callback] = (),
         warm_start: bool = False,
@@ -170,7 +170,6 @@ class ConvNetEstimator(BaseEstimator):
             random = check_random_state(self.random_state)
             self._trainer = self._new_trainer(random.randint(2**31 - 1), loss)
             _restore(self._trainer, self._trainer_state)
-        self._trainer.loss_function = loss
         return self._run(x, t, weights, 1, callbacks=self.callbacks)
 
     def _new_trainer(self, seed: int, loss: Any) -> Trainer:

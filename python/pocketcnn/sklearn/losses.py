@@ -1,41 +1,66 @@
-"""Losses of the estimators, in which a sample of weight two counts like two samples."""
+"""Losses of the estimators, in which a sample of weight two counts like two samples.
+
+`pocketcnn.losses` divides by the sum of a batch's weights: a batch of light samples would change
+the network as much as one of heavy samples. Here the sum is divided by the number of samples, and
+the weights of all samples together have the mean 1.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Sequence
 
-from pocketcnn._arguments import Array
+import numpy as np
+from numpy.typing import ArrayLike
 
-Loss: TypeAlias = Callable[..., tuple[float, Array]]
+from pocketcnn._arguments import Array, as_array
+from pocketcnn.losses import CrossEntropy, MeanSquaredError
 
 
-class ByWeight:
-    """A loss whose batches count by the weights in them.
+class WeightedCrossEntropy(CrossEntropy):
+    """Cross-entropy of labels: ``sum(weight * loss) / N``."""
 
-    A loss divides by the sum of the batch's weights: a batch of light samples would change the
-    network as much as one of heavy samples. Here the sum is divided by the number of samples; the
-    weights of all samples together have the mean 1.
+    def __call__(
+        self, output: ArrayLike, t: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, Array]:
+        """Compute the loss of a batch; see `Loss.__call__`."""
+        loss, grad = super().__call__(output, t, sample_weight)
+        factor = _mean(sample_weight)
+        return factor * loss, grad * grad.dtype.type(factor)
+
+    def batch_weight(
+        self, t: Array, shape: tuple[int, ...], sample_weight: Array | None = None
+    ) -> float:
+        """Return the number of samples."""
+        return float(len(t))
+
+
+class WeightedSquaredError(MeanSquaredError):
+    """Squared error in given units: ``sum(weight * mean(((output - t) / unit) ** 2)) / N``.
 
     Parameters
     ----------
-    loss : callable (output, target, sample_weight) -> (mean loss, gradient)
-    unit : ndarray, (K,), optional
-        What outputs and targets are divided by before they are compared.
+    unit : sequence of float, (K,)
     """
 
-    def __init__(self, loss: Loss, unit: Array | None = None) -> None:
-        self.loss = loss
-        self.unit = unit
+    def __init__(self, unit: Sequence[float]) -> None:
+        self.unit = tuple(unit)
 
     def __call__(
-        self, output: Array, target: Array, sample_weight: Array | None = None
+        self, output: ArrayLike, t: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> tuple[float, Array]:
-        """Loss and gradient of a batch."""
-        factor = 1.0 if sample_weight is None else float(sample_weight.mean())
-        if self.unit is None:
-            loss, grad = self.loss(output, target, sample_weight)
-            return factor * loss, grad * output.dtype.type(factor)
-        unit = self.unit.astype(output.dtype)
-        loss, grad = self.loss(output / unit, target / unit, sample_weight)
-        return factor * loss, grad * (output.dtype.type(factor) / unit)
+        """Compute the loss of a batch; see `Loss.__call__`."""
+        out, target = as_array("output", output), as_array("t", t)
+        unit = np.array(self.unit, out.dtype)
+        loss, grad = super().__call__(out / unit, target / unit, sample_weight)
+        factor = _mean(sample_weight)
+        return factor * loss, grad * grad.dtype.type(factor) / unit
+
+    def batch_weight(
+        self, t: Array, shape: tuple[int, ...], sample_weight: Array | None = None
+    ) -> float:
+        """Return the number of samples."""
+        return float(len(t))
+
+
+def _mean(sample_weight: ArrayLike | None) -> float:
+    return 1.0 if sample_weight is None else float(as_array("weights", sample_weight).mean())

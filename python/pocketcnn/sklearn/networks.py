@@ -88,7 +88,7 @@ def make_network(network: str | Factory, outputs: int, input_shape: Shape, seed:
 
 def with_input_units(net: ConvNet, mean: Array, std: Array) -> ConvNet:
     """Put a `Normalize` in front of the layers, which are shared with `net`."""
-    layers: list[Entry] = [(_UNITS, Normalize(mean, std))]
+    layers: list[Entry] = [(_UNITS, Normalize(mean.tolist(), std.tolist()))]
     for name, layer, *sources in net.entries:
         renamed = [_UNITS if source == INPUT else source for source in _listed(sources)]
         layers.append((name, layer, renamed) if renamed else (name, layer))
@@ -100,7 +100,7 @@ def with_output_units(net: ConvNet, mean: Array, std: Array) -> ConvNet:
     layers = [
         *net.entries,
         ("as_channels", Reshape((len(mean), 1, 1))),
-        ("units", Normalize(-mean / std, 1 / std)),
+        ("units", Normalize((-mean / std).tolist(), (1 / std).tolist())),
         ("outputs", Flatten()),
     ]
     return ConvNet(layers, net.input_shape, seed=None, dtype=net.dtype)

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from sklearn.base import RegressorMixin
 
-from pocketcnn import losses
 from pocketcnn._arguments import Array
 from pocketcnn.sklearn.estimator import ConvNetEstimator
 from pocketcnn.sklearn.images import mean_and_std
-from pocketcnn.sklearn.losses import ByWeight
+from pocketcnn.sklearn.losses import WeightedSquaredError
 from pocketcnn.sklearn.networks import with_output_units
 
 
@@ -119,11 +118,11 @@ class ConvNetRegressor(RegressorMixin, ConvNetEstimator):
             self.n_outputs_ = t.shape[1]
             self._is_flat = y.ndim == 1
             mean, std = mean_and_std(t[:, :, None, None], weights)
-            self._unit = std
+            self._unit = std.tolist()
             self._begin(with_output_units(self._new_network(x, t.shape[1], weights), mean, std))
         elif t.shape[1] != self.n_outputs_:
             raise ValueError(f"y has {t.shape[1]} outputs, but had {self.n_outputs_} before")
         return x, t, None if weights is None else weights / weights.mean()
 
-    def _loss(self) -> ByWeight:
-        return ByWeight(losses.MeanSquaredError(), self._unit)
+    def _loss(self) -> WeightedSquaredError:
+        return WeightedSquaredError(self._unit)
