@@ -17,6 +17,10 @@ from pocketcnn.layers import Layer
 Kind: TypeAlias = Literal["classes", "labels", "numbers"]
 
 
+LossFunction: TypeAlias = Callable[..., tuple[float, Array]]
+"""A user's own loss: ``(output, t, sample_weight=None) -> (mean loss, gradient)``."""
+
+
 class Loss(ABC):
     """A mean over samples, and its gradient by the network's output.
 
@@ -66,10 +70,10 @@ class Loss(ABC):
         """
 
     def batch_weight(
-        self, t: Array, shape: tuple[int, ...], sample_weight: Array | None = None
+        self, t: Array, shape: tuple[int, ...], sample_weight: ArrayLike | None = None
     ) -> float:
         """Return what the mean of a batch is divided by; means of batches add up with it."""
-        return float(len(t)) if sample_weight is None else float(np.sum(sample_weight))
+        return float(shape[0]) if sample_weight is None else float(np.sum(sample_weight))
 
     def __repr__(self) -> str:
         """Name the settings that are not at their defaults."""
@@ -130,8 +134,12 @@ class ElementLoss(Loss):
 class OwnLoss(Loss):
     """A user's function as a loss; its targets may be anything with a row for each sample."""
 
-    def __init__(self, function: Callable[..., tuple[float, Array]]) -> None:
+    def __init__(self, function: LossFunction) -> None:
         self.function = function
+
+    def __repr__(self) -> str:
+        """Show the function."""
+        return f"OwnLoss({self.function!r})"
 
     def __call__(
         self, output: ArrayLike, t: ArrayLike, sample_weight: ArrayLike | None = None

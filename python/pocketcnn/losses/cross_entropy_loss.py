@@ -75,7 +75,7 @@ class CrossEntropy(Loss):
     ) -> tuple[float, Array]:
         """Compute the loss of a batch; see `Loss.__call__`."""
         logits = array("output", output)
-        if self.class_weight is self.ignore_index is sample_weight is None and logits.ndim == 2:
+        if logits.ndim == 2 and sample_weight is None and self._all_count_alike:
             loss, grad = F.cross_entropy(logits, t, self.label_smoothing)
             return float(loss), grad
         if logits.ndim < 2 or logits.size == 0:
@@ -108,13 +108,17 @@ class CrossEntropy(Loss):
         return checked_target(name, target, shape)
 
     def batch_weight(
-        self, t: Array, shape: tuple[int, ...], sample_weight: Array | None = None
+        self, t: Array, shape: tuple[int, ...], sample_weight: ArrayLike | None = None
     ) -> float:
         """Return the sum of the weights of the samples, or places, of a batch."""
-        if t.shape == shape or self.class_weight is self.ignore_index is None:
+        if t.shape == shape or self._all_count_alike:
             return super().batch_weight(t, shape, sample_weight) * prod(shape[2:])
-        samples = np.ones(len(t)) if sample_weight is None else sample_weight
+        samples = np.ones(len(t)) if sample_weight is None else np.asarray(sample_weight)
         return float(self._label_weights(t, samples)[1].sum())
+
+    @property
+    def _all_count_alike(self) -> bool:
+        return self.class_weight is None and self.ignore_index is None
 
     def _label_weights(self, t: Array, samples: Array) -> tuple[Array, Array]:
         """Return labels that all are classes, and the weight of each."""

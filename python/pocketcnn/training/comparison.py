@@ -20,7 +20,14 @@ def takes_state(callback: Callback) -> bool:
 
 
 # What the first formats do not have, as it was then.
-_EARLIER: dict[str, object] = {"sample_weight": None}
+_EARLIER: dict[str, object] = {
+    "sample_weight": None,
+    "loss": None,
+    "metrics": [],
+    "clip_norm": None,
+    "accumulate": 1,
+    "ema": None,
+}
 
 
 def compare_identity(saved: SavedRun, identity: Mapping[str, object]) -> None:

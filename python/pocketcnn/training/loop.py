@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from pocketcnn._arguments import Array
 from pocketcnn.training import divergence
 from pocketcnn.training.callbacks import Callback
-from pocketcnn.training.history import Record
+from pocketcnn.training.history import Record, add_metrics
 from pocketcnn.training.run import Run
 from pocketcnn.training.run_file import RunFile
 from pocketcnn.training.saved_run import Progress
@@ -60,14 +60,17 @@ class Loop:
             progress = self._begin(progress)
             self._train(progress)
             if trainer.pause:
-                return
-            record = self._finish(progress.learning_rate)
-            trainer.history.append(record)
-            for callback in self.callbacks:
-                callback.on_epoch_end(trainer, record)
+                break
+            trainer.updates.finish(trainer.optimizer)
+            with trainer.updates.averaged():
+                record = self._finish(progress.learning_rate)
+                trainer.history.append(record)
+                for callback in self.callbacks:
+                    callback.on_epoch_end(trainer, record)
             if self.file is not None:
                 self.file.write(self.callbacks)
             progress = None
+        trainer.updates.settle()
 
     def _begin(self, progress: Progress | None) -> Progress:
         """Begin an epoch, unless the run goes on in the middle of one."""
@@ -164,8 +167,8 @@ class Loop:
                 f"the weights were spoilt in {trainer.place()}: {found}; "
                 "a smaller learning rate may help"
             )
-        val_loss, val_accuracy = self._validate()
-        return Record(
+        val_loss, val_accuracy, measured = self._validate()
+        record = Record(
             epoch=trainer.epoch,
             loss=loss,
             accuracy=accuracy,
@@ -175,15 +178,19 @@ class Loop:
             images_per_second=speed,
             learning_rate=rate,
         )
+        add_metrics(record, trainer.counts.metrics, measured)
+        return record
 
-    def _validate(self) -> tuple[float | None, float | None]:
+    def _validate(self) -> tuple[float | None, float | None, Mapping[str, float | None]]:
         if self.validation is None:
-            return None, None
+            return None, None, {}
         trainer = self.trainer
-        loss, accuracy = trainer.evaluate(*self.validation.given)
+        found = trainer.evaluate(*self.validation.given)
+        loss, accuracy = found
         if not math.isfinite(loss):
             reason = self.validation.explain(trainer.net, trainer.batch_size)
             raise FloatingPointError(
                 f"the validation loss became {loss} in epoch {trainer.epoch}: {reason}"
             )
-        return loss, accuracy
+        # A user's own `evaluate` may return a plain pair.
+        return loss, accuracy, getattr(found, "metrics", {})

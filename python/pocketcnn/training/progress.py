@@ -126,7 +126,8 @@ class ProgressBar(Callback):
             self._due = now + 0.1
             loss, accuracy, speed = trainer.running()
             speed_too = f", {speed:,.0f} images/s" if self._is_wide else ""
-            told = f"loss {loss:.4f}, acc {accuracy:.1%}{speed_too}"
+            right = "" if accuracy is None else f", acc {accuracy:.1%}"
+            told = f"loss {loss:.4f}{right}{speed_too}"
             self._bar.set_postfix_str(told, refresh=False)
         self._bar.update(size)
 

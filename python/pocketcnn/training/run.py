@@ -8,10 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from pocketcnn.data import Augment
+from pocketcnn.losses.base import Loss
 from pocketcnn.network.net import ConvNet
 from pocketcnn.optim import Optimizer
+from pocketcnn.training.counts import Counts
 from pocketcnn.training.history import History
-from pocketcnn.training.metrics import Counts
+from pocketcnn.training.update import Update
 
 
 class Stateful(Protocol):
@@ -42,18 +44,24 @@ class Run(Protocol):
     loss: float
     steps: int
     counts: Counts
+    objective: Loss
+    updates: Update
 
     @property
     def generators(self) -> dict[str, np.random.Generator]:
         """The random generators, by name."""
 
-    def running(self) -> tuple[float, float, float]:
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the metrics in the history."""
+
+    def running(self) -> tuple[float, float | None, float]:
         """Return the current epoch's mean loss, accuracy and images per second so far."""
 
     def step(self, x_batch: Any, t_batch: Any, sample_weight: Any = None, /) -> float:
         """Make one update, and return the batch's mean loss before it."""
 
-    def evaluate(self, x: Any, t: Any = None, /) -> tuple[float, float]:
+    def evaluate(self, x: Any, t: Any = None, /) -> tuple[float, Any]:
         """Return mean loss and accuracy of arrays or of a data set."""
 
     def place(self) -> str:

@@ -9,6 +9,8 @@ from dataclasses import asdict
 
 from pocketcnn._arguments import Array
 from pocketcnn.data.digest import digest
+from pocketcnn.losses import CrossEntropy
+from pocketcnn.losses.base import OwnLoss
 from pocketcnn.training.callbacks import Callback
 from pocketcnn.training.checkpoint import (
     Arrays,
@@ -65,6 +67,11 @@ class RunFile:
             "batch_size": trainer.batch_size,
             "seed": trainer.seed,
             "label_smoothing": trainer.label_smoothing,
+            "loss": _loss(trainer),
+            "metrics": list(trainer.columns),
+            "clip_norm": trainer.updates.clip_norm,
+            "accumulate": trainer.updates.accumulate,
+            "ema": trainer.updates.ema,
             "augment": describe(trainer.augment),
             "samples": len(data),
             "x": images,
@@ -74,7 +81,8 @@ class RunFile:
         self._validation = None if validation is None else " ".join(map(str, validation.identity()))
         self._settings: dict[str, object] = {
             name: _setting(getattr(optimizer, name))
-            for name in getattr(optimizer, "hyperparameters", ())
+            for name in (*getattr(optimizer, "hyperparameters", ()), "rates")
+            if hasattr(optimizer, name)
         }
         self._batches = math.ceil(len(data) / trainer.batch_size)
         # Whether the existing file is a complete checkpoint of this run.
@@ -181,6 +189,14 @@ class RunFile:
                 f"checkpoint {saved.path!r} was measured on other validation data, or none"
             )
         return notes
+
+
+def _loss(trainer: Run) -> str | None:
+    """Describe a loss that is not the one that label_smoothing tells."""
+    loss = trainer.objective
+    if repr(loss) == repr(CrossEntropy(trainer.label_smoothing)):
+        return None
+    return describe(loss.function if isinstance(loss, OwnLoss) else loss)
 
 
 def _setting(value: object) -> object:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from pocketcnn._arguments import (
@@ -15,14 +14,14 @@ from pocketcnn._arguments import (
     integer,
     real_numbers,
     require_batch,
-    require_shape,
 )
-from pocketcnn.functional._cross_entropy import checked_target
 from pocketcnn.layers import BatchNorm2d
+from pocketcnn.losses.base import Loss, checked_weights
 from pocketcnn.network.net import ConvNet
 from pocketcnn.training.callbacks import Callback, EarlyStopping
+from pocketcnn.training.history import COLUMNS
 from pocketcnn.training.progress import ProgressBar
-from pocketcnn.training.schedules import Schedule
+from pocketcnn.training.schedules import Plateau, Schedule
 
 
 @dataclass(frozen=True)
@@ -32,13 +31,15 @@ class Checks:
     Attributes
     ----------
     net : ConvNet
+    loss : Loss
     any_size : bool
         Whether the images may have another size than the network takes.
     any_target : bool
-        Whether the targets may be other than labels or probabilities.
+        Whether the targets may be other than the loss takes.
     """
 
     net: ConvNet
+    loss: Loss
     any_size: bool = False
     any_target: bool = False
 
@@ -71,29 +72,23 @@ class Checks:
         return images, targets
 
     def targets(self, name: str, targets: Array) -> None:
-        """Raise TypeError or ValueError if targets (N, ...) do not fit the network's output."""
+        """Raise TypeError or ValueError if targets (N, ...) do not fit the loss of the output."""
         if self.any_target:
             return
-        if len(self.net.output_shape) != 1:
-            raise ValueError(
-                f"the network makes {self.net.output_shape} of an image, but the loss takes a "
-                "score for each class, (K,)"
-            )
-        checked_target(name, targets, (len(targets), *self.net.output_shape))
+        made = self.net.output_shape
+        try:
+            self.loss.check(name, targets, (len(targets), *made))
+        except ValueError as error:
+            if len(made) == 1:
+                raise
+            raise ValueError(f"{error}; the network makes {made} of an image") from error
 
 
 def check_weights(value: ArrayLike | None, samples: int) -> Array | None:
     """Return sample_weight as float64 (N,), finite and at least 0."""
     if value is None:
         return None
-    weight = real_numbers("sample_weight", value).astype(np.float64)
-    require_shape("sample_weight", weight, (samples,))
-    if not (weight >= 0).all() or not np.isfinite(weight).all():
-        bad = int(np.flatnonzero(~((weight >= 0) & np.isfinite(weight)))[0])
-        raise ValueError(
-            f"sample_weight has {weight[bad]} for sample {bad}, but must be finite and at least 0"
-        )
-    return weight
+    return checked_weights("sample_weight", value, samples)
 
 
 def check_every(value: int | None, checkpoint: object) -> int | None:
@@ -105,7 +100,9 @@ def check_every(value: int | None, checkpoint: object) -> int | None:
     return integer("checkpoint_every", value, 1)
 
 
-def check_callbacks(callbacks: Sequence[Callback], *, validated: bool) -> tuple[Callback, ...]:
+def check_callbacks(
+    callbacks: Sequence[Callback], *, validated: bool, measured: Sequence[str] = ()
+) -> tuple[Callback, ...]:
     """Return the callbacks, if they are callbacks and have what they need.
 
     Raises
@@ -113,7 +110,7 @@ def check_callbacks(callbacks: Sequence[Callback], *, validated: bool) -> tuple[
     TypeError
         Something is not a `Callback`.
     ValueError
-        Early stopping needs validation data, but there are none.
+        A callback monitors what is not measured.
     """
     if not isinstance(callbacks, Iterable):
         raise TypeError(f"callbacks is {callbacks!r}, but must be a sequence of Callback")
@@ -122,14 +119,21 @@ def check_callbacks(callbacks: Sequence[Callback], *, validated: bool) -> tuple[
         if not isinstance(callback, Callback):
             hint = "; make one of it" if isinstance(callback, type) else ""
             raise TypeError(f"callbacks[{place}] is {callback!r}, but must be a Callback{hint}")
-        if isinstance(callback, EarlyStopping) and callback.monitor.startswith("val_"):
-            # A user's own callback may add its own measurement to the record.
-            ours = (EarlyStopping, ProgressBar, Schedule)
-            if not validated and all(isinstance(earlier, ours) for earlier in found[:place]):
-                raise ValueError(
-                    f"monitor {callback.monitor!r} needs validation data: fit was given none"
-                )
+        # A user's own callback may add its own measurement to the record.
+        ours = (EarlyStopping, Plateau, ProgressBar, Schedule)
+        if isinstance(callback, (EarlyStopping, Plateau)) and all(
+            isinstance(earlier, ours) for earlier in found[:place]
+        ):
+            _check_monitor(callback.monitor, validated, measured)
     return found
+
+
+def _check_monitor(monitor: str, validated: bool, measured: Sequence[str]) -> None:
+    if monitor.startswith("val_") and not validated:
+        raise ValueError(f"monitor {monitor!r} needs validation data: fit was given none")
+    if monitor not in COLUMNS and monitor.removeprefix("val_") not in measured:
+        has = f"has {', '.join(measured)}" if measured else "has none"
+        raise ValueError(f"monitor {monitor!r} needs a metric of that name: the trainer {has}")
 
 
 def check_last_batch(net: ConvNet, samples: int, size: int) -> None:

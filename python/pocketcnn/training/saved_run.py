@@ -126,7 +126,7 @@ def _record(number: int, entry: object) -> Record:
     if not isinstance(entry, dict) or not entry.keys() >= set(COLUMNS):
         raise ValueError(f"record {number} of the history is none")
     for name in COLUMNS:
-        optional = name.startswith("val_") and entry[name] is None
+        optional = entry[name] is None and (name.startswith("val_") or name == "accuracy")
         if not optional and (not isinstance(entry[name], (int, float)) or entry[name] is True):
             raise ValueError(f"record {number} of the history has {name} {entry[name]!r}")
     if entry["epoch"] != number:

@@ -36,8 +36,11 @@ class Source(Protocol):
         caller that may leave early must close the iterator.
         """
 
-    def scores(self, net: ConvNet, size: int) -> tuple[Array, Array]:
-        """Return the network's output in inference, in batches of `size`, and the targets."""
+    def outputs(self, net: ConvNet, size: int) -> Batches:
+        """Yield the network's output in inference, in batches of `size`, and the targets.
+
+        Scores, which are small, come at once, and maps batch by batch.
+        """
 
     def identity(self) -> tuple[str | None, str | None]:
         """Return digests of the images and of the targets, each None where there is none."""
@@ -69,9 +72,12 @@ class ArraySource:
         """Gather them in memory that is reused."""
         return gathered(self.x, self.t, order, size)
 
-    def scores(self, net: ConvNet, size: int) -> tuple[Array, Array]:
-        """Predict all."""
-        return net.predict(self.x, batch_size=size), self.t
+    def outputs(self, net: ConvNet, size: int) -> Batches:
+        """Predict all, or batch by batch."""
+        step = len(self.x) if len(net.output_shape) == 1 else size
+        for start in range(0, len(self.x), step):
+            part = slice(start, start + step)
+            yield net.predict(self.x[part], batch_size=size), self.t[part]
 
     def identity(self) -> tuple[str | None, str | None]:
         """Return digests of both arrays."""
@@ -109,12 +115,15 @@ class DatasetSource:
             for indices, batch in zip(chosen, read, strict=True):
                 yield self._checked(batch, len(indices))
 
-    def scores(self, net: ConvNet, size: int) -> tuple[Array, Array]:
+    def outputs(self, net: ConvNet, size: int) -> Batches:
         """Predict batch by batch."""
         with closing(self.batches(np.arange(len(self)), size)) as batches:
-            parts = [(net.predict(x, batch_size=size), t) for x, t in batches]
-        scores, targets = zip(*parts, strict=True)
-        return np.concatenate(scores), np.concatenate(targets)
+            parts = ((net.predict(x, batch_size=size), t) for x, t in batches)
+            if len(net.output_shape) == 1:
+                outputs, targets = zip(*parts, strict=True)
+                yield np.concatenate(outputs), np.concatenate(targets)
+            else:
+                yield from parts
 
     def identity(self) -> tuple[str | None, str | None]:
         """Return what the data set says of itself."""
@@ -170,7 +179,8 @@ def open_source(names: tuple[str, str], x: Any, t: Any, checks: Checks) -> Sourc
         )
     if len(x) == 0:
         raise ValueError(f"{names[0]} is a data set without samples")
-    if (labels := getattr(x, "labels", None)) is not None:
+    labels = getattr(x, "labels", None)
+    if labels is not None and checks.loss.kind == "classes" and len(checks.net.output_shape) == 1:
         labels = as_array(f"{names[0]}.labels", labels)
         require_shape(f"{names[0]}.labels", labels, (len(x),))
         checks.targets(f"{names[0]}.labels", labels)

@@ -19,15 +19,17 @@ from pocketcnn import _arguments
 from pocketcnn._sharing import Sharing, changes
 from pocketcnn.data import Augment, Dataset
 from pocketcnn.layers.chain import require_scores
-from pocketcnn.losses import count_hits, cross_entropy
+from pocketcnn.losses import CrossEntropy
+from pocketcnn.losses.base import Loss, LossFunction, as_loss
 from pocketcnn.network.net import ConvNet
 from pocketcnn.optim.base import Optimizer
 from pocketcnn.training import divergence
 from pocketcnn.training.callbacks import Callback
 from pocketcnn.training.checkpoint import require_writable
+from pocketcnn.training.counts import Counts, Evaluation
 from pocketcnn.training.history import History
 from pocketcnn.training.loop import Loop
-from pocketcnn.training.metrics import Counts
+from pocketcnn.training.metrics import OwnMetric, make_metrics
 from pocketcnn.training.resumption import taking_part
 from pocketcnn.training.run import Stateful
 from pocketcnn.training.run_file import RunFile
@@ -59,15 +61,32 @@ class Trainer:
         Seed for the order of the samples. The same seed, network and data give the same bits, for
         any number of threads.
     label_smoothing : float, default 0
-        Share of each label that is spread over all classes; in the validation loss too.
+        Short for ``loss=CrossEntropy(label_smoothing)``; in the validation loss too.
     augment : callable (x, rng) -> x, optional
         Changes each training batch (N, C, H, W) before it is used, for example
         `pocketcnn.data.RandomCrop(2)`. It gets a generator of its own, made from `seed`, and an
         array that it may write into. A checkpoint identifies it by its name, or by its `repr` if
         its class has one.
+    loss : callable (output, t, sample_weight=None) -> (mean loss, gradient), optional
+        For example `pocketcnn.losses.MeanSquaredError()`; `CrossEntropy()` when not given.
+    metrics : sequence of str or callable (output, t) -> float, default ()
+        What is measured besides loss and accuracy: "top<k>"; "f1", the mean of all classes, and
+        "f1_classes"; "miou" and "iou_classes", intersection over union; "mae", "mse"; or the mean
+        over batches of a function.
+    clip_norm : float, optional
+        Gradients are scaled down together if their norm is larger.
+    accumulate : int, default 1
+        How many batches make an update, with the gradient of one batch as large as all of them
+        (batch normalisation still sees single batches). The last of an epoch may be of fewer.
+    ema : float, optional
+        Decay of an average of all weights and running statistics: ``average += (1 - ema) *
+        (weights - average)`` after each update. It is in the network's place for validation, for
+        the callbacks after an epoch, and when `fit` is done.
 
     Attributes
     ----------
+    objective : Loss
+        What is minimised.
     epoch, epochs : int
         The current epoch, counted from 1, and the number of epochs passed to `fit`.
     resumed : int
@@ -109,16 +128,25 @@ class Trainer:
         seed: int = 0,
         label_smoothing: float = 0.0,
         augment: Augment | None = None,
+        loss: Loss | LossFunction | None = None,
+        metrics: Sequence[str | OwnMetric] = (),
+        clip_norm: float | None = None,
+        accumulate: int = 1,
+        ema: float | None = None,
     ) -> None:
         if augment is not None and not callable(augment):
             raise TypeError(f"augment is {augment!r}: wanted a callable (x, rng) -> x")
-        require_scores(net.layers)
         self.sharing = Sharing("the trainer", "each thread needs a trainer of its own")
         self.net = net
         self.optimizer = optimizer
         self.batch_size = _arguments.integer("batch_size", batch_size, 1)
         self.seed = _arguments.integer("seed", seed, 0)
         self.label_smoothing = _arguments.share("label_smoothing", label_smoothing)
+        if loss is not None and label_smoothing:
+            raise ValueError("loss and label_smoothing are given: CrossEntropy has its own")
+        self.objective = CrossEntropy(self.label_smoothing) if loss is None else as_loss(loss)
+        if self.objective.contains is not None:
+            require_scores(net.layers, self.objective.contains)
         self.augment = augment
         self.rng = np.random.default_rng(self.seed)
         self._augment_rng = np.random.default_rng(self.seed).spawn(1)[0]
@@ -130,13 +158,25 @@ class Trainer:
         self.history = History()
         self.stop = self.pause = False
         self.steps = 0
-        self._update = Update()
-        self.counts = Counts()
+        self.updates = Update(net, clip_norm, accumulate, ema)
+        self._metrics = make_metrics(metrics, net, self.objective)
+        self.counts = self._new_counts()
 
     @property
     def parts(self) -> dict[str, Stateful]:
         """What has a state of its own that checkpoints keep, by name."""
-        return {}
+        return {"update": self.updates} if self.updates.has_state else {}
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the metrics in the history; there is a `val_` of each too."""
+        return tuple(column for metric in self._metrics for column in metric.columns)
+
+    @property
+    def average(self) -> dict[str, Array] | None:
+        """The average of weights and running statistics by name, once there is one."""
+        average = self.updates.average
+        return dict(average.arrays) if average is not None and average.arrays else None
 
     @property
     def generators(self) -> dict[str, np.random.Generator]:
@@ -164,7 +204,10 @@ class Trainer:
         x_batch : array_like (N, C, H, W)
             Images.
         t_batch : array_like
-            Labels, int (N,), or probabilities (N, K): at least 0, with rows that sum to 1.
+            Labels, int (N,), or probabilities (N, K): at least 0, with rows that sum to 1; or what
+            another loss takes.
+        sample_weight : array_like (N,), optional
+            The weight of each sample in the mean loss, at least 0.
 
         Returns
         -------
@@ -180,13 +223,14 @@ class Trainer:
         net = self.net
         self.steps += 1
         with net.sharing.change("a training step"):
-            logits = net.forward(x, training=True)
-            self.loss, grad = cross_entropy(logits, t, label_smoothing=self.label_smoothing)
+            out = net.forward(x, training=True)
+            self.loss, grad = self.objective(out, t, sample_weight)
             if not math.isfinite(self.loss):
                 reason = divergence.explain(net, "x_batch", x)
                 raise FloatingPointError(f"the loss became {self.loss} in {self.place()}: {reason}")
-            self._update(net, self.optimizer, grad)
-        self.counts.add(logits, t, self.loss)
+            total = self.objective.batch_weight(t, out.shape, sample_weight)
+            self.updates.add(self.optimizer, grad, total)
+        self.counts.add(out, t, self.loss, total)
         return self.loss
 
     @changes("a run")
@@ -211,12 +255,12 @@ class Trainer:
             Training images. They are cast to the network's dtype batch by batch, not scaled. A data
             set (see `pocketcnn.data.Dataset`) is read in a thread while the network trains.
         t : array_like
-            Labels, int (N,), or probabilities (N, K): at least 0, with rows that sum to 1. A data
-            set has its own.
+            Labels, int (N,), or probabilities (N, K): at least 0, with rows that sum to 1; or what
+            another loss takes. A data set has its own.
         epochs : int, default 20
             How many epochs to train; with `resume`, counted from the run's beginning.
         validation : (x, t) or Dataset, optional
-            Loss and accuracy on these data are measured after every epoch.
+            Loss, accuracy and metrics on these data are measured after every epoch.
         callbacks : sequence of Callback
             Called in this order.
         checkpoint : path-like, optional
@@ -261,7 +305,9 @@ class Trainer:
         data = open_source(("x", "t"), x, t, self._checks(any_size=self.augment is not None))
         epochs = _arguments.integer("epochs", epochs, 0)
         held_out = self._held_out(validation)
-        callbacks = check_callbacks(callbacks, validated=held_out is not None)
+        callbacks = check_callbacks(
+            callbacks, validated=held_out is not None, measured=self.columns
+        )
         check_last_batch(self.net, len(data), self.batch_size)
         weight = check_weights(sample_weight, len(data))
         every = check_every(checkpoint_every, checkpoint)
@@ -279,17 +325,18 @@ class Trainer:
         self.history = History(() if saved is None else saved.history)
         self.stop = self.pause = False
         self.counts.start()
+        self.updates.drop()
         with taking_part(self, callbacks, file, saved, notes):
             loop = Loop(self, data, held_out, callbacks, file, every, weight)
             loop.run(None if saved is None else saved.progress)
         return self.history
 
-    def running(self) -> tuple[float, float, float]:
+    def running(self) -> tuple[float, float | None, float]:
         """Return the current epoch's mean loss, accuracy and images per second so far."""
         return self.counts.loss, self.counts.accuracy, self.counts.speed
 
-    def evaluate(self, x: ArrayLike | Dataset, t: ArrayLike | None = None) -> tuple[float, float]:
-        """Measure mean loss and accuracy in inference mode.
+    def evaluate(self, x: ArrayLike | Dataset, t: ArrayLike | None = None) -> Evaluation:
+        """Measure mean loss, accuracy and metrics in inference mode.
 
         Parameters
         ----------
@@ -298,12 +345,20 @@ class Trainer:
 
         Returns
         -------
-        loss, accuracy : float
+        Evaluation
+            The pair (loss, accuracy), with the metrics by name as `metrics`. With numbers as
+            targets accuracy is None. With `ema` it is the average that is measured.
         """
         data = open_source(("x", "t"), x, t, self._checks())
-        logits, targets = data.scores(self.net, self.batch_size)
-        loss, _ = cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
-        return loss, count_hits(logits, targets) / len(data)
+        counts = self._new_counts()
+        with self.updates.averaged():
+            for out, targets in data.outputs(self.net, self.batch_size):
+                loss, _ = self.objective(out, targets)
+                counts.add(out, targets, loss, self.objective.batch_weight(targets, out.shape))
+        return Evaluation(counts)
+
+    def _new_counts(self) -> Counts:
+        return Counts(self.objective, self._metrics)
 
     def _held_out(self, validation: tuple[ArrayLike, ArrayLike] | Dataset | None) -> Source | None:
         if validation is None:
@@ -316,7 +371,8 @@ class Trainer:
 
     def _checks(self, *, any_size: bool = False) -> Checks:
         # A derived class with its own step may use any kind of targets.
-        return Checks(self.net, any_size, any_target=type(self).step is not Trainer.step)
+        own = type(self).step is not Trainer.step
+        return Checks(self.net, self.objective, any_size, any_target=own)
 
     def place(self) -> str:
         """Say which update it is."""
