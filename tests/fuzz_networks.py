@@ -9,6 +9,8 @@ by ``nox -s fuzz``. For each network, in double and in single precision:
   loading;
 - the parameters after two steps of an optimiser.
 
+In half of the networks some layers, drawn at random or the lowest, are frozen.
+
 A network that differs is printed with the seed that draws it again, and the exit code is 1.
 """
 
@@ -30,6 +32,7 @@ import pocketcnn as pc
 import reference
 import reference_optim
 from pocketcnn.layers import Layer
+from pocketcnn.layers.chain import every_layer
 from pocketcnn.network import fusion
 from reference_net import Arrays, Reference
 
@@ -297,10 +300,20 @@ class Case:
             self.t = rng.dirichlet(np.ones(classes), n)
         self.smoothing = float(_one_of(rng, 0.0, 0.0, 0.1))
         self.optimizer = _draw_optimizer(rng)
+        _freeze_some(np.random.default_rng([seed, 1]), self.net)
 
     def reference(self) -> Reference:
         state = {**self.net.params, **self.net.buffers}
-        return Reference(self.net.layers, self.net.inputs, state)
+        return Reference(self.net.layers, self.net.inputs, state, self.net.frozen)
+
+
+def _freeze_some(rng: Rng, net: pc.ConvNet) -> None:
+    names = [name for name, layer in every_layer(net.layers) if not layer.children]
+    kind = _one_of(rng, "none", "none", "lowest", "any")
+    if kind == "lowest":
+        net.freeze(*names[: int(rng.integers(1, len(names) + 1))])
+    elif kind == "any" and (drawn := [name for name in names if rng.random() < 0.5]):
+        net.freeze(*drawn)
 
 
 def _draw_optimizer(rng: Rng) -> pc.optim.Optimizer:
@@ -369,7 +382,8 @@ def _expected(case: Case) -> tuple[dict[str, Any], Reference]:
     loss, dlogits = reference.cross_entropy(logits, case.t, case.smoothing)
     wanted.backward(dlogits)
     buffers = {name: wanted.state[name] for name in case.net.buffers}
-    return {"loss": np.array(loss), **wanted.grads, **buffers}, wanted
+    grads = {name: wanted.grads[name] for name in case.net.trainable}
+    return {"loss": np.array(loss), **grads, **buffers}, wanted
 
 
 def check_gradients(case: Case) -> bool:
@@ -403,6 +417,8 @@ def check_inference(case: Case, folder: Path) -> None:
         again = pc.load(folder / "net.safetensors")
         if again.predict(case.x).tobytes() != scores.tobytes():
             raise AssertionError("scores changed by saving and loading")
+        if net.frozen:
+            again.freeze(*net.frozen)
         if again.summary() != net.summary():
             raise AssertionError("the summary changed by saving and loading")
 
@@ -417,11 +433,15 @@ def check_optimizer(case: Case) -> None:
         trainer.step(case.x, case.t)
         logits = wanted.forward(case.x, generators)
         wanted.backward(reference.cross_entropy(logits, case.t, case.smoothing)[1])
-        for name, grad in wanted.grads.items():
+        for name in trained.trainable:
+            grad = wanted.grads[name]
             new, states[name] = _update(kept, wanted.state[name], grad, states.get(name), step)
             wanted.state[name] = new
     results: Arrays = {**trained.params, **trained.buffers}
     _compare_all(f"after two steps of {kept},", results, wanted.state, 1e-6)
+    for name in trained.params.keys() - trained.trainable.keys():
+        if trained.params[name].tobytes() != case.net.params[name].tobytes():
+            raise AssertionError(f"{name} is frozen, but has changed")
 
 
 def _update(optimizer: Any, p: Any, grad: Any, state: Any, step: int) -> tuple[Any, Any]:

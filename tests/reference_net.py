@@ -8,7 +8,7 @@ maximum to the second largest value: single precision may decide differently the
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -54,6 +54,8 @@ class Reference:
     inputs : mapping of str to tuple of str
         Names of what each layer takes, as `ConvNet.inputs`.
     state : mapping of str to ndarray
+    frozen : collection of str
+        Names of layers that compute as in inference also when the network is trained.
 
     Attributes
     ----------
@@ -74,7 +76,9 @@ class Reference:
         layers: Mapping[str, Layer],
         inputs: Mapping[str, tuple[str, ...]],
         state: Mapping[str, npt.NDArray[Any]],
+        frozen: Collection[str] = (),
     ) -> None:
+        self.frozen = frozenset(frozen)
         self.layers, self.inputs = dict(layers), dict(inputs)
         self.state: Arrays = {name: a.astype(np.float64) for name, a in state.items()}
         self.grads: Arrays = {}
@@ -132,7 +136,8 @@ class Reference:
         if isinstance(layer, pc.Linear):
             return reference.linear(x, self.state[f"{name}.weight"], self.state.get(f"{name}.bias"))
         if isinstance(layer, pc.BatchNorm2d):
-            return self._batch_norm(name, layer, x, training=generators is not None)
+            training = generators is not None and name not in self.frozen
+            return self._batch_norm(name, layer, x, training=training)
         if isinstance(layer, pc.LocalResponseNorm):
             return reference.local_response_norm(x, layer.size, layer.alpha, layer.beta, layer.k)
         if isinstance(layer, pc.MaxPool2d):
@@ -167,7 +172,8 @@ class Reference:
         if isinstance(layer, pc.ScaleShift):
             return layer.scale * x + layer.shift
         if isinstance(layer, pc.Dropout):
-            self._saved[name] = 1.0 if generators is None else _mask(layer, x, generators[name])
+            draws = generators is not None and name not in self.frozen
+            self._saved[name] = _mask(layer, x, generators[name]) if draws else 1.0
             return np.asarray(x * self._saved[name])
         for kink in KINKS.get(type(layer), ()):
             self._near(x, np.abs(x - kink))

@@ -393,3 +393,20 @@ def test_a_large_linear_in_a_residual_is_updated_in_backward(
     assert used.keys() == wanted.keys()
     np.testing.assert_array_equal(used["block.body.fc.bias"], wanted["block.body.fc.bias"])
     assert net.summary().count("updated in backward") == 1
+
+
+@pytest.mark.parametrize("kind", [pc.SiLU, pc.GELU, pc.HardSwish])
+def test_the_relu_before_a_block_that_trains_layer_by_layer(kind: type[Layer]) -> None:
+    """Nobody but the first block does the part of its ReLU."""
+    layers = [
+        ("conv1", pc.Conv2d(1, 4, 3)),
+        ("relu", pc.ReLU()),
+        ("conv2", pc.Conv2d(4, 3, 3)),
+        ("act", kind()),
+        ("flat", pc.Flatten()),
+        ("fc", pc.Linear(12, 3)),
+    ]
+    net = pc.ConvNet(layers, (1, 6, 6), seed=1, dtype=np.float64)
+    x = np.random.default_rng(2).standard_normal((4, 1, 6, 6))
+    check = net.check_gradients(x, np.array([0, 1, 2, 0]), verbose=False)
+    assert check.largest_error < 1e-5, check

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from typing import TypeAlias
 
+import numpy as np
+
 from pocketcnn._arguments import Array
 from pocketcnn.data.dataset import Dataset, Indices
 
@@ -49,3 +51,9 @@ def read_ahead(dataset: Dataset, chosen: Sequence[Indices]) -> Batches:
     finally:
         if os.getpid() == owner:
             reader.shutdown(cancel_futures=True)
+
+
+def in_order(dataset: Dataset, size: int) -> Batches:
+    """Yield all samples of a data set, `size` at a time, read ahead; see `read_ahead`."""
+    numbers = np.arange(len(dataset))
+    return read_ahead(dataset, [numbers[at : at + size] for at in range(0, len(numbers), size)])

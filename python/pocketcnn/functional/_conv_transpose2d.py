@@ -221,11 +221,33 @@ def conv_transpose2d_backward(
     grad = contiguous(grad, compute)
     dx = None
     if input_grad:
-        dx = _core.conv2d(grad, contiguous(weight, compute), None, how.conv)
-        dx = restore(contiguous(dx[:, :, : x.shape[2], : x.shape[3]], compute), result)
+        dx = restore(_input_grad(grad, contiguous(weight, compute), x.shape, how), result)
     xc = contiguous(_completed(x, how), compute)
     dweight, dbias = _core.conv_transpose2d_backward_weight(grad, xc, how.conv)
     return dx, restore(dweight, result), restore(dbias, result)
+
+
+def conv_transpose2d_input_grad(
+    grad: Array,
+    weight: Array,
+    x_shape: tuple[int, ...],
+    stride: IntOrPair,
+    padding: Padding,
+    output_padding: IntOrPair,
+    dilation: IntOrPair,
+    groups: int,
+) -> Array:
+    """The dx of :func:`conv_transpose2d_backward` alone, for images of a shape."""
+    how = transposed(x_shape[2:], weight.shape, stride, padding, output_padding, dilation, groups)
+    require_shape("grad", grad, (x_shape[0], weight.shape[1] * groups, *how.out_size))
+    compute, result = compute_dtypes(grad, weight)
+    grad, weight = contiguous(grad, compute), contiguous(weight, compute)
+    return restore(_input_grad(grad, weight, x_shape, how), result)
+
+
+def _input_grad(grad: Array, weight: Array, x_shape: tuple[int, ...], how: Transposed) -> Array:
+    dx = _core.conv2d(grad, weight, None, how.conv)
+    return contiguous(dx[:, :, : x_shape[2], : x_shape[3]], grad.dtype)
 
 
 def _fitting(

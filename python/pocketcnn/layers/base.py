@@ -17,15 +17,16 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from pocketcnn._arguments import Array, require_memory, require_shape
+from pocketcnn._lazy import LAYER_FILES
 from pocketcnn.layers.arrays import LayerArrays, fitted, require_names
-from pocketcnn.layers.init import Init, Scheme, checked_init, normal, weight_std
+from pocketcnn.layers.init import Scheme
 from pocketcnn.layers.sight import Sight
 
 Shape: TypeAlias = tuple[int, ...]
 
 
 LAYERS: dict[str, type[Layer]] = {}
-"""Every layer class by its name in model files; your own too, once they are defined."""
+"""Every layer class by its name in model files, once it is imported; your own too."""
 
 
 @lru_cache(maxsize=256)
@@ -59,12 +60,20 @@ class Layer(ABC):
         The generator that the layer draws from in training, if any.
     children : dict of str to Layer
         The layers inside this one, if any, by names with a dot: "body.conv1".
+    frozen : bool
+        Whether training leaves the layer, and those inside it, as they are. Networks call `forward`
+        of such a layer without `training`.
+    needs_input_grad : bool
+        Whether `backward` must compute the gradient of the input; where it need not, None may be
+        returned. Networks say so to the layers in front of which none is trained.
     preferred_init : {"he", "xavier"} or None
         The scheme for the weights of the layer before this one; None if this layer is not an
         activation function.
     """
 
     preferred_init: ClassVar[Scheme | None] = None
+    needs_input_grad: bool = True
+    _frozen = False
 
     # Not present before they are first accessed.
     _params: LayerArrays
@@ -83,12 +92,11 @@ class Layer(ABC):
     def __init_subclass__(cls, **options: Any) -> None:
         """Add the class to `LAYERS`; it may replace one of its name, but none of the package's."""
         super().__init_subclass__(**options)
-        elder = LAYERS.get(cls.__name__)
         # Python records the abstract methods of the class only after this.
         left = (getattr(cls, name) for name in Layer.__abstractmethods__)
         if any(getattr(method, "__isabstractmethod__", False) for method in left):
             return
-        if elder is None or not elder.__module__.startswith("pocketcnn."):
+        if cls.__name__ not in LAYER_FILES or cls.__module__.startswith("pocketcnn."):
             LAYERS[cls.__name__] = cls
 
     # A layer takes an array, a Merge a list of them: the arguments' types are left to subclasses.
@@ -109,7 +117,8 @@ class Layer(ABC):
     def backward(self, grad: Array) -> Any:
         """Propagate the gradient of the loss from the output of the last `forward` to its input.
 
-        Fills `grads`. Returns None only if `needs_input_grad` is off.
+        Fills `grads`; need not if the layer is frozen. Returns None only if `needs_input_grad` is
+        off.
 
         Parameters
         ----------
@@ -131,6 +140,27 @@ class Layer(ABC):
         ValueError
             If the layer cannot take such an input.
         """
+
+    @property
+    def frozen(self) -> bool:
+        """Whether training leaves the layer as it is."""
+        if self.children:
+            return all(child.frozen for child in self.children.values())
+        return self._frozen
+
+    @frozen.setter
+    def frozen(self, frozen: bool) -> None:
+        self._frozen = bool(frozen)
+        for child in self.children.values():
+            child.frozen = frozen
+        self.__dict__.pop("_grads", None)  # of a step that was made otherwise
+
+    @property
+    def trains(self) -> bool:
+        """Whether training changes a parameter of the layer or of one inside it."""
+        if self.children:
+            return any(child.trains for child in self.children.values())
+        return bool(self.param_shapes) and not self.frozen
 
     def multiply_adds(self, input_shape: Any) -> int:
         """Number of multiply-adds with the weights for one input."""
@@ -332,78 +362,6 @@ class Layer(ABC):
             elif config[name] != parameter.default:
                 shown.append(f"{name}={config[name]!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
-
-
-class WeightLayer(Layer):
-    """A layer with a weight and an optional bias.
-
-    Parameters
-    ----------
-    weight_shape : tuple of int
-    use_bias : bool
-    init, fans
-        How the weight is drawn; see `pocketcnn.layers.init`.
-    outputs : int or None
-        Length of the bias; None is that of the weight's first axis.
-
-    Attributes
-    ----------
-    needs_input_grad : bool
-        Whether `backward` computes the gradient of the input, or returns None. A network turns it
-        off for its first layer, where it is not needed.
-    """
-
-    def __init__(
-        self,
-        weight_shape: Shape,
-        *,
-        use_bias: bool,
-        init: Init,
-        fans: tuple[int, int],
-        outputs: int | None = None,
-    ) -> None:
-        super().__init__()
-        self.init = checked_init(init)
-        self.use_bias = bool(use_bias)
-        self.needs_input_grad = True
-        self.param_shapes = {"weight": weight_shape}
-        if use_bias:
-            self.param_shapes["bias"] = (weight_shape[0] if outputs is None else outputs,)
-        self._fans = fans
-
-    @property
-    def weight(self) -> Array:
-        """The array ``params["weight"]``."""
-        return self.params["weight"]
-
-    @property
-    def bias(self) -> Array | None:
-        """The array ``params["bias"]``, or None in a layer without bias."""
-        return self.params.get("bias")
-
-    def draw_params(self, rng: np.random.Generator, auto: Scheme) -> dict[str, Array]:
-        """Draw the weight as :mod:`pocketcnn.layers.init` says; the bias is zero."""
-        std = weight_std(self.init, auto, *self._fans)
-        params = {"weight": normal(rng, self.param_shapes["weight"], std, self.dtype)}
-        if self.use_bias:
-            params["bias"] = np.zeros(self.param_shapes["bias"], self.dtype)
-        return params
-
-    def forget_grads(self, least_bytes: int = 2**20) -> None:
-        """Release gradients of at least that size before memory for new ones is needed."""
-        for key, array in self.params.items():
-            if array.nbytes >= least_bytes:
-                self.grads[key] = np.zeros(array.shape, array.dtype)  # pages not written: no memory
-
-    def store_grads(self, weight: Array, bias: Array) -> None:
-        """Store the gradients that a backward pass computed."""
-        self.grads["weight"] = weight
-        if self.use_bias:
-            self.grads["bias"] = bias
-
-    def _argument(self, name: str) -> Any:
-        # `bias` is the array; the constructor's argument of that name says whether there is one.
-        return self.use_bias if name == "bias" else super()._argument(name)
 
 
 def check_image_shape(layer: Layer, shape: Shape) -> None:

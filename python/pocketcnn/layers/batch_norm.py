@@ -16,8 +16,8 @@ class BatchNorm2d(Layer):
     """``(x - mean) / sqrt(var + eps) * weight + bias``, channel by channel.
 
     Training uses the batch's mean and variance, and updates their running means; inference uses the
-    running means. Ioffe, Szegedy, "Batch Normalization: Accelerating Deep Network Training by
-    Reducing Internal Covariate Shift", ICML 2015.
+    running means, and so does a frozen layer. Ioffe, Szegedy, "Batch Normalization: Accelerating
+    Deep Network Training by Reducing Internal Covariate Shift", ICML 2015.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class BatchNorm2d(Layer):
             self.bias,
             self.running_mean,
             self.running_var,
-            training,
+            training and not self.frozen,
             self.momentum,
             self.eps,
             rectify=rectify,

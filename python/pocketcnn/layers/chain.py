@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from pocketcnn.layers.base import Layer, Shape, WeightLayer
+from pocketcnn._text import excerpt
+from pocketcnn.layers.base import Layer, Shape
 from pocketcnn.layers.init import Scheme
 from pocketcnn.layers.softmax import Softmax
+from pocketcnn.layers.weight_layer import WeightLayer
 
 
 def named_layers(layers: Sequence[tuple[str, Layer]]) -> dict[str, Layer]:
@@ -47,6 +50,29 @@ def every_layer(layers: Mapping[str, Layer]) -> Iterator[tuple[str, Layer]]:
         yield name, layer
         for inner, child in every_layer(layer.children):
             yield f"{name}.{inner}", child
+
+
+def matching_layers(layers: Mapping[str, Layer], patterns: Sequence[str]) -> list[Layer]:
+    """The layers whose name, as `every_layer` has it, matches a pattern of `fnmatch`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A pattern matches none, or there is none.
+    """
+    named = list(every_layer(layers))
+    if not patterns:
+        raise ValueError("no pattern is given: wanted names of layers, such as 'conv*'")
+    found: list[Layer] = []
+    for pattern in patterns:
+        if not isinstance(pattern, str):
+            raise TypeError(f"a pattern is {pattern!r}, but must be a string")
+        matching = [layer for name, layer in named if fnmatchcase(name, pattern)]
+        if not matching:
+            names = excerpt(", ".join(name for name, _ in named), 400)
+            raise ValueError(f"no layer's name matches {pattern!r}: there are {names}")
+        found += matching
+    return found
 
 
 def every_input_of(name: str, layer: Layer, shape: Any) -> Iterator[tuple[str, Layer, Any]]:
@@ -121,7 +147,8 @@ def draw_weights(
         if layer.has_own_weights():
             raise ValueError(
                 f"layer {name!r} has weights already, which seed={seed} would draw anew: "
-                "seed=None keeps them, a new layer has none"
+                "seed=None keeps them, a new layer has none, and net.replace_head gives a trained "
+                "network a new last layer"
             )
     rng = np.random.default_rng(seed)
     for layer, scheme in zip(layers.values(), schemes, strict=True):

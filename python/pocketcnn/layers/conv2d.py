@@ -6,9 +6,11 @@ import math
 
 from pocketcnn._arguments import Array, IntOrPair, Padding, integer, pair
 from pocketcnn.functional import conv2d, conv2d_backward
+from pocketcnn.functional._conv2d import conv2d_input_grad
 from pocketcnn.functional._window2d import window2d
-from pocketcnn.layers.base import Shape, WeightLayer, check_image_shape
+from pocketcnn.layers.base import Shape, check_image_shape
 from pocketcnn.layers.init import Init, fans
+from pocketcnn.layers.weight_layer import WeightLayer
 from pocketcnn.layers.window import check_window, plain
 
 
@@ -92,6 +94,8 @@ class Conv2d(WeightLayer):
     def backward(self, grad: Array) -> Array | None:
         """Correlate the gradient with the input for the weight, with the weight for the input."""
         x = self._recall()
+        if self.frozen:
+            return self._input_grad(grad, x.shape) if self.needs_input_grad else None
         self.forget_grads()
         dx, dweight, dbias = conv2d_backward(
             grad,
@@ -105,6 +109,17 @@ class Conv2d(WeightLayer):
         )
         self.store_grads(dweight, dbias)
         return dx
+
+    def _input_grad(self, grad: Array, x_shape: Shape) -> Array:
+        return conv2d_input_grad(
+            grad,
+            self.params["weight"],
+            x_shape,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
+        )
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, H, W) to (out_channels, OH, OW)."""

@@ -10,11 +10,13 @@ from pocketcnn.functional import conv_transpose2d, conv_transpose2d_backward
 from pocketcnn.functional._conv_transpose2d import (
     Transposed,
     checked_output_padding,
+    conv_transpose2d_input_grad,
     transposed,
 )
-from pocketcnn.layers.base import Shape, WeightLayer, check_image_shape
+from pocketcnn.layers.base import Shape, check_image_shape
 from pocketcnn.layers.init import Init
 from pocketcnn.layers.sight import Sight
+from pocketcnn.layers.weight_layer import WeightLayer
 from pocketcnn.layers.window import check_window, plain
 
 
@@ -115,6 +117,8 @@ class ConvTranspose2d(WeightLayer):
     def backward(self, grad: Array) -> Array | None:
         """Convolve the gradient for the input, correlate it with the input for the weight."""
         x = self._recall()
+        if self.frozen:
+            return self._input_grad(grad, x.shape) if self.needs_input_grad else None
         self.forget_grads()
         dx, dweight, dbias = conv_transpose2d_backward(
             grad,
@@ -129,6 +133,18 @@ class ConvTranspose2d(WeightLayer):
         )
         self.store_grads(dweight, dbias)
         return dx
+
+    def _input_grad(self, grad: Array, x_shape: Shape) -> Array:
+        return conv_transpose2d_input_grad(
+            grad,
+            self.params["weight"],
+            x_shape,
+            self.stride,
+            self.padding,
+            self.output_padding,
+            self.dilation,
+            self.groups,
+        )
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, H, W) to (out_channels, OH, OW)."""

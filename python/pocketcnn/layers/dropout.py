@@ -55,8 +55,8 @@ class Dropout(Layer):
         self.rng = rng.spawn(1)[0]
 
     def forward(self, x: Array, training: bool = False) -> Array:
-        """Drop, in training; else return x itself."""
-        if not training:
+        """Drop, in training; else, and if the layer is frozen, return x itself."""
+        if not training or self.frozen:
             self._saved = 1  # the gradient passes unchanged
             return x
         out, self._saved = dropout(x, self.p, self.rng)

@@ -7,8 +7,9 @@ import numpy as np
 from pocketcnn._arguments import Array, integer
 from pocketcnn.functional import LinearWeightGrad, linear, linear_backward
 from pocketcnn.functional._matmul import matmul
-from pocketcnn.layers.base import Shape, WeightLayer
+from pocketcnn.layers.base import Shape
 from pocketcnn.layers.init import Init, fans
+from pocketcnn.layers.weight_layer import WeightLayer
 
 
 def _column_sums(a: Array) -> Array:
@@ -58,6 +59,8 @@ class Linear(WeightLayer):
     def backward(self, grad: Array) -> Array | None:
         """``dx = grad @ weight``, ``dweight = grad.T @ x``, ``dbias = sum of grad's rows``."""
         x = self._recall()
+        if self.frozen:
+            return matmul(grad, self.params["weight"]) if self.needs_input_grad else None
         self.forget_grads()
         dx, dweight, dbias = linear_backward(
             grad, x, self.params["weight"], input_grad=self.needs_input_grad

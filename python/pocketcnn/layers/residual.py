@@ -96,18 +96,17 @@ class Residual(Layer):
             ends.append(out)
         return add(*ends)
 
-    def backward(self, grad: Array) -> Array:
+    def backward(self, grad: Array) -> Array | None:
         """Propagate the gradient back through both branches, and add the results."""
         self._recall()
         ends = []
         for branch in (self.body, self.shortcut):
-            flowing = grad
+            flowing: Any = grad
             for layer in reversed(branch.values()):
-                dx = layer.backward(flowing)
-                assert dx is not None  # only a network's first layer may leave it out
-                flowing = dx
+                if flowing is not None:
+                    flowing = layer.backward(flowing)
             ends.append(flowing)
-        return add(*ends)
+        return None if any(end is None for end in ends) else add(*ends)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Shape of the body's output, which must be that of the shortcut's output."""

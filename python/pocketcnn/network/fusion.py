@@ -7,7 +7,8 @@ without an AvgPool2d, and in inference a Conv2d, the BatchNorm2d after it and wh
 and pooling follow. A layer is fused with the one before it only where no other takes what that
 gives. A Residual's branches are chains of their own. A large Linear can hand its weight's gradient
 to an optimiser piece by piece. The layers keep their parameters, which are read at every call, and
-their gradients; used alone they are what they always were.
+their gradients; used alone they are what they always were. Where layers are frozen, and nothing
+before them is trained, no gradient is computed.
 """
 
 from __future__ import annotations
@@ -34,11 +35,13 @@ from pocketcnn.network.stages import (
     ACTIVATIONS,
     POOLS,
     ConvStage,
+    FrozenLayer,
     FusedAdd,
     FusedResidual,
     LargeLinear,
     LayerStage,
     Stage,
+    Untrained,
 )
 
 # Bytes of a weight from which on its gradient is used in pieces.
@@ -154,18 +157,18 @@ def fuse(
     at, before = 0, None
     while at < len(chain):
         block = _first_block(chain[at:])
+        stage: Stage
         if block is not None:
             stage, length = ConvStage(*block, shapes[at]), block.length
             if before is not None:
                 stage.follow(before)
             before = stage
-            stages.append(stage)
         else:
             before = None
-            made = _stage(names[at], chain[at:], shapes[at], within)
-            length = made.length
-            stages.append(made.stage)
-            notes.update(made.notes)
+            stage, length, inside = _stage(names[at], chain[at:], shapes[at], within)
+            notes.update(inside)
+        reached = any(layer.trains or layer.needs_input_grad for layer in chain[at : at + length])
+        stages.append(stage if reached else Untrained(stage))
         for name in names[at + 1 : at + length]:
             notes[name] = f"fused with {names[at]}"
         at += length
@@ -192,6 +195,8 @@ def _stage(name: str, chain: Sequence[Layer], shape: Any, within: str) -> _Made:
         and _starts_with_relu(chain[1:])
     ):
         return _Made(FusedAdd(), 2)
+    if first.frozen:
+        return _Made(FrozenLayer(first), 1)
     if type(first) is Linear and _weight_bytes(first) >= _LARGE_WEIGHT:
         return _Made(LargeLinear(within + name, first), 1, {name: "updated in backward"})
     return _Made(LayerStage(first), 1)

@@ -183,7 +183,8 @@ def check_gradients(
         for name, grad in twin.gradient(x, t, label_smoothing=label_smoothing).items()
     }
     rows = []
-    for name, array in twin.params.items():
+    for name in grads:
+        array = twin.params[name]
         flat = np.arange(array.size)
         if array.size > entries:
             flat = np.sort(rng.choice(array.size, entries, replace=False))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from pocketcnn._arguments import Array
 from pocketcnn._text import excerpt
-from pocketcnn.layers import Layer, Shape, WeightLayer
+from pocketcnn.layers import Layer, Residual, Shape, WeightLayer
 from pocketcnn.layers.chain import every_input_of, named_layers
 from pocketcnn.layers.init import Scheme
 from pocketcnn.layers.merge import Merge
@@ -137,6 +137,29 @@ class Graph:
             if place + 1 in needed
         ]
 
+    def behind(self, name: str) -> list[Entry]:
+        """Entries of all layers after one, which take its output as the network's input.
+
+        Raises
+        ------
+        ValueError
+            There are none, or one takes something else from before.
+        """
+        cut = list(self.layers).index(name) + 1
+        if cut == len(self.nodes):
+            raise ValueError(f"layer {name!r} is the last: nothing is behind it")
+        for node in self.nodes[cut:]:
+            if (first := min(node.sources)) < cut:
+                other = self.nodes[first - 1].name if first else INPUT
+                raise ValueError(
+                    f"layer {node.name!r} takes {other!r}, which is before {name!r}: what is "
+                    "behind depends on more than one layer"
+                )
+        return [
+            (node.name, node.layer, [INPUT if s == name else s for s in self._source_names(node)])
+            for node in self.nodes[cut:]
+        ]
+
     def input_shape_of(self, node: Node) -> Any:
         """Shape of what a layer takes, a list of them for a `Merge`."""
         return _taken(node.layer, node.sources, self.shapes)
@@ -164,10 +187,10 @@ class Graph:
             yield name, values[-1]
 
     def trained(self) -> list[bool]:
-        """For every value, whether parameters had a part in it."""
+        """For every value, whether parameters that training changes had a part in it."""
         found = [False]
         for _, layer, sources in self.nodes:
-            found.append(bool(layer.param_shapes) or any(found[source] for source in sources))
+            found.append(layer.trains or any(found[source] for source in sources))
         return found
 
     def init_schemes(self) -> list[Scheme]:
@@ -189,11 +212,21 @@ class Graph:
 
 
 def skip_input_grad(graph: Graph) -> None:
-    """Let layers with weights compute the gradient of their input only if it is of use."""
+    """Let layers compute the gradient of their input only if it is of use."""
     trained = graph.trained()
     for _, layer, sources in graph.nodes:
-        if isinstance(layer, WeightLayer):
-            layer.needs_input_grad = trained[sources[0]]
+        _skip_input_grad(layer, needed=any(trained[source] for source in sources))
+
+
+def _skip_input_grad(layer: Layer, *, needed: bool) -> None:
+    layer.needs_input_grad = needed
+    # What a class derived from it does with its branches is not known.
+    branches = (layer.body, layer.shortcut) if type(layer) is Residual else ()
+    for branch in branches:
+        its_needed = needed
+        for inner in branch.values():
+            _skip_input_grad(inner, needed=its_needed)
+            its_needed = its_needed or inner.trains
 
 
 def _named(entry: Entry) -> tuple[str, Layer]:

@@ -5,31 +5,27 @@ How to train one is not in this file; see :mod:`pocketcnn.training.trainer`.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from os import PathLike
 from threading import get_ident
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from pocketcnn import losses
-from pocketcnn._arguments import as_array, class_names, integer, real_numbers, require_batch, sizes
-from pocketcnn._sharing import Sharing, changes
-from pocketcnn.functional._cross_entropy import checked_target
-from pocketcnn.layers import Array, Shape
-from pocketcnn.layers.chain import checked_dtype, draw_weights, every_layer, require_scores
-from pocketcnn.network import gradient_check, serialization, summary
-from pocketcnn.network.fusion import fuse_graph
-from pocketcnn.network.graph import Entry, Graph, skip_input_grad
+from pocketcnn._arguments import as_array
+from pocketcnn._sharing import changes
+from pocketcnn.layers import Array
+from pocketcnn.layers.chain import require_scores
+from pocketcnn.network.head import with_new_head
+from pocketcnn.network.inference import Inference
 from pocketcnn.network.stages import Update
 
-# Blocks of up to 32 MiB are recycled by the C library's allocator; larger ones come as fresh
-# pages each time, and touching those costs more than small layers do.
-_INFERENCE_BYTES = 32 * 2**20
+if TYPE_CHECKING:
+    from pocketcnn.network.gradient_check import GradientCheck
 
 
-class ConvNet:
+class ConvNet(Inference):
     """Named layers that turn images into class scores.
 
     Parameters
@@ -102,169 +98,6 @@ class ConvNet:
     (8, 4, 4)
     """
 
-    def __init__(
-        self,
-        layers: Sequence[Entry],
-        input_shape: Sequence[int],
-        *,
-        seed: int | None = 0,
-        dtype: DTypeLike = np.float32,
-    ) -> None:
-        self.sharing = Sharing(
-            "the network",
-            "one thread at a time trains it, and others predict before or after, or use a copy "
-            "that net.astype(net.dtype) made",
-        )
-        self._classes: list[str] | None = None
-        self._remembers: int | None = None  # the thread whose `forward` was the last use
-        self.input_shape = sizes("input_shape", input_shape)
-        self.dtype = checked_dtype(dtype)
-        self.graph = Graph(layers, self.input_shape)
-        self.layers = self.graph.layers
-        if seed is None:
-            for layer in self.layers.values():
-                layer.convert(self.dtype)
-        else:
-            schemes = self.graph.init_schemes()
-            draw_weights(self.layers, schemes, integer("seed", seed, 0), self.dtype)
-        skip_input_grad(self.graph)
-        # Last: which weights are large depends on the dtype that the layers have now.
-        self._flow, self._fusion_notes = fuse_graph(self.graph)
-        largest = max(map(math.prod, self.graph.shapes)) * self.dtype.itemsize
-        self._inference_batch = max(1, _INFERENCE_BYTES // largest)
-
-    @property
-    def output_shape(self) -> Shape:
-        """Shape of the scores of one sample, (K,) in a classifier."""
-        return self.graph.shapes[-1]
-
-    @property
-    def classes(self) -> list[str] | None:
-        """Names of the classes, if they are known."""
-        return self._classes
-
-    @classes.setter
-    def classes(self, names: Sequence[str] | None) -> None:
-        count = self.output_shape[0] if self.output_shape else 0
-        self._classes = None if names is None else class_names("classes", names, count)
-
-    @property
-    def inputs(self) -> dict[str, tuple[str, ...]]:
-        """Names of what each layer takes, by its name; "input" is the network's own input."""
-        return self.graph.inputs
-
-    @property
-    def entries(self) -> list[Entry]:
-        """The layers as the constructor takes them."""
-        return self.graph.entries()
-
-    @property
-    def params(self) -> dict[str, Array]:
-        """The parameters, ``{"conv1.weight": array}``: the arrays themselves, in a new dict.
-
-        Change them in place: ``net.params["conv1.bias"][...] = 0``.
-        """
-        return self._by_name("params")
-
-    @property
-    def grads(self) -> dict[str, Array]:
-        """The derivatives that the last gradient left, with the keys of `params`."""
-        return self._by_name("grads")
-
-    @property
-    def buffers(self) -> dict[str, Array]:
-        """What layers keep besides parameters, such as running means, named like `params`."""
-        return self._by_name("buffers")
-
-    @property
-    def generators(self) -> dict[str, np.random.Generator]:
-        """The random generators that layers draw from in training, by the layer's name."""
-        layers = every_layer(self.layers)
-        return {name: layer.rng for name, layer in layers if layer.rng is not None}
-
-    def _by_name(self, kind: str) -> dict[str, Array]:
-        return {
-            f"{name}.{key}": array
-            for name, layer in self.layers.items()
-            for key, array in getattr(layer, kind).items()
-        }
-
-    # Inference
-
-    def predict(self, x: ArrayLike, batch_size: int | None = None) -> Array:
-        """Compute the scores of each class, in inference mode.
-
-        Parameters
-        ----------
-        x : array_like, (N, *input_shape)
-        batch_size : int or None
-            How many samples pass through the network at a time; None chooses as many as keep
-            the largest activation below 32 MiB. Sums may be added in another order in batches
-            of another size: scores can differ in their last bits.
-
-        Returns
-        -------
-        logits : ndarray, (N, K), of the network's dtype
-            Scores before softmax.
-        """
-        x = self._checked_input(x)
-        parts = self._batches(len(x), batch_size)
-        if len(parts) == 1:
-            out = self._infer(x)
-            # Dropout and Flatten, alone, hand on their input itself.
-            return out.copy() if np.may_share_memory(out, x) else out
-        out = np.empty((len(x), *self.output_shape), self.dtype)
-        for part in parts:
-            out[part] = self._infer(x[part])
-        return out
-
-    def accuracy(self, x: ArrayLike, t: ArrayLike, batch_size: int | None = None) -> float:
-        """Part of the samples, 0 to 1, whose largest score is at the target's class.
-
-        Of a network that makes maps it is the part of all places.
-
-        Parameters
-        ----------
-        x : array_like, (N, *input_shape)
-        t : array_like, int (N,) or float (N, K); with maps int (N, H, W) or float (N, K, H, W)
-            Labels, or a probability for each class.
-        batch_size : int or None
-            As in `predict`.
-        """
-        x, t = self._checked_input(x), as_array("t", t)
-        if len(x) == 0 or t.ndim == 0 or len(x) != len(t):
-            raise ValueError(
-                f"x has {len(x)} samples and t has {len(t) if t.ndim else 'none'}: "
-                "need as many, at least 1"
-            )
-        t = checked_target("target", t, (len(x), *self.output_shape))
-        correct = 0
-        for part in self._batches(len(x), batch_size):
-            correct += losses.count_hits(self._infer(x[part]), t[part])
-        return correct / (len(x) * math.prod(self.output_shape[1:]))
-
-    def activations(self, x: ArrayLike) -> dict[str, Array]:
-        """Compute every layer's output, by the layer's name, in inference mode."""
-        x = self._cast(self._checked_input(x))
-        with self.sharing.read("a look at activations"):
-            self._remembers = None
-            return dict(self.graph.outputs(x))
-
-    def _infer(self, x: Array) -> Array:
-        x = self._cast(x)
-        self.sharing.begin_reading("a prediction")
-        try:
-            self._remembers = None
-            return self._flow.infer(x)
-        finally:
-            self.sharing.end_reading()
-
-    def _batches(self, samples: int, batch_size: int | None) -> list[slice]:
-        size = self._inference_batch
-        if batch_size is not None:
-            size = integer("batch_size", batch_size, 1)
-        return [slice(start, start + size) for start in range(0, samples, size)]
-
     # Training
 
     @changes("a loss")
@@ -284,7 +117,7 @@ class ConvNet:
     def gradient(
         self, x: ArrayLike, t: ArrayLike, *, label_smoothing: float = 0.0
     ) -> dict[str, Array]:
-        """Differentiate `loss` by every parameter, by backpropagation.
+        """Differentiate `loss` by every parameter of `trainable`, by backpropagation.
 
         Parameters
         ----------
@@ -312,7 +145,7 @@ class ConvNet:
         loss : float
             Mean cross-entropy.
         grads : dict of str to ndarray
-            With the keys, shapes and dtype of `params`.
+            With the keys, shapes and dtype of `trainable`.
         """
         loss, grad = self._forward_loss(x, t, label_smoothing)
         self.backward(grad)
@@ -334,9 +167,11 @@ class ConvNet:
             Distance to each side. The error is of order ``step ** 2``, plus rounding of order
             ``1e-16 / step``.
         """
+        from pocketcnn.network import gradient_check
+
         twin = self.astype(np.float64)
         loss = gradient_check.repeatable_loss(twin, x, t, label_smoothing)
-        return gradient_check.central_differences(loss, twin.params, step=step)
+        return gradient_check.central_differences(loss, twin.trainable, step=step)
 
     def check_gradients(
         self,
@@ -348,7 +183,7 @@ class ConvNet:
         seed: int = 0,
         step: float = 1e-6,
         verbose: bool = True,
-    ) -> gradient_check.GradientCheck:
+    ) -> GradientCheck:
         """Compare `gradient` with central differences, and print a table, a row a parameter.
 
         Both in float64 on a copy, with the same Dropout masks: right ones agree to about 1e-5.
@@ -362,7 +197,9 @@ class ConvNet:
         verbose : bool
             Whether the table is printed.
         """
-        check = gradient_check.check_gradients(self, x, t, label_smoothing, entries, seed, step)
+        from pocketcnn.network.gradient_check import check_gradients
+
+        check = check_gradients(self, x, t, label_smoothing, entries, seed, step)
         if verbose:
             print(check)
         return check
@@ -382,6 +219,7 @@ class ConvNet:
         logits : ndarray, (N, K), of the network's dtype
         """
         out = self._cast(self._checked_input(x))
+        self._follow_layers()
         self._remembers = None
         out = self._flow.forward(out, training)
         self._remembers = get_ident()
@@ -406,6 +244,7 @@ class ConvNet:
                 "the network since"
             )
         self._remembers = None
+        self._ask_for_gradients()
         self._flow.backward(grad, update)
 
     def _forward_loss(
@@ -422,7 +261,62 @@ class ConvNet:
         twins = {name: layer.astype(dtype) for name, layer in self.layers.items()}
         twin = ConvNet(self.graph.entries(twins), self.input_shape, seed=None, dtype=dtype)
         twin.classes = self.classes
+        twin._take_frozen(self)
         return twin
+
+    def head(self, upto: str | None = None) -> ConvNet:
+        """The layers that come behind a layer, as a network: the same layers, not copies.
+
+        To train it on `features` is to train this network's last layers with the others frozen, but
+        for the time that the others take in every step.
+
+        Parameters
+        ----------
+        upto : str, optional
+            As `features` takes it. Nothing behind this layer may take what one before it gives.
+
+        Raises
+        ------
+        ValueError
+            The name is no layer's, or not all that is behind depends on this layer alone.
+        """
+        name = self._checked_layer("upto", upto)
+        place = list(self.layers).index(name)
+        head = ConvNet(
+            self.graph.behind(name), self.graph.shapes[place + 1], seed=None, dtype=self.dtype
+        )
+        head.classes = self.classes
+        return head
+
+    @changes("an exchange of the last layer")
+    def replace_head(self, num_classes: int, seed: int = 0) -> ConvNet:
+        """Put a new layer in place of the last that has weights, for other classes.
+
+        All other layers stay as they are, also frozen ones frozen. The new layer has the name and
+        the settings of the old one, a Linear or a Conv2d of kernel size 1, and is not frozen.
+        `classes` are forgotten.
+
+        Parameters
+        ----------
+        num_classes : int
+        seed : int
+            Of the new layer's weights.
+
+        Returns
+        -------
+        ConvNet
+            This network itself.
+
+        Raises
+        ------
+        ValueError
+            The last layer with weights is of another kind, or does not alone give the scores. Then
+            nothing has changed.
+        """
+        self.graph = with_new_head(self.graph, num_classes, seed, self.dtype)
+        self.classes = None
+        self._plan()
+        return self
 
     def summary(self, width: int | None = None) -> str:
         """Describe each layer in a line: settings, output shape, parameters, multiply-adds.
@@ -433,8 +327,9 @@ class ConvNet:
             Columns of a terminal: a table that is wider goes without its notes, and with settings
             that are cut.
         """
-        notes = self._fusion_notes
-        return summary.describe(self.graph, self.dtype, notes, width)
+        from pocketcnn.network.summary import describe
+
+        return describe(self.graph, self.dtype, self._fusion_notes, width)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write architecture and weights to one .safetensors file, which `load` reads.
@@ -447,17 +342,9 @@ class ConvNet:
         OSError
             The file cannot be written; it is left as it was.
         """
+        from pocketcnn.network import serialization
+
         serialization.save(path, self.graph, self.dtype, self.classes)
 
     def __repr__(self) -> str:
         return f"ConvNet({self.entries}, input_shape={self.input_shape})"
-
-    # Checks and preparation
-
-    def _checked_input(self, x: ArrayLike) -> Array:
-        batch = real_numbers("x", x)
-        require_batch("x", batch, self.input_shape)
-        return batch
-
-    def _cast(self, x: Array) -> Array:
-        return x.astype(self.dtype, copy=False)

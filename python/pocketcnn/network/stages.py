@@ -73,6 +73,39 @@ class LayerStage:
         return self.layer.backward(grad)
 
 
+class FrozenLayer:
+    """A layer that training leaves as it is: it computes as in inference."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+        self.clear = layer.clear
+
+    def forward(self, x: Any, training: bool = False) -> Array:
+        """Compute the layer's output."""
+        return self.layer.forward(x)
+
+    def backward(self, grad: Array, update: Update | None = None) -> Any:
+        """Return dx."""
+        return self.layer.backward(grad)
+
+
+class Untrained:
+    """A stage below all that is trained: it keeps nothing for a gradient, and computes none."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self.clear = stage.clear
+
+    def forward(self, x: Any, training: bool = False) -> Array:
+        """Compute the stage's output."""
+        out = self._stage.forward(x, training)
+        self._stage.clear()
+        return out
+
+    def backward(self, grad: Array, update: Update | None = None) -> None:
+        """Hand nothing on."""
+
+
 class CoreActivation(NamedTuple):
     """An activation as the core has it: its name, and the slope or the alpha of those with one."""
 
@@ -103,7 +136,8 @@ class ConvStage:
 
     They are one operation. In training they run one by one where there is a BatchNorm2d, whose mean
     is known when all images are through the convolution, but for a ReLU, which the normalisation
-    does; and where the gradient of the activation takes its input.
+    does; where the gradient of the activation takes its input; and where the convolution is frozen,
+    whose weight needs no gradient. Layers below all that is trained are one operation always.
 
     Parameters
     ----------
@@ -123,10 +157,11 @@ class ConvStage:
     ) -> None:
         self._conv, self._norm = conv, norm
         self._block = _conv_block_of(conv, activation, pool, input_shape)
-        self._apart = norm is not None or type(activation) in _FROM_INPUT
-        self._rectify = type(activation) is ReLU
+        self._apart = norm is not None or type(activation) in _FROM_INPUT or conv.frozen
+        self._rectify = type(activation) is ReLU and norm is not None
         behind = (None if self._rectify else activation, pool)
         self._behind = [layer for layer in behind if layer is not None]
+        self._reached = conv.needs_input_grad or any(layer.trains for layer in self._layers())
         self._saved: tuple[Array, Array, Array | None] | None = None
 
     def follow(self, before: ConvStage) -> None:
@@ -134,12 +169,12 @@ class ConvStage:
 
         It then costs no pass over memory: dx is still in cache, and so is x, its ReLU's result.
         """
-        if before._block.ends_in_relu and before._norm is None and self._norm is None:
+        if before._block.ends_in_relu and not before._apart and not self._apart:
             before._block, self._block = share_relu(before._block, self._block)
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute the block's output for x (N, C, H, W)."""
-        if self._apart and training:
+        if self._apart and training and self._reached:
             self.clear()
             return self._one_by_one(x, training)
         known = None if self._norm is None else self._norm.known()
@@ -261,9 +296,7 @@ class FusedResidual:
             grad = relu_backward(grad, self._output)
         through = flow_back(self._body, grad, update)
         around = flow_back(self._shortcut, grad, update)
-        assert through is not None  # only a network's first layer needs no gradient of its input
-        assert around is not None
-        return add(through, around)
+        return None if through is None or around is None else add(through, around)
 
     def clear(self) -> None:
         """Let go of everything that the branches keep."""

@@ -28,6 +28,8 @@ class Row:
         Numbers that training changes; multiplications for one sample, each with its addition.
     note : str
         Anything worth knowing, such as what the layer is fused with.
+    frozen : bool
+        Whether training leaves the layer as it is.
     """
 
     name: str
@@ -36,6 +38,12 @@ class Row:
     parameters: int = 0
     multiply_adds: int = 0
     note: str = ""
+    frozen: bool = False
+
+    @property
+    def notes(self) -> str:
+        """The note, and that the layer is frozen."""
+        return "; ".join([self.note] * bool(self.note) + ["frozen"] * self.frozen)
 
 
 class Table(str):
@@ -77,13 +85,13 @@ def layer_rows(
     """
     shape, note = layer.output_shape(input_shape), notes.get(name, "")
     if layer.children:
-        yield Row(name, type(layer).__name__, shape, note=note)
+        yield Row(name, type(layer).__name__, shape, note=note, frozen=layer.frozen)
         for inner, its_input in layer.child_inputs(input_shape).items():
             yield from layer_rows(f"{name}.{inner}", layer.children[inner], its_input, notes)
     else:
         parameters = sum(map(math.prod, layer.param_shapes.values()))
         work = layer.multiply_adds(input_shape)
-        yield Row(name, repr(layer), shape, parameters, work, note)
+        yield Row(name, repr(layer), shape, parameters, work, note, layer.frozen)
 
 
 def format_table(rows: Sequence[Row], width: int | None = None) -> Table:
@@ -100,16 +108,18 @@ def format_table(rows: Sequence[Row], width: int | None = None) -> Table:
             str(row.output_shape),
             f"{row.parameters:,}",
             f"{row.multiply_adds:,}",
-            excerpt(row.note),
+            excerpt(row.notes),
         )
         for row in rows
     ]
     parameters = sum(row.parameters for row in rows)
     multiply_adds = sum(row.multiply_adds for row in rows)
-    total = ("total", "", "", f"{parameters:,}", f"{multiply_adds:,}", "")
+    frozen = sum(row.parameters for row in rows if row.frozen)
+    said = f"{frozen:,} parameters frozen" if any(row.frozen for row in rows) else ""
+    total = ("total", "", "", f"{parameters:,}", f"{multiply_adds:,}", said)
 
     table = [head, *body, total]
-    count, kind_width = _room(table, 6 if any(row.note for row in rows) else 5, width)
+    count, kind_width = _room(table, 6 if any(row.notes for row in rows) else 5, width)
     cut = [[line[0], _shorten(line[1], kind_width), *line[2:count]] for line in table]
     lines = align_columns(cut[0], cut[1:], numbers=(3, 4))
     return Table("\n".join([*lines[:-1], lines[1], lines[-1]]))

@@ -28,13 +28,17 @@ class Callback:
         """Before the first epoch; `trainer.epoch`, `trainer.epochs`, `trainer.samples` are set."""
 
     def on_epoch_begin(self, trainer: Any) -> None:
-        """Before the first batch of epoch `trainer.epoch` (counted from 1)."""
+        """Before the first batch of epoch `trainer.epoch` (counted from 1).
+
+        It is called too where a run is resumed in the middle of an epoch. What it changes in the
+        callback, the network and the optimiser then becomes what it was at the checkpoint.
+        """
 
     def on_batch_end(self, trainer: Any, size: int) -> None:
         """After an update; `size` samples were in the batch, `trainer.loss` is their mean loss."""
 
     def on_epoch_end(self, trainer: Any, record: Record) -> None:
-        """After validation, before the checkpoint is written."""
+        """After validation, before the epoch's checkpoint is written."""
 
     def on_fit_end(self, trainer: Any) -> None:
         """After the last epoch, also when training ends with an exception.
@@ -46,7 +50,7 @@ class Callback:
         """Return what a resumed run needs, by name.
 
         Arrays, numbers, strings and None, and lists and dicts of the last three. Called after
-        `on_fit_begin` and after every epoch.
+        `on_fit_begin` and for every checkpoint, which may be in the middle of an epoch.
         """
         return {}
 

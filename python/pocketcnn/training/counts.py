@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -73,9 +74,11 @@ class Counts:
         if not (
             type(seen) is int
             and seen >= 0
-            and all(type(number) in (int, float) for number in numbers)
+            and all(map(_is_finite, numbers))
+            and min(cast("list[float]", numbers[1:])) >= 0
             and isinstance(sums, list)
             and [np.shape(own) for own in sums] == [own.shape for own in self._sums]
+            and all(_is_finite(number) for own in sums for number in own)
         ):
             raise ValueError(f"the counts are {dict(values)!r}")
         self.seen = seen
@@ -128,3 +131,7 @@ class Evaluation(tuple[float, Any]):
         self = super().__new__(cls, (counts.loss, counts.accuracy))
         self.metrics = counts.metrics
         return self
+
+
+def _is_finite(value: object) -> bool:
+    return type(value) in (int, float) and abs(cast(float, value)) <= sys.float_info.max

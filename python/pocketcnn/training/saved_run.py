@@ -7,6 +7,7 @@ names the file. Nothing here knows the run that is to be continued.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -173,6 +174,7 @@ def _progress(value: object) -> Progress | None:
         type(steps) is not int
         or steps < 1
         or type(rate) not in (int, float)
+        or not abs(cast(float, rate)) <= sys.float_info.max
         or not isinstance(order, dict)
     ):
         raise ValueError(f"progress is {value!r}")

@@ -84,7 +84,7 @@ class Update:
             _update_in_backward(net, optimizer, grad)
         else:  # a user's own `update` gets everything at once
             net.backward(grad)
-            optimizer.update(net.params, net.grads)
+            optimizer.update(net.trainable, net.grads)
         if self.average is not None:
             self.average.add()
 
@@ -193,9 +193,9 @@ def _update_in_backward(net: ConvNet, optimizer: Optimizer, grad: Array) -> None
         updated.update(params)
         optimizer.apply(params, grads)
 
-    optimizer.begin(net.params)
+    optimizer.begin(net.trainable)
     net.backward(grad, apply)
-    params, grads = net.params, net.grads
+    params, grads = net.trainable, net.grads
     for name in updated:
         del params[name], grads[name]
     optimizer.apply(params, grads)
