@@ -28,7 +28,7 @@ class WeightedCrossEntropy(CrossEntropy):
         return factor * loss, grad * grad.dtype.type(factor)
 
     def batch_weight(
-        self, t: Array, shape: tuple[int, ...], sample_weight: Array | None = None
+        self, t: Array, shape: tuple[int, ...], sample_weight: ArrayLike | None = None
     ) -> float:
         """Return the number of samples."""
         return float(len(t))
@@ -56,7 +56,7 @@ class WeightedSquaredError(MeanSquaredError):
         return factor * loss, grad * grad.dtype.type(factor) / unit
 
     def batch_weight(
-        self, t: Array, shape: tuple[int, ...], sample_weight: Array | None = None
+        self, t: Array, shape: tuple[int, ...], sample_weight: ArrayLike | None = None
     ) -> float:
         """Return the number of samples."""
         return float(len(t))
