@@ -17,9 +17,9 @@ from pocketcnn.sklearn.networks import small_network
 
 # Few epochs, because hundreds of these are trained. All samples are one batch, since the checks
 # compare results of samples in another order, or repeated ones with weighted ones.
-SHORT: dict[str, Any] = {"learning_rate_init": 0.02, "batch_size": 10**6, "max_iter": 15}
-CLASSIFIER = pc.ConvNetClassifier(**SHORT)
-REGRESSOR = pc.ConvNetRegressor(**{**SHORT, "max_iter": 30})
+BATCH = 10**6
+CLASSIFIER = pc.ConvNetClassifier(batch_size=BATCH, learning_rate_init=0.02, max_iter=15)
+REGRESSOR = pc.ConvNetRegressor(batch_size=BATCH, learning_rate_init=0.005, max_iter=30)
 
 ROUNDING = (
     "Weighted samples are summed in another order than repeated ones: in float32 the results agree "
