@@ -84,6 +84,8 @@ if TYPE_CHECKING:
     from pocketcnn.network.load import load
     from pocketcnn.network.net import ConvNet
     from pocketcnn.network.weights import load_torch_state, load_weights
+    from pocketcnn.sklearn import ConvNetClassifier as ConvNetClassifier
+    from pocketcnn.sklearn import ConvNetRegressor as ConvNetRegressor
     from pocketcnn.training.callbacks import Callback, EarlyStopping
     from pocketcnn.training.history import History
     from pocketcnn.training.progress import ProgressBar
@@ -166,6 +168,9 @@ __all__ = [
 ]
 
 
+# Not in __all__: `from pocketcnn import *` works without the packages that they need.
+_OF_EXTRAS = {"ConvNetClassifier": "sklearn", "ConvNetRegressor": "sklearn"}
+
 # Except for the settings of `config`, every name is imported when it is first used.
 _MODULES = (
     "data",
@@ -183,6 +188,7 @@ _MODULES = (
 _PLACES = {
     **{name: name for name in _MODULES},
     **{name: f"layers.{file}" for name, file in LAYER_FILES.items()},
+    **_OF_EXTRAS,
     "Callback": "training.callbacks",
     "ConvNet": "network.net",
     "EarlyStopping": "training.callbacks",
@@ -203,4 +209,4 @@ if not TYPE_CHECKING:  # which knows the names from above, and no others
 
 def __dir__() -> list[str]:
     """List the public names for completion, including those that are imported later."""
-    return sorted([*__all__, "__version__"])
+    return sorted([*__all__, *_OF_EXTRAS, "__version__"])

@@ -82,10 +82,15 @@ def read_model(path: str | os.PathLike[str], *, check_finite: bool = False) -> M
         for key, array in tensors.items():
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} has numbers in {excerpt(key)} that are not finite")
-    for layer_name, layer in model.graph.layers.items():
-        layer.convert(model.dtype)
-        layer.set_state({key: tensors[f"{layer_name}.{key}"] for key in layer.state_shapes()})
+    give_weights(model, tensors)
     return model
+
+
+def give_weights(model: Model, tensors: Mapping[str, Array]) -> None:
+    """Give the layers the network's dtype, and their weights, which must fit."""
+    for name, layer in model.graph.layers.items():
+        layer.convert(model.dtype)
+        layer.set_state({key: tensors[f"{name}.{key}"] for key in layer.state_shapes()})
 
 
 def describe(graph: Graph, dtype: np.dtype[Any], classes: Sequence[str] | None = None) -> str:
