@@ -68,6 +68,7 @@ from pocketcnn.layers import (
 )
 from pocketcnn.network.load import load
 from pocketcnn.network.net import ConvNet
+from pocketcnn.network.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from pocketcnn import data, inspection, models, onnx, optim, plot, schedules, scratch
@@ -112,6 +113,7 @@ __all__ = [
     "Normalize",
     "PReLU",
     "Permute",
+    "Preprocessing",
     "ProgressBar",
     "ReLU",
     "ReLU6",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,11 +10,13 @@ from numpy.typing import ArrayLike
 from pocketcnn import losses
 from pocketcnn._arguments import as_array, integer, real_numbers, require_batch
 from pocketcnn._text import excerpt
-from pocketcnn.data.dataset import Dataset
 from pocketcnn.functional._cross_entropy import checked_target
 from pocketcnn.layers import Array
 from pocketcnn.network.head import end_of_frozen_part
 from pocketcnn.network.structure import Structure
+
+if TYPE_CHECKING:
+    from pocketcnn.data.dataset import Dataset
 
 
 class Inference(Structure):
@@ -127,7 +129,7 @@ class Inference(Structure):
             self._remembers = None
             entries = self.graph.up_to(name)
             body = Inference(entries, self.input_shape, seed=None, dtype=self.dtype)
-            if not isinstance(data, Dataset):
+            if not hasattr(data, "batch"):
                 return body.predict(data, batch_size)
             out = np.empty((len(data), *body.output_shape), self.dtype)
             targets = []
