@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     )
     from pocketcnn.network.load import load
     from pocketcnn.network.net import ConvNet
+    from pocketcnn.network.preprocessing import Preprocessing
     from pocketcnn.network.weights import load_torch_state, load_weights
     from pocketcnn.training.callbacks import Callback, EarlyStopping
     from pocketcnn.training.history import History
@@ -123,6 +124,7 @@ __all__ = [
     "Normalize",
     "PReLU",
     "Permute",
+    "Preprocessing",
     "ProgressBar",
     "ReLU",
     "ReLU6",
@@ -186,6 +188,7 @@ _PLACES = {
     "EarlyStopping": "training.callbacks",
     "History": "training.history",
     "Layer": "layers.base",
+    "Preprocessing": "network.preprocessing",
     "ProgressBar": "training.progress",
     "Trainer": "training.trainer",
     "load": "network.load",

@@ -31,5 +31,5 @@ def load(path: str | PathLike[str], *, check_finite: bool = False) -> ConvNet:
     model = read_model(path, check_finite=check_finite)
     graph = model.graph
     net = ConvNet(graph.entries(), graph.shapes[0], seed=None, dtype=model.dtype)
-    net.classes = model.classes
+    net.classes, net.preprocessing = model.classes, model.preprocessing
     return net
