@@ -27,7 +27,6 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -222,7 +221,7 @@ def arrays() -> Kind:
 
 def runs() -> Kind:
     """What a run's folder says about its model."""
-    run = Run(asdict(Options()), ["a", "b"], {"train": "0" * 64}, {"accuracy": 0.5})
+    run = Run(Options().to_dict(), ["a", "b"], {"train": "0" * 64}, {"accuracy": 0.5})
 
     def inside(rng: Random, content: bytes) -> bytes:
         return json.dumps(change_json(rng, json.loads(content))).encode()
