@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pocketcnn import _arguments
 from pocketcnn._sharing import Sharing, changes
-from pocketcnn.data import Augment, Dataset
+from pocketcnn.data import Augment, Dataset, Mixing
 from pocketcnn.layers.chain import require_scores
 from pocketcnn.losses import CrossEntropy
 from pocketcnn.losses.base import Loss, LossFunction, as_loss
@@ -127,7 +127,7 @@ class Trainer:
         batch_size: int = 100,
         seed: int = 0,
         label_smoothing: float = 0.0,
-        augment: Augment | None = None,
+        augment: Augment | Mixing | None = None,
         loss: Loss | LossFunction | None = None,
         metrics: Sequence[str | OwnMetric] = (),
         clip_norm: float | None = None,
