@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pocketcnn import data
 from pocketcnn.commands.sources import (
     KNOWN,
     Part,
@@ -28,7 +29,8 @@ _ONE_SIDED = r"path '.*': ('.*' is the only class|class '.*' has [\d,]+ images, 
 class Dataset:
     """Images to train and to measure on, and the names of the classes.
 
-    `test` says what the second part is: "test", or "validation" if it was split off here.
+    `test` says what the second part is: "test", or "validation" if it was split off here;
+    `stratified` says how.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Dataset:
     measured: Part
     classes: list[str]
     test: str = "test"
+    stratified: bool = True
 
     def settled(self) -> Dataset:
         """Return it with its images in memory, unless they are too many."""
@@ -50,6 +53,7 @@ def load_dataset(
     seed: int,
     validate: bool = False,
     limit: int | None = None,
+    stratified: bool = True,
     **reading: Any,
 ) -> Dataset:
     """Load a data set for a run.
@@ -67,18 +71,20 @@ def load_dataset(
         Do not use the test images: hold out some of the training images instead.
     limit : int, optional
         Keep at most this many training images, drawn at random.
+    stratified : bool, default True
+        Hold out the same share of every class; False draws as earlier versions did.
     **reading
         As `Reading` takes them.
     """
     source = load_source(name, Reading(**reading))
     training, measured, kind = source.training, source.test, "test"
     if measured is None or validate:
-        training, measured = _hold_out(source, share, seed)
+        training, measured = _hold_out(source, share, seed, stratified)
         kind = "validation"
     if limit is not None and limit < len(training):
         kept = np.sort(np.random.default_rng(seed).permutation(len(training))[:limit])
         training = training.take(kept)
-    return Dataset(label_of(name), training, measured, source.classes, kind)
+    return Dataset(label_of(name), training, measured, source.classes, kind, stratified)
 
 
 def load_new_images(name: str, reading: Reading) -> tuple[str, Part, list[str]]:
@@ -107,11 +113,14 @@ def load_new_images(name: str, reading: Reading) -> tuple[str, Part, list[str]]:
     return title, source.training, source.classes
 
 
-def _hold_out(source: Source, share: float, seed: int) -> tuple[Part, Part]:
+def _hold_out(source: Source, share: float, seed: int, stratified: bool) -> tuple[Part, Part]:
     part = source.training
     count = round(len(part) * share)
     if not 0 < count < len(part):
         raise ValueError(f"a share of {share} of {len(part)} images leaves no images to hold out")
-    order = np.random.default_rng(seed).permutation(len(part))
-    held, kept = np.sort(order[:count]), np.sort(order[count:])
+    if stratified:
+        kept, held = (each.indices for each in data.split(part.dataset, share, seed))
+    else:
+        order = np.random.default_rng(seed).permutation(len(part))
+        held, kept = np.sort(order[:count]), np.sort(order[count:])
     return part.take(kept), part.take(held)

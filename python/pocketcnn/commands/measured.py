@@ -82,6 +82,7 @@ def load_test_set(model: Model, name: str | None) -> TestSet:
             name,
             share=options.holdout,
             seed=options.seed,
+            stratified=run.SPLIT in model.run.data,
             **vars(reading),
         )
         part, classes = dataset.measured.settled(), dataset.classes

@@ -80,8 +80,9 @@ class Options:
     )
     data: str = option(
         "digits",
-        "digits: 6,000 images that come with pocketcnn; mnist: all 70,000; or a folder with a "
-        "subfolder of images per class, maybe inside train and test",
+        "digits: 6,000 images that come with pocketcnn; mnist: all 70,000; fashion_mnist, cifar10, "
+        "cifar100; a folder with a subfolder of images per class, maybe inside train and test; a "
+        "folder of IDX files; or an .npz file",
         group=_DATA,
         metavar="NAME|FOLDER",
     )

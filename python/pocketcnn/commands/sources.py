@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from pocketcnn import data
 from pocketcnn.commands import run
 from pocketcnn.data.dataset import identify
-from pocketcnn.data.mnist import find_idx_files
+from pocketcnn.data.idx import find_idx
+from pocketcnn.data.mnist import name_idx_files
 from pocketcnn.data.picture import is_picture_name
 
 Images = NDArray[np.uint8]
@@ -26,6 +27,9 @@ Size: TypeAlias = "int | tuple[int, int] | None"
 KNOWN = {
     "digits": (1, 28),
     "mnist": (1, 28),
+    "fashion_mnist": (1, 28),
+    "cifar10": (3, 32),
+    "cifar100": (3, 32),
 }
 TRAIN_FOLDERS = ("train", "training")
 TEST_FOLDERS = ("test", "testing", "val", "valid", "validation")
@@ -186,16 +190,25 @@ def _holds_folders_only(folder: Path) -> bool:
 
 def _load_arrays(name: str) -> Source | None:
     """Load what is stored as arrays; None if `name` is a folder of image files."""
-    if name in KNOWN:
+    path, names = Path(name), data.CLASS_NAMES.get(name)
+    if names is not None:
         found: Any = getattr(data, name)()
-    elif not Path(name).is_dir():
-        raise FileNotFoundError(f"data {name!r} is neither digits, mnist nor a folder")
-    elif find_idx_files(Path(name)):
-        found = data.mnist(name)
+    elif path.suffix == ".npz" and path.is_file():
+        found = data.npz(path)
+    elif not path.is_dir():
+        raise FileNotFoundError(
+            f"data {name!r} is neither digits, mnist nor a folder, nor an .npz file or "
+            f"{', '.join(list(KNOWN)[2:])}"
+        )
+    elif find_idx(path):
+        found, names = data.idx(path), data.CLASS_NAMES.get(name_idx_files(path) or "")
     else:
         return None
-    training, test = (_as_part(name, *pair) for pair in found)
-    return Source(training, test, [str(digit) for digit in range(10)])
+    pairs = [found] if isinstance(found[0], np.ndarray) else found
+    parts = [_as_part(name, *pair) for pair in pairs]
+    count = max(int(part.labels.max()) for part in parts) + 1
+    classes = list(names or map(str, range(count)))
+    return Source(parts[0], parts[1] if len(parts) > 1 else None, classes)
 
 
 def _as_part(name: str, x: NDArray[Any], t: NDArray[Any]) -> Part:

@@ -37,8 +37,8 @@ class Job:
     augment: Augment | None
 
     @classmethod
-    def prepare(cls, options: Options) -> Job:
-        """Load the data and make everything else to fit them."""
+    def prepare(cls, options: Options, before: Run | None = None) -> Job:
+        """Load the data, as for an earlier part of the run, and make everything else to fit."""
         base = load_base(options)
         size: int | tuple[int, int] | None = options.size
         channels = options.channels
@@ -55,6 +55,7 @@ class Job:
             seed=options.seed,
             validate=options.validate,
             limit=options.limit,
+            stratified=before is None or run.SPLIT in before.data,
         ).settled()
         net = make_net(options, dataset.classes, dataset.training.shape)
         augment = make_augment(options.augment, dataset.training.shape)
@@ -107,6 +108,8 @@ class Job:
         """Return what `run.json` stores before there is a result."""
         dataset = self.dataset
         digests = {"training": dataset.training.digest(), "test": dataset.measured.digest()}
+        if dataset.stratified:
+            digests[run.SPLIT] = "stratified"
         return Run(self.options.to_dict(), dataset.classes, digests)
 
 
@@ -135,7 +138,7 @@ def train(arguments: argparse.Namespace) -> None:
             )
         options = replace(restore(before.options, folder / run.RUN), **changed(arguments))
         options.check()
-        _run(Job.prepare(options), folder, before, bool(arguments.quiet))
+        _run(Job.prepare(options, before), folder, before, bool(arguments.quiet))
 
 
 def _run(job: Job, folder: Path, before: Run | None, quiet: bool) -> None:
