@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     )
     from pocketcnn.network.load import load
     from pocketcnn.network.net import ConvNet
+    from pocketcnn.network.preprocessing import Preprocessing
     from pocketcnn.network.weights import load_torch_state, load_weights
     from pocketcnn.sklearn import ConvNetClassifier as ConvNetClassifier
     from pocketcnn.sklearn import ConvNetRegressor as ConvNetRegressor
@@ -126,6 +127,7 @@ __all__ = [
     "Normalize",
     "PReLU",
     "Permute",
+    "Preprocessing",
     "ProgressBar",
     "ReLU",
     "ReLU6",
@@ -194,6 +196,7 @@ _PLACES = {
     "EarlyStopping": "training.callbacks",
     "History": "training.history",
     "Layer": "layers.base",
+    "Preprocessing": "network.preprocessing",
     "ProgressBar": "training.progress",
     "TensorBoard": "training.tensorboard",
     "Trainer": "training.trainer",

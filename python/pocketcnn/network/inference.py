@@ -128,14 +128,12 @@ class Inference(Structure):
         >>> net.features(np.zeros((5, 1, 28, 28))).shape
         (5, 100)
         """
-        from pocketcnn.data import Dataset  # a network is used without data sets too
-
         name = self._checked_layer("upto", upto)
         with self.sharing.read("a look at features"):
             self._remembers = None
             entries = self.graph.up_to(name)
             body = Inference(entries, self.input_shape, seed=None, dtype=self.dtype)
-            if not isinstance(data, Dataset):
+            if not hasattr(data, "batch"):
                 return body.predict(data, batch_size)
             batches = measuring.batches_of("data", data, batch_size or body._inference_batch)
             with closing(batches):
