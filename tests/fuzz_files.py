@@ -101,11 +101,18 @@ def models() -> Kind:
     return Kind(originals, lambda path: pc.load(path).summary(), inside=rebuild_container)
 
 
-def train(path: Path, *, resume: bool) -> None:
+class Pause(pc.Callback):
+    """Ends a run after its first update, with a checkpoint in the middle of the epoch."""
+
+    def on_batch_end(self, trainer: pc.Trainer, size: int) -> None:
+        trainer.pause = True
+
+
+def train(path: Path, *more: pc.Callback, resume: bool) -> None:
     rng = np.random.default_rng(0)
     x, t = rng.random((8, 1, 4, 4)), rng.integers(0, 2, 8)
     trainer = pc.Trainer(small_net(), pc.optim.Adam(), batch_size=4)
-    trainer.fit(x, t, epochs=1, callbacks=[Cosine()], checkpoint=path, resume=resume)
+    trainer.fit(x, t, epochs=1, callbacks=[Cosine(), *more], checkpoint=path, resume=resume)
 
 
 def checkpoints() -> Kind:
@@ -118,7 +125,8 @@ def checkpoints() -> Kind:
 def resumptions() -> Kind:
     """Checkpoints that are valid as files, and are resumed by a run."""
     run = written(lambda path: train(path, resume=False))
-    return Kind([run], lambda path: train(path, resume=True), inside=rebuild_container)
+    middle = written(lambda path: train(path, Pause(), resume=False))
+    return Kind([run, middle], lambda path: train(path, resume=True), inside=rebuild_container)
 
 
 def parameters() -> Kind:

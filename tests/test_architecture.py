@@ -24,7 +24,7 @@ ROOMS = [
     *("models", "network"),
     *("optim", "data", "losses", "layers"),
     *("config", "functional"),
-    *("_files", "_alignment", "_arguments", "_sharing", "_text"),
+    *("_files", "_alignment", "_arguments", "_lazy", "_sharing", "_text"),
     "_core",
 ]
 

@@ -10,7 +10,17 @@ import numpy as np
 import pytest
 
 import pocketcnn as pc
-from pocketcnn.data import Augment, Compose, Cutout, RandomAffine, RandomCrop, RandomFlip
+from pocketcnn.data import (
+    Augment,
+    ColorJitter,
+    Compose,
+    Cutout,
+    RandomAffine,
+    RandomCrop,
+    RandomErasing,
+    RandomFlip,
+    RandomResizedCrop,
+)
 
 ALL: list[Augment] = [
     RandomCrop(2),
@@ -20,6 +30,9 @@ ALL: list[Augment] = [
     Cutout(4),
     RandomAffine(),
     RandomAffine(degrees=180.0, scale=0.5, shear=0.5, shift=9.0),
+    RandomErasing(1.0),
+    RandomResizedCrop(),
+    ColorJitter(hue=0.3),
     Compose(RandomCrop(1), RandomFlip(0.9), Cutout(2)),
 ]
 
@@ -186,6 +199,17 @@ HUGE = 10**40
         (lambda: RandomFlip(None), TypeError, "p is None"),  # type: ignore[arg-type]
         (lambda: RandomAffine(10**400), ValueError, "degrees is 1"),
         (lambda: RandomAffine(shear="1"), TypeError, "shear is '1'"),  # type: ignore[arg-type]
+        (lambda: RandomErasing(scale=0.5), TypeError, r"scale is 0.5, but must be \(least, most\)"),  # type: ignore[arg-type]
+        (lambda: RandomErasing(scale=(0.5, 0.2)), ValueError, r"scale is \(0.5, 0.2\)"),
+        (lambda: RandomErasing(scale=(0.5, 2)), ValueError, "scale is 2"),
+        (lambda: RandomErasing(ratio=(0, 2)), ValueError, "ratio is 0"),
+        (lambda: RandomErasing(value=math.nan), ValueError, "value is nan"),
+        (lambda: RandomErasing(value="red"), TypeError, "value is 'red'"),  # type: ignore[arg-type]
+        (lambda: RandomResizedCrop((0.1, math.nan)), ValueError, "scale is nan"),
+        (lambda: RandomResizedCrop("ab"), TypeError, "scale is 'ab'"),  # type: ignore[arg-type]
+        (lambda: ColorJitter(-1), ValueError, "brightness is -1"),
+        (lambda: ColorJitter(contrast=math.inf), ValueError, "contrast is inf"),
+        (lambda: ColorJitter(hue=0.6), ValueError, "hue is 0.6"),
         (lambda: Compose(RandomFlip(), 3), TypeError, "steps has 3"),  # type: ignore[arg-type]
         (lambda: RandomAffine().draw(-1, np.random.default_rng(0)), ValueError, "count is -1"),
         (lambda: RandomAffine().draw(1, 0), TypeError, "rng is 0"),  # type: ignore[arg-type]
@@ -270,6 +294,9 @@ def test_a_crop_far_beyond_the_image(reflect: bool) -> None:
         (RandomFlip(np.float32(0.5)), RandomFlip(0.5)),  # type: ignore[arg-type]
         (RandomFlip(1), RandomFlip(1.0)),
         (Cutout(np.array(4)), Cutout(4)),  # type: ignore[arg-type]
+        (RandomErasing(np.float32(1), [np.int8(0), 1]), RandomErasing(1, (0, 1))),  # type: ignore[arg-type]
+        (RandomResizedCrop(ratio=(np.float64(1), 1)), RandomResizedCrop(ratio=(1, 1))),  # type: ignore[arg-type]
+        (ColorJitter(np.float32(0.5), 0, 1, np.array(0)), ColorJitter(0.5, 0, 1)),  # type: ignore[arg-type]
         (RandomAffine(np.float64(10), np.float32(0), 0, np.int8(2)), RandomAffine(10, 0, 0, 2)),  # type: ignore[arg-type]
     ],
 )

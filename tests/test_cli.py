@@ -24,7 +24,7 @@ from pocketcnn.commands import inputs
 from pocketcnn.training.history import History
 
 FILES = {
-    *("model.safetensors", "checkpoint.safetensors", "run.json"),
+    *("model.safetensors", "checkpoint.safetensors", "run.json", "run.toml"),
     *("history.csv", "history.json", "curves.png", "filters.png"),
 }
 SPARE = {"checkpoint.1.safetensors"}  # of the epoch before

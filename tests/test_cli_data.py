@@ -202,7 +202,7 @@ def test_classes_may_be_called_like_parts() -> None:
     write_folder(Path("parts/val"), 3)
     dataset = load_dataset("parts", **settings)
     assert (dataset.classes, dataset.test) == (["dark", "light"], "test")
-    assert (len(dataset.x_train), len(dataset.x_test)) == (4, 6)
+    assert (len(dataset.training), len(dataset.measured)) == (4, 6)
     write_folder(Path("one/train"), 2)
     Path("one/notes").mkdir()
     dataset = load_dataset("one", **settings)

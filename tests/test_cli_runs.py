@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from command_line import (
     no_pictures,  # noqa: F401
     one_error,
     run,
+    run_in_process,
     train,
     write_folder,
 )
@@ -342,9 +344,7 @@ def heeded_interrupts() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("number", "word"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")]
 )
-def test_a_signal_leaves_the_checkpoint_of_the_last_epoch(
-    number: signal.Signals, word: str
-) -> None:
+def test_a_signal_leaves_the_checkpoint_of_the_last_step(number: signal.Signals, word: str) -> None:
     command = [sys.executable, "-m", "pocketcnn", "train", "--epochs", "100000", "--threads", "1"]
     with subprocess.Popen(
         [*command, "--limit", "500"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -359,11 +359,18 @@ def test_a_signal_leaves_the_checkpoint_of_the_last_epoch(
         assert process.returncode == 128 + number
     (line,) = err.splitlines()
     assert line.startswith(f"pocketcnn: {word} in epoch ")
+    where = re.search(r"in epoch (\d+) of 100000, after step (\d+); ", line)
+    assert where is not None
     assert f"continue with: pocketcnn train --resume {RUN}" in line
     assert {"checkpoint.safetensors", "run.json"} <= names(RUN)
     assert not [name for name in names(RUN) if name.startswith((".", "lock"))]
     _, values = read_checkpoint(Path(RUN, "checkpoint.safetensors"))
-    assert len(values["history"]) >= 2
+    assert len(values["history"]) in (int(where[1]) - 1, int(where[1]))
+    # The rest of the epoch is trained to the same bits.
+    for words in (("--resume", RUN), ("--limit", "500", "--out", "whole")):
+        done = run_in_process("train", *words, "--epochs", where[1], "--quiet")
+        assert done.returncode == 0
+    assert_same_bits(RUN, "whole")
 
 
 @pytest.mark.usefixtures("heeded_interrupts")

@@ -57,6 +57,16 @@ WRONG = [
     ("train --augment flip:2", "augment has 'flip:2': p is 2.0"),
     ("train --augment flip:nan", "augment has 'flip:nan': p is nan"),
     ("train --augment affine:1e400", "augment has 'affine:1e400': degrees is inf"),
+    ("train --from a --model lenet5", "those of the model of --from: leave out --model"),
+    ("train --from a --size 32", "those of the model of --from: leave out --size"),
+    ("train --class-weight heavy", "argument --class-weight: invalid choice: 'heavy'"),
+    ("train --clip-norm 0", "argument --clip-norm: 0 is not a number of more than 0"),
+    ("train --ema 1", "argument --ema: 1 is not more than 0"),
+    ("train --accumulate 0", "argument --accumulate: 0 is less than 1"),
+    ("train --checkpoint-every 0", "argument --checkpoint-every: 0 is less than 1"),
+    ("train --resize pad", "resize and on-error are for folders of images"),
+    ("train --on-error skip --data mnist", "resize and on-error are for folders of images"),
+    ("evaluate model --doubtful -1", "argument --doubtful: -1 is less than 0"),
     ("train --threads 0", "argument --threads: 0 is less than 1"),
     ("train --threads 2000000", "argument --threads: n is 2000000"),
     ("predict", "required: MODEL, IMAGE"),
@@ -116,7 +126,7 @@ def test_errors_of_the_system_name_the_file(capsys: pytest.CaptureFixture[str]) 
 
 def test_options_of_a_run_are_read_as_those_of_the_command_line() -> None:
     wanted = Options(lr=0.1, nesterov=True, optimizer="sgd", seed=7, data="-odd name", limit=3)
-    values = json.loads(json.dumps(vars(wanted)))
+    values = json.loads(json.dumps(wanted.to_dict()))
     assert restore(values, Path("run.json")) == wanted
     for name, value in [
         ("epochs", 0),

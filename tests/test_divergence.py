@@ -115,7 +115,7 @@ def test_weights_spoilt_by_the_last_update_are_not_kept(tmp_path: Path, validate
 
         def on_batch_end(self, trainer: pc.Trainer, size: int) -> None:
             if trainer.epoch == 3:
-                trainer.optimizer.lr = 1e300 if trainer._steps == 2 else trainer.optimizer.lr
+                trainer.optimizer.lr = 1e300 if trainer.steps == 2 else trainer.optimizer.lr
 
     seen: list[int] = []
 

@@ -48,36 +48,43 @@ def test_col2im(case: Any) -> None:
     np.testing.assert_array_equal(actual, expected)
 
 
-def losses_per_place(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Our cross-entropy of every place by itself."""
-    rows = np.moveaxis(logits, 1, -1).reshape(-1, logits.shape[1])
-    pairs = zip(rows, labels.reshape(-1), strict=True)
-    each = [pc.losses.cross_entropy(row[None], np.array([label]))[0] for row, label in pairs]
-    return np.array(each).reshape(labels.shape)
-
-
-def reduced(case: Any, each: np.ndarray, labels: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """ONNX's weights, left out labels and reductions of losses that are known for every place."""
-    inputs, _ = onnx_cases.data_of(case)
-    weights = inputs[2][labels] if len(inputs) > 2 else np.ones(labels.shape)
-    weights = weights * kept
+def reduced(
+    case: Any, loss: pc.losses.CrossEntropy, scores: np.ndarray, labels: np.ndarray
+) -> np.ndarray:
+    """The mean; a sum is the mean times the weight of the batch, and so is that of one place."""
     reduction = settings(case).get("reduction", b"mean")
-    if reduction == b"none":
-        return each * weights
-    total = (each * weights).sum()
-    return total / weights.sum() if reduction == b"mean" else total
+    if reduction != b"none":
+        mean = loss(scores, labels)[0]
+        total = loss.batch_weight(labels, scores.shape)
+        return np.array(mean if reduction == b"mean" else mean * total)
+    rows = np.moveaxis(scores, 1, -1).reshape(-1, scores.shape[1])
+    pairs = [(row[None], label[None]) for row, label in zip(rows, labels.reshape(-1), strict=True)]
+    sums = [loss(row, label)[0] * loss.batch_weight(label, row.shape) for row, label in pairs]
+    return np.array(sums).reshape(labels.shape)
 
 
 @pytest.mark.parametrize("case", cases("softmax_cross_entropy_loss", "negativeloglikelihoodloss"))
 def test_losses(case: Any) -> None:
-    (scores, labels, *_), expected = onnx_cases.data_of(case)
-    ignored = settings(case).get("ignore_index")
-    kept = np.ones(labels.shape, bool) if ignored is None else labels != ignored
-    labels = np.where(kept, labels, 0)
-    each = losses_per_place(scores, labels)
+    (scores, labels, *weights), expected = onnx_cases.data_of(case)
+    class_weight = weights[0] if weights else np.ones(scores.shape[1])
+    shift = 0.0
     if case.model.graph.node[0].op_type == "NegativeLogLikelihoodLoss":
-        each = each - logsumexp(scores, axis=1)  # its scores are taken as logarithms already
-    np.testing.assert_allclose(reduced(case, each, labels, kept), expected[0], **CLOSE)
+        # Its scores are taken as logarithms of probabilities, but need not sum to 1: a class that
+        # no label has gets the rest of them, after a shift that leaves a rest.
+        shift = float(logsumexp(scores, axis=1).max()) + 1
+        shares = np.exp(scores.astype(np.float64) - shift)
+        rest = 1 - shares.sum(axis=1, keepdims=True)
+        scores = np.log(np.concatenate([shares, rest], axis=1))
+        class_weight = np.append(class_weight, 0)
+    loss = pc.losses.CrossEntropy(
+        class_weight=class_weight, ignore_index=settings(case).get("ignore_index")
+    )
+    found = reduced(case, loss, scores, labels)
+    if shift:
+        # Equal scores have a loss of log(K), so this is what ONNX makes of a loss of 1 everywhere.
+        ones = reduced(case, loss, np.zeros_like(scores), labels) / np.log(scores.shape[1])
+        found = found - shift * ones
+    np.testing.assert_allclose(found, expected[0], **CLOSE)
     if len(expected) > 1:
         np.testing.assert_allclose(F.log_softmax(scores, axis=1), expected[1], **CLOSE)
 

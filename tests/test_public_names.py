@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 import subprocess
 import sys
 
 import pytest
 
 import pocketcnn as pc
+from pocketcnn._lazy import LAYER_FILES
 
 MODULES = [
     "data",
@@ -57,5 +59,51 @@ def test_completion_imports_nothing() -> None:
         "assert 'pocketcnn.scratch' not in sys.modules\n"
         "from pocketcnn import *\n"
         "assert scratch.SimpleConvNet and plot.curves and 'matplotlib' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_importing_the_package_brings_its_settings_alone() -> None:
+    code = (
+        "import sys, pocketcnn\n"
+        "ours = (name for name in sys.modules if name.startswith('pocketcnn.'))\n"
+        "names = {name.partition('.')[2] for name in ours}\n"
+        "assert names == {'_arguments', '_core', '_lazy', '_startup', 'config'}, names"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_running_a_network_brings_only_its_layers() -> None:
+    code = (
+        "import sys, pocketcnn as pc\n"
+        "net = pc.ConvNet([('flat', pc.Flatten()), ('fc', pc.Linear(4, 2))], (1, 2, 2))\n"
+        "net.predict([[[[1, 2], [3, 4]]]])\n"
+        "unused = {'layers.multiply', 'layers.upsample', 'network.summary', '_files', 'optim'}\n"
+        "assert not {f'pocketcnn.{name}' for name in unused} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_layer_class_has_its_file_in_the_table() -> None:
+    folder = importlib.import_module("pocketcnn.layers").__path__
+    for file in pkgutil.iter_modules(folder, "pocketcnn.layers."):
+        importlib.import_module(file.name)
+    ours = {
+        name: kind.__module__.removeprefix("pocketcnn.layers.")
+        for name, kind in pc.layers.LAYERS.items()
+        if kind.__module__.startswith("pocketcnn.")
+    }
+    assert ours == LAYER_FILES
+    assert LAYER_FILES.keys() <= set(pc.__all__) & set(pc.layers.__all__)
+
+
+def test_no_class_takes_the_place_of_a_layer_that_is_not_imported_yet() -> None:
+    code = (
+        "from pocketcnn.layers.base import LAYERS, Layer\n"
+        "class Sigmoid(Layer):\n"
+        "    forward = backward = output_shape = None\n"
+        "assert 'Sigmoid' not in LAYERS\n"
+        "from pocketcnn import layers\n"
+        "assert layers.LAYERS['Sigmoid'] is layers.Sigmoid is not Sigmoid"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -19,6 +19,10 @@ DOCUMENTS = [
 ]
 
 
+# Their shell commands are run too.
+TRANSCRIPTS = {ROOT / "docs" / "own-pictures.md"}
+
+
 class Block(NamedTuple):
     """A fenced block of a Markdown file."""
 
@@ -52,6 +56,15 @@ def test_python_blocks_run(document: Path, tmp_path: Path, monkeypatch: pytest.M
             # Leading newlines make a traceback show the document's own line.
             source = "\n" * (block.line - 1) + block.text
             exec(compile(source, str(document), "exec"), namespace)
+        elif block.language == "sh" and document in TRANSCRIPTS:
+            run_shell(block.text)
+
+
+def run_shell(text: str) -> None:
+    """Run commands of a shell that finds `pocketcnn`, and stop at the first that fails."""
+    command = f'pocketcnn() {{ "{sys.executable}" -m pocketcnn "$@"; }}; set -e; {text}'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), text
 
 
 def anchors(document: Path) -> set[str]:

@@ -125,7 +125,7 @@ def test_loading_draws_no_weights(saved, monkeypatch):
     def draw(*_):
         raise AssertionError("weights were drawn")
 
-    monkeypatch.setattr("pocketcnn.layers.base.normal", draw)
+    monkeypatch.setattr("pocketcnn.layers.weight_layer.normal", draw)
     load(saved)
 
 

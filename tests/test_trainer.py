@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import math
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -388,6 +390,22 @@ def test_progress_bar_in_a_terminal_fits_its_width(monkeypatch: pytest.MonkeyPat
     drawn = [part for part in stream.getvalue().replace("\n", "\r").split("\r") if "left" in part]
     assert any("epoch 1/2" in part and "images/s" in part for part in drawn)
     assert max(len(part) for part in drawn) <= 80
+
+
+def test_a_notebook_gets_a_bar_above_the_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell = SimpleNamespace(config={"IPKernelApp": {}})
+    notebook: Any = SimpleNamespace(get_ipython=lambda: shell)
+    monkeypatch.setitem(sys.modules, "IPython", notebook)
+    trainer = Trainer(make_net(), pc.optim.SGD(0.1), batch_size=10)
+    trainer.fit(*make_data(), epochs=3, callbacks=[ProgressBar()])
+    shown, errors = capsys.readouterr()
+    assert "epoch 0/3" in shown.split("accuracy")[0]
+    assert errors == ""
+    stream = io.StringIO()
+    trainer.fit(*make_data(), epochs=3, callbacks=[ProgressBar(stream=stream)])
+    assert len(stream.getvalue().splitlines()) == 4
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,6 @@ Buffer<char> room_for(const Shape& shape, index_t item) {
     }
 }
 
-Shape shape_of(const Shape4& shape) {
-    return {shape.n, shape.c, shape.h, shape.w};
-}
-
 }  // namespace
 
 template <typename T>
@@ -42,10 +38,23 @@ bool Array<T>::check_(py::handle object) {
     return Base::check_(object) && (py::detail::array_proxy(object.ptr())->flags & aligned);
 }
 
-template class Array<float>;
 template class Array<double>;
 template class Array<std::int32_t>;
 template class Array<index_t>;
+
+bool Floats::check_(py::handle object) {
+    return Array<float>::check_(object) || Array<double>::check_(object);
+}
+
+// Called without the interpreter's lock too, and therefore without a new reference to the type.
+int Floats::type_number() const {
+    const PyObject* type = py::detail::array_proxy(ptr())->descr;
+    return py::detail::array_descriptor_proxy(type)->type_num;
+}
+
+void Floats::require_type(int number) const {
+    if (type_number() != number) throw py::type_error("a call mixes arrays of float32 and float64");
+}
 
 std::string text_of(const Shape& shape) {
     std::string text = "(";
@@ -62,10 +71,40 @@ Shape shape_of(const py::array& array) {
     return Shape(array.shape(), array.shape() + array.ndim());
 }
 
+Shape shape_of(const Shape4& shape) {
+    return {shape.n, shape.c, shape.h, shape.w};
+}
+
 py::array new_array(const py::dtype& type, const Shape& shape) {
     Buffer<char> memory = room_for(shape, type.itemsize());
     const py::capsule owner(memory.data(), pool_release);
     return py::array(type, shape, memory.release(), owner);
+}
+
+Floats new_floats(const Floats& x, const Shape& shape) {
+    return py::reinterpret_steal<Floats>(new_array(x.dtype(), shape).release());
+}
+
+Floats new_image(const Floats& x, const Shape4& shape) {
+    return new_floats(x, shape_of(shape));
+}
+
+Floats new_like(const Floats& x) {
+    return new_floats(x, shape_of(x));
+}
+
+py::tuple tuple_of(std::initializer_list<index_t> numbers) {
+    py::tuple tuple(numbers.size());
+    std::size_t i = 0;
+    for (const index_t number : numbers) tuple[i++] = py::int_(number);
+    return tuple;
+}
+
+py::tuple results(std::initializer_list<py::handle> objects) {
+    py::tuple tuple(objects.size());
+    std::size_t i = 0;
+    for (const py::handle object : objects) tuple[i++] = object ? object : py::none();
+    return tuple;
 }
 
 Shape4 shape4(const py::array& array) {

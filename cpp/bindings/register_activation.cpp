@@ -3,7 +3,7 @@
 #include <pybind11/native_enum.h>
 
 #include "arrays.h"
-#include "gil.h"
+#include "channels.h"
 #include "register.h"
 
 namespace pocketcnn::bindings {
@@ -28,107 +28,96 @@ constexpr Named kNamed[kActivations] = {
     {"hard_swish", Activation::hard_swish},
 };
 
-template <typename T>
-Array<T> activated(Activation f, const Array<T>& x, double parameter) {
-    Array<T> y = new_array_like(x);
-    T* out = y.mutable_data();
-    const WithoutGil released;
-    activate(f, x.data(), out, x.size(), parameter);
+Floats activated(Activation f, const Floats& x, double parameter) {
+    Floats y = new_like(x);
+    compute(x, [&]<typename T>() {
+        activate(f, x.data<T>(), y.mutable_data<T>(), x.size(), parameter);
+    });
     return y;
 }
 
-template <typename T>
-Array<T> activation_grad(Activation f, const Array<T>& grad, const Array<T>& kept,
-                         double parameter) {
+Floats activation_grad(Activation f, const Floats& grad, const Floats& kept, double parameter) {
     require_shape(grad, shape_of(kept), "grad");
-    Array<T> dx = new_array_like(kept);
-    T* to = dx.mutable_data();
-    const WithoutGil released;
-    activate_backward(f, grad.data(), kept.data(), to, kept.size(), parameter);
+    Floats dx = new_like(kept);
+    compute(grad, [&]<typename T>() {
+        activate_backward(f, grad.data<T>(), kept.data<T>(), dx.mutable_data<T>(), kept.size(),
+                          parameter);
+    });
     return dx;
 }
 
-template <typename T>
 void define_activation(py::module_& module, const Named& named) {
     const Activation f = named.function;
     const std::string back = std::string(named.name) + "_backward";
-    const py::arg x("x"), grad("grad"), kept(gradient_takes_input(f) ? "x" : "out");
+    const py::arg kept(gradient_takes_input(f) ? "x" : "out");
     if (named.parameter == nullptr) {
-        module.def(
-            named.name, [f](const Array<T>& in) { return activated(f, in, 0); },
-            py::arg(x).noconvert());
+        module.def(named.name, [f](const Floats& x) { return activated(f, x, 0); }, py::arg("x"));
         module.def(
             back.c_str(),
-            [f](const Array<T>& dy, const Array<T>& from) {
-                return activation_grad(f, dy, from, 0);
+            [f](const Floats& grad, const Floats& from) {
+                return activation_grad(f, grad, from, 0);
             },
-            py::arg(grad).noconvert(), py::arg(kept).noconvert());
+            py::arg("grad"), kept);
         return;
     }
     const py::arg parameter(named.parameter);
     module.def(
-        named.name, [f](const Array<T>& in, double number) { return activated(f, in, number); },
-        py::arg(x).noconvert(), parameter);
+        named.name, [f](const Floats& x, double number) { return activated(f, x, number); },
+        py::arg("x"), parameter);
     module.def(
         back.c_str(),
-        [f](const Array<T>& dy, const Array<T>& from, double number) {
-            return activation_grad(f, dy, from, number);
+        [f](const Floats& grad, const Floats& from, double number) {
+            return activation_grad(f, grad, from, number);
         },
-        py::arg(grad).noconvert(), py::arg(kept).noconvert(), parameter);
+        py::arg("grad"), kept, parameter);
 }
 
 /// The planes of x, (N, channels, ...), each channel of which has a slope.
-template <typename T>
-ChannelShape sloped_planes(const Array<T>& x, const Array<T>& weight) {
-    if (x.ndim() < 2) throw py::value_error("x must have at least 2 axes");
-    require_shape(weight, Shape{x.shape(1)}, "weight");
-    ChannelShape shape = {x.shape(0), x.shape(1), 1};
-    for (int i = 2; i < x.ndim(); ++i) shape.plane *= x.shape(i);
+ChannelShape sloped_planes(const Floats& x, const Floats& weight) {
+    const ChannelShape shape = channel_shape(x);
+    require_shape(weight, Shape{shape.channels}, "weight");
     return shape;
 }
 
-template <typename T>
 void define_prelu(py::module_& module) {
     module.def(
         "prelu",
-        [](const Array<T>& x, const Array<T>& weight) {
+        [](const Floats& x, const Floats& weight) {
             const ChannelShape shape = sloped_planes(x, weight);
-            Array<T> y = new_array_like(x);
-            T* out = y.mutable_data();
-            const WithoutGil released;
-            prelu(x.data(), shape, weight.data(), out);
+            Floats y = new_like(x);
+            compute(x, [&]<typename T>() {
+                prelu(x.data<T>(), shape, weight.data<T>(), y.mutable_data<T>());
+            });
             return y;
         },
-        py::arg("x").noconvert(), py::arg("weight").noconvert());
+        py::arg("x"), py::arg("weight"));
     module.def(
         "prelu_backward",
-        [](const Array<T>& grad, const Array<T>& x, const Array<T>& weight) {
+        [](const Floats& grad, const Floats& x, const Floats& weight) {
             const ChannelShape shape = sloped_planes(x, weight);
             require_shape(grad, shape_of(x), "grad");
-            Array<T> dx = new_array_like(x), dweight = new_array_like(weight);
-            T *to = dx.mutable_data(), *slopes = dweight.mutable_data();
-            {
-                const WithoutGil released;
-                prelu_backward(grad.data(), x.data(), shape, weight.data(), to, slopes);
-            }
-            return py::make_tuple(dx, dweight);
+            Floats dx = new_like(x), dweight = new_like(weight);
+            compute(grad, [&]<typename T>() {
+                prelu_backward(grad.data<T>(), x.data<T>(), shape, weight.data<T>(),
+                               dx.mutable_data<T>(), dweight.mutable_data<T>());
+            });
+            return results({dx, dweight});
         },
-        py::arg("grad").noconvert(), py::arg("x").noconvert(), py::arg("weight").noconvert());
+        py::arg("grad"), py::arg("x"), py::arg("weight"));
 }
 
-template <typename T>
 void define_add(py::module_& module) {
     module.def(
         "add",
-        [](const Array<T>& a, const Array<T>& b, bool rectify) {
+        [](const Floats& a, const Floats& b, bool rectify) {
             require_shape(b, shape_of(a), "b");
-            Array<T> y = new_array_like(a);
-            T* out = y.mutable_data();
-            const WithoutGil released;
-            add(a.data(), b.data(), rectify, out, a.size());
+            Floats y = new_like(a);
+            compute(a, [&]<typename T>() {
+                add(a.data<T>(), b.data<T>(), rectify, y.mutable_data<T>(), a.size());
+            });
             return y;
         },
-        py::arg("a").noconvert(), py::arg("b").noconvert(), py::arg("rectify"));
+        py::arg("a"), py::arg("b"), py::arg("rectify"));
 }
 
 }  // namespace
@@ -137,11 +126,11 @@ void register_activation(py::module_& module) {
     py::native_enum<Activation> names(module, "Activation", "enum.Enum");
     for (const Named& named : kNamed) {
         names.value(named.name, named.function);
-        POCKETCNN_FOR_TYPES(define_activation, module, named);
+        define_activation(module, named);
     }
     names.finalize();
-    POCKETCNN_FOR_TYPES(define_prelu, module);
-    POCKETCNN_FOR_TYPES(define_add, module);
+    define_prelu(module);
+    define_add(module);
 }
 
 }  // namespace pocketcnn::bindings

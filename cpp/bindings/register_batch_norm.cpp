@@ -2,93 +2,76 @@
 
 #include "arrays.h"
 #include "channels.h"
-#include "gil.h"
 #include "register.h"
 
 namespace pocketcnn::bindings {
 namespace {
 
-/// gamma and beta have an element per channel.
 template <typename T>
-BatchNorm<T> batch_norm(const Array<T>& gamma, const Array<T>& beta, const ChannelShape& shape,
-                        double eps, bool rectify) {
-    require_shape(gamma, Shape{shape.channels}, "gamma");
-    require_shape(beta, Shape{shape.channels}, "beta");
-    return {gamma.data(), beta.data(), eps, rectify};
+BatchNorm<T> batch_norm(const Floats& gamma, const Floats& beta, double eps, bool rectify) {
+    return {gamma.data<T>(), beta.data<T>(), eps, rectify};
 }
 
-ChannelStatistics given(const Array<double>& mean, const Array<double>& variance,
-                        const ChannelShape& shape) {
-    require_shape(mean, Shape{shape.channels}, "mean");
-    require_shape(variance, Shape{shape.channels}, "variance");
-    return {mean.data(), variance.data()};
-}
-
-template <typename T>
 void define_batch_norm(py::module_& module) {
     module.def(
         "batch_norm_train",
-        [](const Array<T>& x, const Array<T>& gamma, const Array<T>& beta, double eps,
-           bool rectify) {
+        [](const Floats& x, const Floats& gamma, const Floats& beta, double eps, bool rectify) {
             const ChannelShape shape = channel_shape(x);
-            const BatchNorm<T> norm = batch_norm(gamma, beta, shape, eps, rectify);
-            Array<T> y = new_array_like(x);
+            require_affine(gamma, beta, shape);
+            Floats y = new_like(x);
             Array<double> mean(shape.channels), variance(shape.channels);
             double *to_mean = mean.mutable_data(), *to_variance = variance.mutable_data();
-            T* out = y.mutable_data();
-            {
-                const WithoutGil released;
-                batch_norm_train(x.data(), shape, norm, to_mean, to_variance, out);
-            }
-            return py::make_tuple(y, mean, variance);
+            compute(x, [&]<typename T>() {
+                batch_norm_train(x.data<T>(), shape, batch_norm<T>(gamma, beta, eps, rectify),
+                                 to_mean, to_variance, y.mutable_data<T>());
+            });
+            return results({y, mean, variance});
         },
-        py::arg("x").noconvert(), py::arg("gamma").noconvert(), py::arg("beta").noconvert(),
-        py::arg("eps"), py::arg("rectify"));
+        py::arg("x"), py::arg("gamma"), py::arg("beta"), py::arg("eps"), py::arg("rectify"));
     module.def(
         "batch_norm_infer",
-        [](const Array<T>& x, const Array<T>& gamma, const Array<T>& beta,
-           const Array<double>& mean, const Array<double>& variance, double eps, bool rectify) {
+        [](const Floats& x, const Floats& gamma, const Floats& beta, const Array<double>& mean,
+           const Array<double>& variance, double eps, bool rectify) {
             const ChannelShape shape = channel_shape(x);
-            const BatchNorm<T> norm = batch_norm(gamma, beta, shape, eps, rectify);
-            const ChannelStatistics statistics = given(mean, variance, shape);
-            Array<T> y = new_array_like(x);
-            T* out = y.mutable_data();
-            const WithoutGil released;
-            batch_norm_infer(x.data(), shape, norm, statistics, out);
+            require_affine(gamma, beta, shape);
+            const ChannelStatistics statistics =
+                statistics_of(mean, variance, Shape{shape.channels});
+            Floats y = new_like(x);
+            compute(x, [&]<typename T>() {
+                batch_norm_infer(x.data<T>(), shape, batch_norm<T>(gamma, beta, eps, rectify),
+                                 statistics, y.mutable_data<T>());
+            });
             return y;
         },
-        py::arg("x").noconvert(), py::arg("gamma").noconvert(), py::arg("beta").noconvert(),
-        py::arg("mean").noconvert(), py::arg("variance").noconvert(), py::arg("eps"),
-        py::arg("rectify"));
+        py::arg("x"), py::arg("gamma"), py::arg("beta"), py::arg("mean"), py::arg("variance"),
+        py::arg("eps"), py::arg("rectify"));
     module.def(
         "batch_norm_backward",
-        [](const Array<T>& grad, const Array<T>& x, const Array<T>& gamma, const Array<T>& beta,
+        [](const Floats& grad, const Floats& x, const Floats& gamma, const Floats& beta,
            const Array<double>& mean, const Array<double>& variance, double eps, bool rectify,
            bool training) {
             require_shape(grad, shape_of(x), "grad");
             const ChannelShape shape = channel_shape(x);
-            const BatchNorm<T> norm = batch_norm(gamma, beta, shape, eps, rectify);
-            const ChannelStatistics statistics = given(mean, variance, shape);
-            Array<T> dx = new_array_like(x), dgamma = new_array_like(gamma);
-            Array<T> dbeta = new_array_like(beta);
-            T *to = dx.mutable_data(), *to_gamma = dgamma.mutable_data();
-            T* to_beta = dbeta.mutable_data();
-            {
-                const WithoutGil released;
-                batch_norm_backward(grad.data(), x.data(), shape, norm, statistics, training, to,
-                                    to_gamma, to_beta);
-            }
-            return py::make_tuple(dx, dgamma, dbeta);
+            require_affine(gamma, beta, shape);
+            const ChannelStatistics statistics =
+                statistics_of(mean, variance, Shape{shape.channels});
+            Floats dx = new_like(x), dgamma = new_like(gamma), dbeta = new_like(beta);
+            compute(grad, [&]<typename T>() {
+                batch_norm_backward(grad.data<T>(), x.data<T>(), shape,
+                                    batch_norm<T>(gamma, beta, eps, rectify), statistics, training,
+                                    dx.mutable_data<T>(), dgamma.mutable_data<T>(),
+                                    dbeta.mutable_data<T>());
+            });
+            return results({dx, dgamma, dbeta});
         },
-        py::arg("grad").noconvert(), py::arg("x").noconvert(), py::arg("gamma").noconvert(),
-        py::arg("beta").noconvert(), py::arg("mean").noconvert(), py::arg("variance").noconvert(),
-        py::arg("eps"), py::arg("rectify"), py::arg("training"));
+        py::arg("grad"), py::arg("x"), py::arg("gamma"), py::arg("beta"), py::arg("mean"),
+        py::arg("variance"), py::arg("eps"), py::arg("rectify"), py::arg("training"));
 }
 
 }  // namespace
 
 void register_batch_norm(py::module_& module) {
-    POCKETCNN_FOR_TYPES(define_batch_norm, module);
+    define_batch_norm(module);
 }
 
 }  // namespace pocketcnn::bindings

@@ -8,60 +8,57 @@
 #include "arrays.h"
 #include "conv/ways.h"
 #include "geometry.h"
-#include "gil.h"
 #include "register.h"
 #include "value.h"
 
 namespace pocketcnn::bindings {
 namespace {
 
-template <typename T>
 void define_conv2d(py::module_& module) {
     module.def(
         "conv2d",
-        [](const Array<T>& x, const Array<T>& weight, const std::optional<Array<T>>& bias,
+        [](const Floats& x, const Floats& weight, const std::optional<Floats>& bias,
            const Conv2d& conv) {
             const Shape4 shape = conv2d_output_shape(shape4(x), conv);
             require_shape(weight, conv2d_weight_shape(shape4(x), conv), "weight");
             if (bias) require_shape(*bias, Shape{conv.filters}, "bias");
-            Array<T> y = new_image<T>(shape);
-            const ImageView<T> out = mutable_image(y);
-            const WithoutGil released;
-            conv2d<T>(image(x), weight.data(), bias ? bias->data() : nullptr, conv, out);
+            Floats y = new_image(x, shape);
+            compute(x, [&]<typename T>() {
+                conv2d<T>(image<T>(x), weight.data<T>(), data_or_null<T>(bias), conv,
+                          mutable_image<T>(y));
+            });
             return y;
         },
-        py::arg("x").noconvert(), py::arg("weight").noconvert(), py::arg("bias").noconvert(),
-        py::arg("conv"));
+        py::arg("x"), py::arg("weight"), py::arg("bias"), py::arg("conv"));
     module.def(
         "conv2d_backward_input",
-        [](const Array<T>& grad, const Array<T>& weight, const std::array<index_t, 4>& x_shape,
+        [](const Floats& grad, const Floats& weight, const std::array<index_t, 4>& x_shape,
            const Conv2d& conv) {
             const Shape4 in = shape4(x_shape);
             require_shape(grad, conv2d_output_shape(in, conv), "grad");
             require_shape(weight, conv2d_weight_shape(in, conv), "weight");
-            Array<T> dx = new_image<T>(in);
-            const ImageView<T> out = mutable_image(dx);
-            const WithoutGil released;
-            conv2d_backward_input<T>(image(grad), weight.data(), conv, out);
+            Floats dx = new_image(grad, in);
+            compute(grad, [&]<typename T>() {
+                conv2d_backward_input<T>(image<T>(grad), weight.data<T>(), conv,
+                                         mutable_image<T>(dx));
+            });
             return dx;
         },
-        py::arg("grad").noconvert(), py::arg("weight").noconvert(), py::arg("x_shape"),
-        py::arg("conv"));
+        py::arg("grad"), py::arg("weight"), py::arg("x_shape"), py::arg("conv"));
     module.def(
         "conv2d_backward_weight",
-        [](const Array<T>& grad, const Array<T>& x, const Conv2d& conv) {
+        [](const Floats& grad, const Floats& x, const Conv2d& conv) {
             const Shape4 in = shape4(x);
             require_shape(grad, conv2d_output_shape(in, conv), "grad");
-            Array<T> dweight = new_image<T>(conv2d_weight_shape(in, conv));
-            Array<T> dbias = new_array<T>({conv.filters});
-            T *to_weight = dweight.mutable_data(), *to_bias = dbias.mutable_data();
-            {
-                const WithoutGil released;
-                conv2d_backward_weight<T>(image(grad), image(x), conv, to_weight, to_bias);
-            }
-            return py::make_tuple(dweight, dbias);
+            Floats dweight = new_image(x, conv2d_weight_shape(in, conv));
+            Floats dbias = new_floats(x, {conv.filters});
+            compute(grad, [&]<typename T>() {
+                conv2d_backward_weight<T>(image<T>(grad), image<T>(x), conv,
+                                          dweight.mutable_data<T>(), dbias.mutable_data<T>());
+            });
+            return results({dweight, dbias});
         },
-        py::arg("grad").noconvert(), py::arg("x").noconvert(), py::arg("conv"));
+        py::arg("grad"), py::arg("x"), py::arg("conv"));
 }
 
 constexpr ConvPass kPasses[] = {ConvPass::forward, ConvPass::input_grad, ConvPass::weight_grad};
@@ -118,7 +115,7 @@ void register_conv2d(py::module_& module) {
             return py::make_tuple(plan.algorithm, plan.reason);
         },
         py::arg("x_shape"), py::arg("conv"), py::arg("conv_pass"));
-    POCKETCNN_FOR_TYPES(define_conv2d, module);
+    define_conv2d(module);
 }
 
 }  // namespace pocketcnn::bindings

@@ -7,7 +7,6 @@
 
 #include "arrays.h"
 #include "geometry.h"
-#include "gil.h"
 #include "register.h"
 #include "value.h"
 
@@ -15,49 +14,49 @@ namespace pocketcnn::bindings {
 namespace {
 
 /// gamma, beta, mean, variance, eps.
-template <typename T>
-using NormArguments = std::tuple<Array<T>, Array<T>, Array<double>, Array<double>, double>;
+using NormArguments = std::tuple<Floats, Floats, Array<double>, Array<double>, double>;
 
-template <typename T>
-std::optional<KnownNorm<T>> known_norm(const std::optional<NormArguments<T>>& arguments,
-                                       index_t channels) {
-    if (!arguments) return {};
-    const auto& [gamma, beta, mean, variance, eps] = *arguments;
+void require_norm(const NormArguments& norm, index_t channels) {
+    const auto& [gamma, beta, mean, variance, eps] = norm;
     require_shape(gamma, Shape{channels}, "gamma");
     require_shape(beta, Shape{channels}, "beta");
     require_shape(mean, Shape{channels}, "mean");
     require_shape(variance, Shape{channels}, "variance");
-    return KnownNorm<T>{gamma.data(), beta.data(), mean.data(), variance.data(), eps};
 }
 
 template <typename T>
-py::tuple forward(const Array<T>& x, const Array<T>& weight, const std::optional<Array<T>>& bias,
-                  const ConvBlock& block, const std::optional<NormArguments<T>>& norm) {
+std::optional<KnownNorm<T>> known_norm(const std::optional<NormArguments>& norm) {
+    if (!norm) return {};
+    const auto& [gamma, beta, mean, variance, eps] = *norm;
+    return KnownNorm<T>{gamma.data<T>(), beta.data<T>(), mean.data(), variance.data(), eps};
+}
+
+py::tuple forward(const Floats& x, const Floats& weight, const std::optional<Floats>& bias,
+                  const ConvBlock& block, const std::optional<NormArguments>& norm) {
     const Shape4 shape = conv_block_output_shape(shape4(x), block);
     require_shape(weight, conv2d_weight_shape(shape4(x), block.conv), "weight");
     if (bias) require_shape(*bias, Shape{block.conv.filters}, "bias");
-    const std::optional<KnownNorm<T>> known = known_norm<T>(norm, block.conv.filters);
-    Array<T> y = new_image<T>(shape);
+    if (norm) require_norm(*norm, block.conv.filters);
+    Floats y = new_image(x, shape);
     std::optional<Array<std::int32_t>> argmax;
-    if (block.pools(PoolKind::max)) argmax = new_image<std::int32_t>(shape);
-    std::optional<Array<T>> maps;
+    if (block.pools(PoolKind::max)) argmax = new_array<std::int32_t>(shape_of(shape));
+    std::int32_t* places = argmax ? argmax->mutable_data() : nullptr;
+    std::optional<Floats> maps;
     if (block.keeps_maps() && !norm) {
-        maps = new_image<T>(conv2d_output_shape(shape4(x), block.conv));
+        maps = new_image(x, conv2d_output_shape(shape4(x), block.conv));
     }
-    const ConvBlockOutput<T> output = {mutable_image(y), argmax ? argmax->mutable_data() : nullptr,
-                                       maps ? maps->mutable_data() : nullptr};
-    {
-        const WithoutGil released;
-        conv_block<T>(image(x), weight.data(), bias ? bias->data() : nullptr, block, output,
+    compute(x, [&]<typename T>() {
+        const std::optional<KnownNorm<T>> known = known_norm<T>(norm);
+        conv_block<T>(image<T>(x), weight.data<T>(), data_or_null<T>(bias), block,
+                      {mutable_image<T>(y), places, mutable_data_or_null<T>(maps)},
                       known ? &*known : nullptr);
-    }
-    return py::make_tuple(y, maps ? *maps : y, argmax);
+    });
+    return results({y, maps ? *maps : y, or_none(argmax)});
 }
 
-template <typename T>
-py::tuple backward(const Array<T>& grad, const Array<T>& activated,
-                   const std::optional<Array<std::int32_t>>& argmax, const Array<T>& x,
-                   const Array<T>& weight, const ConvBlock& block, bool input_grad) {
+py::tuple backward(const Floats& grad, const Floats& activated,
+                   const std::optional<Array<std::int32_t>>& argmax, const Floats& x,
+                   const Floats& weight, const ConvBlock& block, bool input_grad) {
     const Shape4 shape = conv_block_output_shape(shape4(x), block);
     require_shape(weight, conv2d_weight_shape(shape4(x), block.conv), "weight");
     require_shape(grad, shape, "grad");
@@ -68,27 +67,23 @@ py::tuple backward(const Array<T>& grad, const Array<T>& activated,
         throw py::value_error("argmax is there with max pooling, and only then");
     }
     if (argmax) require_shape(*argmax, shape, "argmax");
-    std::optional<Array<T>> dx;
-    if (input_grad) dx = new_image<T>(shape4(x));
-    Array<T> dweight = new_image<T>(shape4(weight));
-    Array<T> dbias = new_array<T>({block.conv.filters});
-    const ConvBlockKept<T> kept = {activated.data(), argmax ? argmax->data() : nullptr};
-    const ConvBlockGrads<T> grads = {dx ? dx->mutable_data() : nullptr, dweight.mutable_data(),
-                                     dbias.mutable_data()};
-    {
-        const WithoutGil released;
-        conv_block_backward<T>(image(grad), kept, image(x), weight.data(), block, grads);
-    }
-    return py::make_tuple(dx, dweight, dbias);
+    const std::int32_t* places = argmax ? argmax->data() : nullptr;
+    std::optional<Floats> dx;
+    if (input_grad) dx = new_like(x);
+    Floats dweight = new_like(weight), dbias = new_floats(x, {block.conv.filters});
+    compute(grad, [&]<typename T>() {
+        conv_block_backward<T>(
+            image<T>(grad), {activated.data<T>(), places}, image<T>(x), weight.data<T>(), block,
+            {mutable_data_or_null<T>(dx), dweight.mutable_data<T>(), dbias.mutable_data<T>()});
+    });
+    return results({or_none(dx), dweight, dbias});
 }
 
-template <typename T>
 void define_conv_block(py::module_& module) {
-    module.def("conv_block", &forward<T>, py::arg("x").noconvert(), py::arg("weight").noconvert(),
-               py::arg("bias").noconvert(), py::arg("block"), py::arg("norm"));
-    module.def("conv_block_backward", &backward<T>, py::arg("grad").noconvert(),
-               py::arg("activated").noconvert(), py::arg("argmax").noconvert(),
-               py::arg("x").noconvert(), py::arg("weight").noconvert(), py::arg("block"),
+    module.def("conv_block", &forward, py::arg("x"), py::arg("weight"), py::arg("bias"),
+               py::arg("block"), py::arg("norm"));
+    module.def("conv_block_backward", &backward, py::arg("grad"), py::arg("activated"),
+               py::arg("argmax"), py::arg("x"), py::arg("weight"), py::arg("block"),
                py::arg("input_grad"));
 }
 
@@ -124,7 +119,7 @@ void define_conv_block_classes(py::module_& module) {
 
 void register_conv_block(py::module_& module) {
     define_conv_block_classes(module);
-    POCKETCNN_FOR_TYPES(define_conv_block, module);
+    define_conv_block(module);
 }
 
 }  // namespace pocketcnn::bindings

@@ -1,43 +1,44 @@
 #include <pocketcnn/cross_entropy.h>
 
-#include <type_traits>
-
 #include "arrays.h"
-#include "gil.h"
 #include "register.h"
 
 namespace pocketcnn::bindings {
 namespace {
 
-/// Target is index_t for labels, or T for rows of target weights.
-template <typename T, typename Target>
 void define_cross_entropy(py::module_& module) {
-    module.def(
-        "cross_entropy",
-        [](const Array<T>& logits, const Array<Target>& target, double label_smoothing) {
-            const MatrixView<const T> rows = matrix(logits);
-            const bool labels = std::is_same_v<Target, index_t>;
-            require_shape(target, labels ? Shape{rows.rows} : Shape{rows.rows, rows.cols},
-                          "target");
-            Array<T> dlogits = new_array_like(logits);
-            T* to = dlogits.mutable_data();
-            double loss = 0;
-            {
-                const WithoutGil released;
-                loss = cross_entropy<T>(rows, target.data(), label_smoothing, to);
-            }
-            return py::make_tuple(loss, dlogits);
-        },
-        py::arg("logits").noconvert(), py::arg("target").noconvert(), py::arg("label_smoothing"));
+    const auto define = [&module](auto&& of_target) {
+        module.def("cross_entropy", of_target, py::arg("logits"), py::arg("target"),
+                   py::arg("label_smoothing"));
+    };
+    define([](const Floats& logits, const Array<index_t>& labels, double label_smoothing) {
+        require_matrix(logits);
+        require_shape(labels, Shape{logits.shape(0)}, "target");
+        Floats dlogits = new_like(logits);
+        double loss = 0;
+        compute(logits, [&]<typename T>() {
+            loss = cross_entropy<T>(matrix<T>(logits), labels.data(), label_smoothing,
+                                    dlogits.mutable_data<T>());
+        });
+        return results({py::float_(loss), dlogits});
+    });
+    define([](const Floats& logits, const Floats& target, double label_smoothing) {
+        require_matrix(logits);
+        require_shape(target, shape_of(logits), "target");
+        Floats dlogits = new_like(logits);
+        double loss = 0;
+        compute(logits, [&]<typename T>() {
+            loss = cross_entropy<T>(matrix<T>(logits), target.data<T>(), label_smoothing,
+                                    dlogits.mutable_data<T>());
+        });
+        return results({py::float_(loss), dlogits});
+    });
 }
 
 }  // namespace
 
 void register_cross_entropy(py::module_& module) {
-    define_cross_entropy<float, index_t>(module);
-    define_cross_entropy<float, float>(module);
-    define_cross_entropy<double, index_t>(module);
-    define_cross_entropy<double, double>(module);
+    define_cross_entropy(module);
 }
 
 }  // namespace pocketcnn::bindings

@@ -3,33 +3,29 @@
 
 #include "arrays.h"
 #include "geometry.h"
-#include "gil.h"
 #include "register.h"
 #include "value.h"
 
 namespace pocketcnn::bindings {
 namespace {
 
-template <typename T>
 void define_pool2d(py::module_& module) {
     module.def(
         "max_pool2d",
-        [](const Array<T>& x, const Pool2d& pool) {
-            const Shape4 out_shape = pool2d_output_shape(shape4(x), pool);
-            Array<T> y = new_image<T>(out_shape);
-            Array<index_t> argmax = new_image<index_t>(out_shape);
-            const ImageView<T> out = mutable_image(y);
+        [](const Floats& x, const Pool2d& pool) {
+            const Shape4 shape = pool2d_output_shape(shape4(x), pool);
+            Floats y = new_image(x, shape);
+            Array<index_t> argmax = new_array<index_t>(shape_of(shape));
             index_t* places = argmax.mutable_data();
-            {
-                const WithoutGil released;
-                max_pool2d<T>(image(x), pool, out, places);
-            }
-            return py::make_tuple(y, argmax);
+            compute(x, [&]<typename T>() {
+                max_pool2d<T>(image<T>(x), pool, mutable_image<T>(y), places);
+            });
+            return results({y, argmax});
         },
-        py::arg("x").noconvert(), py::arg("pool"));
+        py::arg("x"), py::arg("pool"));
     module.def(
         "max_pool2d_backward",
-        [](const Array<T>& grad, const Array<index_t>& argmax,
+        [](const Floats& grad, const Array<index_t>& argmax,
            const std::array<index_t, 4>& input_shape) {
             require_shape(argmax, shape_of(grad), "argmax");
             const Shape4 in = shape4(input_shape), dy = shape4(grad);
@@ -37,37 +33,37 @@ void define_pool2d(py::module_& module) {
                 throw py::value_error("input_shape is " + text_of(in) + ", but grad has shape " +
                                       text_of(dy));
             }
-            Array<T> dx = new_image<T>(in);
-            const ImageView<T> out = mutable_image(dx);
-            const WithoutGil released;
-            max_pool2d_backward<T>(image(grad), argmax.data(), out);
+            Floats dx = new_image(grad, in);
+            compute(grad, [&]<typename T>() {
+                max_pool2d_backward<T>(image<T>(grad), argmax.data(), mutable_image<T>(dx));
+            });
             return dx;
         },
-        py::arg("grad").noconvert(), py::arg("argmax").noconvert(), py::arg("input_shape"));
+        py::arg("grad"), py::arg("argmax"), py::arg("input_shape"));
     module.def(
         "avg_pool2d",
-        [](const Array<T>& x, const Pool2d& pool, bool count_include_pad) {
-            Array<T> y = new_image<T>(pool2d_output_shape(shape4(x), pool));
-            const ImageView<T> out = mutable_image(y);
-            const WithoutGil released;
-            avg_pool2d<T>(image(x), pool, count_include_pad, out);
+        [](const Floats& x, const Pool2d& pool, bool count_include_pad) {
+            Floats y = new_image(x, pool2d_output_shape(shape4(x), pool));
+            compute(x, [&]<typename T>() {
+                avg_pool2d<T>(image<T>(x), pool, count_include_pad, mutable_image<T>(y));
+            });
             return y;
         },
-        py::arg("x").noconvert(), py::arg("pool"), py::arg("count_include_pad"));
+        py::arg("x"), py::arg("pool"), py::arg("count_include_pad"));
     module.def(
         "avg_pool2d_backward",
-        [](const Array<T>& grad, const std::array<index_t, 4>& input_shape, const Pool2d& pool,
+        [](const Floats& grad, const std::array<index_t, 4>& input_shape, const Pool2d& pool,
            bool count_include_pad) {
             const Shape4 in = shape4(input_shape);
             require_shape(grad, pool2d_output_shape(in, pool), "grad");
-            Array<T> dx = new_image<T>(in);
-            const ImageView<T> out = mutable_image(dx);
-            const WithoutGil released;
-            avg_pool2d_backward<T>(image(grad), pool, count_include_pad, out);
+            Floats dx = new_image(grad, in);
+            compute(grad, [&]<typename T>() {
+                avg_pool2d_backward<T>(image<T>(grad), pool, count_include_pad,
+                                       mutable_image<T>(dx));
+            });
             return dx;
         },
-        py::arg("grad").noconvert(), py::arg("input_shape"), py::arg("pool"),
-        py::arg("count_include_pad"));
+        py::arg("grad"), py::arg("input_shape"), py::arg("pool"), py::arg("count_include_pad"));
 }
 
 }  // namespace
@@ -83,7 +79,7 @@ void register_pool2d(py::module_& module) {
                 return tuple_of(pool2d_output_shape(shape4(x_shape), pool));
             },
             py::arg("x_shape"));
-    POCKETCNN_FOR_TYPES(define_pool2d, module);
+    define_pool2d(module);
 }
 
 }  // namespace pocketcnn::bindings

@@ -4,38 +4,36 @@
 
 #include "arrays.h"
 #include "geometry.h"
-#include "gil.h"
 #include "register.h"
 #include "value.h"
 
 namespace pocketcnn::bindings {
 namespace {
 
-template <typename T>
 void define_upsample2d(py::module_& module) {
     module.def(
         "upsample2d",
-        [](const Array<T>& x, const Upsample2d& upsample) {
-            Array<T> y = new_image<T>(upsample2d_output_shape(shape4(x), upsample));
-            const ImageView<T> out = mutable_image(y);
-            const WithoutGil released;
-            upsample2d<T>(image(x), upsample, out);
+        [](const Floats& x, const Upsample2d& upsample) {
+            Floats y = new_image(x, upsample2d_output_shape(shape4(x), upsample));
+            compute(x, [&]<typename T>() {
+                upsample2d<T>(image<T>(x), upsample, mutable_image<T>(y));
+            });
             return y;
         },
-        py::arg("x").noconvert(), py::arg("upsample"));
+        py::arg("x"), py::arg("upsample"));
     module.def(
         "upsample2d_backward",
-        [](const Array<T>& grad, const std::array<index_t, 4>& input_shape,
+        [](const Floats& grad, const std::array<index_t, 4>& input_shape,
            const Upsample2d& upsample) {
             const Shape4 in = shape4(input_shape);
             require_shape(grad, upsample2d_output_shape(in, upsample), "grad");
-            Array<T> dx = new_image<T>(in);
-            const ImageView<T> out = mutable_image(dx);
-            const WithoutGil released;
-            upsample2d_backward<T>(image(grad), upsample, out);
+            Floats dx = new_image(grad, in);
+            compute(grad, [&]<typename T>() {
+                upsample2d_backward<T>(image<T>(grad), upsample, mutable_image<T>(dx));
+            });
             return dx;
         },
-        py::arg("grad").noconvert(), py::arg("input_shape"), py::arg("upsample"));
+        py::arg("grad"), py::arg("input_shape"), py::arg("upsample"));
 }
 
 }  // namespace
@@ -60,7 +58,7 @@ void register_upsample2d(py::module_& module) {
                 return tuple_of(upsample2d_output_shape(shape4(x_shape), upsample));
             },
             py::arg("x_shape"));
-    POCKETCNN_FOR_TYPES(define_upsample2d, module);
+    define_upsample2d(module);
 }
 
 }  // namespace pocketcnn::bindings

@@ -10,10 +10,9 @@
 # First, before anything that takes time.
 from pocketcnn import _startup  # isort: skip  # noqa: F401
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pocketcnn import functional, layers, losses
+from pocketcnn._lazy import LAYER_FILES, import_when_used
 from pocketcnn.config import (
     available_isas,
     available_teams,
@@ -25,54 +24,66 @@ from pocketcnn.config import (
     show_config,
     team,
 )
-from pocketcnn.layers import (
-    ELU,
-    GELU,
-    Add,
-    AvgPool2d,
-    BatchNorm2d,
-    ChannelShuffle,
-    Clip,
-    Concat,
-    Conv2d,
-    ConvTranspose2d,
-    Dropout,
-    Flatten,
-    GlobalAvgPool2d,
-    GlobalMaxPool2d,
-    GroupNorm,
-    HardSigmoid,
-    HardSwish,
-    Layer,
-    LeakyReLU,
-    Linear,
-    LocalResponseNorm,
-    LogSoftmax,
-    MaxPool2d,
-    Multiply,
-    Normalize,
-    Permute,
-    PReLU,
-    ReLU,
-    ReLU6,
-    Reshape,
-    Residual,
-    ScaleShift,
-    Sigmoid,
-    SiLU,
-    Slice,
-    Softmax,
-    Tanh,
-    Upsample,
-    ZeroPad2d,
-)
-from pocketcnn.network.load import load
-from pocketcnn.network.net import ConvNet
-from pocketcnn.network.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
-    from pocketcnn import data, inspection, models, onnx, optim, plot, schedules, scratch
+    from pocketcnn import (
+        data,
+        functional,
+        inspection,
+        layers,
+        losses,
+        models,
+        onnx,
+        optim,
+        plot,
+        schedules,
+        scratch,
+    )
     from pocketcnn._files.torch_file import read_torch
+    from pocketcnn.layers import (
+        ELU,
+        GELU,
+        Add,
+        AvgPool2d,
+        BatchNorm2d,
+        ChannelShuffle,
+        Clip,
+        Concat,
+        Conv2d,
+        ConvTranspose2d,
+        Dropout,
+        Flatten,
+        GlobalAvgPool2d,
+        GlobalMaxPool2d,
+        GroupNorm,
+        HardSigmoid,
+        HardSwish,
+        Layer,
+        LeakyReLU,
+        Linear,
+        LocalResponseNorm,
+        LogSoftmax,
+        MaxPool2d,
+        Multiply,
+        Normalize,
+        Permute,
+        PReLU,
+        ReLU,
+        ReLU6,
+        Reshape,
+        Residual,
+        ScaleShift,
+        Sigmoid,
+        SiLU,
+        Slice,
+        Softmax,
+        Tanh,
+        Upsample,
+        ZeroPad2d,
+    )
+    from pocketcnn.network.load import load
+    from pocketcnn.network.net import ConvNet
+    from pocketcnn.network.preprocessing import Preprocessing
     from pocketcnn.network.weights import load_torch_state, load_weights
     from pocketcnn.training.callbacks import Callback, EarlyStopping
     from pocketcnn.training.history import History
@@ -155,29 +166,39 @@ __all__ = [
 ]
 
 
-# What a program that only runs a network does not need is imported when it is first used.
-_MODULES = {"data", "inspection", "models", "onnx", "optim", "plot", "schedules", "scratch"}
-_MODULE_OF = {
+# Except for the settings of `config`, every name is imported when it is first used.
+_MODULES = (
+    "data",
+    "functional",
+    "inspection",
+    "layers",
+    "losses",
+    "models",
+    "onnx",
+    "optim",
+    "plot",
+    "schedules",
+    "scratch",
+)
+_PLACES = {
+    **{name: name for name in _MODULES},
+    **{name: f"layers.{file}" for name, file in LAYER_FILES.items()},
     "Callback": "training.callbacks",
+    "ConvNet": "network.net",
     "EarlyStopping": "training.callbacks",
     "History": "training.history",
+    "Layer": "layers.base",
+    "Preprocessing": "network.preprocessing",
     "ProgressBar": "training.progress",
     "Trainer": "training.trainer",
+    "load": "network.load",
     "load_torch_state": "network.weights",
     "load_weights": "network.weights",
     "read_torch": "_files.torch_file",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import a module, or the one that holds a class, when it is first used."""
-    if name in _MODULES:
-        return import_module(f"pocketcnn.{name}")
-    if name in _MODULE_OF:
-        value = getattr(import_module(f"pocketcnn.{_MODULE_OF[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'pocketcnn' has no attribute {name!r}")
+if not TYPE_CHECKING:  # which knows the names from above, and no others
+    __getattr__ = import_when_used(__name__, _PLACES)
 
 
 def __dir__() -> list[str]:

@@ -5,7 +5,6 @@ exit code of an interrupted run; there is nothing to undo yet.
 """
 
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +14,8 @@ from importlib import import_module
 @contextmanager
 def quiet_interrupts() -> Iterator[None]:
     """Exit at once, with one line, if the user interrupts the block."""
+    import signal  # only the command needs it
+
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield  # ignored, as in a script's background job, or the user's own handler
         return
@@ -27,15 +28,15 @@ def quiet_interrupts() -> Iterator[None]:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _leave(_signum: int, _frame: object) -> None:
+def _leave(signum: int, _frame: object) -> None:
     # Not an exception: an import interrupted in C code may turn it into another exception.
     with suppress(OSError):
         os.write(2, b"pocketcnn: interrupted\n")
-    os._exit(128 + signal.SIGINT)
+    os._exit(128 + signum)
 
 
 # The package is imported before the first line of `__main__.py` runs. While `python -m` looks for
 # that file, the program is called "-m".
 if (getattr(sys, "argv", None) or [""])[0].rpartition(os.sep)[2] in ("pocketcnn", "-m"):
     with quiet_interrupts():
-        import_module("pocketcnn.network.net")
+        import_module("pocketcnn.config")

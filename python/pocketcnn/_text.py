@@ -91,12 +91,13 @@ def align_columns(
     Names may come from files, so each cell is shown as `excerpt` returns it.
     """
     body = [tuple(map(excerpt, cells)) for cells in body]
-    widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
+    widths = [max(map(columns, column)) for column in zip(head, *body, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
+        gaps = [" " * (width - columns(cell)) for cell, width in zip(cells, widths, strict=True)]
         return "  ".join(
-            cell.rjust(width) if column in numbers else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+            gap + cell if column in numbers else cell + gap
+            for column, (cell, gap) in enumerate(zip(cells, gaps, strict=True))
         ).rstrip()
 
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))

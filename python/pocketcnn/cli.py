@@ -14,7 +14,20 @@ from pathlib import Path
 from typing import TypeAlias
 
 from pocketcnn import __version__
-from pocketcnn.commands import bench, console, exchange, options, pictures, tools, train
+from pocketcnn.commands import (
+    bench,
+    console,
+    evaluating,
+    exchange,
+    options,
+    pictures,
+    predicting,
+    tools,
+    train,
+)
+from pocketcnn.commands.completion import SHELLS, PrintCompletion
+from pocketcnn.commands.fields import add_fields
+from pocketcnn.commands.options import Common
 from pocketcnn.commands.parser import (
     Parser,
     add_data,
@@ -33,11 +46,13 @@ Subparsers: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 _EXAMPLES = """\
 examples:
-  pocketcnn train                                 the built-in digits, in seconds
+  pocketcnn train                           the built-in digits, in seconds
   pocketcnn train --model deep_convnet --data mnist --epochs 5
-  pocketcnn train --data photos/ --size 32        a folder of images, a subfolder per class
+  pocketcnn train --data photos --size 32   a folder with a subfolder per class
   pocketcnn train --resume runs/simple_convnet-digits-1 --epochs 40
   pocketcnn predict runs/simple_convnet-digits-1 digits:0 my-digit.png
+  pocketcnn predict runs/simple_convnet-digits-1 photos --json > classes.jsonl
+  pocketcnn evaluate runs/simple_convnet-digits-1 --confusion --doubtful 20
   pocketcnn features runs/simple_convnet-digits-1 digits:0
   pocketcnn saliency runs/simple_convnet-digits-1 digits:0 digits:1
   pocketcnn export runs/simple_convnet-digits-1 digits.onnx
@@ -107,6 +122,13 @@ def _make_parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"pocketcnn {__version__}")
+    parser.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        choices=SHELLS,
+        metavar="SHELL",
+        help=f"print a script with which a shell completes commands: {', '.join(SHELLS)}",
+    )
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", dest="name", required=True
     )
@@ -124,51 +146,66 @@ def _make_parser() -> Parser:
     return parser
 
 
-def _add(commands: Subparsers, name: str, command: Command, about: str) -> Parser:
+def _add(
+    commands: Subparsers, name: str, command: Command, about: str, usage: str | None = None
+) -> Parser:
     parser = commands.add_parser(
-        name, help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False
+        name,
+        help=about,
+        description=f"{about[0].upper()}{about[1:]}.",
+        usage=usage,
+        allow_abbrev=False,
     )
     parser.set_defaults(command=command, parser=parser, check=None)
-    parser.add_argument(
-        "--threads", type=positive, metavar="N", help="threads to compute with (all cores)"
-    )
-    parser.add_argument(
-        "--debug", action="store_true", help="show where in the program an error came from"
-    )
+    add_fields(parser, Common)
     return parser
 
 
 def _add_train(commands: Subparsers) -> None:
-    parser = _add(commands, "train", train.train, "train a network and keep it with its pictures")
+    about = "train a network and keep it with its pictures"
+    parser = _add(commands, "train", train.train, about, "pocketcnn train [OPTION ...]")
     parser.description = (
         "Train a network. Leaves in runs/<model>-<data>-<number>/ the model, the history and its "
         "pictures. Without options: the simple convnet on the built-in digits."
     )
     options.add_options(parser)
-    run = parser.add_argument_group("the run")
-    run.add_argument("--out", type=Path, metavar="FOLDER", help="where to leave the results")
-    run.add_argument(
-        "--resume",
-        metavar="FOLDER",
-        help="continue an interrupted run with its own options, to the same bits; "
-        "--epochs may be raised, and --data tell where its folder of images is now",
-    )
-    run.add_argument("--quiet", action="store_true", help="print the result only")
     parser.set_defaults(check=options.check)
 
 
 def _add_predict(commands: Subparsers) -> None:
-    parser = _add(commands, "predict", tools.predict, "tell the class of images")
+    parser = _add(commands, "predict", predicting.predict, "tell the class of images")
     add_model(parser)
     add_images(parser)
     parser.add_argument("--top", type=positive, default=1, metavar="K", help="classes told (1)")
     add_invert(parser)
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help='one JSON object a line: "image", "class", "probability" and "top", a list of '
+        'classes; or "image" and "error"',
+    )
 
 
 def _add_evaluate(commands: Subparsers) -> None:
-    parser = _add(commands, "evaluate", tools.evaluate, "measure accuracy on a data set")
+    parser = _add(commands, "evaluate", evaluating.evaluate, "measure accuracy on a data set")
     add_model(parser)
     add_data(parser)
+    parser.add_argument(
+        "--confusion", action="store_true", help="print how often each class was taken for each"
+    )
+    parser.add_argument(
+        "--doubtful",
+        type=natural,
+        default=0,
+        metavar="N",
+        help="list the N images whose labels the model finds least probable: mistakes, of the "
+        "model or of the labels (0)",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON object with all numbers and the doubtful images",
+    )
     parser.add_argument(
         "--pictures",
         action="store_true",

@@ -1,10 +1,11 @@
-"""Learning-rate schedules: callbacks that set the optimiser's rate before every update."""
+"""Learning-rate schedules: callbacks that set the optimiser's rate."""
 
-from pocketcnn.training.schedules import Cosine, OneCycle, Schedule, Steps
+from pocketcnn.training.schedules import Cosine, OneCycle, Plateau, Schedule, Steps
 
 __all__ = [
     "Cosine",
     "OneCycle",
+    "Plateau",
     "Schedule",
     "Steps",
 ]

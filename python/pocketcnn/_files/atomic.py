@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -61,7 +59,7 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise _error(errno.EACCES, path)
     target = Path(os.path.realpath(path))
     # Short and independent of the name: a name may be as long as the file system allows.
-    named = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    named = target.with_name(f".{os.urandom(8).hex()}.tmp")
     with _naming(path, named):
         descriptor, temporary = _create(named)
     with _naming(path, named, temporary):
@@ -104,6 +102,8 @@ def _link(descriptor: int, unnamed: Path, named: Path) -> None:
         # make a link to the file and not to the symbolic link under /proc.
         os.link(unnamed, named, src_dir_fd=descriptor)
     except OSError:  # links may be forbidden
+        import shutil
+
         shutil.copy(unnamed, named)
         with named.open("rb") as file:
             os.fsync(file.fileno())

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import stat
+import sys
 from io import BufferedReader
 from typing import Any
 
@@ -59,3 +60,34 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{os.fspath(path)} is not valid JSON: {excerpt(error)}") from error
+
+
+def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Raises
+    ------
+    OSError
+        As `open_regular`.
+    ValueError
+        As `open_regular`, or the file is not TOML; the message names the file.
+    ImportError
+        This is Python 3.10, whose standard library cannot read TOML, and tomli is not installed.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        try:
+            import tomli as tomllib
+        except ImportError:
+            raise ImportError("TOML files need Python 3.11 or tomli: pip install tomli") from None
+    with open_regular(path) as file:
+        content = file.read()
+    try:
+        return tomllib.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{os.fspath(path)} is not valid TOML: {excerpt(error)}") from error

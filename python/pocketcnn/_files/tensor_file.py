@@ -25,7 +25,6 @@ import numpy as np
 
 from pocketcnn import _alignment
 from pocketcnn._arguments import Array
-from pocketcnn._files.atomic import write_atomically
 from pocketcnn._files.element_types import BFLOAT16, widened
 from pocketcnn._files.reading import open_regular
 from pocketcnn._text import excerpt
@@ -72,6 +71,8 @@ def write_tensors(
     ValueError
         More than 32 MiB of names and metadata.
     """
+    from pocketcnn._files.atomic import write_atomically  # with pathlib, which reading does without
+
     # The largest elements first, so that each array is aligned; the format has no strides.
     order = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
     arrays = {name: _storable(name, tensors[name]) for name in order}

@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from pocketcnn._text import printable
@@ -98,6 +98,34 @@ def progress() -> ProgressBar:
     return ProgressBar(stream=sys.stderr or nowhere, table=sys.stdout or nowhere)
 
 
+@contextlib.contextmanager
+def counter(total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    """Show how many of `total` things are done, while results go somewhere else than a terminal.
+
+    In a terminal the results themselves show it.
+
+    Yields
+    ------
+    callable
+        To be told how many are done.
+    """
+    seen = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    if not seen or line_length() is not None or total < 2:
+        yield lambda _done: None
+        return
+    from tqdm import tqdm  # type: ignore[import-untyped]  # here, because importing it is slow
+
+    with tqdm(
+        total=total,
+        unit=f" {unit}s",
+        file=sys.stderr,
+        leave=False,
+        dynamic_ncols=True,
+        ascii=True if os.environ.get("NO_COLOR") else None,
+    ) as bar:
+        yield lambda done: bar.update(done - bar.n)
+
+
 def abandon_output() -> None:
     """Discard what is still to be printed: Python would fail on it again when it exits."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -141,6 +169,41 @@ def answering() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def pausing(pause: Callable[[], None]) -> Iterator[list[KeyboardInterrupt]]:
+    """Let the first request to end this process call `pause`, and only the next one end it.
+
+    Yields
+    ------
+    list of KeyboardInterrupt
+        What the first request would have raised, once there was one.
+    """
+    asked: list[KeyboardInterrupt] = []
+
+    def answer(signum: int, _frame: object) -> None:
+        request = KeyboardInterrupt() if signum == signal.SIGINT else Terminated(signum)
+        if asked:
+            raise request
+        asked.append(request)
+        pause()
+        if signum == signal.SIGINT and sys.stderr is not None and sys.stderr.isatty():
+            with contextlib.suppress(OSError, ValueError, RuntimeError):  # the bar is being written
+                sys.stderr.write("\nstopping after this step; Ctrl-C again stops at once\n")
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            # A program in the background ignores SIGINT.
+            if number and signal.getsignal(number) in (signal.default_int_handler, _terminate):
+                before[number] = signal.signal(number, answer)
+    try:
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketcnn import data
+from pocketcnn.commands import run
+from pocketcnn.data.dataset import identify
 from pocketcnn.data.mnist import find_idx_files
 from pocketcnn.data.picture import is_picture_name
 
@@ -23,19 +27,86 @@ BUILT_IN = ("digits", "mnist")
 TRAIN_FOLDERS = ("train", "training")
 TEST_FOLDERS = ("test", "testing", "val", "valid", "validation")
 
+# Images of more bytes are read from their files while the network trains.
+_IN_MEMORY = 2**30
+
+# The warning of `ImageFolder` about classes of very different sizes.
+_ONE_SIDED = r"path '.*': ('.*' is the only class|class '.*' has [\d,]+ images, but)"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How image files are read: see `pocketcnn.data.ImageFolder`; channels is 3 when not given."""
+
+    size: Size = None
+    channels: int | None = None
+    resize: str = "stretch"
+    on_error: str = "raise"
+
+
+@dataclass(frozen=True)
+class Part:
+    """The images of a data set that are used for one thing.
+
+    Attributes
+    ----------
+    dataset : pocketcnn.data.Dataset
+        Gives images as uint8.
+    labels : ndarray of int64 (N,)
+    shape : tuple of int
+        Of an image.
+    files : list of Path or None
+        The file of each image, if there are files.
+    """
+
+    dataset: data.Dataset
+    labels: Labels
+    shape: tuple[int, ...]
+    files: list[Path] | None = None
+
+    @classmethod
+    def of_arrays(cls, x: Images, t: Labels) -> Part:
+        """Make it of arrays in memory."""
+        return cls(data.Arrays(x, t), t, x.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def images(self, indices: Iterable[int]) -> Images:
+        """Read some images (N, C, H, W)."""
+        return self.dataset.batch(np.fromiter(indices, np.intp))[0]
+
+    def take(self, indices: NDArray[np.intp]) -> Part:
+        """Return a part of the images."""
+        taken: data.Dataset = data.Subset(self.dataset, indices)
+        if isinstance(self.dataset, data.Arrays):
+            taken = data.Arrays(*self.dataset.batch(indices))
+        files = None if self.files is None else [self.files[index] for index in indices.tolist()]
+        return Part(taken, self.labels[indices], self.shape, files)
+
+    def settled(self) -> Part:
+        """Return it with its images in memory, unless they are too many."""
+        if isinstance(self.dataset, data.Arrays) or len(self) * math.prod(self.shape) > _IN_MEMORY:
+            return self
+        return replace(self, dataset=data.Arrays(self.images(range(len(self))), self.labels))
+
+    def digest(self) -> str:
+        """Return a text that other images or labels change."""
+        if isinstance(self.dataset, data.Arrays):
+            return run.digest(self.dataset.x, self.labels)
+        return " ".join(map(str, identify(self.dataset)))
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images, labels and the names of the classes.
+    """Images to train and to measure on, and the names of the classes.
 
-    `test` says what the second pair is: "test", or "validation" if it was split off here.
+    `test` says what the second part is: "test", or "validation" if it was split off here.
     """
 
     name: str
-    x_train: Images
-    t_train: Labels
-    x_test: Images
-    t_test: Labels
+    training: Part
+    measured: Part
     classes: list[str]
     test: str = "test"
 
@@ -43,12 +114,11 @@ class Dataset:
 def load_dataset(
     name: str,
     *,
-    size: Size,
-    channels: int | None,
     share: float,
     seed: int,
     validate: bool = False,
     limit: int | None = None,
+    **reading: Any,
 ) -> Dataset:
     """Load `digits`, `mnist` or a folder.
 
@@ -57,8 +127,6 @@ def load_dataset(
     name : str
         `digits`, `mnist`, or a folder: one with the four files of MNIST, one with a subfolder
         per class, or one with such folders in `train` and `test`.
-    size, channels : int or None
-        For image files: see `pocketcnn.data.image_folder`; channels is 3 when not given.
     share : float
         Which share of the images is held out when the folder has no test images of its own, or
         when `validate` says so.
@@ -68,36 +136,41 @@ def load_dataset(
         Do not use the test images: hold out some of the training images instead.
     limit : int, optional
         Keep at most this many training images, drawn at random.
+    **reading
+        As `Reading` takes them.
     """
-    dataset = _load_digits(name) or _load_folder(name, size, channels, share, seed)
+    dataset = _load_digits(name) or _load_folder(name, Reading(**reading), share, seed)
     if validate and dataset.test == "test":
-        x, t = dataset.x_train, dataset.t_train
-        dataset = _hold_out(dataset.name, x, t, dataset.classes, share, seed)
-    if limit is None or limit >= len(dataset.x_train):
-        return dataset
-    kept = np.sort(np.random.default_rng(seed).permutation(len(dataset.x_train))[:limit])
-    return replace(dataset, x_train=dataset.x_train[kept], t_train=dataset.t_train[kept])
+        dataset = _hold_out(dataset.name, dataset.training, dataset.classes, share, seed)
+    if limit is not None and limit < len(dataset.training):
+        kept = np.sort(np.random.default_rng(seed).permutation(len(dataset.training))[:limit])
+        dataset = replace(dataset, training=dataset.training.take(kept))
+    training, measured = dataset.training.settled(), dataset.measured.settled()
+    return replace(dataset, training=training, measured=measured)
 
 
-def load_new_images(name: str, size: Size, channels: int) -> tuple[str, Images, Labels, list[str]]:
+def load_new_images(name: str, reading: Reading) -> tuple[str, Part, list[str]]:
     """Load images that were not trained on: the test images, or all if there is no test set.
 
     Returns
     -------
     title : str
         Which images they are: "the 1,000 test images of digits".
-    x, t : ndarray
+    part : Part
     classes : list of str
     """
     digits = _load_digits(name)
     if digits is not None:
-        title = f"the {len(digits.x_test):,} test images of {digits.name}"
-        return title, digits.x_test, digits.t_test, digits.classes
+        title = f"the {len(digits.measured):,} test images of {digits.name}"
+        return title, digits.measured, digits.classes
     folder = Path(name)
     train, test = _parts(folder)
-    x, t, classes = data.image_folder(test or train or folder, size, channels)
-    which = f"all {len(x):,} images" if test is None else f"the {len(x):,} test images"
-    return f"{which} of {label_of(name)}", x, t, classes
+    with warnings.catch_warnings():
+        # What matters to a training does not to a measurement.
+        warnings.filterwarnings("ignore", _ONE_SIDED, UserWarning)
+        part, classes = _read_folder(test or train or folder, reading)
+    which = f"all {len(part):,} images" if test is None else f"the {len(part):,} test images"
+    return f"{which} of {label_of(name)}", part, classes
 
 
 def label_of(name: str) -> str:
@@ -123,24 +196,34 @@ def _load_digits(name: str) -> Dataset | None:
         train, test = data.mnist(name)
     else:
         return None
-    return Dataset(label_of(name), *train, *test, ten)
+    return Dataset(label_of(name), Part.of_arrays(*train), Part.of_arrays(*test), ten)
 
 
-def _load_folder(name: str, size: Size, channels: int | None, share: float, seed: int) -> Dataset:
+def _load_folder(name: str, reading: Reading, share: float, seed: int) -> Dataset:
     folder, label = Path(name), label_of(name)
-    channels = 3 if channels is None else channels
     train_folder, test_folder = _parts(folder)
     if train_folder is None and test_folder is not None:
         raise FileNotFoundError(f"{name!r} has {test_folder.name!r}, but no images to train on")
-    x, t, classes = data.image_folder(train_folder or folder, size, channels)
+    training, classes = _read_folder(train_folder or folder, reading)
     if test_folder is None:
-        return _hold_out(label, x, t, classes, share, seed)
-    shape = (x.shape[2], x.shape[3])
-    x_test, t_test, test_classes = data.image_folder(test_folder, shape, channels)
+        return _hold_out(label, training, classes, share, seed)
+    _, height, width = training.shape
+    test, test_classes = _read_folder(test_folder, replace(reading, size=(height, width)))
     if test_classes != classes:
         odd = sorted(set(classes) ^ set(test_classes))
         raise ValueError(f"{train_folder} and {test_folder} differ in their classes: {odd}")
-    return Dataset(label, x, t, x_test, t_test, classes)
+    return Dataset(label, training, test, classes)
+
+
+def _read_folder(folder: Path, reading: Reading) -> tuple[Part, list[str]]:
+    found = data.ImageFolder(
+        folder,
+        reading.size,
+        3 if reading.channels is None else reading.channels,
+        reading.on_error,
+        resize=reading.resize,
+    )
+    return Part(found, found.labels, found.image_shape, found.files), found.classes
 
 
 def _parts(folder: Path) -> tuple[Path | None, Path | None]:
@@ -174,12 +257,10 @@ def _holds_folders_only(folder: Path) -> bool:
     )
 
 
-def _hold_out(
-    label: str, x: Images, t: Labels, classes: list[str], share: float, seed: int
-) -> Dataset:
-    count = round(len(x) * share)
-    if not 0 < count < len(x):
-        raise ValueError(f"a share of {share} of {len(x)} images leaves no images to hold out")
-    order = np.random.default_rng(seed).permutation(len(x))
+def _hold_out(label: str, part: Part, classes: list[str], share: float, seed: int) -> Dataset:
+    count = round(len(part) * share)
+    if not 0 < count < len(part):
+        raise ValueError(f"a share of {share} of {len(part)} images leaves no images to hold out")
+    order = np.random.default_rng(seed).permutation(len(part))
     held, kept = np.sort(order[:count]), np.sort(order[count:])
-    return Dataset(label, x[kept], t[kept], x[held], t[held], classes, "validation")
+    return Dataset(label, part.take(kept), part.take(held), classes, "validation")

@@ -14,14 +14,45 @@ from numpy.typing import NDArray
 from pocketcnn import data
 from pocketcnn._text import excerpt
 from pocketcnn.commands.datasets import find_images
+from pocketcnn.data.dataset import identify
+from pocketcnn.data.digest import digest
 from pocketcnn.data.image_folder import read_images
 from pocketcnn.network.net import ConvNet
+
+# So many pixels are scaled together only to compare them with those of a checkpoint.
+_SCALED_FOR_DIGEST = 2**26
 
 
 def scale(images: NDArray[np.integer]) -> NDArray[np.float32]:
     """Scale pixels from 0..255 to 0..1, as for all models trained by the command line."""
     scaled: NDArray[np.float32] = np.divide(images, 255, dtype=np.float32)
     return scaled
+
+
+class Scaled:
+    """A data set with its pixels scaled as the model takes them, a batch at a time."""
+
+    def __init__(self, dataset: data.Dataset) -> None:
+        self.dataset = dataset
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """The labels, if the data set knows them."""
+        return getattr(self.dataset, "labels", None)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def batch(self, indices: NDArray[np.integer]) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """Read some samples, and scale them."""
+        x, t = self.dataset.batch(indices)
+        return scale(x), t
+
+    def digest(self) -> str:
+        """Return a digest of the scaled images or, if they are many, of what they are made from."""
+        if isinstance(self.dataset, data.Arrays) and self.dataset.x.size <= _SCALED_FOR_DIGEST:
+            return digest(scale(self.dataset.x))  # as earlier versions did for all
+        return f"scaled {identify(self.dataset)[0]}"
 
 
 def read_inputs(
@@ -64,6 +95,14 @@ def expand(names: Iterable[str]) -> Iterator[str]:
 
 
 def read_input(name: str, net: ConvNet, *, invert: bool) -> tuple[NDArray[np.float32], list[str]]:
+    """Read all images of a name at once; see `read_parts`."""
+    parts = list(read_parts(name, net, invert=invert))
+    return np.concatenate([x for x, _ in parts]), [label for _, told in parts for label in told]
+
+
+def read_parts(
+    name: str, net: ConvNet, *, invert: bool, at_most: int = 64
+) -> Iterator[tuple[NDArray[np.float32], list[str]]]:
     """Read the images of an image file, a `.npy` file, or `digits:7`, a built-in test digit.
 
     Parameters
@@ -76,12 +115,20 @@ def read_input(name: str, net: ConvNet, *, invert: bool) -> tuple[NDArray[np.flo
         Decides channels and size.
     invert : bool
         Exchange dark and light, for dark ink on light paper.
+    at_most : int
+        How many images are in memory together; a larger array is read in parts.
 
-    Returns
-    -------
-    x : ndarray of float32 (N, C, H, W)
+    Yields
+    ------
+    x : ndarray of float32 (n, C, H, W)
     labels : list of str
         What to call each image.
+
+    Raises
+    ------
+    OSError, ValueError
+        It cannot be read, or has something else than images for the network; before the first
+        part.
     """
     wanted = net.input_shape
     if name.startswith("digits:"):
@@ -96,9 +143,14 @@ def read_input(name: str, net: ConvNet, *, invert: bool) -> tuple[NDArray[np.flo
         array = array[np.newaxis]
     if array.shape[1:] != wanted or len(array) == 0:
         raise ValueError(f"{name} has shape {array.shape}, but the model takes (N, *{wanted})")
-    x = _to_unit_range(name, array)
-    labels = [name] if len(x) == 1 else [f"{name}[{index}]" for index in range(len(x))]
-    return 1 - x if invert else x, labels
+    slices = [slice(start, start + at_most) for start in range(0, len(array), at_most)]
+    white = _check_numbers(name, array, slices)
+    labels = [name] if len(array) == 1 else [f"{name}[{index}]" for index in range(len(array))]
+    for part in slices:
+        x = array[part].astype(np.float32)
+        if white is not None:
+            x /= np.float32(white)
+        yield 1 - x if invert else x, labels[part]
 
 
 def _built_in_digit(name: str) -> NDArray[np.uint8]:
@@ -128,20 +180,19 @@ def _read_array(name: str) -> NDArray[Any]:
         raise ValueError(f"{name} is not an array file: {excerpt(error)}") from error
 
 
-def _to_unit_range(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
-    """Return pixels as float32; integers are scaled to 0..1."""
+def _check_numbers(name: str, array: NDArray[Any], slices: list[slice]) -> int | None:
+    """Return which number is white, None for floating point; refuse what is no brightness."""
     if array.dtype.kind not in "uif":
         raise ValueError(f"{name} has dtype {array.dtype}: wanted numbers")
     if array.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            x = array.astype(np.float32)
-        if not np.isfinite(x).all():
-            raise ValueError(f"{name} holds numbers that are not finite")
-        return x
+        for part in slices:
+            with np.errstate(over="ignore"):
+                if not np.isfinite(array[part].astype(np.float32)).all():
+                    raise ValueError(f"{name} holds numbers that are not finite")
+        return None
     white = 65535 if array.dtype.kind == "u" and array.dtype.itemsize == 2 else 255
-    low, high = int(array.min()), int(array.max())
+    low = min(int(array[part].min()) for part in slices)
+    high = max(int(array[part].max()) for part in slices)
     if low < 0 or high > white:
         raise ValueError(f"{name} holds {low} to {high}: whole numbers are taken as 0 to {white}")
-    x = array.astype(np.float32)
-    x /= np.float32(white)
-    return x
+    return white

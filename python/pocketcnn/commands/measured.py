@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from pocketcnn.commands.datasets import (
     BUILT_IN,
     Images,
     Labels,
+    Part,
+    Reading,
+    label_of,
     load_dataset,
     load_new_images,
 )
@@ -26,21 +30,35 @@ class TestSet:
 
     Attributes
     ----------
+    label : str
+        What the data set is called.
     title : str
         Which images they are: "the 1,000 test images of digits".
-    x, t : ndarray
-        Images and labels.
+    part : Part
+        The images.
+    t : ndarray of int64 (N,)
+        Their labels.
     classes : list of str
         A name for each score of the model.
     present : list of int
         The labels whose classes are in the data set.
     """
 
+    label: str
     title: str
-    x: Images
+    part: Part
     t: Labels
     classes: list[str]
     present: list[int]
+
+    def images(self, indices: Iterable[int]) -> Images:
+        """Read some of the images (N, C, H, W)."""
+        return self.part.images(indices)
+
+    def name(self, index: int) -> str:
+        """Return what an image is called: its file, or its place in the data set."""
+        files = self.part.files
+        return f"{self.label}:{index}" if files is None else str(files[index])
 
 
 def load_test_set(model: Model, name: str | None) -> TestSet:
@@ -59,30 +77,30 @@ def load_test_set(model: Model, name: str | None) -> TestSet:
     if model.run is not None:
         options = restore(model.run.options, model.path.parent / run.RUN)
     name = options.data if name is None else name
+    reading = Reading((height, width), channels, options.resize or "stretch", options.on_error)
     if model.run is not None and _is_same(name, options.data):
         dataset = load_dataset(
             name,
-            size=(height, width),
-            channels=channels,
             share=options.holdout,
             seed=options.seed,
+            **vars(reading),
         )
-        title = f"the {len(dataset.x_test):,} {dataset.test} images of {dataset.name}"
-        x, t, classes = dataset.x_test, dataset.t_test, dataset.classes
-        if not options.validate and model.run.data.get("test", "") not in ("", run.digest(x, t)):
+        part, classes = dataset.measured, dataset.classes
+        title = f"the {len(part):,} {dataset.test} images of {dataset.name}"
+        if not options.validate and model.run.data.get("test", "") not in ("", part.digest()):
             console.warn(
                 f"{name} is no longer as it was: images that the model was trained on may be "
                 "among those that it is measured on"
             )
     else:
-        title, x, t, classes = load_new_images(name, (height, width), channels)
-    if x.shape[1:] != model.net.input_shape:
+        title, part, classes = load_new_images(name, reading)
+    if part.shape != model.net.input_shape:
         raise ValueError(
-            f"data {name} has images {x.shape[1:]}, but {model.path} takes {model.net.input_shape}"
+            f"data {name} has images {part.shape}, but {model.path} takes {model.net.input_shape}"
         )
     present = _labels(classes, model, name)
     names = model.classes if model.named else classes
-    return TestSet(title, x, np.array(present)[t], names, present)
+    return TestSet(label_of(name), title, part, np.array(present)[part.labels], names, present)
 
 
 def _is_same(name: str, other: str) -> bool:

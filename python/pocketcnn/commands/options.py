@@ -3,118 +3,335 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from pocketcnn import models, optim
+from pocketcnn._files.reading import read_toml
 from pocketcnn._text import excerpt
+from pocketcnn.commands import console
 from pocketcnn.commands.datasets import BUILT_IN
-from pocketcnn.commands.parser import Parser, not_negative, positive, seed, share, some_share
-from pocketcnn.commands.recipe import AUGMENTATIONS, SCHEDULES, make_augment, make_schedule
-from pocketcnn.network.net import ConvNet
-
-MODELS: dict[str, Callable[..., ConvNet]] = {
-    "simple_convnet": models.simple_convnet,
-    "lenet5": models.lenet5,
-    "deep_convnet": models.deep_convnet,
-    "alexnet": models.alexnet,
-    "vgg16": models.vgg16,
-    "resnet18": models.resnet18,
-    "resnet50": models.resnet50,
-    "mobilenet_v2": models.mobilenet_v2,
-    "efficientnet_lite0": models.efficientnet_lite0,
-    "compact_resnet": models.compact_resnet,
-}
-
-OPTIMIZERS: dict[str, type[optim.Optimizer]] = {
-    "adam": optim.Adam,
-    "adamw": optim.AdamW,
-    "sgd": optim.SGD,
-    "adagrad": optim.AdaGrad,
-    "rmsprop": optim.RMSprop,
-}
-
-# The learning rates when none is given. Adam's were compared by training on the built-in digits and
-# measuring on MNIST's training images from the 5,001st on, which are not among them: simple_convnet
-# at 0.001, 0.002, 0.003, 0.005 with three seeds (96.2, 96.4, 96.5, 96.6%; the lower of the last two
-# was chosen), lenet5 and deep_convnet at 0.001 and 0.003. Those for the large networks are the
-# usual ones, not measured.
-RATES = {"sgd": 0.05, "adagrad": 0.01, "rmsprop": 0.001}
-ADAM_RATES = {
-    "simple_convnet": 0.003,
-    "lenet5": 0.003,
-    "deep_convnet": 0.001,
-    "alexnet": 0.0001,
-    "vgg16": 0.0001,
-    "resnet18": 0.001,
-    "resnet50": 0.001,
-    "mobilenet_v2": 0.001,
-    "efficientnet_lite0": 0.001,
-    "compact_resnet": 0.001,
-}
+from pocketcnn.commands.fields import add_fields, flag_of, given, key_of, option, read_values
+from pocketcnn.commands.parser import (
+    Parser,
+    not_negative,
+    positive,
+    seed,
+    share,
+    some_number,
+    some_share,
+)
+from pocketcnn.commands.recipe import (
+    ADAM_RATES,
+    MODEL,
+    MODELS,
+    OPTIMIZERS,
+    RATES,
+    SCHEDULES,
+    make_augment,
+    make_schedule,
+)
+from pocketcnn.data.augment import AUGMENTATIONS
+from pocketcnn.data.resize import RULES
 
 # The options allowed when a run is continued: none that decides its bits. The images are compared
 # with those of the run's beginning, wherever they are now.
 RESUMABLE = {"epochs", "data"}
 
+_DATA, _TRAINING, _REGULAR, _RUN = "network and data", "training", "regularization", "the run"
+_RATES = ", ".join(f"{name} {rate}" for name, rate in RATES.items())
+
+_WORDS = ", ".join(f"{word} ({entry.meaning})" for word, entry in AUGMENTATIONS.items())
+
+
+def _augmentations(text: str) -> str:
+    try:
+        make_augment(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
 
 @dataclass
 class Options:
-    """What decides the bits of a run; kept in its `run.json`."""
+    """What decides the bits of a run; kept in its `run.json` and `run.toml`."""
 
-    model: str = "simple_convnet"
-    data: str = "digits"
-    epochs: int = 20
-    batch_size: int = 100
-    optimizer: str = "adam"
-    lr: float | None = None
-    momentum: float | None = None
-    nesterov: bool = False
-    weight_decay: float | None = None
-    schedule: str = "constant"
-    warmup: float | None = None
-    label_smoothing: float = 0.0
-    augment: str | None = None
-    patience: int | None = None
-    seed: int = 0
-    size: int | None = None
-    channels: int | None = None
-    holdout: float = 0.1
-    validate: bool = False
-    limit: int | None = None
+    model: str | None = option(
+        None,
+        f"the network: {', '.join(MODELS)}",
+        group=_DATA,
+        choices=MODELS,
+        metavar="NAME",
+        shown=MODEL,
+    )
+    from_: str | None = option(
+        None,
+        "begin with a trained model; its last layer is made anew unless it knows the same classes",
+        group=_DATA,
+        metavar="MODEL",
+    )
+    freeze: str | None = option(
+        None,
+        "layers that keep their weights: names, or patterns such as conv*, with commas between "
+        "them; a new last layer is not frozen",
+        group=_TRAINING,
+        metavar="PATTERN,...",
+    )
+    data: str = option(
+        "digits",
+        "digits: 6,000 images that come with pocketcnn; mnist: all 70,000; or a folder with a "
+        "subfolder of images per class, maybe inside train and test",
+        group=_DATA,
+        metavar="digits|mnist|FOLDER",
+    )
+    size: int | None = option(
+        None, "resize image files to N x N", group=_DATA, read=positive, metavar="N"
+    )
+    channels: int | None = option(
+        None,
+        "read image files as grey, RGB or RGBA",
+        group=_DATA,
+        read=int,
+        choices=(1, 3, 4),
+        shown="3",
+    )
+    resize: str | None = option(
+        None,
+        "what is done to image files of another aspect ratio: all of it is stretched, its middle "
+        "is cut out, or zeros are put beside it",
+        group=_DATA,
+        choices=RULES,
+        shown="stretch, or as the model of --from",
+    )
+    on_error: str = option(
+        "raise",
+        "whether damaged image files end the run, or are left out and listed",
+        group=_DATA,
+        choices=("raise", "skip"),
+    )
+    holdout: float = option(
+        0.1,
+        "share of the images to validate on when a folder has no test images of its own",
+        group=_DATA,
+        read=some_share,
+        metavar="SHARE",
+    )
+    validate: bool = option(
+        False,
+        "measure on images held out of the training images, not on the test images: for choosing "
+        "settings",
+        group=_DATA,
+    )
+    limit: int | None = option(
+        None,
+        "train on N of the images only, for a quick look",
+        group=_DATA,
+        read=positive,
+        metavar="N",
+    )
+    epochs: int = option(
+        20, "how often all images are seen", group=_TRAINING, read=positive, metavar="N"
+    )
+    batch_size: int = option(100, "images per update", group=_TRAINING, read=positive, metavar="N")
+    optimizer: str = option("adam", "how weights are updated", group=_TRAINING, choices=OPTIMIZERS)
+    lr: float | None = option(
+        None,
+        "learning rate",
+        group=_TRAINING,
+        read=not_negative,
+        metavar="RATE",
+        shown=f"adam and adamw {min(ADAM_RATES.values())} to {max(ADAM_RATES.values())} by the "
+        f"network, {_RATES}",
+    )
+    momentum: float | None = option(
+        None,
+        "of sgd: share of the last step that is kept",
+        group=_TRAINING,
+        read=share,
+        metavar="SHARE",
+        shown="0.9",
+    )
+    nesterov: bool = option(False, "of sgd: Nesterov's momentum", group=_TRAINING)
+    schedule: str = option(
+        "constant",
+        "how the learning rate runs from its highest to zero",
+        group=_TRAINING,
+        choices=SCHEDULES,
+    )
+    warmup: float | None = option(
+        None,
+        "share of the run in which the rate rises",
+        group=_TRAINING,
+        read=share,
+        metavar="SHARE",
+        shown="cosine 0, one_cycle 0.25",
+    )
+    accumulate: int = option(
+        1,
+        "batches whose gradients make one update: large batches in little memory",
+        group=_TRAINING,
+        read=positive,
+        metavar="N",
+    )
+    clip_norm: float | None = option(
+        None,
+        "largest norm of the gradients, which are scaled down together",
+        group=_TRAINING,
+        read=some_number,
+        metavar="X",
+    )
+    ema: float | None = option(
+        None,
+        "keep an average of the weights, of which each update keeps this share, and take it as "
+        "the result: 0.999 for some thousand updates",
+        group=_TRAINING,
+        read=some_share,
+        metavar="SHARE",
+    )
+    metrics: str | None = option(
+        None,
+        "what is measured besides, with commas between them: top5 (any number), f1, f1_classes",
+        group=_TRAINING,
+        metavar="NAME,...",
+    )
+    checkpoint_every: int | None = option(
+        None,
+        "write a checkpoint after every N updates too",
+        group=_TRAINING,
+        read=positive,
+        metavar="N",
+        shown="after every epoch",
+    )
+    seed: int = option(
+        0,
+        "of first weights, order of images, dropout",
+        group=_TRAINING,
+        read=seed,
+        metavar="N",
+    )
+    augment: str | None = option(
+        None,
+        "random changes to the training images, in this order; words, each maybe with a number: "
+        f"{_WORDS}",
+        group=_REGULAR,
+        read=_augmentations,
+        metavar="WORD[:N],...",
+    )
+    weight_decay: float | None = option(
+        None,
+        "pull of the weights to zero",
+        group=_REGULAR,
+        read=not_negative,
+        metavar="X",
+        shown="0; adamw 0.01",
+    )
+    class_weight: str | None = option(
+        None,
+        "balanced: rare classes count as much as common ones, in the training loss and in the "
+        "validation loss",
+        group=_REGULAR,
+        choices=("balanced",),
+    )
+    label_smoothing: float = option(
+        0.0, "share of a label given to all", group=_REGULAR, read=share, metavar="SHARE", shown="0"
+    )
+    patience: int | None = option(
+        None,
+        "stop when the validation loss has not improved for N epochs, and keep the best",
+        group=_REGULAR,
+        read=positive,
+        metavar="N",
+    )
 
-    def make_net(self, classes: int, shape: tuple[int, ...]) -> ConvNet:
-        """Make the network with its first weights, for images of `shape`."""
-        try:
-            return MODELS[self.model](classes, input_shape=shape, seed=self.seed)
-        except ValueError as error:
-            raise ValueError(f"{self.model} does not take images {shape}: {error}") from error
+    def __post_init__(self) -> None:
+        if self.model is None and self.from_ is None:
+            self.model = MODEL
 
-    def make_optimizer(self) -> optim.Optimizer:
-        """Make the optimiser."""
-        kind = OPTIMIZERS[self.optimizer]
-        settings: dict[str, Any] = {"lr": self.lr}
-        if self.lr is None:
-            adam = issubclass(kind, optim.Adam)
-            settings["lr"] = ADAM_RATES[self.model] if adam else RATES[self.optimizer]
-        if self.weight_decay is not None:
-            settings["weight_decay"] = self.weight_decay
-        if kind is optim.SGD:
-            settings["momentum"] = 0.9 if self.momentum is None else self.momentum
-            settings["nesterov"] = self.nesterov
-        return kind(**settings)
+    def check(self) -> None:
+        """Raise ValueError if options exclude each other."""
+        if self.from_ is not None:
+            mine = {"model": self.model, "size": self.size, "channels": self.channels}
+            odd = [flag_of(name) for name, value in mine.items() if value is not None]
+            if odd:
+                raise ValueError(f"these are those of the model of --from: leave out {odd[0]}")
+        if self.optimizer != "sgd" and (self.momentum is not None or self.nesterov):
+            raise ValueError(f"momentum belongs to sgd: {self.optimizer} has none")
+        if self.data in BUILT_IN and (self.size is not None or self.channels not in (None, 1)):
+            raise ValueError(
+                f"size and channels are for folders of images: {self.data} is grey, 28 x 28"
+            )
+        if self.data in BUILT_IN and (self.resize is not None or self.on_error != "raise"):
+            raise ValueError(
+                f"resize and on-error are for folders of images: {self.data} is read as it is"
+            )
+        make_schedule(self.schedule, self.warmup)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the values by the names that files have for them."""
+        return {key_of(entry.name): getattr(self, entry.name) for entry in fields(self)}
 
 
-def given(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the options that were given, by name; a folder as an absolute path."""
-    values = {field.name: getattr(arguments, field.name) for field in fields(Options)}
-    chosen = {name: value for name, value in values.items() if value is not None}
-    data = chosen.get("data")
-    if data is not None and data not in BUILT_IN and Path(data).is_dir():
-        chosen["data"] = str(Path(data).resolve())
-    return chosen
+@dataclass
+class Place:
+    """Where a run comes from and is left, and what it prints."""
+
+    config: str | None = option(
+        None,
+        "read options from a file, such as the run.toml of another run: their names, with "
+        "underscores; what is given here counts more (--no-NAME sets a switch back)",
+        group=_RUN,
+        metavar="FILE.toml",
+    )
+    out: str | None = option(
+        None,
+        "where to leave the results",
+        group=_RUN,
+        metavar="FOLDER",
+        shown="runs/<model>-<data>-<number>",
+    )
+    resume: str | None = option(
+        None,
+        "continue an interrupted run with its own options, to the same bits; --epochs may be "
+        "raised, and --data tell where its folder of images is now",
+        group=_RUN,
+        metavar="FOLDER",
+    )
+    quiet: bool = option(False, "print the result only", group=_RUN)
+
+
+@dataclass
+class Common:
+    """What every command takes."""
+
+    threads: int | None = option(
+        None, "threads to compute with", read=positive, metavar="N", shown="all cores"
+    )
+    debug: bool = option(False, "show where in the program an error came from")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `train`."""
+    add_fields(parser, Options)
+    add_fields(parser, Place)
+
+
+def chosen(arguments: argparse.Namespace) -> Options:
+    """Return the options of a new run, with absolute paths."""
+    return Options(**_settled(given(arguments, Options)))
+
+
+def changed(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the options given to a run that is continued, by name."""
+    return _settled(given(arguments, Options))
+
+
+def _settled(values: dict[str, Any]) -> dict[str, Any]:
+    for name in ("data", "from_"):
+        path = values.get(name)
+        if path is not None and path not in BUILT_IN and Path(path).exists():
+            values[name] = str(Path(path).resolve())
+    return values
 
 
 def restore(values: Mapping[str, object], source: Path) -> Options:
@@ -126,176 +343,45 @@ def restore(values: Mapping[str, object], source: Path) -> Options:
         An option that `train` does not have, or a value that it does not take; the message names
         `source`.
     """
-    unknown = sorted(values.keys() - {field.name for field in fields(Options)})
-    if unknown:
-        raise ValueError(f"{source} has unknown options {unknown}")
-    words = [
-        f"--{_flag(name)}" if value is True else f"--{_flag(name)}={value}"
-        for name, value in values.items()
-        if value is not None and value is not False
-    ]
-    parser = _Refusing(add_help=False, allow_abbrev=False)
-    add_options(parser)
     try:
-        return Options(**given(parser.parse_args(words)))
+        options = chosen(read_values(values, Options))
+        options.check()
     except ValueError as error:
         raise ValueError(
             f"{source} has options that train does not take: {excerpt(error)}"
         ) from error
+    return options
 
 
 def check(parser: Parser, arguments: argparse.Namespace) -> None:
-    """Exit with code 2 if options exclude each other."""
+    """Add the options of `--config`, and exit with code 2 if options exclude each other."""
+    if arguments.config is not None:
+        _add_config(parser, arguments)
     if arguments.resume is not None:
-        fixed = [*given(arguments), *(["out"] if arguments.out is not None else [])]
-        fixed = [f"--{_flag(name)}" for name in fixed if name not in RESUMABLE]
+        fixed = [*given(arguments, Options), *(["out"] if arguments.out is not None else [])]
+        fixed = [flag_of(name) for name in fixed if name not in RESUMABLE]
         if fixed:
             parser.error(f"a resumed run keeps its own options: leave out {', '.join(fixed)}")
         return
-    options = Options(**given(arguments))
-    if options.optimizer != "sgd" and (options.momentum is not None or options.nesterov):
-        parser.error(f"momentum belongs to sgd: {options.optimizer} has none")
-    if options.data in BUILT_IN and (options.size is not None or options.channels not in (None, 1)):
-        parser.error(
-            f"size and channels are for folders of images: {options.data} is grey, 28 x 28"
-        )
     try:
-        make_schedule(options.schedule, options.warmup)
+        chosen(arguments).check()
     except ValueError as error:
         parser.error(str(error))
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that decide the bits of a run."""
-    _add_network_and_data(parser.add_argument_group("network and data"))
-    _add_optimizer(parser.add_argument_group("training"))
-    _add_regularization(parser.add_argument_group("regularization"))
-
-
-def _add_network_and_data(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--model", choices=MODELS, help=f"the network ({Options.model})")
-    group.add_argument(
-        "--data",
-        metavar="digits|mnist|FOLDER",
-        help="digits: 6,000 images that come with pocketcnn (the default); mnist: all 70,000; or "
-        "a folder with a subfolder of images per class, maybe inside train and test",
-    )
-    group.add_argument("--size", type=positive, metavar="N", help="resize image files to N x N")
-    group.add_argument(
-        "--channels", type=int, choices=(1, 3, 4), help="read image files as grey, RGB or RGBA (3)"
-    )
-    group.add_argument(
-        "--holdout",
-        type=some_share,
-        metavar="SHARE",
-        help="share of the images to validate on when a folder has no test images of its own "
-        f"({Options.holdout})",
-    )
-    group.add_argument(
-        "--validate",
-        action="store_const",
-        const=True,
-        help="measure on images held out of the training images, not on the test images: for "
-        "choosing settings",
-    )
-    group.add_argument(
-        "--limit",
-        type=positive,
-        metavar="N",
-        help="train on N of the images only, for a quick look",
-    )
-
-
-def _add_optimizer(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--epochs",
-        type=positive,
-        metavar="N",
-        help=f"how often all images are seen ({Options.epochs})",
-    )
-    group.add_argument(
-        "--batch-size",
-        type=positive,
-        metavar="N",
-        help=f"images per update ({Options.batch_size})",
-    )
-    group.add_argument(
-        "--optimizer", choices=OPTIMIZERS, help=f"how weights are updated ({Options.optimizer})"
-    )
-    rates = ", ".join(f"{name} {rate}" for name, rate in (ADAM_RATES | RATES).items())
-    group.add_argument(
-        "--lr",
-        type=not_negative,
-        metavar="RATE",
-        help=f"learning rate (adam and adamw by the network, others by the optimizer: {rates})",
-    )
-    group.add_argument(
-        "--momentum",
-        type=share,
-        metavar="SHARE",
-        help="of sgd: share of the last step that is kept (0.9)",
-    )
-    group.add_argument(
-        "--nesterov", action="store_const", const=True, help="of sgd: Nesterov's momentum"
-    )
-    group.add_argument(
-        "--schedule",
-        choices=SCHEDULES,
-        help=f"how the learning rate runs from its highest to zero ({Options.schedule})",
-    )
-    group.add_argument(
-        "--warmup",
-        type=share,
-        metavar="SHARE",
-        help="share of the run in which the rate rises (cosine 0, one_cycle 0.25)",
-    )
-    group.add_argument(
-        "--seed",
-        type=seed,
-        metavar="N",
-        help=f"of first weights, order of images, dropout ({Options.seed})",
-    )
-
-
-def _add_regularization(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--augment",
-        type=_augmentations,
-        metavar="WORD[:N],...",
-        help="random changes to the training images, in this order; words, some with a number: "
-        f"{', '.join(AUGMENTATIONS)}",
-    )
-    group.add_argument(
-        "--weight-decay",
-        type=not_negative,
-        metavar="X",
-        help="pull of the weights to zero (0; adamw 0.01)",
-    )
-    group.add_argument(
-        "--label-smoothing", type=share, metavar="SHARE", help="share of a label given to all (0)"
-    )
-    group.add_argument(
-        "--patience",
-        type=positive,
-        metavar="N",
-        help="stop when the validation loss has not improved for N epochs, and keep the best",
-    )
-
-
-class _Refusing(Parser):
-    """Raises an error where the command line would exit with a message."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(message)
-
-
-def _augmentations(text: str) -> str:
+def _add_config(parser: Parser, arguments: argparse.Namespace) -> None:
+    """Take over those options of a file that were not given on the command line."""
+    path = arguments.config
     try:
-        make_augment(text)
+        values = read_toml(path)
+    except (OSError, ValueError, ImportError) as error:
+        parser.error(f"argument --config: {console.explain(error)}")
+    try:
+        if "config" in values:
+            raise ValueError("config is for the command line alone")
+        found = read_values(values, Options, Place, Common)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return text
-
-
-def _flag(name: str) -> str:
-    return name.replace("_", "-")
+        parser.error(f"{path} has options that train does not take: {excerpt(error)}")
+    for name, value in vars(found).items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)

@@ -47,6 +47,14 @@ def not_negative(text: str) -> float:
     return value
 
 
+def some_number(text: str) -> float:
+    """Read a finite number of more than 0."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of more than 0")
+    return value
+
+
 def share(text: str) -> float:
     """Read a share: at least 0 and less than 1."""
     value = float(text)
@@ -74,7 +82,7 @@ def image_shape(text: str) -> tuple[int, ...]:
 # argparse uses the function's name in its message about text that is not a number.
 positive.__name__ = natural.__name__ = seed.__name__ = "whole number"
 image_shape.__name__ = "shape"
-not_negative.__name__ = share.__name__ = some_share.__name__ = "number"
+not_negative.__name__ = share.__name__ = some_share.__name__ = some_number.__name__ = "number"
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

@@ -52,8 +52,9 @@ def patches(arguments: argparse.Namespace) -> None:
     model = load_model(arguments.model)
     layer = arguments.layer or _first_activation(model.net)
     path = picture_path(arguments.out, model, f"patches-{layer}.png")
-    images = load_test_set(model, arguments.data).x
-    save_picture(plot.top_patches(model.net, scale(images), layer), path)
+    test = load_test_set(model, arguments.data)
+    images = scale(test.images(range(len(test.t))))
+    save_picture(plot.top_patches(model.net, images, layer), path)
 
 
 def saliency(arguments: argparse.Namespace) -> None:
@@ -103,10 +104,11 @@ def picture_path(out: Path | None, model: Model, name: str) -> Path:
     return out
 
 
-def save_picture(figure: Figure, path: Path) -> None:
+def save_picture(figure: Figure, path: Path, *, quiet: bool = False) -> None:
     """Write a picture, and print where it is."""
     write_picture(figure, path)
-    console.say(str(path))
+    if not quiet:
+        console.say(str(path))
 
 
 def write_picture(figure: Figure, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The folder of a run: who may write in it, and its `run.json`.
+"""The folder of a run: who may write in it, its `run.json` and its `run.toml`.
 
 One process at a time writes in a run's folder. It holds a lock on the file `lock`, which the system
 releases when the process ends, in any way. `run.json` is written before the first epoch and once
@@ -35,6 +35,7 @@ from pocketcnn.training.trainer import Trainer
 MODEL = "model.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
 RUN = "run.json"
+CONFIG = "run.toml"
 LOCK = "lock"
 
 # What `write_atomically` may leave in a folder if its process is killed.
@@ -104,19 +105,27 @@ def _is_result(value: object) -> bool:
 class KeepRun(Callback):
     """Puts a copy of `run.json` in the checkpoint.
 
+    Parameters
+    ----------
+    run : Run
+    asked : list
+        Not empty if the run was asked to stop before it began.
+
     Attributes
     ----------
     began : int
         How many epochs the run had when it was started or continued.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, asked: Sequence[object] = ()) -> None:
         self.run = run
+        self.asked = asked
         self.began = 0
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Remember at which epoch the run is."""
         self.began = trainer.epoch
+        trainer.pause = bool(self.asked)
 
     def state_dict(self) -> dict[str, object]:
         """Return the copy."""
@@ -127,6 +136,16 @@ def write(folder: Path, run: Run) -> None:
     """Write `run.json`, in one step."""
     with write_atomically(folder / RUN) as temporary:
         temporary.write_text(run.to_json(), encoding="utf-8")
+
+
+def write_config(folder: Path, text: str) -> None:
+    """Write `run.toml`, with which another run can be made like this one, in one step."""
+    head = (
+        f"# pocketcnn {__version__}; the same run again:\n"
+        f"# {console.command('train', '--config', str(folder / CONFIG))}\n"
+    )
+    with write_atomically(folder / CONFIG) as temporary:
+        temporary.write_text(head + text, encoding="utf-8", errors="backslashreplace")
 
 
 def read(folder: Path) -> Run | None:

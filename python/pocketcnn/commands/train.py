@@ -5,17 +5,20 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from pocketcnn import optim, plot
+from pocketcnn import losses, optim, plot
 from pocketcnn.commands import console, run
 from pocketcnn.commands.datasets import Dataset, load_dataset
-from pocketcnn.commands.inputs import scale
-from pocketcnn.commands.options import Options, given, restore
+from pocketcnn.commands.fields import to_toml
+from pocketcnn.commands.inputs import Scaled
+from pocketcnn.commands.options import Options, changed, chosen, restore
 from pocketcnn.commands.pictures import first_convolution, write_picture
-from pocketcnn.commands.recipe import make_augment, make_schedule
+from pocketcnn.commands.recipe import balanced, make_augment, make_schedule, words
 from pocketcnn.commands.run import KeepRun, Run
+from pocketcnn.commands.start import load_base, make_net, make_optimizer
 from pocketcnn.data import Augment
 from pocketcnn.network.net import ConvNet
 from pocketcnn.training.callbacks import Callback, EarlyStopping
@@ -36,50 +39,87 @@ class Job:
     @classmethod
     def prepare(cls, options: Options) -> Job:
         """Load the data and make everything else to fit them."""
+        base = load_base(options)
+        size: int | tuple[int, int] | None = options.size
+        channels = options.channels
+        if base is not None:
+            channels, height, width = base.net.input_shape
+            size = height, width
         dataset = load_dataset(
             options.data,
-            size=options.size,
-            channels=options.channels,
+            size=size,
+            channels=channels,
+            resize=options.resize or "stretch",
+            on_error=options.on_error,
             share=options.holdout,
             seed=options.seed,
             validate=options.validate,
             limit=options.limit,
         )
-        shape = dataset.x_train.shape[1:]
-        net = options.make_net(len(dataset.classes), shape)
-        augment = make_augment(options.augment, shape)
-        return cls(options, dataset, net, options.make_optimizer(), augment)
+        net = make_net(options, dataset.classes, dataset.training.shape)
+        augment = make_augment(options.augment, dataset.training.shape)
+        return cls(options, dataset, net, make_optimizer(options), augment)
+
+    @property
+    def title(self) -> str:
+        """What the network is called."""
+        if self.options.from_ is None:
+            return str(self.options.model)
+        path = Path(self.options.from_)
+        if path.name == run.MODEL:
+            path = path.parent
+        return path.stem if path.is_file() else path.name
+
+    def make_trainer(self) -> Trainer:
+        """Make the trainer."""
+        options, labels = self.options, self.dataset.training.labels
+        settings: dict[str, Any] = {"label_smoothing": options.label_smoothing}
+        if options.class_weight is not None:
+            weight = balanced(labels, len(self.dataset.classes))
+            settings = {"loss": losses.CrossEntropy(options.label_smoothing, weight)}
+        return Trainer(
+            self.net,
+            self.optimizer,
+            batch_size=options.batch_size,
+            seed=options.seed,
+            augment=self.augment,
+            metrics=words(options.metrics),
+            clip_norm=options.clip_norm,
+            accumulate=options.accumulate,
+            ema=options.ema,
+            **settings,
+        )
 
     def describe(self) -> str:
         """Say which network is trained on which data, and how."""
         options, dataset = self.options, self.dataset
-        augmented = "" if options.augment is None else f", augmented: {options.augment}"
+        more = "" if options.augment is None else f", augmented: {options.augment}"
+        if options.freeze is not None:
+            more = f"{more}, frozen: {options.freeze}"
         return (
-            f"{options.model} on {dataset.name}: {len(dataset.x_train):,} training and "
-            f"{len(dataset.x_test):,} {dataset.test} images, {len(dataset.classes)} classes\n"
+            f"{self.title} on {dataset.name}: {len(dataset.training):,} training and "
+            f"{len(dataset.measured):,} {dataset.test} images, {len(dataset.classes)} classes\n"
             f"{type(self.optimizer).__name__}, learning rate {self.optimizer.lr:g} "
-            f"({options.schedule}), batches of {options.batch_size}, seed {options.seed}{augmented}"
+            f"({options.schedule}), batches of {options.batch_size}, seed {options.seed}{more}"
         )
 
     def record(self) -> Run:
         """Return what `run.json` stores before there is a result."""
         dataset = self.dataset
-        digests = {
-            "training": run.digest(dataset.x_train, dataset.t_train),
-            "test": run.digest(dataset.x_test, dataset.t_test),
-        }
-        return Run(asdict(self.options), dataset.classes, digests)
+        digests = {"training": dataset.training.digest(), "test": dataset.measured.digest()}
+        return Run(self.options.to_dict(), dataset.classes, digests)
 
 
 def train(arguments: argparse.Namespace) -> None:
     """Run the command; see `pocketcnn train --help`."""
     if arguments.resume is None:
-        options = Options(**given(arguments))
-        if arguments.out is not None:
-            run.refuse_used(arguments.out)
+        options = chosen(arguments)
+        out = None if arguments.out is None else Path(arguments.out)
+        if out is not None:
+            run.refuse_used(out)
         job = Job.prepare(options)
-        with run.new_folder(arguments.out, f"{options.model}-{job.dataset.name}") as folder:
-            _run(job, folder, None, arguments.quiet)
+        with run.new_folder(out, f"{job.title}-{job.dataset.name}") as folder:
+            _run(job, folder, None, bool(arguments.quiet))
         return
     folder = Path(arguments.resume)
     if not (folder / run.RUN).is_file() and not (folder / run.CHECKPOINT).is_file():
@@ -93,8 +133,9 @@ def train(arguments: argparse.Namespace) -> None:
                 f"{folder / run.CHECKPOINT} does not say which options it was trained with, and "
                 f"{run.RUN} is missing"
             )
-        options = replace(restore(before.options, folder / run.RUN), **given(arguments))
-        _run(Job.prepare(options), folder, before, arguments.quiet)
+        options = replace(restore(before.options, folder / run.RUN), **changed(arguments))
+        options.check()
+        _run(Job.prepare(options), folder, before, bool(arguments.quiet))
 
 
 def _run(job: Job, folder: Path, before: Run | None, quiet: bool) -> None:
@@ -104,16 +145,10 @@ def _run(job: Job, folder: Path, before: Run | None, quiet: bool) -> None:
         record = replace(record, result=before.result)
     if record != before or not (folder / run.RUN).is_file():
         run.write(folder, record)
+    run.write_config(folder, to_toml(job.options))
     if not quiet:
         console.say(f"{job.net.summary(console.line_length())}\n\n{job.describe()}\n", flush=True)
-    trainer = Trainer(
-        job.net,
-        job.optimizer,
-        batch_size=job.options.batch_size,
-        seed=job.options.seed,
-        label_smoothing=job.options.label_smoothing,
-        augment=job.augment,
-    )
+    trainer = job.make_trainer()
     try:
         told = _train_and_save(job, trainer, folder, record, before is not None, quiet)
     except KeyboardInterrupt as interrupt:
@@ -127,7 +162,7 @@ def _run(job: Job, folder: Path, before: Run | None, quiet: bool) -> None:
         interrupt.args = (f"{word} while pictures were drawn: the run is finished in {folder}/",)
         raise
     if not quiet:
-        names = [run.MODEL, run.CHECKPOINT, "history.csv", "history.json", *files]
+        names = [run.MODEL, run.CHECKPOINT, run.CONFIG, "history.csv", "history.json", *files]
         console.say("\n  ".join([f"{folder}/", *names]))
 
 
@@ -135,19 +170,23 @@ def _train_and_save(
     job: Job, trainer: Trainer, folder: Path, record: Run, resume: bool, quiet: bool
 ) -> str:
     """Train, and write the model, the history and the result; return what to print."""
-    dataset, kept, start = job.dataset, KeepRun(record), time.perf_counter()
-    trainer.fit(
-        scale(dataset.x_train),
-        dataset.t_train,
-        epochs=job.options.epochs,
-        validation=(scale(dataset.x_test), dataset.t_test),
-        # The bar is last, so that the others have the same place in the checkpoint of a quiet run.
-        callbacks=[*_callbacks(job.options), kept, *([] if quiet else [console.progress()])],
-        checkpoint=folder / run.CHECKPOINT,
-        resume=resume,
-    )
+    dataset, start = job.dataset, time.perf_counter()
+    with console.pausing(lambda: setattr(trainer, "pause", True)) as asked:
+        kept = KeepRun(record, asked)
+        trainer.fit(
+            Scaled(dataset.training.dataset),
+            epochs=job.options.epochs,
+            validation=Scaled(dataset.measured.dataset),
+            # The bar is last: the others then have the same places in a quiet run's checkpoint.
+            callbacks=[*_callbacks(job.options), kept, *([] if quiet else [console.progress()])],
+            checkpoint=folder / run.CHECKPOINT,
+            checkpoint_every=job.options.checkpoint_every,
+            resume=resume,
+        )
+    if asked and not trainer.stop and len(trainer.history) < job.options.epochs:
+        raise asked[0]
     seconds, epochs = time.perf_counter() - start, len(trainer.history)
-    loss, accuracy = trainer.evaluate(scale(dataset.x_test), dataset.t_test)
+    loss, accuracy = trainer.evaluate(Scaled(dataset.measured.dataset))
     if not math.isfinite(loss):
         raise FloatingPointError(
             f"the {dataset.test} loss is {loss} after the last epoch: a smaller learning "
@@ -158,7 +197,7 @@ def _train_and_save(
     trainer.history.to_json(folder / "history.json")
     result = {"epochs": epochs, "loss": loss, "accuracy": accuracy}
     run.write(folder, replace(record, result=result))
-    total = len(dataset.t_test)
+    total = len(dataset.measured)
     told = (
         f"{dataset.test} accuracy {accuracy:.2%} ({round(accuracy * total):,} of {total:,}), "
         f"loss {loss:.4f}"
@@ -186,10 +225,13 @@ def _describe_time(epochs: int, began: int, seconds: float) -> str:
 def _how_to_go_on(interrupt: KeyboardInterrupt, trainer: Trainer, folder: Path) -> str:
     word, _ = console.describe_stop(interrupt)
     again = console.command("train", "--resume", str(folder))
-    done = trainer.epoch - 1
-    if done < 0:
+    done = len(trainer.history) if trainer.pause else trainer.epoch - 1
+    if trainer.epoch == 0:
         return f"{word} before the first epoch; continue with: {again}"
-    text = f"{word} in epoch {trainer.epoch} of {trainer.epochs}; continue with: {again}"
+    place = f"epoch {trainer.epoch} of {trainer.epochs}"
+    if trainer.pause:  # the checkpoint is of that step
+        place = f"{place}, after step {trainer.steps}"
+    text = f"{word} in {place}; continue with: {again}"
     return f"{text} (with --epochs {done} to keep it as it is)" if done else text
 
 
@@ -203,7 +245,7 @@ def _draw(job: Job, trainer: Trainer, folder: Path) -> list[str]:
         name = first_convolution(job.net)
         if name is not None:
             # The seed gives the first weights of the training again.
-            first = job.options.make_net(len(job.dataset.classes), job.net.input_shape)
+            first = make_net(job.options, job.dataset.classes, job.net.input_shape)
             picture = plot.filters(first.params[name], job.net.params[name], change=True)
             write_picture(picture, folder / "filters.png")
             files.append("filters.png")

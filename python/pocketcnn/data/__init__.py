@@ -3,21 +3,41 @@
 Nothing here scales or shuffles: divide the images by 255 to train on them.
 """
 
-from pocketcnn.data.augment import Augment, Compose, Cutout, RandomAffine, RandomCrop, RandomFlip
+from pocketcnn.data.augment import (
+    Augment,
+    ColorJitter,
+    Compose,
+    CutMix,
+    Cutout,
+    Mixing,
+    MixUp,
+    RandomAffine,
+    RandomCrop,
+    RandomErasing,
+    RandomFlip,
+    RandomResizedCrop,
+)
 from pocketcnn.data.dataset import Arrays, Dataset, Subset
 from pocketcnn.data.digits import digits
-from pocketcnn.data.image_folder import image_folder
+from pocketcnn.data.image_folder import ImageFolder, image_folder
 from pocketcnn.data.mnist import mnist
 
 __all__ = [
     "Arrays",
     "Augment",
+    "ColorJitter",
     "Compose",
+    "CutMix",
     "Cutout",
     "Dataset",
+    "ImageFolder",
+    "MixUp",
+    "Mixing",
     "RandomAffine",
     "RandomCrop",
+    "RandomErasing",
     "RandomFlip",
+    "RandomResizedCrop",
     "Subset",
     "digits",
     "image_folder",

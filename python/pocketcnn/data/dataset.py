@@ -26,8 +26,9 @@ class Dataset(Protocol):
 
     - `labels`, int64 (N,), or None: the label of every sample, known without reading one;
     - `classes`, a list of str, or None: their names;
-    - `digest()`, a str that another content changes: a checkpoint then recognises the data, and
-      not only how many there are and their labels.
+    - `digest()`, a str that changes with the images, and with targets that are not labels, such as
+      one made of the files' names and sizes: a checkpoint recognises its data by it. Without one,
+      it knows their number and their labels.
     """
 
     def __len__(self) -> int:
@@ -86,8 +87,8 @@ class Arrays:
         return np.take(self.x, indices, axis=0), np.take(self.t, indices, axis=0)
 
     def digest(self) -> str:
-        """Return a digest of both arrays."""
-        return f"{digest(self.x)} {digest(self.t)}"
+        """Return a digest of the images, and of targets that are no labels."""
+        return digest(self.x) if _are_labels(self.t) else f"{digest(self.x)} {digest(self.t)}"
 
 
 class Subset:
@@ -138,24 +139,23 @@ class Subset:
 
     def digest(self) -> str:
         """Return a digest of the data set and the indices."""
-        return f"{identify(self.dataset)} {digest(self.indices)}"
+        return f"{identify(self.dataset)[0]} {digest(self.indices)}"
 
 
-def identify(dataset: Dataset) -> str:
-    """Return the data set's own digest or, if it has none, its length and a digest of its labels.
+def identify(dataset: Dataset) -> tuple[str | None, str | None]:
+    """Return digests of the images and of the labels, each None where the data set has none.
 
     Examples
     --------
     >>> data = Arrays([[1.0], [2.0]], [0, 1])
-    >>> identify(data) == data.digest()
+    >>> identify(data) == (digest(data.x), digest(data.t))
     True
     """
-    own = getattr(dataset, "digest", None)
-    if callable(own):
-        return str(own())
-    labels = getattr(dataset, "labels", None)
-    known = "" if labels is None else f" {digest(np.asarray(labels))}"
-    return f"{len(dataset)} samples{known}"
+    own, labels = getattr(dataset, "digest", None), getattr(dataset, "labels", None)
+    return (
+        str(own()) if callable(own) else None,
+        None if labels is None else digest(np.asarray(labels)),
+    )
 
 
 def _are_labels(t: Array) -> bool:

@@ -21,6 +21,14 @@ def as_path(name: str, value: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
+def as_folder(name: str, value: str | os.PathLike[str]) -> Path:
+    """Return the argument `name` as a folder that exists."""
+    folder = as_path(name, value)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{name} {os.fspath(value)!r} is not a folder")
+    return folder
+
+
 def open_regular(path: Path) -> io.BufferedReader:
     """Open a regular file for reading; a pipe or a device might block or never end.
 

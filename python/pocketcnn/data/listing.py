@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pocketcnn.data.picture import is_picture_name
 
 # Names of the parts of a data set. Some classes may have such names too, but not all.
@@ -19,6 +22,9 @@ _NOTES = frozenset(
     {".csv", ".db", ".htm", ".html", ".ini", ".json", ".log", ".md", ".rst", ".toml", ".tsv"}
     | {".txt", ".xml", ".yaml", ".yml"}
 )
+
+# One class with this many times the images of another is told.
+_IMBALANCE = 100
 
 _NAMED = 5  # how many files a message names before it counts the rest
 
@@ -58,6 +64,13 @@ def list_classes(root: Path) -> list[ClassFolder]:
     return classes
 
 
+def flatten(found: list[ClassFolder]) -> tuple[list[Path], NDArray[np.int64], list[str]]:
+    """All files, the label of each, and the names of the classes."""
+    files = [file for one in found for file in one.pictures]
+    labels = np.repeat(np.arange(len(found), dtype=np.int64), [len(one.pictures) for one in found])
+    return files, labels, [one.folder.name for one in found]
+
+
 def missed(root: Path, classes: list[ClassFolder]) -> str | None:
     """Say which files may be pictures, but are in no class; None if there are none."""
     parts = []
@@ -70,7 +83,21 @@ def missed(root: Path, classes: list[ClassFolder]) -> str | None:
     )
     if beside:
         parts.append(f"images in no class's folder ({few(beside, ', ')})")
-    return f"path {str(root)!r}: passed over {'; '.join(parts)}" if parts else None
+    return f"passed over {'; '.join(parts)}" if parts else None
+
+
+def one_sided(names: list[str], counts: list[int]) -> str | None:
+    """Say that there is one class only, or that one is far larger than another; None if not."""
+    if len(names) == 1:
+        return f"{names[0]!r} is the only class: there is nothing to tell it from"
+    few_images, many = min(counts), max(counts)
+    if many < _IMBALANCE * few_images:
+        return None
+    rare, common = names[counts.index(few_images)], names[counts.index(many)]
+    return (
+        f"class {common!r} has {many:,} images, but {rare!r} only {few_images:,}: a network may "
+        "never answer the rare ones; class_weight of pocketcnn.losses.CrossEntropy makes them count"
+    )
 
 
 def count_endings(files: list[Path]) -> str:

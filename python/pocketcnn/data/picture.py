@@ -1,43 +1,71 @@
-"""One picture file as pixels of 8 bits, converted here where Pillow would lose something."""
+"""One picture file as pixels of 8 bits, upright and of the size that is wanted."""
 
 from __future__ import annotations
 
 import logging
+import os
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketcnn import _arguments
+from pocketcnn._arguments import IntOrPair
 from pocketcnn.data.files import blaming, open_regular
+from pocketcnn.data.pixels import MODES, convert, eight_bits
+from pocketcnn.data.resize import Box, check_rule, reduce_jpeg, resize
 
 if TYPE_CHECKING:
     from PIL import Image
-
-MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 # Formats that start another program (EPS), that Pillow only recognises, or that unpack
 # everything before their size is known (FITS).
 _REFUSED = frozenset({"BUFR", "EPS", "FITS", "GRIB", "HDF5", "MPEG", "WMF"})
 
 _ORIENTATION = 0x0112
-_PHOTOMETRIC = 0x0106
+
+# By the EXIF orientation: the name of Pillow's turn, and which axes of the result it reverses,
+# across and down. From 5 on the axes are also exchanged.
+_TURNS = {
+    2: ("FLIP_LEFT_RIGHT", (True, False)),
+    3: ("ROTATE_180", (True, True)),
+    4: ("FLIP_TOP_BOTTOM", (False, True)),
+    5: ("TRANSPOSE", (False, False)),
+    6: ("ROTATE_270", (True, False)),
+    7: ("TRANSVERSE", (True, True)),
+    8: ("ROTATE_90", (False, True)),
+}
 
 
-def read_picture(path: Path, size: tuple[int, int] | None, channels: int) -> NDArray[np.uint8]:
+@dataclass(frozen=True)
+class Layout:
+    """What every picture becomes: height and width (None: as it is), channels, a resize rule."""
+
+    size: tuple[int, int] | None
+    channels: int
+    resize: str
+
+    @classmethod
+    def of(cls, size: IntOrPair | None, channels: int, resize: str) -> Layout:
+        """Check what a user wrote."""
+        return cls(_check_size(size), _check_channels(channels), check_rule("resize", resize))
+
+
+def read_picture(path: Path, layout: Layout) -> NDArray[np.uint8]:
     """Read an image file; of an animated one the first picture.
 
     Parameters
     ----------
     path : Path
         The file. Its format is recognised by its content.
-    size : (int, int) or None
-        Height and width to resize to.
-    channels : {1, 3, 4}
-        As in `image_folder`, which says how pixels are converted.
+    layout : Layout
+        `image_folder` says how pixels are converted to it.
 
     Returns
     -------
@@ -50,13 +78,33 @@ def read_picture(path: Path, size: tuple[int, int] | None, channels: int) -> NDA
     ValueError
         It is not a picture, is damaged, or has more pixels than `largest_picture`.
     """
-    Image = pillow()
-    with open_regular(path) as file, blaming(path, "an image"), _quiet():
-        picture = _convert(_decode(file), channels)
-        if size is not None and picture.size != (size[1], size[0]):
-            picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-        pixels = np.asarray(picture, dtype=np.uint8)
-        return pixels.reshape(*pixels.shape[:2], channels)
+    with _opened(path) as picture:
+        upright, box = _decode(picture, layout)
+        upright = convert(upright, layout.channels)
+        if layout.size is not None:
+            upright = resize(upright, layout.size, layout.resize, box)
+        pixels = np.asarray(upright, dtype=np.uint8)
+        return pixels.reshape(*pixels.shape[:2], layout.channels)
+
+
+def check_picture(path: Path, layout: Layout) -> tuple[int, int]:
+    """Read the beginning of an image file, where its format and its size are.
+
+    Returns
+    -------
+    (int, int)
+        Height and width of what `read_picture` will return, if the rest is sound.
+
+    Raises
+    ------
+    OSError, ValueError
+        As `read_picture`.
+    """
+    with _opened(path) as picture:
+        if layout.size is not None:
+            return layout.size
+        width, height = picture.size
+        return (width, height) if _orientation(picture) >= 5 else (height, width)
 
 
 def pillow() -> Any:
@@ -86,39 +134,86 @@ def is_picture_name(name: str) -> bool:
     return readable and kind not in _REFUSED and not name.startswith(".")
 
 
+class _Quiet:
+    """Silences Pillow's warnings about metadata; damage to pixels is an error anyway.
+
+    Filters belong to all threads. So nothing is restored that others may have changed meanwhile:
+    one filter is there as long as any thread reads.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.readers = 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.readers += 1
+            if self.readers == 1:
+                log = logging.getLogger("PIL")
+                if not log.handlers:
+                    log.addHandler(logging.NullHandler())  # without a handler, errors are printed
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+                self.filter = warnings.filters[0]
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.readers -= 1
+            if self.readers == 0 and self.filter in warnings.filters:
+                warnings.filters.remove(self.filter)  # type: ignore[attr-defined]  # a list
+
+
+quiet = _Quiet()
+if hasattr(os, "register_at_fork"):
+    # A child has none of the threads that were reading.
+    os.register_at_fork(after_in_child=quiet.__init__)  # type: ignore[misc]
+
+
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence Pillow's warnings about metadata; damage to pixels is an error anyway."""
-    log = logging.getLogger("PIL")
-    if not log.handlers:
-        log.addHandler(logging.NullHandler())  # without a handler, errors are printed
-    with warnings.catch_warnings():
-        # Filters belong to all threads. If two threads leave in the order in which they came, only
-        # this filter remains.
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield
-
-
-def _decode(file: BinaryIO) -> Image.Image:
-    """The picture as it should look, in a mode of 8 bits or less."""
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a picture that has no more pixels than it may have, and name its file in all errors."""
     library = pillow()
-    formats = [name for name in library.ID if name not in _REFUSED]
-    try:
-        opened = library.open(file, formats=formats)
-    except library.UnidentifiedImageError:
-        raise ValueError("its bytes are of no format that Pillow reads") from None
-    with opened:
-        width, height = opened.size
-        limit = largest_picture()
+    opening = open_regular(path)
+    with opening as file, blaming(path, "an image"), quiet, _recognised(library, file) as picture:
+        width, height = picture.size
+        limit = library.MAX_IMAGE_PIXELS
         if limit is not None and width * height > limit:
             raise ValueError(
                 f"{width} x {height} are more than {limit} pixels (PIL.Image.MAX_IMAGE_PIXELS)"
             )
-        packing = _packing(opened)
-        opened.load()
-        picture = _eight_bits(opened, packing)
-        turn = _turn(opened)
-        return picture if turn is None else picture.transpose(turn)
+        yield picture
+
+
+def _recognised(library: Any, file: BinaryIO) -> Any:
+    formats = [name for name in library.ID if name not in _REFUSED]
+    try:
+        return library.open(file, formats=formats)
+    except library.UnidentifiedImageError:
+        raise ValueError("its bytes are of no format that Pillow reads") from None
+
+
+def _decode(picture: Any, layout: Layout) -> tuple[Image.Image, Box | None]:
+    """The picture as it should look, in a mode of 8 bits or less, and which part of it counts."""
+    box = None
+    jpeg = picture.format in ("JPEG", "MPO")
+    orientation = _orientation(picture) if jpeg else 0
+    if jpeg and layout.size is not None:
+        height, width = layout.size
+        size = (width, height) if orientation >= 5 else (height, width)
+        box = reduce_jpeg(picture, size, layout.resize)
+    packing = _packing(picture)
+    picture.load()
+    upright = eight_bits(picture, packing)
+    orientation = orientation or _orientation(picture)
+    if orientation not in _TURNS:
+        return upright, box
+    turn, reverses = _TURNS[orientation]
+    upright = upright.transpose(getattr(pillow().Transpose, turn))
+    if box is None:
+        return upright, None
+    across, down = box[3:1:-1] if orientation >= 5 else box[2:]
+    left = upright.width - across if reverses[0] else 0.0
+    top = upright.height - down if reverses[1] else 0.0
+    return upright, (left, top, left + across, top + down)
 
 
 def _packing(picture: Any) -> str:
@@ -129,78 +224,29 @@ def _packing(picture: Any) -> str:
     return str(settings[0] if isinstance(settings, tuple) else settings)
 
 
-def _turn(picture: Image.Image) -> Any:
-    """The rotation that makes a photograph upright; None if it is, or if its EXIF is unreadable."""
+def _orientation(picture: Any) -> int:
+    """How a photograph must be turned to be upright; 0 if it need not, or its EXIF is damaged."""
     if picture.format == "TIFF":
-        return None  # Pillow turns these while it loads them
-    turns = pillow().Transpose
+        return 0  # Pillow turns these while it loads them
     try:
-        orientation: Any = picture.getexif().get(_ORIENTATION)
-        return {
-            2: turns.FLIP_LEFT_RIGHT,
-            3: turns.ROTATE_180,
-            4: turns.FLIP_TOP_BOTTOM,
-            5: turns.TRANSPOSE,
-            6: turns.ROTATE_270,
-            7: turns.TRANSVERSE,
-            8: turns.ROTATE_90,
-        }.get(orientation)
+        found = picture.getexif().get(_ORIENTATION)
     except Exception:  # the pixels are intact, only their metadata is not
+        return 0
+    return found if isinstance(found, int) and found in _TURNS else 0
+
+
+def _check_size(size: IntOrPair | None) -> tuple[int, int] | None:
+    if size is None:
         return None
+    height, width = _arguments.pair("size", size)
+    limit = largest_picture()
+    if limit is not None and height * width > limit:
+        raise ValueError(f"size is {size!r}, more than {limit} pixels (PIL.Image.MAX_IMAGE_PIXELS)")
+    return height, width
 
 
-def _eight_bits(picture: Image.Image, packing: str) -> Image.Image:
-    """Scale wider pixels to 0..255."""
-    mode, clear = picture.mode, picture.info.get("transparency")
-    if mode[0] not in "IF":
-        if clear is not None:
-            # Pillow leaves the transparent colour in the file's units.
-            if packing in ("L;2", "L;4"):
-                picture.info["transparency"] = clear * (85 if packing == "L;2" else 17)
-            elif packing.startswith("RGB;16"):
-                picture.info["transparency"] = tuple(value >> 8 for value in clear)
-        return picture
-    # Grey PNG and PGM files of 16 bits come as wider integers from some versions of Pillow.
-    if mode == "I" and picture.format not in ("PNG", "PPM"):
-        raise ValueError("pixels are 32-bit or signed integers, of no known range: save 16 bits")
-    values = np.asarray(picture)
-    if mode == "F":
-        values, largest = _unit_range(values), 1
-    else:
-        largest = 4095 if packing == "I;12" else 65535
-    opaque = None if clear is None else values != clear
-    if getattr(picture, "tag_v2", {}).get(_PHOTOMETRIC) == 0:  # white is zero
-        values = largest - values
-    return _grey(np.multiply(values, 255 / largest, dtype=np.float32), opaque)
-
-
-def _unit_range(values: NDArray[Any]) -> NDArray[Any]:
-    low, high = values.min(), values.max()
-    if not (low >= 0 and high <= 1):  # also if one is NaN
-        raise ValueError(f"floating point pixels go from {low:g} to {high:g}: wanted 0 to 1")
-    return values
-
-
-def _grey(values: NDArray[Any], opaque: NDArray[np.bool_] | None = None) -> Image.Image:
-    """A grey picture of values 0..255, rounded; transparent where `opaque` is false."""
-    make = pillow().fromarray
-    grey: Image.Image = make(np.rint(values).astype(np.uint8))
-    if opaque is not None:
-        grey.putalpha(make(np.where(opaque, np.uint8(255), np.uint8(0))))
-    return grey
-
-
-def _convert(picture: Image.Image, channels: int) -> Image.Image:
-    """Convert the picture to this many channels, on white if it loses its alpha."""
-    mode = picture.mode
-    palette = getattr(picture.palette, "mode", "") if mode == "P" else ""
-    if mode == "La":  # Pillow converts it to nothing else
-        picture = picture.convert("LA")
-    if channels == 4:
-        return picture.convert("RGBA")
-    if mode[-1] in "Aa" or palette.endswith("A") or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        ground: Image.Image = pillow().new("RGB", picture.size, "white")
-        ground.paste(picture, mask=picture)
-        picture = ground
-    return picture.convert(MODES[channels])
+def _check_channels(channels: int) -> int:
+    number = _arguments.integer("channels", channels)
+    if number not in MODES:
+        raise ValueError(f"channels is {channels}: wanted 1 (grey), 3 (RGB) or 4 (RGBA)")
+    return number

@@ -59,15 +59,15 @@ def cross_entropy(
 
 
 def checked_target(name: str, target: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
-    """Return `target` as an array that is a target of scores of `shape` (N, K).
+    """Return `target` as an array that is a target of scores of `shape`, (N, K) or (N, K, H, W).
 
     Parameters
     ----------
     name : str
         What a message calls it.
     target : array_like
-        Labels 0..K-1, integers (N,), or a probability for each class, (N, K).
-    shape : (N, K)
+        Labels 0..K-1, integers (N,) or (N, H, W), or a probability for each class, of `shape`.
+    shape : tuple of int
 
     Raises
     ------
@@ -78,11 +78,12 @@ def checked_target(name: str, target: npt.ArrayLike, shape: tuple[int, ...]) -> 
     """
     t = array(name, target)
     if t.shape == shape:
-        _check_probabilities(name, t)
+        _check_probabilities(name, np.moveaxis(t, 1, -1).reshape(-1, shape[1]))
         return t
-    if t.shape != shape[:1]:
+    labels = (shape[0], *shape[2:])
+    if t.shape != labels:
         raise ValueError(
-            f"{name} has shape {t.shape}, but logits {shape} need labels ({shape[0]},) or "
+            f"{name} has shape {t.shape}, but logits {shape} need labels {labels} or "
             f"probabilities {shape}"
         )
     if t.dtype.kind not in "iu":

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from pocketcnn._arguments import Array, require_memory, require_shape
+from pocketcnn._lazy import LAYER_FILES
 from pocketcnn.layers.arrays import LayerArrays, fitted, require_names
 from pocketcnn.layers.init import Scheme
 from pocketcnn.layers.sight import Sight
@@ -25,7 +26,7 @@ Shape: TypeAlias = tuple[int, ...]
 
 
 LAYERS: dict[str, type[Layer]] = {}
-"""Every layer class by its name in model files; your own too, once they are defined."""
+"""Every layer class by its name in model files, once it is imported; your own too."""
 
 
 @lru_cache(maxsize=256)
@@ -91,12 +92,11 @@ class Layer(ABC):
     def __init_subclass__(cls, **options: Any) -> None:
         """Add the class to `LAYERS`; it may replace one of its name, but none of the package's."""
         super().__init_subclass__(**options)
-        elder = LAYERS.get(cls.__name__)
         # Python records the abstract methods of the class only after this.
         left = (getattr(cls, name) for name in Layer.__abstractmethods__)
         if any(getattr(method, "__isabstractmethod__", False) for method in left):
             return
-        if elder is None or not elder.__module__.startswith("pocketcnn."):
+        if cls.__name__ not in LAYER_FILES or cls.__module__.startswith("pocketcnn."):
             LAYERS[cls.__name__] = cls
 
     # A layer takes an array, a Merge a list of them: the arguments' types are left to subclasses.

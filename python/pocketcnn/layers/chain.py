@@ -94,10 +94,11 @@ def output_shapes(layers: Mapping[str, Layer], input_shape: Shape) -> dict[str, 
     return shapes
 
 
-def require_scores(layers: Mapping[str, Layer]) -> None:
-    """Raise ValueError if a chain ends in probabilities, of which a loss would take the softmax."""
-    if isinstance([*layers.values()][-1], Softmax):
-        raise ValueError("the last layer is Softmax, but the loss contains it: leave it out")
+def require_scores(layers: Mapping[str, Layer], contained: type[Layer] = Softmax) -> None:
+    """Raise ValueError if a chain ends in the activation that a loss applies to its output."""
+    if isinstance([*layers.values()][-1], contained):
+        name = contained.__name__
+        raise ValueError(f"the last layer is {name}, but the loss contains it: leave it out")
 
 
 def auto_schemes(chain: Sequence[Layer], last: Scheme = "xavier") -> list[Scheme]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-Number: TypeAlias = int | Fraction
+if TYPE_CHECKING:  # few layers need it, and it brings decimal with it
+    from fractions import Fraction
+
+Number: TypeAlias = "int | Fraction"
 
 
 class Sight(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -12,11 +14,12 @@ from pocketcnn._arguments import as_array, integer, real_numbers, require_batch
 from pocketcnn._text import excerpt
 from pocketcnn.functional._cross_entropy import checked_target
 from pocketcnn.layers import Array
+from pocketcnn.network import measuring
 from pocketcnn.network.head import end_of_frozen_part
 from pocketcnn.network.structure import Structure
 
 if TYPE_CHECKING:
-    from pocketcnn.data.dataset import Dataset
+    from pocketcnn.data import Dataset
 
 
 class Inference(Structure):
@@ -49,28 +52,29 @@ class Inference(Structure):
             out[part] = self._infer(x[part])
         return out
 
-    def accuracy(self, x: ArrayLike, t: ArrayLike, batch_size: int | None = None) -> float:
+    def accuracy(
+        self, x: ArrayLike | Dataset, t: ArrayLike | None = None, batch_size: int | None = None
+    ) -> float:
         """Part of the samples, 0 to 1, whose largest score is at the target's class.
+
+        Of a network that makes maps it is the part of all places.
 
         Parameters
         ----------
-        x : array_like, (N, *input_shape)
-        t : array_like, int (N,) or float (N, K)
-            Labels, or a probability for each class.
+        x : array_like, (N, *input_shape), or Dataset
+        t : array_like, int (N,) or float (N, K); with maps int (N, H, W) or float (N, K, H, W)
+            Labels, or a probability for each class. A data set has its own.
         batch_size : int or None
             As in `predict`.
         """
-        x, t = self._checked_input(x), as_array("t", t)
-        if len(x) == 0 or t.ndim == 0 or len(x) != len(t):
-            raise ValueError(
-                f"x has {len(x)} samples and t has {len(t) if t.ndim else 'none'}: "
-                "need as many, at least 1"
-            )
-        t = checked_target("target", t, (len(x), *self.output_shape))
-        correct = 0
-        for part in self._batches(len(x), batch_size):
-            correct += losses.count_hits(self._infer(x[part]), t[part])
-        return correct / len(x)
+        if t is not None:
+            hits, samples = self._count_hits(x, t, batch_size)
+        else:
+            batches = measuring.batches_of("x", x, batch_size or self._inference_batch)
+            with closing(batches):
+                counts = [self._count_hits(*batch, batch_size) for batch in batches]
+            hits, samples = map(sum, zip(*counts, strict=True))
+        return hits / (samples * math.prod(self.output_shape[1:]))
 
     def activations(self, x: ArrayLike) -> dict[str, Array]:
         """Compute every layer's output, by the layer's name, in inference mode."""
@@ -124,20 +128,20 @@ class Inference(Structure):
         >>> net.features(np.zeros((5, 1, 28, 28))).shape
         (5, 100)
         """
+        from pocketcnn.data import Dataset  # a network is used without data sets too
+
         name = self._checked_layer("upto", upto)
         with self.sharing.read("a look at features"):
             self._remembers = None
             entries = self.graph.up_to(name)
             body = Inference(entries, self.input_shape, seed=None, dtype=self.dtype)
-            if not hasattr(data, "batch"):
+            if not isinstance(data, Dataset):
                 return body.predict(data, batch_size)
-            out = np.empty((len(data), *body.output_shape), self.dtype)
-            targets = []
-            for part in body._batches(len(data), batch_size):
-                x, t = data.batch(np.arange(len(data))[part])
-                out[part] = body.predict(x, len(x))
-                targets.append(t)
-            return out, np.concatenate(targets)
+            batches = measuring.batches_of("data", data, batch_size or body._inference_batch)
+            with closing(batches):
+                parts = [(body.predict(x, len(x)), t) for x, t in batches]
+            features, targets = zip(*parts, strict=True)
+            return np.concatenate(features), np.concatenate(targets)
 
     def _checked_layer(self, argument: str, name: str | None) -> str:
         """A layer's name; by default where what is frozen ends."""
@@ -158,6 +162,18 @@ class Inference(Structure):
             return self._flow.infer(x)
         finally:
             self.sharing.end_reading()
+
+    def _count_hits(self, x: Any, t: Any, batch_size: int | None) -> tuple[int, int]:
+        """Return how many outputs are right, and how many samples there are."""
+        x, t = self._checked_input(x), as_array("t", t)
+        if len(x) == 0 or t.ndim == 0 or len(x) != len(t):
+            raise ValueError(
+                f"x has {len(x)} samples and t has {len(t) if t.ndim else 'none'}: "
+                "need as many, at least 1"
+            )
+        t = checked_target("target", t, (len(x), *self.output_shape))
+        parts = self._batches(len(x), batch_size)
+        return sum(losses.count_hits(self._infer(x[part]), t[part]) for part in parts), len(x)
 
     def _batches(self, samples: int, batch_size: int | None) -> list[slice]:
         size = self._inference_batch

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from os import PathLike
 from threading import get_ident
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -16,10 +17,12 @@ from pocketcnn._arguments import as_array
 from pocketcnn._sharing import changes
 from pocketcnn.layers import Array
 from pocketcnn.layers.chain import require_scores
-from pocketcnn.network import gradient_check, serialization, summary
 from pocketcnn.network.head import with_new_head
 from pocketcnn.network.inference import Inference
 from pocketcnn.network.stages import Update
+
+if TYPE_CHECKING:
+    from pocketcnn.network.gradient_check import GradientCheck
 
 
 class ConvNet(Inference):
@@ -169,6 +172,8 @@ class ConvNet(Inference):
             Distance to each side. The error is of order ``step ** 2``, plus rounding of order
             ``1e-16 / step``.
         """
+        from pocketcnn.network import gradient_check
+
         twin = self.astype(np.float64)
         loss = gradient_check.repeatable_loss(twin, x, t, label_smoothing)
         return gradient_check.central_differences(loss, twin.trainable, step=step)
@@ -183,7 +188,7 @@ class ConvNet(Inference):
         seed: int = 0,
         step: float = 1e-6,
         verbose: bool = True,
-    ) -> gradient_check.GradientCheck:
+    ) -> GradientCheck:
         """Compare `gradient` with central differences, and print a table, a row a parameter.
 
         Both in float64 on a copy, with the same Dropout masks: right ones agree to about 1e-5.
@@ -197,7 +202,9 @@ class ConvNet(Inference):
         verbose : bool
             Whether the table is printed.
         """
-        check = gradient_check.check_gradients(self, x, t, label_smoothing, entries, seed, step)
+        from pocketcnn.network.gradient_check import check_gradients
+
+        check = check_gradients(self, x, t, label_smoothing, entries, seed, step)
         if verbose:
             print(check)
         return check
@@ -325,8 +332,9 @@ class ConvNet(Inference):
             Columns of a terminal: a table that is wider goes without its notes, and with settings
             that are cut.
         """
-        notes = self._fusion_notes
-        return summary.describe(self.graph, self.dtype, notes, width)
+        from pocketcnn.network.summary import describe
+
+        return describe(self.graph, self.dtype, self._fusion_notes, width)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write architecture and weights to one .safetensors file, which `load` reads.
@@ -339,6 +347,8 @@ class ConvNet(Inference):
         OSError
             The file cannot be written; it is left as it was.
         """
+        from pocketcnn.network import serialization
+
         serialization.save(path, self.graph, self.dtype, self.classes, self.preprocessing)
 
     def __repr__(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pocketcnn import functional as F
 from pocketcnn._arguments import non_negative
 from pocketcnn.functional._linear import Grad
@@ -21,12 +23,21 @@ class AdaGrad(Optimizer):
         Keeps the quotient finite.
     weight_decay : float, default 0
         Coefficient of the L2 penalty.
+    rates : mapping of str to float, optional
+        Factors of the learning rate by patterns of parameters' names; see `Optimizer`.
     """
 
     hyperparameters = ("lr", "eps", "weight_decay")
 
-    def __init__(self, lr: float = 0.01, *, eps: float = 1e-10, weight_decay: float = 0.0) -> None:
-        super().__init__(lr, weight_decay)
+    def __init__(
+        self,
+        lr: float = 0.01,
+        *,
+        eps: float = 1e-10,
+        weight_decay: float = 0.0,
+        rates: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__(lr, weight_decay, rates)
         self.eps = non_negative("eps", eps)
 
     @property

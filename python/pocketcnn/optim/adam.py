@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pocketcnn import functional as F
@@ -27,6 +28,8 @@ class Adam(Optimizer):
         Keeps the quotient finite.
     weight_decay : float, default 0
         Coefficient of the L2 penalty.
+    rates : mapping of str to float, optional
+        Factors of the learning rate by patterns of parameters' names; see `Optimizer`.
     """
 
     hyperparameters = ("lr", "beta1", "beta2", "eps", "weight_decay")
@@ -40,8 +43,9 @@ class Adam(Optimizer):
         beta2: float = 0.999,
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        rates: Mapping[str, float] | None = None,
     ) -> None:
-        super().__init__(lr, weight_decay)
+        super().__init__(lr, weight_decay, rates)
         self.beta1 = share("beta1", beta1)
         self.beta2 = share("beta2", beta2)
         self.eps = non_negative("eps", eps)
@@ -83,6 +87,8 @@ class AdamW(Adam):
         Keeps the quotient finite.
     weight_decay : float, default 0.01
         Times `lr`, the share that is subtracted from a parameter per step.
+    rates : mapping of str to float, optional
+        Factors of the learning rate by patterns of parameters' names; see `Optimizer`.
     """
 
     _decoupled = True
@@ -95,5 +101,8 @@ class AdamW(Adam):
         beta2: float = 0.999,
         eps: float = 1e-8,
         weight_decay: float = 0.01,
+        rates: Mapping[str, float] | None = None,
     ) -> None:
-        super().__init__(lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
+        super().__init__(
+            lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, rates=rates
+        )

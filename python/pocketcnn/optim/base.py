@@ -6,8 +6,10 @@ The arithmetic of a step is one native call (`functional.*_update`).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
+from fnmatch import fnmatchcase
+from math import prod
 from typing import ClassVar, TypeAlias
 
 import numpy as np
@@ -24,12 +26,17 @@ Grads: TypeAlias = Mapping[str, Grad]
 class Optimizer(ABC):
     """What all optimisers share: a learning rate, weight decay, and state by parameter name.
 
+    `rates`, such as ``{"head.*": 10.0}``, multiplies the learning rate of the parameters whose
+    names match a pattern (as `fnmatch.fnmatchcase` has it); where several match, all of them do.
+
     Attributes
     ----------
     lr : float
         The learning rate; may be changed between updates.
     weight_decay : float
         Coefficient of the L2 penalty.
+    rates : dict of str to float
+        Factors of the learning rate by patterns of names.
     state : dict of str to dict of str to ndarray
         For each slot (`"velocity"`, `"m"`, ...) the array of each parameter, made at its first
         update with the parameter's shape and dtype.
@@ -41,9 +48,12 @@ class Optimizer(ABC):
 
     hyperparameters: ClassVar[tuple[str, ...]] = ("lr", "weight_decay")
 
-    def __init__(self, lr: float, weight_decay: float) -> None:
+    def __init__(
+        self, lr: float, weight_decay: float, rates: Mapping[str, float] | None = None
+    ) -> None:
         self.lr = _arguments.non_negative("lr", lr)
         self.weight_decay = _arguments.non_negative("weight_decay", weight_decay)
+        self.rates = _checked_rates({} if rates is None else rates)
         self.steps = 0
         self.state: dict[str, dict[str, Array]] = {}
         self.sharing = Sharing("the optimiser", "each thread needs an optimiser of its own")
@@ -67,16 +77,35 @@ class Optimizer(ABC):
         Raises
         ------
         ValueError
-            The keys differ, or a gradient or the state kept for a parameter has another shape.
+            The keys differ, or a gradient or the state kept for a parameter has another shape; or
+            a pattern of `rates` matches no parameter.
         TypeError
             A gradient has another dtype.
         """
         _require_same_keys(params, grads)  # a refused update does not count as a step
-        self.begin()
+        self.begin(params)
         self.apply(params, grads)
 
-    def begin(self) -> None:
-        """Count a step; `apply` then makes its changes, all at once or parameter by parameter."""
+    def begin(self, names: Iterable[str] = ()) -> None:
+        """Count a step; `apply` then makes its changes, all at once or parameter by parameter.
+
+        Parameters
+        ----------
+        names : iterable of str
+            Of all parameters of the step.
+
+        Raises
+        ------
+        ValueError
+            A pattern of `rates` matches none of them.
+        """
+        if self.rates and (known := [*names]):
+            for pattern in self.rates:
+                if not any(fnmatchcase(name, pattern) for name in known):
+                    raise ValueError(
+                        f"rates has {pattern!r}, which matches none of the parameters "
+                        f"{', '.join(known)}"
+                    )
         self.steps += 1
 
     def apply(self, params: Mapping[str, Array], grads: Grads) -> None:
@@ -95,6 +124,25 @@ class Optimizer(ABC):
             As in `update`.
         """
         _require_same_keys(params, grads)
+        if not self.rates:
+            self._apply(params, grads)
+            return
+        groups: dict[float, dict[str, Array]] = {}
+        for name, param in params.items():
+            groups.setdefault(self.factor(name), {})[name] = param
+        rate = self.lr
+        try:
+            for factor, group in groups.items():
+                self.lr = rate * factor
+                self._apply(group, {name: grads[name] for name in group})
+        finally:
+            self.lr = rate
+
+    def factor(self, name: str) -> float:
+        """Return the factor of the learning rate of a parameter."""
+        return prod(rate for pattern, rate in self.rates.items() if fnmatchcase(name, pattern))
+
+    def _apply(self, params: Mapping[str, Array], grads: Grads) -> None:
         slots = [self._arrays_of(slot, params) for slot in self.slots]
         try:
             self._update(list(params.values()), [grads[name] for name in params], slots)
@@ -123,13 +171,15 @@ class Optimizer(ABC):
         Returns
         -------
         dict
-            `"steps"` and each hyper-parameter as a number, and `"<slot>/<parameter>"` for each
-            state array (the arrays themselves, not copies).
+            `"steps"` and each hyper-parameter as a number, `"rates"` if there are some, and
+            `"<slot>/<parameter>"` for each state array (the arrays themselves, not copies).
         """
         values: dict[str, object] = {}
         for name in (*self.hyperparameters, "steps"):
             value = getattr(self, name)
             values[name] = value.item() if isinstance(value, np.generic) else value
+        if self.rates:
+            values["rates"] = dict(self.rates)
         for slot, arrays in self.state.items():
             values.update({f"{slot}/{name}": array for name, array in arrays.items()})
         return values
@@ -155,8 +205,9 @@ class Optimizer(ABC):
         twin = copy(self)
         for scalar in scalars:
             setattr(twin, scalar, _checked_scalar(scalar, values[scalar]))
+        twin.rates = _checked_rates(values.get("rates", {}))
         state: dict[str, dict[str, Array]] = {}
-        for key in values.keys() - scalars:
+        for key in values.keys() - scalars - {"rates"}:
             slot, _, name = key.partition("/")
             array = values[key]
             if not name or not twin._knows(slot) or not isinstance(array, np.ndarray):
@@ -166,8 +217,19 @@ class Optimizer(ABC):
         self.__dict__.update(twin.__dict__)
 
     def __repr__(self) -> str:
-        values = (f"{name}={getattr(self, name)!r}" for name in self.hyperparameters)
+        names = (*self.hyperparameters, *(["rates"] if self.rates else []))
+        values = (f"{name}={getattr(self, name)!r}" for name in names)
         return f"{type(self).__name__}({', '.join(values)})"
+
+
+def _checked_rates(rates: object) -> dict[str, float]:
+    """Return factors of the learning rate by patterns, each finite and at least 0."""
+    if not isinstance(rates, Mapping) or not all(isinstance(key, str) for key in rates):
+        raise TypeError(f"rates is {rates!r}, but must map patterns of names to factors")
+    return {
+        pattern: _arguments.non_negative(f"rates[{pattern!r}]", rate)
+        for pattern, rate in rates.items()
+    }
 
 
 def _require_same_keys(params: Mapping[str, Array], grads: Grads) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pocketcnn import functional as F
 from pocketcnn._arguments import non_negative, share
 from pocketcnn.functional._linear import Grad
@@ -24,6 +26,8 @@ class RMSprop(Optimizer):
         Keeps the quotient finite.
     weight_decay : float, default 0
         Coefficient of the L2 penalty.
+    rates : mapping of str to float, optional
+        Factors of the learning rate by patterns of parameters' names; see `Optimizer`.
     """
 
     hyperparameters = ("lr", "alpha", "eps", "weight_decay")
@@ -35,8 +39,9 @@ class RMSprop(Optimizer):
         alpha: float = 0.99,
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        rates: Mapping[str, float] | None = None,
     ) -> None:
-        super().__init__(lr, weight_decay)
+        super().__init__(lr, weight_decay, rates)
         self.alpha = share("alpha", alpha)
         self.eps = non_negative("eps", eps)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pocketcnn import functional as F
 from pocketcnn._arguments import share
 from pocketcnn.functional._linear import Grad
@@ -24,6 +26,8 @@ class SGD(Optimizer):
         Look ahead along the velocity; needs `momentum > 0`.
     weight_decay : float, default 0
         Coefficient of the L2 penalty.
+    rates : mapping of str to float, optional
+        Factors of the learning rate by patterns of parameters' names; see `Optimizer`.
 
     Examples
     --------
@@ -38,9 +42,15 @@ class SGD(Optimizer):
     hyperparameters = ("lr", "momentum", "nesterov", "weight_decay")
 
     def __init__(
-        self, lr: float, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0
+        self,
+        lr: float,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        *,
+        rates: Mapping[str, float] | None = None,
     ) -> None:
-        super().__init__(lr, weight_decay)
+        super().__init__(lr, weight_decay, rates)
         self.momentum = share("momentum", momentum)
         self.nesterov = bool(nesterov)
         if self.nesterov and self.momentum == 0:

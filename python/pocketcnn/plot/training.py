@@ -64,12 +64,12 @@ def curves(history: Iterable[Record], axes: Sequence[Axes] | None = None) -> Fig
     _draw_pair(
         right,
         epochs,
-        [100 * r["accuracy"] for r in records],
+        [_percent(r["accuracy"]) for r in records],
         [None if r["val_accuracy"] is None else 100 * r["val_accuracy"] for r in records],
         best=max,
         unit=" %",
     )
-    left.set(title="Loss", xlabel="epoch", ylabel="mean cross-entropy")
+    left.set(title="Loss", xlabel="epoch", ylabel="mean loss")
     right.set(title="Accuracy", xlabel="epoch", ylabel="correct, %")
     left.set_ylim(bottom=0)
     return root(left)
@@ -125,19 +125,24 @@ def compare(
         name = drawable(name)
         left.plot(places, [record["loss"] for record in records], label=name, **style)
         accuracy = [
-            100 * (r["accuracy"] if r["val_accuracy"] is None else r["val_accuracy"])
+            _percent(r["accuracy"] if r["val_accuracy"] is None else r["val_accuracy"])
             for r in records
         ]
         best = max(filter(math.isfinite, accuracy), default=math.nan)
         right.plot(places, accuracy, label=f"{name}: best {best:.4g} %", **style)
     label = "epoch" if over == "epochs" else "seconds of training"
-    left.set(title="Training loss", xlabel=label, ylabel="mean cross-entropy")
+    left.set(title="Training loss", xlabel=label, ylabel="mean loss")
     left.set_ylim(bottom=0)
     right.set(title="Accuracy", xlabel=label, ylabel="correct, %")
     for ax in (left, right):
         _dress(ax, whole_numbers=over == "epochs")
         _add_legend(ax, below=axes is None)
     return root(left)
+
+
+def _percent(share: float | None) -> float:
+    """Convert an accuracy; where there is none the curve has a gap."""
+    return math.nan if share is None else 100 * share
 
 
 def _two_axes(axes: Sequence[Axes] | None) -> Sequence[Axes]:

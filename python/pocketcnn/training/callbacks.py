@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 
 from pocketcnn import _arguments
 from pocketcnn.training.checkpoint import network_arrays
-from pocketcnn.training.history import COLUMNS, Record
+from pocketcnn.training.history import Record
+from pocketcnn.training.monitor import Mode, direction, improves, monitored
 from pocketcnn.training.run import Run
 
 
@@ -28,13 +28,17 @@ class Callback:
         """Before the first epoch; `trainer.epoch`, `trainer.epochs`, `trainer.samples` are set."""
 
     def on_epoch_begin(self, trainer: Any) -> None:
-        """Before the first batch of epoch `trainer.epoch` (counted from 1)."""
+        """Before the first batch of epoch `trainer.epoch` (counted from 1).
+
+        It is called too where a run is resumed in the middle of an epoch. What it changes in the
+        callback, the network and the optimiser then becomes what it was at the checkpoint.
+        """
 
     def on_batch_end(self, trainer: Any, size: int) -> None:
         """After an update; `size` samples were in the batch, `trainer.loss` is their mean loss."""
 
     def on_epoch_end(self, trainer: Any, record: Record) -> None:
-        """After validation, before the checkpoint is written."""
+        """After validation, before the epoch's checkpoint is written."""
 
     def on_fit_end(self, trainer: Any) -> None:
         """After the last epoch, also when training ends with an exception.
@@ -46,7 +50,7 @@ class Callback:
         """Return what a resumed run needs, by name.
 
         Arrays, numbers, strings and None, and lists and dicts of the last three. Called after
-        `on_fit_begin` and after every epoch.
+        `on_fit_begin` and for every checkpoint, which may be in the middle of an epoch.
         """
         return {}
 
@@ -72,14 +76,16 @@ class EarlyStopping(Callback):
     Parameters
     ----------
     monitor : str, default "val_loss"
-        A key of the history's records. Accuracies and `images_per_second` should rise, all
-        others fall. NaN is never an improvement.
+        A key of the history's records, also that of a metric such as "val_f1". Accuracies, shares
+        and `images_per_second` should rise, losses and errors fall. NaN is never an improvement.
     patience : int, default 5
         How many epochs without improvement are allowed.
     min_delta : float, default 0
         How much better than the best so far counts as an improvement.
     restore_best : bool, default False
         Put the weights of the best epoch back at the end.
+    mode : {"min", "max"}, optional
+        Whether the quantity should fall or rise; needed for a metric of your own.
 
     Attributes
     ----------
@@ -96,10 +102,10 @@ class EarlyStopping(Callback):
         patience: int = 5,
         min_delta: float = 0.0,
         restore_best: bool = False,
+        mode: Mode | None = None,
     ) -> None:
-        if monitor not in COLUMNS:
-            raise ValueError(f"monitor is {monitor!r}: wanted one of {', '.join(COLUMNS)}")
-        self.monitor = monitor
+        self.monitor, self.mode = monitor, mode
+        self._rising = direction(monitor, mode)
         self.patience = _arguments.integer("patience", patience, 1)
         self.min_delta = _arguments.non_negative("min_delta", min_delta)
         self.restore_best = bool(restore_best)
@@ -125,11 +131,9 @@ class EarlyStopping(Callback):
         ValueError
             The monitored quantity is not measured: `fit` was given no validation data.
         """
-        value = dict(record)[self.monitor]
-        if not isinstance(value, (int, float, np.integer, np.floating)):
-            raise ValueError(f"monitor {self.monitor!r} needs validation data: fit was given none")
-        if self._improves(float(value)):
-            self.best, self.best_epoch = float(value), record["epoch"]
+        value = monitored(record, self.monitor)
+        if improves(value, self.best, self._rising, self.min_delta):
+            self.best, self.best_epoch = value, record["epoch"]
             if self.restore_best:
                 arrays = network_arrays(trainer.net)
                 self._best_arrays = {name: array.copy() for name, array in arrays.items()}
@@ -167,10 +171,3 @@ class EarlyStopping(Callback):
         self._best_arrays = {
             name: array for name, array in values.items() if isinstance(array, np.ndarray)
         }
-
-    def _improves(self, value: float) -> bool:
-        if self.best is None:
-            return not math.isnan(value)
-        rising = self.monitor.endswith("accuracy") or self.monitor == "images_per_second"
-        # NaN, also as the difference of two infinities, never counts as larger.
-        return (value - self.best) * (1 if rising else -1) > self.min_delta

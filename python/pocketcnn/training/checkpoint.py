@@ -1,8 +1,9 @@
 """A training run in one file, which is complete at every moment.
 
-The file is a safetensors file: the arrays of the network, of the optimiser and of the callbacks
-under the prefixes `net/`, `optimizer/` and `callback/<position>/`, and everything else (numbers,
-the states of the random generators, the history) as JSON in its metadata. There is no pickle.
+The file is a safetensors file: the arrays of the network, of the optimiser, of the callbacks and of
+the trainer's parts under the prefixes `net/`, `optimizer/`, `callback/<position>/` and
+`part/<name>/`, and everything else (numbers, the states of the random generators, the history) as
+JSON in its metadata. There is no pickle.
 
 The previous checkpoint is kept beside it, in case the last one is damaged: `run.1.safetensors`
 beside `run.safetensors`.
@@ -27,9 +28,12 @@ from pocketcnn._text import excerpt
 from pocketcnn.network.net import ConvNet
 
 Arrays = dict[str, NDArray[Any]]
-FORMAT = "pocketcnn checkpoint 2"
-FORMATS = ("pocketcnn checkpoint 1", FORMAT)
-"""Formats that can be read; the first has no digests of data and no names of callbacks."""
+FORMAT = "pocketcnn checkpoint 3"
+FORMATS = ("pocketcnn checkpoint 1", "pocketcnn checkpoint 2", FORMAT)
+"""Formats that can be read.
+
+The first has no digests of data and no names of callbacks; the second is of whole epochs only.
+"""
 
 _DTYPES = frozenset(map(np.dtype, "?bBhHiIqQefd"))
 
@@ -197,12 +201,12 @@ def plain(where: str, value: object) -> Any:
     )
 
 
-def plain_generator(state: Any) -> Any:
+def plain_state(state: Any) -> Any:
     """Return the state of a generator with lists instead of arrays, which it also accepts."""
     if isinstance(state, np.ndarray):
         return state.tolist()
     if isinstance(state, dict):
-        return {key: plain_generator(value) for key, value in state.items()}
+        return {key: plain_state(value) for key, value in state.items()}
     return plain("a generator's state", state)
 
 

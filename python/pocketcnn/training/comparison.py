@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 
 from pocketcnn.training.callbacks import Callback
-from pocketcnn.training.checkpoint import network_arrays, plain, plain_generator
+from pocketcnn.training.checkpoint import network_arrays, plain, plain_state
 from pocketcnn.training.divergence import is_finite
 from pocketcnn.training.run import Run, every_generator
 from pocketcnn.training.saved_run import SavedCallback, SavedRun, damaged
@@ -19,20 +19,31 @@ def takes_state(callback: Callback) -> bool:
     return type(callback).load_state_dict is not Callback.load_state_dict
 
 
+# What the first formats do not have, as it was then.
+_EARLIER: dict[str, object] = {
+    "sample_weight": None,
+    "loss": None,
+    "metrics": [],
+    "clip_norm": None,
+    "accumulate": 1,
+    "ema": None,
+}
+
+
 def compare_identity(saved: SavedRun, identity: Mapping[str, object]) -> None:
     """Raise ValueError if data, layers or settings are not those of the checkpoint."""
     begin = f"checkpoint {saved.path!r}"
     for name, mine in identity.items():
-        given = saved.identity.get(name)
+        given = saved.identity.get(name, _EARLIER.get(name))
         if given == plain(name, mine) or (not saved.settings and _is_vague(name, given)):
             continue
-        if name not in saved.identity:
+        if name not in saved.identity and name not in _EARLIER:
             raise damaged(saved.path, f"its identity lacks {name!r}")
         if name == "architecture":
             layers = cast(list[list[str]], given), cast(list[list[str]], mine)
             difference = _differing_layer(*layers)
             raise ValueError(f"{begin} is of another network: {difference}")
-        if name in ("x", "t"):
+        if name in ("x", "t", "sample_weight"):
             raise ValueError(f"{begin} is of other data: {name} is not what it was")
         raise ValueError(f"{begin} has {name} {given!r}, but this run has {mine!r}")
 
@@ -81,21 +92,33 @@ def compare_generators(saved: SavedRun, trainer: Run) -> None:
             f"numbers in {', '.join(odd)}"
         )
     for name, rng in own.items():
-        try:
-            trial = type(rng.bit_generator)()
-            trial.state = saved.generators[name]
-            same = plain_generator(trial.state) == saved.generators[name]
-        except (
-            KeyError,
-            TypeError,
-            ValueError,
-            OverflowError,
-            AttributeError,
-            IndexError,
-        ) as error:
-            raise damaged(saved.path, f"generator {name} has no such state: {error}") from error
-        if not same:
-            raise damaged(saved.path, f"generator {name} has no such state")
+        _check_state(saved.path, name, rng, saved.generators[name])
+
+
+def compare_progress(saved: SavedRun, trainer: Run, batches: int) -> None:
+    """Raise ValueError if a run cannot be in the middle of an epoch as the checkpoint says."""
+    progress = saved.progress
+    if progress is None:
+        return
+    if progress.steps > batches:
+        raise damaged(saved.path, f"it has {progress.steps} updates in an epoch of {batches}")
+    if "counts" not in saved.parts:
+        raise damaged(saved.path, "it lacks the sums of its epoch")
+    name = "trainer.order"
+    _check_state(saved.path, name, trainer.generators[name], progress.order)
+
+
+def _check_state(
+    path: str, name: str, rng: np.random.Generator, state: Mapping[str, object]
+) -> None:
+    try:
+        trial = type(rng.bit_generator)()
+        trial.state = state
+        same = plain_state(trial.state) == state
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, IndexError) as error:
+        raise damaged(path, f"generator {name} has no such state: {error}") from error
+    if not same:
+        raise damaged(path, f"generator {name} has no such state")
 
 
 def match(

@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, TypedDict, TypeGuard, overload
 
@@ -22,12 +22,14 @@ class Record(TypedDict):
 
     `loss` and `accuracy` are means over the epoch's training samples, each measured by the network
     as it was then; `val_loss` and `val_accuracy` are measured after the epoch and are None without
-    validation data. `seconds` is the training time without the validation.
+    validation data. `seconds` is the training time without the validation. An accuracy is None
+    where the targets are numbers. A record also has the metrics that were asked for, and of each
+    that of the validation, with `val_` before its name.
     """
 
     epoch: int
     loss: float
-    accuracy: float
+    accuracy: float | None
     val_loss: float | None
     val_accuracy: float | None
     seconds: float
@@ -36,6 +38,19 @@ class Record(TypedDict):
 
 
 COLUMNS = tuple(Record.__annotations__)
+
+
+def add_metrics(
+    record: Record, training: Mapping[str, float | None], validation: Mapping[str, float | None]
+) -> None:
+    """Add the metrics of an epoch to its record."""
+    values: dict[str, float | None] = {}
+    for name, value in training.items():
+        values |= {name: value, f"val_{name}": validation.get(name)}
+    record.update(values)  # type: ignore[typeddict-item]  # keys that a TypedDict cannot name
+
+
+_NOT_SHOWN = ("epoch", *COLUMNS[5:])
 
 
 class History(Sequence[Record]):
@@ -73,10 +88,15 @@ class History(Sequence[Record]):
         ValueError
             There is no such quantity.
         """
-        if name not in COLUMNS:
-            raise ValueError(f"name is {name!r}: wanted one of {', '.join(COLUMNS)}")
+        if name not in (columns := self.columns):
+            raise ValueError(f"name is {name!r}: wanted one of {', '.join(columns)}")
         values: list[dict[str, float | None]] = [dict(record) for record in self.records]  # type: ignore[arg-type]  # a TypedDict's values are `object` to mypy
-        return [record[name] for record in values]
+        return [record.get(name) for record in values]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of all quantities; those that only some records have come last."""
+        return tuple(dict.fromkeys((*COLUMNS, *chain.from_iterable(self.records))))
 
     @overload
     def __getitem__(self, index: int) -> Record: ...
@@ -105,14 +125,15 @@ class History(Sequence[Record]):
         last = ", ".join(
             f"{name} {_format(name, value)}"
             for name, value in self.records[-1].items()
-            if name in COLUMNS[1:5] and value is not None
+            if name not in _NOT_SHOWN and value is not None
         )
         return f"History({len(self)} epoch{'s' * (len(self) != 1)}: {last})"
 
     def __str__(self) -> str:
         """Return all records as a table, one line per epoch."""
-        body = [[_format(name, dict(record).get(name)) for name in COLUMNS] for record in self]
-        return "\n".join(align_columns(COLUMNS, body, numbers=range(len(COLUMNS))))
+        columns = self.columns
+        body = [[_format(name, dict(record).get(name)) for name in columns] for record in self]
+        return "\n".join(align_columns(columns, body, numbers=range(len(columns))))
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write a table with a header line; what was not measured is left empty.
@@ -128,8 +149,7 @@ class History(Sequence[Record]):
             write_atomically(path) as temporary,
             temporary.open("w", newline="", encoding="utf-8") as file,
         ):
-            columns = dict.fromkeys((*COLUMNS, *chain.from_iterable(self.records)))
-            writer = csv.DictWriter(file, columns, lineterminator="\n")
+            writer = csv.DictWriter(file, self.columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(map(_plain, self.records))
 
@@ -187,11 +207,16 @@ def _is_record(entry: object) -> TypeGuard[Record]:
     )
 
 
+def is_share(name: str) -> bool:
+    """Whether a quantity is shown in percent."""
+    return name.endswith("accuracy") or name.removeprefix("val_").startswith("top")
+
+
 def _format(name: str, value: object) -> str:
     """Write a value of a record in a few characters."""
     if not isinstance(value, (int, float)):
         return "-"
-    if name.endswith("accuracy"):
+    if is_share(name):
         return f"{value:.2%}"
     spec = {"epoch": "", "images_per_second": ",.0f", "seconds": ".2f", "learning_rate": ".3g"}
     return format(value, spec.get(name, ".4f"))

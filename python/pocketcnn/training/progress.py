@@ -6,8 +6,9 @@ import os
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, cast
 
 from pocketcnn.training.callbacks import Callback
 from pocketcnn.training.history import Record
@@ -76,15 +77,17 @@ class ProgressBar(Callback):
     """A table with a line per epoch and, in a terminal, a progress bar below it.
 
     The bar shows the epoch's running loss and accuracy, the images per second and the remaining
-    time of the whole run. If the stream is not a terminal, or a terminal that cannot move the
-    cursor (`TERM=dumb`), only the table is written; without a stream, as in a service, nothing.
-    With `NO_COLOR` set the bar has plain characters. In a narrow terminal the table leaves out its
-    less important columns. If writing to a stream fails, the progress ends, not the training.
+    time of the whole run; a Jupyter notebook draws it above the table. If the stream is not a
+    terminal, or a terminal that cannot move the cursor (`TERM=dumb`), only the table is written;
+    without a stream, as in a service, nothing. With `NO_COLOR` set the bar has plain characters.
+    In a narrow terminal the table leaves out its less important columns. If writing to a stream
+    fails, the progress ends, not the training.
 
     Parameters
     ----------
     stream : text file, optional
-        Where to write; standard error when not given. It needs only a `write` method.
+        Where to write; when not given, standard error, in a notebook standard output. It needs
+        only a `write` method.
     table : text file, optional
         Where the table goes; `stream` when not given.
     """
@@ -103,14 +106,21 @@ class ProgressBar(Callback):
 
     def on_fit_begin(self, trainer: Run) -> None:
         """Write the table's header and open the bar."""
-        stream = _Quiet(sys.stderr if self.stream is None else self.stream)
+        notebook = self.stream is None and _in_notebook()
+        usual = sys.stdout if notebook else sys.stderr  # a notebook shows the latter as errors
+        stream = _Quiet(usual if self.stream is None else self.stream)
         self._lines = stream if self.table is None else _Quiet(self.table)
+        if notebook:  # above the table, whose lines follow each other
+            self._is_wide = True
+            self._bar = _make_bar(trainer, stream, _notebook_bar())
         columns = shutil.get_terminal_size().columns
         self._columns = _table_within(columns if self._lines.isatty() else None)
         self._write("".join(f"{column.title:>{column.width}}" for column in self._columns))
         if stream.isatty() and os.environ.get("TERM") != "dumb":
+            from tqdm import tqdm  # here, because importing it takes longer than this package
+
             self._is_wide = columns >= _BAR_WITH_SPEED
-            self._bar = _make_bar(trainer, stream)
+            self._bar = _make_bar(trainer, stream, tqdm)
 
     def on_epoch_begin(self, trainer: Run) -> None:
         """Name the epoch."""
@@ -126,7 +136,8 @@ class ProgressBar(Callback):
             self._due = now + 0.1
             loss, accuracy, speed = trainer.running()
             speed_too = f", {speed:,.0f} images/s" if self._is_wide else ""
-            told = f"loss {loss:.4f}, acc {accuracy:.1%}{speed_too}"
+            right = "" if accuracy is None else f", acc {accuracy:.1%}"
+            told = f"loss {loss:.4f}{right}{speed_too}"
             self._bar.set_postfix_str(told, refresh=False)
         self._bar.update(size)
 
@@ -182,12 +193,25 @@ class _Quiet:
             self._stream = None
 
 
-def _make_bar(trainer: Run, stream: _Quiet) -> tqdm:
-    from tqdm import tqdm  # here, because importing it takes longer than importing this package
+def _in_notebook() -> bool:
+    """Whether this runs in a kernel of Jupyter, as tqdm finds out too."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return "IPKernelApp" in getattr(shell, "config", ())
 
-    return tqdm(
+
+def _notebook_bar() -> type[tqdm]:
+    """Return the class of a bar that the page draws, if ipywidgets is there, or of text."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it is not there
+        from tqdm import auto
+
+    return cast("type[tqdm]", auto.tqdm)
+
+
+def _make_bar(trainer: Run, stream: _Quiet, kind: type[tqdm]) -> tqdm:
+    return kind(
         total=trainer.epochs * trainer.samples,
-        initial=trainer.epoch * trainer.samples,
+        initial=trainer.epoch * trainer.samples + trainer.counts.seen,
         file=stream,
         leave=False,
         dynamic_ncols=True,

@@ -10,12 +10,13 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 
 from pocketcnn.training.callbacks import Callback, EarlyStopping
 from pocketcnn.training.checkpoint import network_arrays
 from pocketcnn.training.comparison import match
 from pocketcnn.training.identity import describe
-from pocketcnn.training.run import Run, every_generator
+from pocketcnn.training.run import Run, every_generator, parts_of
 from pocketcnn.training.run_file import RunFile
 from pocketcnn.training.saved_run import SavedRun, damaged
 
@@ -41,6 +42,8 @@ def taking_part(
         for callback in callbacks:
             callback.on_fit_begin(trainer)
             begun.append(callback)
+        if saved is not None and saved.progress is not None and trainer.epoch < trainer.epochs:
+            _begin_epoch_again(saved, trainer, callbacks)
         if saved is not None:
             notes += _restore_callbacks(saved, callbacks)
         for note in notes if trainer.epoch < trainer.epochs else ():
@@ -65,11 +68,13 @@ def taking_part(
 
 
 def _restore(saved: SavedRun, trainer: Run) -> Callable[[], None]:
-    """Restore the state of network, optimiser and generators; return a function that undoes it."""
+    """Restore all state but the callbacks'; return a function that undoes it."""
     own, generators = network_arrays(trainer.net), every_generator(trainer)
+    parts = parts_of(trainer, counts=True)
     arrays = {name: array.copy() for name, array in own.items()}
     optimizer = trainer.optimizer.state_dict()
     states = {name: rng.bit_generator.state for name, rng in generators.items()}
+    parts_before = {name: deepcopy(part.state_dict()) for name, part in parts.items()}
 
     def undo() -> None:
         trainer.optimizer.load_state_dict(optimizer)
@@ -77,16 +82,38 @@ def _restore(saved: SavedRun, trainer: Run) -> Callable[[], None]:
             array[...] = arrays[name]
         for name, rng in generators.items():
             rng.bit_generator.state = states[name]
+        for name, part in parts.items():
+            part.load_state_dict(parts_before[name])
 
     try:
-        trainer.optimizer.load_state_dict(saved.optimizer)
+        _put(saved, trainer)
     except (TypeError, ValueError) as error:
+        undo()
         raise damaged(saved.path, error) from error
-    for name, array in own.items():
-        array[...] = saved.network[name]
-    for name, rng in generators.items():
-        rng.bit_generator.state = saved.generators[name]
     return undo
+
+
+def _put(saved: SavedRun, trainer: Run) -> None:
+    trainer.optimizer.load_state_dict(saved.optimizer)
+    for name, part in parts_of(trainer, counts=True).items():
+        if name in saved.parts:
+            part.load_state_dict(saved.parts[name])
+    for name, array in network_arrays(trainer.net).items():
+        array[...] = saved.network[name]
+    for name, rng in every_generator(trainer).items():
+        rng.bit_generator.state = saved.generators[name]
+
+
+def _begin_epoch_again(saved: SavedRun, trainer: Run, callbacks: Sequence[Callback]) -> None:
+    """Let the callbacks begin the epoch that the run goes on in, and take back what they change.
+
+    Afterwards they get their states, of the middle of the epoch.
+    """
+    trainer.epoch += 1
+    for callback in callbacks:
+        callback.on_epoch_begin(trainer)
+    trainer.epoch -= 1
+    _put(saved, trainer)
 
 
 def _restore_callbacks(saved: SavedRun, callbacks: Sequence[Callback]) -> list[str]:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 
 from pocketcnn.data import Augment
+from pocketcnn.losses.base import Loss
 from pocketcnn.network.net import ConvNet
 from pocketcnn.optim import Optimizer
+from pocketcnn.training.counts import Counts
 from pocketcnn.training.history import History
+from pocketcnn.training.update import Update
+
+
+class Stateful(Protocol):
+    """Something whose state is saved in a checkpoint."""
+
+    def state_dict(self) -> dict[str, object]:
+        """Return arrays, numbers, strings and None, and lists and dicts of the last three."""
+
+    def load_state_dict(self, values: Mapping[str, object]) -> None:
+        """Take over what `state_dict` returned; a ValueError if it cannot."""
 
 
 class Run(Protocol):
@@ -26,15 +40,50 @@ class Run(Protocol):
     samples: int
     history: History
     stop: bool
+    pause: bool
+    loss: float
+    steps: int
+    counts: Counts
+    objective: Loss
+    updates: Update
 
     @property
     def generators(self) -> dict[str, np.random.Generator]:
         """The random generators, by name."""
 
-    def running(self) -> tuple[float, float, float]:
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the metrics in the history."""
+
+    def running(self) -> tuple[float, float | None, float]:
         """Return the current epoch's mean loss, accuracy and images per second so far."""
+
+    def step(self, x_batch: Any, t_batch: Any, sample_weight: Any = None, /) -> float:
+        """Make one update, and return the batch's mean loss before it."""
+
+    def evaluate(self, x: Any, t: Any = None, /) -> tuple[float, Any]:
+        """Return mean loss and accuracy of arrays or of a data set."""
+
+    def place(self) -> str:
+        """Say which update it is."""
+
+    @property
+    def parts(self) -> Mapping[str, Stateful]:
+        """What else has a state that a resumed run needs, by name."""
 
 
 def every_generator(trainer: Run) -> dict[str, np.random.Generator]:
     """Return all random generators by name: the trainer's and the layers'."""
     return trainer.generators | trainer.net.generators
+
+
+def parts_of(trainer: Run, counts: bool) -> dict[str, Stateful]:
+    """Return all that is saved beside network, optimiser and callbacks, by name.
+
+    Parameters
+    ----------
+    trainer : Run
+    counts : bool
+        Whether the sums of the current epoch are among it.
+    """
+    return {**trainer.parts, **({"counts": trainer.counts} if counts else {})}

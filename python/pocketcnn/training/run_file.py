@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from pocketcnn._arguments import Array
 from pocketcnn.data.digest import digest
+from pocketcnn.losses import CrossEntropy
+from pocketcnn.losses.base import OwnLoss
 from pocketcnn.training.callbacks import Callback
 from pocketcnn.training.checkpoint import (
     Arrays,
     network_arrays,
     plain,
-    plain_generator,
+    plain_state,
     previous_path,
     split_state,
     write_checkpoint,
@@ -21,11 +25,13 @@ from pocketcnn.training.comparison import (
     compare_generators,
     compare_identity,
     compare_network,
+    compare_progress,
     takes_state,
 )
 from pocketcnn.training.identity import describe
-from pocketcnn.training.run import Run, every_generator
-from pocketcnn.training.saved_run import SavedRun, read_saved_run
+from pocketcnn.training.run import Run, every_generator, parts_of
+from pocketcnn.training.saved_run import Progress, SavedRun, read_saved_run
+from pocketcnn.training.source import Source
 
 
 class RunFile:
@@ -35,20 +41,24 @@ class RunFile:
     ----------
     trainer : Run
     path : path-like
-    data : (x, t)
-    validation : (x, t) or None
+    data : Source
+    validation : Source or None
+    weight : ndarray or None
+        The weight of each sample.
     """
 
     def __init__(
         self,
         trainer: Run,
         path: str | os.PathLike[str],
-        data: tuple[Array, Array],
-        validation: tuple[Array, Array] | None,
+        data: Source,
+        validation: Source | None = None,
+        weight: Array | None = None,
     ) -> None:
         self.path = os.fspath(path)
         self._trainer = trainer
         optimizer = trainer.optimizer
+        images, targets = data.identity()
         self._identity: dict[str, object] = {
             "architecture": [
                 [name, describe(layer), *inputs] for name, layer, *inputs in trainer.net.entries
@@ -57,25 +67,36 @@ class RunFile:
             "batch_size": trainer.batch_size,
             "seed": trainer.seed,
             "label_smoothing": trainer.label_smoothing,
+            "loss": _loss(trainer),
+            "metrics": list(trainer.columns),
+            "clip_norm": trainer.updates.clip_norm,
+            "accumulate": trainer.updates.accumulate,
+            "ema": trainer.updates.ema,
             "augment": describe(trainer.augment),
-            "samples": len(data[0]),
-            "x": digest(data[0]),
-            "t": digest(data[1]),
+            "samples": len(data),
+            "x": images,
+            "t": targets,
+            "sample_weight": None if weight is None else digest(weight),
         }
-        self._validation = None if validation is None else " ".join(map(digest, validation))
+        self._validation = None if validation is None else " ".join(map(str, validation.identity()))
         self._settings: dict[str, object] = {
             name: _setting(getattr(optimizer, name))
-            for name in getattr(optimizer, "hyperparameters", ())
+            for name in (*getattr(optimizer, "hyperparameters", ()), "rates")
+            if hasattr(optimizer, name)
         }
+        self._batches = math.ceil(len(data) / trainer.batch_size)
         # Whether the existing file is a complete checkpoint of this run.
         self._whole = False
 
-    def write(self, callbacks: Sequence[Callback]) -> None:
-        """Write the run as it is now, and keep the previous checkpoint."""
-        write_checkpoint(self.path, *self.collect(callbacks), keep_previous=self._whole)
+    def write(self, callbacks: Sequence[Callback], progress: Progress | None = None) -> None:
+        """Write the run as it is now, in the middle of an epoch or after one, and keep the last."""
+        arrays, values = self.collect(callbacks, progress)
+        write_checkpoint(self.path, arrays, values, keep_previous=self._whole)
         self._whole = True
 
-    def collect(self, callbacks: Sequence[Callback]) -> tuple[Arrays, dict[str, object]]:
+    def collect(
+        self, callbacks: Sequence[Callback], progress: Progress | None = None
+    ) -> tuple[Arrays, dict[str, object]]:
         """Return what a checkpoint of the run holds: arrays, and values for JSON.
 
         Raises
@@ -96,17 +117,23 @@ class RunFile:
             arrays.update(parts)
             states.append(state)
             kinds.append([kind, describe(callback), takes_state(callback)])
+        named: dict[str, object] = {}
+        for name, part in parts_of(trainer, progress is not None).items():
+            parts, named[name] = split_state(f"part/{name}", name, part.state_dict())
+            arrays.update(parts)
         values: dict[str, object] = {
             "identity": self._identity,
             "settings": self._settings,
             "validation": self._validation,
-            "epoch": trainer.epoch,
+            "epoch": len(trainer.history),
             "history": plain("the history", list(trainer.history)),
             "optimizer": optimizer,
             "callbacks": states,
             "callback_kinds": kinds,
+            "parts": named,
+            "progress": None if progress is None else plain_state(asdict(progress)),
             "generators": {
-                name: plain_generator(rng.bit_generator.state)
+                name: plain_state(rng.bit_generator.state)
                 for name, rng in every_generator(trainer).items()
             },
         }
@@ -143,6 +170,7 @@ class RunFile:
         compare_identity(saved, self._identity)
         compare_network(saved, self._trainer)
         compare_generators(saved, self._trainer)
+        compare_progress(saved, self._trainer, self._batches)
         notes += self._changed_settings(saved)
         if saved.settings:
             self._settings = saved.settings
@@ -161,6 +189,14 @@ class RunFile:
                 f"checkpoint {saved.path!r} was measured on other validation data, or none"
             )
         return notes
+
+
+def _loss(trainer: Run) -> str | None:
+    """Describe a loss that is not the one that label_smoothing tells."""
+    loss = trainer.objective
+    if repr(loss) == repr(CrossEntropy(trainer.label_smoothing)):
+        return None
+    return describe(loss.function if isinstance(loss, OwnLoss) else loss)
 
 
 def _setting(value: object) -> object:

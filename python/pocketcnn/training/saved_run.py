@@ -7,6 +7,8 @@ names the file. Nothing here knows the run that is to be continued.
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -26,6 +28,18 @@ class SavedCallback:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far a run is in an epoch: updates made, first rate, and the generator of its order.
+
+    `order` is the generator's state before the order was drawn.
+    """
+
+    steps: int
+    learning_rate: float
+    order: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class SavedRun:
     """What a checkpoint holds; every part has the right type."""
 
@@ -38,6 +52,8 @@ class SavedRun:
     optimizer: dict[str, object]
     generators: dict[str, dict[str, Any]]
     callbacks: list[SavedCallback]
+    parts: dict[str, dict[str, object]]
+    progress: Progress | None
 
     @property
     def epoch(self) -> int:
@@ -80,6 +96,8 @@ def read_saved_run(path: str | os.PathLike[str]) -> SavedRun:
             optimizer=join_state("optimizer", arrays, _mapping(values, "optimizer")),
             generators=cast(dict[str, dict[str, Any]], _mapping(values, "generators")),
             callbacks=_callbacks(arrays, values),
+            parts=_parts(arrays, values),
+            progress=_progress(values.get("progress")),
         )
     except KeyError as error:
         raise damaged(path, f"it lacks {error}") from error
@@ -109,7 +127,7 @@ def _record(number: int, entry: object) -> Record:
     if not isinstance(entry, dict) or not entry.keys() >= set(COLUMNS):
         raise ValueError(f"record {number} of the history is none")
     for name in COLUMNS:
-        optional = name.startswith("val_") and entry[name] is None
+        optional = entry[name] is None and (name.startswith("val_") or name == "accuracy")
         if not optional and (not isinstance(entry[name], (int, float)) or entry[name] is True):
             raise ValueError(f"record {number} of the history has {name} {entry[name]!r}")
     if entry["epoch"] != number:
@@ -132,6 +150,35 @@ def _callbacks(arrays: Arrays, values: dict[str, Any]) -> list[SavedCallback]:
     if len(kinds) != len(states) or not all(map(_is_kind, kinds)):
         raise ValueError(f"callback_kinds is {kinds!r}")
     return [SavedCallback(state, *kind) for state, kind in zip(states, kinds, strict=True)]
+
+
+def _parts(arrays: Arrays, values: dict[str, Any]) -> dict[str, dict[str, object]]:
+    """Return the states of the trainer's parts, which the first formats do not have."""
+    states = _mapping(values, "parts") if "parts" in values else {}
+    if not all(isinstance(state, dict) for state in states.values()):
+        raise ValueError("a part has no state by names")
+    return {
+        name: join_state(f"part/{name}", arrays, cast(dict[str, object], state))
+        for name, state in states.items()
+    }
+
+
+def _progress(value: object) -> Progress | None:
+    """Return the place in the middle of an epoch; None after a whole epoch."""
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise ValueError(f"progress is {value!r}")
+    steps, rate, order = (value.get(name) for name in ("steps", "learning_rate", "order"))
+    if (
+        type(steps) is not int
+        or steps < 1
+        or type(rate) not in (int, float)
+        or not abs(cast(float, rate)) <= sys.float_info.max
+        or not isinstance(order, dict)
+    ):
+        raise ValueError(f"progress is {value!r}")
+    return Progress(steps, float(cast(float, rate)), order)
 
 
 def _is_kind(value: object) -> bool:

@@ -1,6 +1,6 @@
-"""Learning-rate schedules: callbacks that set the optimiser's rate before every update.
+"""Learning-rate schedules: callbacks that set the optimiser's rate.
 
-A schedule is a curve: a factor for each completed share of the run. It scales the rate that the
+A `Schedule` is a curve: a factor for each completed share of the run. It scales the rate that the
 optimiser has when training begins, which is the highest of the run.
 """
 
@@ -13,6 +13,8 @@ from typing import cast
 
 from pocketcnn import _arguments
 from pocketcnn.training.callbacks import Callback
+from pocketcnn.training.history import Record
+from pocketcnn.training.monitor import Mode, direction, improves, monitored
 from pocketcnn.training.run import Run
 
 
@@ -171,3 +173,95 @@ class Steps(Schedule):
     def factor(self, progress: float) -> float:
         """Multiply once for each share of `at` that is passed."""
         return self.by ** sum(progress >= share for share in self.at)
+
+
+class Plateau(Callback):
+    """Lower the rate when a quantity has not improved for some epochs.
+
+    As PyTorch's `ReduceLROnPlateau` with an absolute threshold and no cooldown. When training ends,
+    the optimiser gets its first rate back.
+
+    Parameters
+    ----------
+    factor : float, default 0.1
+        The rate is multiplied with it, 0 to less than 1.
+    patience : int, default 10
+        How many epochs without improvement are allowed; one more, and the rate falls.
+    monitor : str, default "val_loss"
+        A key of the history's records, as in `EarlyStopping`.
+    min_delta : float, default 0
+        How much better than the best so far counts as an improvement.
+    lowest : float, default 0
+        The rate does not fall below it.
+    mode : {"min", "max"}, optional
+        Whether the quantity should fall or rise; needed for a metric of your own.
+    """
+
+    def __init__(
+        self,
+        factor: float = 0.1,
+        patience: int = 10,
+        monitor: str = "val_loss",
+        *,
+        min_delta: float = 0.0,
+        lowest: float = 0.0,
+        mode: Mode | None = None,
+    ) -> None:
+        self.factor = _arguments.share("factor", factor)
+        self.patience = _arguments.integer("patience", patience, 0)
+        self.monitor, self.mode = monitor, mode
+        self._rising = direction(monitor, mode)
+        self.min_delta = _arguments.non_negative("min_delta", min_delta)
+        self.lowest = _arguments.non_negative("lowest", lowest)
+        self.base = 0.0
+        self._best: float | None = None
+        self._waited = 0
+
+    def on_fit_begin(self, trainer: Run) -> None:
+        """Forget an earlier run, and remember the rate."""
+        self.base = float(trainer.optimizer.lr)
+        self._best, self._waited = None, 0
+
+    def on_epoch_end(self, trainer: Run, record: Record) -> None:
+        """Compare with the best epoch so far.
+
+        Raises
+        ------
+        ValueError
+            The monitored quantity is not measured.
+        """
+        value = monitored(record, self.monitor)
+        if improves(value, self._best, self._rising, self.min_delta):
+            self._best, self._waited = value, 0
+            return
+        self._waited += 1
+        if self._waited > self.patience:
+            self._waited = 0
+            rate = float(trainer.optimizer.lr)
+            trainer.optimizer.lr = min(rate, max(rate * self.factor, self.lowest))
+
+    def on_fit_end(self, trainer: Run) -> None:
+        """Give the optimiser its first rate back."""
+        trainer.optimizer.lr = self.base
+
+    def state_dict(self) -> dict[str, object]:
+        """Return the first rate, the best value and the epochs since."""
+        return {"base": self.base, "best": self._best, "waited": self._waited}
+
+    def load_state_dict(self, values: Mapping[str, object]) -> None:
+        """Continue the run that is resumed.
+
+        Raises
+        ------
+        ValueError
+            The values are not those of a plateau.
+        """
+        base, best, waited = (values.get(name) for name in ("base", "best", "waited"))
+        if (
+            type(base) not in (int, float)
+            or not (best is None or type(best) in (int, float))
+            or type(waited) is not int
+        ):
+            raise ValueError(f"values is {dict(values)!r}, which no Plateau wrote")
+        self.base, self._waited = float(cast(float, base)), waited
+        self._best = None if best is None else float(cast(float, best))

@@ -17,27 +17,37 @@ from numpy.typing import ArrayLike, NDArray
 
 from pocketcnn import _arguments
 from pocketcnn._sharing import Sharing, changes
-from pocketcnn.data import Augment
+from pocketcnn.data import Augment, Dataset
 from pocketcnn.layers.chain import require_scores
-from pocketcnn.losses import count_hits, cross_entropy
+from pocketcnn.losses import CrossEntropy
+from pocketcnn.losses.base import Loss, LossFunction, as_loss
 from pocketcnn.network.net import ConvNet
 from pocketcnn.optim.base import Optimizer
 from pocketcnn.training import divergence
-from pocketcnn.training.batches import shuffled_batches
 from pocketcnn.training.callbacks import Callback
 from pocketcnn.training.checkpoint import require_writable
-from pocketcnn.training.history import History, Record
-from pocketcnn.training.metrics import Counts
+from pocketcnn.training.counts import Counts, Evaluation
+from pocketcnn.training.history import History
+from pocketcnn.training.loop import Loop
+from pocketcnn.training.metrics import OwnMetric, make_metrics
 from pocketcnn.training.resumption import taking_part
+from pocketcnn.training.run import Stateful
 from pocketcnn.training.run_file import RunFile
-from pocketcnn.training.samples import check_callbacks, check_last_batch, check_samples
+from pocketcnn.training.samples import (
+    Checks,
+    check_callbacks,
+    check_every,
+    check_last_batch,
+    check_weights,
+)
+from pocketcnn.training.source import Source, open_source
 from pocketcnn.training.update import Update
 
 Array = NDArray[Any]
 
 
 class Trainer:
-    """Trains a network on arrays.
+    """Trains a network on arrays or on a data set.
 
     Parameters
     ----------
@@ -51,15 +61,32 @@ class Trainer:
         Seed for the order of the samples. The same seed, network and data give the same bits, for
         any number of threads.
     label_smoothing : float, default 0
-        Share of each label that is spread over all classes; in the validation loss too.
+        Short for ``loss=CrossEntropy(label_smoothing)``; in the validation loss too.
     augment : callable (x, rng) -> x, optional
         Changes each training batch (N, C, H, W) before it is used, for example
         `pocketcnn.data.RandomCrop(2)`. It gets a generator of its own, made from `seed`, and an
         array that it may write into. A checkpoint identifies it by its name, or by its `repr` if
         its class has one.
+    loss : callable (output, t, sample_weight=None) -> (mean loss, gradient), optional
+        For example `pocketcnn.losses.MeanSquaredError()`; `CrossEntropy()` when not given.
+    metrics : sequence of str or callable (output, t) -> float, default ()
+        What is measured besides loss and accuracy: "top<k>"; "f1", the mean of all classes, and
+        "f1_classes"; "miou" and "iou_classes", intersection over union; "mae", "mse"; or the mean
+        over batches of a function.
+    clip_norm : float, optional
+        Gradients are scaled down together if their norm is larger.
+    accumulate : int, default 1
+        How many batches make an update, with the gradient of one batch as large as all of them
+        (batch normalisation still sees single batches). The last of an epoch may be of fewer.
+    ema : float, optional
+        Decay of an average of all weights and running statistics: ``average += (1 - ema) *
+        (weights - average)`` after each update. It is in the network's place for validation, for
+        the callbacks after an epoch, and when `fit` is done.
 
     Attributes
     ----------
+    objective : Loss
+        What is minimised.
     epoch, epochs : int
         The current epoch, counted from 1, and the number of epochs passed to `fit`.
     resumed : int
@@ -72,6 +99,11 @@ class Trainer:
         History of the current or last `fit`.
     stop : bool
         Set it in a callback to end training after the current epoch.
+    pause : bool
+        Set it in a callback or a signal handler to end training after the current update; a
+        checkpoint is written before, from which the run can go on there.
+    steps : int
+        How many updates of the current epoch were made.
     sharing : Sharing
         Guards the trainer: a second thread that trains at the same time gets a RuntimeError.
 
@@ -96,16 +128,25 @@ class Trainer:
         seed: int = 0,
         label_smoothing: float = 0.0,
         augment: Augment | None = None,
+        loss: Loss | LossFunction | None = None,
+        metrics: Sequence[str | OwnMetric] = (),
+        clip_norm: float | None = None,
+        accumulate: int = 1,
+        ema: float | None = None,
     ) -> None:
         if augment is not None and not callable(augment):
             raise TypeError(f"augment is {augment!r}: wanted a callable (x, rng) -> x")
-        require_scores(net.layers)
         self.sharing = Sharing("the trainer", "each thread needs a trainer of its own")
         self.net = net
         self.optimizer = optimizer
         self.batch_size = _arguments.integer("batch_size", batch_size, 1)
         self.seed = _arguments.integer("seed", seed, 0)
         self.label_smoothing = _arguments.share("label_smoothing", label_smoothing)
+        if loss is not None and label_smoothing:
+            raise ValueError("loss and label_smoothing are given: CrossEntropy has its own")
+        self.objective = CrossEntropy(self.label_smoothing) if loss is None else as_loss(loss)
+        if self.objective.contains is not None:
+            require_scores(net.layers, self.objective.contains)
         self.augment = augment
         self.rng = np.random.default_rng(self.seed)
         self._augment_rng = np.random.default_rng(self.seed).spawn(1)[0]
@@ -115,10 +156,27 @@ class Trainer:
         self.samples = 0
         self.loss = 0.0
         self.history = History()
-        self.stop = False
-        self._steps = 0
-        self._update = Update()
-        self._counts = Counts()
+        self.stop = self.pause = False
+        self.steps = 0
+        self.updates = Update(net, clip_norm, accumulate, ema)
+        self._metrics = make_metrics(metrics, net, self.objective)
+        self.counts = self._new_counts()
+
+    @property
+    def parts(self) -> dict[str, Stateful]:
+        """What has a state of its own that checkpoints keep, by name."""
+        return {"update": self.updates} if self.updates.has_state else {}
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the metrics in the history; there is a `val_` of each too."""
+        return tuple(column for metric in self._metrics for column in metric.columns)
+
+    @property
+    def average(self) -> dict[str, Array] | None:
+        """The average of weights and running statistics by name, once there is one."""
+        average = self.updates.average
+        return dict(average.arrays) if average is not None and average.arrays else None
 
     @property
     def generators(self) -> dict[str, np.random.Generator]:
@@ -133,7 +191,9 @@ class Trainer:
         )
 
     @changes("a step")
-    def step(self, x_batch: ArrayLike, t_batch: ArrayLike) -> float:
+    def step(
+        self, x_batch: ArrayLike, t_batch: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
         """Make one update: forward, backward, optimiser.
 
         The gradients of layers that `net.summary()` calls "updated in backward" are used while
@@ -144,7 +204,10 @@ class Trainer:
         x_batch : array_like (N, C, H, W)
             Images.
         t_batch : array_like
-            Labels, int (N,), or probabilities (N, K): at least 0, with rows that sum to 1.
+            Labels, int (N,), or probabilities (N, K): at least 0, with rows that sum to 1; or what
+            another loss takes.
+        sample_weight : array_like (N,), optional
+            The weight of each sample in the mean loss, at least 0.
 
         Returns
         -------
@@ -158,53 +221,60 @@ class Trainer:
         """
         x, t = _arguments.as_array("x_batch", x_batch), _arguments.as_array("t_batch", t_batch)
         net = self.net
-        self._steps += 1
+        self.steps += 1
         with net.sharing.change("a training step"):
-            logits = net.forward(x, training=True)
-            self.loss, grad = cross_entropy(logits, t, label_smoothing=self.label_smoothing)
+            out = net.forward(x, training=True)
+            self.loss, grad = self.objective(out, t, sample_weight)
             if not math.isfinite(self.loss):
                 reason = divergence.explain(net, "x_batch", x)
-                raise FloatingPointError(
-                    f"the loss became {self.loss} in {self._place()}: {reason}"
-                )
-            self._update(net, self.optimizer, grad)
-        self._counts.add(logits, t, self.loss)
+                raise FloatingPointError(f"the loss became {self.loss} in {self.place()}: {reason}")
+            total = self.objective.batch_weight(t, out.shape, sample_weight)
+            self.updates.add(self.optimizer, grad, total)
+        self.counts.add(out, t, self.loss, total)
         return self.loss
 
     @changes("a run")
     def fit(
         self,
-        x: ArrayLike,
-        t: ArrayLike,
+        x: ArrayLike | Dataset,
+        t: ArrayLike | None = None,
         *,
         epochs: int = 20,
-        validation: tuple[ArrayLike, ArrayLike] | None = None,
+        validation: tuple[ArrayLike, ArrayLike] | Dataset | None = None,
         callbacks: Sequence[Callback] = (),
         checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int | None = None,
         resume: bool = False,
+        sample_weight: ArrayLike | None = None,
     ) -> History:
         """Train for some epochs; every sample is used once per epoch, in a new random order.
 
         Parameters
         ----------
-        x : array_like (N, C, H, W)
-            Training images. They are cast to the network's dtype batch by batch, not scaled.
+        x : array_like (N, C, H, W), or Dataset
+            Training images. They are cast to the network's dtype batch by batch, not scaled. A data
+            set (see `pocketcnn.data.Dataset`) is read in a thread while the network trains.
         t : array_like
-            Labels, int (N,), or probabilities (N, K): at least 0, with rows that sum to 1.
+            Labels, int (N,), or probabilities (N, K): at least 0, with rows that sum to 1; or what
+            another loss takes. A data set has its own.
         epochs : int, default 20
             How many epochs to train; with `resume`, counted from the run's beginning.
-        validation : (x, t), optional
-            Loss and accuracy on these data are measured after every epoch.
+        validation : (x, t) or Dataset, optional
+            Loss, accuracy and metrics on these data are measured after every epoch.
         callbacks : sequence of Callback
             Called in this order.
         checkpoint : path-like, optional
             A file with the state of the run, rewritten after every epoch in one step: if the run is
             killed at any moment, the last epoch's file is complete. The previous one is kept beside
             it, as `name.1.suffix`, and is used if the last is damaged.
+        checkpoint_every : int, optional
+            Write it after this many updates of an epoch too, and go on from there.
         resume : bool, default False
             Continue from `checkpoint`, to the same bits as a run that was never interrupted.
             If there is no such file yet, the run starts from the beginning. The optimiser continues
             with the settings that it had.
+        sample_weight : array_like (N,), optional
+            The weight of each sample in its batch's mean loss, at least 0.
 
         Returns
         -------
@@ -222,6 +292,8 @@ class Trainer:
         FloatingPointError
             The loss, the validation loss or a parameter is not finite. The message says where that
             began; the checkpoint is that of the previous epoch.
+        Exception
+            Whatever a data set raises while it is read.
 
         Warns
         -----
@@ -230,135 +302,78 @@ class Trainer:
             else differs that does not prevent resuming.
         """
         # An augmentation may cut the images to the network's size.
-        x, t = self._checked("x", "t", x, t, any_size=self.augment is not None)
+        data = open_source(("x", "t"), x, t, self._checks(any_size=self.augment is not None))
         epochs = _arguments.integer("epochs", epochs, 0)
-        held_out = self._check_validation(validation)
-        callbacks = check_callbacks(callbacks, validated=held_out is not None)
-        check_last_batch(self.net, len(x), self.batch_size)
+        held_out = self._held_out(validation)
+        callbacks = check_callbacks(
+            callbacks, validated=held_out is not None, measured=self.columns
+        )
+        check_last_batch(self.net, len(data), self.batch_size)
+        weight = check_weights(sample_weight, len(data))
+        every = check_every(checkpoint_every, checkpoint)
         if resume and checkpoint is None:
             raise ValueError("resume=True needs a checkpoint to continue from")
         file, saved, notes = None, None, list[str]()
         if checkpoint is not None:
             require_writable(checkpoint)
-            file = RunFile(self, checkpoint, (x, t), held_out)
+            file = RunFile(self, checkpoint, data, held_out, weight)
             if resume and Path(checkpoint).exists():
                 saved, notes = file.read()
 
         self.epoch = self.resumed = 0 if saved is None else saved.epoch
-        self.epochs, self.samples = epochs, len(x)
-        self.history, self.stop = History(() if saved is None else saved.history), False
+        self.epochs, self.samples = epochs, len(data)
+        self.history = History(() if saved is None else saved.history)
+        self.stop = self.pause = False
+        self.counts.start()
+        self.updates.drop()
         with taking_part(self, callbacks, file, saved, notes):
-            while self.epoch < epochs and not self.stop:
-                record = self._run_epoch(x, t, held_out, callbacks)
-                for callback in callbacks:
-                    callback.on_epoch_end(self, record)
-                if file is not None:
-                    file.write(callbacks)
+            loop = Loop(self, data, held_out, callbacks, file, every, weight)
+            loop.run(None if saved is None else saved.progress)
         return self.history
 
-    def running(self) -> tuple[float, float, float]:
+    def running(self) -> tuple[float, float | None, float]:
         """Return the current epoch's mean loss, accuracy and images per second so far."""
-        return self._counts.loss, self._counts.accuracy, self._counts.speed
+        return self.counts.loss, self.counts.accuracy, self.counts.speed
 
-    def evaluate(self, x: ArrayLike, t: ArrayLike) -> tuple[float, float]:
-        """Measure mean loss and accuracy in inference mode.
+    def evaluate(self, x: ArrayLike | Dataset, t: ArrayLike | None = None) -> Evaluation:
+        """Measure mean loss, accuracy and metrics in inference mode.
 
         Parameters
         ----------
-        x, t : array_like
+        x, t : array_like, or a Dataset alone
             As in `fit`.
 
         Returns
         -------
-        loss, accuracy : float
+        Evaluation
+            The pair (loss, accuracy), with the metrics by name as `metrics`. With numbers as
+            targets accuracy is None. With `ema` it is the average that is measured.
         """
-        x, t = self._checked("x", "t", x, t)
-        logits = self.net.predict(x, batch_size=self.batch_size)
-        loss, _ = cross_entropy(logits, t, label_smoothing=self.label_smoothing)
-        return loss, count_hits(logits, t) / len(x)
+        data = open_source(("x", "t"), x, t, self._checks())
+        counts = self._new_counts()
+        with self.updates.averaged():
+            for out, targets in data.outputs(self.net, self.batch_size):
+                loss, _ = self.objective(out, targets)
+                counts.add(out, targets, loss, self.objective.batch_weight(targets, out.shape))
+        return Evaluation(counts)
 
-    def _check_validation(
-        self, validation: tuple[ArrayLike, ArrayLike] | None
-    ) -> tuple[Array, Array] | None:
+    def _new_counts(self) -> Counts:
+        return Counts(self.objective, self._metrics)
+
+    def _held_out(self, validation: tuple[ArrayLike, ArrayLike] | Dataset | None) -> Source | None:
         if validation is None:
             return None
+        if isinstance(validation, Dataset):
+            return open_source(("validation", "tv"), validation, None, self._checks())
         if not isinstance(validation, Iterable) or len(pair := tuple(validation)) != 2:
-            raise TypeError("validation must be images and targets, (xv, tv)")
-        return self._checked("xv", "tv", *pair)
+            raise TypeError("validation must be images and targets, (xv, tv), or a data set")
+        return open_source(("xv", "tv"), pair[0], pair[1], self._checks())
 
-    def _checked(
-        self, x_name: str, t_name: str, x: ArrayLike, t: ArrayLike, *, any_size: bool = False
-    ) -> tuple[Array, Array]:
+    def _checks(self, *, any_size: bool = False) -> Checks:
         # A derived class with its own step may use any kind of targets.
         own = type(self).step is not Trainer.step
-        return check_samples(self.net, x_name, t_name, x, t, any_size=any_size, any_target=own)
+        return Checks(self.net, self.objective, any_size, any_target=own)
 
-    def _run_epoch(
-        self,
-        x: Array,
-        t: Array,
-        validation: tuple[Array, Array] | None,
-        callbacks: Sequence[Callback],
-    ) -> Record:
-        self.epoch += 1
-        self._steps = 0
-        for callback in callbacks:
-            callback.on_epoch_begin(self)
-        rate = float(self.optimizer.lr)
-        self._counts.start()
-        for images, targets in shuffled_batches(x, t, self.batch_size, self.rng):
-            if self.augment is not None:
-                images = self.augment(images, self._augment_rng)
-            try:
-                self.step(images, targets)
-            except FloatingPointError as error:
-                # The images as they were given, if they are the cause.
-                found = divergence.describe_not_finite("x", x)
-                if found is None and self.augment is not None:
-                    found = divergence.describe_not_finite("the augmented batch", images)
-                if found:
-                    raise FloatingPointError(
-                        f"the loss became {self.loss} in {self._place()}: {found}"
-                    ) from error
-                raise
-            for callback in callbacks:
-                callback.on_batch_end(self, len(targets))
-        loss, accuracy, speed = self.running()
-        seconds = self._counts.seconds
-        if not math.isfinite(loss):  # from a user's own `step`
-            raise FloatingPointError(f"the loss became {loss} in {self._place()}")
-        if found := divergence.describe_parameters(self.net):
-            raise FloatingPointError(
-                f"the weights were spoilt in {self._place()}: {found}; "
-                "a smaller learning rate may help"
-            )
-        val_loss, val_accuracy = self._validate(validation)
-        record = Record(
-            epoch=self.epoch,
-            loss=loss,
-            accuracy=accuracy,
-            val_loss=val_loss,
-            val_accuracy=val_accuracy,
-            seconds=seconds,
-            images_per_second=speed,
-            learning_rate=rate,
-        )
-        self.history.append(record)
-        return record
-
-    def _validate(
-        self, validation: tuple[Array, Array] | None
-    ) -> tuple[float | None, float | None]:
-        if validation is None:
-            return None, None
-        loss, accuracy = self.evaluate(*validation)
-        if not math.isfinite(loss):
-            reason = divergence.explain(self.net, "xv", validation[0], self.batch_size)
-            raise FloatingPointError(
-                f"the validation loss became {loss} in epoch {self.epoch}: {reason}"
-            )
-        return loss, accuracy
-
-    def _place(self) -> str:
+    def place(self) -> str:
         """Say which update it is."""
-        return f"epoch {self.epoch}, step {self._steps}" if self.epoch else f"step {self._steps}"
+        return f"epoch {self.epoch}, step {self.steps}" if self.epoch else f"step {self.steps}"

@@ -2,23 +2,187 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import cast
 
+import numpy as np
+
+from pocketcnn import _arguments
 from pocketcnn._arguments import Array
 from pocketcnn.network.net import ConvNet
 from pocketcnn.optim.base import Grads, Optimizer
+from pocketcnn.training.average import Average
+
+_CHUNK = 2**16  # numbers, as float64 in the second cache
 
 
 class Update:
-    """Runs the backward pass from the network's output, and makes the optimiser's step."""
+    """Turns the gradients of batches into updates of the weights.
 
-    def __call__(self, net: ConvNet, optimizer: Optimizer, grad: Array) -> None:
-        """Update the weights with the gradient of the loss by the last `forward`'s output."""
-        if getattr(type(optimizer), "update", None) is Optimizer.update:
+    Parameters
+    ----------
+    net : ConvNet
+    clip_norm : float or None
+        The gradient of all parameters together is scaled down to this norm if it is larger.
+    accumulate : int
+        How many batches make an update.
+    ema : float or None
+        Decay of an average of the weights.
+
+    Attributes
+    ----------
+    average : Average or None
+    """
+
+    def __init__(
+        self,
+        net: ConvNet,
+        clip_norm: float | None = None,
+        accumulate: int = 1,
+        ema: float | None = None,
+    ) -> None:
+        self._net = net
+        self.clip_norm = self.ema = None
+        if clip_norm is not None:
+            self.clip_norm = _arguments.finite("clip_norm", clip_norm)
+            if self.clip_norm <= 0:
+                raise ValueError(f"clip_norm is {clip_norm!r}, but must be above 0")
+        self.accumulate = _arguments.integer("accumulate", accumulate, 1)
+        if ema is not None:
+            self.ema = _arguments.share("ema", ema)
+        self.average = None if self.ema is None else Average(net, self.ema)
+        self._sums: dict[str, Array] = {}
+        self._weight, self._batches = 0.0, 0
+
+    @property
+    def has_state(self) -> bool:
+        """Whether a resumed run needs `state_dict`."""
+        return self.accumulate > 1 or self.average is not None
+
+    def add(self, optimizer: Optimizer, grad: Array, weight: float) -> None:
+        """Use the gradient of the loss by the last `forward`'s output.
+
+        Parameters
+        ----------
+        optimizer : Optimizer
+        grad : ndarray
+        weight : float
+            What the mean of the batch was divided by.
+        """
+        net = self._net
+        if self.accumulate > 1:
+            self._accumulate(grad, weight)
+            if self._batches == self.accumulate:
+                self.finish(optimizer)
+            return
+        if self.clip_norm is not None:
+            net.backward(grad)
+            self._apply(optimizer, net.grads)
+        elif getattr(type(optimizer), "update", None) is Optimizer.update:
             _update_in_backward(net, optimizer, grad)
         else:  # a user's own `update` gets everything at once
             net.backward(grad)
             optimizer.update(net.trainable, net.grads)
+        if self.average is not None:
+            self.average.add()
+
+    def finish(self, optimizer: Optimizer) -> None:
+        """Make an update of the batches that wait for one, such as an epoch's last."""
+        if not self._batches:
+            return
+        sums, weight = self._sums, self._weight
+        self._sums, self._weight, self._batches = {}, 0.0, 0
+        for array in sums.values():
+            array *= 1 / (weight or 1.0)
+        self._apply(optimizer, sums)
+        if self.average is not None:
+            self.average.add()
+
+    def drop(self) -> None:
+        """Forget the batches that wait."""
+        self._sums, self._weight, self._batches = {}, 0.0, 0
+
+    def _accumulate(self, grad: Array, weight: float) -> None:
+        """Add the gradient of a batch, weighted as it would be in one large batch."""
+        self._net.backward((grad * weight).astype(grad.dtype, copy=False))
+        for name, array in self._net.grads.items():
+            if name in self._sums:
+                self._sums[name] += array
+            else:
+                self._sums[name] = array.copy()
+        self._weight += weight
+        self._batches += 1
+
+    def _apply(self, optimizer: Optimizer, grads: Mapping[str, Array]) -> None:
+        if self.clip_norm is not None:
+            clip(grads, self.clip_norm)
+        params = self._net.params
+        optimizer.update({name: params[name] for name in grads}, grads)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Let the network have the average of its weights, if there is one."""
+        if self.average is None:
+            yield
+        else:
+            with self.average.in_place():
+                yield
+
+    def settle(self) -> None:
+        """Put the average into the network for good, if there is one."""
+        if self.average is not None:
+            self.average.settle()
+
+    def state_dict(self) -> dict[str, object]:
+        """Return the average and the batches that wait for an update."""
+        values: dict[str, object] = {"weight": self._weight, "batches": self._batches}
+        values |= {f"sum/{name}": array for name, array in self._sums.items()}
+        return values if self.average is None else values | self.average.state_dict()
+
+    def load_state_dict(self, values: Mapping[str, object]) -> None:
+        """Take over what `state_dict` returned.
+
+        Raises
+        ------
+        ValueError
+            It belongs to another network.
+        """
+        weight, batches = values.get("weight"), values.get("batches")
+        sums = {key[4:]: array for key, array in values.items() if key.startswith("sum/")}
+        params = self._net.params
+        fits = all(
+            isinstance(array, np.ndarray) and name in params and array.shape == params[name].shape
+            for name, array in sums.items()
+        )
+        if type(weight) not in (int, float) or type(batches) is not int or not fits:
+            raise ValueError(f"the update waits for {batches!r} batches of weight {weight!r}")
+        if self.average is not None:
+            self.average.load_state_dict(
+                {key: array for key, array in values.items() if key.startswith("average/")}
+            )
+        self._weight, self._batches = float(cast(float, weight)), batches
+        self._sums = {name: np.array(array) for name, array in sums.items()}
+
+
+def clip(grads: Mapping[str, Array], norm: float) -> float:
+    """Scale gradients down together to a norm, in place, and return the norm that they had.
+
+    As PyTorch's `clip_grad_norm_`, without its 1e-6 in the denominator. The squares are summed in
+    float64, in an order that does not depend on threads.
+    """
+    total = math.sqrt(math.fsum(map(_sum_of_squares, grads.values())))
+    if total > norm:
+        for array in grads.values():
+            array *= norm / total
+    return total
+
+
+def _sum_of_squares(array: Array) -> float:
+    flat = array.reshape(-1)
+    parts = (flat[start : start + _CHUNK] for start in range(0, flat.size, _CHUNK))
+    return math.fsum(float(np.square(part, dtype=np.float64).sum()) for part in parts)
 
 
 def _update_in_backward(net: ConvNet, optimizer: Optimizer, grad: Array) -> None:
@@ -29,7 +193,7 @@ def _update_in_backward(net: ConvNet, optimizer: Optimizer, grad: Array) -> None
         updated.update(params)
         optimizer.apply(params, grads)
 
-    optimizer.begin()
+    optimizer.begin(net.trainable)
     net.backward(grad, apply)
     params, grads = net.trainable, net.grads
     for name in updated:

@@ -1,4 +1,4 @@
-"""The loss that training minimises, and the counts reported beside it."""
+"""Cross-entropy of class scores as training calls it, and the counts reported beside it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,6 @@ import numpy as np
 from pocketcnn import functional
 from pocketcnn._arguments import Array, as_array
 from pocketcnn.functional._cross_entropy import checked_target
-
-__all__ = [
-    "count_correct",
-    "count_hits",
-    "cross_entropy",
-]
-
-
-def __dir__() -> list[str]:
-    """List the public names, which completion shows."""
-    return sorted(__all__)
 
 
 def cross_entropy(
@@ -66,8 +55,8 @@ def count_correct(logits: Array, target: Array) -> int:
 
 
 def count_hits(logits: Array, target: Array) -> int:
-    """Do as `count_correct`, for a target that was checked before."""
-    labels = target if target.ndim == 1 else target.argmax(axis=1)
+    """Do as `count_correct`, for a target that was checked before, also of every place."""
+    labels = target if target.ndim < logits.ndim else target.argmax(axis=1)
     right = logits.argmax(axis=1) == labels
     odd = np.isnan(logits)
     if odd.any():  # argmax treats NaN as the largest, so it would count as the guess
