@@ -26,6 +26,8 @@ from command_line import (
 from pocketcnn._text import columns, fit, printable
 
 LIMIT = ("--limit", "50")
+# The counts of an epoch that has just begun.
+NOTHING = SimpleNamespace(seen=0)
 # Clears the screen, names the window, turns the direction of writing, begins a line.
 NASTY = "a\x1b[2J\x1b]0;gone\x07\u202e\nb\x9b31m"
 
@@ -170,7 +172,7 @@ def test_a_plain_terminal_gets_plain_characters(
         monkeypatch.setenv(name, value)
     screen = Screen()
     progress = pc.ProgressBar(stream=screen)
-    half_done: Any = SimpleNamespace(epoch=1, epochs=2, samples=10)
+    half_done: Any = SimpleNamespace(epoch=1, epochs=2, samples=10, counts=NOTHING)
     progress.on_fit_begin(half_done)
     progress.on_fit_end(half_done)
     text = screen.getvalue()
@@ -187,7 +189,7 @@ def test_the_bar_keeps_the_time_left_in_a_narrow_terminal(
     screen = Screen()
     progress = pc.ProgressBar(stream=screen)
     running: Any = SimpleNamespace(
-        epoch=10, epochs=20, samples=10, running=lambda: (0.12345, 0.987, 12345.0)
+        epoch=10, epochs=20, samples=10, counts=NOTHING, running=lambda: (0.12345, 0.987, 12345.0)
     )
     progress.on_fit_begin(running)
     progress.on_batch_end(running, 1)

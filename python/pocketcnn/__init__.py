@@ -83,12 +83,14 @@ if TYPE_CHECKING:
     )
     from pocketcnn.network.load import load
     from pocketcnn.network.net import ConvNet
+    from pocketcnn.network.preprocessing import Preprocessing
     from pocketcnn.network.weights import load_torch_state, load_weights
     from pocketcnn.sklearn import ConvNetClassifier as ConvNetClassifier
     from pocketcnn.sklearn import ConvNetRegressor as ConvNetRegressor
     from pocketcnn.training.callbacks import Callback, EarlyStopping
     from pocketcnn.training.history import History
     from pocketcnn.training.progress import ProgressBar
+    from pocketcnn.training.tensorboard import TensorBoard
     from pocketcnn.training.trainer import Trainer
 
 __version__ = "0.1.0"
@@ -125,6 +127,7 @@ __all__ = [
     "Normalize",
     "PReLU",
     "Permute",
+    "Preprocessing",
     "ProgressBar",
     "ReLU",
     "ReLU6",
@@ -136,6 +139,7 @@ __all__ = [
     "Slice",
     "Softmax",
     "Tanh",
+    "TensorBoard",
     "Trainer",
     "Upsample",
     "ZeroPad2d",
@@ -192,7 +196,9 @@ _PLACES = {
     "EarlyStopping": "training.callbacks",
     "History": "training.history",
     "Layer": "layers.base",
+    "Preprocessing": "network.preprocessing",
     "ProgressBar": "training.progress",
+    "TensorBoard": "training.tensorboard",
     "Trainer": "training.trainer",
     "load": "network.load",
     "load_torch_state": "network.weights",

@@ -35,5 +35,5 @@ def assemble(model: Model) -> ConvNet:
     """Make a network of layers that have their weights."""
     graph = model.graph
     net = ConvNet(graph.entries(), graph.shapes[0], seed=None, dtype=model.dtype)
-    net.classes = model.classes
+    net.classes, net.preprocessing = model.classes, model.preprocessing
     return net
