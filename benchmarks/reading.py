@@ -1,117 +1,117 @@
-"""``reading``: pictures read from a folder while a network trains on them.
+"""``reading``: how much of a training is spent waiting for the pictures that it reads meanwhile.
 
-Images a second of reading alone, of training on arrays in memory, and of training from the folder,
-in turn. The share of waiting is what the last takes longer than the second: all that reading costs,
-also the processor time that it takes from training. The pictures are those of CIFAR-10 as JPEG
-files, `cifar10/train` in the folder that `POCKETCNN_DATA` names; enlarged for the larger network.
+The pictures are made: coloured clouds with some noise, as JPEG or PNG files in folders by class.
+Reading and training are timed alone and together, in turn; the best of the rounds counts.
 """
 
 from __future__ import annotations
 
-import os
 import tempfile
-from contextlib import closing
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 import pocketcnn as pc
+from benchmarks.description import Array
 from benchmarks.machine import Machine
 from benchmarks.options import Options
 from benchmarks.report import Table
-from benchmarks.timing import CLOCKS
 from pocketcnn.data.prefetch import in_order
 
+_ROUNDS = 3
 _NOTE = (
-    "Images a second; medians of runs in turn, one epoch each, after one that is not counted. "
-    "Waiting: the part of the time from the folder that the arrays do not need."
+    "Images per second. Waiting: the share of the time together in which the training's thread "
+    "has no batch. Reading takes time of the processor too, which is why the two together are "
+    "slower than the training alone."
 )
 
 
 @dataclass(frozen=True)
-class _Case:
-    """A network, and the pictures in the files that it is trained on."""
+class Case:
+    """A network, its size, and the files that it is trained on."""
 
-    model: str
+    name: str
+    make: Callable[[int], pc.ConvNet]
     size: int
-    stored: int
+    files: tuple[int, int]
+    ending: str
     images: int
     batch: int
 
 
-_CASES = (
-    _Case("compact_resnet", 32, 32, 5000, 100),
-    _Case("resnet18", 224, 256, 128, 16),
-    _Case("resnet18", 224, 1024, 128, 16),
-)
+CASES = (
+    Case("compact ResNet, PNG of 32 x 32", lambda n: _net("compact_resnet", n, 32), 32, (32, 32),
+         "png", 2560, 128),
+    Case("compact ResNet, JPEG of 500 x 375", lambda n: _net("compact_resnet", n, 32), 32,
+         (500, 375), "jpg", 1280, 128),
+    Case("ResNet-18, JPEG of 500 x 375", lambda n: _net("resnet18", n, 224), 224, (500, 375),
+         "jpg", 128, 16),
+)  # fmt: skip
 
 
 def run(options: Options, _machine: Machine) -> list[Table]:
-    """Measure the networks that ``--filter`` selects."""
-    pc.set_num_threads(options.threads)
-    table = Table(
-        "Reading pictures while training",
-        ("network", "files", "reading", "training on arrays", "from the folder", "waiting %"),
-        rows=[],
-        note=_NOTE,
-    )
-    for case in _CASES:
-        title = f"{case.model}, files of {case.stored} pixels"
-        if options.wants(title):
-            print(f"  {title}", flush=True)
+    """Measure the cases that ``--filter`` selects."""
+    columns = ("training on", "reading alone", "training alone", "together", "waiting %")
+    table = Table("Reading while training", columns, rows=[], note=_NOTE)
+    for case in CASES:
+        if options.wants(case.name):
+            print(f"  {case.name}", flush=True)
             with tempfile.TemporaryDirectory() as folder:
-                _write(Path(folder), case)
-                _measure(table, title, Path(folder), case, options)
+                _draw(Path(folder), case)
+                _measure(table, case, Path(folder))
     return [table]
 
 
-def _measure(table: Table, title: str, folder: Path, case: _Case, options: Options) -> None:
-    batch, clock = options.batch or case.batch, CLOCKS[options.clock]
-    x, t, classes = pc.data.image_folder(folder, case.size)
-    make = getattr(pc.models, case.model)
-    net = make(num_classes=len(classes), input_shape=x.shape[1:], seed=0)
-    dataset = pc.data.ImageFolder(folder, case.size)
-
-    def read() -> None:
-        with closing(in_order(dataset, batch)) as batches:
-            for _ in batches:
-                pass
-
-    def train(*data: object) -> None:
-        trainer = pc.Trainer(net, pc.optim.SGD(1e-4), batch_size=batch)
-        trainer.fit(*data, epochs=1)
-
-    tasks = {"reading": read, "arrays": lambda: train(x, t), "folder": lambda: train(dataset)}
-    seconds: dict[str, list[float]] = {name: [] for name in tasks}
-    for turn in range(1 + min(options.alternations, 5)):
-        for name, task in tasks.items():
-            begin = clock()
-            task()
-            if turn:
-                seconds[name].append(clock() - begin)
-    medians = {name: float(np.median(times)) for name, times in seconds.items()}
-    waiting = 100 * max(0.0, 1 - medians["arrays"] / medians["folder"])
-    speeds = [f"{len(x) / medians[name]:.0f}" for name in tasks]
-    table.rows.append((case.model, f"{case.stored} pixels", *speeds, f"{waiting:.1f}"))
-    table.data.append({"title": title, "images": len(x), "batch": batch, "seconds": seconds})
+def _net(name: str, classes: int, size: int) -> pc.ConvNet:
+    make = getattr(pc.models, name)
+    net: pc.ConvNet = make(num_classes=classes, input_shape=(3, size, size))
+    return net
 
 
-def _write(folder: Path, case: _Case) -> None:
-    """Write the first pictures of every class, enlarged to the size that the files shall have."""
-    from PIL import Image
+def _draw(folder: Path, case: Case) -> None:
+    rng = np.random.default_rng(0)
+    width, height = case.files
+    for number in range(case.images):
+        small = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8))
+        clouds = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC), np.int16)
+        noisy = clouds + rng.integers(-8, 9, clouds.shape, np.int16)
+        file = folder / str(number % 2) / f"{number}.{case.ending}"
+        file.parent.mkdir(exist_ok=True)
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(file)
 
-    source = Path(os.environ.get("POCKETCNN_DATA", "."), "cifar10", "train")
-    if not source.is_dir():
-        raise SystemExit(f"{source} does not exist: set POCKETCNN_DATA to a folder with cifar10")
-    classes = sorted(place for place in source.iterdir() if place.is_dir())
-    for place in classes:
-        (folder / place.name).mkdir()
-        for file in sorted(place.iterdir())[: -(-case.images // len(classes))]:
-            target = folder / place.name / file.name
-            if case.stored == 32:
-                target.write_bytes(file.read_bytes())
-                continue
-            size = case.stored, case.stored * 3 // 4  # as photographs are
-            with Image.open(file) as picture:
-                picture.resize(size, Image.Resampling.BICUBIC).save(target, quality=90)
+
+def _measure(table: Table, case: Case, folder: Path) -> None:
+    with pc.data.ImageFolder(folder, case.size) as files:
+        trainer = pc.Trainer(case.make(2), pc.optim.SGD(1e-5), batch_size=case.batch)
+        x, t = files.batch(np.arange(len(files)))
+        read, alone, together = [], [], []
+        for _ in range(_ROUNDS + 1):  # the first is not counted
+            read.append(_pass(in_order(files, case.batch))[0])
+            starts = range(0, len(files), case.batch)
+            parts = ((x[at : at + case.batch], t[at : at + case.batch]) for at in starts)
+            alone.append(_pass(parts, trainer)[0])
+            together.append(_pass(in_order(files, case.batch), trainer))
+    seconds = [min(read[1:]), min(alone[1:]), min(together[1:])[0]]
+    waited = 100 * min(together[1:])[1] / seconds[2]
+    speeds = [f"{case.images / one:,.0f}" for one in seconds]
+    table.rows.append((case.name, *speeds, f"{waited:.1f}"))
+    table.data.append({"case": case.name, "reading": read, "training": alone, "both": together})
+
+
+def _pass(
+    batches: Iterator[tuple[Array, Array]], trainer: pc.Trainer | None = None
+) -> tuple[float, float]:
+    """Take all batches and, with a trainer, train on them; seconds, and those spent waiting."""
+    start, waited = time.perf_counter(), 0.0
+    while True:
+        asked = time.perf_counter()
+        batch = next(batches, None)
+        waited += time.perf_counter() - asked
+        if batch is None:
+            return time.perf_counter() - start, waited
+        if trainer is not None:
+            trainer.step(*batch)

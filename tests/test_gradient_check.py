@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import pocketcnn as pc
+from pocketcnn.losses import CrossEntropy, MeanSquaredError
 from pocketcnn.network.gradient_check import GradientCheck
 
 
@@ -123,3 +126,19 @@ def test_bad_arguments() -> None:
     with pytest.raises(ValueError, match="x has shape"):
         make_net().check_gradients(x[:, 0], t)
     assert GradientCheck().largest_error == 0
+
+
+@pytest.mark.parametrize(
+    ("loss", "shape"),
+    [(MeanSquaredError(), (3, 4)), (CrossEntropy(class_weight=[1, 2, 0.5, 1]), (3,))],
+)
+def test_another_loss_is_differentiated(loss: Any, shape: tuple[int, ...]) -> None:
+    x, _ = batch()
+    t = np.arange(int(np.prod(shape))).reshape(shape) % 3
+    net = make_net()
+    value, grads = net.value_and_gradient(x[:3], t, loss=loss)
+    assert value == net.loss(x[:3], t, loss=loss)
+    assert grads.keys() == net.numerical_gradient(x[:3], t, loss=loss).keys()
+    assert net.check_gradients(x[:3], t, loss=loss, verbose=False).largest_error < 1e-5
+    with pytest.raises(ValueError, match="loss and label_smoothing"):
+        net.loss(x[:3], t, loss=loss, label_smoothing=0.1)

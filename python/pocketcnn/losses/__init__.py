@@ -5,9 +5,9 @@ also check targets before training begins; a function of that form is a loss too
 are PyTorch's.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pocketcnn._lazy import import_when_used
 from pocketcnn.losses.scores import count_correct, count_hits, cross_entropy
 
 if TYPE_CHECKING:
@@ -26,22 +26,16 @@ __all__ = [
     "cross_entropy",
 ]
 
-# Imported when first used: a program that only runs a network needs none of them.
-_MODULE_OF = {
+# A program that only runs a network needs none of them.
+_PLACES = {
     "BinaryCrossEntropy": "binary_cross_entropy",
     "CrossEntropy": "cross_entropy_loss",
     "Loss": "base",
     "MeanSquaredError": "mean_squared_error",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import the module of a class when it is first used."""
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'pocketcnn.losses' has no attribute {name!r}")
-    value = getattr(import_module(f"pocketcnn.losses.{_MODULE_OF[name]}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # which knows the names from above, and no others
+    __getattr__ = import_when_used(__name__, _PLACES)
 
 
 def __dir__() -> list[str]:

@@ -20,6 +20,9 @@ Kind: TypeAlias = Literal["classes", "labels", "numbers"]
 LossFunction: TypeAlias = Callable[..., tuple[float, Array]]
 """A user's own loss: ``(output, t, sample_weight=None) -> (mean loss, gradient)``."""
 
+Objective: TypeAlias = "Loss | LossFunction | None"
+"""What takes any loss, or none for cross-entropy."""
+
 
 class Loss(ABC):
     """A mean over samples, and its gradient by the network's output.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -13,6 +13,9 @@ from numpy.typing import ArrayLike, DTypeLike
 from pocketcnn._arguments import Array, integer
 from pocketcnn._text import align_columns
 from pocketcnn.layers import Shape
+
+if TYPE_CHECKING:
+    from pocketcnn.losses.base import Objective
 
 
 class Differentiable(Protocol):
@@ -29,10 +32,14 @@ class Differentiable(Protocol):
     def astype(self, dtype: DTypeLike) -> Differentiable:
         """Return an independent copy."""
 
-    def loss(self, x: ArrayLike, t: ArrayLike, *, label_smoothing: float) -> float:
+    def loss(
+        self, x: ArrayLike, t: ArrayLike, *, label_smoothing: float, loss: Objective = None
+    ) -> float:
         """Mean loss of a batch."""
 
-    def gradient(self, x: ArrayLike, t: ArrayLike, *, label_smoothing: float) -> dict[str, Array]:
+    def gradient(
+        self, x: ArrayLike, t: ArrayLike, *, label_smoothing: float, loss: Objective = None
+    ) -> dict[str, Array]:
         """Differentiate `loss` by backpropagation."""
 
 
@@ -74,7 +81,7 @@ def central_differences(
 
 
 def repeatable_loss(
-    net: Differentiable, x: ArrayLike, t: ArrayLike, label_smoothing: float
+    net: Differentiable, x: ArrayLike, t: ArrayLike, label_smoothing: float, loss: Objective = None
 ) -> Callable[[], float]:
     """Make a function of the net's present parameters alone: its loss with fixed Dropout masks.
 
@@ -83,12 +90,15 @@ def repeatable_loss(
     """
     states = {name: rng.bit_generator.state for name, rng in net.generators.items()}
 
-    def loss() -> float:
+    # A class of one's own may know no other loss.
+    given: dict[str, Any] = {} if loss is None else {"loss": loss}
+
+    def repeated() -> float:
         for name, rng in net.generators.items():
             rng.bit_generator.state = states[name]
-        return net.loss(x, t, label_smoothing=label_smoothing)
+        return net.loss(x, t, label_smoothing=label_smoothing, **given)
 
-    return loss
+    return repeated
 
 
 @dataclass(frozen=True)
@@ -164,6 +174,7 @@ def check_gradients(
     x: ArrayLike,
     t: ArrayLike,
     label_smoothing: float,
+    loss: Objective,
     entries: int,
     seed: int,
     step: float,
@@ -177,10 +188,11 @@ def check_gradients(
     rng = np.random.default_rng(seed)
     twin = net.astype(np.float64)
     _leave_kinks(twin.params, rng)
-    loss = repeatable_loss(twin, x, t, label_smoothing)
+    repeated = repeatable_loss(twin, x, t, label_smoothing, loss)
+    given: dict[str, Any] = {} if loss is None else {"loss": loss}
     grads = {
         name: grad.copy()
-        for name, grad in twin.gradient(x, t, label_smoothing=label_smoothing).items()
+        for name, grad in twin.gradient(x, t, label_smoothing=label_smoothing, **given).items()
     }
     rows = []
     for name in grads:
@@ -189,7 +201,7 @@ def check_gradients(
         if array.size > entries:
             flat = np.sort(rng.choice(array.size, entries, replace=False))
         places = list(zip(*np.unravel_index(flat, array.shape), strict=True))
-        numerical = np.array([_difference(loss, array, place, step) for place in places])
+        numerical = np.array([_difference(repeated, array, place, step) for place in places])
         rows.append(_compare(name, array.shape, places, numerical, grads[name].ravel()[flat]))
     return GradientCheck(rows)
 

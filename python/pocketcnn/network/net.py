@@ -22,6 +22,7 @@ from pocketcnn.network.inference import Inference
 from pocketcnn.network.stages import Update
 
 if TYPE_CHECKING:
+    from pocketcnn.losses.base import Objective
     from pocketcnn.network.gradient_check import GradientCheck
 
 
@@ -57,6 +58,11 @@ class ConvNet(Inference):
     classes : list of str or None
         Names of the classes, one for each score or, in a network that makes maps, each map; saved
         with the network.
+    preprocessing : Preprocessing or None
+        How pixels become the input; saved with the network. Without it, the command line divides
+        them by 255 and stretches pictures to the network's size.
+    trainable : dict of str to ndarray
+        Those of `params` that training changes; see `freeze`.
     sharing : Sharing
         Which thread trains the network now.
 
@@ -101,34 +107,36 @@ class ConvNet(Inference):
     # Training
 
     @changes("a loss")
-    def loss(self, x: ArrayLike, t: ArrayLike, *, label_smoothing: float = 0.0) -> float:
+    def loss(
+        self, x: ArrayLike, t: ArrayLike, *, label_smoothing: float = 0.0, loss: Objective = None
+    ) -> float:
         """Mean cross-entropy of the batch, in training mode.
 
         Parameters
         ----------
-        x, t, label_smoothing
+        x, t, label_smoothing, loss
             As in `value_and_gradient`.
         """
-        loss, _ = self._forward_loss(x, t, label_smoothing)
+        value, _ = self._forward_loss(x, t, label_smoothing, loss)
         self._remembers = None
         self._flow.clear()
-        return loss
+        return value
 
     def gradient(
-        self, x: ArrayLike, t: ArrayLike, *, label_smoothing: float = 0.0
+        self, x: ArrayLike, t: ArrayLike, *, label_smoothing: float = 0.0, loss: Objective = None
     ) -> dict[str, Array]:
         """Differentiate `loss` by every parameter of `trainable`, by backpropagation.
 
         Parameters
         ----------
-        x, t, label_smoothing
+        x, t, label_smoothing, loss
             As in `value_and_gradient`.
         """
-        return self.value_and_gradient(x, t, label_smoothing=label_smoothing)[1]
+        return self.value_and_gradient(x, t, label_smoothing=label_smoothing, loss=loss)[1]
 
     @changes("a gradient")
     def value_and_gradient(
-        self, x: ArrayLike, t: ArrayLike, *, label_smoothing: float = 0.0
+        self, x: ArrayLike, t: ArrayLike, *, label_smoothing: float = 0.0, loss: Objective = None
     ) -> tuple[float, dict[str, Array]]:
         """Loss and gradient of a batch from one pass forward and one backward.
 
@@ -139,20 +147,29 @@ class ConvNet(Inference):
             Labels, or a probability for each class.
         label_smoothing : float
             See `pocketcnn.losses.cross_entropy`.
+        loss : callable (output, t) -> (mean loss, gradient), optional
+            Another one, such as `pocketcnn.losses.MeanSquaredError()`, with the targets that it
+            takes.
 
         Returns
         -------
         loss : float
-            Mean cross-entropy.
+            Mean cross-entropy, or that of `loss`.
         grads : dict of str to ndarray
             With the keys, shapes and dtype of `trainable`.
         """
-        loss, grad = self._forward_loss(x, t, label_smoothing)
+        value, grad = self._forward_loss(x, t, label_smoothing, loss)
         self.backward(grad)
-        return loss, self.grads
+        return value, self.grads
 
     def numerical_gradient(
-        self, x: ArrayLike, t: ArrayLike, *, label_smoothing: float = 0.0, step: float = 1e-4
+        self,
+        x: ArrayLike,
+        t: ArrayLike,
+        *,
+        label_smoothing: float = 0.0,
+        loss: Objective = None,
+        step: float = 1e-4,
     ) -> dict[str, Array]:
         """Differentiate `loss` by central differences: slow, to check `gradient` with.
 
@@ -161,7 +178,7 @@ class ConvNet(Inference):
 
         Parameters
         ----------
-        x, t, label_smoothing
+        x, t, label_smoothing, loss
             As in `value_and_gradient`.
         step : float
             Distance to each side. The error is of order ``step ** 2``, plus rounding of order
@@ -170,8 +187,8 @@ class ConvNet(Inference):
         from pocketcnn.network import gradient_check
 
         twin = self.astype(np.float64)
-        loss = gradient_check.repeatable_loss(twin, x, t, label_smoothing)
-        return gradient_check.central_differences(loss, twin.trainable, step=step)
+        repeated = gradient_check.repeatable_loss(twin, x, t, label_smoothing, loss)
+        return gradient_check.central_differences(repeated, twin.trainable, step=step)
 
     def check_gradients(
         self,
@@ -179,6 +196,7 @@ class ConvNet(Inference):
         t: ArrayLike,
         *,
         label_smoothing: float = 0.0,
+        loss: Objective = None,
         entries: int = 10,
         seed: int = 0,
         step: float = 1e-6,
@@ -190,7 +208,7 @@ class ConvNet(Inference):
 
         Parameters
         ----------
-        x, t, label_smoothing, step
+        x, t, label_smoothing, loss, step
             As in `numerical_gradient`; a few samples are enough.
         entries, seed : int
             How many elements of a parameter are compared, and the seed they are drawn with.
@@ -199,7 +217,7 @@ class ConvNet(Inference):
         """
         from pocketcnn.network.gradient_check import check_gradients
 
-        check = check_gradients(self, x, t, label_smoothing, entries, seed, step)
+        check = check_gradients(self, x, t, label_smoothing, loss, entries, seed, step)
         if verbose:
             print(check)
         return check
@@ -248,8 +266,17 @@ class ConvNet(Inference):
         self._flow.backward(grad, update)
 
     def _forward_loss(
-        self, x: ArrayLike, t: ArrayLike, label_smoothing: float
+        self, x: ArrayLike, t: ArrayLike, label_smoothing: float, loss: Objective
     ) -> tuple[float, Array]:
+        if loss is not None:
+            from pocketcnn.losses.base import as_loss
+
+            objective = as_loss(loss)
+            if label_smoothing:
+                raise ValueError("loss and label_smoothing are given: CrossEntropy has its own")
+            if objective.contains is not None:
+                require_scores(self.layers, objective.contains)
+            return objective(self.forward(x, training=True), as_array("t", t))
         require_scores(self.layers)
         logits = self.forward(x, training=True)
         return losses.cross_entropy(logits, as_array("t", t), label_smoothing=label_smoothing)
@@ -260,7 +287,7 @@ class ConvNet(Inference):
         """Return an independent copy, its parameters converted to `dtype`."""
         twins = {name: layer.astype(dtype) for name, layer in self.layers.items()}
         twin = ConvNet(self.graph.entries(twins), self.input_shape, seed=None, dtype=dtype)
-        twin.classes = self.classes
+        twin.classes, twin.preprocessing = self.classes, self.preprocessing
         twin._take_frozen(self)
         return twin
 
@@ -344,7 +371,7 @@ class ConvNet(Inference):
         """
         from pocketcnn.network import serialization
 
-        serialization.save(path, self.graph, self.dtype, self.classes)
+        serialization.save(path, self.graph, self.dtype, self.classes, self.preprocessing)
 
     def __repr__(self) -> str:
         return f"ConvNet({self.entries}, input_shape={self.input_shape})"

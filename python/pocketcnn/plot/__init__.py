@@ -14,6 +14,8 @@ from pocketcnn.plot.diagram import architecture
 from pocketcnn.plot.maps import feature_maps
 from pocketcnn.plot.mistakes import confusion_matrix, misclassified
 from pocketcnn.plot.patches import top_patches
+from pocketcnn.plot.rates import rate_finder
+from pocketcnn.plot.segments import segmentation
 from pocketcnn.plot.training import compare, curves
 from pocketcnn.plot.weights import filters
 
@@ -27,7 +29,9 @@ __all__ = [
     "filters",
     "grad_cam",
     "misclassified",
+    "rate_finder",
     "saliency",
+    "segmentation",
     "top_patches",
 ]
 

@@ -95,7 +95,7 @@ class Loop:
             for images, targets in batches:
                 part = None if weight is None else weight[done : done + len(targets)]
                 done += len(targets)
-                self._step(images, targets, part)
+                self.step(images, targets, part)
                 for callback in self.callbacks:
                     callback.on_batch_end(trainer, len(targets))
                 if trainer.pause or (self.every and trainer.steps % self.every == 0):
@@ -114,7 +114,7 @@ class Loop:
         rng.bit_generator.state = now
         return order
 
-    def _step(self, images: Array, targets: Array, weight: Array | None) -> None:
+    def step(self, images: Array, targets: Array, weight: Array | None) -> None:
         """Make one update with the augmented batch."""
         trainer = self.trainer
         images, targets = self._augmented(images, targets)

@@ -7,11 +7,11 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, cast
 
 from pocketcnn.training.callbacks import Callback
-from pocketcnn.training.history import Record
+from pocketcnn.training.history import Record, is_share
 from pocketcnn.training.run import Run
 
 if TYPE_CHECKING:
@@ -56,19 +56,28 @@ _DISPENSABLE = ("learning_rate", "images_per_second", "seconds", "accuracy", "lo
 _BAR_WITH_SPEED = 76
 
 
-def _table_within(length: int | None) -> list[_Column]:
-    table = list(_TABLE)
-    for key in _DISPENSABLE:
+def _table_within(length: int | None, metrics: Sequence[str] = ()) -> list[_Column]:
+    """Return the columns that fit; those of metrics go first."""
+    added = [column for pair in zip(*map(_metric_columns, metrics), strict=True) for column in pair]
+    table = [*_TABLE[:5], *added, *_TABLE[5:]]
+    for key in (*(column.key for column in reversed(added)), *_DISPENSABLE):
         if length is None or sum(column.width for column in table) < length:
             break
         table = [column for column in table if column.key != key]
     return table
 
 
+def _metric_columns(name: str) -> list[_Column]:
+    """Return the columns of the validation and of the training, which is the less important."""
+    show = ("{:.2%}" if is_share(name) else "{:.4f}").format
+    width = max(10, len(name) + 6)
+    return [_Column(f"val_{name}", f"val {name}", width, show), _Column(name, name, width, show)]
+
+
 def _row(table: list[_Column], record: Record) -> str:
-    values = dict(record)
+    values: dict[str, Any] = dict(record)
     cells = [
-        "-" if values[column.key] is None else column.show(values[column.key]) for column in table
+        "-" if (value := values.get(column.key)) is None else column.show(value) for column in table
     ]
     return "".join(f"{cell:>{column.width}}" for cell, column in zip(cells, table, strict=True))
 
@@ -114,7 +123,7 @@ class ProgressBar(Callback):
             self._is_wide = True
             self._bar = _make_bar(trainer, stream, _notebook_bar())
         columns = shutil.get_terminal_size().columns
-        self._columns = _table_within(columns if self._lines.isatty() else None)
+        self._columns = _table_within(columns if self._lines.isatty() else None, trainer.columns)
         self._write("".join(f"{column.title:>{column.width}}" for column in self._columns))
         if stream.isatty() and os.environ.get("TERM") != "dumb":
             from tqdm import tqdm  # here, because importing it takes longer than this package

@@ -10,13 +10,12 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from copy import deepcopy
 
 from pocketcnn.training.callbacks import Callback, EarlyStopping
 from pocketcnn.training.checkpoint import network_arrays
 from pocketcnn.training.comparison import match
 from pocketcnn.training.identity import describe
-from pocketcnn.training.run import Run, every_generator, parts_of
+from pocketcnn.training.run import Run, every_generator, parts_of, remember
 from pocketcnn.training.run_file import RunFile
 from pocketcnn.training.saved_run import SavedRun, damaged
 
@@ -69,22 +68,7 @@ def taking_part(
 
 def _restore(saved: SavedRun, trainer: Run) -> Callable[[], None]:
     """Restore all state but the callbacks'; return a function that undoes it."""
-    own, generators = network_arrays(trainer.net), every_generator(trainer)
-    parts = parts_of(trainer, counts=True)
-    arrays = {name: array.copy() for name, array in own.items()}
-    optimizer = trainer.optimizer.state_dict()
-    states = {name: rng.bit_generator.state for name, rng in generators.items()}
-    parts_before = {name: deepcopy(part.state_dict()) for name, part in parts.items()}
-
-    def undo() -> None:
-        trainer.optimizer.load_state_dict(optimizer)
-        for name, array in own.items():
-            array[...] = arrays[name]
-        for name, rng in generators.items():
-            rng.bit_generator.state = states[name]
-        for name, part in parts.items():
-            part.load_state_dict(parts_before[name])
-
+    undo = remember(trainer)
     try:
         _put(saved, trainer)
     except (TypeError, ValueError) as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +12,7 @@ from pocketcnn.data import Augment, Mixing
 from pocketcnn.losses.base import Loss
 from pocketcnn.network.net import ConvNet
 from pocketcnn.optim import Optimizer
+from pocketcnn.training.checkpoint import network_arrays
 from pocketcnn.training.counts import Counts
 from pocketcnn.training.history import History
 from pocketcnn.training.update import Update
@@ -87,3 +89,26 @@ def parts_of(trainer: Run, counts: bool) -> dict[str, Stateful]:
         Whether the sums of the current epoch are among it.
     """
     return {**trainer.parts, **({"counts": trainer.counts} if counts else {})}
+
+
+def remember(trainer: Run) -> Callable[[], None]:
+    """Return a function that puts network, optimiser, generators and counts back."""
+    arrays = {name: array.copy() for name, array in network_arrays(trainer.net).items()}
+    generators = every_generator(trainer)
+    states = {name: rng.bit_generator.state for name, rng in generators.items()}
+    parts = parts_of(trainer, counts=True)
+    before = {name: deepcopy(part.state_dict()) for name, part in parts.items()}
+    optimizer = deepcopy(trainer.optimizer.state_dict())
+    loss, steps = trainer.loss, trainer.steps
+
+    def undo() -> None:
+        for name, array in network_arrays(trainer.net).items():
+            array[...] = arrays[name]
+        for name, rng in generators.items():
+            rng.bit_generator.state = states[name]
+        for name, part in parts.items():
+            part.load_state_dict(before[name])
+        trainer.optimizer.load_state_dict(optimizer)
+        trainer.loss, trainer.steps = loss, steps
+
+    return undo

@@ -30,6 +30,7 @@ from pocketcnn.training.counts import Counts, Evaluation
 from pocketcnn.training.history import History
 from pocketcnn.training.loop import Loop
 from pocketcnn.training.metrics import OwnMetric, make_metrics
+from pocketcnn.training.rate_finder import RateSearch, search_rates
 from pocketcnn.training.resumption import taking_part
 from pocketcnn.training.run import Stateful
 from pocketcnn.training.run_file import RunFile
@@ -331,6 +332,33 @@ class Trainer:
             loop.run(None if saved is None else saved.progress)
         return self.history
 
+    @changes("a search of rates")
+    def find_rate(
+        self,
+        x: ArrayLike | Dataset,
+        t: ArrayLike | None = None,
+        *,
+        lowest: float = 1e-6,
+        highest: float = 10.0,
+        steps: int = 100,
+    ) -> RateSearch:
+        """Train a little with rates from `lowest` to `highest`, until the loss grows.
+
+        Afterwards network, optimiser and generators are as before. `pocketcnn.plot.rate_finder`
+        draws what it returns.
+
+        Parameters
+        ----------
+        x, t : array_like, or a Dataset alone
+            As in `fit`.
+        lowest, highest : float
+            The first and the last rate.
+        steps : int, default 100
+            How many batches, each with a rate of its own.
+        """
+        data = open_source(("x", "t"), x, t, self._checks(any_size=self.augment is not None))
+        return search_rates(self, data, lowest, highest, steps)
+
     def running(self) -> tuple[float, float | None, float]:
         """Return the current epoch's mean loss, accuracy and images per second so far."""
         return self.counts.loss, self.counts.accuracy, self.counts.speed
@@ -355,7 +383,7 @@ class Trainer:
             for out, targets in data.outputs(self.net, self.batch_size):
                 loss, _ = self.objective(out, targets)
                 counts.add(out, targets, loss, self.objective.batch_weight(targets, out.shape))
-        return Evaluation(counts)
+        return Evaluation(counts, loss if counts.batches == 1 else counts.loss)
 
     def _new_counts(self) -> Counts:
         return Counts(self.objective, self._metrics)

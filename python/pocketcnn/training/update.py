@@ -80,9 +80,9 @@ class Update:
         if self.clip_norm is not None:
             net.backward(grad)
             self._apply(optimizer, net.grads)
-        elif getattr(type(optimizer), "update", None) is Optimizer.update:
+        elif _is_our_own(optimizer):
             _update_in_backward(net, optimizer, grad)
-        else:  # a user's own `update` gets everything at once
+        else:
             net.backward(grad)
             optimizer.update(net.trainable, net.grads)
         if self.average is not None:
@@ -118,8 +118,11 @@ class Update:
     def _apply(self, optimizer: Optimizer, grads: Mapping[str, Array]) -> None:
         if self.clip_norm is not None:
             clip(grads, self.clip_norm)
-        params = self._net.params
-        optimizer.update({name: params[name] for name in grads}, grads)
+        if _is_our_own(optimizer):
+            optimizer.begin(self._net.params)
+            optimizer.apply(self._net.trainable, grads)
+        else:
+            optimizer.update(self._net.trainable, grads)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -183,6 +186,11 @@ def _sum_of_squares(array: Array) -> float:
     flat = array.reshape(-1)
     parts = (flat[start : start + _CHUNK] for start in range(0, flat.size, _CHUNK))
     return math.fsum(float(np.square(part, dtype=np.float64).sum()) for part in parts)
+
+
+def _is_our_own(optimizer: Optimizer) -> bool:
+    """Whether it takes parameters in parts: a user's own `update` gets everything at once."""
+    return getattr(type(optimizer), "update", None) is Optimizer.update
 
 
 def _update_in_backward(net: ConvNet, optimizer: Optimizer, grad: Array) -> None:
