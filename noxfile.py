@@ -13,12 +13,14 @@ Test runners leave JUnit files in ``build/reports``; ``.ci/run`` counts them.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import nox
@@ -283,31 +285,56 @@ def machines(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def tidy(session: nox.Session) -> None:
-    """Run clang-tidy over the sources of the library and of the extension module."""
+    """Run clang-tidy over the library and the extension module, or over files that are named.
+
+    Headers are read once for every unit of many files, and kernels for one instruction set.
+    """
     install_native_tools(session)
-    run_clang_tidy(session, [n for n in cpp_sources() if n.startswith(("cpp/src", "cpp/bindings"))])
+    if session.posargs:
+        run_clang_tidy(session, session.posargs)
+        return
+    folder = configure_for_tidy(session, unity=True)
+    commands = json.loads((folder / "compile_commands.json").read_text())
+    units = {Path(command["file"]) for command in commands}
+    ours = [unit for unit in sorted(units) if unit.is_relative_to(ROOT)]
+    check_units(
+        session, folder, [unit for unit in ours if "tests" not in unit.relative_to(ROOT).parts]
+    )
 
 
-def run_clang_tidy(session: nox.Session, names: list[str]) -> None:
-    """Run clang-tidy over the units among some files, or over those that the command line names."""
+def run_clang_tidy(session: nox.Session, names: Sequence[str]) -> None:
+    """Run clang-tidy over sources that are units by themselves."""
+    check_units(session, configure_for_tidy(session, unity=False), names)
+
+
+def configure_for_tidy(session: nox.Session, *, unity: bool) -> Path:
+    """Configure a build for its compile commands; return its folder."""
     install(session, "clang-tidy", "pybind11")
-    folder = BUILD / "tidy"
-    # The compiler's precompiled headers are of no use to clang, which wants every file by itself.
-    options = ("-DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON", "-DCMAKE_UNITY_BUILD=OFF")
+    folder = BUILD / ("tidy" if unity else "tidy-files")
+    # The compiler's precompiled headers are of no use to clang.
+    options = ["-DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON", "-DPOCKETCNN_ISAS=baseline"]
+    if not unity:
+        options.append("-DCMAKE_UNITY_BUILD=OFF")
     native(
         session,
         *("cmake", "--preset", "dev", "--fresh", "-B", str(folder)),
         *(*options, *python_options(session)),
     )
-    units = folder / "units"
-    chosen = session.posargs or [name for name in names if name.endswith(".cpp")]
-    units.write_text("".join(f"{name}\n" for name in chosen))
-    # It reads one unit at a time, with all of the headers: one process per core.
-    share = (f"--arg-file={units}", "--max-args=1", f"--max-procs={os.cpu_count() or 1}")
+    return folder
+
+
+def check_units(session: nox.Session, folder: Path, units: Iterable[str | Path]) -> None:
+    """Run clang-tidy over units of a configured build, one process per core."""
+    listed = folder / "units"
+    listed.write_text("".join(f"{unit}\n" for unit in units))
+    share = (f"--arg-file={listed}", "--max-args=1", f"--max-procs={os.cpu_count() or 1}")
     # clang-tidy comes without omp.h; GCC's has an attribute with arguments, unknown to clang.
     headers = session.run("g++", "-print-file-name=include", silent=True, external=True)
     omp = (f"-idirafter{str(headers).strip()}", "-D__malloc__(...)=__malloc__")
-    extra = [f"--extra-arg={option}" for option in omp]
+    # What only GCC knows.
+    unknown = ("unknown-warning-option", "unknown-attributes", "ignored-optimization-argument")
+    options = (*omp, *(f"-Wno-{warning}" for warning in unknown))
+    extra = [f"--extra-arg={option}" for option in options]
     native(session, "xargs", *share, "clang-tidy", "--quiet", "-p", str(folder), *extra)
 
 

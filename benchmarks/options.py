@@ -23,6 +23,7 @@ COMMANDS = {
     "memory": "peak memory of a training step, in fresh processes",
     "threads": "one thread against several, small and large batches, a busy machine",
     "teams": "OpenMP's threads against our own helpers: idle, under load, beside other libraries",
+    "reading": "pictures read while training: the share of time that waits for them",
     "footprint": "size of the wheel and of what it brings, time to import",
 }
 ISAS = ("avx512", "avx2", "baseline")

@@ -33,6 +33,11 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pocketcnn.commands.train._draw", lambda *_: [])
 
 
+def scale(images: np.ndarray) -> np.ndarray:
+    """As the command line scales pixels."""
+    return np.divide(images, 255, dtype=np.float32)
+
+
 def run(*arguments: str) -> int:
     return cli.main(arguments)
 

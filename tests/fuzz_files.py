@@ -26,8 +26,8 @@ import tempfile
 import time
 import traceback
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -126,7 +126,12 @@ def resumptions() -> Kind:
     """Checkpoints that are valid as files, and are resumed by a run."""
     run = written(lambda path: train(path, resume=False))
     middle = written(lambda path: train(path, Pause(), resume=False))
-    return Kind([run, middle], lambda path: train(path, resume=True), inside=rebuild_container)
+
+    def resume(path: Path) -> None:
+        with contextlib.suppress(FloatingPointError):  # weights that are finite, but far too large
+            train(path, resume=True)
+
+    return Kind([run, middle], resume, inside=rebuild_container)
 
 
 def parameters() -> Kind:
@@ -220,9 +225,46 @@ def arrays() -> Kind:
     return Kind(originals, lambda path: read_input(str(path), net, invert=False), "x.npy", inside)
 
 
+def archives() -> Kind:
+    """`.npz` files; inside, the header of an array is damaged and the archive made anew."""
+    x, t = np.arange(32, dtype=np.uint8).reshape(2, 4, 4), np.array([1, 0])
+    originals = []
+    for save in (np.savez, np.savez_compressed):
+        file = io.BytesIO()
+        save(file, x=x, t=t)
+        originals.append(file.getvalue())
+
+    def inside(rng: Random, content: bytes) -> bytes:
+        file = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(file, "w") as new:
+            for info in old.infolist():
+                member = old.read(info)
+                new.writestr(info, damage(rng, member) if rng.random() < 0.5 else member)
+        return file.getvalue()
+
+    return Kind(originals, pc.data.npz, "x.npz", inside)
+
+
+def records() -> Kind:
+    """CIFAR's binary files."""
+    record = bytes([3]) + bytes(range(256)) * 12
+
+    def read(path: Path) -> None:
+        (x, t), _ = read_cifar(path)
+        assert x.shape[1:] == (3, 32, 32)
+        assert t.max() < 10
+
+    def read_cifar(path: Path) -> Any:
+        for name in [f"data_batch_{number}.bin" for number in range(2, 6)] + ["test_batch.bin"]:
+            (path.parent / name).write_bytes(record)
+        return pc.data.cifar10(path.parent)
+
+    return Kind([record, record * 3], read, "data_batch_1.bin")
+
+
 def runs() -> Kind:
     """What a run's folder says about its model."""
-    run = Run(asdict(Options()), ["a", "b"], {"train": "0" * 64}, {"accuracy": 0.5})
+    run = Run(Options().to_dict(), ["a", "b"], {"train": "0" * 64}, {"accuracy": 0.5})
 
     def inside(rng: Random, content: bytes) -> bytes:
         return json.dumps(change_json(rng, json.loads(content))).encode()
@@ -242,6 +284,8 @@ def kinds() -> dict[str, Callable[[], Kind]]:
         "idx.gz": lambda: idx(zipped=True),
         "picture": pictures,
         "npy": arrays,
+        "npz": archives,
+        "cifar": records,
         "run": runs,
     }
 

@@ -20,6 +20,7 @@ CPP = ROOT / "cpp"
 ROOMS = [
     *("__main__", "cli", "commands", "_startup"),
     *("plot", "scratch", "inspection", "onnx"),
+    "sklearn",
     *("schedules", "training"),
     *("models", "network"),
     *("optim", "data", "losses", "layers"),
@@ -99,11 +100,15 @@ def test_functional_and_config_alone_import_the_native_module() -> None:
     assert importers <= {"functional", "config"}
 
 
-# Holds a class derived from matplotlib's; imported when the first picture is drawn.
-WITH_OPTIONAL = "plot.figure"
+# Hold classes derived from those of other libraries; imported when the first picture is drawn, and
+# when the first estimator is made.
+WITH_OPTIONAL = {
+    "plot.figure",
+    *(f"sklearn{part}" for part in ("", ".classifier", ".estimator", ".regressor")),
+}
 
 
-@pytest.mark.parametrize("module", sorted(MODULES.keys() - {WITH_OPTIONAL}))
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - WITH_OPTIONAL))
 def test_other_libraries_are_imported_only_when_used(module: str) -> None:
     """Only NumPy at the top of a file, where importing the package would need it."""
     for node in ast.parse(MODULES[module].read_text(encoding="utf-8")).body:

@@ -18,6 +18,7 @@ from command_line import (
     few_digits,  # noqa: F401  # a fixture of every test here
     run,
     run_in_process,
+    scale,
     write_folder,
 )
 from pocketcnn.commands import inputs
@@ -51,7 +52,7 @@ def test_train_leaves_the_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert values["options"]["epochs"] == 2
     net = pc.load(f"{RUN}/model.safetensors")
     (_, _), (x, t) = inputs.data.digits()
-    assert net.accuracy(inputs.scale(x), t) == values["result"]["accuracy"]
+    assert net.accuracy(scale(x), t) == values["result"]["accuracy"]
     assert history[-1]["val_accuracy"] == values["result"]["accuracy"]
 
 
@@ -195,7 +196,7 @@ def test_predict(model: pc.ConvNet, capsys: pytest.CaptureFixture[str]) -> None:
     assert [line[0] for line in lines] == [
         *("whole.npy[0]", "whole.npy[1]", "whole.npy[2]", "floats.npy", "two.png", "digits:0")
     ]
-    wanted = model.predict(inputs.scale(x)).argmax(axis=1).astype(str).tolist()
+    wanted = model.predict(scale(x)).argmax(axis=1).astype(str).tolist()
     assert [line[1] for line in lines] == [*wanted, wanted[1], wanted[2], wanted[0]]
     assert [line[2] for line in lines[:3]] == [lines[5][2], lines[3][2], lines[4][2]]
 
@@ -204,7 +205,7 @@ def test_evaluate(model: pc.ConvNet, capsys: pytest.CaptureFixture[str]) -> None
     assert run("evaluate", "m.safetensors") == 0
     x, t = inputs.data.digits()[1]
     out = capsys.readouterr().out
-    assert f"accuracy {model.accuracy(inputs.scale(x), t):.2%}" in out
+    assert f"accuracy {model.accuracy(scale(x), t):.2%}" in out
     assert len(out.splitlines()) == 2 + 1 + 11
 
 

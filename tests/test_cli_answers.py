@@ -17,11 +17,12 @@ from command_line import (
     no_pictures,  # noqa: F401
     one_error,
     run,
+    scale,
     train,
     write_folder,
 )
 from pocketcnn import functional as F
-from pocketcnn.commands import datasets, inputs
+from pocketcnn.commands import inputs, sources
 from pocketcnn.commands.inputs import read_parts
 from pocketcnn.commands.recipe import balanced
 
@@ -51,7 +52,7 @@ def test_predictions_as_json(net: pc.ConvNet, capsys: pytest.CaptureFixture[str]
     assert [one["image"] for one in found] == names
     assert found[1] == {"image": "gone.png", "error": "gone.png does not exist"}
     del found[1]
-    rows = F.softmax(net.predict(inputs.scale(x[[5, 0, 1, 6]])).astype(np.float64))
+    rows = F.softmax(net.predict(scale(x[[5, 0, 1, 6]])).astype(np.float64))
     for one, row in zip(found, rows, strict=True):
         best = np.argsort(-row)[:3]
         assert one["class"] == str(best[0])
@@ -68,7 +69,7 @@ def test_arrays_are_read_in_parts(
     np.save("a.npy", x)
     parts = list(read_parts("a.npy", net, invert=True, at_most=64))
     assert [len(part) for part, _ in parts] == [64, 64, 22]
-    np.testing.assert_array_equal(np.concatenate([x for x, _ in parts]), 1 - inputs.scale(x))
+    np.testing.assert_array_equal(np.concatenate([x for x, _ in parts]), 1 - scale(x))
     sizes: list[int] = []
     predict = net.predict
 
@@ -97,8 +98,8 @@ def test_an_evaluation_as_json(net: pc.ConvNet, capsys: pytest.CaptureFixture[st
     assert run("evaluate", "m.safetensors", "--json", "--doubtful", "4", "--pictures") == 0
     (found,) = answers(capsys)
     x, t = inputs.data.digits()[1]
-    scores = net.predict(inputs.scale(x))
-    assert found["accuracy"] == net.accuracy(inputs.scale(x), t)
+    scores = net.predict(scale(x))
+    assert found["accuracy"] == net.accuracy(scale(x), t)
     assert found["images"] == 80
     assert found["confusion"] == pc.inspection.confusion_matrix(scores, t).tolist()
     rows = F.softmax(scores.astype(np.float64))
@@ -136,7 +137,7 @@ def test_a_folder_is_trained_on_alike_in_memory_and_from_its_files(
     write_folder(Path("photos"), 10)
     options = ("--data", "photos", "--size", "16", "--batch-size", "4", "--limit", "15")
     train("memory", *options, "--augment", "flip")
-    monkeypatch.setattr(datasets, "_IN_MEMORY", 0)
+    monkeypatch.setattr(sources, "_IN_MEMORY", 0)
     train("files", *options, "--augment", "flip")
     assert_same_bits("memory", "files")
     assert run("train", "--resume", "files", "--epochs", "2", "--quiet") == 0

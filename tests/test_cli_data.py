@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import tokenize
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +25,7 @@ from command_line import (
     train,
     write_folder,
 )
+from pocketcnn.commands import train as command
 from pocketcnn.commands.datasets import load_dataset
 from pocketcnn.commands.inputs import read_input
 
@@ -229,7 +233,8 @@ def test_what_is_measured_depends_on_what_was_trained_on(
         assert f"run/model.safetensors on {title}\n" in capsys.readouterr().out
     assert run("train", "--data", "tests", "--epochs", "1") == 1
     assert "has 'test', but no images to train on" in one_error(capsys)
-    shutil.copy("new/dark/0.png", "photos/dark/another.png")
+    for number in range(7):  # others are held out now
+        shutil.copy("new/dark/0.png", f"photos/dark/{number}-more.png")
     assert run("evaluate", "run") == 0
     assert "photos is no longer as it was" in one_error(capsys)
 
@@ -282,3 +287,65 @@ def test_images_that_do_not_fit_the_model(capsys: pytest.CaptureFixture[str]) ->
     Image.new("RGB", (9, 9)).save("photos/dark/9.png")
     assert run("train", "--data", "photos", "--epochs", "1") == 1
     assert "--size" in one_error(capsys)
+
+
+# Other data sets
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_images_of_an_npz_file(capsys: pytest.CaptureFixture[str]) -> None:
+    (x, t), (x_test, t_test) = pc.data.digits()
+    np.savez("both.npz", x_train=x[:60], t_train=t[:60], x_test=x_test[:20], t_test=t_test[:20])
+    assert run("train", "--data", "both.npz", "--epochs", "1", "--out", "both") == 0
+    assert "simple_convnet on both.npz: 60 training and 20 test images" in capsys.readouterr().out
+    assert run("evaluate", "both") == 0
+    assert "on the 20 test images of both.npz" in capsys.readouterr().out
+    np.savez("one.npz", images=x[:, 0], labels=t)
+    assert run("train", "--data", "one.npz", "--epochs", "1", "--out", "one") == 0
+    assert "270 training and 30 validation images" in capsys.readouterr().out
+    assert run("evaluate", "both", "--data", "one.npz", "--doubtful", "1") == 0
+    out = capsys.readouterr().out
+    assert "on all 300 images of one.npz" in out
+    assert re.search(r"one\.npz:\d+$", out)
+    np.savez("floats.npz", x=x[:9] / 255, t=t[:9])
+    np.savez("vectors.npz", x=x[:9], t=np.eye(10)[t[:9]])
+    for name, message in (("floats", "wanted uint8"), ("vectors", "wanted labels")):
+        assert run("train", "--data", f"{name}.npz", "--epochs", "1", "--out", "no") == 1
+        assert f"{name}.npz has " in (error := one_error(capsys))
+        assert message in error
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_rare_class_is_on_both_sides_of_the_split(capsys: pytest.CaptureFixture[str]) -> None:
+    x, t = np.zeros((100, 1, 28, 28), np.uint8), np.repeat([0, 1], [96, 4])
+    np.savez("rare.npz", x=x, t=t)
+    for seed in range(5):
+        train(f"run{seed}", "--data", "rare.npz", "--seed", str(seed))
+        capsys.readouterr()
+        assert run("evaluate", f"run{seed}") == 0
+        assert re.search(r"^1 +1 ", capsys.readouterr().out, re.MULTILINE)
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_runs_of_earlier_versions_hold_out_what_they_held_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_folder(Path("photos"), 10)
+    options = {"share": 0.4, "seed": 0, "size": 16}
+    old = load_dataset("photos", stratified=False, **options)
+    order = np.random.default_rng(0).permutation(20)
+    assert [str(file.name) for file in old.measured.files or []] == [
+        f"{'0123456789'[place % 10]}.png" for place in sorted(order[:8])
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "load_dataset", partial(load_old, load_dataset))
+        train("run", *PHOTOS, "--holdout", "0.4", "--epochs", "1")
+    assert "split" not in json.loads(Path("run/run.json").read_text())["data"]
+    assert run("train", "--resume", "run", "--epochs", "2", "--quiet") == 0
+    capsys.readouterr()
+    assert run("evaluate", "run") == 0
+    assert capsys.readouterr().err == ""
+
+
+def load_old(load: Any, *words: Any, **settings: Any) -> Any:
+    return load(*words, **{**settings, "stratified": False})

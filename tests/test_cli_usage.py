@@ -42,6 +42,7 @@ WRONG = [
     ("train --warmup 0.5", "warmup belongs to cosine and one_cycle: constant has none"),
     ("train --size 32", "size and channels are for folders of images"),
     ("train --data mnist --channels 3", "size and channels are for folders of images"),
+    ("train --data cifar10 --channels 1", "folders of images: cifar10 is RGB, 32 x 32"),
     ("train --resume runs --lr 1 --model lenet5", "leave out --model, --lr"),
     ("train --resume runs --out there", "leave out --out"),
     ("train --augment cropp", "argument --augment: augment has 'cropp': wanted some of crop"),

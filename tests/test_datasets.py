@@ -226,6 +226,15 @@ def test_a_data_set_trains_to_the_bits_of_its_arrays(dtype: type, augment: Any) 
     assert "MainThread" not in data.threads
 
 
+def test_the_loss_of_an_evaluation_is_that_of_all_scores() -> None:
+    trainer = make_trainer()
+    x, t = make_data()
+    for samples in range(1, 71):
+        loss, _ = pc.losses.cross_entropy(trainer.net.predict(x[:samples], 16), t[:samples])
+        assert trainer.evaluate(x[:samples], t[:samples])[0] == loss
+        assert trainer.evaluate(Reader(x[:samples], t[:samples]))[0] == loss
+
+
 def test_uint8_trains_as_the_same_numbers_do() -> None:
     x, t = make_data(np.uint8)
     first, second = make_trainer(), make_trainer()

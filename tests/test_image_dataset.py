@@ -236,7 +236,7 @@ def test_one_class_and_imbalance_are_told(tmp_path: Path) -> None:
 
 
 def readers() -> int:
-    return sum(thread.name.startswith("pocketcnn-reader") for thread in threading.enumerate())
+    return sum(thread.name.startswith("pocketcnn-picture") for thread in threading.enumerate())
 
 
 def settled(wanted: Callable[[], bool]) -> bool:

@@ -211,6 +211,28 @@ def test_refuses_an_array_that_does_not_fit(call: Call) -> None:
             pytest.fail(f"argument {place} of {call} was taken with {what}")
 
 
+def _doubled(value: Any) -> Any:
+    """An argument whose arrays of float32 are of float64; any other is the same object."""
+    if isinstance(value, np.ndarray) and value.dtype == np.float32:
+        return value.astype(np.float64)
+    if isinstance(value, tuple) and isinstance(value[0], np.ndarray):
+        return tuple(_doubled(part) for part in value)
+    return value
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_takes_both_types_of_numbers_but_no_mix(call: Call) -> None:
+    doubles = tuple(_doubled(a) for a in call.arguments)
+    results = call.function(*doubles)
+    kept = [r for r in results if r is not None] if isinstance(results, tuple) else [results]
+    assert np.asarray(kept[0]).dtype == np.float64
+    places = [i for i, a in enumerate(call.arguments) if doubles[i] is not a]
+    for place in places if len(places) > 1 else ():
+        for given, other in ((call.arguments, doubles), (doubles, call.arguments)):
+            with pytest.raises(TypeError, match="mixes arrays of float32 and float64"):
+                call.function(*_with(given, place, other[place]))
+
+
 Geometry = _core.Window2d | _core.Conv2d | _core.Pool2d | _core.BlockPool | _core.ConvBlock
 HUGE = (2**41, 2**62, 2**63 - 1)
 

@@ -422,6 +422,10 @@ def test_names_of_classes_come_along(tmp_path: Path) -> None:
     net.classes = [f"digit {k}" for k in range(10)]
     pc.onnx.export(net, tmp_path / "net.onnx")
     assert pc.onnx.load(tmp_path / "net.onnx").classes == net.classes
+    assert pc.onnx.load(tmp_path / "net.onnx").preprocessing is None
+    net.preprocessing = pc.Preprocessing("raw", "pad")
+    pc.onnx.export(net, tmp_path / "net.onnx")
+    assert pc.onnx.load(tmp_path / "net.onnx").preprocessing == net.preprocessing
 
 
 def test_momentum_that_says_not_trained(tmp_path: Path) -> None:

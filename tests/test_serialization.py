@@ -28,6 +28,7 @@ from pocketcnn.models import deep_convnet, lenet5, simple_convnet
 from pocketcnn.network import serialization
 from pocketcnn.network.load import load
 from pocketcnn.network.net import ConvNet
+from pocketcnn.network.preprocessing import Preprocessing
 
 
 def every_layer(dtype=np.float32):
@@ -518,3 +519,43 @@ def test_what_are_no_classes(names, error, message, saved):
     architecture = json.loads(serialization.read_tensors(saved)[1]["architecture"])
     rewrite(saved, architecture=json.dumps({**architecture, "classes": names}))
     refused(saved, "is not a valid model: classes")
+
+
+def test_preprocessing_is_saved_and_travels(tmp_path):
+    net = simple_convnet()
+    assert net.preprocessing is None
+    net.preprocessing = Preprocessing("raw", "crop")
+    assert net.replace_head(3).preprocessing == Preprocessing("raw", "crop")
+    net.save(tmp_path / "net.safetensors")
+    for copy in (load(tmp_path / "net.safetensors"), net.astype("float64")):
+        assert copy.preprocessing == Preprocessing(scale="raw", resize="crop")
+    net.preprocessing = None
+    net.save(tmp_path / "net.safetensors")
+    assert load(tmp_path / "net.safetensors").preprocessing is None
+    with pytest.raises(TypeError, match="preprocessing is 'raw', but must be a Preprocessing"):
+        net.preprocessing = "raw"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"scale": "half"}, "scale is 'half': wanted one of 'unit', 'raw'"),
+        ({"scale": ["raw"]}, r"scale is \['raw'\]: wanted"),
+        ({"resize": None}, "resize is None: wanted one of 'stretch', 'crop', 'pad'"),
+        ({"mean": 3}, "preprocessing is {'mean': 3}: wanted scale and resize"),
+        ("unit", "preprocessing is 'unit': wanted scale and resize"),
+    ],
+)
+def test_what_is_no_preprocessing(value, message, saved):
+    architecture = json.loads(serialization.read_tensors(saved)[1]["architecture"])
+    rewrite(saved, architecture=json.dumps({**architecture, "preprocessing": value}))
+    refused(saved, f"is not a valid model: {message}")
+
+
+def test_pixels_are_scaled_as_the_preprocessing_says():
+    pixels = np.array([[0, 51, 255]], np.uint8)
+    np.testing.assert_array_equal(Preprocessing().scaled(pixels), np.float32([[0, 0.2, 1]]))
+    np.testing.assert_array_equal(Preprocessing("raw").scaled(pixels), np.float32([[0, 51, 255]]))
+    deep = np.array([0, 257, 65535], np.uint16)
+    np.testing.assert_allclose(Preprocessing().scaled(deep, 65535), [0, 1 / 255, 1], rtol=1e-6)
+    np.testing.assert_allclose(Preprocessing("raw").scaled(deep, 65535), [0, 1, 255], rtol=1e-6)

@@ -83,7 +83,10 @@ if TYPE_CHECKING:
     )
     from pocketcnn.network.load import load
     from pocketcnn.network.net import ConvNet
+    from pocketcnn.network.preprocessing import Preprocessing
     from pocketcnn.network.weights import load_torch_state, load_weights
+    from pocketcnn.sklearn import ConvNetClassifier as ConvNetClassifier
+    from pocketcnn.sklearn import ConvNetRegressor as ConvNetRegressor
     from pocketcnn.training.callbacks import Callback, EarlyStopping
     from pocketcnn.training.history import History
     from pocketcnn.training.progress import ProgressBar
@@ -124,6 +127,7 @@ __all__ = [
     "Normalize",
     "PReLU",
     "Permute",
+    "Preprocessing",
     "ProgressBar",
     "ReLU",
     "ReLU6",
@@ -166,6 +170,9 @@ __all__ = [
 ]
 
 
+# Not in __all__: `from pocketcnn import *` works without the packages that they need.
+_OF_EXTRAS = {"ConvNetClassifier": "sklearn", "ConvNetRegressor": "sklearn"}
+
 # Except for the settings of `config`, every name is imported when it is first used.
 _MODULES = (
     "data",
@@ -183,11 +190,13 @@ _MODULES = (
 _PLACES = {
     **{name: name for name in _MODULES},
     **{name: f"layers.{file}" for name, file in LAYER_FILES.items()},
+    **_OF_EXTRAS,
     "Callback": "training.callbacks",
     "ConvNet": "network.net",
     "EarlyStopping": "training.callbacks",
     "History": "training.history",
     "Layer": "layers.base",
+    "Preprocessing": "network.preprocessing",
     "ProgressBar": "training.progress",
     "TensorBoard": "training.tensorboard",
     "Trainer": "training.trainer",
@@ -203,4 +212,4 @@ if not TYPE_CHECKING:  # which knows the names from above, and no others
 
 def __dir__() -> list[str]:
     """List the public names for completion, including those that are imported later."""
-    return sorted([*__all__, "__version__"])
+    return sorted([*__all__, *_OF_EXTRAS, "__version__"])

@@ -13,7 +13,6 @@ from pocketcnn import functional as F
 from pocketcnn import inspection, plot
 from pocketcnn._text import columns, fit, printable
 from pocketcnn.commands import console
-from pocketcnn.commands.inputs import scale
 from pocketcnn.commands.measured import TestSet, load_test_set
 from pocketcnn.commands.models import Model, load_model
 from pocketcnn.commands.pictures import picture_path, save_picture
@@ -80,7 +79,7 @@ def _score(model: Model, test: TestSet) -> NDArray[np.floating]:
     with console.counter(len(test.t), "image") as counted:
         for start in range(0, len(test.t), together):
             stop = min(start + together, len(test.t))
-            parts.append(model.net.predict(scale(test.images(range(start, stop)))))
+            parts.append(model.net.predict(test.scaled(range(start, stop))))
             counted(stop)
     logits: NDArray[np.floating] = np.concatenate(parts)
     if not np.isfinite(logits).all():
@@ -138,7 +137,7 @@ def _draw(model: Model, test: TestSet, logits: NDArray[np.floating], *, quiet: b
     wrong = inspection.misclassified(logits, test.t)
     shown = wrong[:_DRAWN]
     errors = plot.misclassified(
-        scale(test.images(shown)), logits[shown], test.t[shown], count=_DRAWN, class_names=names
+        test.scaled(shown), logits[shown], test.t[shown], count=_DRAWN, class_names=names
     )
     errors.suptitle(f"{len(wrong):,} of {len(test.t):,} misclassified", fontsize=12)
     save_picture(errors, picture_path(None, model, "misclassified.png"), quiet=quiet)

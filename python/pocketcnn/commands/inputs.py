@@ -13,27 +13,27 @@ from numpy.typing import NDArray
 
 from pocketcnn import data
 from pocketcnn._text import excerpt
-from pocketcnn.commands.datasets import find_images
+from pocketcnn.commands.sources import find_images
 from pocketcnn.data.dataset import identify
 from pocketcnn.data.digest import digest
 from pocketcnn.data.image_folder import read_images
 from pocketcnn.network.net import ConvNet
+from pocketcnn.network.preprocessing import Preprocessing
 
 # So many pixels are scaled together only to compare them with those of a checkpoint.
 _SCALED_FOR_DIGEST = 2**26
 
 
-def scale(images: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Scale pixels from 0..255 to 0..1, as for all models trained by the command line."""
-    scaled: NDArray[np.float32] = np.divide(images, 255, dtype=np.float32)
-    return scaled
+def preparation(net: ConvNet) -> Preprocessing:
+    """Return how pixels become what a network takes: 0 to 1 if its file does not say it."""
+    return net.preprocessing or Preprocessing()
 
 
 class Scaled:
-    """A data set with its pixels scaled as the model takes them, a batch at a time."""
+    """A data set with its pixels scaled as a network takes them, a batch at a time."""
 
-    def __init__(self, dataset: data.Dataset) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: data.Dataset, preprocessing: Preprocessing) -> None:
+        self.dataset, self.preprocessing = dataset, preprocessing
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
@@ -46,13 +46,14 @@ class Scaled:
     def batch(self, indices: NDArray[np.integer]) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """Read some samples, and scale them."""
         x, t = self.dataset.batch(indices)
-        return scale(x), t
+        return self.preprocessing.scaled(x), t
 
     def digest(self) -> str:
         """Return a digest of the scaled images or, if they are many, of what they are made from."""
         if isinstance(self.dataset, data.Arrays) and self.dataset.x.size <= _SCALED_FOR_DIGEST:
-            return digest(scale(self.dataset.x))  # as earlier versions did for all
-        return f"scaled {identify(self.dataset)[0]}"
+            # As earlier versions did for all.
+            return digest(self.preprocessing.scaled(self.dataset.x))
+        return f"{self.preprocessing.scale} {identify(self.dataset)[0]}"
 
 
 def read_inputs(
@@ -109,10 +110,10 @@ def read_parts(
     ----------
     name : str
         What to read. An array is (H, W), (C, H, W) or (N, C, H, W); integers are taken as 0 to
-        255, those of 16 bits without sign as 0 to 65,535, and floating point numbers as they
-        are. Image files are converted and resized to what the network takes.
+        255, those of 16 bits without sign as 0 to 65,535, and scaled as the network takes them;
+        floating point numbers are taken as they are. Image files are converted and resized.
     net : ConvNet
-        Decides channels and size.
+        Decides channels, size, and how pixels are scaled and resized.
     invert : bool
         Exchange dark and light, for dark ink on light paper.
     at_most : int
@@ -130,13 +131,13 @@ def read_parts(
         It cannot be read, or has something else than images for the network; before the first
         part.
     """
-    wanted = net.input_shape
+    wanted, prepared = net.input_shape, preparation(net)
     if name.startswith("digits:"):
         array: NDArray[Any] = _built_in_digit(name)
     elif name.endswith(".npy"):
         array = _read_array(name)
     else:
-        array = read_images([name], (wanted[1], wanted[2]), wanted[0])
+        array = read_images([name], (wanted[1], wanted[2]), wanted[0], prepared.resize)
     if array.ndim == 2:
         array = array[np.newaxis]
     if array.ndim == 3:
@@ -146,11 +147,11 @@ def read_parts(
     slices = [slice(start, start + at_most) for start in range(0, len(array), at_most)]
     white = _check_numbers(name, array, slices)
     labels = [name] if len(array) == 1 else [f"{name}[{index}]" for index in range(len(array))]
+    brightest = np.float32(1 if prepared.scale == "unit" else 255)
     for part in slices:
-        x = array[part].astype(np.float32)
-        if white is not None:
-            x /= np.float32(white)
-        yield 1 - x if invert else x, labels[part]
+        pixels = array[part]
+        x = pixels.astype(np.float32) if white is None else prepared.scaled(pixels, white)
+        yield brightest - x if invert else x, labels[part]
 
 
 def _built_in_digit(name: str) -> NDArray[np.uint8]:

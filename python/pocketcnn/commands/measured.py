@@ -8,20 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pocketcnn.commands import console, run
-from pocketcnn.commands.datasets import (
-    BUILT_IN,
-    Images,
-    Labels,
-    Part,
-    Reading,
-    label_of,
-    load_dataset,
-    load_new_images,
-)
+from pocketcnn.commands.datasets import load_dataset, load_new_images
+from pocketcnn.commands.inputs import preparation
 from pocketcnn.commands.models import Model
 from pocketcnn.commands.options import Options, restore
+from pocketcnn.commands.sources import KNOWN, Labels, Part, Reading, label_of
+from pocketcnn.network.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -36,6 +31,8 @@ class TestSet:
         Which images they are: "the 1,000 test images of digits".
     part : Part
         The images.
+    preprocessing : Preprocessing
+        How the model takes them.
     t : ndarray of int64 (N,)
         Their labels.
     classes : list of str
@@ -47,13 +44,14 @@ class TestSet:
     label: str
     title: str
     part: Part
+    preprocessing: Preprocessing
     t: Labels
     classes: list[str]
     present: list[int]
 
-    def images(self, indices: Iterable[int]) -> Images:
-        """Read some of the images (N, C, H, W)."""
-        return self.part.images(indices)
+    def scaled(self, indices: Iterable[int]) -> NDArray[np.float32]:
+        """Read some of the images (N, C, H, W), as the model takes them."""
+        return self.preprocessing.scaled(self.part.images(indices))
 
     def name(self, index: int) -> str:
         """Return what an image is called: its file, or its place in the data set."""
@@ -77,15 +75,17 @@ def load_test_set(model: Model, name: str | None) -> TestSet:
     if model.run is not None:
         options = restore(model.run.options, model.path.parent / run.RUN)
     name = options.data if name is None else name
-    reading = Reading((height, width), channels, options.resize or "stretch", options.on_error)
+    preprocessing = preparation(model.net)
+    reading = Reading((height, width), channels, preprocessing.resize, options.on_error)
     if model.run is not None and _is_same(name, options.data):
         dataset = load_dataset(
             name,
             share=options.holdout,
             seed=options.seed,
+            stratified=run.SPLIT in model.run.data,
             **vars(reading),
         )
-        part, classes = dataset.measured, dataset.classes
+        part, classes = dataset.measured.settled(), dataset.classes
         title = f"the {len(part):,} {dataset.test} images of {dataset.name}"
         if not options.validate and model.run.data.get("test", "") not in ("", part.digest()):
             console.warn(
@@ -100,11 +100,13 @@ def load_test_set(model: Model, name: str | None) -> TestSet:
         )
     present = _labels(classes, model, name)
     names = model.classes if model.named else classes
-    return TestSet(label_of(name), title, part, np.array(present)[part.labels], names, present)
+    return TestSet(
+        label_of(name), title, part, preprocessing, np.array(present)[part.labels], names, present
+    )
 
 
 def _is_same(name: str, other: str) -> bool:
-    if name in BUILT_IN or other in BUILT_IN:
+    if name in KNOWN or other in KNOWN:
         return name == other
     return Path(name).resolve() == Path(other).resolve()
 

@@ -11,7 +11,6 @@ from typing import Any
 from pocketcnn._files.reading import read_toml
 from pocketcnn._text import excerpt
 from pocketcnn.commands import console
-from pocketcnn.commands.datasets import BUILT_IN
 from pocketcnn.commands.fields import add_fields, flag_of, given, key_of, option, read_values
 from pocketcnn.commands.parser import (
     Parser,
@@ -32,6 +31,7 @@ from pocketcnn.commands.recipe import (
     make_augment,
     make_schedule,
 )
+from pocketcnn.commands.sources import KNOWN
 from pocketcnn.data.augment import AUGMENTATIONS
 from pocketcnn.data.resize import RULES
 
@@ -80,10 +80,11 @@ class Options:
     )
     data: str = option(
         "digits",
-        "digits: 6,000 images that come with pocketcnn; mnist: all 70,000; or a folder with a "
-        "subfolder of images per class, maybe inside train and test",
+        "digits: 6,000 images that come with pocketcnn; mnist: all 70,000; fashion_mnist, cifar10, "
+        "cifar100; a folder with a subfolder of images per class, maybe inside train and test; a "
+        "folder of IDX files; or an .npz file",
         group=_DATA,
-        metavar="digits|mnist|FOLDER",
+        metavar="NAME|FOLDER",
     )
     size: int | None = option(
         None, "resize image files to N x N", group=_DATA, read=positive, metavar="N"
@@ -257,15 +258,22 @@ class Options:
                 raise ValueError(f"these are those of the model of --from: leave out {odd[0]}")
         if self.optimizer != "sgd" and (self.momentum is not None or self.nesterov):
             raise ValueError(f"momentum belongs to sgd: {self.optimizer} has none")
-        if self.data in BUILT_IN and (self.size is not None or self.channels not in (None, 1)):
+        if self.data in KNOWN:
+            self._check_known()
+        make_schedule(self.schedule, self.warmup)
+
+    def _check_known(self) -> None:
+        channels, side = KNOWN[self.data]
+        if self.size is not None or self.channels not in (None, channels):
+            kind = "grey" if channels == 1 else "RGB"
             raise ValueError(
-                f"size and channels are for folders of images: {self.data} is grey, 28 x 28"
+                f"size and channels are for folders of images: {self.data} is {kind}, "
+                f"{side} x {side}"
             )
-        if self.data in BUILT_IN and (self.resize is not None or self.on_error != "raise"):
+        if self.resize is not None or self.on_error != "raise":
             raise ValueError(
                 f"resize and on-error are for folders of images: {self.data} is read as it is"
             )
-        make_schedule(self.schedule, self.warmup)
 
     def to_dict(self) -> dict[str, object]:
         """Return the values by the names that files have for them."""
@@ -329,7 +337,7 @@ def changed(arguments: argparse.Namespace) -> dict[str, Any]:
 def _settled(values: dict[str, Any]) -> dict[str, Any]:
     for name in ("data", "from_"):
         path = values.get(name)
-        if path is not None and path not in BUILT_IN and Path(path).exists():
+        if path is not None and path not in KNOWN and Path(path).exists():
             values[name] = str(Path(path).resolve())
     return values
 

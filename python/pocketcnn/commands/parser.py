@@ -106,7 +106,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     """Add the option for the data set to measure on."""
     parser.add_argument(
         "--data",
-        metavar="digits|mnist|FOLDER",
+        metavar="NAME|FOLDER",
         help="as in train; of a folder the images in its test folder, or all where it has none "
         "(what it was trained on: the images that were held out)",
     )

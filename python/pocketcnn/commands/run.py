@@ -38,6 +38,9 @@ RUN = "run.json"
 CONFIG = "run.toml"
 LOCK = "lock"
 
+# Among the digests of a run's data: how images were held out. Earlier versions did not say it.
+SPLIT = "split"
+
 # What `write_atomically` may leave in a folder if its process is killed.
 _LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.tmp")
 # File systems that cannot lock are used without a lock.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pocketcnn import optim
+from pocketcnn.commands.inputs import preparation
 from pocketcnn.commands.models import Model, load_model
 from pocketcnn.commands.options import Options
-from pocketcnn.commands.recipe import ADAM_RATES, FROM_RATE, MODELS, OPTIMIZERS, RATES
+from pocketcnn.commands.recipe import ADAM_RATES, FROM_RATE, MODELS, OPTIMIZERS, RATES, words
 from pocketcnn.network.net import ConvNet
+from pocketcnn.network.preprocessing import Preprocessing
 
 
 def load_base(options: Options) -> Model | None:
@@ -34,9 +37,7 @@ def make_net(options: Options, classes: list[str], shape: tuple[int, ...]) -> Co
         The network does not take such images.
     """
     base = load_base(options)
-    patterns = (
-        () if options.freeze is None else [part.strip() for part in options.freeze.split(",")]
-    )
+    patterns = words(options.freeze)
     if base is None:
         net = _new_net(options, len(classes), shape)
     elif base.net.input_shape != shape:
@@ -50,7 +51,13 @@ def make_net(options: Options, classes: list[str], shape: tuple[int, ...]) -> Co
     if base is not None and not (base.named and base.classes == classes):
         net.replace_head(len(classes), seed=options.seed)
     net.classes = classes
+    net.preprocessing = replace(preparation(net), resize=resize_rule(options, base))
     return net
+
+
+def resize_rule(options: Options, base: Model | None) -> str:
+    """Return how image files are resized: as the options say, or as a trained model had them."""
+    return options.resize or (Preprocessing() if base is None else preparation(base.net)).resize
 
 
 def make_optimizer(options: Options) -> optim.Optimizer:

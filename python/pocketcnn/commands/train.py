@@ -13,12 +13,12 @@ from pocketcnn import losses, optim, plot
 from pocketcnn.commands import console, run
 from pocketcnn.commands.datasets import Dataset, load_dataset
 from pocketcnn.commands.fields import to_toml
-from pocketcnn.commands.inputs import Scaled
+from pocketcnn.commands.inputs import Scaled, preparation
 from pocketcnn.commands.options import Options, changed, chosen, restore
 from pocketcnn.commands.pictures import first_convolution, write_picture
 from pocketcnn.commands.recipe import balanced, make_augment, make_schedule, words
 from pocketcnn.commands.run import KeepRun, Run
-from pocketcnn.commands.start import load_base, make_net, make_optimizer
+from pocketcnn.commands.start import load_base, make_net, make_optimizer, resize_rule
 from pocketcnn.data import Augment
 from pocketcnn.network.net import ConvNet
 from pocketcnn.training.callbacks import Callback, EarlyStopping
@@ -37,8 +37,8 @@ class Job:
     augment: Augment | None
 
     @classmethod
-    def prepare(cls, options: Options) -> Job:
-        """Load the data and make everything else to fit them."""
+    def prepare(cls, options: Options, before: Run | None = None) -> Job:
+        """Load the data, as for an earlier part of the run, and make everything else to fit."""
         base = load_base(options)
         size: int | tuple[int, int] | None = options.size
         channels = options.channels
@@ -49,13 +49,14 @@ class Job:
             options.data,
             size=size,
             channels=channels,
-            resize=options.resize or "stretch",
+            resize=resize_rule(options, base),
             on_error=options.on_error,
             share=options.holdout,
             seed=options.seed,
             validate=options.validate,
             limit=options.limit,
-        )
+            stratified=before is None or run.SPLIT in before.data,
+        ).settled()
         net = make_net(options, dataset.classes, dataset.training.shape)
         augment = make_augment(options.augment, dataset.training.shape)
         return cls(options, dataset, net, make_optimizer(options), augment)
@@ -107,6 +108,8 @@ class Job:
         """Return what `run.json` stores before there is a result."""
         dataset = self.dataset
         digests = {"training": dataset.training.digest(), "test": dataset.measured.digest()}
+        if dataset.stratified:
+            digests[run.SPLIT] = "stratified"
         return Run(self.options.to_dict(), dataset.classes, digests)
 
 
@@ -135,7 +138,7 @@ def train(arguments: argparse.Namespace) -> None:
             )
         options = replace(restore(before.options, folder / run.RUN), **changed(arguments))
         options.check()
-        _run(Job.prepare(options), folder, before, bool(arguments.quiet))
+        _run(Job.prepare(options, before), folder, before, bool(arguments.quiet))
 
 
 def _run(job: Job, folder: Path, before: Run | None, quiet: bool) -> None:
@@ -170,13 +173,13 @@ def _train_and_save(
     job: Job, trainer: Trainer, folder: Path, record: Run, resume: bool, quiet: bool
 ) -> str:
     """Train, and write the model, the history and the result; return what to print."""
-    dataset, start = job.dataset, time.perf_counter()
+    dataset, prepared, start = job.dataset, preparation(job.net), time.perf_counter()
     with console.pausing(lambda: setattr(trainer, "pause", True)) as asked:
         kept = KeepRun(record, asked)
         trainer.fit(
-            Scaled(dataset.training.dataset),
+            Scaled(dataset.training.dataset, prepared),
             epochs=job.options.epochs,
-            validation=Scaled(dataset.measured.dataset),
+            validation=Scaled(dataset.measured.dataset, prepared),
             # The bar is last: the others then have the same places in a quiet run's checkpoint.
             callbacks=[*_callbacks(job.options), kept, *([] if quiet else [console.progress()])],
             checkpoint=folder / run.CHECKPOINT,
@@ -186,7 +189,7 @@ def _train_and_save(
     if asked and not trainer.stop and len(trainer.history) < job.options.epochs:
         raise asked[0]
     seconds, epochs = time.perf_counter() - start, len(trainer.history)
-    loss, accuracy = trainer.evaluate(Scaled(dataset.measured.dataset))
+    loss, accuracy = trainer.evaluate(Scaled(dataset.measured.dataset, prepared))
     if not math.isfinite(loss):
         raise FloatingPointError(
             f"the {dataset.test} loss is {loss} after the last epoch: a smaller learning "

@@ -17,12 +17,18 @@ from pocketcnn.data.augment import (
     RandomFlip,
     RandomResizedCrop,
 )
+from pocketcnn.data.cifar import cifar10, cifar100
+from pocketcnn.data.class_names import CLASS_NAMES
 from pocketcnn.data.dataset import Arrays, Dataset, Subset
 from pocketcnn.data.digits import digits
+from pocketcnn.data.idx import idx
 from pocketcnn.data.image_folder import ImageFolder, image_folder
-from pocketcnn.data.mnist import mnist
+from pocketcnn.data.mnist import fashion_mnist, mnist
+from pocketcnn.data.npz import npz
+from pocketcnn.data.split import split
 
 __all__ = [
+    "CLASS_NAMES",
     "Arrays",
     "Augment",
     "ColorJitter",
@@ -39,9 +45,15 @@ __all__ = [
     "RandomFlip",
     "RandomResizedCrop",
     "Subset",
+    "cifar10",
+    "cifar100",
     "digits",
+    "fashion_mnist",
+    "idx",
     "image_folder",
     "mnist",
+    "npz",
+    "split",
 ]
 
 

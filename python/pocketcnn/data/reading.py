@@ -76,7 +76,7 @@ class Readers:
         process = os.getpid()
         if process not in self._pools:
             # Without a thread until it is used: of two threads that get here, one throws its away.
-            made = ThreadPoolExecutor(workers, thread_name_prefix="pocketcnn-reader")
+            made = ThreadPoolExecutor(workers, thread_name_prefix="pocketcnn-picture")
             self._pools.setdefault(process, made)
         return self._pools[process]
 

@@ -128,8 +128,6 @@ class Inference(Structure):
         >>> net.features(np.zeros((5, 1, 28, 28))).shape
         (5, 100)
         """
-        from pocketcnn.data import Dataset  # a network is used without data sets too
-
         name = self._checked_layer("upto", upto)
         with self.sharing.read("a look at features"):
             self._remembers = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import PathLike
 
 from pocketcnn.network.net import ConvNet
-from pocketcnn.network.serialization import read_model
+from pocketcnn.network.serialization import Model, read_model
 
 
 def load(path: str | PathLike[str], *, check_finite: bool = False) -> ConvNet:
@@ -28,8 +28,12 @@ def load(path: str | PathLike[str], *, check_finite: bool = False) -> ConvNet:
     MemoryError
         If there is not as much memory as the file is large.
     """
-    model = read_model(path, check_finite=check_finite)
+    return assemble(read_model(path, check_finite=check_finite))
+
+
+def assemble(model: Model) -> ConvNet:
+    """Make a network of layers that have their weights."""
     graph = model.graph
     net = ConvNet(graph.entries(), graph.shapes[0], seed=None, dtype=model.dtype)
-    net.classes = model.classes
+    net.classes, net.preprocessing = model.classes, model.preprocessing
     return net

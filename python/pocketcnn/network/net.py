@@ -58,6 +58,11 @@ class ConvNet(Inference):
     classes : list of str or None
         Names of the classes, one for each score or, in a network that makes maps, each map; saved
         with the network.
+    preprocessing : Preprocessing or None
+        How pixels become the input; saved with the network. Without it, the command line divides
+        them by 255 and stretches pictures to the network's size.
+    trainable : dict of str to ndarray
+        Those of `params` that training changes; see `freeze`.
     sharing : Sharing
         Which thread trains the network now.
 
@@ -282,7 +287,7 @@ class ConvNet(Inference):
         """Return an independent copy, its parameters converted to `dtype`."""
         twins = {name: layer.astype(dtype) for name, layer in self.layers.items()}
         twin = ConvNet(self.graph.entries(twins), self.input_shape, seed=None, dtype=dtype)
-        twin.classes = self.classes
+        twin.classes, twin.preprocessing = self.classes, self.preprocessing
         twin._take_frozen(self)
         return twin
 
@@ -366,7 +371,7 @@ class ConvNet(Inference):
         """
         from pocketcnn.network import serialization
 
-        serialization.save(path, self.graph, self.dtype, self.classes)
+        serialization.save(path, self.graph, self.dtype, self.classes, self.preprocessing)
 
     def __repr__(self) -> str:
         return f"ConvNet({self.entries}, input_shape={self.input_shape})"

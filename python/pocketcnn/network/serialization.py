@@ -19,6 +19,7 @@ from pocketcnn._text import excerpt
 from pocketcnn.layers import Array
 from pocketcnn.layers.registry import build_layer, describe_layer
 from pocketcnn.network.graph import Entry, Graph
+from pocketcnn.network.preprocessing import Preprocessing
 
 __all__ = ["build", "describe", "read_model", "read_tensors", "save", "write_tensors"]
 
@@ -34,6 +35,7 @@ class Model(NamedTuple):
     graph: Graph
     dtype: np.dtype[Any]
     classes: list[str] | None
+    preprocessing: Preprocessing | None
 
 
 def save(
@@ -41,6 +43,7 @@ def save(
     graph: Graph,
     dtype: np.dtype[Any],
     classes: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> None:
     """Write a model file; see `ConvNet.save`."""
     tensors = {
@@ -48,7 +51,7 @@ def save(
         for name, layer in graph.layers.items()
         for key, array in layer.state().items()
     }
-    architecture = describe(graph, dtype, classes)
+    architecture = describe(graph, dtype, classes, preprocessing)
     require_fit(build(architecture), tensors)  # what could not be read is not written
     metadata = {
         "format": FORMAT,
@@ -82,21 +85,39 @@ def read_model(path: str | os.PathLike[str], *, check_finite: bool = False) -> M
         for key, array in tensors.items():
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} has numbers in {excerpt(key)} that are not finite")
-    for layer_name, layer in model.graph.layers.items():
-        layer.convert(model.dtype)
-        layer.set_state({key: tensors[f"{layer_name}.{key}"] for key in layer.state_shapes()})
+    give_weights(model, tensors)
     return model
 
 
-def describe(graph: Graph, dtype: np.dtype[Any], classes: Sequence[str] | None = None) -> str:
+def give_weights(model: Model, tensors: Mapping[str, Array]) -> None:
+    """Give the layers the network's dtype, and their weights, which must fit."""
+    for name, layer in model.graph.layers.items():
+        layer.convert(model.dtype)
+        layer.set_state({key: tensors[f"{name}.{key}"] for key in layer.state_shapes()})
+
+
+def describe(
+    graph: Graph,
+    dtype: np.dtype[Any],
+    classes: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> str:
     """Put an architecture, without weights, into JSON."""
     entries = []
     for place, node in enumerate(graph.nodes):
         entry = describe_layer(node.name, node.layer)
         inputs = graph.named_inputs(place)
         entries.append(entry if inputs is None else {**entry, "inputs": inputs})
-    content = {"input_shape": graph.shapes[0], "dtype": dtype.name, "layers": entries}
-    return json.dumps(content if classes is None else {**content, "classes": classes})
+    content: dict[str, Any] = {
+        "input_shape": graph.shapes[0],
+        "dtype": dtype.name,
+        "layers": entries,
+    }
+    if classes is not None:
+        content["classes"] = classes
+    if preprocessing is not None:
+        content["preprocessing"] = preprocessing.as_dict()
+    return json.dumps(content)
 
 
 def build(architecture: str) -> Model:
@@ -118,7 +139,10 @@ def build(architecture: str) -> Model:
     classes = content.get("classes")
     if classes is not None:
         classes = class_names("classes", classes, graph.shapes[-1][0])
-    return Model(graph, np.dtype(content["dtype"]), classes)
+    preprocessing = content.get("preprocessing")
+    if preprocessing is not None:
+        preprocessing = Preprocessing.from_json(preprocessing)
+    return Model(graph, np.dtype(content["dtype"]), classes, preprocessing)
 
 
 def _check_version(name: str, version: str) -> None:

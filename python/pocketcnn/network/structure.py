@@ -14,6 +14,7 @@ from pocketcnn.layers import Array, Layer, Shape
 from pocketcnn.layers.chain import checked_dtype, draw_weights, every_layer, matching_layers
 from pocketcnn.network.fusion import fuse_graph
 from pocketcnn.network.graph import Entry, Graph, skip_input_grad
+from pocketcnn.network.preprocessing import Preprocessing
 
 # Blocks of up to 32 MiB are recycled by the C library's allocator; larger ones come as fresh
 # pages each time, and touching those costs more than small layers do.
@@ -40,6 +41,7 @@ class Structure:
             "that net.astype(net.dtype) made",
         )
         self._classes: list[str] | None = None
+        self._preprocessing: Preprocessing | None = None
         self.input_shape = sizes("input_shape", input_shape)
         self.dtype = checked_dtype(dtype)
         self.graph = Graph(layers, self.input_shape)
@@ -92,6 +94,19 @@ class Structure:
     def classes(self, names: Sequence[str] | None) -> None:
         count = self.output_shape[0] if self.output_shape else 0
         self._classes = None if names is None else class_names("classes", names, count)
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """How pixels become the input, if it is known."""
+        return self._preprocessing
+
+    @preprocessing.setter
+    def preprocessing(self, preprocessing: Preprocessing | None) -> None:
+        if not isinstance(preprocessing, (Preprocessing, type(None))):
+            raise TypeError(
+                f"preprocessing is {preprocessing!r:.80}, but must be a Preprocessing or None"
+            )
+        self._preprocessing = preprocessing
 
     @property
     def inputs(self) -> dict[str, tuple[str, ...]]:

@@ -52,8 +52,9 @@ def export(net: ConvNet, path: str | os.PathLike[str], opset: SupportsIndex = 17
     -----
     The input is named "input" and has the shape (N, *input_shape), where N is free. Nodes and what
     they give are named like the layers, so the output has the name of the last one; parameters are
-    named as in `ConvNet.params`. Dropout is left out. `ConvNet.classes` are in the metadata, under
-    "classes", as a list in JSON.
+    named as in `ConvNet.params`. Dropout is left out. `ConvNet.classes` and
+    `ConvNet.preprocessing` are in the metadata, in JSON: "classes" is a list, "preprocessing" an
+    object.
 
     Attributes such as a batch norm's eps are float32 in any ONNX file.
 
@@ -71,7 +72,11 @@ def export(net: ConvNet, path: str | os.PathLike[str], opset: SupportsIndex = 17
     onnx = import_onnx()
     graph = GraphWriter(onnx, _checked_opset(onnx, opset), net.dtype, EXPORTERS)
     x, y = _add_network(graph, net)
-    metadata = {} if net.classes is None else {"classes": json.dumps(net.classes)}
+    metadata = {}
+    if net.classes is not None:
+        metadata["classes"] = json.dumps(net.classes)
+    if net.preprocessing is not None:
+        metadata["preprocessing"] = json.dumps(net.preprocessing.as_dict())
     model = _make_model(onnx, graph, x, y, metadata)
     _write(onnx, model, graph.initializers, path)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from pocketcnn.layers import Shape
 from pocketcnn.network.net import ConvNet
+from pocketcnn.network.preprocessing import Preprocessing
 from pocketcnn.onnx.assembly import assemble
 from pocketcnn.onnx.builder import Builder
 from pocketcnn.onnx.folding import Folder
@@ -73,23 +75,33 @@ def load(
         fuse(entry)
         lower(entry, net)
         made = assemble(entry, net, sum(tensor.nbytes for tensor in source.stored.values()))
-        made.classes = _classes(proto, made.output_shape)
+        written = _written(proto)
+        made.classes = _classes(written.get("classes"), made.output_shape)
+        made.preprocessing = _preprocessing(written.get("preprocessing"))
         return made
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 
 
-def _classes(proto: Any, output_shape: Shape) -> list[str] | None:
-    """The names that `export` wrote, if they fit the scores."""
+def _written(proto: Any) -> dict[str, Any]:
+    """What `export` wrote into the metadata, and is JSON."""
+    found = {}
     for item in proto.metadata_props:
-        if item.key == "classes":
-            try:
-                names: Any = json.loads(item.value)
-            except (ValueError, RecursionError):
-                return None
-            fits = isinstance(names, list) and output_shape[:1] == (len(names),)
-            if fits and all(isinstance(name, str) for name in names):
-                return [*names]
+        if item.key in ("classes", "preprocessing"):
+            with suppress(ValueError, RecursionError):
+                found[item.key] = json.loads(item.value)
+    return found
+
+
+def _classes(names: Any, output_shape: Shape) -> list[str] | None:
+    """Names of classes, if they fit the scores."""
+    fits = isinstance(names, list) and output_shape[:1] == (len(names),)
+    return [*names] if fits and all(isinstance(name, str) for name in names) else None
+
+
+def _preprocessing(value: Any) -> Preprocessing | None:
+    with suppress(ValueError):
+        return Preprocessing.from_json(value)
     return None
 
 

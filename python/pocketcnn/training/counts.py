@@ -26,8 +26,8 @@ class Counts:
 
     Attributes
     ----------
-    seen : int
-        How many samples were counted.
+    seen, batches : int
+        How many samples were counted, and in how many batches.
     """
 
     def __init__(self, loss: Loss, metrics: Sequence[Metric] = ()) -> None:
@@ -37,7 +37,7 @@ class Counts:
 
     def start(self) -> None:
         """Begin again at zero."""
-        self.seen = 0
+        self.seen = self.batches = 0
         self._loss_sum = self._weight = 0.0
         self._sums = [np.zeros(metric.size) for metric in self._metrics]
         self._began = time.perf_counter()
@@ -45,6 +45,7 @@ class Counts:
     def add(self, output: Array, t: Array, loss: float, weight: float) -> None:
         """Count a batch: its output, its mean loss and the weight of that mean."""
         self.seen += len(output)
+        self.batches += 1
         self._loss_sum += loss * weight
         self._weight += weight
         batch = Batch.of(output, t, self._of)
@@ -126,9 +127,9 @@ class Evaluation(tuple[float, Any]):
 
     metrics: dict[str, float | None]
 
-    def __new__(cls, counts: Counts) -> Evaluation:
-        """Take the means of what was counted."""
-        self = super().__new__(cls, (counts.loss, counts.accuracy))
+    def __new__(cls, counts: Counts, loss: float) -> Evaluation:
+        """Take the means of what was counted, and a loss that may be more exact."""
+        self = super().__new__(cls, (loss, counts.accuracy))
         self.metrics = counts.metrics
         return self
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pocketcnn.data import Augment
+from pocketcnn.data import Augment, Mixing
 from pocketcnn.losses.base import Loss
 from pocketcnn.network.net import ConvNet
 from pocketcnn.optim import Optimizer
@@ -36,7 +36,7 @@ class Run(Protocol):
     batch_size: int
     seed: int
     label_smoothing: float
-    augment: Augment | None
+    augment: Augment | Mixing | None
     epoch: int
     epochs: int
     samples: int

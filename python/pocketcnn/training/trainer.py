@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pocketcnn import _arguments
 from pocketcnn._sharing import Sharing, changes
-from pocketcnn.data import Augment, Dataset
+from pocketcnn.data import Augment, Dataset, Mixing
 from pocketcnn.layers.chain import require_scores
 from pocketcnn.losses import CrossEntropy
 from pocketcnn.losses.base import Loss, LossFunction, as_loss
@@ -128,7 +128,7 @@ class Trainer:
         batch_size: int = 100,
         seed: int = 0,
         label_smoothing: float = 0.0,
-        augment: Augment | None = None,
+        augment: Augment | Mixing | None = None,
         loss: Loss | LossFunction | None = None,
         metrics: Sequence[str | OwnMetric] = (),
         clip_norm: float | None = None,
@@ -383,7 +383,7 @@ class Trainer:
             for out, targets in data.outputs(self.net, self.batch_size):
                 loss, _ = self.objective(out, targets)
                 counts.add(out, targets, loss, self.objective.batch_weight(targets, out.shape))
-        return Evaluation(counts)
+        return Evaluation(counts, loss if counts.batches == 1 else counts.loss)
 
     def _new_counts(self) -> Counts:
         return Counts(self.objective, self._metrics)
