@@ -331,8 +331,10 @@ def check_units(session: nox.Session, folder: Path, units: Iterable[str | Path])
     # clang-tidy comes without omp.h; GCC's has an attribute with arguments, unknown to clang.
     headers = session.run("g++", "-print-file-name=include", silent=True, external=True)
     omp = (f"-idirafter{str(headers).strip()}", "-D__malloc__(...)=__malloc__")
-    # Options that only GCC knows.
-    extra = [f"--extra-arg={option}" for option in (*omp, "-Wno-unknown-warning-option")]
+    # What only GCC knows.
+    unknown = ("unknown-warning-option", "unknown-attributes", "ignored-optimization-argument")
+    options = (*omp, *(f"-Wno-{warning}" for warning in unknown))
+    extra = [f"--extra-arg={option}" for option in options]
     native(session, "xargs", *share, "clang-tidy", "--quiet", "-p", str(folder), *extra)
 
 

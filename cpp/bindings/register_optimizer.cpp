@@ -79,6 +79,7 @@ void update_all(Arrays& params, const Gradients& grads, std::vector<Arrays>& slo
         std::vector<UpdateStep<T>> steps;
         for (std::size_t i = 0; i < params.size(); ++i) {
             std::vector<T*> states;
+            states.reserve(slots.size());
             for (Arrays& slot : slots) states.push_back(slot[i].mutable_data<T>());
             steps.push_back(step(params[i].mutable_data<T>(), states));
         }

@@ -48,10 +48,10 @@ struct AveragePoolBlock {
         typename P::Vec sum;
         if constexpr (Stride == 2 && Taps != 0) {
             const auto low = column_sums<Bytes>(from), high = column_sums<Bytes>(from + P::lanes);
-            sum = every_second<T, Bytes>(low, high, 0) + every_second<T, Bytes>(low, high, 1);
+            sum = even_elements(low, high) + odd_elements(low, high);
             if constexpr (Taps == 3) {
-                sum += every_second<T, Bytes>(column_sums<Bytes>(from + 1),
-                                              column_sums<Bytes>(from + 1 + P::lanes), 1);
+                sum += odd_elements(column_sums<Bytes>(from + 1),
+                                    column_sums<Bytes>(from + 1 + P::lanes));
             }
         } else {
             sum = tap_sums<Bytes, Stride>(from, true);
@@ -224,13 +224,8 @@ inline void spread_tile(index_t taps, const T* shares, T* out) {
             even += value;
             if (phase + 1 < taps) odd += value;
         }
-        typename P::Int low, high;
-        for (int i = 0; i < P::lanes; ++i) {
-            low[i] = i / 2 + i % 2 * P::lanes;
-            high[i] = low[i] + P::lanes / 2;
-        }
-        P::store(out, __builtin_shuffle(even, odd, low));
-        P::store(out + P::lanes, __builtin_shuffle(even, odd, high));
+        P::store(out, interleave_lower(even, odd));
+        P::store(out + P::lanes, interleave_upper(even, odd));
     }
 }
 
@@ -315,9 +310,9 @@ inline void spread_quarters(index_t count, bool free, const T* values, T* out) {
     index_t i = 0;
     for (; i + (free ? 1 : lanes) <= count; i += lanes) {
         const Vec<T> quarter = load(values + i) * T{0.25};
-        store(out + 2 * i, interleave<T>(quarter, quarter, 0));
+        store(out + 2 * i, interleave_lower(quarter, quarter));
         if (count - i > lanes / 2) {
-            store(out + 2 * i + lanes, interleave<T>(quarter, quarter, lanes / 2));
+            store(out + 2 * i + lanes, interleave_upper(quarter, quarter));
         }
     }
     for (; i < count; ++i) out[2 * i] = out[2 * i + 1] = values[i] * T{0.25};

@@ -80,13 +80,12 @@ void copy_plane(const RowCopy& copy, const T* from, T* to) {
 template <typename T>
 void split_plane(const RowCopy& copy, const T* from, T* even, T* odd) {
     constexpr index_t lanes = kLanes<T>;
-    using P = Pack<T, kVectorBytes>;
     for_row_vectors<T>(
         copy, 2 * lanes, from,
         [&](const T* x, index_t row, index_t i) {
             const Vec<T> a = load(x), b = load(x + lanes);
-            Vec<T> evens = __builtin_shuffle(a, b, P::sequence(0, 2));
-            Vec<T> odds = __builtin_shuffle(a, b, P::sequence(1, 2));
+            Vec<T> evens = even_elements(a, b);
+            Vec<T> odds = odd_elements(a, b);
             const index_t left = copy.count - i;
             if (left < 2 * lanes) {
                 evens = first_lanes<T>((left + 1) / 2, evens);
@@ -112,8 +111,8 @@ void spread_plane(const RowCopy& copy, const T* from, T* to) {
         copy, lanes, from,
         [&](const T* x, index_t row, index_t i) {
             const Vec<T> value = first_lanes<T>(copy.count - i, load(x));
-            store(to + row + 2 * i, interleave<T>(value, Vec<T>{}, 0));
-            store(to + row + 2 * i + lanes, interleave<T>(value, Vec<T>{}, lanes / 2));
+            store(to + row + 2 * i, interleave_lower(value, Vec<T>{}));
+            store(to + row + 2 * i + lanes, interleave_upper(value, Vec<T>{}));
         },
         [&](const T* x, index_t row, index_t reach) {
             for (index_t i = 0; i < reach; ++i) {

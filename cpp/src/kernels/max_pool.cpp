@@ -143,8 +143,7 @@ struct MaxPoolBlock {
         const T* from = x + first;
         const auto best = maxima<Bytes, Taps>([&](index_t offset, bool is_first) {
             const T* tap = from + offset - (is_first ? 0 : 1);
-            return __builtin_shuffle(P::load(tap), P::load(tap + block.row_step),
-                                     is_first ? pair.elements : pair.elements + 1);
+            return pair.pick(P::load(tap), P::load(tap + block.row_step), is_first ? 0 : 1);
         });
         P::store(y + at, best.value);
         argmax.template store<T, Bytes>(

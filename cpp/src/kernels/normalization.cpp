@@ -184,7 +184,7 @@ struct AnyPower {
         const Vec<T> power = exponential<T>(r) * power_of_two<T>(half.integer) *
                              power_of_two<T>(n.integer - half.integer);
         // Zero, infinity and NaN: the reciprocal has the limits.
-        return (s >= least) & (s <= most) ? power : T{1} / s;
+        return ((s >= least) & (s <= most)) ? power : T{1} / s;
     }
 
   private:

@@ -20,11 +20,9 @@ template <typename T, int Bytes, typename Place>
         for (int i = 0; i < P::lanes; ++i) to[i] = static_cast<Place>(place[i]);
     } else {
         // The low half of an element comes first, the high half is zero.
-        typename P::Int low;
-        for (int i = 0; i < P::lanes; ++i) low[i] = i / 2 + i % 2 * P::lanes;
         const typename P::Int zero{};
-        P::store_whole(words, __builtin_shuffle(place, zero, low));
-        P::store_whole(words + P::lanes, __builtin_shuffle(place, zero, low + P::lanes / 2));
+        P::store_whole(words, interleave_lower(place, zero));
+        P::store_whole(words + P::lanes, interleave_upper(place, zero));
     }
 }
 

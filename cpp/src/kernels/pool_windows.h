@@ -10,13 +10,6 @@
 namespace pocketcnn::POCKETCNN_ISA {
 namespace {
 
-/// The even or the odd elements of two vectors.
-template <typename T, int Bytes>
-inline typename Pack<T, Bytes>::Vec every_second(typename Pack<T, Bytes>::Vec low,
-                                                 typename Pack<T, Bytes>::Vec high, int first) {
-    return __builtin_shuffle(low, high, Pack<T, Bytes>::sequence(first, 2));
-}
-
 /// One tap of consecutive windows. Stride 0 stands for any. With stride 2 the first tap of a row
 /// takes the even elements from its place on, the others the odd ones from one place before: so
 /// the last element read is the last window's last tap.
@@ -26,8 +19,8 @@ inline typename Pack<T, Bytes>::Vec load_tap(const T* tap, index_t stride, bool 
     if constexpr (Stride == 1) {
         return P::load(tap);
     } else if constexpr (Stride == 2) {
-        if (!first) --tap;
-        return every_second<T, Bytes>(P::load(tap), P::load(tap + P::lanes), first ? 0 : 1);
+        if (first) return even_elements(P::load(tap), P::load(tap + P::lanes));
+        return odd_elements(P::load(tap - 1), P::load(tap - 1 + P::lanes));
     } else {
         typename P::Vec value{};
         for (int i = 0; i < P::lanes; ++i) value[i] = tap[i * stride];
@@ -62,6 +55,7 @@ inline void careful_rows(const PoolBlock& block, index_t row, const Body& body) 
 /// Two rows of windows with stride 2 in one vector, the second behind the `count` of the first.
 template <typename T, int Bytes>
 struct RowPair {
+    using Vec = typename Pack<T, Bytes>::Vec;
     using Int = typename Pack<T, Bytes>::Int;
     Int elements;  ///< of the two rows' vectors, end to end: those that the windows begin with
     Int starts;    ///< the windows' first elements, from the first row's
@@ -73,12 +67,35 @@ struct RowPair {
         elements = second < 0 ? 2 * lane : 2 * second + lanes;
         starts = second < 0 ? 2 * lane : 2 * second + static_cast<Whole<T>>(block.row_step);
     }
+
+    /// The elements of the rows' vectors that the windows have `offset` after their first.
+    [[gnu::always_inline]] Vec pick(Vec first, Vec second, int offset) const {
+#if defined(__clang__)
+        constexpr int lanes = Pack<T, Bytes>::lanes;
+        Vec picked{};
+        for (int i = 0; i < lanes; ++i) {
+            const Whole<T> element = elements[i] + offset;
+            picked[i] = element < lanes ? first[element] : second[element - lanes];
+        }
+        return picked;
+#else
+        return __builtin_shuffle(first, second, elements + static_cast<Whole<T>>(offset));
+#endif
+    }
 };
+
+/// Clang shuffles by constants only.
+#if defined(__clang__)
+inline constexpr bool kPicksPairs = false;
+#else
+inline constexpr bool kPicksPairs = true;
+#endif
 
 /// Whether the body takes rows of such windows in pairs, and a pair's results follow each other.
 template <int Stride, int Taps, typename Body>
 inline bool takes_pairs(const PoolBlock& block) {
-    return Body::kKnowsStride2 && Stride == 2 && Taps != 0 && block.y_step == block.count;
+    return kPicksPairs && Body::kKnowsStride2 && Stride == 2 && Taps != 0 &&
+           block.y_step == block.count;
 }
 
 /// Calls rows(free) for each plane, of which the tiles of the first `free` rows may run over the

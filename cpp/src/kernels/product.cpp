@@ -140,7 +140,7 @@ void multiply_rows(const RowProduct& size, const T* left, const T* right, T* y) 
 template <typename T>
 constexpr ProductKernels<T> kKernels = {
     .rows = kTileRows,
-    .cols = kTileVectors * kLanes<T>,
+    .cols = index_t{kTileVectors} * kLanes<T>,
     .multiply = multiply<T>,
     .multiply_rows = multiply_rows<T>,
     .store_tile = store_tile<T>,

@@ -9,11 +9,9 @@ namespace {
 // The even elements of from[0, 2 * kLanes - 1): nothing past the last one taken is read.
 template <typename T>
 inline Vec<T> load_every_second(const T* from) {
-    typename Simd<T>::Mask mask{};
-    for (int i = 0; i < kLanes<T>; ++i) {
-        mask[i] = i < kLanes<T> / 2 ? 2 * i : kLanes<T> + 2 * i - (kLanes<T> - 1);
-    }
-    return __builtin_shuffle(load(from), load(from + kLanes<T> - 1), mask);
+    constexpr int lanes = kLanes<T>;
+    return shuffle(load(from), load(from + lanes - 1),
+                   [](int i) { return i < lanes / 2 ? 2 * i : 2 * i + 1; });
 }
 
 // Copies of at most a vector: two copies of constant size that overlap.

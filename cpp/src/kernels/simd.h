@@ -87,6 +87,7 @@ template <int Write>
     constexpr index_t line = 64;
     const auto from = reinterpret_cast<std::uintptr_t>(here) + ahead;
     for (index_t i = 0; i < bytes; i += line) {
+        // A pointer past an array must not be computed. NOLINTNEXTLINE(performance-no-int-to-ptr)
         __builtin_prefetch(reinterpret_cast<const void*>(from + i), Write);
     }
 }
@@ -124,12 +125,52 @@ inline Vec<T> rough_reciprocal(Vec<T> x) {
     return T{1} / x;
 }
 
-// Lanes of a and b in turn: the lower halves (a0 b0 a1 b1 ...) or the upper halves.
-template <typename T>
-inline Vec<T> interleave(Vec<T> a, Vec<T> b, int first) {
-    typename Simd<T>::Mask mask;
-    for (int i = 0; i < kLanes<T>; ++i) mask[i] = first + i / 2 + (i % 2) * kLanes<T>;
-    return __builtin_shuffle(a, b, mask);
+template <int... i>
+struct Numbers {};
+
+/// Numbers<0, 1, ..., n - 1>.
+template <int n, int... i>
+struct NumbersBelow : NumbersBelow<n - 1, n - 1, i...> {};
+template <int... i>
+struct NumbersBelow<0, i...> {
+    typedef Numbers<i...> type;
+};
+
+template <typename V, typename Index, int... i>
+[[gnu::always_inline]] inline V shuffle(V a, V b, Index, Numbers<i...>) {
+    return __builtin_shufflevector(a, b, Index{}(i)...);
+}
+
+/// Element i of the result is number index(i) of a's and b's elements, counted from a's first on.
+/// `index` is a lambda that captures nothing: compilers want these numbers as constants.
+template <typename V, typename Index>
+[[gnu::always_inline]] inline V shuffle(V a, V b, Index index) {
+    return shuffle(a, b, index, typename NumbersBelow<sizeof(V) / sizeof(a[0])>::type{});
+}
+
+/// The even elements of a and b, counted from a's first on.
+template <typename V>
+[[gnu::always_inline]] inline V even_elements(V a, V b) {
+    return shuffle(a, b, [](int i) { return 2 * i; });
+}
+
+template <typename V>
+[[gnu::always_inline]] inline V odd_elements(V a, V b) {
+    return shuffle(a, b, [](int i) { return 2 * i + 1; });
+}
+
+/// Elements of a and b in turn: of their lower halves (a0 b0 a1 b1 ...).
+template <typename V>
+[[gnu::always_inline]] inline V interleave_lower(V a, V b) {
+    constexpr int lanes = sizeof(V) / sizeof(a[0]);
+    return shuffle(a, b, [](int i) { return i / 2 + i % 2 * lanes; });
+}
+
+/// Of their upper halves.
+template <typename V>
+[[gnu::always_inline]] inline V interleave_upper(V a, V b) {
+    constexpr int lanes = sizeof(V) / sizeof(a[0]);
+    return shuffle(a, b, [](int i) { return lanes / 2 + i / 2 + i % 2 * lanes; });
 }
 
 // Interleaves n vectors in place, n a power of two: element i of the sequence that they then form
@@ -142,8 +183,8 @@ inline void interleave_all(Vec<T> (&rows)[n]) {
         Vec<T> next[n];
 #pragma GCC unroll 16
         for (int i = 0; i < n / 2; ++i) {
-            next[2 * i] = interleave<T>(rows[i], rows[i + n / 2], 0);
-            next[2 * i + 1] = interleave<T>(rows[i], rows[i + n / 2], kLanes<T> / 2);
+            next[2 * i] = interleave_lower(rows[i], rows[i + n / 2]);
+            next[2 * i + 1] = interleave_upper(rows[i], rows[i + n / 2]);
         }
 #pragma GCC unroll 16
         for (int i = 0; i < n; ++i) rows[i] = next[i];

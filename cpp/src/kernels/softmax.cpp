@@ -43,7 +43,7 @@ double exp_minus(index_t size, const T* x, T shift, T* y) {
 // The larger of each pair of lanes, or the NaN.
 template <typename V>
 inline V larger(V a, V b) {
-    return (b <= a) | (a != a) ? a : b;
+    return ((b <= a) | (a != a)) ? a : b;
 }
 
 template <typename T, int Bytes>
@@ -55,7 +55,7 @@ inline T largest_of_lanes(typename Pack<T, Bytes>::Vec value) {
     } else {
         T best = value[0];
         for (int i = 1; i < Pack<T, Bytes>::lanes; ++i) {
-            best = (value[i] <= best) | (best != best) ? best : value[i];
+            best = ((value[i] <= best) | (best != best)) ? best : value[i];
         }
         return best;
     }
@@ -65,7 +65,7 @@ template <typename T>
 T largest(index_t size, const T* x) {
     if (size < kLanes<T>) {
         T best = x[0];
-        for (index_t i = 1; i < size; ++i) best = (x[i] <= best) | (best != best) ? best : x[i];
+        for (index_t i = 1; i < size; ++i) best = ((x[i] <= best) | (best != best)) ? best : x[i];
         return best;
     }
     Vec<T> most = load(x);

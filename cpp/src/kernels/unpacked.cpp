@@ -32,7 +32,7 @@ template <typename T>
 #pragma GCC unroll 8
             for (int k = 0; k < count; ++k) {
                 const Vec<T> a = part[k], b = part[k + count];
-                part[k] = interleave<T>(a, b, 0) + interleave<T>(a, b, lanes / 2);
+                part[k] = interleave_lower(a, b) + interleave_upper(a, b);
             }
         }
         store(totals + i, part[0]);

@@ -81,8 +81,8 @@ struct HalvedRows {
         } else {
             // Of each place the low half, which comes first, and the high half, which is zero.
             const Int low = P::load_whole(words), high = P::load_whole(words + lanes);
-            mark(__builtin_shuffle(low, high, P::sequence(1, 2)));
-            return __builtin_shuffle(low, high, P::sequence(0, 2)) - start;
+            mark(odd_elements(low, high));
+            return even_elements(low, high) - start;
         }
     }
 
@@ -91,10 +91,8 @@ struct HalvedRows {
     }
 
     [[gnu::always_inline]] static void store_row(T* to, typename P::Vec even, typename P::Vec odd) {
-        Int low;
-        for (index_t k = 0; k < lanes; ++k) low[k] = k / 2 + k % 2 * lanes;
-        P::store(to, __builtin_shuffle(even, odd, low));
-        P::store(to + lanes, __builtin_shuffle(even, odd, low + static_cast<Whole<T>>(lanes / 2)));
+        P::store(to, interleave_lower(even, odd));
+        P::store(to + lanes, interleave_upper(even, odd));
     }
 
     /// The two rows of pixels, `cols` apart, under the first vector of windows.

@@ -40,7 +40,7 @@ void winograd_multiply(index_t depth, const T* left, index_t left_stride, const 
 #pragma GCC unroll 8
             for (int v = 0; v < vectors; ++v) {
                 r[v] = load(right + v * lanes);
-                __builtin_prefetch(right + (kWinogradAhead * vectors + v) * lanes);
+                __builtin_prefetch(right + index_t{kWinogradAhead * vectors + v} * lanes);
             }
             __builtin_prefetch(ahead);
             ahead += lanes;

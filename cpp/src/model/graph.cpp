@@ -106,6 +106,7 @@ class Builder {
         Settings settings(member(entry, "config"));
         if (found == nullptr) return add_residual(settings, path, sources[0]);
         std::vector<Shape> inputs;
+        inputs.reserve(sources.size());
         for (const std::size_t source : sources) inputs.push_back(graph_.shapes[source]);
         try {
             Layer<T> layer = found->make({settings, inputs, tensors_, path});

@@ -36,7 +36,7 @@ class RateSearch:
     smoothed : ndarray (S,)
         An average of the losses so far in which each batch has 0.9 of the weight of the next.
     suggestion : float
-        The rate at which the smoothed loss falls most steeply over the logarithm of the rate.
+        A tenth of the rate at which the smoothed loss is smallest, and so no longer falls.
     """
 
     rates: NDArray[np.float64]
@@ -85,8 +85,7 @@ def _found(
         raise FloatingPointError(
             f"the loss grew out of bounds after {len(rates)} of the rates: choose a lower `lowest`"
         )
-    slopes = np.gradient(smoothed, np.log(rates))[: max(2, int(smoothed.argmin()) + 1)]
-    return RateSearch(rates, losses, smoothed, float(rates[slopes.argmin()]))
+    return RateSearch(rates, losses, smoothed, float(rates[smoothed.argmin()]) / 10)
 
 
 def _stepper(trainer: Run, data: Source) -> Iterator[float]:
