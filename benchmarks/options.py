@@ -24,6 +24,7 @@ COMMANDS = {
     "threads": "one thread against several, small and large batches, a busy machine",
     "teams": "OpenMP's threads against our own helpers: idle, under load, beside other libraries",
     "reading": "pictures read while training: the share of time that waits for them",
+    "finetune": "EfficientNet-Lite0 learns CIFAR-10 from 400 images, beside PyTorch",
     "footprint": "size of the wheel and of what it brings, time to import",
 }
 ISAS = ("avx512", "avx2", "baseline")

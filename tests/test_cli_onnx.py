@@ -31,8 +31,11 @@ def test_export_takes_the_classes_along(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out == "photos.onnx: opset 20, (N, 3, 16, 16) to (N, 2)\n"
     model = onnx.load("photos.onnx")
     assert model.opset_import[0].version == 20
-    (entry,) = model.metadata_props
-    assert (entry.key, json.loads(entry.value)) == ("classes", ["dark", "light"])
+    written = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
+    assert written == {
+        "classes": ["dark", "light"],
+        "preprocessing": {"scale": "unit", "resize": "stretch"},
+    }
     x = np.random.default_rng(0).random((3, 3, 16, 16), np.float32)
     (y,) = ReferenceEvaluator(model).run(None, {"input": x})
     expected = pc.load(f"{RUN}/model.safetensors").predict(x)

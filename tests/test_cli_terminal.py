@@ -172,7 +172,7 @@ def test_a_plain_terminal_gets_plain_characters(
         monkeypatch.setenv(name, value)
     screen = Screen()
     progress = pc.ProgressBar(stream=screen)
-    half_done: Any = SimpleNamespace(epoch=1, epochs=2, samples=10, counts=NOTHING)
+    half_done: Any = SimpleNamespace(epoch=1, epochs=2, samples=10, counts=NOTHING, columns=())
     progress.on_fit_begin(half_done)
     progress.on_fit_end(half_done)
     text = screen.getvalue()
@@ -189,7 +189,12 @@ def test_the_bar_keeps_the_time_left_in_a_narrow_terminal(
     screen = Screen()
     progress = pc.ProgressBar(stream=screen)
     running: Any = SimpleNamespace(
-        epoch=10, epochs=20, samples=10, counts=NOTHING, running=lambda: (0.12345, 0.987, 12345.0)
+        epoch=10,
+        epochs=20,
+        samples=10,
+        counts=NOTHING,
+        columns=(),
+        running=lambda: (0.12345, 0.987, 12345.0),
     )
     progress.on_fit_begin(running)
     progress.on_batch_end(running, 1)

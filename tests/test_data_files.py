@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import io
 import os
 import struct
@@ -19,6 +20,8 @@ from pocketcnn import data
 from pocketcnn.data import CLASS_NAMES
 from pocketcnn.data.mnist import name_idx_files
 
+mnist_module = importlib.import_module("pocketcnn.data.mnist")
+
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 
 
@@ -26,7 +29,7 @@ FASHION = Path("/usr/share/datasets/fashion-mnist")
 def _clean_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("POCKETCNN_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("pocketcnn.data.mnist._SYSTEM_FASHION", tmp_path / "system")
+    monkeypatch.setattr(mnist_module, "_SYSTEM_FASHION", tmp_path / "system")
 
 
 def write_idx(

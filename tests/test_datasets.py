@@ -145,6 +145,19 @@ def test_identity_of_a_data_set() -> None:
     assert identify(soft[0]) != identify(soft[1])
 
 
+def test_a_digest_of_what_is_converted_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pocketcnn.data.digest._CHUNK_BYTES", 600)
+    x, _ = make_data(np.uint8)
+
+    def half(part: np.ndarray) -> np.ndarray:
+        assert part.size * 4 <= 600
+        return np.divide(part, 2, dtype=np.float32)
+
+    assert digest(x, half) == digest(np.divide(x, 2, dtype=np.float32))
+    monkeypatch.setattr("pocketcnn.data.digest._WHOLE_BYTES", 3000)
+    assert digest(x, half) == digest(np.divide(x, 2, dtype=np.float32))
+
+
 # Reading ahead
 
 

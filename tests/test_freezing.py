@@ -231,6 +231,35 @@ def test_networks_that_share_layers_follow_each_other() -> None:
     assert "fc1.weight" in head.gradient(np.ones((2, 6, 3, 3)), np.array([0, 1]))
 
 
+def test_a_run_goes_on_with_the_same_layers_frozen(tmp_path: Any) -> None:
+    path, (x, t) = tmp_path / "run.safetensors", batch()
+
+    def train(epochs: int, *frozen: str) -> pc.ConvNet:
+        net = make_net()
+        if frozen:
+            net.freeze(*frozen)
+        trainer = pc.Trainer(net, pc.optim.SGD(0.1, momentum=0.9), batch_size=4)
+        trainer.fit(x, t, epochs=epochs, checkpoint=path, resume=True)
+        return net
+
+    train(1, "conv1", "bn2")
+    with pytest.raises(ValueError, match=r"has frozen \['conv1', 'bn2'\], but this run has \[\]"):
+        train(2)
+    interrupted = train(2, "conv1", "bn2")
+    path.unlink()
+    assert state(train(2, "conv1", "bn2")) == state(interrupted)
+
+
+@pytest.mark.parametrize("settings", [{"clip_norm": 0.1}, {"accumulate": 2}, {"ema": 0.7}])
+def test_frozen_layers_keep_their_bits_with_every_kind_of_update(settings: Any) -> None:
+    net, (x, t) = make_net(), batch()
+    net.freeze("*1", "bn2")
+    before = state(net)
+    optimizer = pc.optim.SGD(0.1, momentum=0.9, weight_decay=0.1, rates={"conv*": 0.1})
+    pc.Trainer(net, optimizer, batch_size=4, **settings).fit(x, t, epochs=2)
+    assert changed(before, net) == {"conv2", "block.body.conv2", "fc2"}
+
+
 # Heads
 
 

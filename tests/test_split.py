@@ -89,7 +89,8 @@ def test_data_sets_are_split_like_arrays() -> None:
 @pytest.mark.parametrize(
     ("dataset", "share", "error", "message"),
     [
-        ((np.zeros(4), [0, 0, 1, 1]), 0, ValueError, "leaves a part empty"),
+        ((np.zeros(4), [0, 0, 1, 1]), 0, ValueError, "share is 0"),
+        ((np.zeros(4), [0, 0, 1, 1]), 1, ValueError, "share is 1"),
         ((np.zeros(4), [0, 1, 2, 3]), 0.5, ValueError, "leaves a part empty"),
         ((np.zeros(0), np.zeros(0, int)), 0.5, ValueError, "leaves a part empty"),
         ((np.zeros(4), [0, 0, 1, 1]), 1.5, ValueError, "share is 1.5"),

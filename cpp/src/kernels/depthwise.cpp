@@ -7,9 +7,6 @@
 namespace pocketcnn::POCKETCNN_ISA {
 namespace {
 
-// A tile with Taps 0 takes any number of rows of taps and any stride. It loads what several taps
-// see once for each of them, and serves double, whose windows are of 3 rows or seldom used.
-
 // Vectors of the image are pinned to a register, for the compiler would load each, across two cache
 // lines, once for every tap: 512x14x14, 3x3 took a fifth longer forward.
 
@@ -46,33 +43,6 @@ template <typename T, int Bytes, int Taps, int Stride, int Rows>
     ahead += line / sizeof(T);
 }
 
-// sum[row] += a column of taps.
-template <typename T, int Bytes, int Taps, int Stride, int Rows>
-[[gnu::always_inline]] inline void add_taps(const DepthwiseRows& w, const T* weight, const T* from,
-                                            const T*& ahead,
-                                            typename Pack<T, Bytes>::Vec (&sum)[Rows]) {
-    using P = Pack<T, Bytes>;
-    if constexpr (Taps == 0) {
-        prefetch_ahead<T, Bytes, 1, 1, 1>(0, ahead);
-        for (index_t t = 0; t < w.taps_y; ++t, from += w.pitch) {
-            const typename P::Vec k = P::splat(weight[t * w.weight_step]);
-#pragma GCC unroll 8
-            for (int r = 0; r < Rows; ++r) sum[r] += k * P::load(from + r * w.stride_y * w.pitch);
-        }
-    } else {
-        typename P::Vec k[Taps];
-#pragma GCC unroll 8
-        for (int t = 0; t < Taps; ++t) k[t] = P::splat(weight[t * w.weight_step]);
-#pragma GCC unroll 32
-        for (int i = 0; i < (Rows - 1) * Stride + Taps; ++i) {
-            const typename P::Vec x = pinned(P::load(from));
-            prefetch_ahead<T, Bytes, Taps, Stride, Rows>(i, ahead);
-            for_taps<Rows, Taps, Stride>(i, [&](int r, int t) { sum[r] += k[t] * x; });
-            from += w.pitch;
-        }
-    }
-}
-
 template <typename T, int Bytes, int Taps, int Stride, int Rows>
 inline void depthwise_tile(const DepthwiseRows& w, bool free, const T* weight, T start,
                            const T* source, const T*& ahead, T* y) {
@@ -81,7 +51,17 @@ inline void depthwise_tile(const DepthwiseRows& w, bool free, const T* weight, T
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) sum[r] = P::splat(start);
     for (index_t kx = 0; kx < w.taps_x; ++kx) {
-        add_taps<T, Bytes, Taps, Stride>(w, weight + kx, source + w.offsets[kx], ahead, sum);
+        typename P::Vec k[Taps];
+#pragma GCC unroll 8
+        for (int t = 0; t < Taps; ++t) k[t] = P::splat(weight[t * w.weight_step + kx]);
+        const T* from = source + w.offsets[kx];
+#pragma GCC unroll 32
+        for (int i = 0; i < (Rows - 1) * Stride + Taps; ++i) {
+            const typename P::Vec x = pinned(P::load(from));
+            prefetch_ahead<T, Bytes, Taps, Stride, Rows>(i, ahead);
+            for_taps<Rows, Taps, Stride>(i, [&](int r, int t) { sum[r] += k[t] * x; });
+            from += w.pitch;
+        }
     }
     if (free) {
 #pragma GCC unroll 8
@@ -103,7 +83,7 @@ template <typename T, int Bytes, int Taps, int Stride, int Rows>
 void depthwise_tiles(const DepthwiseRows w, index_t row, const T* weight, T start, const T* source,
                      const T*& ahead, T* y) {
     constexpr index_t lanes = Pack<T, Bytes>::lanes;
-    source += row * w.stride_y * w.pitch;
+    source += row * Stride * w.pitch;
     y += row * w.step;
     const bool free = w.cols >= lanes || (row + Rows - 1) * w.step + lanes <= w.room;
     for (index_t col = 0; col < w.cols; col += lanes) {
@@ -131,23 +111,17 @@ void depthwise_rows(const DepthwiseRows& w, const T* weight, T start, const T* s
     while (row < w.rows) tiles.template operator()<1>(row);
 }
 
-// What follows a row of dy does not count.
-template <typename T, int Rows>
-[[gnu::always_inline]] inline void load_grads(const DepthwiseRows& w, const T* dy, index_t col,
-                                              Vec<T> (&d)[Rows]) {
-#pragma GCC unroll 8
-    for (int r = 0; r < Rows; ++r) {
-        d[r] = load(dy + r * w.step + col);
-        if (w.cols - col < kLanes<T>) d[r] = first_lanes<T>(w.cols - col, d[r]);
-    }
-}
-
+// sums[kx][tap] of all rows. What follows a row of dy does not count.
 template <typename T, int Taps, int Stride, int Rows>
 inline void depthwise_backward_tiles(const DepthwiseRows& w, const T* dy, const T* source,
                                      const T*& ahead, Vec<T> (&sum)[Taps]) {
     for (index_t col = 0; col < w.cols; col += kLanes<T>) {
         Vec<T> d[Rows];
-        load_grads(w, dy, col, d);
+#pragma GCC unroll 8
+        for (int r = 0; r < Rows; ++r) {
+            d[r] = load(dy + r * w.step + col);
+            if (w.cols - col < kLanes<T>) d[r] = first_lanes<T>(w.cols - col, d[r]);
+        }
         const T* from = source + col;
 #pragma GCC unroll 32
         for (int i = 0; i < (Rows - 1) * Stride + Taps; ++i) {
@@ -159,74 +133,37 @@ inline void depthwise_backward_tiles(const DepthwiseRows& w, const T* dy, const 
     }
 }
 
-// The same of any number of taps, whose sums are then in memory.
-template <typename T, int Rows>
-[[gnu::noinline]] void add_backward_tiles(const DepthwiseRows& w, const T* dy, const T* source,
-                                          T* sums) {
-    for (index_t col = 0; col < w.cols; col += kLanes<T>) {
-        Vec<T> d[Rows];
-        load_grads(w, dy, col, d);
-        const T* from = source + col;
-        for (index_t t = 0; t < w.taps_y; ++t, from += w.pitch) {
-            Vec<T> sum = load(sums + t * kLanes<T>);
-#pragma GCC unroll 8
-            for (int r = 0; r < Rows; ++r) sum += d[r] * load(from + r * w.stride_y * w.pitch);
-            store(sums + t * kLanes<T>, sum);
-        }
-    }
-}
-
-// Calls f<rows>(row) for tiles that cover all rows without an overlap, in order.
-template <typename F>
-inline void for_row_groups(index_t all, const F& f) {
-    constexpr int most = kDepthwiseRows, few = 3;
-    index_t row = 0;
-    for (; row + most <= all; row += most) f.template operator()<most>(row);
-    for (; row + few <= all; row += few) f.template operator()<few>(row);
-    for (; row < all; ++row) f.template operator()<1>(row);
-}
-
-// sums[kx][tap] of all rows.
 template <typename T, int Taps, int Stride>
 void depthwise_backward_rows(const DepthwiseRows& w, const T* dy, const T* source, const T* ahead,
                              T* sums) {
-    for (index_t kx = 0; kx < w.taps_x; ++kx, sums += w.taps_y * kLanes<T>) {
-        const T* column = source + w.offsets[kx];
-        const index_t step = w.stride_y * w.pitch;
-        if constexpr (Taps == 0) {
-            for_row_groups(w.rows, [&]<int rows>(index_t row) {
-                add_backward_tiles<T, rows>(w, dy + row * w.step, column + row * step, sums);
-            });
-        } else {
-            Vec<T> sum[Taps];
+    constexpr int most = kDepthwiseRows, few = 3;
+    for (index_t kx = 0; kx < w.taps_x; ++kx, sums += Taps * kLanes<T>) {
+        Vec<T> sum[Taps];
 #pragma GCC unroll 8
-            for (int t = 0; t < Taps; ++t) sum[t] = load(sums + t * kLanes<T>);
-            for_row_groups(w.rows, [&]<int rows>(index_t row) {
-                depthwise_backward_tiles<T, Taps, Stride, rows>(w, dy + row * w.step,
-                                                                column + row * step, ahead, sum);
-            });
+        for (int t = 0; t < Taps; ++t) sum[t] = load(sums + t * kLanes<T>);
+        index_t row = 0;
+        const auto tiles = [&]<int rows>() {
+            depthwise_backward_tiles<T, Taps, Stride, rows>(
+                w, dy + row * w.step, source + row * Stride * w.pitch + w.offsets[kx], ahead, sum);
+            row += rows;
+        };
+        while (row + most <= w.rows) tiles.template operator()<most>();
+        while (row + few <= w.rows) tiles.template operator()<few>();
+        while (row < w.rows) tiles.template operator()<1>();
 #pragma GCC unroll 8
-            for (int t = 0; t < Taps; ++t) store(sums + t * kLanes<T>, sum[t]);
-        }
+        for (int t = 0; t < Taps; ++t) store(sums + t * kLanes<T>, sum[t]);
     }
 }
 
-// f<rows of taps, stride>() with those of w, or with 0 where the loops take any.
-template <typename T, typename F>
+// f<rows of taps, stride>() with those of w.
+template <typename F>
 inline void for_depthwise(const DepthwiseRows& w, const F& f) {
-    const auto with_stride = [&]<int taps>() {
+    dispatch<kDepthwiseTaps>(w.taps_y, [&]<int taps>() {
         if constexpr (has_depthwise(taps, 2)) {
             if (w.stride_y == 2) return f.template operator()<taps, 2>();
         }
         f.template operator()<taps, 1>();
-    };
-    if constexpr (sizeof(T) == sizeof(float)) {
-        dispatch<kDepthwiseTaps>(w.taps_y, with_stride);
-    } else if (w.taps_y == 3) {
-        with_stride.template operator()<3>();
-    } else {
-        f.template operator()<0, 0>();
-    }
+    });
 }
 
 // Rows that fill less than half of a vector take narrower ones.
@@ -238,7 +175,7 @@ void depthwise_in(const DepthwiseRows& w, const T* weight, T start, const T* sou
             return depthwise_in<T, Bytes / 2>(w, weight, start, source, ahead, y);
         }
     }
-    for_depthwise<T>(w, [&]<int taps, int stride>() {
+    for_depthwise(w, [&]<int taps, int stride>() {
         depthwise_rows<T, Bytes, taps, stride>(w, weight, start, source, ahead, y);
     });
 }
@@ -252,7 +189,7 @@ void depthwise(const DepthwiseRows& w, const T* weight, T start, const T* source
 template <typename T>
 void depthwise_backward(const DepthwiseRows& w, const T* dy, const T* source, const T* ahead,
                         T* sums) {
-    for_depthwise<T>(w, [&]<int taps, int stride>() {
+    for_depthwise(w, [&]<int taps, int stride>() {
         depthwise_backward_rows<T, taps, stride>(w, dy, source, ahead, sums);
     });
 }

@@ -20,9 +20,6 @@ from pocketcnn.data.image_folder import read_images
 from pocketcnn.network.net import ConvNet
 from pocketcnn.network.preprocessing import Preprocessing
 
-# So many pixels are scaled together only to compare them with those of a checkpoint.
-_SCALED_FOR_DIGEST = 2**26
-
 
 def preparation(net: ConvNet) -> Preprocessing:
     """Return how pixels become what a network takes: 0 to 1 if its file does not say it."""
@@ -49,10 +46,9 @@ class Scaled:
         return self.preprocessing.scaled(x), t
 
     def digest(self) -> str:
-        """Return a digest of the scaled images or, if they are many, of what they are made from."""
-        if isinstance(self.dataset, data.Arrays) and self.dataset.x.size <= _SCALED_FOR_DIGEST:
-            # As earlier versions did for all.
-            return digest(self.preprocessing.scaled(self.dataset.x))
+        """Return a digest of the scaled images or, if they are read, of what they are made from."""
+        if isinstance(self.dataset, data.Arrays):  # as earlier versions, which scaled all at once
+            return digest(self.dataset.x, self.preprocessing.scaled)
         return f"{self.preprocessing.scale} {identify(self.dataset)[0]}"
 
 

@@ -8,7 +8,7 @@ and the blue plane of 32 x 32 pixels.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -92,11 +92,9 @@ def _cifar(
     labels: int,
     classes: int,
 ) -> tuple[Split, Split]:
-    if path is None:
-        folders = [*data_folders(name), cache_folder() / name]
-    else:
-        folders = [as_folder("path", path)]
-    for folder in folders:
+    tried = []
+    for folder in _folders(name, path):
+        tried.append(str(folder))
         for place in (folder, folder / inner):
             if all((place / file).is_file() for part in parts for file in part):
                 train, test = (
@@ -107,10 +105,18 @@ def _cifar(
         if all((folder / part).is_dir() for part in ("train", "test")):
             return _read_folders(folder)
     raise FileNotFoundError(
-        f"{' and '.join(map(str, folders))}: wanted the binary version of {name} "
+        f"{' and '.join(tried)}: wanted the binary version of {name} "
         f"({', '.join(parts[0] + parts[1])}; that for Python is made of pickles, which are not "
         "read), or folders train and test with a subfolder of images for each class"
     )
+
+
+def _folders(name: str, path: str | os.PathLike[str] | None) -> Iterator[Path]:
+    if path is not None:
+        yield as_folder("path", path)
+        return
+    yield from data_folders(name)
+    yield cache_folder() / name
 
 
 def _read_records(paths: Sequence[Path], labels: int, classes: int) -> Split:

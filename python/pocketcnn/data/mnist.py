@@ -73,8 +73,8 @@ def mnist(path: str | os.PathLike[str] | None = None) -> tuple[Split, Split]:
     if path is not None:
         return _given(path).read()
     # Fashion-MNIST's files have the same names, and a folder of their own.
-    folders = [*data_folders("", "mnist"), cache_folder_of("mnist")]
-    return _find_or_download(folders, _mnist_source()).read()
+    source = Source("MNIST", MIRRORS, CHECKSUMS, "pocketcnn.data.digits() needs neither")
+    return _find_or_download(data_folders("", "mnist"), "mnist", source).read()
 
 
 def fashion_mnist(path: str | os.PathLike[str] | None = None) -> tuple[Split, Split]:
@@ -104,9 +104,10 @@ def fashion_mnist(path: str | os.PathLike[str] | None = None) -> tuple[Split, Sp
     """
     if path is not None:
         return _given(path).read()
-    folders = data_folders("fashion-mnist", "fashion_mnist")
-    folders += [_SYSTEM_FASHION, cache_folder_of("fashion-mnist")]
-    return _find_or_download(folders, _fashion_source()).read()
+    remedy = "Debian has it as dataset-fashion-mnist"
+    source = Source("Fashion-MNIST", FASHION_MIRRORS, FASHION_CHECKSUMS, remedy)
+    folders = [*data_folders("fashion-mnist", "fashion_mnist"), _SYSTEM_FASHION]
+    return _find_or_download(folders, "fashion-mnist", source).read()
 
 
 def find_idx_files(folder: Path) -> bool:
@@ -131,20 +132,6 @@ def name_idx_files(folder: Path) -> str | None:
     return None
 
 
-def cache_folder_of(name: str) -> Path:
-    """Return the folder into which a data set is downloaded."""
-    return cache_folder() / name
-
-
-def _mnist_source() -> Source:
-    return Source("MNIST", MIRRORS, CHECKSUMS, "pocketcnn.data.digits() needs neither")
-
-
-def _fashion_source() -> Source:
-    remedy = "Debian has it as dataset-fashion-mnist"
-    return Source("Fashion-MNIST", FASHION_MIRRORS, FASHION_CHECKSUMS, remedy)
-
-
 def _in_folder(folder: Path) -> Files | None:
     """The four files with MNIST's names, which have no prefix."""
     files = find_idx(folder).get("") if folder.is_dir() else None
@@ -161,13 +148,14 @@ def _given(path: str | os.PathLike[str]) -> Files:
     return found
 
 
-def _find_or_download(folders: list[Path], source: Source) -> Files:
-    """The files in the first folder that has them, else in the last, into which they come."""
-    for folder in folders:
-        found = _in_folder(folder)
-        if found is not None:
-            return found
-    download(folders[-1], source)
-    found = _in_folder(folders[-1])
-    assert found is not None
+def _find_or_download(folders: list[Path], name: str, source: Source) -> Files:
+    """The files in one of the folders, or in that of the cache, into which they come if need be."""
+    found = next(filter(None, map(_in_folder, folders)), None)
+    if found is None:
+        cache = cache_folder() / name
+        found = _in_folder(cache)
+        if found is None:
+            download(cache, source)
+            found = _in_folder(cache)
+            assert found is not None
     return found

@@ -54,7 +54,9 @@ def split(dataset: Dataset | tuple[Any, Any], share: float, seed: int = 0) -> tu
     >>> np.bincount(t_train).tolist(), np.bincount(t_val).tolist()
     ([72, 8], [18, 2])
     """
-    share = _arguments.number("share", share, 0.0, 1.0)
+    share = _arguments.share("share", share)
+    if share == 0:
+        raise ValueError("share is 0, but must be more")
     rng = np.random.default_rng(_arguments.integer("seed", seed, 0))
     if not isinstance(dataset, tuple):
         if not isinstance(dataset, Dataset):

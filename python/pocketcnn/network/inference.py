@@ -133,7 +133,7 @@ class Inference(Structure):
             self._remembers = None
             entries = self.graph.up_to(name)
             body = Inference(entries, self.input_shape, seed=None, dtype=self.dtype)
-            if not isinstance(data, Dataset):
+            if not hasattr(data, "batch"):
                 return body.predict(data, batch_size)
             batches = measuring.batches_of("data", data, batch_size or body._inference_batch)
             with closing(batches):

@@ -21,6 +21,7 @@ def takes_state(callback: Callback) -> bool:
 
 # What the first formats do not have, as it was then.
 _EARLIER: dict[str, object] = {
+    "frozen": [],
     "sample_weight": None,
     "loss": None,
     "metrics": [],

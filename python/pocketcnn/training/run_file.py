@@ -63,6 +63,7 @@ class RunFile:
             "architecture": [
                 [name, describe(layer), *inputs] for name, layer, *inputs in trainer.net.entries
             ],
+            "frozen": trainer.net.frozen,
             "optimizer": type(optimizer).__name__,
             "batch_size": trainer.batch_size,
             "seed": trainer.seed,

@@ -201,7 +201,7 @@ def _update_in_backward(net: ConvNet, optimizer: Optimizer, grad: Array) -> None
         updated.update(params)
         optimizer.apply(params, grads)
 
-    optimizer.begin(net.trainable)
+    optimizer.begin(net.params)
     net.backward(grad, apply)
     params, grads = net.trainable, net.grads
     for name in updated:
