@@ -24,6 +24,8 @@ KINDS = [
     "idx.gz",
     "picture",
     "npy",
+    "npz",
+    "cifar",
     "run",
 ]
 

@@ -39,6 +39,9 @@ def rate_finder(search: RateSearch, axes: Axes | None = None) -> Figure:
     at = f"suggestion: {search.suggestion:.2g}"
     ax.axvline(search.suggestion, color=VERMILION, linestyle="--", linewidth=1, label=at)
     ax.set(xscale="log", xlabel="learning rate", ylabel="mean loss", title="Learning-rate test")
+    # The usual labels of powers need fonts for formulas, which are not everywhere.
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter("")
     top = float(search.smoothed.max())
     bottom = float(min(search.losses.min(), search.smoothed.min()))
     ax.set_ylim(min(bottom, 0.0), 1.1 * top)

@@ -19,7 +19,8 @@ from pocketcnn.plot.canvas import (
     root,
 )
 from pocketcnn.plot.words import drawable, literally
-from pocketcnn.training.history import Record
+from pocketcnn.training.history import COLUMNS, Record
+from pocketcnn.training.metrics import rises
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +33,8 @@ _DASHES = ("-", "--", ":")
 def curves(history: Iterable[Record], axes: Sequence[Axes] | None = None) -> Figure:
     """Draw loss and accuracy over the epochs, of training and of validation.
 
-    If a number is not finite, the curve has a gap.
+    If a number is not finite, the curve has a gap. Where there is no accuracy, because the targets
+    are numbers, the first metric is drawn in its place.
 
     Parameters
     ----------
@@ -61,16 +63,19 @@ def curves(history: Iterable[Record], axes: Sequence[Axes] | None = None) -> Fig
     _draw_pair(
         left, epochs, [r["loss"] for r in records], [r["val_loss"] for r in records], best=min
     )
-    _draw_pair(
-        right,
-        epochs,
-        [_percent(r["accuracy"]) for r in records],
-        [None if r["val_accuracy"] is None else 100 * r["val_accuracy"] for r in records],
-        best=max,
-        unit=" %",
-    )
     left.set(title="Loss", xlabel="epoch", ylabel="mean loss")
-    right.set(title="Accuracy", xlabel="epoch", ylabel="correct, %")
+    if all(record["accuracy"] is None for record in records):
+        _draw_metric(right, records)
+    else:
+        _draw_pair(
+            right,
+            epochs,
+            [_percent(r["accuracy"]) for r in records],
+            [None if r["val_accuracy"] is None else 100 * r["val_accuracy"] for r in records],
+            best=max,
+            unit=" %",
+        )
+        right.set(title="Accuracy", xlabel="epoch", ylabel="correct, %")
     left.set_ylim(bottom=0)
     return root(left)
 
@@ -138,6 +143,20 @@ def compare(
         _dress(ax, whole_numbers=over == "epochs")
         _add_legend(ax, below=axes is None)
     return root(left)
+
+
+def _draw_metric(ax: Axes, records: Sequence[Record]) -> None:
+    """Draw the first metric; without one, nothing."""
+    rows: list[dict[str, Any]] = [dict(record) for record in records]
+    name = next((key for key in rows[0] if f"val_{key}" in rows[0] and key not in COLUMNS), None)
+    if name is None:
+        ax.set_axis_off()
+        return
+    training = [math.nan if row.get(name) is None else row[name] for row in rows]
+    validation = [row.get(f"val_{name}") for row in rows]
+    best = min if rises(name) is False else max
+    _draw_pair(ax, [row["epoch"] for row in rows], training, validation, best)
+    ax.set(title=drawable(name), xlabel="epoch", ylabel=drawable(name))
 
 
 def _percent(share: float | None) -> float:

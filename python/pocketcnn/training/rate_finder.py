@@ -36,7 +36,7 @@ class RateSearch:
     smoothed : ndarray (S,)
         An average of the losses so far in which each batch has 0.9 of the weight of the next.
     suggestion : float
-        A tenth of the rate at which the smoothed loss is smallest, and so no longer falls.
+        The rate around which the smoothed loss falls most, from a third to three times the rate.
     """
 
     rates: NDArray[np.float64]
@@ -85,7 +85,11 @@ def _found(
         raise FloatingPointError(
             f"the loss grew out of bounds after {len(rates)} of the rates: choose a lower `lowest`"
         )
-    return RateSearch(rates, losses, smoothed, float(rates[smoothed.argmin()]) / 10)
+    # Over a decade, and after the first batches, the noise of single batches counts little.
+    log, first = np.log10(rates), min(10, len(rates) // 5)
+    before = np.maximum(log - 0.5, log[first])
+    fall = np.interp(before, log, smoothed) - np.interp(log + 0.5, log, smoothed)
+    return RateSearch(rates, losses, smoothed, float(rates[first:][fall[first:].argmax()]))
 
 
 def _stepper(trainer: Run, data: Source) -> Iterator[float]:
