@@ -73,7 +73,7 @@ class Layer(ABC):
 
     preferred_init: ClassVar[Scheme | None] = None
     needs_input_grad: bool = True
-    _frozen = False
+    _frozen = False  # what `frozen` says of a layer without others inside
 
     # Not present before they are first accessed.
     _params: LayerArrays

@@ -60,19 +60,20 @@ class Structure:
         self._flow, self._fusion_notes = fuse_graph(self.graph)
         largest = max(map(math.prod, self.graph.shapes)) * self.dtype.itemsize
         self._inference_batch = max(1, _INFERENCE_BYTES // largest)
-        layers = [layer for _, layer in every_layer(self.layers) if not layer.children]
-        self._planned = [(layer, layer.frozen, layer.needs_input_grad) for layer in layers]
+        self._parts = [layer for _, layer in every_layer(self.layers) if not layer.children]
+        self._frozen_parts = [layer._frozen for layer in self._parts]
+        self._asked = [(layer, layer.needs_input_grad) for layer in self._parts]
         self._still = tuple(f"{name}." for name in self.frozen)
         self._remembers: int | None = None  # the thread whose `forward` was the last use
 
     def _follow_layers(self) -> None:
         """Plan anew if another network that has some of the layers froze or unfroze them."""
-        if any(layer.frozen is not frozen for layer, frozen, _ in self._planned):
+        if [layer._frozen for layer in self._parts] != self._frozen_parts:
             self._plan()
 
     def _ask_for_gradients(self) -> None:
         """Let the layers compute those that this network needs; others may share the layers."""
-        for layer, _, needed in self._planned:
+        for layer, needed in self._asked:
             layer.needs_input_grad = needed
 
     @property
