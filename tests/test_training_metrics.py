@@ -232,7 +232,7 @@ def test_a_rate_is_found_and_nothing_changed(settings: dict[str, Any]) -> None:
     search = trainer.find_rate(x, t, lowest=1e-5, highest=100.0, steps=60)
     assert len(search.rates) == len(search.losses) == len(search.smoothed) < 60
     np.testing.assert_allclose(np.diff(np.log(search.rates)), np.log(1e7) / 59, rtol=1e-9)
-    assert 1e-4 < search.suggestion < 1
+    assert search.rates[0] <= search.suggestion <= search.rates[-1]
     assert (
         repr(search) == f"RateSearch({len(search.rates)} rates, suggestion={search.suggestion:.2g})"
     )
@@ -241,6 +241,12 @@ def test_a_rate_is_found_and_nothing_changed(settings: dict[str, Any]) -> None:
         each.fit(x, t, epochs=2)
     for name, array in twin.net.params.items():
         np.testing.assert_array_equal(trainer.net.params[name], array, err_msg=name)
+
+
+def test_the_rate_that_is_suggested_is_one_that_learns() -> None:
+    (x, t), _ = pc.data.digits()
+    trainer = pc.Trainer(pc.models.lenet5(), pc.optim.Adam(1.0), batch_size=50)
+    assert 1e-4 < trainer.find_rate(x / np.float32(255), t).suggestion < 1e-2
 
 
 def test_the_search_for_a_rate_refuses_what_cannot_be(tmp_path: Path) -> None:
