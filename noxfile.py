@@ -411,7 +411,7 @@ def coverage(session: nox.Session) -> None:
     session.run(*tool, "run", "-m", "pytest", "--numprocesses=auto", env=environment)
     session.run(*tool, "combine", "--quiet", env=environment)
     session.run(*tool, "report", "--fail-under=95", env=environment)
-    # A line counts once, whatever was made of its template; some run thousands of millions of times.
+    # A line counts once, whatever was made of its template; some run billions of times.
     session.run(
         *("gcovr", "--root", str(ROOT), "--filter", "cpp/src/", "--print-summary"),
         *("--merge-lines", "--gcov-suspicious-hits-threshold=0"),
