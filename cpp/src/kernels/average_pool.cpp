@@ -117,6 +117,8 @@ template <typename T, bool many>
             T* to = y + plane * block.y_plane + row * block.y_step + first;
             const auto single = [&](index_t i) {
                 const T* columns = sums + i * block.stride;
+                // for_columns has written them, by vectors, which the analyzer does not see.
+                // NOLINTNEXTLINE(clang-analyzer-core.uninitialized.UndefReturn)
                 to[i] = sum_of_elements<many>(block.taps_x, [&](index_t k) { return columns[k]; }) /
                         divisor;
             };

@@ -46,7 +46,7 @@ void winograd_multiply(index_t depth, const T* left, index_t left_stride, const 
             ahead += lanes;
 #pragma GCC unroll 16
             for (int i = 0; i < rows; ++i) {
-                const Vec<T> a = splat(l[i * lanes]);
+                const Vec<T> a = splat(l[index_t{i} * lanes]);
 #pragma GCC unroll 8
                 for (int v = 0; v < vectors; ++v) sum[i][v] += a * r[v];
             }

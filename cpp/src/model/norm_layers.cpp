@@ -70,6 +70,7 @@ Layer<T> normalize_layer(const Site<T>& site) {
     const std::vector<double> std = site.settings.numbers("std", mean.size());
     const Shape4 image = site.image(static_cast<index_t>(mean.size()));
     std::vector<T> scale;
+    scale.reserve(std.size());
     for (const double one : std) scale.push_back(static_cast<T>(1 / one));
     const std::vector<T> zeros(mean.size(), 0);
     const std::vector<double> ones(mean.size(), 1);
