@@ -60,10 +60,10 @@ def run(options: Options, _machine: Machine) -> list[Table]:
     )
     for name, contest in _CONTESTS.items():
         if options.wants(name):
-            print(f"  {name}", flush=True)
             accuracy, features, seconds = contest(training, test, options)
             shown = "" if features is None else f"{features:.1f}"
             table.rows.append((name, f"{accuracy:.1%}", shown, f"{seconds:.1f}"))
+            print("  ", *table.rows[-1], flush=True)
             table.data.append({"name": name, "accuracy": accuracy, "features": features,
                                "training": seconds})  # fmt: skip
     return [table]
