@@ -34,8 +34,9 @@ class Counts:
     def __init__(self, loss: Loss, metrics: Sequence[Metric] = ()) -> None:
         self._of = loss
         self._metrics = (Accuracy(), *metrics)
-        # Scores of classes, all of which count: no arrays are made for them.
-        self._is_plain = loss.kind == "classes" and getattr(loss, "ignore_index", None) is None
+        # Scores of classes, all of which count, and no metrics: nothing is kept of a batch.
+        every = getattr(loss, "ignore_index", None) is None
+        self._is_plain = loss.kind == "classes" and every and not metrics
         self.start()
 
     def start(self) -> None:
@@ -51,15 +52,11 @@ class Counts:
         self.batches += 1
         self._loss_sum += loss * weight
         self._weight += weight
-        done = 0
         if self._is_plain:
-            self._sums[0][0] += count_hits(output, t)
-            self._sums[0][1] += output.size // output.shape[1]
-            done = 1
-        if done == len(self._metrics):
+            self._sums[0] += count_hits(output, t), output.size // output.shape[1]
             return
         batch = Batch.of(output, t, self._of)
-        for metric, sums in zip(self._metrics[done:], self._sums[done:], strict=True):
+        for metric, sums in zip(self._metrics, self._sums, strict=True):
             sums += metric.count(batch)
 
     def state_dict(self) -> dict[str, object]:

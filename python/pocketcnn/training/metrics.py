@@ -70,8 +70,10 @@ class Batch:
     @cached_property
     def guesses(self) -> Array:
         """Their classes with the largest scores; -1 where a score is NaN."""
-        odd = np.isnan(self.output).any(axis=1).reshape(-1)
-        return np.where(odd, -1, self.output.argmax(axis=1).reshape(-1))[self.kept]
+        guesses, odd = self.output.argmax(axis=1), np.isnan(self.output)
+        if odd.any():  # argmax treats NaN as the largest
+            guesses[odd.any(axis=1)] = -1
+        return guesses.reshape(-1)[self.kept]
 
     @cached_property
     def overlaps(self) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -185,3 +186,14 @@ def open_source(names: tuple[str, str], x: Any, t: Any, checks: Checks) -> Sourc
         require_shape(f"{names[0]}.labels", labels, (len(x),))
         checks.targets(f"{names[0]}.labels", labels)
     return DatasetSource(names[0], x, checks)
+
+
+def open_validation(validation: Any, checks: Checks) -> Source | None:
+    """Return (x, t) or a data set as a source, as `open_source` does, or None for none."""
+    if validation is None:
+        return None
+    if isinstance(validation, Dataset):
+        return open_source(("validation", "tv"), validation, None, checks)
+    if not isinstance(validation, Iterable) or len(pair := tuple(validation)) != 2:
+        raise TypeError("validation must be images and targets, (xv, tv), or a data set")
+    return open_source(("xv", "tv"), pair[0], pair[1], checks)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ from pocketcnn.training.samples import (
     check_last_batch,
     check_weights,
 )
-from pocketcnn.training.source import Source, open_source
+from pocketcnn.training.source import open_source, open_validation
 from pocketcnn.training.update import Update
 
 Array = NDArray[Any]
@@ -305,7 +305,7 @@ class Trainer:
         # An augmentation may cut the images to the network's size.
         data = open_source(("x", "t"), x, t, self._checks(any_size=self.augment is not None))
         epochs = _arguments.integer("epochs", epochs, 0)
-        held_out = self._held_out(validation)
+        held_out = open_validation(validation, self._checks())
         callbacks = check_callbacks(
             callbacks, validated=held_out is not None, measured=self.columns
         )
@@ -387,15 +387,6 @@ class Trainer:
 
     def _new_counts(self) -> Counts:
         return Counts(self.objective, self._metrics)
-
-    def _held_out(self, validation: tuple[ArrayLike, ArrayLike] | Dataset | None) -> Source | None:
-        if validation is None:
-            return None
-        if isinstance(validation, Dataset):
-            return open_source(("validation", "tv"), validation, None, self._checks())
-        if not isinstance(validation, Iterable) or len(pair := tuple(validation)) != 2:
-            raise TypeError("validation must be images and targets, (xv, tv), or a data set")
-        return open_source(("xv", "tv"), pair[0], pair[1], self._checks())
 
     def _checks(self, *, any_size: bool = False) -> Checks:
         # A derived class with its own step may use any kind of targets.
