@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -183,10 +184,15 @@ def _opened(path: Path) -> Iterator[Any]:
         yield picture
 
 
+@lru_cache(1)
+def _formats(known: tuple[str, ...]) -> tuple[str, ...]:
+    """The formats that are read, of all those that Pillow knows by now."""
+    return tuple(name for name in known if name not in _REFUSED)
+
+
 def _recognised(library: Any, file: BinaryIO) -> Any:
-    formats = [name for name in library.ID if name not in _REFUSED]
     try:
-        return library.open(file, formats=formats)
+        return library.open(file, formats=_formats(tuple(library.ID)))
     except library.UnidentifiedImageError:
         raise ValueError("its bytes are of no format that Pillow reads") from None
 

@@ -49,7 +49,8 @@ class Readers:
 
         workers = config.get_num_threads() if self.workers is None else self.workers
         if workers < 2 or len(paths) < 2:
-            return part(range(len(paths)))
+            with quiet:
+                return part(range(len(paths)))
         step = -(-len(paths) // (_PARTS * workers))
         starts = range(0, len(paths), step)
         pool = self._pool(workers)
