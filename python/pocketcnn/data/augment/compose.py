@@ -19,6 +19,7 @@ class Compose:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from pocketcnn.data import RandomCrop, RandomFlip
     >>> augment = Compose(RandomCrop(2), RandomFlip())
     >>> augment
@@ -72,6 +73,7 @@ def describe(augment: object) -> str:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from pocketcnn.data import RandomFlip
     >>> describe(RandomFlip()), describe(np.flip)
     ('RandomFlip(p=0.5)', 'numpy.flip')
