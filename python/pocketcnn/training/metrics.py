@@ -70,10 +70,12 @@ class Batch:
     @cached_property
     def guesses(self) -> Array:
         """Their classes with the largest scores; -1 where a score is NaN."""
-        guesses, odd = self.output.argmax(axis=1), np.isnan(self.output)
+        guesses: Array = self.output.argmax(axis=1)
+        odd = np.isnan(self.output)
         if odd.any():  # argmax treats NaN as the largest
             guesses[odd.any(axis=1)] = -1
-        return guesses.reshape(-1)[self.kept]
+        kept: Array = guesses.reshape(-1)[self.kept]
+        return kept
 
     @cached_property
     def overlaps(self) -> Array:
