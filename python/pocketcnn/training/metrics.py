@@ -73,7 +73,8 @@ class Batch:
         guesses, odd = self.output.argmax(axis=1), np.isnan(self.output)
         if odd.any():  # argmax treats NaN as the largest
             guesses[odd.any(axis=1)] = -1
-        return guesses.reshape(-1)[self.kept]
+        found: Array = guesses.reshape(-1)[self.kept]
+        return found
 
     @cached_property
     def overlaps(self) -> Array:
