@@ -98,7 +98,12 @@ def _add_legend(figure: Figure, names: Sequence[str], colours: Array) -> None:
     patches = [Patch(color=tuple(colour)) for colour in colours]
     columns = min(len(names), 6)
     legend = figure.legend(
-        patches, [" "] * len(names), loc="outside lower center", ncols=columns, frameon=False, fontsize=8
+        patches,
+        [" "] * len(names),
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        fontsize=8,
     )
     # matplotlib leaves out names like "_...", so names are set after the legend is made.
     for text, name in zip(legend.get_texts(), names, strict=True):
