@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -272,6 +273,17 @@ def test_read_only_batches_may_be_augmented() -> None:
     first.fit(Frozen(x, t), epochs=1)
     second.fit(x, t, epochs=1)
     assert bits(first.net) == bits(second.net)
+
+
+def test_a_batch_of_a_view_does_not_copy_the_whole() -> None:
+    x = np.zeros((500, 32, 32, 3), np.uint8).transpose(0, 3, 1, 2)
+    data = Arrays(x, np.zeros(500, np.int64))
+    tracemalloc.start()
+    images, _ = data.batch(np.array([3, 1]))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert images.flags.c_contiguous
+    assert peak < x.nbytes / 10
 
 
 def test_errors_and_interrupts_of_a_training_end_the_thread() -> None:

@@ -84,7 +84,8 @@ class Arrays:
 
     def batch(self, indices: Indices, /) -> tuple[Array, Array]:
         """Copy some samples."""
-        return np.take(self.x, indices, axis=0), np.take(self.t, indices, axis=0)
+        # np.take would copy the whole of an array that is not contiguous.
+        return np.ascontiguousarray(self.x[indices]), self.t[indices]
 
     def digest(self) -> str:
         """Return a digest of the images, and of targets that are no labels."""
