@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import pocketcnn as pc
 import reference_scratch
 from pocketcnn import scratch
 
@@ -231,3 +232,49 @@ def test_training_lowers_the_loss(rng: np.random.Generator) -> None:
     trainer.train()
     assert net.loss(x, t) < before / 2
     assert trainer.train_acc_list[-1] >= 0.9
+
+
+def skipping_net() -> pc.ConvNet:
+    """A graph: a value that two layers take, branches that meet twice; smooth everywhere."""
+    entries = [
+        ("conv", pc.Conv2d(1, 4, 3, padding=1)),
+        ("tanh", pc.Tanh()),
+        ("side", pc.Conv2d(4, 4, 3, padding=1)),
+        ("sum", pc.Add(), ["side", "tanh"]),
+        ("join", pc.Concat(), ["sum", "input"]),
+        ("pool", pc.AvgPool2d(2)),
+        ("flatten", pc.Flatten()),
+        ("fc", pc.Linear(5 * 9, 3)),
+    ]
+    return pc.ConvNet(entries, input_shape=(1, 6, 6), seed=5, dtype=np.float64)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Momentum"])
+def test_trainer_trains_a_graph(name: str, rng: np.random.Generator) -> None:
+    """The steps are those by numerical gradients and the book's rule."""
+    x, t = rng.standard_normal((12, 1, 6, 6)), rng.integers(0, 3, 12)
+    net, other = skipping_net(), skipping_net()
+    np.random.seed(3)
+    trainer = scratch.Trainer(
+        *(net, x, t, x[:5], t[:5]),
+        epochs=1,
+        mini_batch_size=4,
+        optimizer=name,
+        optimizer_param={"lr": 0.01},
+        verbose=False,
+    )
+    trainer.train()
+    np.random.seed(3)
+    step = getattr(reference_scratch, name.lower())
+    states: dict[str, Any] = {key: {} for key in other.params}
+    for count in range(1, 4):
+        chosen = np.random.choice(12, 4)
+        grads = {
+            key: scratch.numerical_gradient(lambda _: other.loss(x[chosen], t[chosen]), value)
+            for key, value in other.params.items()
+        }
+        for key, value in other.params.items():
+            value[...] = step(value, grads[key], states[key], count, 0.01)
+    for key, value in net.params.items():
+        np.testing.assert_allclose(value, other.params[key], atol=1e-6, err_msg=key)
+    assert trainer.test_acc_list[0] in np.arange(6) / 5
