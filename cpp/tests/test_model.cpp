@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "model/crc32.h"
-#include "model/text.h"
+#include "session/text.h"
 #include "model_files.h"
 
 namespace pocketcnn::tests {
@@ -316,10 +316,10 @@ TEST_F(ModelTest, RepeatsAxesOfSizeOne) {
 }
 
 TEST(ModelText, IsSafeToShow) {
-    EXPECT_EQ(model::excerpt("cat\x1b[2J\xe7"), "cat\\x1b[2J\\xe7");
-    EXPECT_EQ(model::excerpt(std::string(1000, 'x')).size(), 205U);
-    EXPECT_EQ(model::text_of({3}), "(3,)");
-    EXPECT_EQ(model::text_of({3, 4}), "(3, 4)");
+    EXPECT_EQ(session::excerpt("cat\x1b[2J\xe7"), "cat\\x1b[2J\\xe7");
+    EXPECT_EQ(session::excerpt(std::string(1000, 'x')).size(), 205U);
+    EXPECT_EQ(session::text_of({3}), "(3,)");
+    EXPECT_EQ(session::text_of({3, 4}), "(3, 4)");
 }
 
 }  // namespace

@@ -1,15 +1,20 @@
 #include "model/json.h"
 
+#include <cstdint>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "model/text.h"
+#include "session/text.h"
 
 namespace pocketcnn::model {
 namespace {
+
+using Json = nlohmann::json;
+using session::List, session::Members, session::Value;
 
 /// A Residual within a Residual is four levels deeper.
 constexpr int kDeepest = 256;
@@ -41,14 +46,46 @@ class Watch {
     std::vector<std::set<std::string>> names_;  // of the objects that are open
 };
 
+Value value_of(const Json& json) {
+    switch (json.type()) {
+        case Json::value_t::boolean:
+            return {json.get<bool>()};
+        case Json::value_t::number_integer:
+            return {json.get<std::int64_t>()};
+        case Json::value_t::number_unsigned: {
+            const auto number = json.get<std::uint64_t>();
+            constexpr auto most = std::numeric_limits<std::int64_t>::max();
+            if (number > static_cast<std::uint64_t>(most)) return {static_cast<double>(number)};
+            return {static_cast<std::int64_t>(number)};
+        }
+        case Json::value_t::number_float:
+            return {json.get<double>()};
+        case Json::value_t::string:
+            return {json.get<std::string>()};
+        case Json::value_t::array: {
+            List list;
+            for (const Json& element : json) list.push_back(value_of(element));
+            return {std::move(list)};
+        }
+        case Json::value_t::object: {
+            Members members;
+            for (const auto& [name, element] : json.items()) members[name] = value_of(element);
+            return {std::move(members)};
+        }
+        default:
+            return {};
+    }
+}
+
 }  // namespace
 
-Json parse_json(std::string_view text) {
+session::Value parse_json(std::string_view text) {
     Watch watch;
     try {
-        return Json::parse(text, [&](int depth, Json::parse_event_t event, Json& parsed) {
-            return watch(depth, event, parsed);
-        });
+        return value_of(
+            Json::parse(text, [&](int depth, Json::parse_event_t event, const Json& parsed) {
+                return watch(depth, event, parsed);
+            }));
     } catch (const Json::parse_error& error) {
         const std::string_view what = error.what();
         const std::size_t end_of_number = what.find("] ");
@@ -56,26 +93,6 @@ Json parse_json(std::string_view text) {
             "it is not JSON: " +
             std::string(what.substr(end_of_number == what.npos ? 0 : end_of_number + 2)));
     }
-}
-
-std::string excerpt_of(const Json& value) {
-    return excerpt(value.dump());
-}
-
-const Json& member(const Json& of, const char* name) {
-    if (!of.is_object() || !of.contains(name)) {
-        throw std::invalid_argument("the architecture lacks '" + std::string(name) + "'");
-    }
-    return of.at(name);
-}
-
-const std::string& text_member(const Json& of, const char* name) {
-    const Json& value = member(of, name);
-    if (!value.is_string()) {
-        throw std::invalid_argument("'" + std::string(name) + "' is " + excerpt_of(value) +
-                                    ", but must be text");
-    }
-    return value.get_ref<const std::string&>();
 }
 
 }  // namespace pocketcnn::model

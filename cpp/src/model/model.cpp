@@ -1,23 +1,24 @@
 #include <pocketcnn/model.h>
-#include <nlohmann/json.hpp>
 
 #include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <variant>
 
-#include "model/network.h"
+#include "model/json.h"
+#include "model/safetensors.h"
+#include "session/network.h"
 
 namespace pocketcnn {
 
 struct Model::Content {
-    std::variant<model::Network<float>, model::Network<double>> network;
+    std::variant<session::Network<float>, session::Network<double>> network;
     std::vector<std::string> classes;
 };
 
 namespace {
 
-using model::Json;
+using session::in_quotes, session::List, session::Members, session::Value;
 
 constexpr const char* name_of(DType dtype) {
     return dtype == DType::float32 ? "float32" : "float64";
@@ -38,7 +39,7 @@ const std::string& architecture_of(const model::TensorFile& file, const std::str
     if (version.empty() || version.size() > most_digits ||
         version.find_first_not_of("0123456789") != version.npos || std::stoi(version) < 1) {
         throw std::runtime_error(path + " is not a valid model: format version " +
-                                 model::in_quotes(version));
+                                 in_quotes(version));
     }
     if (std::stoi(version) > newest) {
         throw std::runtime_error(path +
@@ -49,34 +50,35 @@ const std::string& architecture_of(const model::TensorFile& file, const std::str
 }
 
 /// The names of the classes, as many as the first axis of the output has.
-std::vector<std::string> classes_of(const Json& architecture, const model::Shape& output) {
-    const auto found = architecture.find("classes");
-    if (found == architecture.end() || found->is_null()) return {};
+std::vector<std::string> classes_of(const Value& architecture, const session::Shape& output) {
+    const Members& members = *architecture.as<Members>();  // it has layers
+    const auto found = members.find("classes");
+    if (found == members.end() || found->second.is_null()) return {};
+    const List* list = found->second.as<List>();
     std::vector<std::string> names;
-    if (found->is_array()) {
-        for (const Json& name : *found) {
-            if (name.is_string()) names.push_back(name.get<std::string>());
-        }
+    for (const Value& name : list == nullptr ? List() : *list) {
+        if (const auto* text = name.as<std::string>()) names.push_back(*text);
     }
     const index_t count = output.empty() ? 0 : output.front();
-    if (names.size() != found->size() || static_cast<index_t>(names.size()) != count) {
-        throw std::invalid_argument("'classes' is " + model::excerpt_of(*found) + ", but must be " +
-                                    std::to_string(count) + " names");
+    if (list == nullptr || names.size() != list->size() ||
+        static_cast<index_t>(names.size()) != count) {
+        throw std::invalid_argument("'classes' is " + session::excerpt_of(found->second) +
+                                    ", but must be " + std::to_string(count) + " names");
     }
     return names;
 }
 
 template <typename T>
-model::Network<T> read_network(const Json& architecture, model::TensorFile& file,
-                               const std::string& dtype) {
+session::Network<T> read_network(const Value& architecture, model::TensorFile& file,
+                                 const std::string& dtype) {
     const std::string wanted = std::is_same_v<T, float> ? "F32" : "F64";
     for (const model::Tensor& tensor : file.tensors()) {
         if (tensor.dtype != wanted) {
-            throw std::invalid_argument("tensor " + model::in_quotes(tensor.name) + " is " +
-                                        tensor.dtype + ", but the network is " + dtype);
+            throw std::invalid_argument("tensor " + in_quotes(tensor.name) + " is " + tensor.dtype +
+                                        ", but the network is " + dtype);
         }
     }
-    return {architecture, model::Tensors<T>(file.read<T>())};
+    return {architecture, session::Tensors<T>(file.read<T>())};
 }
 
 }  // namespace
@@ -87,8 +89,8 @@ Model Model::load(const std::filesystem::path& path) {
     model::TensorFile file(path);
     const std::string& text = architecture_of(file, path.string());
     try {
-        const Json architecture = model::parse_json(text);
-        const std::string& dtype = model::text_member(architecture, "dtype");
+        const Value architecture = model::parse_json(text);
+        const std::string& dtype = session::text_member(architecture, "dtype");
         const auto finish = [&](auto network) {
             std::vector<std::string> classes = classes_of(architecture, network.output_shape());
             return Model(
@@ -96,7 +98,7 @@ Model Model::load(const std::filesystem::path& path) {
         };
         if (dtype == "float32") return finish(read_network<float>(architecture, file, dtype));
         if (dtype == "float64") return finish(read_network<double>(architecture, file, dtype));
-        throw std::invalid_argument("dtype is " + model::in_quotes(dtype) +
+        throw std::invalid_argument("dtype is " + in_quotes(dtype) +
                                     ", but must be float32 or float64");
     } catch (const std::invalid_argument& error) {
         throw std::runtime_error(path.string() + " is not a valid model: " + error.what());
@@ -124,8 +126,8 @@ DType Model::dtype() const {
 namespace {
 
 template <typename T, typename Networks>
-const model::Network<T>& network_of(const Networks& networks, DType dtype) {
-    if (const auto* network = std::get_if<model::Network<T>>(&networks)) return *network;
+const session::Network<T>& network_of(const Networks& networks, DType dtype) {
+    if (const auto* network = std::get_if<session::Network<T>>(&networks)) return *network;
     throw std::invalid_argument(std::string("the network is ") + name_of(dtype) +
                                 ", but images and scores are of the other type");
 }

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +10,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <limits>
+#include <optional>
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
@@ -22,6 +22,9 @@
 static_assert(std::endian::native == std::endian::little, "the files are little-endian");
 
 namespace pocketcnn::model {
+
+using session::excerpt, session::in_quotes, session::List, session::Members, session::Value;
+
 namespace {
 
 /// As for Python: more names than any network has, and no more memory than a small model's.
@@ -51,29 +54,38 @@ std::string crc_field(const std::string& crc) {
     return "\"header_crc32\":\"" + crc + "\"";
 }
 
-std::map<std::string, std::string> read_metadata(const Json& content) {
+std::map<std::string, std::string> read_metadata(const Members& content) {
     std::map<std::string, std::string> metadata;
-    if (!content.is_object()) throw std::invalid_argument("its header holds no names");
-    if (!content.contains("__metadata__")) return metadata;
-    const Json& entries = content.at("__metadata__");
-    if (!entries.is_object()) throw std::invalid_argument("its metadata are no text by name");
-    for (const auto& [name, value] : entries.items()) {
-        if (!value.is_string()) throw std::invalid_argument("its metadata are no text by name");
-        metadata[name] = value.get<std::string>();
+    const auto found = content.find("__metadata__");
+    if (found == content.end()) return metadata;
+    const auto* entries = found->second.as<Members>();
+    if (entries == nullptr) throw std::invalid_argument("its metadata are no text by name");
+    for (const auto& [name, value] : *entries) {
+        const auto* text = value.as<std::string>();
+        if (text == nullptr) throw std::invalid_argument("its metadata are no text by name");
+        metadata[name] = *text;
     }
     return metadata;
 }
 
-/// Sizes or places: whole numbers of 63 bits.
-bool read_numbers(const Json& list, std::vector<index_t>& numbers) {
-    if (!list.is_array()) return false;
-    for (const Json& number : list) {
-        if (!number.is_number_unsigned()) return false;
-        const auto value = number.get<std::uint64_t>();
-        if (value > static_cast<std::uint64_t>(std::numeric_limits<index_t>::max())) return false;
-        numbers.push_back(static_cast<index_t>(value));
+/// A member that is text, if there is one.
+const std::string* text_in(const Members& members, const char* name) {
+    const auto found = members.find(name);
+    return found == members.end() ? nullptr : found->second.as<std::string>();
+}
+
+/// A member that is a list of sizes or places, whole numbers of 63 bits, if there is one.
+std::optional<std::vector<index_t>> numbers_in(const Members& members, const char* name) {
+    const auto found = members.find(name);
+    const List* list = found == members.end() ? nullptr : found->second.as<List>();
+    if (list == nullptr) return {};
+    std::vector<index_t> numbers;
+    for (const Value& value : *list) {
+        const auto* number = value.as<std::int64_t>();
+        if (number == nullptr || *number < 0) return {};
+        numbers.push_back(*number);
     }
-    return true;
+    return numbers;
 }
 
 /// The bytes that an array takes, or -1 where 63 bits do not hold their number.
@@ -92,35 +104,32 @@ struct Placed {
     Tensor tensor;
 };
 
-Placed read_entry(const std::string& name, const Json& entry) {
+Placed read_entry(const std::string& name, const Value& entry) {
     constexpr std::size_t most_axes = 32;
-    const auto refuse = [&] {
-        throw std::invalid_argument(in_quotes(name) + " has no known type, shape and place");
+    const auto known = [&]() -> std::optional<Placed> {
+        const auto* members = entry.as<Members>();
+        if (members == nullptr) return {};
+        const std::string* dtype = text_in(*members, "dtype");
+        const auto shape = numbers_in(*members, "shape");
+        const auto offsets = numbers_in(*members, "data_offsets");
+        if (dtype == nullptr || !shape || !offsets) return {};
+        if (offsets->size() != 2 || shape->size() > most_axes) return {};
+        for (const auto& [type, itemsize] : kTypes) {
+            if (type != *dtype) continue;
+            const index_t bytes = bytes_of(*shape, itemsize);
+            if (bytes < 0) return {};
+            return Placed{(*offsets)[0], (*offsets)[1], {name, *dtype, *shape, bytes}};
+        }
+        return {};
     };
-    for (const char* key : {"dtype", "shape", "data_offsets"}) {
-        if (!entry.is_object() || !entry.contains(key)) refuse();
-    }
-    if (!entry.at("dtype").is_string()) refuse();
-    Placed found = {0, 0, {name, entry.at("dtype").get<std::string>(), {}, -1}};
-    std::vector<index_t> offsets;
-    if (!read_numbers(entry.at("shape"), found.tensor.shape) ||
-        !read_numbers(entry.at("data_offsets"), offsets)) {
-        refuse();
-    }
-    if (offsets.size() != 2 || found.tensor.shape.size() > most_axes) refuse();
-    found.begin = offsets[0];
-    found.end = offsets[1];
-    for (const auto& [type, itemsize] : kTypes) {
-        if (type == found.tensor.dtype) found.tensor.bytes = bytes_of(found.tensor.shape, itemsize);
-    }
-    if (found.tensor.bytes < 0) refuse();
-    return found;
+    if (auto found = known()) return *found;
+    throw std::invalid_argument(in_quotes(name) + " has no known type, shape and place");
 }
 
 /// What the header says about each array, if they fill `size` bytes without overlap.
-std::vector<Tensor> read_tensors(const Json& content, index_t size) {
+std::vector<Tensor> read_tensors(const Members& content, index_t size) {
     std::vector<Placed> entries;
-    for (const auto& [name, entry] : content.items()) {
+    for (const auto& [name, entry] : content) {
         if (name != "__metadata__") entries.push_back(read_entry(name, entry));
     }
     std::ranges::sort(entries, {}, [](const Placed& p) { return std::tie(p.begin, p.end); });
@@ -186,9 +195,11 @@ TensorFile::TensorFile(const std::filesystem::path& path) : path_(path), file_(p
     for (int i = 0; i < length_bytes; ++i) header[i] = static_cast<char>(length >> (8 * i));
     if (!file_.read(header.data() + length_bytes, length)) refuse("it was cut while it was read");
     try {
-        const Json content = parse_json(std::string_view(header).substr(length_bytes));
-        metadata_ = read_metadata(content);
-        tensors_ = read_tensors(content, file_.size() - static_cast<index_t>(header.size()));
+        const Value content = parse_json(std::string_view(header).substr(length_bytes));
+        const auto* members = content.as<Members>();
+        if (members == nullptr) throw std::invalid_argument("its header holds no names");
+        metadata_ = read_metadata(*members);
+        tensors_ = read_tensors(*members, file_.size() - static_cast<index_t>(header.size()));
     } catch (const std::invalid_argument& error) {
         refuse(error.what());
     }

@@ -10,23 +10,18 @@
 #include <utility>
 #include <vector>
 
-#include "model/text.h"
-#include "runtime/memory_pool.h"
+#include "session/tensors.h"
+#include "session/text.h"
 
 namespace pocketcnn::model {
+
+using session::Array, session::Shape;
 
 /// What the header says about one array; its dtype is "F32", "F64", "I8", ...
 struct Tensor {
     std::string name, dtype;
     Shape shape;
     index_t bytes;
-};
-
-/// An array as it was read.
-template <typename T>
-struct Array {
-    Shape shape;
-    Buffer<T> values;
 };
 
 /// An open regular file.

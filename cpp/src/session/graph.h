@@ -1,10 +1,10 @@
-// A network as its file describes it: layers, and what each of them takes.
+// A network as an architecture describes it: layers, and what each of them takes.
 #pragma once
 
-#include "model/json.h"
-#include "model/layer.h"
+#include "session/layer.h"
+#include "session/value.h"
 
-namespace pocketcnn::model {
+namespace pocketcnn::session {
 
 /// A layer in its place. Value 0 is the network's input, value k + 1 is what node k gives.
 template <typename T>
@@ -25,6 +25,6 @@ struct Graph {
 /// Makes the layers that an architecture describes. Throws std::invalid_argument unless they fit
 /// each other and the tensors, of which none may be left.
 template <typename T>
-Graph<T> build_graph(const Json& architecture, Tensors<T>& tensors);
+Graph<T> build_graph(const Value& architecture, Tensors<T>& tensors);
 
-}  // namespace pocketcnn::model
+}  // namespace pocketcnn::session

@@ -4,9 +4,9 @@
 
 #include <stdexcept>
 
-#include "model/layer.h"
+#include "session/layer.h"
 
-namespace pocketcnn::model {
+namespace pocketcnn::session {
 namespace {
 
 template <typename T>
@@ -74,21 +74,19 @@ Layer<T> axis_layer(const Site<T>& site) {
     return {shape, run};
 }
 
-template <typename T>
-constexpr Kind<T> kKinds[] = {
-    {"Dropout", dropout_layer<T>}, {"Flatten", flatten_layer<T>},
-    {"Linear", linear_layer<T>},   {"LogSoftmax", axis_layer<T, log_softmax<T>>},
-    {"Reshape", reshape_layer<T>}, {"Softmax", axis_layer<T, softmax<T>>},
-};
-
 }  // namespace
 
 template <typename T>
 std::span<const Kind<T>> row_kinds() {
-    return kKinds<T>;
+    static constexpr Kind<T> kinds[] = {
+        {"Dropout", dropout_layer<T>}, {"Flatten", flatten_layer<T>},
+        {"Linear", linear_layer<T>},   {"LogSoftmax", axis_layer<T, log_softmax<T>>},
+        {"Reshape", reshape_layer<T>}, {"Softmax", axis_layer<T, softmax<T>>},
+    };
+    return kinds;
 }
 
 template std::span<const Kind<float>> row_kinds();
 template std::span<const Kind<double>> row_kinds();
 
-}  // namespace pocketcnn::model
+}  // namespace pocketcnn::session

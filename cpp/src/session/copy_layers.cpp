@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "model/layer.h"
 #include "runtime/parallel.h"
+#include "session/layer.h"
 
-namespace pocketcnn::model {
+namespace pocketcnn::session {
 namespace {
 
 template <typename T>
@@ -127,14 +127,6 @@ Layer<T> slice_layer(const Site<T>& site) {
     return gather_layer<T>(site.input(), axes, begin);
 }
 
-template <typename T>
-constexpr Kind<T> kKinds[] = {
-    {"ChannelShuffle", channel_shuffle_layer<T>},
-    {"Permute", permute_layer<T>},
-    {"Slice", slice_layer<T>},
-    {"ZeroPad2d", zero_pad2d_layer<T>},
-};
-
 }  // namespace
 
 template <typename T>
@@ -158,7 +150,13 @@ void zero_pad(const T* x, const Shape4& shape, const Padding& padding, T* y) {
 
 template <typename T>
 std::span<const Kind<T>> copy_kinds() {
-    return kKinds<T>;
+    static constexpr Kind<T> kinds[] = {
+        {"ChannelShuffle", channel_shuffle_layer<T>},
+        {"Permute", permute_layer<T>},
+        {"Slice", slice_layer<T>},
+        {"ZeroPad2d", zero_pad2d_layer<T>},
+    };
+    return kinds;
 }
 
 #define POCKETCNN_INSTANTIATE(T)                                         \
@@ -168,4 +166,4 @@ POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE
 
-}  // namespace pocketcnn::model
+}  // namespace pocketcnn::session

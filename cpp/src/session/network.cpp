@@ -1,19 +1,19 @@
-#include "model/network.h"
+#include "session/network.h"
 
 #include <algorithm>
 #include <limits>
 #include <stdexcept>
 
-namespace pocketcnn::model {
+namespace pocketcnn::session {
 namespace {
 
 /// The largest value of a batch takes no more: `_INFERENCE_BYTES` of
-/// python/pocketcnn/network/net.py. Batches of another size may be summed in another order.
+/// python/pocketcnn/network/structure.py. Batches of another size may be summed in another order.
 constexpr index_t kBatchBytes = index_t{32} << 20;
 
 /// What a step gave, or the images.
 template <typename T>
-struct Value {
+struct Given {
     const T* data = nullptr;
     std::shared_ptr<const Buffer<T>> memory;  // none for the images
 };
@@ -27,7 +27,7 @@ std::shared_ptr<const Buffer<T>> memory_for(index_t n, index_t size) {
 }  // namespace
 
 template <typename T>
-Network<T>::Network(const Json& architecture, Tensors<T> tensors) : tensors_(std::move(tensors)) {
+Network<T>::Network(const Value& architecture, Tensors<T> tensors) : tensors_(std::move(tensors)) {
     const Graph<T> graph = build_graph(architecture, tensors_);
     steps_ = fuse(graph);
     values_ = graph.shapes.size();
@@ -51,14 +51,14 @@ void Network<T>::predict(const T* images, index_t n, T* scores) const {
 
 template <typename T>
 void Network<T>::infer(const T* images, index_t n, T* scores) const {
-    std::vector<Value<T>> values(values_);
+    std::vector<Given<T>> values(values_);
     values[0].data = images;
     std::vector<const T*> x;
     for (const Step<T>& step : steps_) {
         x.clear();
         for (const std::size_t source : step.sources) x.push_back(values[source].data);
         const bool is_last = step.result + 1 == values_;
-        Value<T>& result = values[step.result];
+        Given<T>& result = values[step.result];
         if (!step.run) {
             result = values[step.sources[0]];
             if (is_last) std::copy_n(result.data, n * step.size, scores);
@@ -76,4 +76,4 @@ void Network<T>::infer(const T* images, index_t n, T* scores) const {
 template class Network<float>;
 template class Network<double>;
 
-}  // namespace pocketcnn::model
+}  // namespace pocketcnn::session

@@ -1,6 +1,6 @@
-#include "model/text.h"
+#include "session/text.h"
 
-namespace pocketcnn::model {
+namespace pocketcnn::session {
 namespace {
 
 std::string escaped(std::string_view text) {
@@ -43,4 +43,4 @@ std::string text_of(const Shape& shape) {
     return text.append(shape.size() == 1 ? ",)" : ")");
 }
 
-}  // namespace pocketcnn::model
+}  // namespace pocketcnn::session

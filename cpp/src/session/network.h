@@ -1,15 +1,15 @@
 // A network in steps, with its weights.
 #pragma once
 
-#include "model/fusion.h"
+#include "session/fusion.h"
 
-namespace pocketcnn::model {
+namespace pocketcnn::session {
 
 template <typename T>
 class Network {
   public:
     /// Throws std::invalid_argument where the architecture and the tensors make no network.
-    Network(const Json& architecture, Tensors<T> tensors);
+    Network(const Value& architecture, Tensors<T> tensors);
 
     const Shape& input_shape() const { return input_shape_; }
     const Shape& output_shape() const { return output_shape_; }
@@ -27,4 +27,4 @@ class Network {
     index_t batch_;
 };
 
-}  // namespace pocketcnn::model
+}  // namespace pocketcnn::session

@@ -1,9 +1,9 @@
 // Which layers are computed as one, by the rule of python/pocketcnn/network/fusion.py.
 #pragma once
 
-#include "model/graph.h"
+#include "session/graph.h"
 
-namespace pocketcnn::model {
+namespace pocketcnn::session {
 
 /// One or more layers, computed as one.
 template <typename T>
@@ -19,4 +19,4 @@ struct Step {
 template <typename T>
 std::vector<Step<T>> fuse(const Graph<T>& graph);
 
-}  // namespace pocketcnn::model
+}  // namespace pocketcnn::session

@@ -5,27 +5,27 @@
 #include <functional>
 #include <stdexcept>
 
-#include "model/layer.h"
 #include "runtime/parallel.h"
+#include "session/layer.h"
 
-namespace pocketcnn::model {
+namespace pocketcnn::session {
 namespace {
 
 /// An axis of an output, along which two inputs step; one that is repeated stands still.
-struct Axis {
+struct PairedAxis {
     index_t size, step_a, step_b;
 };
 
 /// The axes of one sample, the innermost first; those along which memory goes on are one.
-std::vector<Axis> axes_of(const Shape& a, const Shape& b, const Shape& y) {
-    std::vector<Axis> axes;
+std::vector<PairedAxis> paired_axes(const Shape& a, const Shape& b, const Shape& y) {
+    std::vector<PairedAxis> axes;
     index_t size_a = 1, size_b = 1;
     for (std::size_t i = y.size(); i-- > 0;) {
         if (y[i] == 1) continue;
-        const Axis axis = {y[i], a[i] == 1 ? 0 : size_a, b[i] == 1 ? 0 : size_b};
+        const PairedAxis axis = {y[i], a[i] == 1 ? 0 : size_a, b[i] == 1 ? 0 : size_b};
         size_a *= a[i];
         size_b *= b[i];
-        const Axis* inner = axes.empty() ? nullptr : &axes.back();
+        const PairedAxis* inner = axes.empty() ? nullptr : &axes.back();
         if (inner != nullptr && axis.step_a == inner->step_a * inner->size &&
             axis.step_b == inner->step_b * inner->size) {
             axes.back().size *= axis.size;
@@ -38,7 +38,7 @@ std::vector<Axis> axes_of(const Shape& a, const Shape& b, const Shape& y) {
 
 /// y = a op b over the innermost of the axes, then the others; returns where y ends.
 template <typename T, typename Op>
-T* combine(std::span<const Axis> axes, const T* a, const T* b, T* y) {
+T* combine(std::span<const PairedAxis> axes, const T* a, const T* b, T* y) {
     constexpr Op op;
     if (axes.empty()) {
         *y = op(*a, *b);
@@ -94,7 +94,7 @@ template <typename T, typename Op>
 Layer<T> combined(const Site<T>& site) {
     struct Pass {
         index_t size_a, size_b;  // of a sample
-        std::vector<Axis> axes;
+        std::vector<PairedAxis> axes;
     };
     const Shape shape = common_shape(site.inputs);
     const index_t size = size_of(shape);
@@ -102,7 +102,7 @@ Layer<T> combined(const Site<T>& site) {
     Shape so_far = site.inputs.front();
     for (std::size_t k = 1; k < site.inputs.size(); ++k) {
         const Shape& next = site.inputs[k];
-        passes.push_back({size_of(so_far), size_of(next), axes_of(so_far, next, shape)});
+        passes.push_back({size_of(so_far), size_of(next), paired_axes(so_far, next, shape)});
         so_far = shape;
     }
     const auto run = [passes, size](const Call<T>& call) {
@@ -157,13 +157,6 @@ Layer<T> concat_layer(const Site<T>& site) {
     return {shape, run};
 }
 
-template <typename T>
-constexpr Kind<T> kKinds[] = {
-    {"Add", add_layer<T>, true},
-    {"Concat", concat_layer<T>, true},
-    {"Multiply", combined<T, std::multiplies<T>>, true},
-};
-
 }  // namespace
 
 template <typename T>
@@ -176,7 +169,12 @@ Layer<T> sum_of_two(const Shape& shape, bool rectify) {
 
 template <typename T>
 std::span<const Kind<T>> merge_kinds() {
-    return kKinds<T>;
+    static constexpr Kind<T> kinds[] = {
+        {"Add", add_layer<T>, true},
+        {"Concat", concat_layer<T>, true},
+        {"Multiply", combined<T, std::multiplies<T>>, true},
+    };
+    return kinds;
 }
 
 #define POCKETCNN_INSTANTIATE(T)                      \
@@ -186,4 +184,4 @@ POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE
 
-}  // namespace pocketcnn::model
+}  // namespace pocketcnn::session

@@ -1,9 +1,9 @@
-#include "model/fusion.h"
+#include "session/fusion.h"
 
 #include <cstdint>
 #include <set>
 
-namespace pocketcnn::model {
+namespace pocketcnn::session {
 namespace {
 
 /// A convolution and what follows it, as one operation.
@@ -123,4 +123,4 @@ std::vector<Step<T>> fuse(const Graph<T>& graph) {
 template std::vector<Step<float>> fuse(const Graph<float>&);
 template std::vector<Step<double>> fuse(const Graph<double>&);
 
-}  // namespace pocketcnn::model
+}  // namespace pocketcnn::session

@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "model/json.h"
+#include "session/value.h"
 
-namespace pocketcnn::model {
+namespace pocketcnn::session {
 
 /// Vertical, horizontal.
 using Pair = std::array<index_t, 2>;
@@ -26,13 +26,13 @@ struct Padding {
 };
 
 /// A number from `least` to more than any image has; throws std::invalid_argument for what is none.
-index_t whole(const std::string& name, const Json& value, index_t least);
+index_t whole(const std::string& name, const Value& value, index_t least);
 
-/// The members of a JSON object, each checked as Python checks it. One with a default may be
+/// The members of an object, each checked as Python checks it. One with a default may be
 /// missing. Throws std::invalid_argument with the name, what came and what was wanted.
 class Settings {
   public:
-    explicit Settings(const Json& config);
+    explicit Settings(const Value& config);
 
     /// A whole number, from `least` to more than any image has.
     index_t integer(const char* name, index_t least, std::optional<index_t> missing = {});
@@ -54,8 +54,8 @@ class Settings {
     /// The window of a convolution or a pooling over an image of this size. Where `step_by_kernel`
     /// is set, no stride means that of the kernel.
     Window2d window(index_t height, index_t width, bool step_by_kernel);
-    /// The value itself; null where it is missing or JSON's null.
-    const Json* value(const char* name);
+    /// The value itself; null where it is missing or null.
+    const Value* value(const char* name);
     /// For settings that inference has no use for.
     void pass_over(const char* name) { known_.insert(name); }
 
@@ -63,8 +63,8 @@ class Settings {
     void require_no_others() const;
 
   private:
-    const Json& config_;
+    const Members& config_;
     std::set<std::string> known_;
 };
 
-}  // namespace pocketcnn::model
+}  // namespace pocketcnn::session

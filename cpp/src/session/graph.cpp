@@ -1,31 +1,31 @@
-#include "model/graph.h"
+#include "session/graph.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <utility>
 
-namespace pocketcnn::model {
+namespace pocketcnn::session {
 namespace {
 
-Shape input_shape_of(const Json& architecture) {
-    const Json& sizes = member(architecture, "input_shape");
-    if (!sizes.is_array()) throw std::invalid_argument("'input_shape' is no list of sizes");
+Shape input_shape_of(const Value& architecture) {
+    const List* sizes = member(architecture, "input_shape").as<List>();
+    if (sizes == nullptr) throw std::invalid_argument("'input_shape' is no list of sizes");
     Shape shape;
-    for (const Json& size : sizes) shape.push_back(whole("a size of input_shape", size, 1));
+    for (const Value& size : *sizes) shape.push_back(whole("a size of input_shape", size, 1));
     return shape;
 }
 
 /// The entries of a list of layers.
-const Json& layers_of(const Json* list) {
-    if (list == nullptr || !list->is_array() || list->empty()) {
+const List& layers_of(const Value* value) {
+    const List* list = value == nullptr ? nullptr : value->as<List>();
+    if (list == nullptr || list->empty()) {
         throw std::invalid_argument("a network, and a branch of one, needs at least one layer");
     }
     return *list;
 }
 
 /// The name of an entry, which none of `others` may have.
-const std::string& new_name(const Json& entry, std::set<std::string>& others) {
+const std::string& new_name(const Value& entry, std::set<std::string>& others) {
     const std::string& name = text_member(entry, "name");
     if (name.empty() || name.find('.') != name.npos) {
         throw std::invalid_argument("a layer's name is " + in_quotes(name) +
@@ -40,14 +40,14 @@ const std::string& new_name(const Json& entry, std::set<std::string>& others) {
 template <typename T>
 class Builder {
   public:
-    Builder(const Json& architecture, Tensors<T>& tensors) : tensors_(tensors) {
+    Builder(const Value& architecture, Tensors<T>& tensors) : tensors_(tensors) {
         graph_.shapes.push_back(input_shape_of(architecture));
         graph_.largest = size_of(graph_.shapes[0]);
         std::map<std::string, std::size_t> values = {{"input", 0}};
         std::set<std::string> names;
         std::map<std::size_t, std::string> unread;
         std::size_t value = 0;
-        for (const Json& entry : layers_of(&member(architecture, "layers"))) {
+        for (const Value& entry : layers_of(&member(architecture, "layers"))) {
             const std::string& name = new_name(entry, names);
             const std::vector<std::size_t> sources = sources_of(entry, name, value, values);
             for (const std::size_t source : sources) unread.erase(source);
@@ -66,15 +66,18 @@ class Builder {
 
   private:
     /// The values that an entry names, or that of the entry before it.
-    static std::vector<std::size_t> sources_of(const Json& entry, const std::string& name,
+    static std::vector<std::size_t> sources_of(const Value& entry, const std::string& name,
                                                std::size_t before,
                                                const std::map<std::string, std::size_t>& values) {
-        if (!entry.contains("inputs")) return {before};
-        const Json& inputs = entry.at("inputs");
+        const Members& members = *entry.as<Members>();  // it has a name
+        const auto inputs = members.find("inputs");
+        if (inputs == members.end()) return {before};
+        const List alone = {inputs->second};
+        const List* several = inputs->second.as<List>();
         std::vector<std::size_t> sources;
-        for (const Json& input : inputs.is_string() ? Json::array({inputs}) : inputs) {
-            const auto found =
-                input.is_string() ? values.find(input.get<std::string>()) : values.end();
+        for (const Value& input : several == nullptr ? alone : *several) {
+            const auto* of = input.as<std::string>();
+            const auto found = of == nullptr ? values.end() : values.find(*of);
             if (found == values.end()) {
                 throw std::invalid_argument("layer " + in_quotes(name) + " takes " +
                                             excerpt_of(input) +
@@ -86,7 +89,7 @@ class Builder {
     }
 
     /// Returns the value that the layer gives. `path` is its name in the whole network.
-    std::size_t add_layer(const Json& entry, const std::string& path,
+    std::size_t add_layer(const Value& entry, const std::string& path,
                           const std::vector<std::size_t>& sources) {
         const std::string& kind = text_member(entry, "kind");
         const std::string which = "layer " + in_quotes(path) + " (" + excerpt(kind) + "): ";
@@ -118,11 +121,12 @@ class Builder {
     }
 
     std::size_t add_residual(Settings& settings, const std::string& path, std::size_t source) {
-        const Json* body = settings.value("body");
-        const Json* shortcut = settings.value("shortcut");
+        const Value* body = settings.value("body");
+        const Value* shortcut = settings.value("shortcut");
         settings.require_no_others();
         const std::size_t through = add_branch(body, path + ".body", source);
-        const bool straight = shortcut == nullptr || shortcut->empty();
+        const List* around_it = shortcut == nullptr ? nullptr : shortcut->as<List>();
+        const bool straight = shortcut == nullptr || (around_it != nullptr && around_it->empty());
         const std::size_t around =
             straight ? source : add_branch(shortcut, path + ".shortcut", source);
         const Shape& shape = graph_.shapes[through];
@@ -134,9 +138,9 @@ class Builder {
         return add_node(sum_of_two<T>(shape, false), {through, around});
     }
 
-    std::size_t add_branch(const Json* list, const std::string& path, std::size_t value) {
+    std::size_t add_branch(const Value* list, const std::string& path, std::size_t value) {
         std::set<std::string> names;
-        for (const Json& entry : layers_of(list)) {
+        for (const Value& entry : layers_of(list)) {
             value = add_layer(entry, path + "." + new_name(entry, names), {value});
         }
         return value;
@@ -156,13 +160,13 @@ class Builder {
 }  // namespace
 
 template <typename T>
-Graph<T> build_graph(const Json& architecture, Tensors<T>& tensors) {
+Graph<T> build_graph(const Value& architecture, Tensors<T>& tensors) {
     Graph<T> graph = Builder<T>(architecture, tensors).finished();
     tensors.require_all_used();
     return graph;
 }
 
-template Graph<float> build_graph(const Json&, Tensors<float>&);
-template Graph<double> build_graph(const Json&, Tensors<double>&);
+template Graph<float> build_graph(const Value&, Tensors<float>&);
+template Graph<double> build_graph(const Value&, Tensors<double>&);
 
-}  // namespace pocketcnn::model
+}  // namespace pocketcnn::session

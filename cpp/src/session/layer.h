@@ -4,19 +4,16 @@
 #include <pocketcnn/conv_block.h>
 
 #include <functional>
-#include <map>
 #include <memory>
-#include <set>
 #include <span>
 #include <string>
 #include <variant>
 #include <vector>
 
-#include "model/safetensors.h"
-#include "model/settings.h"
-#include "model/text.h"
+#include "session/settings.h"
+#include "session/tensors.h"
 
-namespace pocketcnn::model {
+namespace pocketcnn::session {
 
 /// Elements of a sample; throws std::invalid_argument for more than any memory holds.
 index_t size_of(const Shape& shape);
@@ -79,22 +76,6 @@ struct Layer {
     Part<T> part = {};
 };
 
-/// The arrays of a file, each to be used by one layer.
-template <typename T>
-class Tensors {
-  public:
-    explicit Tensors(std::map<std::string, Array<T>> arrays) : arrays_(std::move(arrays)) {}
-
-    /// Throws std::invalid_argument unless there is such an array.
-    const T* use(const std::string& name, const Shape& shape);
-    /// Throws std::invalid_argument if an array was not used.
-    void require_all_used() const;
-
-  private:
-    std::map<std::string, Array<T>> arrays_;
-    std::set<std::string> used_;
-};
-
 /// What makes a layer: its settings, the shapes that it takes, and its tensors.
 template <typename T>
 struct Site {
@@ -147,4 +128,4 @@ void zero_pad(const T* x, const Shape4& shape, const Padding& padding, T* y);
 template <typename T>
 Layer<T> sum_of_two(const Shape& shape, bool rectify);
 
-}  // namespace pocketcnn::model
+}  // namespace pocketcnn::session

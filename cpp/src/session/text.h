@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-namespace pocketcnn::model {
+namespace pocketcnn::session {
 
 /// Sizes without the batch axis.
 using Shape = std::vector<index_t>;
@@ -22,4 +22,4 @@ std::string in_quotes(std::string_view text);
 /// As Python writes it.
 std::string text_of(const Shape& shape);
 
-}  // namespace pocketcnn::model
+}  // namespace pocketcnn::session

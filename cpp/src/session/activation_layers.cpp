@@ -6,10 +6,10 @@
 #include <limits>
 #include <stdexcept>
 
-#include "model/layer.h"
 #include "runtime/parallel.h"
+#include "session/layer.h"
 
-namespace pocketcnn::model {
+namespace pocketcnn::session {
 namespace {
 
 template <typename T>
@@ -102,31 +102,29 @@ Layer<T> scale_shift_layer(const Site<T>& site) {
     });
 }
 
-template <typename T>
-constexpr Kind<T> kKinds[] = {
-    {"Clip", clip_layer<T>},
-    {"ELU", elu_layer<T>},
-    {"GELU", gelu_layer<T>},
-    {"HardSigmoid", plain_layer<T, Activation::hard_sigmoid>},
-    {"HardSwish", plain_layer<T, Activation::hard_swish>},
-    {"LeakyReLU", leaky_relu_layer<T>},
-    {"PReLU", prelu_layer<T>},
-    {"ReLU", plain_layer<T, Activation::relu>},
-    {"ReLU6", plain_layer<T, Activation::relu6>},
-    {"ScaleShift", scale_shift_layer<T>},
-    {"SiLU", plain_layer<T, Activation::silu>},
-    {"Sigmoid", plain_layer<T, Activation::sigmoid>},
-    {"Tanh", plain_layer<T, Activation::tanh>},
-};
-
 }  // namespace
 
 template <typename T>
 std::span<const Kind<T>> activation_kinds() {
-    return kKinds<T>;
+    static constexpr Kind<T> kinds[] = {
+        {"Clip", clip_layer<T>},
+        {"ELU", elu_layer<T>},
+        {"GELU", gelu_layer<T>},
+        {"HardSigmoid", plain_layer<T, Activation::hard_sigmoid>},
+        {"HardSwish", plain_layer<T, Activation::hard_swish>},
+        {"LeakyReLU", leaky_relu_layer<T>},
+        {"PReLU", prelu_layer<T>},
+        {"ReLU", plain_layer<T, Activation::relu>},
+        {"ReLU6", plain_layer<T, Activation::relu6>},
+        {"ScaleShift", scale_shift_layer<T>},
+        {"SiLU", plain_layer<T, Activation::silu>},
+        {"Sigmoid", plain_layer<T, Activation::sigmoid>},
+        {"Tanh", plain_layer<T, Activation::tanh>},
+    };
+    return kinds;
 }
 
 template std::span<const Kind<float>> activation_kinds();
 template std::span<const Kind<double>> activation_kinds();
 
-}  // namespace pocketcnn::model
+}  // namespace pocketcnn::session

@@ -5,9 +5,9 @@
 
 #include <stdexcept>
 
-#include "model/layer.h"
+#include "session/layer.h"
 
-namespace pocketcnn::model {
+namespace pocketcnn::session {
 namespace {
 
 std::shared_ptr<const std::vector<double>> in_double(const auto* values, index_t size) {
@@ -81,22 +81,20 @@ Layer<T> normalize_layer(const Site<T>& site) {
     return {site.input(), run};
 }
 
-template <typename T>
-constexpr Kind<T> kKinds[] = {
-    {"BatchNorm2d", batch_norm2d_layer<T>},
-    {"GroupNorm", group_norm_layer<T>},
-    {"LocalResponseNorm", local_response_norm_layer<T>},
-    {"Normalize", normalize_layer<T>},
-};
-
 }  // namespace
 
 template <typename T>
 std::span<const Kind<T>> norm_kinds() {
-    return kKinds<T>;
+    static constexpr Kind<T> kinds[] = {
+        {"BatchNorm2d", batch_norm2d_layer<T>},
+        {"GroupNorm", group_norm_layer<T>},
+        {"LocalResponseNorm", local_response_norm_layer<T>},
+        {"Normalize", normalize_layer<T>},
+    };
+    return kinds;
 }
 
 template std::span<const Kind<float>> norm_kinds();
 template std::span<const Kind<double>> norm_kinds();
 
-}  // namespace pocketcnn::model
+}  // namespace pocketcnn::session

@@ -1,9 +1,9 @@
-#include "model/layer.h"
+#include "session/layer.h"
 
 #include <algorithm>
 #include <stdexcept>
 
-namespace pocketcnn::model {
+namespace pocketcnn::session {
 
 index_t size_of(const Shape& shape) {
     constexpr index_t most = index_t{1} << 58;
@@ -16,29 +16,6 @@ index_t size_of(const Shape& shape) {
         size *= extent;
     }
     return size;
-}
-
-template <typename T>
-const T* Tensors<T>::use(const std::string& name, const Shape& shape) {
-    const auto found = arrays_.find(name);
-    if (found == arrays_.end())
-        throw std::invalid_argument("its tensor " + in_quotes(name) + " is missing");
-    if (found->second.shape != shape) {
-        throw std::invalid_argument("its tensor " + in_quotes(name) + " has shape " +
-                                    text_of(found->second.shape) + ", but must have " +
-                                    text_of(shape));
-    }
-    used_.insert(name);
-    return found->second.values.data();
-}
-
-template <typename T>
-void Tensors<T>::require_all_used() const {
-    for (const auto& [name, array] : arrays_) {
-        if (!used_.contains(name)) {
-            throw std::invalid_argument("no layer has the tensor " + in_quotes(name));
-        }
-    }
 }
 
 template <typename T>
@@ -69,11 +46,9 @@ const Kind<T>* find_kind(std::string_view name) {
     return nullptr;
 }
 
-template class Tensors<float>;
-template class Tensors<double>;
 template struct Site<float>;
 template struct Site<double>;
 template const Kind<float>* find_kind(std::string_view);
 template const Kind<double>* find_kind(std::string_view);
 
-}  // namespace pocketcnn::model
+}  // namespace pocketcnn::session

@@ -7,9 +7,9 @@
 #include <limits>
 #include <stdexcept>
 
-#include "model/layer.h"
+#include "session/layer.h"
 
-namespace pocketcnn::model {
+namespace pocketcnn::session {
 namespace {
 
 template <typename T>
@@ -184,25 +184,23 @@ Layer<T> global_max_pool2d_layer(const Site<T>& site) {
     return {{image.c, 1, 1}, run_of_largest<T>(image, all_of(image))};
 }
 
-template <typename T>
-constexpr Kind<T> kKinds[] = {
-    {"AvgPool2d", avg_pool2d_layer<T>},
-    {"Conv2d", conv2d_layer<T>},
-    {"ConvTranspose2d", conv_transpose2d_layer<T>},
-    {"GlobalAvgPool2d", global_avg_pool2d_layer<T>},
-    {"GlobalMaxPool2d", global_max_pool2d_layer<T>},
-    {"MaxPool2d", max_pool2d_layer<T>},
-    {"Upsample", upsample_layer<T>},
-};
-
 }  // namespace
 
 template <typename T>
 std::span<const Kind<T>> window_kinds() {
-    return kKinds<T>;
+    static constexpr Kind<T> kinds[] = {
+        {"AvgPool2d", avg_pool2d_layer<T>},
+        {"Conv2d", conv2d_layer<T>},
+        {"ConvTranspose2d", conv_transpose2d_layer<T>},
+        {"GlobalAvgPool2d", global_avg_pool2d_layer<T>},
+        {"GlobalMaxPool2d", global_max_pool2d_layer<T>},
+        {"MaxPool2d", max_pool2d_layer<T>},
+        {"Upsample", upsample_layer<T>},
+    };
+    return kinds;
 }
 
 template std::span<const Kind<float>> window_kinds();
 template std::span<const Kind<double>> window_kinds();
 
-}  // namespace pocketcnn::model
+}  // namespace pocketcnn::session
