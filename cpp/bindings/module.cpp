@@ -19,6 +19,7 @@ PYBIND11_MODULE(_core_of_main_interpreter, module) {
     register_optimizer(module);
     register_pool2d(module);
     register_runtime(module);
+    register_session(module);
     register_softmax(module);
     register_upsample2d(module);
 }

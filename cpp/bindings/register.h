@@ -18,6 +18,7 @@ void register_local_response_norm(pybind11::module_& module);
 void register_optimizer(pybind11::module_& module);
 void register_pool2d(pybind11::module_& module);
 void register_runtime(pybind11::module_& module);
+void register_session(pybind11::module_& module);
 void register_softmax(pybind11::module_& module);
 void register_upsample2d(pybind11::module_& module);
 void register_window2d(pybind11::module_& module);

@@ -78,7 +78,7 @@ session::Network<T> read_network(const Value& architecture, model::TensorFile& f
                                         ", but the network is " + dtype);
         }
     }
-    return {architecture, session::Tensors<T>(file.read<T>())};
+    return {architecture, session::Tensors<T>(file.read<T>()), session::Norms::exact};
 }
 
 }  // namespace

@@ -29,8 +29,8 @@ bool is_layered(Activation activation, const std::optional<BlockPool>& pool) {
 template <typename T>
 class Fusion {
   public:
-    explicit Fusion(const Graph<T>& graph)
-        : graph_(graph), readers_(graph.shapes.size()), done_(graph.nodes.size()) {
+    Fusion(const Graph<T>& graph, Norms norms)
+        : graph_(graph), norms_(norms), readers_(graph.shapes.size()), done_(graph.nodes.size()) {
         for (std::size_t place = 0; place < graph.nodes.size(); ++place) {
             for (const std::size_t source : graph.nodes[place].sources) {
                 readers_[source].push_back(place);
@@ -89,13 +89,19 @@ class Fusion {
 
     /// Empty where the convolution is computed by itself; otherwise `last` becomes the last node of
     /// the block.
-    Run<T> block_from(const Convolution<T>& conv, std::size_t& last) const {
+    Run<T> block_from(Convolution<T> conv, std::size_t& last) const {
         std::size_t end = last;
-        const auto norm = follow<Normalization<T>>(end);
+        auto norm = follow<Normalization<T>>(end);
+        const bool normalized = norm.has_value();
+        if (normalized && norms_ == Norms::folded) {
+            conv = folded(conv, *norm);
+            norm.reset();
+            last = end;
+        }
         const auto activation = follow<Function>(end);
-        if (!norm && !activation) return {};
+        if (!norm && !activation) return normalized ? run_of(conv) : Run<T>();
         const auto pool = follow<BlockPool>(end);
-        if (!norm && is_layered(activation->kind, pool)) return {};
+        if (!normalized && is_layered(activation->kind, pool)) return {};
         last = end;
         ConvBlock block;
         block.conv = conv.conv;
@@ -108,6 +114,7 @@ class Fusion {
     }
 
     const Graph<T>& graph_;
+    Norms norms_;
     std::vector<std::vector<std::size_t>> readers_;  // of every value
     std::vector<bool> done_;
     std::vector<Step<T>> steps_;
@@ -116,11 +123,11 @@ class Fusion {
 }  // namespace
 
 template <typename T>
-std::vector<Step<T>> fuse(const Graph<T>& graph) {
-    return Fusion<T>(graph).finished();
+std::vector<Step<T>> fuse(const Graph<T>& graph, Norms norms) {
+    return Fusion<T>(graph, norms).finished();
 }
 
-template std::vector<Step<float>> fuse(const Graph<float>&);
-template std::vector<Step<double>> fuse(const Graph<double>&);
+template std::vector<Step<float>> fuse(const Graph<float>&, Norms);
+template std::vector<Step<double>> fuse(const Graph<double>&, Norms);
 
 }  // namespace pocketcnn::session

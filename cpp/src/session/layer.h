@@ -43,6 +43,7 @@ struct Convolution {
     Conv2d conv;
     const T* weight;
     const T* bias;
+    std::shared_ptr<const Buffer<T>> memory = {};  ///< of weights that are no tensor of the network
 };
 
 /// Batch normalisation by known statistics, which are kept in double precision.
@@ -122,6 +123,14 @@ std::span<const Kind<T>> merge_kinds();
 /// y = x with zeros around each image of the shape, or without its edges where a side is negative.
 template <typename T>
 void zero_pad(const T* x, const Shape4& shape, const Padding& padding, T* y);
+
+template <typename T>
+Run<T> run_of(const Convolution<T>& conv);
+
+/// The convolution with other weights and biases, which do what the normalisation behind it does
+/// but for rounding. They are computed in double precision.
+template <typename T>
+Convolution<T> folded(const Convolution<T>& conv, const Normalization<T>& norm);
 
 /// The sum of two inputs of one shape, with which a Residual ends; negative sums become zero if
 /// `rectify` is set, as by a ReLU that follows.

@@ -27,9 +27,10 @@ std::shared_ptr<const Buffer<T>> memory_for(index_t n, index_t size) {
 }  // namespace
 
 template <typename T>
-Network<T>::Network(const Value& architecture, Tensors<T> tensors) : tensors_(std::move(tensors)) {
+Network<T>::Network(const Value& architecture, Tensors<T> tensors, Norms norms)
+    : tensors_(std::move(tensors)) {
     const Graph<T> graph = build_graph(architecture, tensors_);
-    steps_ = fuse(graph);
+    steps_ = fuse(graph, norms);
     values_ = graph.shapes.size();
     input_shape_ = graph.shapes.front();
     output_shape_ = graph.shapes.back();
@@ -37,15 +38,16 @@ Network<T>::Network(const Value& architecture, Tensors<T> tensors) : tensors_(st
 }
 
 template <typename T>
-void Network<T>::predict(const T* images, index_t n, T* scores) const {
+void Network<T>::predict(const T* images, index_t n, T* scores, index_t at_once) const {
     if (n < 0)
         throw std::invalid_argument("n is " + std::to_string(n) + ", but must be at least 0");
     if (n > 0 && (images == nullptr || scores == nullptr)) {
         throw std::invalid_argument("images or scores is null, but n is " + std::to_string(n));
     }
     const index_t from = size_of(input_shape_), to = size_of(output_shape_);
-    for (index_t i = 0; i < n; i += batch_) {
-        infer(images + i * from, std::min(batch_, n - i), scores + i * to);
+    const index_t step = at_once > 0 ? at_once : batch_;
+    for (index_t i = 0; i < n; i += step) {
+        infer(images + i * from, std::min(step, n - i), scores + i * to);
     }
 }
 

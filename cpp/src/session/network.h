@@ -9,13 +9,14 @@ template <typename T>
 class Network {
   public:
     /// Throws std::invalid_argument where the architecture and the tensors make no network.
-    Network(const Value& architecture, Tensors<T> tensors);
+    Network(const Value& architecture, Tensors<T> tensors, Norms norms);
 
     const Shape& input_shape() const { return input_shape_; }
     const Shape& output_shape() const { return output_shape_; }
 
-    /// Computes the scores of n images, as many at a time as Python's `net.predict` takes.
-    void predict(const T* images, index_t n, T* scores) const;
+    /// Computes the scores of n images, `at_once` of them at a time; 0 is as many as Python's
+    /// `net.predict` takes.
+    void predict(const T* images, index_t n, T* scores, index_t at_once = 0) const;
 
   private:
     void infer(const T* images, index_t n, T* scores) const;

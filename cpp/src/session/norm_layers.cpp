@@ -3,6 +3,7 @@
 #include <pocketcnn/group_norm.h>
 #include <pocketcnn/local_response_norm.h>
 
+#include <cmath>
 #include <stdexcept>
 
 #include "session/layer.h"
@@ -84,6 +85,24 @@ Layer<T> normalize_layer(const Site<T>& site) {
 }  // namespace
 
 template <typename T>
+Convolution<T> folded(const Convolution<T>& conv, const Normalization<T>& norm) {
+    const Shape4 shape = conv2d_weight_shape(conv.image, conv.conv);
+    const index_t taps = shape.image();
+    auto memory = std::make_shared<const Buffer<T>>(shape.size() + shape.n);
+    T *weight = memory->data(), *bias = weight + shape.size();
+    for (index_t f = 0; f < shape.n; ++f) {
+        const auto filter = static_cast<std::size_t>(f);
+        const double scale = norm.gamma[f] / std::sqrt((*norm.variance)[filter] + norm.eps);
+        for (index_t i = f * taps; i < (f + 1) * taps; ++i) {
+            weight[i] = static_cast<T>(conv.weight[i] * scale);
+        }
+        const double before = conv.bias != nullptr ? conv.bias[f] : 0;
+        bias[f] = static_cast<T>((before - (*norm.mean)[filter]) * scale + norm.beta[f]);
+    }
+    return {conv.image, conv.conv, weight, bias, std::move(memory)};
+}
+
+template <typename T>
 std::span<const Kind<T>> norm_kinds() {
     static constexpr Kind<T> kinds[] = {
         {"BatchNorm2d", batch_norm2d_layer<T>},
@@ -94,7 +113,11 @@ std::span<const Kind<T>> norm_kinds() {
     return kinds;
 }
 
-template std::span<const Kind<float>> norm_kinds();
-template std::span<const Kind<double>> norm_kinds();
+#define POCKETCNN_INSTANTIATE(T)                                                    \
+    template Convolution<T> folded(const Convolution<T>&, const Normalization<T>&); \
+    template std::span<const Kind<T>> norm_kinds();
+POCKETCNN_INSTANTIATE(float)
+POCKETCNN_INSTANTIATE(double)
+#undef POCKETCNN_INSTANTIATE
 
 }  // namespace pocketcnn::session

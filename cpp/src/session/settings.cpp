@@ -71,7 +71,7 @@ namespace {
 /// What `read` makes of a value, or the default.
 template <typename Kind, typename Read>
 Kind read_or(const Value* value, const char* name, const std::optional<Kind>& missing,
-              Read&& read) {
+             Read&& read) {
     if (value != nullptr) return read(*value);
     if (!missing) throw std::invalid_argument("the setting " + std::string(name) + " is missing");
     return *missing;

@@ -27,11 +27,7 @@ Layer<T> conv2d_layer(const Site<T>& site) {
     const Convolution<T> part = {image, conv,
                                  site.tensor("weight", {weight.n, weight.c, weight.h, weight.w}),
                                  has_bias ? site.tensor("bias", {filters}) : nullptr};
-    const auto run = [part, maps](const Call<T>& call) {
-        conv2d<T>({call.x[0], batch(part.image, call.n)}, part.weight, part.bias, part.conv,
-                  {call.y, batch(maps, call.n)});
-    };
-    return {sample(maps), run, part};
+    return {sample(maps), run_of(part), part};
 }
 
 /// One axis of a transposed convolution: the size of its output, and the convolution that it turns
@@ -187,6 +183,14 @@ Layer<T> global_max_pool2d_layer(const Site<T>& site) {
 }  // namespace
 
 template <typename T>
+Run<T> run_of(const Convolution<T>& conv) {
+    return [conv, maps = conv2d_output_shape(conv.image, conv.conv)](const Call<T>& call) {
+        conv2d<T>({call.x[0], batch(conv.image, call.n)}, conv.weight, conv.bias, conv.conv,
+                  {call.y, batch(maps, call.n)});
+    };
+}
+
+template <typename T>
 std::span<const Kind<T>> window_kinds() {
     static constexpr Kind<T> kinds[] = {
         {"AvgPool2d", avg_pool2d_layer<T>},
@@ -200,7 +204,11 @@ std::span<const Kind<T>> window_kinds() {
     return kinds;
 }
 
-template std::span<const Kind<float>> window_kinds();
-template std::span<const Kind<double>> window_kinds();
+#define POCKETCNN_INSTANTIATE(T)                   \
+    template Run<T> run_of(const Convolution<T>&); \
+    template std::span<const Kind<T>> window_kinds();
+POCKETCNN_INSTANTIATE(float)
+POCKETCNN_INSTANTIATE(double)
+#undef POCKETCNN_INSTANTIATE
 
 }  // namespace pocketcnn::session

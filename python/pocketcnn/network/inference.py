@@ -15,7 +15,9 @@ from pocketcnn._text import excerpt
 from pocketcnn.functional._cross_entropy import checked_target
 from pocketcnn.layers import Array
 from pocketcnn.network import measuring
+from pocketcnn.network.compiled import CompiledNet
 from pocketcnn.network.head import end_of_frozen_part
+from pocketcnn.network.serialization import describe
 from pocketcnn.network.structure import Structure
 
 if TYPE_CHECKING:
@@ -51,6 +53,50 @@ class Inference(Structure):
         for part in parts:
             out[part] = self._infer(x[part])
         return out
+
+    def compile(self, batch_size: int | None = None) -> CompiledNet:
+        """Freeze a copy of the network for inference, which the core runs in one call.
+
+        It is faster than `predict`, most of all for few and small images: batch normalisation is
+        folded into the convolutions before it, weights are brought into the form that the kernels
+        take once and not at every call, and Python is not asked between layers. Later changes of
+        the network do not reach it.
+
+        Parameters
+        ----------
+        batch_size : int or None
+            How many samples pass through the network at a time, for which weights are made ready.
+            None is one for this, and as many as in `predict` for a larger batch.
+
+        Returns
+        -------
+        compiled : CompiledNet
+            ``compiled(x)`` are the scores.
+
+        Raises
+        ------
+        ValueError
+            A layer is of a class that the core does not know, such as a class of your own.
+
+        Examples
+        --------
+        >>> import pocketcnn as pc
+        >>> net = pc.models.lenet5()
+        >>> compiled = net.compile()
+        >>> x = np.random.default_rng(0).random((5, 1, 28, 28), dtype=np.float32)
+        >>> np.abs(compiled(x) - net.predict(x)).max() < 1e-5
+        True
+        """
+        with self.sharing.read("compiling"):
+            architecture = describe(self.graph, self.dtype, self.classes)
+            tensors = {
+                f"{name}.{key}": array
+                for name, layer in self.layers.items()
+                for key, array in layer.state().items()
+            }
+            return CompiledNet(
+                architecture, tensors, self.output_shape, self.preprocessing, batch_size
+            )
 
     def accuracy(
         self, x: ArrayLike | Dataset, t: ArrayLike | None = None, batch_size: int | None = None
