@@ -5,8 +5,8 @@ by ``nox -s fuzz``. For each network, in double and in single precision:
 
 - loss, all gradients and running statistics of a step as `reference_net.Reference` has them, and
   as the layers give them one by one;
-- the same bits with 1, 2 and 3 threads; scores in inference; the same scores after saving and
-  loading;
+- the same bits with 1, 2 and 3 threads; scores in inference, also of the compiled network; the
+  same scores after saving and loading;
 - the parameters after two steps of an optimiser.
 
 In half of the networks some layers, drawn at random or the lowest, are frozen.
@@ -413,6 +413,9 @@ def check_inference(case: Case, folder: Path) -> None:
         scores = net.predict(case.x)
         _compare("scores", scores, wanted, tolerance)
         _compare("activations", list(net.activations(case.x).values())[-1], wanted, tolerance)
+        compiled = net.compile()
+        _compare("compiled scores", compiled(case.x), wanted, tolerance)
+        _compare("compiled scores one by one", compiled.predict(case.x, 1), wanted, tolerance)
         net.save(folder / "net.safetensors")
         again = pc.load(folder / "net.safetensors")
         if again.predict(case.x).tobytes() != scores.tobytes():

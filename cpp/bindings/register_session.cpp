@@ -61,10 +61,15 @@ class Session {
 
     static Either made(const Value& architecture, const std::map<std::string, Floats>& tensors) {
         constexpr auto folded = session::Norms::folded;
-        if (session::text_member(architecture, "dtype") == "float32") {
+        const std::string& dtype = session::text_member(architecture, "dtype");
+        if (dtype == "float32") {
             return Network<float>(architecture, copies_of<float>(tensors), folded);
         }
-        return Network<double>(architecture, copies_of<double>(tensors), folded);
+        if (dtype == "float64") {
+            return Network<double>(architecture, copies_of<double>(tensors), folded);
+        }
+        throw py::value_error("dtype is " + session::in_quotes(dtype) +
+                              ", but must be float32 or float64");
     }
 
     template <typename T>
@@ -73,6 +78,10 @@ class Session {
         in.insert(in.end(), network.input_shape().begin(), network.input_shape().end());
         out.insert(out.end(), network.output_shape().begin(), network.output_shape().end());
         require_shape(x, in, "x");
+        if (batch_size < 0) {
+            throw py::value_error("batch_size is " + std::to_string(batch_size) +
+                                  ", but must be at least 0");
+        }
         Floats scores = new_floats(x, out);
         const T* images = x.data<T>();
         T* to = scores.mutable_data<T>();

@@ -5,6 +5,7 @@
 #include <pocketcnn/types.h>
 #include <pocketcnn/window2d.h>
 
+#include <memory>
 #include <vector>
 
 namespace pocketcnn {
@@ -66,12 +67,29 @@ Shape4 conv2d_output_shape(const Shape4& x, const Conv2d& conv);
 /// The shape of the weights of a convolution whose sizes fit x.
 Shape4 conv2d_weight_shape(const Shape4& x, const Conv2d& conv);
 
+/// What calls with the same weights may share: the weights as the algorithms multiply them, which
+/// the first call that needs a form makes. Any number of threads may use it at once.
+template <typename T>
+class KeptWeights {
+  public:
+    KeptWeights();
+    ~KeptWeights();
+    KeptWeights(const KeptWeights&) = delete;
+    KeptWeights& operator=(const KeptWeights&) = delete;
+
+    struct Forms;
+    Forms& forms() const { return *forms_; }
+
+  private:
+    std::unique_ptr<Forms> forms_;
+};
+
 /// y[n, f] = bias[f] + sum over the group's channels of the window products, and zero where that is
-/// negative, if `rectify` is set. bias may be null.
-/// Overwrites y, which must have conv2d_output_shape(x.shape, conv).
+/// negative, if `rectify` is set. bias and kept may be null; what is kept has to be of this weight
+/// and this conv. Overwrites y, which must have conv2d_output_shape(x.shape, conv).
 template <typename T>
 void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& conv,
-            ImageView<T> y, bool rectify = false);
+            ImageView<T> y, bool rectify = false, const KeptWeights<T>* kept = nullptr);
 
 /// dx = the gradient of sum(dy * conv2d(x)) with respect to x. It is set to zero where the gate, an
 /// array of x's shape, is zero or negative. The gate may be null. Overwrites dx.

@@ -64,10 +64,11 @@ struct ConvBlockOutput {
     T* maps = nullptr;               ///< what is pooled; null where nobody needs it
 };
 
-/// y = pool(f(norm(conv2d(x) + bias))); bias may be null, and so may norm. Overwrites the output.
+/// y = pool(f(norm(conv2d(x) + bias))); bias, norm and kept may be null. Overwrites the output.
 template <typename T>
 void conv_block(ImageView<const T> x, const T* weight, const T* bias, const ConvBlock& block,
-                const ConvBlockOutput<T>& output, const KnownNorm<T>* norm = nullptr);
+                const ConvBlockOutput<T>& output, const KnownNorm<T>* norm = nullptr,
+                const KeptWeights<T>* kept = nullptr);
 
 /// What a block without normalisation left.
 template <typename T>

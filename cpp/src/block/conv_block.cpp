@@ -26,6 +26,7 @@ struct Forward {
     const ConvBlock& block;
     const ConvBlockOutput<T>& output;
     const KnownNorm<T>* norm;
+    const KeptWeights<T>* weights;
     Shape4 maps;
 
     void slice(index_t begin, index_t end) const {
@@ -57,7 +58,7 @@ struct Forward {
     /// The steps before the pooling.
     void activated(ImageView<const T> in, ImageView<T> to) const {
         const bool rectify = rectifies() && norm == nullptr && !rectifies_maxima();
-        conv2d<T>(in, weight, bias, block.conv, to, rectify);
+        conv2d<T>(in, weight, bias, block.conv, to, rectify, weights);
         if (norm != nullptr) {
             const BatchNorm<T> how = {norm->gamma, norm->beta, norm->eps, rectifies()};
             batch_norm_infer<T>(to.data, {to.shape.n, to.shape.c, to.shape.plane()}, how,
@@ -172,13 +173,15 @@ Shape4 conv_block_output_shape(const Shape4& x, const ConvBlock& block) {
 
 template <typename T>
 void conv_block(ImageView<const T> x, const T* weight, const T* bias, const ConvBlock& block,
-                const ConvBlockOutput<T>& output, const KnownNorm<T>* norm) {
+                const ConvBlockOutput<T>& output, const KnownNorm<T>* norm,
+                const KeptWeights<T>* kept) {
     if (output.y.shape != conv_block_output_shape(x.shape, block)) {
         throw std::invalid_argument("y does not have the shape that the block gives");
     }
     const Shape4 maps = conv2d_output_shape(x.shape, block.conv);
-    const Forward<T> forward = {x, weight, bias, block, output, norm, maps};
-    const Slices slices(x.shape, maps, sizeof(T), transforms_weights(x.shape, block.conv));
+    const Forward<T> forward = {x, weight, bias, block, output, norm, kept, maps};
+    const bool undivided = transforms_weights(x.shape, block.conv);
+    const Slices slices(x.shape, maps, sizeof(T), undivided);
     Slices::run(slices.count(), multiply_adds(x.shape, maps, block.conv),
                 [&](index_t i) { forward.slice(slices.begin(i), slices.end(i)); });
 }
@@ -215,7 +218,8 @@ void conv_block_backward(ImageView<const T> dy, const ConvBlockKept<T>& kept, Im
 
 #define POCKETCNN_INSTANTIATE(T)                                                       \
     template void conv_block(ImageView<const T>, const T*, const T*, const ConvBlock&, \
-                             const ConvBlockOutput<T>&, const KnownNorm<T>*);          \
+                             const ConvBlockOutput<T>&, const KnownNorm<T>*,           \
+                             const KeptWeights<T>*);                                   \
     template void conv_block_backward(ImageView<const T>, const ConvBlockKept<T>&,     \
                                       ImageView<const T>, const T*, const ConvBlock&,  \
                                       const ConvBlockGrads<T>&);

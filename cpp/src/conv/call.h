@@ -19,6 +19,7 @@ struct ForwardCall {
     T* y;
     OutputGrid grid;
     bool rectify = false;
+    const KeptWeights<T>* kept = nullptr;  ///< of the weights, where they are known to stay
 };
 
 /// dx from dy. Last step: zero where the gate, an array of x's shape, is zero or negative.

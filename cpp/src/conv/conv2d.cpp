@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "conv/kept_weights.h"
 #include "conv/plane_sums.h"
 #include "conv/problem.h"
 #include "conv/ways.h"
@@ -96,14 +97,19 @@ ConvPlan conv2d_plan(const Shape4& x, const Conv2d& conv, ConvPass pass) {
 }
 
 template <typename T>
+KeptWeights<T>::KeptWeights() : forms_(std::make_unique<Forms>()) {}
+template <typename T>
+KeptWeights<T>::~KeptWeights() = default;
+
+template <typename T>
 void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& conv,
-            ImageView<T> y, bool rectify) {
+            ImageView<T> y, bool rectify, const KeptWeights<T>* kept) {
     const Problem problem(x.shape, conv);
     require_shape(y.shape, problem.y, "y");
     const conv::ForwardWay& way = conv::forward_way({problem, conv.algorithm});
     if (problem.x.n == 0) return;
-    conv::compute<T>(way,
-                     {problem, x.data, weight, bias, y.data, conv::OutputGrid(problem.y), rectify});
+    conv::compute<T>(
+        way, {problem, x.data, weight, bias, y.data, conv::OutputGrid(problem.y), rectify, kept});
 }
 
 template <typename T>
@@ -142,7 +148,8 @@ void conv2d_backward_bias(ImageView<const T> dy, T* dbias) {
 
 #define POCKETCNN_INSTANTIATE(T)                                                                   \
     template void conv2d(ImageView<const T>, const T*, const T*, const Conv2d&, ImageView<T>,      \
-                         bool);                                                                    \
+                         bool, const KeptWeights<T>*);                                             \
+    template class KeptWeights<T>;                                                                 \
     template void conv2d_backward_input(ImageView<const T>, const T*, const Conv2d&, ImageView<T>, \
                                         const T*);                                                 \
     template void conv2d_backward_weight(ImageView<const T>, ImageView<const T>, const Conv2d&,    \

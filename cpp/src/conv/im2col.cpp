@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "conv/kept_weights.h"
 #include "gemm/images.h"
 #include "gemm/indirect.h"
 #include "runtime/add_in_order.h"
@@ -165,8 +166,10 @@ void weight_grad_block(const Kernels<T>& kernels, const Problem& problem, const 
 
 template <typename T>
 void forward(const ForwardCall<T>& call) {
-    forward_packed(call.problem, call.x, pack_weights(call.problem, call.weight), call.bias, call.y,
-                   call.grid);
+    std::vector<gemm::PackedPanels<T>> own;
+    const auto& weights = form_of(call.kept, &KeptWeights<T>::Forms::columns, own,
+                                  [&] { return pack_weights(call.problem, call.weight); });
+    forward_packed(call.problem, call.x, weights, call.bias, call.y, call.grid);
 }
 
 template <typename T>

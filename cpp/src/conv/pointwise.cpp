@@ -1,5 +1,6 @@
 #include "conv/pointwise.h"
 
+#include "conv/kept_weights.h"
 #include "gemm/images.h"
 #include "gemm/matrix.h"
 #include "gemm/pointwise.h"
@@ -29,6 +30,19 @@ Buffer<T> seen_pixels(const Problem& problem, const T* x) {
     return seen;
 }
 
+/// The filters of each group.
+template <typename T>
+std::vector<gemm::PackedLeft<T>> pack_weights(const Problem& problem, const T* weight) {
+    std::vector<gemm::PackedLeft<T>> packed;
+    for (index_t group = 0; group < problem.groups; ++group) {
+        const T* filters = weight + group * problem.filters * problem.taps;
+        packed.emplace_back(pocketcnn::kernels<T>(),
+                            gemm::Operand<T>{filters, problem.filters, problem.taps, 1},
+                            problem.taps);
+    }
+    return packed;
+}
+
 }  // namespace
 
 const char* obstacle(const Window2d& window) {
@@ -54,11 +68,12 @@ void forward(const ForwardCall<T>& call) {
     const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const index_t pixels = problem.pixels();
     const BlockCut cut = gemm::cut_blocks(kernels, problem.filters, pixels, problem.taps);
+    std::vector<gemm::PackedLeft<T>> own;
+    const auto& weights = form_of(call.kept, &KeptWeights<T>::Forms::rows, own,
+                                  [&] { return pack_weights(problem, call.weight); });
     for (index_t group = 0; group < problem.groups; ++group) {
         const index_t filter = group * problem.filters;
-        const gemm::PackedLeft<T> left(
-            kernels, {call.weight + filter * problem.taps, problem.filters, problem.taps, 1},
-            problem.taps);
+        const gemm::PackedLeft<T>& left = weights[static_cast<std::size_t>(group)];
         const double work = problem.multiply_adds() / static_cast<double>(problem.groups);
         parallel_for(cut.blocks(), work, [&](index_t i) {
             const Block block = cut.block(i, problem.filters, pixels, problem.taps);
@@ -78,7 +93,7 @@ void forward_strided(const ForwardCall<T>& call) {
     const Problem dense({problem.x.n, problem.x.c, problem.y.h, problem.y.w},
                         {{}, problem.y.c, problem.groups});
     const Buffer<T> pixels = seen_pixels(problem, call.x);
-    forward<T>({dense, pixels.data(), call.weight, call.bias, call.y, call.grid});
+    forward<T>({dense, pixels.data(), call.weight, call.bias, call.y, call.grid, false, call.kept});
 }
 
 #define POCKETCNN_INSTANTIATE(T)                  \

@@ -16,7 +16,8 @@ Run<T> run_of_block(const Convolution<T>& conv, const std::optional<Normalizatio
         const Buffer<std::int32_t> places(block.pools(PoolKind::max) ? out.size() : 0);
         const KnownNorm<T> known = norm ? norm->known() : KnownNorm<T>{};
         conv_block<T>({call.x[0], image}, conv.weight, conv.bias, block,
-                      {{call.y, out}, places.data(), nullptr}, norm ? &known : nullptr);
+                      {{call.y, out}, places.data(), nullptr}, norm ? &known : nullptr,
+                      conv.kept.get());
     };
 }
 

@@ -44,6 +44,7 @@ struct Convolution {
     const T* weight;
     const T* bias;
     std::shared_ptr<const Buffer<T>> memory = {};  ///< of weights that are no tensor of the network
+    std::shared_ptr<const KeptWeights<T>> kept = std::make_shared<const KeptWeights<T>>();
 };
 
 /// Batch normalisation by known statistics, which are kept in double precision.

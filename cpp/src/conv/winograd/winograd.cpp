@@ -2,6 +2,7 @@
 
 #include <pocketcnn/activation.h>
 
+#include "conv/kept_weights.h"
 #include "conv/patches.h"
 #include "conv/ways.h"
 #include "conv/winograd/convolve.h"
@@ -11,13 +12,24 @@ namespace pocketcnn::winograd {
 
 namespace {
 
+/// The filters of each group.
+template <typename T>
+std::vector<Filters<T>> all_filters(const conv::Problem& problem, const T* weight) {
+    std::vector<Filters<T>> filters;
+    for (index_t group = 0; group < problem.groups; ++group) {
+        filters.push_back(
+            forward_filters(problem, weight + group * problem.filters * problem.taps));
+    }
+    return filters;
+}
+
 /// The forward pass of a problem without dilation and parts.
 template <typename T>
-void forward_by_tiles(const conv::Problem& problem, const T* x, const T* weight, const T* bias,
-                      bool rectify, T* y, const SpoiledPart& spoiled) {
+void forward_by_tiles(const conv::Problem& problem, const T* x, const std::vector<Filters<T>>& all,
+                      const T* bias, bool rectify, T* y, const SpoiledPart& spoiled) {
     for (index_t group = 0; group < problem.groups; ++group) {
         const index_t filter = group * problem.filters;
-        const Filters<T> filters = forward_filters(problem, weight + filter * problem.taps);
+        const Filters<T>& filters = all[static_cast<std::size_t>(group)];
         convolve<T>({phases_of_input(problem, x, group),
                      lanes_of_output(problem, y, group),
                      output_grid(problem),
@@ -31,9 +43,11 @@ template <typename T>
 void forward_by_parts(const conv::Problem& problem, const T* x, const T* weight, const T* bias,
                       bool rectify, T* y, SpoiledImages& spoiled) {
     const Buffer<T> parts = parts_of_weights(problem, weight);
+    std::vector<Filters<T>> filters;
     for_parted_batches(problem, sizeof(T), [&](const conv::Problem& part, index_t image) {
-        forward_by_tiles(part, moved_images(problem, part, image, x).data(), parts.data(), bias,
-                         rectify, y + image * problem.y.image(), {spoiled, image});
+        if (filters.empty()) filters = all_filters(part, parts.data());
+        forward_by_tiles(part, moved_images(problem, part, image, x).data(), filters, bias, rectify,
+                         y + image * problem.y.image(), {spoiled, image});
     });
 }
 
@@ -52,8 +66,10 @@ void forward_again(const conv::ForwardCall<T>& call, const SpoiledImages& spoile
 template <typename T>
 void forward(const conv::ForwardCall<T>& call) {
     SpoiledImages spoiled(call.problem.x.n);
-    forward_by_tiles(call.problem, call.x, call.weight, call.bias, call.rectify, call.y,
-                     {spoiled, 0});
+    std::vector<Filters<T>> own;
+    const auto& filters = conv::form_of(call.kept, &KeptWeights<T>::Forms::points, own,
+                                        [&] { return all_filters(call.problem, call.weight); });
+    forward_by_tiles(call.problem, call.x, filters, call.bias, call.rectify, call.y, {spoiled, 0});
     forward_again(call, spoiled);
 }
 

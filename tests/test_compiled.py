@@ -1,0 +1,224 @@
+"""`ConvNet.compile`: the same scores as by definition, from one native call.
+
+Random networks are compared with float64 references by fuzz_networks.py.
+"""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import pocketcnn as pc
+from pocketcnn import _core
+from reference_net import Reference
+
+Array = npt.NDArray[Any]
+
+
+def small_net(dtype: npt.DTypeLike = np.float32) -> pc.ConvNet:
+    """A graph with statistics of its own: normalisations, groups, a residual, a gate, a join."""
+    shortcut = [("conv", pc.Conv2d(12, 12, 1, bias=False)), ("norm", pc.BatchNorm2d(12))]
+    body = [("conv", pc.Conv2d(12, 12, 3, padding=1, groups=3)), ("norm", pc.BatchNorm2d(12))]
+    net = pc.ConvNet(
+        [
+            ("scale", pc.Normalize((0.5, 0.25, -1.0), (2.0, 1.0, 0.5))),
+            ("conv", pc.Conv2d(3, 12, 3, padding=1)),
+            ("norm", pc.BatchNorm2d(12)),
+            ("relu", pc.ReLU6()),
+            ("pool", pc.MaxPool2d(2)),
+            ("block", pc.Residual(body, shortcut)),
+            ("relu2", pc.ReLU()),
+            ("squeeze", pc.GlobalAvgPool2d(), "relu2"),
+            ("excite", pc.Conv2d(12, 12, 1)),
+            ("gate", pc.HardSigmoid()),
+            ("gated", pc.Multiply(), ["relu2", "gate"]),
+            ("join", pc.Concat(), ["gated", "pool"]),
+            ("flatten", pc.Flatten()),
+            ("fc", pc.Linear(24 * 36, 4)),
+        ],
+        input_shape=(3, 12, 12),
+        seed=3,
+        dtype=dtype,
+    )
+    rng = np.random.default_rng(4)
+    for name, array in {**net.params, **net.buffers}.items():
+        if "norm" in name:
+            array[...] = rng.uniform(0.5, 1.5, array.shape)
+    return net
+
+
+def images(n: int, shape: tuple[int, ...] = (3, 12, 12)) -> Array:
+    return np.random.default_rng(n).standard_normal((n, *shape))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-5)])
+@pytest.mark.parametrize("n", [1, 2, 9, 40])
+def test_scores_are_those_of_the_definition(dtype: npt.DTypeLike, tolerance: float, n: int) -> None:
+    net, x = small_net(dtype), images(n).astype(dtype)
+    wanted = Reference(net.layers, net.inputs, {**net.params, **net.buffers}).forward(x)
+    scale = np.abs(wanted).max()
+    for compiled in (net.compile(), net.compile(n), net.compile(batch_size=4)):
+        for scores in (compiled(x), compiled.predict(x), compiled.predict(x, batch_size=3)):
+            assert scores.dtype == dtype
+            np.testing.assert_allclose(scores / scale, wanted / scale, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    "name", ["simple_convnet", "lenet5", "deep_convnet", "compact_resnet", "alexnet", "vgg16",
+             "resnet18", "resnet50", "mobilenet_v2", "efficientnet_lite0", "unet"]
+)  # fmt: skip
+def test_named_networks(name: str) -> None:
+    """As the layers one by one have it, which have tests of their own."""
+    sizes = {"alexnet": (3, 67, 67), "vgg16": (3, 32, 32), "unet": (1, 16, 16)}
+    mnist = name in ("simple_convnet", "lenet5", "deep_convnet")
+    shape = (1, 28, 28) if mnist else sizes.get(name, (3, 40, 40))
+    net = getattr(pc.models, name)(input_shape=shape)
+    rng = np.random.default_rng(7)
+    for key, array in net.buffers.items():
+        array[...] = rng.uniform(0.5, 1.5, array.shape) * (1 if "var" in key else 0.1)
+    x = images(3, shape).astype(np.float32)
+    wanted = list(net.astype(np.float64).activations(x).values())[-1]
+    scale = np.abs(wanted).max()
+    np.testing.assert_allclose(net.compile()(x) / scale, wanted / scale, rtol=0, atol=2e-5)
+
+
+def test_later_changes_do_not_reach_it() -> None:
+    net, x = small_net(), images(2)
+    compiled = net.compile()
+    before = compiled(x)
+    for array in {**net.params, **net.buffers}.values():
+        array[...] = 0
+    net.replace_head(2)
+    net.classes = ["a", "b"]
+    assert compiled(x).tobytes() == before.tobytes()
+    assert compiled.classes is None
+
+
+@pytest.mark.usefixtures("team")
+@pytest.mark.parametrize("n", [1, 8, 33])
+def test_same_bits_for_any_number_of_threads(n: int) -> None:
+    compiled, x = pc.models.compact_resnet().compile(), images(n, (3, 32, 32))
+    scores = []
+    for threads in (1, 2, 3):
+        with pc.num_threads(threads):
+            scores.append(compiled(x).tobytes())
+    assert scores[1:] == scores[:-1]
+
+
+def test_many_threads_use_one_at_once() -> None:
+    """Each call has memory of its own, also the first, which may make weights ready."""
+    net = pc.models.deep_convnet()
+    x = images(16, (1, 28, 28)).astype(np.float32)
+    for _ in range(5):
+        compiled = net.compile()
+        alone = [net.compile()(x[: i + 1]).tobytes() for i in range(16)]
+        with ThreadPoolExecutor(8) as pool:
+            parts = [x[: i % 16 + 1] for i in range(64)]
+            together = [scores.tobytes() for scores in pool.map(compiled, parts)]
+        assert together == alone * 4
+
+
+def test_what_it_knows_of_the_network() -> None:
+    net = small_net(np.float64)
+    net.classes = ["one", "two", "three", "four"]
+    net.preprocessing = pc.Preprocessing(scale="raw", resize="crop")
+    compiled = net.compile()
+    assert compiled.input_shape == (3, 12, 12)
+    assert compiled.output_shape == (4,)
+    assert compiled.dtype == np.float64
+    assert compiled.classes == net.classes
+    assert compiled.preprocessing == net.preprocessing
+    assert repr(compiled) == (
+        "CompiledNet(input_shape=(3, 12, 12), output_shape=(4,), dtype=float64)"
+    )
+
+
+def test_input_of_any_kind() -> None:
+    compiled = small_net().compile()
+    x = (images(4) * 10).astype(np.uint8)
+    wanted = compiled(x.astype(np.float32)).tobytes()
+    for given in (x, x.tolist(), np.asfortranarray(x), x.astype(">f8"), x.astype(np.float16)):
+        assert compiled(given).tobytes() == wanted
+    assert compiled(x[:0]).shape == (0, 4)
+    assert not np.shares_memory(*[compiled(x) for _ in range(2)])
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        (np.zeros((2, 3, 12, 11)), ValueError, r"x has shape \(2, 3, 12, 11\)"),
+        (np.zeros((3, 12, 12)), ValueError, r"x has shape \(3, 12, 12\)"),
+        (np.array("images"), TypeError, "x has dtype"),
+    ],
+)
+def test_bad_input(x: Array, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        small_net().compile()(x)
+
+
+@pytest.mark.parametrize("bad", [0, -1])
+def test_bad_batch_sizes(bad: int) -> None:
+    net = small_net()
+    with pytest.raises(ValueError, match=f"batch_size is {bad}"):
+        net.compile(bad)
+    with pytest.raises(ValueError, match=f"batch_size is {bad}"):
+        net.compile().predict(images(1), bad)
+
+
+def test_a_layer_of_the_users_own_is_refused() -> None:
+    class Doubled(pc.layers.Layer):
+        def forward(self, x: Array, training: bool = False) -> Array:
+            return 2 * x
+
+        def backward(self, grad: Array) -> Array:
+            return 2 * grad
+
+        def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+            return input_shape
+
+    net = pc.ConvNet([("flat", pc.Flatten()), ("twice", Doubled())], input_shape=(1, 2, 2))
+    with pytest.raises(ValueError, match="layer 'twice' is of the class 'Doubled'"):
+        net.compile()
+
+
+def test_it_is_neither_pickled_nor_copied() -> None:
+    compiled = small_net().compile()
+    for attempt in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="compile the network again"):
+            attempt(compiled)
+
+
+def test_the_native_session_trusts_nobody() -> None:
+    architecture = {
+        "input_shape": [4],
+        "dtype": "float32",
+        "layers": [
+            {"name": "fc", "kind": "Linear", "config": {"in_features": 4, "out_features": 2}}
+        ],
+    }
+    weight, bias = np.ones((2, 4), np.float32), np.zeros(2, np.float32)
+    whole = {"fc.weight": weight, "fc.bias": bias}
+    session = _core.Session(architecture, whole)
+    assert session.predict(np.ones((3, 4), np.float32), 0).tolist() == [[4.0, 4.0]] * 3
+    with pytest.raises(ValueError, match=r"x has shape \(3, 5\)"):
+        session.predict(np.ones((3, 5), np.float32), 0)
+    with pytest.raises(ValueError, match="batch_size is -1"):
+        session.predict(np.ones((3, 4), np.float32), -1)
+    with pytest.raises(TypeError):
+        session.predict(np.ones((3, 4)), 0)
+    with pytest.raises(ValueError, match="missing"):
+        _core.Session(architecture, {"fc.weight": weight})
+    with pytest.raises(ValueError, match="no layer has the tensor 'other'"):
+        _core.Session(architecture, {**whole, "other": bias})
+    with pytest.raises(ValueError, match="has shape"):
+        _core.Session(architecture, {**whole, "fc.bias": weight})
+    with pytest.raises(TypeError, match="float32 and float64"):
+        _core.Session(architecture, {**whole, "fc.bias": np.zeros(2)})
+    with pytest.raises(ValueError, match="dtype is 'float16'"):
+        _core.Session({**architecture, "dtype": "float16"}, whole)
