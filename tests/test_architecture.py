@@ -137,7 +137,7 @@ KERNEL_HEADERS = {
 }  # fmt: skip
 
 # Folders of cpp/src from the operations down; the public headers are for all but kernels.
-CPP_FLOORS = ["model", "", "block", "conv", "gemm", "runtime", "kernels"]
+CPP_FLOORS = ["model", "session", "", "block", "conv", "gemm", "runtime", "kernels"]
 
 
 def _includes(path: Path) -> list[tuple[bool, str]]:

@@ -269,8 +269,9 @@ def test_trainer_trains_a_graph(name: str, rng: np.random.Generator) -> None:
     states: dict[str, Any] = {key: {} for key in other.params}
     for count in range(1, 4):
         chosen = np.random.choice(12, 4)
+        batch = x[chosen], t[chosen]
         grads = {
-            key: scratch.numerical_gradient(lambda _: other.loss(x[chosen], t[chosen]), value)
+            key: scratch.numerical_gradient(lambda _, batch=batch: other.loss(*batch), value)
             for key, value in other.params.items()
         }
         for key, value in other.params.items():

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pocketcnn import _core
 from pocketcnn._arguments import contiguous, integer, real_numbers, require_batch
-from pocketcnn.layers import Array, Shape
-from pocketcnn.network.preprocessing import Preprocessing
+from pocketcnn.functional._session import make_session
+from pocketcnn.layers import Array
+from pocketcnn.network.serialization import describe
+from pocketcnn.network.structure import Structure
 
 
 class CompiledNet:
@@ -32,26 +31,21 @@ class CompiledNet:
         As the network had them.
     """
 
-    def __init__(
-        self,
-        architecture: str,
-        tensors: Mapping[str, Array],
-        output_shape: Shape,
-        preprocessing: Preprocessing | None,
-        batch_size: int | None,
-    ) -> None:
-        content: dict[str, Any] = json.loads(architecture)
-        self.input_shape: Shape = tuple(content["input_shape"])
-        self.output_shape = output_shape
-        self.dtype = np.dtype(content["dtype"])
-        self.classes: list[str] | None = content.get("classes")
-        self.preprocessing = preprocessing
+    def __init__(self, net: Structure, batch_size: int | None) -> None:
+        self.input_shape, self.output_shape = net.input_shape, net.output_shape
+        self.dtype = net.dtype
+        self.classes = None if net.classes is None else list(net.classes)
+        self.preprocessing = net.preprocessing
         self._batch_size = 0 if batch_size is None else integer("batch_size", batch_size, 1)
-        arrays = {name: contiguous(array, self.dtype) for name, array in tensors.items()}
-        self._session = _core.Session(content, arrays)
-        self._session.predict(
-            np.zeros((max(1, self._batch_size), *self.input_shape), self.dtype), self._batch_size
-        )
+        tensors = {
+            f"{name}.{key}": array
+            for name, layer in net.layers.items()
+            for key, array in layer.state().items()
+        }
+        self._session = make_session(describe(net.graph, net.dtype), tensors)
+        # Weights are made ready by the first images.
+        blank = np.zeros((max(1, self._batch_size), *self.input_shape), self.dtype)
+        self._session.predict(blank, self._batch_size)
 
     def __call__(self, x: ArrayLike) -> Array:
         """Compute the scores of each class, as `predict` does."""

@@ -15,13 +15,12 @@ from pocketcnn._text import excerpt
 from pocketcnn.functional._cross_entropy import checked_target
 from pocketcnn.layers import Array
 from pocketcnn.network import measuring
-from pocketcnn.network.compiled import CompiledNet
 from pocketcnn.network.head import end_of_frozen_part
-from pocketcnn.network.serialization import describe
 from pocketcnn.network.structure import Structure
 
 if TYPE_CHECKING:
     from pocketcnn.data import Dataset
+    from pocketcnn.network.compiled import CompiledNet
 
 
 class Inference(Structure):
@@ -87,16 +86,10 @@ class Inference(Structure):
         >>> np.abs(compiled(x) - net.predict(x)).max() < 1e-5
         True
         """
+        from pocketcnn.network.compiled import CompiledNet
+
         with self.sharing.read("compiling"):
-            architecture = describe(self.graph, self.dtype, self.classes)
-            tensors = {
-                f"{name}.{key}": array
-                for name, layer in self.layers.items()
-                for key, array in layer.state().items()
-            }
-            return CompiledNet(
-                architecture, tensors, self.output_shape, self.preprocessing, batch_size
-            )
+            return CompiledNet(self, batch_size)
 
     def accuracy(
         self, x: ArrayLike | Dataset, t: ArrayLike | None = None, batch_size: int | None = None
