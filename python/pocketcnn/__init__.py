@@ -81,6 +81,7 @@ if TYPE_CHECKING:
         Upsample,
         ZeroPad2d,
     )
+    from pocketcnn.network.compiled import CompiledNet
     from pocketcnn.network.load import load
     from pocketcnn.network.net import ConvNet
     from pocketcnn.network.preprocessing import Preprocessing
@@ -104,6 +105,7 @@ __all__ = [
     "Callback",
     "ChannelShuffle",
     "Clip",
+    "CompiledNet",
     "Concat",
     "Conv2d",
     "ConvNet",
@@ -192,6 +194,7 @@ _PLACES = {
     **{name: f"layers.{file}" for name, file in LAYER_FILES.items()},
     **_OF_EXTRAS,
     "Callback": "training.callbacks",
+    "CompiledNet": "network.compiled",
     "ConvNet": "network.net",
     "EarlyStopping": "training.callbacks",
     "History": "training.history",
