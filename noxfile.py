@@ -138,6 +138,7 @@ NATIVE_TESTS = (
     *("tests/test_functional_pool2d.py", "tests/test_functional_linear.py"),
     *("tests/test_functional_normalization.py", "tests/test_empty_batches.py"),
     *("tests/test_layer_arrays.py", "tests/test_optim_updates.py", "tests/test_layers.py"),
+    "tests/test_compiled.py",
 )
 
 # What the session `machines` runs: tests with the most indexing, tests of threads, and sources.
@@ -249,19 +250,23 @@ def guard(session: nox.Session) -> None:
     session.run("pytest", *NATIVE_TESTS, env={"PYTHONPATH": str(package)})
 
 
+def _library_of_gcc(name: str) -> str:
+    command = ["g++", f"-print-file-name={name}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
 @nox.session(default=False)
 def sanitize(session: nox.Session) -> None:
     """Run both test suites under the address and undefined-behaviour sanitizers."""
     install_native_tools(session)
     build_and_ctest(session, "sanitize")
     package = package_of(session, "sanitize")
-    runtime = subprocess.run(
-        ["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
-    )
-    # Python itself is not instrumented, and never frees all of its memory.
+    # Python itself is not instrumented, and never frees all of its memory. It loads C++'s library
+    # only with the module, when the sanitizer has looked for what throws exceptions.
+    runtimes = [_library_of_gcc(name) for name in ("libasan.so", "libstdc++.so")]
     environment = {
         "PYTHONPATH": str(package),
-        "LD_PRELOAD": runtime.stdout.strip(),
+        "LD_PRELOAD": " ".join(runtimes),
         "ASAN_OPTIONS": "detect_leaks=0",
     }
     session.run("pytest", *NATIVE_TESTS, env=environment)

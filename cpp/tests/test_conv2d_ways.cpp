@@ -177,7 +177,8 @@ TEST(Conv2dWays, Families) {
     constexpr ConvAlgorithm product = ConvAlgorithm::im2col, tiles = ConvAlgorithm::winograd;
     const Shape4 x = {1, 64, 8, 8};
     const Window2d same = Window2d::square(3, 1, 1);
-    EXPECT_EQ(planned(x, {{}, 64}, product), ConvAlgorithm::pointwise);
+    EXPECT_EQ(planned(x, {{}, 4}, product), ConvAlgorithm::pointwise);
+    EXPECT_EQ(planned(x, {{}, 64}, product), ConvAlgorithm::few_pixels);
     EXPECT_EQ(planned({1, 64, 64, 64}, {{.stride_w = 2}, 64}, product),
               ConvAlgorithm::pointwise_strided);
     EXPECT_EQ(planned(x, {same, 96}, product), ConvAlgorithm::few_pixels);

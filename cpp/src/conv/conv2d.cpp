@@ -106,7 +106,8 @@ void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& 
             ImageView<T> y, bool rectify, const KeptWeights<T>* kept) {
     const Problem problem(x.shape, conv);
     require_shape(y.shape, problem.y, "y");
-    const conv::ForwardWay& way = conv::forward_way({problem, conv.algorithm});
+    const conv::ForwardWay& way =
+        conv::forward_way({.problem = problem, .asked = conv.algorithm, .kept = kept != nullptr});
     if (problem.x.n == 0) return;
     conv::compute<T>(
         way, {problem, x.data, weight, bias, y.data, conv::OutputGrid(problem.y), rectify, kept});

@@ -211,13 +211,19 @@ const char* obstacle(const Problem& problem) {
     return problem.window.stride_w == 1 ? nullptr : "takes no stride to the right";
 }
 
-/// For few pixels and many weights (docs/measurements.md#few-pixels).
+/// For few pixels and many weights (docs/measurements.md#few-pixels). Windows of one pixel are
+/// copied once, and others once for each tap.
 bool pays(const Problem& problem) {
-    constexpr index_t most_pixels = 256, least_filters = 64, least_taps = 512;
-    constexpr index_t least_weights = 3 << 14;
-    return problem.pixels() > 0 && problem.pixels() <= most_pixels &&
-           problem.filters >= least_filters && problem.taps >= least_taps &&
-           problem.filters * problem.taps >= least_weights;
+    constexpr index_t most_pixels = 256, fewest_pixels = 64, least_filters = 64;
+    constexpr index_t least_taps = 512, least_channels = 256;
+    constexpr index_t least_weights = 3 << 14, least_pointwise_weights = 1 << 15;
+    const index_t pixels = problem.pixels(), weights = problem.filters * problem.taps;
+    if (pixels < 1 || pixels > most_pixels || problem.filters < least_filters) return false;
+    if (!problem.window.is_pointwise()) {
+        return problem.taps >= least_taps && weights >= least_weights;
+    }
+    if (pixels <= fewest_pixels) return problem.channels >= least_filters;
+    return problem.channels >= least_channels && weights >= least_pointwise_weights;
 }
 
 template <typename T>

@@ -60,7 +60,7 @@ const char* dilated_obstacle(const Question& q) {
 }
 template <ConvPass pass>
 bool tiles_pay(const Question& q) {
-    return winograd::pays(q.problem, pass);
+    return winograd::pays(q.problem, pass, q.kept);
 }
 template <ConvPass pass>
 const char* depthwise_obstacle(const Question& q) {
@@ -108,6 +108,15 @@ constexpr ForwardWay kForward[] = {
      .pays = depthwise_pays<ConvPass::forward>,
      .run_float = depthwise::forward<float>,
      .run_double = depthwise::forward<double>},
+    {.about =
+         {few_pixels, im2col, "few pixels, many weights", "one group, no horizontal stride",
+          "up to 256 pixels in all images, at least 64 filters; 512 taps and 49152 weights; 1x1 "
+          "windows: 64 channels and up to 64 pixels, or 256 channels and 32768 weights"},
+     .obstacle =
+         [](const Question& q) { return q.spread ? kApart : few_pixels::obstacle(q.problem); },
+     .pays = [](const Question& q) { return few_pixels::pays(q.problem); },
+     .run_float = few_pixels::forward<float>,
+     .run_double = few_pixels::forward<double>},
     {.about = {direct, direct, "few channels or filters", kNear,
                "up to 8 filters per group, or up to 80 taps, or up to 16 filters and 1024 taps"},
      .obstacle = direct_obstacle,
@@ -126,13 +135,6 @@ constexpr ForwardWay kForward[] = {
      .pays = [](const Question& q) { return pointwise::strided_pays(q.problem); },
      .run_float = pointwise::forward_strided<float>,
      .run_double = pointwise::forward_strided<double>},
-    {.about = {few_pixels, im2col, "few pixels, many weights", "one group, no horizontal stride",
-               "up to 256 pixels in all images; at least 64 filters, 512 taps and 49152 weights"},
-     .obstacle =
-         [](const Question& q) { return q.spread ? kApart : few_pixels::obstacle(q.problem); },
-     .pays = [](const Question& q) { return few_pixels::pays(q.problem); },
-     .run_float = few_pixels::forward<float>,
-     .run_double = few_pixels::forward<double>},
     {.about = {im2col, im2col, "fits every shape", kAll, "always"},
      .obstacle = nothing_hinders,
      .pays = always,

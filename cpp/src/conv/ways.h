@@ -21,10 +21,10 @@ struct Question {
     ConvAlgorithm asked = ConvAlgorithm::automatic;
     bool spread = false;  ///< whether results lie apart, like those of one phase
     const Pooling* pooling = nullptr;
+    bool kept = false;  ///< whether what a call makes of the weights is there from a call before
 };
 
-/// A row of a table. A step to be done only once for given weights, before all calls, would be a
-/// further member.
+/// A row of a table.
 template <template <typename> class Call>
 struct Way {
     ConvWay about;

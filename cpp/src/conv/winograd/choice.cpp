@@ -18,11 +18,21 @@ bool is_beyond(const Window2d& window, index_t most) {
 }
 
 /// The smallest number of tiles that is worth a transform of the weights.
-index_t fewest_tiles(const conv::Problem& problem, ConvPass pass) {
-    constexpr index_t few_weights = index_t{64} * 64;
-    const Window2d& w = problem.window;
-    if (pass == ConvPass::input_grad && w.stride_h * w.stride_w > 1) return 200;
-    return problem.channels * problem.filters <= few_weights ? 16 : 24;
+index_t fewest_tiles(const conv::Problem& problem, ConvPass pass, bool in_parts) {
+    constexpr index_t few_weights = index_t{64} * 64, cached_weights = index_t{256} * 256;
+    const index_t weights = problem.channels * problem.filters;
+    const bool strided = problem.window.stride_h * problem.window.stride_w > 1;
+    if (strided && pass == ConvPass::input_grad) return 200;
+    const bool transforms_most = strided || in_parts || pass == ConvPass::weight_grad;
+    if (transforms_most) return weights <= few_weights ? 16 : 24;
+    return weights <= cached_weights ? 1 : 24;
+}
+
+/// What a number of tiles costs, in tiles: products are of whole panels of them, and the transform
+/// of the weights, if it is to be done, takes about half as long as a panel's products.
+index_t cost_in_tiles(index_t tiles, bool kept) {
+    const index_t rows = kernels<float>().winograd.rows;
+    return round_up(tiles, rows) + (kept ? 0 : rows / 2);
 }
 
 /// The problem that is computed instead if the window is cut into parts.
@@ -66,10 +76,10 @@ const char* dilated_obstacle(const Window2d& window) {
 /// Whether tiles of six points are faster than a direct sum (docs/measurements.md#winograd):
 ///  - not with few channels or filters, for which there are better algorithms from 16 lanes on;
 ///  - with a stride they save less, and im2col's gradient of the input then wastes nothing;
-///  - with few tiles, the transform of the weights is most of the work, and more so if little of
-///    it fits the caches, and two cores cannot share so few tiles;
+///  - with few tiles, a panel of them is not full, and the transform of the weights is much of the
+///    work, most of it if they do not fit the caches;
 ///  - groups make no difference, nor does a dilation, by the split images.
-bool pays(const conv::Problem& dilated, ConvPass pass) {
+bool pays(const conv::Problem& dilated, ConvPass pass, bool kept) {
     const conv::Problem whole = undilated(dilated);
     const index_t phases = whole.window.stride_h * whole.window.stride_w;
     const index_t least = std::max<index_t>(6, kernels<float>().winograd.lanes * 3 / 4);
@@ -81,13 +91,15 @@ bool pays(const conv::Problem& dilated, ConvPass pass) {
         pass == ConvPass::input_grad && !in_parts ? input_grid(problem) : output_grid(problem);
     // Each part has as many weights to transform as a kernel that is not cut.
     const index_t parts = in_parts ? WindowParts(whole.window).count() : 1;
-    if (grid.tiles() < fewest_tiles(problem, pass) * parts) return false;
+    if (grid.tiles() < fewest_tiles(problem, pass, in_parts) * parts) return false;
     // Multiplications of a direct sum divided by those of the tiles, including incomplete ones.
     const index_t products = problem.channels * problem.filters * problem.groups;
-    const double saving =
-        dilated.multiply_adds() / (static_cast<double>(grid.tiles() * kWinogradPoints * phases) *
-                                   static_cast<double>(products));
-    return saving >= (phases > 1 && pass != ConvPass::input_grad ? 2.0 : 1.2);
+    const double of_a_tile =
+        static_cast<double>(kWinogradPoints * phases) * static_cast<double>(products);
+    const double direct = dilated.multiply_adds() / of_a_tile;
+    if (direct < static_cast<double>(cost_in_tiles(grid.tiles(), kept))) return false;
+    const bool saves_less = phases > 1 && pass != ConvPass::input_grad;
+    return direct >= static_cast<double>(grid.tiles()) * (saves_less ? 2.0 : 1.2);
 }
 
 }  // namespace pocketcnn::winograd

@@ -5,10 +5,10 @@
 //         for each point                            M = V * filters        M [point][tile][lanes]
 //         for each strip                            M -> collect + bias -> result
 //
-// If a block's V fits the L2 cache, a task is a block. With more channels, all threads together
-// take a much larger block through the steps one by one, with V and M in the L3 cache or in memory.
-// A task of the products is then a point: V and the filters at one point fit the L2 cache, so all
-// of V, M and the filters pass through it once per block.
+// If a block's V fits the L2 cache, a task is a block. With more channels, or few blocks, all
+// threads together take a much larger block through the steps one by one, with V and M in the L3
+// cache or in memory. A task of the products is then a point: V and the filters at one point fit
+// the L2 cache, so all of V, M and the filters pass through it once per block.
 #include "conv/winograd/convolve.h"
 
 #include <vector>
@@ -29,6 +29,10 @@ constexpr index_t kTilePanels = 4;
 /// If there would be fewer blocks than this, they get fewer panels, provided there is enough work
 /// (docs/measurements.md#winograd-sizes).
 constexpr double kMuchWork = 1e7;
+/// Threads do not share fewer blocks evenly. If there is as much work, they share each block's
+/// points instead.
+constexpr index_t kFewBlocks = 4;
+constexpr double kWorkToShare = 1e6;
 /// Bytes of V that one task may use.
 constexpr index_t kPrivateBytes = index_t{2} << 20;
 /// Bytes of V and M of a block that goes point by point. With smaller blocks the filters are read
@@ -60,9 +64,10 @@ class Convolver {
         if (tiles == 0) return;
         const index_t panel_bytes = kWinogradPoints * panel_size() * index_t{sizeof(T)};
         const index_t panels = std::min(kTilePanels, kPrivateBytes / panel_bytes);
-        if (panels == kTilePanels || panels * rows >= tiles) {
-            const index_t share = std::max<index_t>(1, tiles / (kEnoughLargeTasks * rows));
-            const index_t block = (work() > kMuchWork ? std::min(panels, share) : panels) * rows;
+        const index_t share = std::max<index_t>(1, tiles / (kEnoughLargeTasks * rows));
+        const index_t block = (work() > kMuchWork ? std::min(panels, share) : panels) * rows;
+        const bool fits = panels == kTilePanels || panels * rows >= tiles;
+        if (fits && (ceil_div(tiles, block) >= kFewBlocks || work() < kWorkToShare)) {
             parallel_for(ceil_div(tiles, block), work(), [&](index_t i) {
                 private_block(i * block, std::min(tiles, (i + 1) * block));
             });
@@ -71,11 +76,11 @@ class Convolver {
         // Blocks of equal size, so that the last is not small.
         const index_t tile_bytes =
             kWinogradPoints * (panel_size() / rows + filters_.panels.lanes()) * index_t{sizeof(T)};
-        const index_t block = even_step(tiles, std::max(rows, kSharedBytes / tile_bytes));
-        const Buffer<T> points(kWinogradPoints * point_stride(block));
-        const Buffer<T> sums(kWinogradPoints * point_sums_stride(ceil_div(block, rows)));
-        for (index_t begin = 0; begin < tiles; begin += block) {
-            shared_block(begin, std::min(tiles, begin + block), points.data(), sums.data());
+        const index_t step = even_step(tiles, std::max(rows, kSharedBytes / tile_bytes));
+        const Buffer<T> points(kWinogradPoints * point_stride(step));
+        const Buffer<T> sums(kWinogradPoints * point_sums_stride(ceil_div(step, rows)));
+        for (index_t begin = 0; begin < tiles; begin += step) {
+            shared_block(begin, std::min(tiles, begin + step), points.data(), sums.data());
         }
     }
 
