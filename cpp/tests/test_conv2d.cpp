@@ -118,7 +118,8 @@ TEST_P(Conv2dTest, GradientsAreAdjoint) {
     check_adjoint<double>(test_case());
 }
 
-/// What is set to zero while the result is written is what a separate step would set to zero.
+/// What is done while the result is written is what a separate step would do, with weights that are
+/// kept too. A ReLU and one other activation stand for all.
 template <typename T>
 void check_gates(const ConvCase& c) {
     for (const Edge edge : kEdges) {
@@ -126,8 +127,20 @@ void check_gates(const ConvCase& c) {
         const Guarded<T> plain(o.y_shape.size(), edge), y(o.y_shape.size(), edge);
         for_ways(c, ConvPass::forward, [&](const Conv2d& conv) {
             conv2d<T>(o.x_view(), o.weight.data(), nullptr, conv, {plain.data(), o.y_shape});
-            conv2d<T>(o.x_view(), o.weight.data(), nullptr, conv, {y.data(), o.y_shape}, true);
+            conv2d<T>(o.x_view(), o.weight.data(), nullptr, conv, {y.data(), o.y_shape},
+                      {Activation::relu});
             for (index_t i = 0; i < y.size(); ++i) ASSERT_EQ(y[i], std::max(plain[i], T{0}));
+            conv2d<T>(o.x_view(), o.weight.data(), nullptr, conv, {y.data(), o.y_shape},
+                      {Activation::leaky_relu, 0.25});
+            for (index_t i = 0; i < y.size(); ++i) {
+                ASSERT_EQ(y[i], plain[i] > 0 ? plain[i] : T(0.25) * plain[i]);
+            }
+            const KeptWeights<T> kept;
+            for (int call = 0; call < 2; ++call) {
+                conv2d<T>(o.x_view(), o.weight.data(), nullptr, conv, {y.data(), o.y_shape}, {},
+                          &kept);
+                for (index_t i = 0; i < y.size(); ++i) ASSERT_EQ(y[i], plain[i]);
+            }
         });
         const Guarded<T> open(c.x.size(), edge), dx(c.x.size(), edge);
         const RandomArray<T>& gate = o.x;

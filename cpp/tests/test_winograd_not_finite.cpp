@@ -78,9 +78,10 @@ void odd_forward(ConvCase c) {
         const T before = std::exchange(x[place], value);
         const Sums wanted = sums();
         for (const bool rectify : {false, true}) {
+            const Epilogue epilogue = {rectify ? std::optional(Activation::relu) : std::nullopt};
             std::vector<T> y(o.y_shape.size());
             conv2d<T>({x.data(), c.x}, o.weight.data(), o.bias.data(), c.conv,
-                      {y.data(), o.y_shape}, rectify);
+                      {y.data(), o.y_shape}, epilogue);
             expect_direct(y, wanted, clean, rectify);
         }
         x[place] = before;

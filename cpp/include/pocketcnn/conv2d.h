@@ -2,10 +2,12 @@
 // gradients. Images are (n, c, h, w); weights are (filters, c / groups, kh, kw).
 #pragma once
 
+#include <pocketcnn/activation.h>
 #include <pocketcnn/types.h>
 #include <pocketcnn/window2d.h>
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace pocketcnn {
@@ -84,12 +86,18 @@ class KeptWeights {
     std::unique_ptr<Forms> forms_;
 };
 
-/// y[n, f] = bias[f] + sum over the group's channels of the window products, and zero where that is
-/// negative, if `rectify` is set. bias and kept may be null; what is kept has to be of this weight
-/// and this conv. Overwrites y, which must have conv2d_output_shape(x.shape, conv).
+/// What is done with the sums of a convolution.
+struct Epilogue {
+    std::optional<Activation> activation;
+    double parameter = 0;  ///< of the activation
+};
+
+/// y[n, f] = bias[f] + sum over the group's channels of the window products, or the activation of
+/// that. bias and kept may be null; what is kept has to be of this weight and this conv. Overwrites
+/// y, which must have conv2d_output_shape(x.shape, conv).
 template <typename T>
 void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& conv,
-            ImageView<T> y, bool rectify = false, const KeptWeights<T>* kept = nullptr);
+            ImageView<T> y, const Epilogue& epilogue = {}, const KeptWeights<T>* kept = nullptr);
 
 /// dx = the gradient of sum(dy * conv2d(x)) with respect to x. It is set to zero where the gate, an
 /// array of x's shape, is zero or negative. The gate may be null. Overwrites dx.

@@ -57,13 +57,15 @@ struct Forward {
 
     /// The steps before the pooling.
     void activated(ImageView<const T> in, ImageView<T> to) const {
-        const bool rectify = rectifies() && norm == nullptr && !rectifies_maxima();
-        conv2d<T>(in, weight, bias, block.conv, to, rectify, weights);
-        if (norm != nullptr) {
-            const BatchNorm<T> how = {norm->gamma, norm->beta, norm->eps, rectifies()};
-            batch_norm_infer<T>(to.data, {to.shape.n, to.shape.c, to.shape.plane()}, how,
-                                {norm->mean, norm->variance}, to.data);
+        Epilogue epilogue;
+        if (norm == nullptr && !rectifies_maxima()) {
+            epilogue = {block.activation, block.parameter};
         }
+        conv2d<T>(in, weight, bias, block.conv, to, epilogue, weights);
+        if (norm == nullptr) return;
+        const BatchNorm<T> how = {norm->gamma, norm->beta, norm->eps, rectifies()};
+        batch_norm_infer<T>(to.data, {to.shape.n, to.shape.c, to.shape.plane()}, how,
+                            {norm->mean, norm->variance}, to.data);
         if (block.activation && !rectifies()) {
             activate(*block.activation, to.data, to.data, to.shape.size(), block.parameter);
         }

@@ -1,6 +1,7 @@
 // The arguments of a convolution algorithm: one struct per pass, the same for every algorithm.
 #pragma once
 
+#include "conv/last_step.h"
 #include "conv/problem.h"
 
 namespace pocketcnn::conv {
@@ -8,8 +9,8 @@ namespace pocketcnn::conv {
 template <typename T>
 struct PooledGrad;
 
-/// y = conv2d(x) + bias, and zero where that is negative, if `rectify` is set. That is the last
-/// step, which `compute` (ways.h) does for algorithms that do not.
+/// y = conv2d(x) + bias, and then the last step, which `compute` (ways.h) does for algorithms that
+/// do not. There is none where results lie apart.
 template <typename T>
 struct ForwardCall {
     const Problem& problem;
@@ -18,7 +19,7 @@ struct ForwardCall {
     const T* bias;  ///< may be null
     T* y;
     OutputGrid grid;
-    bool rectify = false;
+    LastStep<T> last = {};
     const KeptWeights<T>* kept = nullptr;  ///< of the weights, where they are known to stay
 };
 

@@ -103,14 +103,14 @@ KeptWeights<T>::~KeptWeights() = default;
 
 template <typename T>
 void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& conv,
-            ImageView<T> y, bool rectify, const KeptWeights<T>* kept) {
+            ImageView<T> y, const Epilogue& epilogue, const KeptWeights<T>* kept) {
     const Problem problem(x.shape, conv);
     require_shape(y.shape, problem.y, "y");
     const conv::ForwardWay& way =
         conv::forward_way({.problem = problem, .asked = conv.algorithm, .kept = kept != nullptr});
     if (problem.x.n == 0) return;
-    conv::compute<T>(
-        way, {problem, x.data, weight, bias, y.data, conv::OutputGrid(problem.y), rectify, kept});
+    conv::compute<T>(way, {problem, x.data, weight, bias, y.data, conv::OutputGrid(problem.y),
+                           conv::LastStep<T>(epilogue), kept});
 }
 
 template <typename T>
@@ -149,7 +149,7 @@ void conv2d_backward_bias(ImageView<const T> dy, T* dbias) {
 
 #define POCKETCNN_INSTANTIATE(T)                                                                   \
     template void conv2d(ImageView<const T>, const T*, const T*, const Conv2d&, ImageView<T>,      \
-                         bool, const KeptWeights<T>*);                                             \
+                         const Epilogue&, const KeptWeights<T>*);                                  \
     template class KeptWeights<T>;                                                                 \
     template void conv2d_backward_input(ImageView<const T>, const T*, const Conv2d&, ImageView<T>, \
                                         const T*);                                                 \

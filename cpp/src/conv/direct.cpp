@@ -71,9 +71,10 @@ template <typename T>
 class RowWriter {
   public:
     RowWriter(const Kernels<T>& kernels, const Problem& problem, const BandShape& shape, T* y,
-              const OutputGrid& grid)
+              const OutputGrid& grid, const LastStep<T>& last)
         : kernels_(kernels),
           grid_(grid),
+          last_(last),
           y_(y),
           in_place_(shape.is_gapless() && grid.is_dense(problem.y)),
           room_(in_place_ ? 0 : shape.positions()),
@@ -87,6 +88,12 @@ class RowWriter {
     }
     /// To be called when the values of these filters are complete.
     void finish(index_t image, index_t filter, index_t filters, const BandBlock& block) const {
+        if (!last_.is_none()) {
+            T* values = this->values(image, filter, block);
+            for (index_t f = 0; f < filters; ++f) {
+                last_.apply(values + f * stride(), block.positions);
+            }
+        }
         if (in_place_) return;
         for (index_t f = 0; f < filters; ++f) {
             kernels_.copies.copy_rows(block.rows, block.cols, scratch_.data() + f * room_,
@@ -103,6 +110,7 @@ class RowWriter {
 
     const Kernels<T>& kernels_;
     OutputGrid grid_;
+    const LastStep<T>& last_;
     T* y_;
     bool in_place_;
     index_t room_;
@@ -190,7 +198,7 @@ void forward(const ForwardCall<T>& call) {
         items, items_per_task(items, work), work / static_cast<double>(items),
         [&](index_t item, index_t end) {
             Band<T> band(kernels, problem, shape);
-            const RowWriter<T> writer(kernels, problem, shape, call.y, call.grid);
+            const RowWriter<T> writer(kernels, problem, shape, call.y, call.grid, call.last);
             for (; item < end; ++item) {
                 const index_t image = item / (steps * blocks), first = item / blocks % steps * step;
                 const BandBlock block(shape, problem.y, item % blocks);

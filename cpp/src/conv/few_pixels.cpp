@@ -180,7 +180,7 @@ void write(const Problem& problem, const PackedColumns<T>& columns, const Sums<T
 /// Runs over blocks of filters: add(sums, filter, filters) computes the sums of one.
 template <typename T, typename Add>
 void for_blocks(const Problem& problem, const PackedColumns<T>& columns, const T* bias, T* y,
-                const Add& add) {
+                const LastStep<T>& last, const Add& add) {
     const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const index_t step = task_filters(problem);
     parallel_for(ceil_div(problem.filters, step), problem.multiply_adds(), [&](index_t i) {
@@ -191,6 +191,7 @@ void for_blocks(const Problem& problem, const PackedColumns<T>& columns, const T
         add(sums, filter, filters);
         sums.finish();
         write(problem, columns, sums, filter, filter_end, bias, y);
+        last.apply(y, problem.y, filter, filter_end, 0, problem.pixels());
     });
 }
 
@@ -246,7 +247,7 @@ void forward(const ForwardCall<T>& call) {
                 columns.dotted_columns(channel), left, sums.dotted.data());
         }
     };
-    for_blocks(problem, columns, call.bias, call.y, add);
+    for_blocks(problem, columns, call.bias, call.y, call.last, add);
 }
 
 template <typename T>
@@ -255,27 +256,28 @@ void forward_turned(const Problem& problem, const T* x, const T* weight, T* y) {
     // The weights of a filter are not consecutive, so there are no dot products.
     const PackedColumns<T> columns(problem, x, 0);
     const T* no_bias = nullptr;
-    for_blocks(problem, columns, no_bias, y, [&](Sums<T>& sums, index_t filter, index_t filters) {
-        // A slice's weights, copied together: in place, each channel's would be on a page of its
-        // own.
-        const Buffer<T> left(columns.channel(1) * filters * area);
-        const std::vector<index_t> rows = row_offsets(filters, area);
-        std::vector<index_t> depth;
-        for (index_t c = 0; c < columns.channel(1); ++c) {
-            for (index_t tap = area - 1; tap >= 0; --tap) {
-                depth.push_back(c * filters * area + tap);
-            }
-        }
-        for (index_t i = 0; i < columns.slices(); ++i) {
-            const index_t channel = columns.channel(i);
-            const index_t channels = columns.channel(i + 1) - channel;
-            for (index_t c = 0; c < channels; ++c) {
-                std::copy_n(weight + ((channel + c) * problem.filters + filter) * area,
-                            filters * area, left.data() + c * filters * area);
-            }
-            sums.add(channels * area, left.data(), rows, depth, columns[i]);
-        }
-    });
+    for_blocks(problem, columns, no_bias, y, LastStep<T>(),
+               [&](Sums<T>& sums, index_t filter, index_t filters) {
+                   // A slice's weights, copied together: in place, each channel's would be on a
+                   // page of its own.
+                   const Buffer<T> left(columns.channel(1) * filters * area);
+                   const std::vector<index_t> rows = row_offsets(filters, area);
+                   std::vector<index_t> depth;
+                   for (index_t c = 0; c < columns.channel(1); ++c) {
+                       for (index_t tap = area - 1; tap >= 0; --tap) {
+                           depth.push_back(c * filters * area + tap);
+                       }
+                   }
+                   for (index_t i = 0; i < columns.slices(); ++i) {
+                       const index_t channel = columns.channel(i);
+                       const index_t channels = columns.channel(i + 1) - channel;
+                       for (index_t c = 0; c < channels; ++c) {
+                           std::copy_n(weight + ((channel + c) * problem.filters + filter) * area,
+                                       filters * area, left.data() + c * filters * area);
+                       }
+                       sums.add(channels * area, left.data(), rows, depth, columns[i]);
+                   }
+               });
 }
 
 #define POCKETCNN_INSTANTIATE(T)                  \

@@ -169,13 +169,13 @@ void forward(const ForwardCall<T>& call) {
     std::vector<gemm::PackedPanels<T>> own;
     const auto& weights = form_of(call.kept, &KeptWeights<T>::Forms::columns, own,
                                   [&] { return pack_weights(call.problem, call.weight); });
-    forward_packed(call.problem, call.x, weights, call.bias, call.y, call.grid);
+    forward_packed(call.problem, call.x, weights, call.bias, call.y, call.grid, call.last);
 }
 
 template <typename T>
 void forward_packed(const Problem& problem, const T* x,
                     const std::vector<gemm::PackedPanels<T>>& weights, const T* bias, T* y,
-                    const OutputGrid& grid) {
+                    const OutputGrid& grid, const LastStep<T>& last) {
     const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const Panels panels(kernels, problem.filters);
     const ForwardCut cut(problem, panels);
@@ -186,10 +186,14 @@ void forward_packed(const Problem& problem, const T* x,
         const gemm::StorePixels<T, OutputGrid> write(kernels, y + filter * grid.plane, problem.y,
                                                      grid,
                                                      bias != nullptr ? bias + filter : nullptr);
+        const index_t pixel_end = std::min(problem.pixels(), pixel + cut.pixels);
+        const index_t panel_end = std::min(panels.count(), panel + cut.panels_per_task);
         forward_block(kernels, problem, problem.windows(x, group),
-                      weights[static_cast<std::size_t>(group)], pixel,
-                      std::min(problem.pixels(), pixel + cut.pixels), panel,
-                      std::min(panels.count(), panel + cut.panels_per_task), write);
+                      weights[static_cast<std::size_t>(group)], pixel, pixel_end, panel, panel_end,
+                      write);
+        last.apply(y, problem.y, filter + panels.begin(panel),
+                   std::min(filter + problem.filters, filter + panels.begin(panel_end)), pixel,
+                   pixel_end);
     });
 }
 
@@ -223,7 +227,7 @@ void weight_grad(const WeightGradCall<T>& call) {
     template void forward(const ForwardCall<T>&);                                         \
     template void forward_packed(const Problem&, const T*,                                \
                                  const std::vector<gemm::PackedPanels<T>>&, const T*, T*, \
-                                 const OutputGrid&);                                      \
+                                 const OutputGrid&, const LastStep<T>&);                  \
     template void weight_grad(const WeightGradCall<T>&);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)

@@ -83,6 +83,8 @@ void forward(const ForwardCall<T>& call) {
             gemm::RightPixels<T> right(kernels, problem.windows(call.x, group),
                                        call.x + problem.x.size());
             gemm::multiply_block(kernels, block, left, right, write);
+            call.last.apply(call.y, problem.y, filter + block.row, filter + block.row_end,
+                            block.col, block.col_end);
         });
     }
 }
@@ -93,7 +95,8 @@ void forward_strided(const ForwardCall<T>& call) {
     const Problem dense({problem.x.n, problem.x.c, problem.y.h, problem.y.w},
                         {{}, problem.y.c, problem.groups});
     const Buffer<T> pixels = seen_pixels(problem, call.x);
-    forward<T>({dense, pixels.data(), call.weight, call.bias, call.y, call.grid, false, call.kept});
+    forward<T>(
+        {dense, pixels.data(), call.weight, call.bias, call.y, call.grid, call.last, call.kept});
 }
 
 #define POCKETCNN_INSTANTIATE(T)                  \

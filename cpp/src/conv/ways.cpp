@@ -16,6 +16,7 @@
 #include "conv/pointwise.h"
 #include "conv/sparse_grad.h"
 #include "conv/winograd/winograd.h"
+#include "runtime/parallel.h"
 
 namespace pocketcnn::conv {
 namespace {
@@ -89,21 +90,21 @@ constexpr ForwardWay kForward[] = {
      .pays = tiles_pay<ConvPass::forward>,
      .run_float = winograd::forward<float>,
      .run_double = winograd::forward<double>,
-     .finishes = true,
+     .finishes_relu = true,
      .transforms_weights = true},
     {.about = {winograd_parts, winograd, kFewerProducts, kPartsTake, kPartsPay},
      .obstacle = parts_obstacle,
      .pays = tiles_pay<ConvPass::forward>,
      .run_float = winograd::forward_in_parts<float>,
      .run_double = winograd::forward_in_parts<double>,
-     .finishes = true,
+     .finishes_relu = true,
      .transforms_weights = true},
     {.about = {winograd_dilated, winograd, kFewerProducts, kDilatedTake, kDilatedPay},
      .obstacle = dilated_obstacle,
      .pays = tiles_pay<ConvPass::forward>,
      .run_float = winograd::forward_dilated<float>,
      .run_double = winograd::forward_dilated<double>,
-     .finishes = true,
+     .finishes_relu = true,
      .transforms_weights = true},
     {.about = {depthwise, depthwise, "one channel per filter", kOneChannel,
                "up to 2 filters per group"},
@@ -119,30 +120,35 @@ constexpr ForwardWay kForward[] = {
          [](const Question& q) { return q.spread ? kApart : few_pixels::obstacle(q.problem); },
      .pays = [](const Question& q) { return few_pixels::pays(q.problem); },
      .run_float = few_pixels::forward<float>,
-     .run_double = few_pixels::forward<double>},
+     .run_double = few_pixels::forward<double>,
+     .finishes = true},
     {.about = {direct, direct, "few channels or filters", kNear,
                "up to 8 filters per group, or up to 80 taps, or up to 16 filters and 1024 taps"},
      .obstacle = direct_obstacle,
      .pays = direct_pays<ConvPass::forward>,
      .run_float = direct::forward<float>,
-     .run_double = direct::forward<double>},
+     .run_double = direct::forward<double>,
+     .finishes = true},
     {.about = {pointwise, im2col, "a window of one pixel", "1x1 windows, stride 1, no padding",
                "always"},
      .obstacle = [](const Question& q) { return pointwise::obstacle(q.problem.window); },
      .pays = always,
      .run_float = pointwise::forward<float>,
-     .run_double = pointwise::forward<double>},
+     .run_double = pointwise::forward<double>,
+     .finishes = true},
     {.about = {pointwise_strided, im2col, "a window of one pixel", "1x1 windows, no padding",
                "images of 2^18 elements; or 256 filters, and 2^19 elements in all images"},
      .obstacle = [](const Question& q) { return pointwise::strided_obstacle(q.problem.window); },
      .pays = [](const Question& q) { return pointwise::strided_pays(q.problem); },
      .run_float = pointwise::forward_strided<float>,
-     .run_double = pointwise::forward_strided<double>},
+     .run_double = pointwise::forward_strided<double>,
+     .finishes = true},
     {.about = {im2col, im2col, "fits every shape", kAll, "always"},
      .obstacle = nothing_hinders,
      .pays = always,
      .run_float = im2col::forward<float>,
-     .run_double = im2col::forward<double>},
+     .run_double = im2col::forward<double>,
+     .finishes = true},
 };
 
 constexpr InputGradWay kInputGrad[] = {
@@ -307,8 +313,11 @@ template <typename T>
 void compute(const ForwardWay& way, const ForwardCall<T>& call) {
     count_run(ConvPass::forward, way.about);
     way.run(call);
-    if (way.finishes || !call.rectify) return;
-    activate<T>(Activation::relu, call.y, call.y, call.problem.y.size());
+    if (call.last.is_none() || way.finishes || (way.finishes_relu && call.last.is_relu())) return;
+    const index_t plane = call.problem.y.plane(), planes = call.problem.y.n * call.problem.y.c;
+    parallel_ranges(planes, 1, static_cast<double>(plane), [&](index_t begin, index_t end) {
+        call.last.apply(call.y + begin * plane, (end - begin) * plane);
+    });
 }
 
 template <typename T>

@@ -33,6 +33,7 @@ struct Way {
     void (*run_float)(const Call<float>&);
     void (*run_double)(const Call<double>&);
     bool finishes = false;            ///< whether it does the call's last step itself
+    bool finishes_relu = false;       ///< whether it does that if it is a ReLU
     bool transforms_weights = false;  ///< whether each call begins with much work on the weights
 
     void run(const Call<float>& call) const { run_float(call); }

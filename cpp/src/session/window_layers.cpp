@@ -186,7 +186,7 @@ template <typename T>
 Run<T> run_of(const Convolution<T>& conv) {
     return [conv, maps = conv2d_output_shape(conv.image, conv.conv)](const Call<T>& call) {
         conv2d<T>({call.x[0], batch(conv.image, call.n)}, conv.weight, conv.bias, conv.conv,
-                  {call.y, batch(maps, call.n)}, false, conv.kept.get());
+                  {call.y, batch(maps, call.n)}, {}, conv.kept.get());
     };
 }
 

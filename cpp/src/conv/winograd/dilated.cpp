@@ -94,7 +94,7 @@ void forward_dilated(const conv::ForwardCall<T>& call) {
     const Buffer<T> x = split_input(problem, part, call.x), y(part.y.size());
     conv::forward_way({part, ConvAlgorithm::winograd})
         .run(conv::ForwardCall<T>{part, x.data(), call.weight, call.bias, y.data(),
-                                  conv::OutputGrid(part.y), call.rectify});
+                                  conv::OutputGrid(part.y), call.last});
     merge_images(problem.y, part.y, problem.window, 0, 0, y.data(), call.y);
 }
 

@@ -57,7 +57,7 @@ void forward_again(const conv::ForwardCall<T>& call, const SpoiledImages& spoile
     spoiled.for_each(call.problem, [&](const conv::Problem& one, index_t from, index_t to) {
         conv::compute<T>(conv::forward_way({one, ConvAlgorithm::im2col}),
                          {one, call.x + from, call.weight, call.bias, call.y + to,
-                          conv::OutputGrid(one.y), call.rectify});
+                          conv::OutputGrid(one.y), call.last});
     });
 }
 
@@ -69,14 +69,16 @@ void forward(const conv::ForwardCall<T>& call) {
     std::vector<Filters<T>> own;
     const auto& filters = conv::form_of(call.kept, &KeptWeights<T>::Forms::points, own,
                                         [&] { return all_filters(call.problem, call.weight); });
-    forward_by_tiles(call.problem, call.x, filters, call.bias, call.rectify, call.y, {spoiled, 0});
+    forward_by_tiles(call.problem, call.x, filters, call.bias, call.last.is_relu(), call.y,
+                     {spoiled, 0});
     forward_again(call, spoiled);
 }
 
 template <typename T>
 void forward_in_parts(const conv::ForwardCall<T>& call) {
     SpoiledImages spoiled(call.problem.x.n);
-    forward_by_parts(call.problem, call.x, call.weight, call.bias, call.rectify, call.y, spoiled);
+    forward_by_parts(call.problem, call.x, call.weight, call.bias, call.last.is_relu(), call.y,
+                     spoiled);
     forward_again(call, spoiled);
 }
 
