@@ -69,20 +69,26 @@ Shape4 conv2d_output_shape(const Shape4& x, const Conv2d& conv);
 /// The shape of the weights of a convolution whose sizes fit x.
 Shape4 conv2d_weight_shape(const Shape4& x, const Conv2d& conv);
 
+/// Which algorithm computes a convolution whose weights are kept: the one that would without, to
+/// the same bits, or the one that is fastest when the weights are ready.
+enum class KeptChoice { as_without, fastest };
+
 /// What calls with the same weights may share: the weights as the algorithms multiply them, which
 /// the first call that needs a form makes. Any number of threads may use it at once.
 template <typename T>
 class KeptWeights {
   public:
-    KeptWeights();
+    explicit KeptWeights(KeptChoice choice = KeptChoice::as_without);
     ~KeptWeights();
     KeptWeights(const KeptWeights&) = delete;
     KeptWeights& operator=(const KeptWeights&) = delete;
 
     struct Forms;
     Forms& forms() const { return *forms_; }
+    KeptChoice choice() const { return choice_; }
 
   private:
+    KeptChoice choice_;
     std::unique_ptr<Forms> forms_;
 };
 

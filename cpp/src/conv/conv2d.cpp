@@ -97,7 +97,8 @@ ConvPlan conv2d_plan(const Shape4& x, const Conv2d& conv, ConvPass pass) {
 }
 
 template <typename T>
-KeptWeights<T>::KeptWeights() : forms_(std::make_unique<Forms>()) {}
+KeptWeights<T>::KeptWeights(KeptChoice choice)
+    : choice_(choice), forms_(std::make_unique<Forms>()) {}
 template <typename T>
 KeptWeights<T>::~KeptWeights() = default;
 
@@ -107,7 +108,9 @@ void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& 
     const Problem problem(x.shape, conv);
     require_shape(y.shape, problem.y, "y");
     const conv::ForwardWay& way =
-        conv::forward_way({.problem = problem, .asked = conv.algorithm, .kept = kept != nullptr});
+        conv::forward_way({.problem = problem,
+                           .asked = conv.algorithm,
+                           .kept = kept != nullptr && kept->choice() == KeptChoice::fastest});
     if (problem.x.n == 0) return;
     conv::compute<T>(way, {problem, x.data, weight, bias, y.data, conv::OutputGrid(problem.y),
                            conv::LastStep<T>(epilogue), kept});

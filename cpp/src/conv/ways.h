@@ -21,7 +21,7 @@ struct Question {
     ConvAlgorithm asked = ConvAlgorithm::automatic;
     bool spread = false;  ///< whether results lie apart, like those of one phase
     const Pooling* pooling = nullptr;
-    bool kept = false;  ///< whether what a call makes of the weights is there from a call before
+    bool kept = false;  ///< whether the choice may count on weights that are ready
 };
 
 /// A row of a table.

@@ -74,8 +74,12 @@ class Fusion {
         const Node<T>& node = graph_.nodes[first];
         std::size_t last = first;
         Run<T> run = node.layer.run;
-        if (const auto* conv = std::get_if<Convolution<T>>(&node.layer.part)) {
-            if (Run<T> block = block_from(*conv, last)) run = block;
+        if (const auto* part = std::get_if<Convolution<T>>(&node.layer.part)) {
+            Convolution<T> conv = *part;
+            conv.kept = std::make_shared<const KeptWeights<T>>(
+                norms_ == Norms::folded ? KeptChoice::fastest : KeptChoice::as_without);
+            run = run_of(conv);
+            if (Run<T> block = block_from(conv, last)) run = block;
         } else if (std::holds_alternative<Sum>(node.layer.part)) {
             std::size_t behind = first;
             if (const auto f = follow<Function>(behind); f && f->kind == Activation::relu) {

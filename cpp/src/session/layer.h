@@ -44,7 +44,7 @@ struct Convolution {
     const T* weight;
     const T* bias;
     std::shared_ptr<const Buffer<T>> memory = {};  ///< of weights that are no tensor of the network
-    std::shared_ptr<const KeptWeights<T>> kept = std::make_shared<const KeptWeights<T>>();
+    std::shared_ptr<const KeptWeights<T>> kept = {};  ///< may be null
 };
 
 /// Batch normalisation by known statistics, which are kept in double precision.

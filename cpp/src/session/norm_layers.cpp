@@ -99,7 +99,7 @@ Convolution<T> folded(const Convolution<T>& conv, const Normalization<T>& norm) 
         const double before = conv.bias != nullptr ? conv.bias[f] : 0;
         bias[f] = static_cast<T>((before - (*norm.mean)[filter]) * scale + norm.beta[f]);
     }
-    return {conv.image, conv.conv, weight, bias, std::move(memory)};
+    return {conv.image, conv.conv, weight, bias, std::move(memory), conv.kept};
 }
 
 template <typename T>
