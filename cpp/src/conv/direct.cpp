@@ -163,21 +163,45 @@ const char* obstacle(const Problem& problem) {
     return band <= largest_band ? nullptr : "takes no window that is dilated this far";
 }
 
-bool pays(const Problem& problem, ConvPass pass) {
+namespace {
+
+/// Faster than the products for few taps, and for few filters, because with a narrow panel the
+/// products wait for their loads. Channels that need several bands are loaded again for every tile
+/// of filters. Short rows leave lanes idle, and so does a stride
+/// (docs/measurements.md#direct-and-depthwise).
+bool forward_pays(const Problem& problem) {
+    constexpr index_t one_tile = 8, narrow = 16, fewest_taps = 9, very_few_taps = 32;
+    constexpr index_t few_taps = 80, many_taps = 400, most_taps = 1024;
+    constexpr index_t short_row = 7, long_row = 14, very_long_row = 28;
+    const index_t row = problem.y.w, taps = problem.taps;
     const BandShape shape(problem, form_of(problem), 1, sizeof(float));
-    // Faster than the indirect product for few taps, and forward for few filters, because with a
-    // narrow panel the product waits for its loads (docs/measurements.md#direct-and-depthwise).
-    // Channels that need several bands are loaded again for every tile of filters. Each weight has
-    // a vector of sums, so with many weights the sums do not fit the cache.
-    constexpr index_t few_taps = 80, most_taps = 1024, most_weights = 10000;
-    constexpr index_t one_tile = 8, narrow = 16;
-    if (pass == ConvPass::weight_grad) {
-        return problem.taps <= few_taps && problem.filters * problem.taps <= most_weights;
+    const bool one_band = shape.channels >= problem.channels;
+    if (problem.window.stride_h > 1 || problem.window.stride_w > 1) {
+        return one_band && (taps <= fewest_taps || (taps <= very_few_taps && row > long_row) ||
+                            (taps <= many_taps && row > very_long_row));
     }
-    if (problem.filters <= one_tile || depthwise::obstacle(problem, pass) == nullptr) return true;
-    if (shape.channels < problem.channels) return false;
-    return problem.taps <= few_taps ||
-           (problem.filters <= narrow && problem.taps <= most_taps && !is_ragged(problem));
+    if (problem.filters <= one_tile) return row > short_row || taps <= few_taps;
+    if (!one_band || (row <= short_row && taps > fewest_taps)) return false;
+    return taps <= few_taps ||
+           (problem.filters <= narrow && taps <= most_taps && !is_ragged(problem));
+}
+
+/// Each weight has a vector of sums, which are joined in the end: faster for few of them, over long
+/// rows (docs/measurements.md#direct-and-depthwise).
+bool weight_grad_pays(const Problem& problem) {
+    constexpr index_t few_filters = 8, fewest_taps = 9, few_taps = 32, most_weights = 10000;
+    constexpr index_t short_row = 10, long_row = 20;
+    const index_t row = problem.y.w, taps = problem.taps;
+    if (row <= short_row || problem.filters * taps > most_weights) return false;
+    return taps <= fewest_taps ||
+           (row > long_row && (taps <= few_taps || problem.filters <= few_filters));
+}
+
+}  // namespace
+
+bool pays(const Problem& problem, ConvPass pass) {
+    if (depthwise::obstacle(problem, pass) == nullptr) return true;
+    return pass == ConvPass::weight_grad ? weight_grad_pays(problem) : forward_pays(problem);
 }
 
 template <typename T>

@@ -150,23 +150,27 @@ class PartGradient {
 
 }  // namespace
 
+// Phases multiply as many pixels as x has, and patches as dy has, but patches are added up in
+// memory. With few channels the products of phases have idle lanes (docs/measurements.md#patches).
 bool pays(const Problem& problem) {
-    // Patches are faster with a stride. With stride 1 they are faster only if dy is smaller than x,
-    // because phases multiply as many pixels as x has, and patches as dy has
-    // (docs/measurements.md#patches).
-    constexpr double fewer_pixels = 1.5, full_vectors = 0.5;
+    constexpr index_t tiny_plane = 25, short_row = 7, row = 10, long_row = 20;
+    constexpr double fewer_pixels = 1.5, work_to_share = 1e6;
     const Window2d& window = problem.window;
-    const index_t lanes = kernels<float>().lanes;
+    const index_t lanes = kernels<float>().lanes, channels = problem.channels;
     const PatchCut cut(problem, lanes);
-    const index_t columns = cut.piece_taps * cut.channels;
-    if (static_cast<double>(columns) <
-            full_vectors * static_cast<double>(round_up(columns, lanes)) ||
-        problem.x.n * problem.groups * cut.parts <= 1) {  // a single task
-        return false;
+    const bool one_task = problem.x.n * problem.groups * cut.parts <= 1;
+    if (one_task && problem.multiply_adds() > work_to_share) return false;
+    const bool half_full = channels > lanes / 2;
+    if (window.stride_h > 1 || window.stride_w > 1) {
+        if (window.taps() == 1) return problem.y.plane() <= tiny_plane;
+        return half_full || problem.y.w <= long_row;
     }
-    return window.stride_h > 1 || window.stride_w > 1 ||
-           static_cast<double>(problem.x.plane()) >=
-               fewer_pixels * static_cast<double>(problem.y.plane());
+    if (static_cast<double>(problem.x.plane()) >=
+        fewer_pixels * static_cast<double>(problem.y.plane())) {
+        return true;
+    }
+    if (half_full && channels <= lanes) return problem.y.w <= long_row;
+    return (channels <= 16 && problem.y.w <= row) || (channels <= 32 && problem.y.w <= short_row);
 }
 
 template <typename T>

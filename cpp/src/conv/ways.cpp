@@ -30,14 +30,18 @@ constexpr const char* kPartsTake = "stride 1, kernels of 2 to 12 taps, more than
 constexpr const char* kDilatedTake = "stride 1 with a dilation, kernels of 2 to 12 taps";
 constexpr const char* kFewerProducts = "fewer multiplications";
 constexpr const char* kTilesPay =
-    "at least 6 channels and filters (12 with AVX-512), and 1.2 times fewer multiplications; also "
-    "fewer than a direct sum where tiles are rounded up to whole panels (14 with AVX-512) and half "
-    "a panel is added for the weights' transform; with more than 65536 channels times filters 24 "
-    "tiles; with a stride 16 tiles, and 2 times fewer multiplications";
-constexpr const char* kGradTilesPay = "as in the forward pass; with a stride 200 tiles";
+    "at least 6 channels and filters (12 with AVX-512), and 1.2 times fewer multiplications, also "
+    "fewer where tiles are rounded up to whole panels (14 with AVX-512) and half a panel is added "
+    "for the transform of the weights; with more than 65536 weights of a tap 24 tiles; with a "
+    "stride 200 tiles, and 2 times fewer multiplications";
+constexpr const char* kGradTilesPay =
+    "as in the forward pass; 6 filters do with 32 channels; with a stride 64 tiles do for up to "
+    "16384 weights of a tap";
 constexpr const char* kWeightGradTilesPay =
-    "at least 6 channels and filters (12 with AVX-512), 16 tiles, and 1.2 times fewer "
-    "multiplications (2 times with a stride)";
+    "at least 6 channels and filters (12 with AVX-512; 6 filters do with 32 channels), 9 tiles (24 "
+    "with more than 65536 weights of a tap), and 1.2 times fewer multiplications; with a stride "
+    "200 "
+    "tiles, and 2 times fewer multiplications";
 constexpr const char* kPartsPay =
     "as `winograd`, with at least 16 tiles per part and up to 32 MB of copies per image";
 constexpr const char* kDilatedPay = "as the two rows above";
@@ -122,8 +126,12 @@ constexpr ForwardWay kForward[] = {
      .run_float = few_pixels::forward<float>,
      .run_double = few_pixels::forward<double>,
      .finishes = true},
-    {.about = {direct, direct, "few channels or filters", kNear,
-               "up to 8 filters per group, or up to 80 taps, or up to 16 filters and 1024 taps"},
+    {.about =
+         {direct, direct, "few channels or filters", kNear,
+          "up to 8 filters per group, or up to 80 taps, or up to 16 filters and 1024 taps, and "
+          "more "
+          "than 7 results in a row; with a stride up to 9 taps, 32 in rows of more than 14, or "
+          "400 in rows of more than 28"},
      .obstacle = direct_obstacle,
      .pays = direct_pays<ConvPass::forward>,
      .run_float = direct::forward<float>,
@@ -179,8 +187,12 @@ constexpr InputGradWay kInputGrad[] = {
      .pays = depthwise_pays<ConvPass::input_grad>,
      .run_float = depthwise::input_grad<float>,
      .run_double = depthwise::input_grad<double>},
-    {.about = {patches, im2col, "no multiplications by the zeros of a stride", kAll,
-               "with a stride; if x has 1.5 times as many pixels as dy; if `phases` does not fit"},
+    {.about =
+         {patches, im2col, "no multiplications by the zeros of a stride", kAll,
+          "with a stride, but for few channels and rows of more than 20 results, and for 1x1 "
+          "windows "
+          "of more than 25; with few channels and up to 7, 10 or 20 results in a row; if x has "
+          "1.5 times as many pixels as dy; if `phases` does not fit"},
      .obstacle = nothing_hinders,
      .pays =
          [](const Question& q) {
@@ -234,7 +246,9 @@ constexpr WeightGradWay kWeightGrad[] = {
      .run_float = depthwise::weight_grad<float>,
      .run_double = depthwise::weight_grad<double>},
     {.about = {direct, direct, "few channels or filters", kNear,
-               "up to 80 taps, and up to 10000 weights per group"},
+               "up to 9 taps in rows of more than 10 results; up to 32 taps or 8 filters in rows "
+               "of more "
+               "than 20; up to 10000 weights per group"},
      .obstacle = direct_obstacle,
      .pays = direct_pays<ConvPass::weight_grad>,
      .run_float = direct::weight_grad<float>,

@@ -17,15 +17,16 @@ bool is_beyond(const Window2d& window, index_t most) {
     return std::min(taps.h, taps.w) < kWinogradLeastTaps || std::max(taps.h, taps.w) > most;
 }
 
-/// The smallest number of tiles that is worth a transform of the weights.
+/// The smallest number of tiles that is worth a transform of the weights: more where there are many
+/// of these, and with a stride, which leaves less to be saved.
 index_t fewest_tiles(const conv::Problem& problem, ConvPass pass, bool in_parts) {
     constexpr index_t few_weights = index_t{64} * 64, cached_weights = index_t{256} * 256;
-    const index_t weights = problem.channels * problem.filters;
-    const bool strided = problem.window.stride_h * problem.window.stride_w > 1;
-    if (strided && pass == ConvPass::input_grad) return 200;
-    const bool transforms_most = strided || in_parts || pass == ConvPass::weight_grad;
-    if (transforms_most) return weights <= few_weights ? 16 : 24;
-    return weights <= cached_weights ? 1 : 24;
+    const index_t phases = problem.window.stride_h * problem.window.stride_w;
+    const index_t weights = problem.channels * phases * problem.filters;
+    if (phases > 1) return pass == ConvPass::input_grad && weights <= 4 * few_weights ? 64 : 100;
+    if (in_parts) return weights <= few_weights ? 16 : 24;
+    if (weights > cached_weights) return 24;
+    return pass == ConvPass::weight_grad ? 8 : 1;
 }
 
 /// What a number of tiles costs, in tiles: products are of whole panels of them, and the transform
@@ -74,7 +75,8 @@ const char* dilated_obstacle(const Window2d& window) {
 }
 
 /// Whether tiles of six points are faster than a direct sum (docs/measurements.md#winograd):
-///  - not with few channels or filters, for which there are better algorithms from 16 lanes on;
+///  - not with few channels or filters, for which there are better algorithms from 16 lanes on; in
+///    the gradients few filters do, if there are many channels;
 ///  - with a stride they save less, and im2col's gradient of the input then wastes nothing;
 ///  - with few tiles, a panel of them is not full, and the transform of the weights is much of the
 ///    work, most of it if they do not fit the caches;
@@ -82,8 +84,11 @@ const char* dilated_obstacle(const Window2d& window) {
 bool pays(const conv::Problem& dilated, ConvPass pass, bool kept) {
     const conv::Problem whole = undilated(dilated);
     const index_t phases = whole.window.stride_h * whole.window.stride_w;
-    const index_t least = std::max<index_t>(6, kernels<float>().winograd.lanes * 3 / 4);
-    if (std::min(whole.channels * phases, whole.filters) < least) return false;
+    constexpr index_t fewest = 6, many = 32;
+    const index_t least = std::max(fewest, kernels<float>().winograd.lanes * 3 / 4);
+    const index_t channels = whole.channels * phases;
+    const bool few_do = pass != ConvPass::forward && channels >= many;
+    if (channels < least || whole.filters < (few_do ? fewest : least)) return false;
     const bool in_parts = is_parted(whole.window);
     const conv::Problem problem = in_parts ? as_parts(whole, pass) : whole;
     if (in_parts && !parts_fit(problem)) return false;
@@ -97,9 +102,10 @@ bool pays(const conv::Problem& dilated, ConvPass pass, bool kept) {
     const double of_a_tile =
         static_cast<double>(kWinogradPoints * phases) * static_cast<double>(products);
     const double direct = dilated.multiply_adds() / of_a_tile;
-    if (direct < static_cast<double>(cost_in_tiles(grid.tiles(), kept))) return false;
-    const bool saves_less = phases > 1 && pass != ConvPass::input_grad;
-    return direct >= static_cast<double>(grid.tiles()) * (saves_less ? 2.0 : 1.2);
+    const bool sums_pixels = pass == ConvPass::weight_grad;
+    const index_t cost = sums_pixels ? grid.tiles() : cost_in_tiles(grid.tiles(), kept);
+    if (direct < static_cast<double>(cost)) return false;
+    return direct >= static_cast<double>(grid.tiles()) * (phases > 1 ? 2.0 : 1.2);
 }
 
 }  // namespace pocketcnn::winograd
