@@ -33,12 +33,12 @@ constexpr const char* kTilesPay =
     "at least 6 channels and filters (12 with AVX-512), and 1.2 times fewer multiplications, also "
     "fewer where tiles are rounded up to whole panels (14 with AVX-512) and half a panel is added "
     "for the transform of the weights; with more than 65536 weights of a tap 24 tiles; with a "
-    "stride 200 tiles, and 2 times fewer multiplications";
+    "stride 100 tiles, and 2 times fewer multiplications";
 constexpr const char* kGradTilesPay =
     "as in the forward pass; 6 filters do with 32 channels; with a stride 64 tiles do for up to "
     "16384 weights of a tap";
 constexpr const char* kWeightGradTilesPay =
-    "at least 6 channels and filters (12 with AVX-512; 6 filters do with 32 channels), 9 tiles (24 "
+    "at least 6 channels and filters (12 with AVX-512; 6 filters do with 32 channels), 8 tiles (24 "
     "with more than 65536 weights of a tap), and 1.2 times fewer multiplications; with a stride "
     "200 "
     "tiles, and 2 times fewer multiplications";
@@ -130,8 +130,9 @@ constexpr ForwardWay kForward[] = {
          {direct, direct, "few channels or filters", kNear,
           "up to 8 filters per group, or up to 80 taps, or up to 16 filters and 1024 taps, and "
           "more "
-          "than 7 results in a row; with a stride up to 9 taps, 32 in rows of more than 14, or "
-          "400 in rows of more than 28"},
+          "than 7 results in a row; with a stride up to 9 taps, 32 or 4 filters in rows of more "
+          "than 14, "
+          "or 400 taps in rows of more than 28"},
      .obstacle = direct_obstacle,
      .pays = direct_pays<ConvPass::forward>,
      .run_float = direct::forward<float>,
