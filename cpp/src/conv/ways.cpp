@@ -40,8 +40,7 @@ constexpr const char* kGradTilesPay =
 constexpr const char* kWeightGradTilesPay =
     "at least 6 channels and filters (12 with AVX-512; 6 filters do with 32 channels), 8 tiles (24 "
     "with more than 65536 weights of a tap), and 1.2 times fewer multiplications; with a stride "
-    "200 "
-    "tiles, and 2 times fewer multiplications";
+    "100 tiles, and 2 times fewer multiplications";
 constexpr const char* kPartsPay =
     "as `winograd`, with at least 16 tiles per part and up to 32 MB of copies per image";
 constexpr const char* kDilatedPay = "as the two rows above";
