@@ -17,7 +17,8 @@ from benchmarks.case import Case, Task
 from benchmarks.layer_cases import cases
 from benchmarks.machine import Machine
 from benchmarks.options import Options
-from benchmarks.report import Race, Table, race_tables
+from benchmarks.races import Race, race_tables
+from benchmarks.report import Table
 from benchmarks.timing import Local, alternate
 
 # Far above rounding errors, far below the error of a wrong result.

@@ -17,8 +17,8 @@ from benchmarks.timing import CLOCKS, Pace
 
 COMMANDS = {
     "layers": "every layer and pass by itself, against PyTorch",
-    "networks": "whole training steps, against PyTorch, Keras and the book's NumPy",
-    "inference": "predictions, against PyTorch and ONNX Runtime",
+    "networks": "whole training steps, against PyTorch, Keras, JAX and the book's NumPy",
+    "inference": "predictions, against PyTorch, JAX, ONNX Runtime, OpenVINO, ncnn, MNN, OpenCV",
     "convergence": "SimpleConvNet on MNIST to 99 %, beside PyTorch update by update",
     "memory": "peak memory of a training step, in fresh processes",
     "threads": "one thread against several, small and large batches, a busy machine",
@@ -56,6 +56,7 @@ class Options:
 
     command: str
     filter: re.Pattern[str]
+    peers: re.Pattern[str]
     batch: int | None
     threads: int
     dtype: str
@@ -76,6 +77,10 @@ class Options:
         """Whether ``--filter`` matches the words, joined by spaces."""
         return self.filter.search(" ".join(words)) is not None
 
+    def wants_peer(self, name: str) -> bool:
+        """Whether ``--peers`` matches the "family/variant"."""
+        return self.peers.search(name) is not None
+
 
 def parse(arguments: list[str]) -> Options:
     """Read the command line."""
@@ -92,6 +97,12 @@ def parse(arguments: list[str]) -> Options:
         type=_pattern,
         default=_pattern(""),
         help="measure only where this regular expression is found in group, name and pass",
+    )
+    add(
+        "--peers",
+        type=_pattern,
+        default=_pattern(""),
+        help="whole networks: only the peers in whose family/variant this is found",
     )
     add("--batch", type=_positive, help="this batch size instead of each case's own")
     add("--threads", type=_positive, default=2, help="of every library (default: 2)")
