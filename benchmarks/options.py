@@ -19,6 +19,7 @@ COMMANDS = {
     "layers": "every layer and pass by itself, against PyTorch",
     "networks": "whole training steps, against PyTorch, Keras, JAX and the book's NumPy",
     "inference": "predictions, against PyTorch, JAX, ONNX Runtime, OpenVINO, ncnn, MNN, OpenCV",
+    "census": "every convolution of twenty published networks, or layers of random sizes",
     "convergence": "SimpleConvNet on MNIST to 99 %, beside PyTorch update by update",
     "memory": "peak memory of a training step, in fresh processes",
     "threads": "one thread against several, small and large batches, a busy machine",
@@ -27,6 +28,7 @@ COMMANDS = {
     "finetune": "EfficientNet-Lite0 learns CIFAR-10 from 400 images, beside PyTorch",
     "footprint": "size of the wheel and of what it brings, time to import",
 }
+KINDS = ("convolutions", "poolings", "batch-norms", "activations", "linears")
 ISAS = ("avx512", "avx2", "baseline")
 
 # Variables that limit each library to an instruction set. The machine's best needs none. ONNX
@@ -50,6 +52,10 @@ _LIMITS = {
 }
 
 
+_PACE = Pace(1.0, 15)
+_CENSUS_PACE = Pace(0.15, 5)
+
+
 @dataclass(frozen=True)
 class Options:
     """The options of a run."""
@@ -61,17 +67,30 @@ class Options:
     threads: int
     dtype: str
     isa: str | None
-    seconds: float
-    alternations: int
+    seconds: float | None
+    alternations: int | None
     clock: str
     output: Path
     markdown: Path | None
     wheel: Path | None
+    kinds: list[str]
+    sample: int | None
+    minutes: float | None
+    seed: int | None
+    resume: bool
 
     @property
     def pace(self) -> Pace:
         """How races are run."""
-        return Pace(self.seconds, self.alternations, self.clock)
+        usual = _CENSUS_PACE if self.command == "census" else _PACE
+        seconds = usual.seconds if self.seconds is None else self.seconds
+        return Pace(seconds, self.alternations or usual.alternations, self.clock)
+
+    @property
+    def stem(self) -> str:
+        """The name of the run's files, and of its place in a file of tables."""
+        kinds = self.kinds if self.command == "census" and self.kinds != [KINDS[0]] else []
+        return "-".join(filter(None, (self.command, *kinds, self.dtype, self.isa)))
 
     def wants(self, *words: str) -> bool:
         """Whether ``--filter`` matches the words, joined by spaces."""
@@ -111,14 +130,13 @@ def parse(arguments: list[str]) -> Options:
     add(
         "--seconds",
         type=float,
-        default=1.0,
-        help="measuring time a row, shared by all in it (default: 1; slow ones take longer)",
+        help="measuring time a row, shared by all in it (default: 1, census 0.15; slow ones take "
+        "longer)",
     )
     add(
         "--alternations",
         type=_positive,
-        default=15,
-        help="how often each has its turn (default: 15; fewer for a quick look only)",
+        help="how often each has its turn (default: 15, census 5; fewer for a quick look only)",
     )
     add(
         "--clock",
@@ -134,6 +152,17 @@ def parse(arguments: list[str]) -> Options:
     )
     add("--markdown", type=Path, help="put the tables into their place in this file")
     add("--wheel", type=Path, help="footprint: the wheel to weigh (default: build one)")
+    add(
+        "--kinds",
+        nargs="+",
+        choices=KINDS,
+        default=[KINDS[0]],
+        help="census: what to measure (default: convolutions); other kinds have random sizes",
+    )
+    add("--sample", type=_positive, help="census: so many shapes of each kind, drawn at random")
+    add("--minutes", type=float, help="census: stop after this time; the order is random")
+    add("--seed", type=int, help="census: of the random order and sizes (default: a new one)")
+    add("--resume", action="store_true", help="census: go on with a run that was stopped")
     options = Options(**vars(parser.parse_args(arguments)))
     if options.clock == "cpu" and options.threads > 1:
         parser.error("--clock cpu adds the threads' times up: it needs --threads 1")

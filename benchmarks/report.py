@@ -100,7 +100,7 @@ def finish(options: Options, machine: Machine, tables: list[Table]) -> None:
     # Options about output do not belong to the measurement.
     asked = re.sub(r" --(output|markdown|wheel)[ =]\S+", "", shlex.join(sys.argv[1:]))
     command = f"python -m benchmarks {asked}"
-    stem = "-".join(filter(None, (options.command, options.dtype, options.isa)))
+    stem = options.stem
     options.output.mkdir(parents=True, exist_ok=True)
     content = {
         "command": command,

@@ -94,6 +94,8 @@ def _layer(
         convolve = _convolution if kind == "Conv2d" else _transposed
         y = convolve(settings, x, weights[name][0])
         return y + weights[name][1] if settings["bias"] else y
+    if kind == "LocalResponseNorm":
+        return _response_norm(settings, x)
     return _pool(kind, settings, x)
 
 
@@ -132,6 +134,13 @@ def _transposed(settings: dict[str, Any], x: Any, kernel: Any) -> Any:
     )
 
 
+def _response_norm(settings: dict[str, Any], x: Any) -> Any:
+    size = settings["size"]
+    window = (1, 1, 1, size), (1, 1, 1, 1), [(0, 0)] * 3 + [(size // 2, (size - 1) // 2)]
+    squares = lax.reduce_window(x * x, 0.0, lax.add, *window)
+    return x / (settings["k"] + settings["alpha"] / size * squares) ** settings["beta"]
+
+
 def _pool(kind: str, settings: dict[str, Any], x: Any) -> Any:
     if kind == "GlobalAvgPool2d":
         return x.mean(axis=(1, 2), keepdims=True)
@@ -141,11 +150,6 @@ def _pool(kind: str, settings: dict[str, Any], x: Any) -> Any:
         return lax.reduce_window(x, -jnp.inf, lax.max, *sizes, borders)
     if kind == "AvgPool2d":
         return lax.reduce_window(x, 0.0, lax.add, *sizes, borders) / np.prod(sizes[0])
-    if kind == "LocalResponseNorm":
-        size = settings["size"]
-        window = (1, 1, 1, size), (1, 1, 1, 1), [(0, 0)] * 3 + [(size // 2, (size - 1) // 2)]
-        squares = lax.reduce_window(x * x, 0.0, lax.add, *window)
-        return x / (settings["k"] + settings["alpha"] / size * squares) ** settings["beta"]
     raise ValueError(f"no {kind} here")
 
 
