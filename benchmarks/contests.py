@@ -48,13 +48,16 @@ class Peer:
     environment: tuple[tuple[str, str], ...] = ()
 
 
+# XLA calls oneDNN where it can, which it does not by default.
+JAX_ONEDNN = (("XLA_FLAGS", "--xla_cpu_experimental_onednn_custom_call=true"),)
 TRAINING_PEERS = {
     "PyTorch/NCHW": Peer("pytorch.training", "NCHW"),
     "PyTorch/NHWC": Peer("pytorch.training", "NHWC"),
     "torch.compile/NHWC": Peer("inductor.training", "NHWC"),
     "Keras/graph": Peer("keras_tensorflow.training", "graph"),
     "Keras/XLA": Peer("keras_tensorflow.training", "XLA"),
-    "JAX/": Peer("jax_xla.training"),
+    "JAX/XLA": Peer("jax_xla.training"),
+    "JAX/oneDNN": Peer("jax_xla.training", environment=JAX_ONEDNN),
 }
 
 

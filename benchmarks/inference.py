@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pocketcnn as pc
-from benchmarks.contests import OURS, TITLES, Peer, flop, race, with_weights
+from benchmarks.contests import JAX_ONEDNN, OURS, TITLES, Peer, flop, race, with_weights
 from benchmarks.machine import Machine
 from benchmarks.options import Options
 from benchmarks.races import Race, race_tables
@@ -21,7 +21,8 @@ _PYTORCH = {
     "PyTorch/NHWC": Peer("pytorch.inference", "NHWC"),
     "torch.compile/frozen": Peer("inductor.inference", "frozen"),
     "torch.compile/max-autotune": Peer("inductor.inference", "max-autotune"),
-    "JAX/": Peer("jax_xla.inference"),
+    "JAX/XLA": Peer("jax_xla.inference"),
+    "JAX/oneDNN": Peer("jax_xla.inference", environment=JAX_ONEDNN),
 }
 # From the ONNX file; most compute convolutions in float32 only.
 _FILES = {
@@ -31,7 +32,8 @@ _FILES = {
     "OpenVINO/": Peer("openvino_runtime.inference"),
     "ncnn/": Peer("ncnn_library.inference"),
     "MNN/": Peer("mnn_library.inference"),
-    "OpenCV/": Peer("opencv_dnn.inference"),
+    "OpenCV/new": Peer("opencv_dnn.inference", "new"),
+    "OpenCV/classic": Peer("opencv_dnn.inference", "classic"),
 }
 
 

@@ -11,7 +11,7 @@ from benchmarks.contests import Result
 from benchmarks.report import Cell, Table, milliseconds
 from benchmarks.timing import Timing
 
-# With more families of peers than this a table has no medians, which stay in the JSON file.
+# With more families of peers than this a table has no medians; they have one of their own.
 _FEW = 4
 
 
@@ -91,13 +91,30 @@ def race_tables(races: Iterable[Race], peak: float | None) -> list[Table]:
     for race in races:
         print(f"  {race.group}: {race.name} {race.step}: {race.headline()}", flush=True)
         groups.setdefault(race.group, []).append(race)
-    return [_race_table(group, members, peak) for group, members in groups.items()]
+    return [
+        table for group, members in groups.items() for table in _group_tables(group, members, peak)
+    ]
 
 
-def _race_table(group: str, races: list[Race], peak: float | None) -> Table:
+def _group_tables(group: str, races: list[Race], peak: float | None) -> list[Table]:
     everyone = list(dict.fromkeys(name for race in races for name in race.families()))
     # A family that was nowhere to be had is in the note, not in the table.
     families = [name for name in everyone if any(race.best(name) for race in races)]
+    first = _race_table(group, races, families, peak)
+    return [first, _medians(group, races, families)] if len(families) > _FEW else [first]
+
+
+def _medians(group: str, races: list[Race], families: list[str]) -> Table:
+    """The ratios of medians, for which a table of many peers has no place."""
+    rows: list[tuple[Cell, ...]] = []
+    for race in races:
+        best = [race.best(family) for family in families]
+        ratios = [b and b[1].median / race.fastest.median for b in best]
+        rows.append((race.name, race.step, *ratios))
+    return Table(f"{group}, ratios of medians", ("task", "pass", *families), rows)
+
+
+def _race_table(group: str, races: list[Race], families: list[str], peak: float | None) -> Table:
     ways = list(dict.fromkeys(way for race in races for way in race.others))
     wide = len(families) > _FEW
     with_share = peak is not None and any(race.flop for race in races)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
@@ -175,6 +176,7 @@ def _dropout(key: Any, name: str, rate: float, x: Any) -> Any:
 
 def _build(network: Network) -> tuple[_Model, Any]:
     """Model and images."""
+    os.environ["NPROC"] = str(network.threads)  # XLA reads it before its first computation
     jax.config.update("jax_enable_x64", network.dtype == "float64")
     images = network.images()
     return _Model(network), jax.device_put(images.transpose(0, 2, 3, 1))
