@@ -42,15 +42,16 @@ class _Model:
                 for branch in ("body", "shortcut"):
                     self._collect(inside(name, settings, branch))
                 continue
-            given = self.network.parameters(name)
+            given = self.network.parameters(name) or _zeros(kind, settings)
             if kind == "Conv2d":
                 given[0] = given[0].transpose(2, 3, 1, 0)
             elif kind == "ConvTranspose2d":  # as the gradient of a convolution: turned around
                 given[0] = given[0].transpose(2, 3, 0, 1)[::-1, ::-1]
             elif kind == "BatchNorm2d":
-                self.statistics[name] = jnp.zeros_like(given[0]), jnp.ones_like(given[0])
+                mean = jnp.zeros(given[0].shape, self.network.dtype)
+                self.statistics[name] = mean, jnp.ones_like(mean)
             if given:
-                self.weights[name] = [jnp.asarray(array) for array in given]
+                self.weights[name] = [jnp.asarray(array, self.network.dtype) for array in given]
 
     def __call__(self, weights: Any, statistics: Any, x: Any, key: Any) -> tuple[Any, Any]:
         """Scores and new statistics; in inference without a key, in training with one."""
@@ -62,6 +63,21 @@ class _Model:
         for (name, taken), layer in zip(self.network.inputs.items(), self.layers, strict=True):
             values[name] = run(layer, *(values[source] for source in taken))
         return values[name], found
+
+
+def _zeros(kind: str, settings: dict[str, Any]) -> list[Array]:
+    """Weights in our order where none are given, for measurements of memory."""
+    if kind == "BatchNorm2d":
+        return [np.zeros(settings["num_features"])] * 2
+    if kind == "Linear":
+        outputs, inputs = settings["out_features"], settings["in_features"]
+        return [np.zeros((outputs, inputs)), np.zeros(outputs)]
+    if kind not in ("Conv2d", "ConvTranspose2d"):
+        return []
+    inputs, outputs = settings["in_channels"], settings["out_channels"]
+    maps = (inputs, outputs) if kind == "ConvTranspose2d" else (outputs, inputs)
+    shape = (maps[0], maps[1] // settings["groups"], *settings["kernel_size"])
+    return [np.zeros(shape), *([np.zeros(outputs)] if settings["bias"] else [])]
 
 
 def _chain(run: Any, layers: _Layers, x: Any) -> Any:
