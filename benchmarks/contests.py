@@ -32,6 +32,8 @@ TITLES = {
     "unet": "U-Net",
 }
 OURS = "pocket"
+# How the reason begins why such a peer has no time; the module follows.
+NOT_INSTALLED = "not installed: "
 # Above the rounding of a deep network in float32, below a real difference.
 _TOLERANCE = 2e-3
 # The share of the memory that stays free while processes of a race are started.
@@ -174,7 +176,7 @@ def _start_peers(
             difference = _difference(remote.logits(), scores)
             remote.burst(0.0, False, "wall")  # so that it has all of its memory
         except NotInstalledError as error:
-            void[name] = f"not installed: {error}"
+            void[name] = f"{NOT_INSTALLED}{error}"
         except RuntimeError as error:
             print(f"  {name}: {error}", file=sys.stderr, flush=True)
             void[name] = "failed"

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from benchmarks.contests import Result
+from benchmarks.contests import NOT_INSTALLED, Result
 from benchmarks.report import Cell, Table, milliseconds
 from benchmarks.timing import Timing
 
@@ -82,7 +82,8 @@ class Race:
     def headline(self) -> str:
         """The ratios only, to be shown while others are still running."""
         found = [f"{name} {ratio:.2f}" for name, ratio in self.ratios().items()]
-        return ", ".join(found + [f"{key} {why}" for key, why in self.void.items()])
+        void = [f"{k} {why}" for k, why in self.void.items() if not why.startswith(NOT_INSTALLED)]
+        return ", ".join(found + void)
 
 
 def race_tables(races: Iterable[Race], peak: float | None) -> list[Table]:
@@ -183,13 +184,19 @@ def _summaries(races: list[Race], families: list[str]) -> list[str]:
 
 
 def _left_out(races: list[Race]) -> list[str]:
-    """Name the peers without a time, and why, in one sentence."""
+    """Name the peers without a time, and why, in a sentence or two."""
     found: dict[str, list[str]] = {}
+    missing: dict[str, None] = {}
     for race in races:
         for key, why in race.void.items():
-            found.setdefault(f"{key.rstrip('/')} {why}", []).append(race.name)
+            what, _, module = why.partition(NOT_INSTALLED)
+            if module:
+                missing[module] = None
+            else:
+                found.setdefault(f"{key.rstrip('/')} {what}", []).append(race.name)
     parts = [
         what if len(names) == len(races) else f"{what}: {', '.join(names)}"
         for what, names in found.items()
     ]
-    return ["Without a time: " + "; ".join(parts) + "."] if parts else []
+    said = ["Without a time: " + "; ".join(parts) + "."] if parts else []
+    return said + (["Left out, not installed: " + ", ".join(missing) + "."] if missing else [])
