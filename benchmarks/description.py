@@ -15,6 +15,7 @@ Array = NDArray[Any]
 
 # Small enough that the largest network does not diverge on random images and labels.
 LEARNING_RATE = 1e-3
+_WINDOW = ("kernel_size", "stride", "padding", "dilation", "output_padding")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,11 @@ class Network:
     variant : str
         Something specific to the library, such as a memory layout.
     weights : str or None
-        Folder with a .npy file for each parameter; None lets each library draw its own.
+        Folder with a .npy file for each parameter and the whole as ``model.onnx``; None lets each
+        library draw its own.
+    inputs : dict of str to list of str, or None
+        What each layer takes, by name, if it is not what the layer before gives; "input" is the
+        network's own.
     """
 
     model: str
@@ -47,6 +52,7 @@ class Network:
     dtype: str
     variant: str = ""
     weights: str | None = None
+    inputs: dict[str, list[str]] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return what the constructor takes."""
@@ -68,6 +74,13 @@ class Network:
         files = (Path(self.weights) / f"{layer}.{key}.npy" for key in ("weight", "bias"))
         return [np.load(file) for file in files if file.exists()]
 
+    @property
+    def onnx(self) -> Path:
+        """The file with the whole network."""
+        if self.weights is None:
+            raise ValueError(f"{self.model} was described without weights")
+        return Path(self.weights) / "model.onnx"
+
     def shapes(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Yield the layers, with every window in their settings as a pair."""
         yield from with_pairs(self.layers)
@@ -76,16 +89,25 @@ class Network:
 def with_pairs(
     layers: Iterable[tuple[str, str, dict[str, Any]]],
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield the layers, with every window in their settings as a pair."""
+    """Yield the layers, with every window in their settings as a pair.
+
+    With "same" padding and a stride there may be one row and column more behind than before:
+    `uneven` is then true in the settings.
+    """
     for name, kind, settings in layers:
         pairs = {
             key: (value, value) if isinstance(value, int) else tuple(value)
             for key, value in settings.items()
-            if key in ("kernel_size", "stride", "padding", "dilation") and value is not None
+            if key in _WINDOW and value not in (None, "same")
         }
         if "kernel_size" in pairs:
             pairs.setdefault("stride", pairs["kernel_size"])
-        yield name, kind, {**settings, **pairs}
+        more: dict[str, bool] = {}
+        if settings.get("padding") == "same":
+            # Where the stride divides the size of the image, as in all networks here.
+            total = pairs["kernel_size"][0] - pairs["stride"][0]
+            pairs["padding"], more["uneven"] = (total // 2, total // 2), total % 2 == 1
+        yield name, kind, {**settings, **pairs, **more}
 
 
 def inside(
@@ -109,7 +131,8 @@ class Subject:
     run : callable
         The timed function: a training step, or a prediction.
     logits : callable
-        The scores of the batch in inference mode, (N, K), to compare libraries with.
+        The scores of the batch in inference mode, (N, K) or (N, K, H, W), to compare libraries
+        with.
     """
 
     run: Callable[[], object]

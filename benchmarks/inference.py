@@ -4,18 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmarks.contests import OURS, TITLES, Peer, flop, race, with_weights
+import pocketcnn as pc
+from benchmarks.contests import JAX_ONEDNN, OURS, TITLES, Peer, flop, race, with_weights
 from benchmarks.machine import Machine
 from benchmarks.options import Options
-from benchmarks.report import Race, Table, race_tables
+from benchmarks.races import Race, race_tables
+from benchmarks.report import Table
 
 _GROUP = "inference"
 _BATCHES = (1, 32)
+_OURS = {"predict": Peer(f"{OURS}.inference")}
+if hasattr(pc.ConvNet, "compile"):
+    _OURS["compiled"] = Peer(f"{OURS}.compiled")
 _PYTORCH = {
     "PyTorch/NCHW": Peer("pytorch.inference", "NCHW"),
     "PyTorch/NHWC": Peer("pytorch.inference", "NHWC"),
+    "torch.compile/frozen": Peer("inductor.inference", "frozen"),
+    "torch.compile/max-autotune": Peer("inductor.inference", "max-autotune"),
+    "JAX/XLA": Peer("jax_xla.inference"),
+    "JAX/oneDNN": Peer("jax_xla.inference", environment=JAX_ONEDNN),
 }
-_ONNX = {"ONNX Runtime/": Peer("onnx_runtime.inference")}
+# From the ONNX file; most compute convolutions in float32 only.
+_FILES = {
+    "ONNX Runtime/spinning": Peer("onnx_runtime.inference", "spinning"),
+    "ONNX Runtime/stopped": Peer("onnx_runtime.inference", "stopped"),
+    "ONNX Runtime/bound": Peer("onnx_runtime.inference", "bound"),
+    "OpenVINO/": Peer("openvino_runtime.inference"),
+    "ncnn/": Peer("ncnn_library.inference"),
+    "MNN/": Peer("mnn_library.inference"),
+    "OpenCV/new": Peer("opencv_dnn.inference", "new"),
+    "OpenCV/classic": Peer("opencv_dnn.inference", "classic"),
+}
 
 
 def run(options: Options, machine: Machine) -> list[Table]:
@@ -24,13 +43,12 @@ def run(options: Options, machine: Machine) -> list[Table]:
 
 
 def _races(options: Options) -> Iterator[Race]:
-    # ONNX Runtime's CPU convolution supports float32 only.
-    peers = _PYTORCH | (_ONNX if options.dtype == "float32" else {})
+    peers = _PYTORCH | (_FILES if options.dtype == "float32" else {})
     for model, title in TITLES.items():
         for batch in (options.batch,) if options.batch else _BATCHES:
             name = f"{title} ({batch})"
             if not options.wants(_GROUP, name):
                 continue
             with with_weights(model, batch, options) as network:
-                ours, theirs = race(f"{OURS}.inference", network, peers, options)
-            yield Race(_GROUP, name, "predict", ours, theirs, flop(network, training=False))
+                result = race(_OURS, network, peers, options)
+            yield Race.of(_GROUP, name, result, flop(network, training=False))

@@ -109,13 +109,14 @@ def _pools(batch: int | None) -> Iterator[Case]:
             border = f" p{padding}" if padding else ""
             name = f"{channels}x{size}x{size}, {kernel}x{kernel}/{stride}{border} ({count})"
             shape, window = (count, channels, size, size), (kernel, stride, padding)
-            pool = _max_pool if kind == "max pooling" else _avg_pool
+            pool = max_pool if kind == "max pooling" else avg_pool
             yield Case(kind, name, ("fwd", "bwd"), pool(shape, window))
 
 
-def _max_pool(
+def max_pool(
     shape: tuple[int, ...], window: tuple[int, int, int]
 ) -> Callable[[Dtype], dict[str, Task]]:
+    """Both passes; the window is kernel, stride, padding."""
     kernel, stride, padding = window
 
     def make(dtype: Dtype) -> dict[str, Task]:
@@ -140,9 +141,10 @@ def _max_pool(
     return make
 
 
-def _avg_pool(
+def avg_pool(
     shape: tuple[int, ...], window: tuple[int, int, int]
 ) -> Callable[[Dtype], dict[str, Task]]:
+    """Both passes; the window is kernel, stride, padding."""
     kernel, stride, padding = window
 
     def make(dtype: Dtype) -> dict[str, Task]:
@@ -182,11 +184,13 @@ def _linears(batch: int | None) -> Iterator[Case]:
         count = batch or own_batch
         name = f"{inputs} to {outputs} ({count})"
         flop = 2.0 * count * inputs * outputs
-        yield Case("linear", name, ("fwd",), _linear_forward(inputs, outputs, count), flop)
-        yield Case("linear", name, ("bwd",), _linear_backward(inputs, outputs, count), 2 * flop)
+        yield Case("linear", name, ("fwd",), linear_forward(inputs, outputs, count), flop)
+        yield Case("linear", name, ("bwd",), linear_backward(inputs, outputs, count), 2 * flop)
 
 
-def _linear_forward(inputs: int, outputs: int, batch: int) -> Callable[[Dtype], dict[str, Task]]:
+def linear_forward(inputs: int, outputs: int, batch: int) -> Callable[[Dtype], dict[str, Task]]:
+    """The outputs."""
+
     def make(dtype: Dtype) -> dict[str, Task]:
         x, weight = draw(dtype, batch, inputs), draw(dtype, outputs, inputs)
         bias = draw(dtype, outputs)
@@ -201,7 +205,9 @@ def _linear_forward(inputs: int, outputs: int, batch: int) -> Callable[[Dtype], 
     return make
 
 
-def _linear_backward(inputs: int, outputs: int, batch: int) -> Callable[[Dtype], dict[str, Task]]:
+def linear_backward(inputs: int, outputs: int, batch: int) -> Callable[[Dtype], dict[str, Task]]:
+    """The gradients of inputs, weights and bias."""
+
     def make(dtype: Dtype) -> dict[str, Task]:
         x, weight = draw(dtype, batch, inputs), draw(dtype, outputs, inputs)
         grad = draw(dtype, batch, outputs)
@@ -217,7 +223,7 @@ def _linear_backward(inputs: int, outputs: int, batch: int) -> Callable[[Dtype],
 
 
 _Pairs: TypeAlias = dict[str, tuple[Callable[..., Any], Callable[..., Any]]]
-_FORWARD: _Pairs = {
+ACTIVATIONS: _Pairs = {
     "relu": (F.relu, aten.relu),
     "sigmoid": (F.sigmoid, aten.sigmoid),
     "tanh": (F.tanh, aten.tanh),
@@ -230,7 +236,7 @@ _FORWARD: _Pairs = {
     "softmax": (F.softmax, lambda x: aten._softmax(x, 1, False)),
     "log_softmax": (F.log_softmax, lambda x: aten._log_softmax(x, 1, False)),
 }
-_BACKWARD: _Pairs = {
+_GRADIENTS: _Pairs = {
     "relu": (F.relu_backward, lambda g, y: aten.threshold_backward(g, y, 0)),
     "sigmoid": (F.sigmoid_backward, aten.sigmoid_backward),
     "tanh": (F.tanh_backward, aten.tanh_backward),
@@ -254,7 +260,7 @@ _BACKWARD: _Pairs = {
 }
 _IMAGES = ((100, 30, 24, 24), (4, 64, 224, 224), (100, 100))
 _GATES = ("relu6", "leaky_relu", "elu", "silu", "gelu", "hard_swish")
-_ACTIVATIONS: tuple[tuple[str, tuple[tuple[int, ...], ...]], ...] = (
+_ACTIVATION_SIZES: tuple[tuple[str, tuple[tuple[int, ...], ...]], ...] = (
     ("relu", _IMAGES),
     ("sigmoid", ((100, 6, 28, 28), (100, 120))),
     ("tanh", ((100, 6, 28, 28), (100, 120))),
@@ -265,18 +271,20 @@ _ACTIVATIONS: tuple[tuple[str, tuple[tuple[int, ...], ...]], ...] = (
 
 
 def _activations(batch: int | None) -> Iterator[Case]:
-    for kind, shapes in _ACTIVATIONS:
+    for kind, shapes in _ACTIVATION_SIZES:
         for shape in shapes:
             sizes = (batch or shape[0], *shape[1:])
             name = f"{kind} {'x'.join(map(str, sizes[1:]))} ({sizes[0]})"
-            yield Case("activations", name, ("fwd", "bwd"), _activation(kind, sizes))
+            yield Case("activations", name, ("fwd", "bwd"), activation(kind, sizes))
 
 
-def _activation(kind: str, shape: tuple[int, ...]) -> Callable[[Dtype], dict[str, Task]]:
+def activation(kind: str, shape: tuple[int, ...]) -> Callable[[Dtype], dict[str, Task]]:
+    """Both passes of one of `ACTIVATIONS`."""
+
     def make(dtype: Dtype) -> dict[str, Task]:
         x, grad = draw(dtype, *shape), draw(dtype, *shape)
-        mine, theirs = _FORWARD[kind]
-        mine_back, theirs_back = _BACKWARD[kind]
+        mine, theirs = ACTIVATIONS[kind]
+        mine_back, theirs_back = _GRADIENTS[kind]
         out = mine(x)
         x_, grad_, out_ = (torch.from_numpy(array) for array in (x, grad, out))
         return {

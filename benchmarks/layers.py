@@ -17,7 +17,8 @@ from benchmarks.case import Case, Task
 from benchmarks.layer_cases import cases
 from benchmarks.machine import Machine
 from benchmarks.options import Options
-from benchmarks.report import Race, Table, race_tables
+from benchmarks.races import Race, race_tables
+from benchmarks.report import Table
 from benchmarks.timing import Local, alternate
 
 # Far above rounding errors, far below the error of a wrong result.
@@ -44,7 +45,7 @@ def _races(options: Options) -> Iterator[Race]:
 def _race(case: Case, step: str, task: Task, options: Options) -> Race:
     ours = task.ours()
     for variant, peer in task.peers.items():
-        _require_equal(f"{case.name} {step}, {variant}", ours, peer(), options.dtype)
+        require_equal(f"{case.name} {step}, {variant}", ours, peer(), options.dtype)
     contestants = [Local(task.ours), *map(Local, task.peers.values())]
     mine, *theirs = alternate(contestants, options.pace)
     return Race(
@@ -57,7 +58,7 @@ def _race(case: Case, step: str, task: Task, options: Options) -> Race:
     )
 
 
-def _require_equal(what: str, ours: Any, theirs: Any, dtype: str) -> None:
+def require_equal(what: str, ours: Any, theirs: Any, dtype: str) -> None:
     """Stop if the two did not compute the same: their times would mean nothing."""
     for mine, other in zip(_arrays(ours), _arrays(theirs), strict=True):
         scale = max(np.abs(other).max(), np.finfo(dtype).tiny)

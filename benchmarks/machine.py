@@ -19,7 +19,10 @@ from benchmarks.options import Options
 
 _SOURCE = Path(__file__).parent.parent / "cpp" / "bench" / "fma_peak.cpp"
 _FLAGS = {"avx512": ["-mavx512f", "-mfma"], "avx2": ["-mavx2", "-mfma"], "baseline": []}
-_PEERS = ("numpy", "torch", "tensorflow-cpu", "keras", "onnxruntime")
+_PEERS = (
+    *("numpy", "torch", "tensorflow-cpu", "keras", "jax", "onnxruntime", "openvino", "ncnn", "MNN"),
+    "opencv-python-headless",
+)
 
 
 @dataclass(frozen=True)

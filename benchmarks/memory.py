@@ -8,7 +8,7 @@ from benchmarks.contests import OURS, TITLES, TRAINING_PEERS, Peer, describe
 from benchmarks.machine import Machine
 from benchmarks.options import Options
 from benchmarks.report import Cell, Table
-from benchmarks.worker import Remote
+from benchmarks.worker import NotInstalledError, Remote
 
 _NETWORKS = (("alexnet", 32), ("vgg16", 4), ("resnet18", 8), ("deep_convnet", 100))
 _NOTE = (
@@ -39,9 +39,13 @@ def _table(title: str, model: str, batch: int, options: Options) -> Table:
     base = 0
     for name, peer in {"pocketcnn": Peer(f"{OURS}.training"), **TRAINING_PEERS}.items():
         print(f"  {title}: {name}", flush=True)
-        with Remote(peer.builder, replace(network, variant=peer.variant)) as remote:
-            imported = remote.resident
-            peak: dict[str, int] = remote.ask("memory")
+        try:
+            with Remote(peer.builder, replace(network, variant=peer.variant)) as remote:
+                imported = remote.resident
+                peak: dict[str, int] = remote.ask("memory")
+        except NotInstalledError as error:
+            print(f"  left out, not installed: {error}", flush=True)
+            continue
         base = base or peak["step"]
         ratio = peak["step"] / base
         sizes = (peak["step"], peak["step"] - imported, peak["whole"])

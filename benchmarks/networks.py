@@ -8,7 +8,8 @@ from dataclasses import replace
 from benchmarks.contests import OURS, TITLES, TRAINING_PEERS, Peer, flop, race, with_weights
 from benchmarks.machine import Machine
 from benchmarks.options import Options
-from benchmarks.report import Race, Table, race_tables
+from benchmarks.races import Race, race_tables
+from benchmarks.report import Table
 
 _GROUP = "training steps"
 _SCRATCH_GROUP = "training steps through the book's interface, float64"
@@ -20,6 +21,8 @@ _NETWORKS = (
     ("alexnet", 32, False),
     ("vgg16", 4, False),
     ("resnet18", 8, False),
+    ("resnet50", 8, False),
+    ("mobilenet_v2", 8, False),
     ("compact_resnet", 128, False),
 )
 _NUMPY_FLOAT64 = {"NumPy float64/": Peer("numpy_book.training", dtype="float64")}
@@ -42,8 +45,8 @@ def _races(options: Options) -> Iterator[Race]:
             continue
         peers = TRAINING_PEERS | (_NUMPY if with_numpy else {})
         with with_weights(model, batch, options) as network:
-            ours, theirs = race(f"{OURS}.training", network, peers, options)
-        yield Race(_GROUP, name, "step", ours, theirs, flop(network, training=True))
+            result = race({"step": Peer(f"{OURS}.training")}, network, peers, options)
+        yield Race.of(_GROUP, name, result, flop(network, training=True))
 
 
 def _scratch_races(options: Options) -> Iterator[Race]:
@@ -54,5 +57,6 @@ def _scratch_races(options: Options) -> Iterator[Race]:
             continue
         double = replace(options, dtype="float64")
         with with_weights(model, batch, double) as network:
-            ours, theirs = race("scratch.training", network, _NUMPY_FLOAT64, double)
-        yield Race(_SCRATCH_GROUP, name, "step", ours, theirs, flop(network, training=True))
+            ours = {"step": Peer("scratch.training")}
+            result = race(ours, network, _NUMPY_FLOAT64, double)
+        yield Race.of(_SCRATCH_GROUP, name, result, flop(network, training=True))

@@ -21,7 +21,7 @@ _STEPS = ("fwd", "fwd+bwd")
 def normalisations(batch: int | None) -> Iterator[Case]:
     """Every case, with its own batch size or the given one."""
     for kind, sizes, make in (
-        ("batch norm", _BATCH_NORMS, _batch_norm),
+        ("batch norm", _BATCH_NORMS, batch_norm),
         ("group norm", _GROUP_NORMS, _group_norm),
         ("LRN", _RESPONSE_NORMS, _response_norm),
     ):
@@ -31,7 +31,9 @@ def normalisations(batch: int | None) -> Iterator[Case]:
             yield Case("normalisation", name, _STEPS, make((count, channels, size, size)))
 
 
-def _batch_norm(shape: tuple[int, ...]) -> Callable[[Dtype], dict[str, Task]]:
+def batch_norm(shape: tuple[int, ...]) -> Callable[[Dtype], dict[str, Task]]:
+    """In training, forward, and forward with backward."""
+
     def make(dtype: Dtype) -> dict[str, Task]:
         gamma, beta = draw(dtype, 2, shape[1])
         running = np.zeros(shape[1], dtype), np.ones(shape[1], dtype)

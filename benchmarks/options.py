@@ -17,8 +17,9 @@ from benchmarks.timing import CLOCKS, Pace
 
 COMMANDS = {
     "layers": "every layer and pass by itself, against PyTorch",
-    "networks": "whole training steps, against PyTorch, Keras and the book's NumPy",
-    "inference": "predictions, against PyTorch and ONNX Runtime",
+    "networks": "whole training steps, against PyTorch, Keras, JAX and the book's NumPy",
+    "inference": "predictions, against PyTorch, JAX, ONNX Runtime, OpenVINO, ncnn, MNN, OpenCV",
+    "census": "every convolution of twenty published networks, or layers of random sizes",
     "convergence": "SimpleConvNet on MNIST to 99 %, beside PyTorch update by update",
     "memory": "peak memory of a training step, in fresh processes",
     "threads": "one thread against several, small and large batches, a busy machine",
@@ -27,6 +28,7 @@ COMMANDS = {
     "finetune": "EfficientNet-Lite0 learns CIFAR-10 from 400 images, beside PyTorch",
     "footprint": "size of the wheel and of what it brings, time to import",
 }
+KINDS = ("convolutions", "poolings", "batch-norms", "activations", "linears")
 ISAS = ("avx512", "avx2", "baseline")
 
 # Variables that limit each library to an instruction set. The machine's best needs none. ONNX
@@ -50,31 +52,53 @@ _LIMITS = {
 }
 
 
+_PACE = Pace(1.0, 15)
+_CENSUS_PACE = Pace(0.15, 5)
+
+
 @dataclass(frozen=True)
 class Options:
     """The options of a run."""
 
     command: str
     filter: re.Pattern[str]
+    peers: re.Pattern[str]
     batch: int | None
     threads: int
     dtype: str
     isa: str | None
-    seconds: float
-    alternations: int
+    seconds: float | None
+    alternations: int | None
     clock: str
     output: Path
     markdown: Path | None
     wheel: Path | None
+    kinds: list[str]
+    sample: int | None
+    minutes: float | None
+    seed: int | None
+    resume: bool
 
     @property
     def pace(self) -> Pace:
         """How races are run."""
-        return Pace(self.seconds, self.alternations, self.clock)
+        usual = _CENSUS_PACE if self.command == "census" else _PACE
+        seconds = usual.seconds if self.seconds is None else self.seconds
+        return Pace(seconds, self.alternations or usual.alternations, self.clock)
+
+    @property
+    def stem(self) -> str:
+        """The name of the run's files, and of its place in a file of tables."""
+        kinds = self.kinds if self.command == "census" and self.kinds != [KINDS[0]] else []
+        return "-".join(filter(None, (self.command, *kinds, self.dtype, self.isa)))
 
     def wants(self, *words: str) -> bool:
         """Whether ``--filter`` matches the words, joined by spaces."""
         return self.filter.search(" ".join(words)) is not None
+
+    def wants_peer(self, name: str) -> bool:
+        """Whether ``--peers`` matches the "family/variant"."""
+        return self.peers.search(name) is not None
 
 
 def parse(arguments: list[str]) -> Options:
@@ -93,6 +117,12 @@ def parse(arguments: list[str]) -> Options:
         default=_pattern(""),
         help="measure only where this regular expression is found in group, name and pass",
     )
+    add(
+        "--peers",
+        type=_pattern,
+        default=_pattern(""),
+        help="whole networks: only the peers in whose family/variant this is found",
+    )
     add("--batch", type=_positive, help="this batch size instead of each case's own")
     add("--threads", type=_positive, default=2, help="of every library (default: 2)")
     add("--dtype", choices=("float32", "float64"), default="float32")
@@ -100,14 +130,13 @@ def parse(arguments: list[str]) -> Options:
     add(
         "--seconds",
         type=float,
-        default=1.0,
-        help="measuring time a row, shared by all in it (default: 1; slow ones take longer)",
+        help="measuring time a row, shared by all in it (default: 1, census 0.15; slow ones take "
+        "longer)",
     )
     add(
         "--alternations",
         type=_positive,
-        default=15,
-        help="how often each has its turn (default: 15; fewer for a quick look only)",
+        help="how often each has its turn (default: 15, census 5; fewer for a quick look only)",
     )
     add(
         "--clock",
@@ -123,6 +152,17 @@ def parse(arguments: list[str]) -> Options:
     )
     add("--markdown", type=Path, help="put the tables into their place in this file")
     add("--wheel", type=Path, help="footprint: the wheel to weigh (default: build one)")
+    add(
+        "--kinds",
+        nargs="+",
+        choices=KINDS,
+        default=[KINDS[0]],
+        help="census: what to measure (default: convolutions); other kinds have random sizes",
+    )
+    add("--sample", type=_positive, help="census: so many shapes of each kind, drawn at random")
+    add("--minutes", type=float, help="census: stop after this time; the order is random")
+    add("--seed", type=int, help="census: of the random order and sizes (default: a new one)")
+    add("--resume", action="store_true", help="census: go on with a run that was stopped")
     options = Options(**vars(parser.parse_args(arguments)))
     if options.clock == "cpu" and options.threads > 1:
         parser.error("--clock cpu adds the threads' times up: it needs --threads 1")

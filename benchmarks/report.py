@@ -1,4 +1,4 @@
-"""Tables of the measurements: on the terminal, in Markdown, as JSON and as a bar chart."""
+"""Tables of the measurements: on the terminal, in Markdown, as JSON and as a chart."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import math
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.chart import draw_bars, draw_curves
 from benchmarks.machine import Machine
 from benchmarks.options import Options
-from benchmarks.timing import Timing
 
 Cell = str | float | None
 
@@ -34,6 +34,8 @@ class Table:
         The bars of the chart: label, and peer divided by ours, above 1 a win.
     data : list of dict
         For the JSON file: all data of the cells.
+    curves : dict of str to list of float
+        Instead of bars, many such ratios by what they have in common.
     """
 
     title: str
@@ -42,103 +44,7 @@ class Table:
     ratios: list[tuple[str, float]] = field(default_factory=list)
     data: list[dict[str, object]] = field(default_factory=list)
     note: str = ""
-
-
-@dataclass(frozen=True)
-class Race:
-    """Ours and its peers, timed in turn on one task.
-
-    Attributes
-    ----------
-    group, name, step : str
-        Table, task and pass.
-    ours : Timing
-    peers : dict of str to Timing
-        By "family/variant"; the fastest variant of a family counts.
-    flop : float
-        Operations of the task as the textbook counts them; 0 if it does not.
-    """
-
-    group: str
-    name: str
-    step: str
-    ours: Timing
-    peers: dict[str, Timing]
-    flop: float = 0.0
-
-    def best(self, family: str) -> tuple[str, Timing]:
-        """Variant and time of the family's fastest member."""
-        mine = {key: t for key, t in self.peers.items() if key.split("/")[0] == family}
-        key = min(mine, key=lambda name: mine[name].minimum)
-        return key.partition("/")[2], mine[key]
-
-    def families(self) -> list[str]:
-        """The peers without their variants, in order."""
-        return list(dict.fromkeys(key.split("/")[0] for key in self.peers))
-
-    def headline(self) -> str:
-        """The ratios only, to be shown while others are still running."""
-        ratios = (
-            (name, self.best(name)[1].minimum / self.ours.minimum) for name in self.families()
-        )
-        return ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios)
-
-
-def race_tables(races: Iterable[Race], peak: float | None) -> list[Table]:
-    """One table per group of races, each reported when it ends; `peak` in GFLOP/s."""
-    groups: dict[str, list[Race]] = {}
-    for race in races:
-        print(f"  {race.group}: {race.name} {race.step}: {race.headline()}", flush=True)
-        groups.setdefault(race.group, []).append(race)
-    return [_race_table(group, members, peak) for group, members in groups.items()]
-
-
-def _race_table(group: str, races: list[Race], peak: float | None) -> Table:
-    families = list(dict.fromkeys(name for race in races for name in race.families()))
-    with_share = peak is not None and any(race.flop for race in races)
-    columns = ["task", "pass", "ours ms", "median"]
-    for family in families:
-        columns += [f"{family} ms", "median", "ratio", "of medians"]
-    if with_share:
-        columns += ["our share of peak", "theirs"]
-    rows: list[tuple[Cell, ...]] = []
-    bars: list[tuple[str, float]] = []
-    for race in races:
-        cells: list[Cell] = [race.name, race.step]
-        cells += [milliseconds(race.ours.minimum), milliseconds(race.ours.median)]
-        for family in families:
-            if family not in race.families():
-                cells += [None] * 4
-                continue
-            variant, time = race.best(family)
-            cells += [f"{milliseconds(time.minimum)} {variant}".strip()]
-            cells += [milliseconds(time.median)]
-            cells += [time.minimum / race.ours.minimum, time.median / race.ours.median]
-            label = f"{race.name} {race.step}" + (f", {family}" if len(families) > 1 else "")
-            bars.append((label, time.minimum / race.ours.minimum))
-        if with_share:
-            theirs = min((time.minimum for time in race.peers.values()), default=math.inf)
-            cells += [_share(race.flop, t, peak) for t in (race.ours.minimum, theirs)]
-        rows.append(tuple(cells))
-    data = [{**dataclasses.asdict(race), "families": race.families()} for race in races]
-    return Table(group, tuple(columns), rows, bars, data, _summary(races, families))
-
-
-def _share(flop: float, seconds: float, peak: float | None) -> str | None:
-    return f"{flop * 1e-9 / seconds / peak:.0%}" if flop and peak else None
-
-
-def _summary(races: list[Race], families: list[str]) -> str:
-    """Report lowest and mean ratio of each pass to each family."""
-    parts = []
-    for family in families:
-        for step in dict.fromkeys(race.step for race in races):
-            mine = [race for race in races if race.step == step and family in race.families()]
-            ratios = [race.best(family)[1].minimum / race.ours.minimum for race in mine]
-            if len(ratios) > 1:
-                middle = math.exp(sum(map(math.log, ratios)) / len(ratios))
-                parts.append(f"{family} {step} mean {middle:.2f}, lowest {min(ratios):.2f}")
-    return "; ".join(parts) + "." * bool(parts)
+    curves: dict[str, list[float]] = field(default_factory=dict)
 
 
 def milliseconds(seconds: float) -> str:
@@ -194,7 +100,7 @@ def finish(options: Options, machine: Machine, tables: list[Table]) -> None:
     # Options about output do not belong to the measurement.
     asked = re.sub(r" --(output|markdown|wheel)[ =]\S+", "", shlex.join(sys.argv[1:]))
     command = f"python -m benchmarks {asked}"
-    stem = "-".join(filter(None, (options.command, options.dtype, options.isa)))
+    stem = options.stem
     options.output.mkdir(parents=True, exist_ok=True)
     content = {
         "command": command,
@@ -222,26 +128,10 @@ def _fill(path: Path, stem: str, command: str, machine: Machine, tables: list[Ta
 
 
 def _chart(tables: list[Table], machine: Machine, path: Path) -> None:
-    """Draw every ratio as a bar on a logarithmic axis."""
-    from matplotlib.figure import Figure
-
+    title = f"{machine.cpu}, {machine.isa}, threads: {machine.threads}"
     bars = [(f"{label}  ({t.title})", ratio) for t in tables for label, ratio in t.ratios]
-    if not bars:
-        return
-    figure = Figure(figsize=(10, 1.5 + 0.2 * len(bars)), layout="constrained")
-    axes = figure.subplots()
-    labels, ratios = zip(*bars, strict=True)
-    colours = ["#2a7f62" if ratio >= 1 else "#b5482a" for ratio in ratios]
-    axes.barh(range(len(bars)), [ratio - 1 for ratio in ratios], left=1, color=colours)
-    axes.set_xscale("log", base=2)
-    axes.set_xlim(min(0.5, *ratios) * 0.8, max(2.0, *ratios) * 1.3)
-    axes.xaxis.set_major_formatter("{x:g}")
-    for place, ratio in enumerate(ratios):
-        side = "left" if ratio >= 1 else "right"
-        axes.text(ratio, place, f" {ratio:.2f} ", va="center", ha=side, fontsize=7)
-    axes.set_yticks(range(len(bars)), labels, fontsize=7)
-    axes.set_ylim(len(bars) - 0.4, -0.6)
-    axes.axvline(1, color="black", linewidth=0.8)
-    axes.set_xlabel("peer / pocketcnn: right of 1 pocketcnn is better")
-    axes.set_title(f"{machine.cpu}, {machine.isa}, threads: {machine.threads}", fontsize=9)
-    figure.savefig(path, dpi=100)
+    curves = {name: ratios for t in tables for name, ratios in t.curves.items()}
+    if curves:
+        draw_curves(curves, title, path)
+    elif bars:
+        draw_bars(bars, title, path)

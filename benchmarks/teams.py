@@ -57,7 +57,9 @@ def _table(condition: str, options: Options) -> Table:
 
 def _pace(condition: str, options: Options) -> Pace:
     """Longer bursts on a busy machine: the scheduler gives a short burst every core."""
-    seconds = options.seconds if condition == "idle" else max(options.seconds, _BUSY_SECONDS)
+    seconds = (
+        options.pace.seconds if condition == "idle" else max(options.pace.seconds, _BUSY_SECONDS)
+    )
     return replace(options.pace, seconds=seconds)
 
 

@@ -149,7 +149,7 @@ def _busy(options: Options) -> list[Table]:
             name = f"PyTorch {layout}, threads: {described.threads}"
             runs[name] = ("pytorch.training", replace(described, variant=layout))
     # Longer bursts than usual: the scheduler gives a short burst both cores.
-    seconds = max(options.seconds, _BUSY_SECONDS)
+    seconds = max(options.pace.seconds, _BUSY_SECONDS)
     with ExitStack() as stack:
         remotes = [stack.enter_context(Remote(*arguments)) for arguments in runs.values()]
         idle = alternate(remotes, options.pace)

@@ -35,6 +35,17 @@ class Timing:
         """Summarise the times of single calls."""
         return cls(min(times), statistics.median(times), statistics.fmean(times), len(times))
 
+    def joined(self, other: Timing) -> Timing:
+        """Both together; the median is the mean of the two, weighted by their calls."""
+        calls = self.calls + other.calls
+        share = self.calls / calls
+        return Timing(
+            min(self.minimum, other.minimum),
+            share * self.median + (1 - share) * other.median,
+            share * self.mean + (1 - share) * other.mean,
+            calls,
+        )
+
 
 @dataclass(frozen=True)
 class Pace:

@@ -1,8 +1,8 @@
 """A library in its own process, and the parent's side that requests bursts.
 
 The child gets a builder and a network, then answers one line of JSON with another:
-``["burst", seconds, wake, clock]`` with the calls' times, ``["logits"]`` with the scores,
-``["memory"]`` with the peak of one call. `Remote` is the parent's side.
+``["burst", seconds, wake, clock]`` with the calls' times, ``["logits", path]`` when the scores are
+in that file, ``["memory"]`` with the peak of one call. `Remote` is the parent's side.
 """
 
 from __future__ import annotations
@@ -12,12 +12,24 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from benchmarks.description import Network, Subject
+import numpy as np
+
+from benchmarks.description import Array, Network, Subject
 from benchmarks.timing import burst
+
+# ONNX Runtime's threads, by its defaults, spin for some 30 ms after a call.
+_LONGEST_SPIN = 0.5
+_LOOK_SECONDS = 0.004
+
+
+class NotInstalledError(Exception):
+    """The library that a builder needs, or something that it needs, is not there."""
 
 
 class Remote:
@@ -31,6 +43,13 @@ class Remote:
         What to build.
     environment : dict, optional
         Added to the process's environment.
+
+    Raises
+    ------
+    NotInstalledError
+        The builder's library is not there.
+    RuntimeError
+        The builder failed; what the process wrote is in the message.
     """
 
     def __init__(
@@ -44,6 +63,7 @@ class Remote:
         # that the next library needs; with 2**20 it sleeps within the rest.
         limits["OPENBLAS_THREAD_TIMEOUT"] = "20"
         self.builder = builder
+        self._closed = False
         # A file in memory, not a pipe, which no one would read while the child runs.
         self._messages = os.memfd_create("messages")
         self._process = subprocess.Popen(
@@ -54,7 +74,14 @@ class Remote:
             text=True,
             env={**os.environ, **limits, **(environment or {})},
         )
-        self.resident: int = self.ask(builder, network.to_json())
+        try:
+            answer = self.ask(builder, network.to_json())
+            if "missing" in answer:
+                raise NotInstalledError(answer["missing"])
+        except BaseException:
+            self.close()
+            raise
+        self.resident: int = answer["resident"]
 
     def ask(self, *question: object) -> Any:
         """Send a question and wait for its answer."""
@@ -77,6 +104,26 @@ class Remote:
         times: list[float] = self.ask("burst", seconds, wake, clock)
         return times
 
+    def logits(self) -> Array:
+        """The scores of the batch in inference mode."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "logits.npy"
+            self.ask("logits", str(path))
+            scores: Array = np.load(path)
+        return scores
+
+    def close(self) -> None:
+        """End the child, if it has not ended yet."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        os.close(self._messages)
+
     def __enter__(self) -> Remote:
         return self
 
@@ -87,12 +134,7 @@ class Remote:
         traceback: TracebackType | None,
     ) -> None:
         """End the child."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-        os.close(self._messages)
+        self.close()
 
 
 def _status(key: str) -> int:
@@ -112,11 +154,24 @@ def _memory(subject: Subject) -> dict[str, int]:
     return {"step": _status("VmHWM"), "whole": max(whole, _status("VmHWM"))}
 
 
+def _settle() -> None:
+    """Wait until this process's threads sleep: some look for work long after the last call."""
+    end = time.perf_counter() + _LONGEST_SPIN
+    while time.perf_counter() < end:
+        before = time.process_time()
+        time.sleep(_LOOK_SECONDS)
+        if time.process_time() - before < 0.1 * _LOOK_SECONDS:
+            return
+
+
 def _answer(subject: Subject, question: str, *arguments: Any) -> object:
     if question == "burst":
-        return burst(subject.run, *arguments)
+        times = burst(subject.run, *arguments)
+        _settle()
+        return times
     if question == "logits":
-        return subject.logits().astype(float).tolist()
+        np.save(arguments[0], subject.logits())
+        return None
     if question == "memory":
         return _memory(subject)
     raise ValueError(f"unknown question {question!r}")
@@ -125,10 +180,14 @@ def _answer(subject: Subject, question: str, *arguments: Any) -> object:
 def _serve(questions: IO[str], answers: IO[str]) -> None:
     builder, description = json.loads(questions.readline())
     module, function = builder.split(".")
-    build = getattr(importlib.import_module(f"benchmarks.peers.{module}"), function)
+    try:
+        build = getattr(importlib.import_module(f"benchmarks.peers.{module}"), function)
+    except ModuleNotFoundError as error:
+        print(json.dumps({"missing": error.name}), file=answers, flush=True)
+        return
     before = _status("VmRSS")
     subject: Subject = build(Network(**description))
-    print(json.dumps(before), file=answers, flush=True)
+    print(json.dumps({"resident": before}), file=answers, flush=True)
     for line in questions:
         print(json.dumps(_answer(subject, *json.loads(line))), file=answers, flush=True)
 

@@ -20,6 +20,14 @@ def _convolution(settings: dict[str, Any]) -> list[Any]:
     kernel, stride, padding = (settings[key] for key in ("kernel_size", "stride", "padding"))
     same = stride == (1, 1) and all(2 * p == k - 1 for p, k in zip(padding, kernel, strict=True))
     before = [] if same or padding == (0, 0) else [keras.layers.ZeroPadding2D(padding)]
+    if settings["groups"] == settings["in_channels"] == settings["out_channels"] > 1:
+        depthwise = keras.layers.DepthwiseConv2D(
+            kernel,
+            strides=stride,
+            padding="same" if same and padding != (0, 0) else "valid",
+            use_bias=settings["bias"],
+        )
+        return [*before, depthwise]
     convolution = keras.layers.Conv2D(
         settings["out_channels"],
         kernel,
@@ -89,7 +97,9 @@ def _chain(network: Network, x: Any, layers: Iterable[tuple[str, str, dict[str, 
         if kind == "BatchNorm2d":
             layer.set_weights([*given, *layer.get_weights()[len(given) :]])
         elif given:
-            layer.set_weights([_kernel(given[0], kind, image), *given[1:]])
+            depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+            kernel = _kernel(given[0], kind, image)
+            layer.set_weights([kernel.swapaxes(2, 3) if depthwise else kernel, *given[1:]])
         if kind == "Linear":
             image = None
     return x

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pocketcnn as pc
 from benchmarks.description import LEARNING_RATE, Network, Subject
 
@@ -23,3 +25,10 @@ def inference(network: Network) -> Subject:
     """Build a prediction."""
     net, x = _build(network), network.images()
     return Subject(lambda: net.predict(x), lambda: net.predict(x))
+
+
+def compiled(network: Network) -> Subject:
+    """Build a prediction of a network compiled for this batch."""
+    net: Any = _build(network)
+    ready, x = net.compile(network.batch), network.images()
+    return Subject(lambda: ready(x), lambda: ready(x))
