@@ -97,6 +97,18 @@ TEST_P(Conv2dDepthwiseTest, SmallPlanes) {
     }
 }
 
+/// Signals: planes of one row.
+TEST_P(Conv2dDepthwiseTest, Signals) {
+    for (const index_t w : {1, 5, 16, 37}) {
+        for (const index_t k : {1, 3, 8, 31}) {
+            for (const index_t stride : {1, 2}) {
+                check<float>(depthwise_case(2, 17, 1, w, 1, k, 1, stride));
+                check<double>(depthwise_case(2, 17, 2, w, 1, k, 1, stride));
+            }
+        }
+    }
+}
+
 /// Padding that hides rows and columns, wide or missing, on each side by itself, and dilated rows.
 TEST_P(Conv2dDepthwiseTest, Padding) {
     const index_t lanes = kernels<float>().lanes;

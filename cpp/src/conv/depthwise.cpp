@@ -279,8 +279,7 @@ class InputGradient {
     InputGradient(const InputGradCall<T>& call)
         : call_(call),
           problem_(call.problem),
-          spreads_(w().kernel_h == 3 && w().kernel_w == 3 && w().stride_h == 2 &&
-                   w().stride_w == 2 && w().dilation_w == 1),
+          spreads_(spreads(problem_.window)),
           columns_(Columns::of_gradient(
               problem_, std::max(ceil_div(problem_.x.w, w().stride_w), kernels_.lanes))),
           inside_(columns_),
@@ -305,11 +304,15 @@ class InputGradient {
     }
 
   private:
+    static bool spreads(const Window2d& w) {
+        return w.kernel_h == w.kernel_w && (w.kernel_h == 3 || w.kernel_h == 5) &&
+               w.stride_h == 2 && w.stride_w == 2 && w.dilation_w == 1;
+    }
     const Window2d& w() const { return problem_.window; }
 
     index_t spread(Source<T>& source, index_t plane, index_t end, const Rows& band) {
-        const index_t above = (band.begin + w().pad_top) / 2 - 1;
-        const Rows seen = existing(above, ceil_div(band.count(), 2) + 2, problem_.y.h);
+        const index_t reach = w().kernel_h / 2, above = (band.begin + w().pad_top) / 2 - reach;
+        const Rows seen = existing(above, ceil_div(band.count(), 2) + 1 + reach, problem_.y.h);
         const T* from;
         const index_t taken = source.take(plane, bands_.count == 1 ? end : plane + 1, seen, from);
         DepthwiseRows<T> rows = rows_of(taken, seen);

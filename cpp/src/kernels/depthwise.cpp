@@ -114,11 +114,7 @@ void depthwise_tiles(const DepthwiseRows<T>& w, const DepthwiseSums<T>& out, ind
     }
 }
 
-// Whether a tile of several rows is worth it; otherwise rows are computed one by one.
-inline bool has_tiles(index_t rows) {
-    return rows > 2;
-}
-
+// Planes of one row are signals, with kernels of one row: these have tiles of one row too.
 template <typename T, int Taps, int Stride>
 void depthwise_planes(const DepthwiseRows<T>& w, const DepthwiseSums<T>& out, const T* weight,
                       const T* source, T* y) {
@@ -129,11 +125,10 @@ void depthwise_planes(const DepthwiseRows<T>& w, const DepthwiseSums<T>& out, co
                 depthwise_tiles<T, Taps, Stride, rows>(w, out, row, weight, start, source, y);
             }
         };
-        if (has_tiles(w.rows)) {
-            tiles.template operator()<kDepthwiseTile>();
-        } else {
-            tiles.template operator()<1>();
+        if constexpr (Taps == 1) {
+            if (w.rows == 1) tiles.template operator()<1>();
         }
+        if (Taps > 1 || w.rows > 1) tiles.template operator()<kDepthwiseTile>();
         weight += w.weight_plane;
         source += w.source_plane;
         y += w.plane;
@@ -188,11 +183,10 @@ void depthwise_backward_planes(const DepthwiseRows<T>& w, index_t columns, const
                 depthwise_backward_tiles<T, Taps, Stride, rows>(w, columns, row, dy, source, sums);
             }
         };
-        if (has_tiles(w.rows)) {
-            tiles.template operator()<kDepthwiseTile>();
-        } else {
-            tiles.template operator()<1>();
+        if constexpr (Taps == 1) {
+            if (w.rows == 1) tiles.template operator()<1>();
         }
+        if (Taps > 1 || w.rows > 1) tiles.template operator()<kDepthwiseTile>();
         dy += w.plane;
         source += w.source_plane;
         sums += Taps * columns * kLanes<T>;
@@ -239,9 +233,10 @@ void depthwise(const DepthwiseRows<T>& w, const DepthwiseSums<T>& out, const T* 
                const T* source, T* y) {
     const bool is_square = out.phases == 1 && out.ends[0] == w.taps_y;
     if (is_square && w.taps_y == 3) return depthwise_by_strips<T, 3>(w, out, weight, source, y);
-    // With few registers weights come from memory: tiles of 5x5 are 1.4 times as fast.
-    if (is_square && w.taps_y == 5 && (kManyRegisters || w.stride_y != w.stride_x))
+    // With few registers weights come from memory: tiles of 5x5 are 1.4 times as fast with AVX2.
+    if (is_square && w.taps_y == 5 && (kManyRegisters || w.stride_y != w.stride_x)) {
         return depthwise_by_strips<T, 5>(w, out, weight, source, y);
+    }
     for_tiles(w, [&]<int taps, int stride>() {
         depthwise_planes<T, taps, stride>(w, out, weight, source, y);
     });
@@ -250,8 +245,11 @@ void depthwise(const DepthwiseRows<T>& w, const DepthwiseSums<T>& out, const T* 
 template <typename T>
 void depthwise_spread(const DepthwiseRows<T>& w, const DepthwiseSums<T>& out, const T* weight,
                       const T* source, T* y) {
-    for_width<T>(
-        w.cols, [&]<int bytes>() { depthwise_spread_strips<T, bytes>(w, out, weight, source, y); });
+    for_width<T>(w.cols, [&]<int bytes>() {
+        auto* strips = w.taps_y == 3 ? depthwise_spread_strips<T, bytes, 3>
+                                     : depthwise_spread_strips<T, bytes, 5>;
+        strips(w, out, weight, source, y);
+    });
 }
 
 template <typename T>

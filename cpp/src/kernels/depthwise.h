@@ -66,9 +66,9 @@ struct DepthwiseKernels {
     /// Rows are written in order, and vectors run over their ends where there is room.
     void (*correlate)(const DepthwiseRows<T>& rows, const DepthwiseSums<T>& sums, const T* weight,
                       const T* source, T* y);
-    /// The gradient of what a 3x3 kernel with strides of two saw, from its output, the source: what
-    /// row r of y collects of source row i has weights (r + before - 2 i) * weight_step, as far as
-    /// these are three rows. The first row of weights is that of the kernel.
+    /// The gradient of what a kernel of 3x3 or 5x5 with strides of two saw, from its output, the
+    /// source: what row r of y collects of source row i has weights (r + before - 2 i) *
+    /// weight_step, as far as the kernel has these. The first row of weights is that of the kernel.
     void (*spread)(const DepthwiseRows<T>& rows, const DepthwiseSums<T>& sums, const T* weight,
                    const T* source, T* y);
     /// sums[plane][ky][column < columns][lane] += the sum over the rows of dy times what the tap

@@ -52,10 +52,11 @@ struct Strip {
     using P = Pack<T, Bytes>;
     using V = typename P::Vec;
 
-    Strip(const DepthwiseRows<T>& w, index_t col, typename P::Int counted) {
+    Strip(const DepthwiseRows<T>& w, const DepthwiseColumn* columns, index_t col,
+          typename P::Int counted) {
 #pragma GCC unroll 8
         for (int i = 0; i < Columns; ++i) {
-            offset[i] = w.columns[i].offset + col * Stride;
+            offset[i] = columns[i].offset + col * Stride;
             lanes[i] =
                 chosen<T, Bytes>(load_bits<T, Bytes, Stride>(w.inside + offset[i]) & counted);
         }
@@ -78,7 +79,7 @@ void depthwise_strip(const DepthwiseRows<T>& w, const DepthwiseSums<T>& out, Str
     using P = Pack<T, Bytes>;
     using V = typename P::Vec;
     constexpr int open = kOpenRows<Taps, StrideY>;
-    const Strip<T, Bytes, Taps, StrideX> strip(w, part.col, ~typename P::Int{});
+    const Strip<T, Bytes, Taps, StrideX> strip(w, w.columns, part.col, ~typename P::Int{});
     V k[Taps][Taps];
 #pragma GCC unroll 8
     for (int t = 0; t < Taps; ++t) {
@@ -158,31 +159,35 @@ void depthwise_strips(const DepthwiseRows<T>& w, const DepthwiseSums<T>& out, co
     }
 }
 
-// The gradient of what a 3x3 kernel with strides of two saw. Rows of the output come in pairs: the
-// first collects shares of two rows of the source, the second of one. So do the elements of a row,
-// in this order or the other.
-template <typename T, int Bytes>
+// The gradient of what a kernel with strides of two saw. Each row of the source adds to as many
+// rows of the output as the kernel has, of which two are then complete. Of the kernel's columns the
+// even ones add to every second element, the odd ones to the others.
+template <typename T, int Bytes, int Taps>
 void depthwise_spread_strip(const DepthwiseRows<T>& w, const DepthwiseSums<T>& out,
                             StripPart<T> part, index_t room, const T* weight, const T* source,
                             T* y) {
     using P = Pack<T, Bytes>;
     using V = typename P::Vec;
-    const Strip<T, Bytes, 3, 1> strip(w, part.col, ~typename P::Int{});
-    const bool two_first = out.ends[0] == 2;
-    V k[3][3];
-#pragma GCC unroll 3
-    for (int t = 0; t < 3; ++t) {
-#pragma GCC unroll 3
-        for (int i = 0; i < 3; ++i) {
-            k[t][i] = P::splat(weight[t * w.weight_step + w.columns[i].weight]);
+    constexpr int evens = (Taps + 1) / 2, odds = Taps / 2;
+    const bool even_first = out.ends[0] == evens;
+    DepthwiseColumn columns[Taps];
+    for (int i = 0; i < Taps; ++i) columns[i] = w.columns[even_first ? i : (i + odds) % Taps];
+    const Strip<T, Bytes, Taps, 1> strip(w, columns, part.col, ~typename P::Int{});
+    V k[Taps][Taps];
+#pragma GCC unroll 8
+    for (int t = 0; t < Taps; ++t) {
+#pragma GCC unroll 8
+        for (int i = 0; i < Taps; ++i) {
+            k[t][i] = P::splat(weight[t * w.weight_step + columns[i].weight]);
         }
     }
     const index_t step = w.step, pitch = w.pitch, rows = w.source_rows;
     const index_t width = out.width - 2 * part.col;
     const index_t count = width < 2 * P::lanes ? width : 2 * P::lanes;
-    const auto put = [&](index_t row, V first, V second) {
+    const auto put = [&](index_t row, V even, V odd) {
         if (row < part.row || row >= part.end) return;
         T* to = y + row * step + 2 * part.col;
+        const V first = even_first ? even : odd, second = even_first ? odd : even;
         const V lower = interleave_lower(first, second), upper = interleave_upper(first, second);
         prefetch<1>(part.target_ahead, 0, 2 * Bytes);
         part.target_ahead += 2 * P::lanes;
@@ -193,36 +198,33 @@ void depthwise_spread_strip(const DepthwiseRows<T>& w, const DepthwiseSums<T>& o
             put_part<T, Bytes>(count, lower, upper, to);
         }
     };
-    V before[3] = {};
-    index_t i = (part.row + w.before) / 2;
-    source += (i - 1) * pitch;
-    if (i > 0 && i <= rows) {
-#pragma GCC unroll 3
-        for (int c = 0; c < 3; ++c) before[c] = strip.load(source, c);
-    }
-    for (; 2 * i - w.before < part.end; ++i) {
-        source += pitch;
+    // sums[j] are those of the row 2 i + j - before.
+    V sum[Taps][2] = {};
+    index_t i = (part.row + w.before) / 2 - (evens - 1);
+    source += i * pitch;
+    for (; 2 * i - w.before < part.end; ++i, source += pitch) {
         prefetch<0>(part.ahead, 0, Bytes);
         part.ahead += P::lanes;
-        V x[3] = {}, two[3];
-#pragma GCC unroll 3
-        for (int c = 0; c < 3; ++c) {
-            if (i >= 0 && i < rows) x[c] = strip.load(source, c);
-            two[c] = k[0][c] * x[c] + k[2][c] * before[c];
-            before[c] = x[c];
+        if (i >= 0 && i < rows) {
+#pragma GCC unroll 8
+            for (int c = 0; c < Taps; ++c) {
+                const V x = strip.load(source, c);
+#pragma GCC unroll 8
+                for (int t = 0; t < Taps; ++t) sum[t][c >= evens] += k[t][c] * x;
+            }
         }
-        const index_t row = 2 * i - w.before;
-        if (two_first) {
-            put(row, two[0] + two[1], two[2]);
-            put(row + 1, k[1][0] * x[0] + k[1][1] * x[1], k[1][2] * x[2]);
-        } else {
-            put(row, two[0], two[1] + two[2]);
-            put(row + 1, k[1][0] * x[0], k[1][1] * x[1] + k[1][2] * x[2]);
+        put(2 * i - w.before, sum[0][0], sum[0][1]);
+        put(2 * i + 1 - w.before, sum[1][0], sum[1][1]);
+#pragma GCC unroll 8
+        for (int t = 0; t < Taps; ++t) {
+            for (int phase = 0; phase < 2; ++phase) {
+                sum[t][phase] = t + 2 < Taps ? sum[t + 2][phase] : V{};
+            }
         }
     }
 }
 
-template <typename T, int Bytes>
+template <typename T, int Bytes, int Taps>
 void depthwise_spread_strips(const DepthwiseRows<T>& w, const DepthwiseSums<T>& out,
                              const T* weight, const T* source, T* y) {
     constexpr index_t lanes = Pack<T, Bytes>::lanes;
@@ -232,7 +234,7 @@ void depthwise_spread_strips(const DepthwiseRows<T>& w, const DepthwiseSums<T>& 
         const index_t room = w.cols <= lanes ? out.room - plane * w.plane : 0;
         for_parts(w, lanes, true, 2 * blocks.rows, source, 0, y, 2, [&](StripPart<T> part) {
             part.ahead = source + (part.target_ahead - y) / 4;
-            depthwise_spread_strip<T, Bytes>(w, out, part, room, weight, source, y);
+            depthwise_spread_strip<T, Bytes, Taps>(w, out, part, room, weight, source, y);
         });
         weight += w.weight_plane;
         source += w.source_plane;
@@ -250,7 +252,7 @@ template <typename T, int Taps, int StrideY, int StrideX>
     constexpr int open = kOpenRows<Taps, StrideY>;
     const typename P::Int in_row = P::sequence(0, 1) < static_cast<Whole<T>>(w.cols - part.col);
     const auto seen = chosen<T, kVectorBytes>(in_row);
-    const Strip<T, kVectorBytes, Taps, StrideX> strip(w, part.col, in_row);
+    const Strip<T, kVectorBytes, Taps, StrideX> strip(w, w.columns, part.col, in_row);
     const index_t step = w.step, pitch = w.pitch, rows = w.source_rows;
     index_t at = part.row * StrideY - w.before;
     source += at * pitch;
