@@ -114,13 +114,13 @@ TEST_P(Conv2dDepthwiseTest, Padding) {
     const index_t lanes = kernels<float>().lanes;
     for (const index_t k : {3, 5}) {
         for (const index_t stride : {1, 2}) {
-            for (const index_t w : {index_t{5}, lanes + 1, 2 * lanes}) {
+            for (const index_t w : {index_t{5}, 2 * lanes}) {
                 for (int sides = 0; sides < 81; ++sides) {
                     const auto pad = [&](int side) {
                         constexpr index_t sizes[] = {0, 1, 7};
                         return sizes[sides / side % 3];
                     };
-                    ConvCase c = depthwise_case(1, 16, 6, w, k, k, stride, stride);
+                    ConvCase c = depthwise_case(1, 2, 6, w, k, k, stride, stride);
                     c.conv.window.pad_top = pad(1);
                     c.conv.window.pad_bottom = pad(3);
                     c.conv.window.pad_left = pad(9);
