@@ -57,15 +57,80 @@ TEST_P(Conv2dDepthwiseTest, SizesAroundTheTiles) {
     }
 }
 
-TEST_P(Conv2dDepthwiseTest, KernelHeights) {
+/// Which kernels have loops; the others must be computed too, by whatever algorithm fits.
+TEST_P(Conv2dDepthwiseTest, KernelsAndStrides) {
     for (index_t kh = 1; kh <= 8; ++kh) {
-        for (const index_t stride : {1, 2, 3}) {
-            const ConvCase c = depthwise_case(2, 16, 15, 10, kh, 3, stride, 2);
-            EXPECT_EQ(
-                conv::depthwise::obstacle(conv::Problem(c.x, c.conv), ConvPass::forward) == nullptr,
-                has_depthwise(kh, stride));
-            check<float>(c);
-            check<double>(c);
+        for (const index_t kw : {index_t{2}, index_t{3}, kh}) {
+            for (const index_t stride_h : {1, 2, 3}) {
+                for (const index_t stride_w : {1, 2}) {
+                    const ConvCase c = depthwise_case(2, 16, 15, 10, kh, kw, stride_h, stride_w);
+                    const conv::Problem problem(c.x, c.conv);
+                    const bool has_tiles =
+                        kh <= 7 && stride_h == stride_w &&
+                        (stride_h == 1 || (stride_h == 2 && kh % 2 == 1 && kh > 1));
+                    const bool has_strips = kh == kw && kh == 3 && stride_h <= 2;
+                    const bool has_more = kh == kw && kh == 5 && stride_h <= 2;
+                    EXPECT_EQ(conv::depthwise::obstacle(problem, ConvPass::forward) == nullptr,
+                              has_tiles || has_strips || has_more)
+                        << c.name;
+                    EXPECT_EQ(conv::depthwise::obstacle(problem, ConvPass::weight_grad) == nullptr,
+                              has_tiles || has_strips)
+                        << c.name;
+                    check<float>(c);
+                    check<double>(c);
+                }
+            }
+        }
+    }
+}
+
+/// Planes so small that vectors run over several of them.
+TEST_P(Conv2dDepthwiseTest, SmallPlanes) {
+    for (index_t h = 1; h <= 4; ++h) {
+        for (index_t w = 1; w <= 4; ++w) {
+            for (const index_t stride : {1, 2}) {
+                check<float>(depthwise_case(2, 19, h, w, 3, 3, stride, stride));
+                check<float>(depthwise_case(2, 19, h, w, 3, 5, stride, stride, 2));
+                check<double>(depthwise_case(2, 19, h, w, 5, 5, stride, stride));
+            }
+        }
+    }
+}
+
+/// Signals: planes of one row.
+TEST_P(Conv2dDepthwiseTest, Signals) {
+    for (const index_t w : {1, 5, 16, 37}) {
+        for (const index_t k : {1, 3, 8, 31}) {
+            for (const index_t stride : {1, 2}) {
+                check<float>(depthwise_case(2, 17, 1, w, 1, k, 1, stride));
+                check<double>(depthwise_case(2, 17, 2, w, 1, k, 1, stride));
+            }
+        }
+    }
+}
+
+/// Padding that hides rows and columns, wide or missing, on each side by itself, and dilated rows.
+TEST_P(Conv2dDepthwiseTest, Padding) {
+    const index_t lanes = kernels<float>().lanes;
+    for (const index_t k : {3, 5}) {
+        for (const index_t stride : {1, 2}) {
+            for (const index_t w : {index_t{5}, 2 * lanes}) {
+                for (int sides = 0; sides < 81; ++sides) {
+                    const auto pad = [&](int side) {
+                        constexpr index_t sizes[] = {0, 1, 7};
+                        return sizes[sides / side % 3];
+                    };
+                    ConvCase c = depthwise_case(1, 2, 6, w, k, k, stride, stride);
+                    c.conv.window.pad_top = pad(1);
+                    c.conv.window.pad_bottom = pad(3);
+                    c.conv.window.pad_left = pad(9);
+                    c.conv.window.pad_right = pad(27);
+                    c.conv.window.dilation_w = sides % 2 == 0 && w > 2 * k ? 2 : 1;
+                    c.name += ", padding number " + std::to_string(sides);
+                    check<float>(c);
+                    if (::testing::Test::HasFailure()) return;
+                }
+            }
         }
     }
 }

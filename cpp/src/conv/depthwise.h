@@ -1,6 +1,6 @@
 // Convolution where every filter sees one channel: depthwise convolution, and images of one
-// channel. Pixels of a row are in the lanes, and several output rows are computed at once, from a
-// copy of the rows with zeros around them.
+// channel. Pixels of a row are in the lanes. Planes are read where they lie; those at the ends of
+// an array, past which vectors would read, are copied.
 #pragma once
 
 #include "conv/call.h"

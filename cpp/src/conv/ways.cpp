@@ -45,7 +45,8 @@ constexpr const char* kPartsPay =
     "as `winograd`, with at least 16 tiles per part and up to 32 MB of copies per image";
 constexpr const char* kDilatedPay = "as the two rows above";
 constexpr const char* kOneChannel =
-    "one channel per group, strides up to 2, kernels of up to 7 rows, no vertical dilation";
+    "one channel per group, one stride of up to 2 for both axes (3x3 kernels: two), kernels of up "
+    "to 7 rows, no vertical dilation";
 constexpr const char* kNear = "all but very large dilations";
 constexpr const char* kAll = "every shape";
 constexpr const char* kApart = "takes only results that are consecutive in memory";
@@ -114,7 +115,8 @@ constexpr ForwardWay kForward[] = {
      .obstacle = depthwise_obstacle<ConvPass::forward>,
      .pays = depthwise_pays<ConvPass::forward>,
      .run_float = depthwise::forward<float>,
-     .run_double = depthwise::forward<double>},
+     .run_double = depthwise::forward<double>,
+     .finishes = true},
     {.about =
          {few_pixels, im2col, "few pixels, many weights", "one group, no horizontal stride",
           "up to 256 pixels in all images, at least 64 filters; 512 taps and 49152 weights; 1x1 "

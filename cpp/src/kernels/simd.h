@@ -48,6 +48,13 @@ inline constexpr int kLanes = Simd<T>::lanes;
 template <typename T>
 inline constexpr int kLanes<const T> = kLanes<T>;
 
+/// Whether there are 32 vector registers, not 16.
+#if defined(__AVX512F__) || defined(__aarch64__)
+inline constexpr bool kManyRegisters = true;
+#else
+inline constexpr bool kManyRegisters = false;
+#endif
+
 template <typename T>
 inline Vec<T> load(const T* from) {
     return *reinterpret_cast<const typename Simd<T>::Loose*>(from);
@@ -222,6 +229,69 @@ struct Pack {
         return result;
     }
 };
+
+/// Which lanes count, as few instructions want to know it.
+#if defined(__AVX512DQ__)
+template <typename T, int Bytes>
+using Chosen = std::uint16_t;
+#else
+template <typename T, int Bytes>
+using Chosen = typename Pack<T, Bytes>::Int;
+#endif
+
+/// The lanes of which all bits are set in `bits`, whose other lanes are zero.
+template <typename T, int Bytes>
+[[gnu::always_inline]] inline Chosen<T, Bytes> chosen(typename Pack<T, Bytes>::Int bits) {
+#if defined(__AVX512DQ__)
+    Chosen<T, Bytes> lanes;
+    if constexpr (sizeof(T) == sizeof(float)) {
+        asm("vpmovd2m %1, %0" : "=Yk"(lanes) : "v"(bits));
+    } else {
+        asm("vpmovq2m %1, %0" : "=Yk"(lanes) : "v"(bits));
+    }
+    return lanes;
+#else
+    return bits;
+#endif
+}
+
+/// The chosen lanes of the value, and zeros whatever the others hold. In a register from here on,
+/// as `pinned` says.
+template <typename T, int Bytes>
+[[gnu::always_inline]] inline typename Pack<T, Bytes>::Vec only(
+    Chosen<T, Bytes> lanes, typename Pack<T, Bytes>::Vec value) {
+    using Vec = typename Pack<T, Bytes>::Vec;
+#if defined(__AVX512DQ__)
+    Vec result;
+    if constexpr (sizeof(T) == sizeof(float)) {
+        asm("vmovaps %1, %0%{%2%}%{z%}" : "=v"(result) : "v"(value), "Yk"(lanes));
+    } else {
+        asm("vmovapd %1, %0%{%2%}%{z%}" : "=v"(result) : "v"(value), "Yk"(lanes));
+    }
+    return result;
+#else
+    using Int = typename Pack<T, Bytes>::Int;
+    return pinned(reinterpret_cast<Vec>(reinterpret_cast<Int>(value) & lanes));
+#endif
+}
+
+/// The same of a vector in memory, all of which may be read.
+template <typename T, int Bytes>
+[[gnu::always_inline]] inline typename Pack<T, Bytes>::Vec load_only(Chosen<T, Bytes> lanes,
+                                                                     const T* from) {
+#if defined(__AVX512DQ__)
+    typename Pack<T, Bytes>::Vec result;
+    const auto& value = *reinterpret_cast<const typename Pack<T, Bytes>::Loose*>(from);
+    if constexpr (sizeof(T) == sizeof(float)) {
+        asm("vmovups %1, %0%{%2%}%{z%}" : "=v"(result) : "m"(value), "Yk"(lanes));
+    } else {
+        asm("vmovupd %1, %0%{%2%}%{z%}" : "=v"(result) : "m"(value), "Yk"(lanes));
+    }
+    return result;
+#else
+    return only<T, Bytes>(lanes, Pack<T, Bytes>::load(from));
+#endif
+}
 
 /// The sum of the lanes, halves onto halves.
 template <typename T, int Bytes>
