@@ -191,11 +191,12 @@ bool forward_pays(const Problem& problem) {
 /// Each weight has a vector of sums, which are joined in the end: faster for few of them, over long
 /// rows (docs/measurements.md#direct-and-depthwise).
 bool weight_grad_pays(const Problem& problem) {
-    constexpr index_t few_filters = 8, fewest_taps = 9, few_taps = 32, most_weights = 10000;
+    constexpr index_t half_tile = 4, few_filters = 8, fewest_taps = 9, few_taps = 32;
+    constexpr index_t most_weights = 10000;
     constexpr index_t short_row = 10, long_row = 20;
     const index_t row = problem.y.w, taps = problem.taps;
     if (row <= short_row || problem.filters * taps > most_weights) return false;
-    return taps <= fewest_taps ||
+    return taps <= fewest_taps || problem.filters <= half_tile ||
            (row > long_row && (taps <= few_taps || problem.filters <= few_filters));
 }
 
