@@ -172,7 +172,7 @@ def test_bad_batch_sizes(bad: int) -> None:
 
 
 def test_a_layer_of_the_users_own_is_refused() -> None:
-    class Doubled(pc.layers.Layer):
+    class OfOnesOwn(pc.layers.Layer):
         def forward(self, x: Array, training: bool = False) -> Array:
             return 2 * x
 
@@ -182,8 +182,8 @@ def test_a_layer_of_the_users_own_is_refused() -> None:
         def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
             return input_shape
 
-    net = pc.ConvNet([("flat", pc.Flatten()), ("twice", Doubled())], input_shape=(1, 2, 2))
-    with pytest.raises(ValueError, match="layer 'twice' is of the class 'Doubled'"):
+    net = pc.ConvNet([("flat", pc.Flatten()), ("twice", OfOnesOwn())], input_shape=(1, 2, 2))
+    with pytest.raises(ValueError, match="layer 'twice' is of the class 'OfOnesOwn'"):
         net.compile()
 
 

@@ -126,9 +126,10 @@ class Source {
 
 /// Rows of the output that a task computes.
 struct RowCut {
-    RowCut(index_t out_rows, index_t row_size, index_t planes)
+    static constexpr index_t kElements = 1 << 14;
+
+    RowCut(index_t out_rows, index_t row_size, index_t planes, index_t size = kElements)
         : all(std::max<index_t>(1, out_rows)) {
-        constexpr index_t size = 1 << 14;
         const index_t tiles = ceil_div(all, kDepthwiseTile);
         const index_t bands =
             std::max(ceil_div(kEnoughTasks, std::max<index_t>(1, planes)), all * row_size / size);
@@ -402,6 +403,9 @@ void input_grad(const InputGradCall<T>& call) {
 
 namespace {
 
+/// Terms that a lane may add up in succession, about as many as are in a band.
+constexpr index_t kLaneTerms = 256;
+
 /// The gradient of the weights of a few groups, image after image, in lanes.
 template <typename T>
 class GroupGradients {
@@ -436,11 +440,8 @@ class GroupGradients {
         const index_t size = (end - group) * group_size_;
         const Buffer<T> sums(size);
         std::fill_n(sums.data(), size, T{0});
-        // Terms that a lane adds up in succession: each is the sum of a tile.
-        constexpr index_t lane_terms = 512;
-        const index_t terms =
-            (bands_.rows / kDepthwiseTile + 3) * ceil_div(problem_.y.w, kernels_.lanes);
-        gemm::LongSums<T> totals(size, problem_.x.n * bands_.count * terms, lane_terms);
+        const index_t terms = bands_.rows * ceil_div(problem_.y.w, kernels_.lanes);
+        gemm::LongSums<T> totals(size, problem_.x.n * bands_.count * terms, 2 * kLaneTerms);
         for (index_t n = 0; n < problem_.x.n; ++n) {
             for (index_t band = 0; band < bands_.count; ++band) {
                 heed_interrupt();
@@ -516,7 +517,7 @@ void weight_grad(const WeightGradCall<T>& call) {
     const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const Columns columns(problem, round_up(problem.y.w, kernels.lanes));
     const Inside<T> inside(columns);
-    const RowCut bands(problem.y.h, problem.y.w, kEnoughTasks);
+    const RowCut bands(problem.y.h, problem.y.w, kEnoughTasks, kLaneTerms * kernels.lanes);
     // Groups per task: their planes are adjacent in memory, and their sums stay in the cache.
     const index_t grain = std::clamp<index_t>(problem.groups / kEnoughTasks, 1, 8);
     parallel_ranges(problem.groups, grain,

@@ -248,7 +248,8 @@ constexpr WeightGradWay kWeightGrad[] = {
      .run_float = depthwise::weight_grad<float>,
      .run_double = depthwise::weight_grad<double>},
     {.about = {direct, direct, "few channels or filters", kNear,
-               "up to 9 taps in rows of more than 10 results; up to 32 taps or 8 filters in rows "
+               "up to 9 taps or 4 filters in rows of more than 10 results; up to 32 taps or 8 "
+               "filters in rows "
                "of more "
                "than 20; up to 10000 weights per group"},
      .obstacle = direct_obstacle,
