@@ -20,6 +20,7 @@ COMMANDS = {
     "networks": "whole training steps, against PyTorch, Keras, JAX and the book's NumPy",
     "inference": "predictions, against PyTorch, JAX, ONNX Runtime, OpenVINO, ncnn, MNN, OpenCV",
     "census": "every convolution of twenty published networks, or layers of random sizes",
+    "ways": "every algorithm that fits convolutions of random sizes, against the chosen one",
     "convergence": "SimpleConvNet on MNIST to 99 %, beside PyTorch update by update",
     "memory": "peak memory of a training step, in fresh processes",
     "threads": "one thread against several, small and large batches, a busy machine",
@@ -159,9 +160,9 @@ def parse(arguments: list[str]) -> Options:
         default=[KINDS[0]],
         help="census: what to measure (default: convolutions); other kinds have random sizes",
     )
-    add("--sample", type=_positive, help="census: so many shapes of each kind, drawn at random")
+    add("--sample", type=_positive, help="census, ways: so many shapes of each kind, at random")
     add("--minutes", type=float, help="census: stop after this time; the order is random")
-    add("--seed", type=int, help="census: of the random order and sizes (default: a new one)")
+    add("--seed", type=int, help="census, ways: of the random order and sizes")
     add("--resume", action="store_true", help="census: go on with a run that was stopped")
     options = Options(**vars(parser.parse_args(arguments)))
     if options.clock == "cpu" and options.threads > 1:
