@@ -28,7 +28,11 @@ constexpr WinogradKernels<T> kKernels = {
     .transform = winograd_transform<T>,
     .evaluate = POCKETCNN_WINOGRAD_SIZES(evaluate_any),
     .collect = POCKETCNN_WINOGRAD_SIZES(collect_any),
-    .multiply = {winograd_multiply<T, 1>, winograd_multiply<T, 2>},
+    .heights = {kWinogradHeights[0], kWinogradHeights[1], kWinogradHeights[2]},
+    .multiply = {{winograd_multiply<T, 1, 0>, winograd_multiply<T, 1, 1>,
+                  winograd_multiply<T, 1, 2>},
+                 {winograd_multiply<T, 2, 0>, winograd_multiply<T, 2, 1>,
+                  winograd_multiply<T, 2, 2>}},
     .accumulate = {winograd_accumulate<T, 1>, winograd_accumulate<T, 2>, winograd_accumulate<T, 3>},
 };
 

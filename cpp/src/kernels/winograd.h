@@ -96,9 +96,12 @@ struct WinogradKernels {
                                                     const TilePlaces& places, const T* bias,
                                                     T* strip);
 
-    /// multiply[v - 1]: out[i][f] = sum over k < depth of left[k / lanes][i][k % lanes] *
-    /// right[k][f] for i < rows, f < v * lanes. left_stride is one k / lanes.
-    void (*multiply[2])(index_t depth, const T* left, index_t left_stride, const T* right, T* out);
+    /// Rows that multiply computes, of a panel of `rows`; the last is all of them.
+    index_t heights[3];
+    /// multiply[v - 1][h]: out[i][f] = sum over k < depth of left[k / lanes][i][k % lanes] *
+    /// right[k][f] for i < heights[h], f < v * lanes. left_stride is one k / lanes.
+    void (*multiply[2][3])(index_t depth, const T* left, index_t left_stride, const T* right,
+                           T* out);
     /// accumulate[v - 1]: out[i * out_stride + f] (+)= sum over t < depth of left[t * lanes + i] *
     /// right[t][f] for i < grad_rows[v - 1], f < v * lanes.
     void (*accumulate[3])(index_t depth, const T* left, const T* right, T* out, index_t out_stride,

@@ -12,6 +12,10 @@ namespace {
 // operand is used 14 or 6 times, each broadcast twice.
 inline constexpr int kWinogradRows = kVectorRegisters >= 32 ? 14 : 6;
 inline constexpr int kWinogradVectors = 2;
+// A panel that is not full takes the lowest tile that holds its rows; the lowest has enough sums to
+// hide the latency of the multiply-adds.
+inline constexpr int kWinogradHeights[] = {kVectorRegisters >= 32 ? 4 : 2,
+                                           kVectorRegisters >= 32 ? 9 : 4, kWinogradRows};
 // The rows are channels of one vector, so they divide it. With 16 registers three vectors are
 // needed to hide the latency of the multiply-adds. A single vector of filters takes twice as many
 // rows: as many sums are under way, and the channels are read half as often.
@@ -27,9 +31,9 @@ inline constexpr int kWinogradGradRows =
 // fast.
 inline constexpr int kWinogradAhead = 16;
 
-template <typename T, int vectors>
+template <typename T, int vectors, int height>
 void winograd_multiply(index_t depth, const T* left, index_t left_stride, const T* right, T* out) {
-    constexpr int lanes = kLanes<T>, rows = kWinogradRows;
+    constexpr int lanes = kLanes<T>, rows = kWinogradHeights[height];
     Vec<T> sum[rows][vectors] = {};
     for (index_t block = 0; block < depth; block += lanes) {
         const index_t count = depth - block < lanes ? depth - block : lanes;

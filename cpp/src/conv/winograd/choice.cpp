@@ -19,21 +19,25 @@ bool is_beyond(const Window2d& window, index_t most) {
 
 /// The smallest number of tiles that is worth a transform of the weights: more where there are many
 /// of these, and with a stride, which leaves less to be saved.
-index_t fewest_tiles(const conv::Problem& problem, ConvPass pass, bool in_parts) {
+index_t fewest_tiles(const conv::Problem& problem, ConvPass pass, bool in_parts, bool kept) {
     constexpr index_t few_weights = index_t{64} * 64, cached_weights = index_t{256} * 256;
     const index_t phases = problem.window.stride_h * problem.window.stride_w;
     const index_t weights = problem.channels * phases * problem.filters;
     if (phases > 1) return pass == ConvPass::input_grad && weights <= 4 * few_weights ? 64 : 100;
     if (in_parts) return weights <= few_weights ? 16 : 24;
-    if (weights > cached_weights) return 24;
+    if (weights > 2 * cached_weights) return kept ? 9 : 24;
+    if (weights > cached_weights && !kept) return 16;
     return pass == ConvPass::weight_grad ? 8 : 1;
 }
 
-/// What a number of tiles costs, in tiles: products are of whole panels of them, and the transform
-/// of the weights, if it is to be done, takes about half as long as a panel's products.
+/// What a number of tiles costs, in tiles: products are of whole panels of them, the last of which
+/// may be a lower one, and the transform of the weights, if it is to be done, takes about half as
+/// long as a panel's products.
 index_t cost_in_tiles(index_t tiles, bool kept) {
-    const index_t rows = kernels<float>().winograd.rows;
-    return round_up(tiles, rows) + (kept ? 0 : rows / 2);
+    const auto& winograd = kernels<float>().winograd;
+    const index_t rest = tiles % winograd.rows;
+    const auto lowest = std::ranges::lower_bound(winograd.heights, rest);
+    return tiles - rest + (rest > 0 ? *lowest : 0) + (kept ? 0 : winograd.rows / 2);
 }
 
 /// The problem that is computed instead if the window is cut into parts.
@@ -96,7 +100,7 @@ bool pays(const conv::Problem& dilated, ConvPass pass, bool kept) {
         pass == ConvPass::input_grad && !in_parts ? input_grid(problem) : output_grid(problem);
     // Each part has as many weights to transform as a kernel that is not cut.
     const index_t parts = in_parts ? WindowParts(whole.window).count() : 1;
-    if (grid.tiles() < fewest_tiles(problem, pass, in_parts) * parts) return false;
+    if (grid.tiles() < fewest_tiles(problem, pass, in_parts, kept) * parts) return false;
     // Multiplications of a direct sum divided by those of the tiles, including incomplete ones.
     const index_t products = problem.channels * problem.filters * problem.groups;
     const double of_a_tile =

@@ -32,7 +32,7 @@ constexpr double kMuchWork = 1e7;
 /// Threads do not share fewer blocks evenly. If there is as much work, they share each block's
 /// points instead.
 constexpr index_t kFewBlocks = 4;
-constexpr double kWorkToShare = 1e6;
+constexpr double kWorkToShare = 1e5;
 /// Bytes of V that one task may use.
 constexpr index_t kPrivateBytes = index_t{2} << 20;
 /// Bytes of V and M of a block that goes point by point. With smaller blocks the filters are read
@@ -91,6 +91,12 @@ class Convolver {
     index_t point_stride(index_t tiles) const {
         return ceil_div(tiles, kernels_.rows) * panel_size() + kernels_.lanes;
     }
+    /// The lowest that holds the tiles that are left.
+    std::size_t height(index_t tiles) const {
+        std::size_t h = 0;
+        while (h < 2 && kernels_.heights[h] < tiles) ++h;
+        return h;
+    }
     double work() const {
         return static_cast<double>(conv_.grid.tiles()) * kWinogradPoints *
                static_cast<double>(filters_.depth) * static_cast<double>(filters_.panels.lanes());
@@ -122,7 +128,7 @@ class Convolver {
         const index_t panels = filters_.panels.count(), groups = ceil_div(panels, kPointPanels);
         parallel_for(kWinogradPoints * groups, share, [&](index_t i) {
             const index_t point = i / groups, panel = i % groups * kPointPanels;
-            multiply_point(point, panel, std::min(panels, panel + kPointPanels), parts,
+            multiply_point(point, panel, std::min(panels, panel + kPointPanels), end - begin,
                            points + point * stride, sums + point * point_sums_stride(parts));
         });
         const index_t step = rows * kTilePanels;
@@ -137,17 +143,18 @@ class Convolver {
     }
 
     /// M of panels [panel, panel_end) at one point: [panel][tile][lanes].
-    void multiply_point(index_t point, index_t panel, index_t panel_end, index_t tile_panels,
+    void multiply_point(index_t point, index_t panel, index_t panel_end, index_t tiles,
                         const T* left, T* sums) const {
-        const index_t rows = kernels_.rows;
+        const index_t rows = kernels_.rows, tile_panels = ceil_div(tiles, rows);
         for (; panel < panel_end; ++panel) {
             const index_t width = filters_.panels.width_lanes(panel);
             const T* right = filters_.panel(panel) + point * filters_.point_stride(panel);
             T* out = sums + filters_.panels.first_lane(panel) * tile_panels * rows;
-            const auto multiply = kernels_.multiply[filters_.panels.width(panel) - 1];
+            const auto& multiply = kernels_.multiply[filters_.panels.width(panel) - 1];
             for (index_t i = 0; i < tile_panels; ++i) {
-                multiply(filters_.depth, left + i * panel_size(), rows * kernels_.lanes, right,
-                         out + i * rows * width);
+                multiply[height(tiles - i * rows)](filters_.depth, left + i * panel_size(),
+                                                   rows * kernels_.lanes, right,
+                                                   out + i * rows * width);
             }
         }
     }
@@ -222,14 +229,15 @@ class Convolver {
                 index_t stride, const T* points, T* sums) const {
         const index_t vectors = filters_.panels.width(panel), width = vectors * kernels_.lanes;
         const index_t tile_panels = ceil_div(end - begin, kernels_.rows);
-        const auto multiply = kernels_.multiply[vectors - 1];
+        const auto& multiply = kernels_.multiply[vectors - 1];
         for (index_t point = 0; point < kWinogradPoints; ++point) {
             const T* right = filters_.panel(panel) + point * filters_.point_stride(panel);
             const T* left = points + point * stride;
             T* out = sums + point * sums_stride(width);
             announce(strips, panel, point);
             for (index_t i = 0; i < tile_panels; ++i) {
-                multiply(filters_.depth, left, kernels_.rows * kernels_.lanes, right, out);
+                multiply[height(end - begin - i * kernels_.rows)](
+                    filters_.depth, left, kernels_.rows * kernels_.lanes, right, out);
                 left += panel_size();
                 out += kernels_.rows * width;
             }
