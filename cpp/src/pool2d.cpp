@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include "pool2d_blocks.h"
+#include "pool2d_padded.h"
 #include "runtime/isa.h"
 #include "runtime/memory_pool.h"
 
@@ -116,6 +117,69 @@ Shape4 pool2d_output_shape(const Shape4& x, const Pool2d& pool) {
     return y;
 }
 
+namespace {
+
+/// Calls body(planes, their windows, the first plane) for all planes with their padding written
+/// out.
+template <typename T, typename Body>
+void for_padded_planes(const Shape4& x, const Shape4& y, const PoolAxes& a, const T* data,
+                       T padding, Body&& body) {
+    for_plane_ranges(x, y.plane() * a.y.kernel * a.x.kernel, [&](index_t i, index_t end) {
+        PaddedPlanes<T> planes(a, padding);
+        while (i < end) {
+            heed_interrupt();
+            const index_t count = std::min(end - i, planes.most());
+            planes.copy(data + i * x.plane(), count);
+            body(planes, planes.windows(count, (end - i) * y.plane()), i);
+            i += count;
+        }
+    });
+}
+
+/// Padding is never larger than an element, but as large as those that are the lowest number: then
+/// the first element of the window is the first maximum.
+template <typename T, typename Place>
+void max_pool_padded(ImageView<const T> x, const PoolAxes& a, ImageView<T> y, Place* argmax) {
+    constexpr T lowest = -std::numeric_limits<T>::infinity();
+    const std::vector<index_t> places = PaddedPlanes<T>(a, lowest).places();
+    const auto max_pool = of_places<Place>(kernels<T>().max_pool);
+    const index_t out = y.shape.plane();
+    const auto first_of = [&](index_t window) {
+        const index_t oy = window % out / a.x.out, ox = window % a.x.out;
+        return a.y.inside(oy).first * a.x.size + a.x.inside(ox).first;
+    };
+    for_padded_planes(x.shape, y.shape, a, x.data, lowest,
+                      [&](const PaddedPlanes<T>& planes, const PoolBlock& windows, index_t i) {
+                          Place* place = argmax + i * out;
+                          max_pool(windows, planes.data(), 0, y.data + i * out, place);
+                          for (index_t w = 0; w < windows.planes * out; ++w) {
+                              const index_t own = places[static_cast<std::size_t>(place[w])];
+                              place[w] = static_cast<Place>(own >= 0 ? own : first_of(w));
+                          }
+                      });
+}
+
+template <typename T>
+void avg_pool_padded(ImageView<const T> x, const PoolAxes& a, bool count_include_pad,
+                     ImageView<T> y) {
+    const index_t out = y.shape.plane();
+    const Buffer<T> lengths(out);
+    for (index_t o = 0; o < out; ++o) {
+        lengths[o] = divisor<T>(a, o / a.x.out, o % a.x.out, count_include_pad);
+    }
+    const auto average = kernels<T>().average_pool.windows;
+    for_padded_planes(x.shape, y.shape, a, x.data, T{0},
+                      [&](const PaddedPlanes<T>& planes, const PoolBlock& windows, index_t i) {
+                          T* to = y.data + i * out;
+                          average(windows, planes.data(), T{1}, to);
+                          for (index_t p = 0; p < windows.planes; ++p, to += out) {
+                              for (index_t o = 0; o < out; ++o) to[o] /= lengths[o];
+                          }
+                      });
+}
+
+}  // namespace
+
 template <typename T, typename Place>
 void max_pool2d(ImageView<const T> x, const Pool2d& pool, ImageView<T> y, Place* argmax) {
     require_shape(y.shape, pool2d_output_shape(x.shape, pool), "y");
@@ -135,6 +199,7 @@ void max_pool2d(ImageView<const T> x, const Pool2d& pool, ImageView<T> y, Place*
         });
         return;
     }
+    if (PaddedPlanes<T>::pay(a)) return max_pool_padded(x, a, y, argmax);
     const auto max_pool = of_places<Place>(max_pooling);
     for_pool_blocks(
         x.shape, y.shape, pool, blocks_of(a),
@@ -202,6 +267,7 @@ void avg_pool2d(ImageView<const T> x, const Pool2d& pool, bool count_include_pad
         });
         return;
     }
+    if (PaddedPlanes<T>::pay(a)) return avg_pool_padded(x, a, count_include_pad, y);
     for_pool_blocks(
         x.shape, y.shape, pool, blocks_of(a),
         [&](const PlacedBlock& block, const PoolBlock& windows, index_t from, index_t to) {
