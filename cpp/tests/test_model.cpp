@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "model/crc32.h"
-#include "session/text.h"
 #include "model_files.h"
+#include "session/text.h"
 
 namespace pocketcnn::tests {
 namespace {

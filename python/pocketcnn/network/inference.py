@@ -83,7 +83,7 @@ class Inference(Structure):
         >>> net = pc.models.lenet5()
         >>> compiled = net.compile()
         >>> x = np.random.default_rng(0).random((5, 1, 28, 28), dtype=np.float32)
-        >>> np.abs(compiled(x) - net.predict(x)).max() < 1e-5
+        >>> bool(np.abs(compiled(x) - net.predict(x)).max() < 1e-5)
         True
         """
         from pocketcnn.network.compiled import CompiledNet

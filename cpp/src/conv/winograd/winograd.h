@@ -15,8 +15,8 @@ const char* tiles_obstacle(const Window2d& window);
 const char* parts_obstacle(const Window2d& window);
 const char* dilated_obstacle(const Window2d& window);
 
-/// Whether tiles are faster than a direct sum, in whichever of the three forms fits. `kept` says that
-/// the weights are transformed already.
+/// Whether tiles are faster than a direct sum, in whichever of the three forms fits. `kept` says
+/// that the weights are transformed already.
 bool pays(const conv::Problem& problem, ConvPass pass, bool kept);
 
 /// All of them apply the ReLU of a forward pass themselves; only the first applies the gate of a
