@@ -1,5 +1,6 @@
 // The part of an image that a block of output rows sees, copied so that every tap of the window is
-// a fixed shift in a flat array. The direct kernels read it.
+// a fixed shift in a flat array. The direct kernels read it. What a window of one pixel sees is
+// read where it lies.
 //
 // A band holds [channel][phase of rows][plane of columns][row][col], where the rows of a phase are
 // a stride apart and zeros stand for the padding. For output position p = row * pitch + col of the
@@ -69,33 +70,56 @@ struct BandBlock {
 template <typename T>
 class Band {
   public:
-    Band(const Kernels<T>& kernels, const Problem& problem, const BandShape& shape)
+    /// `images` is where all images begin, if what lies past a block may be read instead of zeros.
+    Band(const Kernels<T>& kernels, const Problem& problem, const BandShape& shape,
+         const T* images = nullptr)
         : kernels_(kernels),
           problem_(problem),
           shape_(shape),
+          end_(images != nullptr ? images + problem.x.size() : nullptr),
+          sees_planes_(images != nullptr && problem.window.is_pointwise() && shape.is_gapless()),
           offsets_(static_cast<std::size_t>(shape.channels * problem.window.taps())),
           data_(shape.channels * shape.channel_size() + kPackSlack) {}
 
-    /// Copies what the block sees of `channels` channels, at most shape.channels, starting at x.
+    /// Gets what the block sees of `channels` channels, at most shape.channels, starting at x.
     void load(const BandBlock& block, const T* x, index_t channels);
 
     const index_t* offsets() const { return offsets_.data(); }
-    const T* data() const { return data_.data(); }
+    const T* data() const { return in_place_ != nullptr ? in_place_ : data_.data(); }
 
   private:
+    bool read_in_place(const BandBlock& block, const T* x, index_t channels);
     void find_offsets(const BandBlock& block);
     void load_plane(const BandBlock& block, const T* plane, index_t y, index_t x, T* to) const;
 
     const Kernels<T>& kernels_;
     const Problem& problem_;
     const BandShape& shape_;
+    const T* end_;
+    bool sees_planes_;              ///< whether a block is consecutive pixels of each plane
+    const T* in_place_ = nullptr;   ///< where the block is read that was not copied
     index_t pitch_ = 0, rows_ = 0;  ///< for which offsets_ were made
     std::vector<index_t> offsets_;
     Buffer<T> data_;
 };
 
+/// Unless whole vectors would be read past the end of the images.
+template <typename T>
+bool Band<T>::read_in_place(const BandBlock& block, const T* x, index_t channels) {
+    const index_t plane = problem_.x.plane(), first = block.row * problem_.x.w;
+    if (!sees_planes_ || end_ - x < (channels - 1) * plane + first + block.positions + kPackSlack) {
+        return false;
+    }
+    for (index_t c = 0; c < channels; ++c) offsets_[static_cast<std::size_t>(c)] = c * plane;
+    pitch_ = 0;
+    in_place_ = x + first;
+    return true;
+}
+
 template <typename T>
 void Band<T>::load(const BandBlock& block, const T* x, index_t channels) {
+    if (read_in_place(block, x, channels)) return;
+    in_place_ = nullptr;
     if (block.pitch != pitch_ || block.rows != rows_) find_offsets(block);
     const Window2d& window = problem_.window;
     const index_t size = shape_.band_rows(block.rows) * block.pitch;

@@ -117,19 +117,19 @@ class RowWriter {
     Buffer<T> scratch_;
 };
 
-/// y of one group, one image and one block: part by part of the channels, each added to the sums of
-/// the parts before it.
+/// y of some parts of the filters, one group, one image and one block: band by band of the
+/// channels, each added to the sums of the bands before it.
 template <typename T>
 void forward_block(const Kernels<T>& kernels, const Problem& problem, const BandShape& shape,
-                   const Split& parts, const BandBlock& block, index_t image, index_t group,
-                   const T* x, const T* weights, const T* bias, Band<T>& band,
-                   const RowWriter<T>& writer) {
+                   const Split& parts, index_t part, index_t part_end, const BandBlock& block,
+                   index_t image, index_t group, const T* x, const T* weights, const T* bias,
+                   Band<T>& band, const RowWriter<T>& writer) {
     const T zeros[16] = {};
     const index_t area = problem.window.taps();
     x += image * problem.x.image() + group * problem.channels * problem.x.plane();
     const bool one_band = shape.channels >= problem.channels;
     if (one_band) band.load(block, x, problem.channels);
-    for (index_t part = 0; part < parts.count; ++part) {
+    for (; part < part_end; ++part) {
         const index_t filter = group * problem.filters + parts.begin(part);
         const index_t count = parts.length(part);
         T* values = writer.values(image, filter, block);
@@ -218,20 +218,29 @@ void forward(const ForwardCall<T>& call) {
     const Buffer<T> weights = pack_weights(problem, parts, call.weight);
     const index_t step = groups_per_task(problem, shape);
     const index_t steps = ceil_div(problem.groups, step), blocks = shape.blocks();
-    const index_t items = problem.x.n * steps * blocks;
-    if (items == 0) return;
+    const index_t images = problem.x.n * steps * blocks;
+    if (images == 0) return;
+    // Where there are few images and blocks, the filters are shared too.
+    const Split shares = {parts.count, std::min(parts.count, ceil_div(kEnoughLargeTasks, images))};
+    const index_t items = images * shares.count;
+    // For more filters it pays to copy planes, whose rows lie where caches and vectors like them.
+    constexpr index_t few_parts = 2;
+    const T* in_place = parts.count <= few_parts ? call.x : nullptr;
     const double work = problem.multiply_adds();
     parallel_ranges(
         items, items_per_task(items, work), work / static_cast<double>(items),
         [&](index_t item, index_t end) {
-            Band<T> band(kernels, problem, shape);
+            Band<T> band(kernels, problem, shape, in_place);
             const RowWriter<T> writer(kernels, problem, shape, call.y, call.grid, call.last);
             for (; item < end; ++item) {
-                const index_t image = item / (steps * blocks), first = item / blocks % steps * step;
-                const BandBlock block(shape, problem.y, item % blocks);
+                const index_t place = item / shares.count, share = item % shares.count;
+                const index_t image = place / (steps * blocks);
+                const index_t first = place / blocks % steps * step;
+                const BandBlock block(shape, problem.y, place % blocks);
                 for (index_t g = first; g < std::min(problem.groups, first + step); ++g) {
-                    forward_block(kernels, problem, shape, parts, block, image, g, call.x,
-                                  weights.data(), call.bias, band, writer);
+                    forward_block(kernels, problem, shape, parts, shares.begin(share),
+                                  shares.end(share), block, image, g, call.x, weights.data(),
+                                  call.bias, band, writer);
                 }
             }
         });

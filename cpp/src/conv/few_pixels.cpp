@@ -212,9 +212,9 @@ const char* obstacle(const Problem& problem) {
     return problem.window.stride_w == 1 ? nullptr : "takes no stride to the right";
 }
 
-/// For few pixels and many weights (docs/measurements.md#few-pixels). Windows of one pixel are
-/// copied once, and others once for each tap.
-bool pays(const Problem& problem) {
+/// For few pixels and many weights (docs/measurements.md#few-pixels); with packed weights at hand,
+/// for fewer pixels. Windows of one pixel are copied once, and others once for each tap.
+bool pays(const Problem& problem, bool kept) {
     constexpr index_t most_pixels = 256, fewest_pixels = 64, least_filters = 64;
     constexpr index_t least_taps = 512, least_channels = 256;
     constexpr index_t least_weights = 3 << 14, least_pointwise_weights = 1 << 15;
@@ -224,7 +224,7 @@ bool pays(const Problem& problem) {
         return problem.taps >= least_taps && weights >= least_weights;
     }
     if (pixels <= fewest_pixels) return problem.channels >= least_filters;
-    return problem.channels >= least_channels && weights >= least_pointwise_weights;
+    return !kept && problem.channels >= least_channels && weights >= least_pointwise_weights;
 }
 
 template <typename T>

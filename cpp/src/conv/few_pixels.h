@@ -10,7 +10,8 @@ namespace pocketcnn::conv::few_pixels {
 
 /// Why this algorithm cannot compute a convolution, or null.
 const char* obstacle(const Problem& problem);
-bool pays(const Problem& problem);
+/// `kept` says that other algorithms have packed weights at hand.
+bool pays(const Problem& problem, bool kept);
 
 template <typename T>
 void forward(const ForwardCall<T>& call);

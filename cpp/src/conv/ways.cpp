@@ -125,7 +125,7 @@ constexpr ForwardWay kForward[] = {
           "windows: 64 channels and up to 64 pixels, or 256 channels and 32768 weights"},
      .obstacle =
          [](const Question& q) { return q.spread ? kApart : few_pixels::obstacle(q.problem); },
-     .pays = [](const Question& q) { return few_pixels::pays(q.problem); },
+     .pays = [](const Question& q) { return few_pixels::pays(q.problem, q.kept); },
      .run_float = few_pixels::forward<float>,
      .run_double = few_pixels::forward<double>,
      .finishes = true},
