@@ -220,8 +220,11 @@ void forward(const ForwardCall<T>& call) {
     const index_t steps = ceil_div(problem.groups, step), blocks = shape.blocks();
     const index_t images = problem.x.n * steps * blocks;
     if (images == 0) return;
-    // Where there are few images and blocks, the filters are shared too.
-    const Split shares = {parts.count, std::min(parts.count, ceil_div(kEnoughLargeTasks, images))};
+    // Where there are few images and blocks, the filters are shared too, so many that each share is
+    // worth a copy of the band.
+    constexpr index_t worth_parts = 6;
+    const Split shares = {parts.count, std::clamp(parts.count / worth_parts, index_t{1},
+                                                  ceil_div(kEnoughLargeTasks, images))};
     const index_t items = images * shares.count;
     // For more filters it pays to copy planes, whose rows lie where caches and vectors like them.
     constexpr index_t few_parts = 2;
