@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -53,7 +52,7 @@ class Shape:
 
     @property
     def padding(self) -> int:
-        """None where windows lie side by side, else as much as keeps the size."""
+        """0 where windows lie side by side, else as much as keeps the size."""
         return 0 if self.kernel == self.stride else self.kernel // 2
 
     def work(self) -> float:
@@ -87,7 +86,7 @@ def _draw(rng: np.random.Generator, count: int) -> Iterator[Shape]:
     def one_of(*values: int) -> int:
         return int(rng.choice(values))
 
-    drawn: Counter[Shape] = Counter()
+    drawn: set[Shape] = set()
     while len(drawn) < count:
         kernel, stride = one_of(1, 1, 2, 3, 3, 3, 4, 5, 7), one_of(1, 1, 1, 2, 2, 3, 4)
         shape = Shape(
@@ -100,8 +99,8 @@ def _draw(rng: np.random.Generator, count: int) -> Iterator[Shape]:
             one_of(1, 1, 1, 1, 1, one_of(2, 4, 8)),
         )
         fits = shape.channels % shape.groups == shape.filters % shape.groups == 0
-        if fits and _LEAST_WORK <= shape.work() <= _MOST_WORK and not drawn[shape]:
-            drawn[shape] += 1
+        if fits and _LEAST_WORK <= shape.work() <= _MOST_WORK and shape not in drawn:
+            drawn.add(shape)
             yield shape
 
 

@@ -6,8 +6,6 @@ The variants are "spinning" (its defaults: threads look for work for a while aft
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import onnxruntime
 
@@ -39,7 +37,9 @@ def _bound(session: onnxruntime.InferenceSession, images: Array) -> Subject:
     shape = session.run(None, {session.get_inputs()[0].name: images})[0].shape
     scores = onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, "cpu")
     binding.bind_ortvalue_output(session.get_outputs()[0].name, scores)
-    run: Callable[[], object] = lambda: session.run_with_iobinding(binding)  # noqa: E731
+
+    def run() -> object:
+        return session.run_with_iobinding(binding)
 
     def logits() -> Array:
         run()

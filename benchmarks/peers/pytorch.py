@@ -27,7 +27,7 @@ class _Residual(nn.Module):  # type: ignore[misc]  # the base is Any to mypy
         return self.body(x) + self.shortcut(x)
 
 
-class _Graph(nn.Module):  # type: ignore[misc]
+class _Graph(nn.Module):  # type: ignore[misc]  # as above
     """Layers that take what they name."""
 
     def __init__(self, model: Any, inputs: dict[str, list[str]]) -> None:
@@ -42,7 +42,7 @@ class _Graph(nn.Module):  # type: ignore[misc]
         return values[name]
 
 
-class _Concat(nn.Module):  # type: ignore[misc]
+class _Concat(nn.Module):  # type: ignore[misc]  # as above
     def forward(self, *maps: Any) -> Any:
         return torch.cat(maps, dim=1)
 

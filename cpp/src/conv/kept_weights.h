@@ -4,7 +4,6 @@
 #include <pocketcnn/conv2d.h>
 
 #include <mutex>
-#include <optional>
 #include <vector>
 
 #include "conv/winograd/filters.h"
