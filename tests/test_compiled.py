@@ -88,6 +88,40 @@ def test_named_networks(name: str) -> None:
     np.testing.assert_allclose(net.compile()(x) / scale, wanted / scale, rtol=0, atol=2e-5)
 
 
+@pytest.mark.parametrize("mean", [(0.0, 0.0), (127.0, -3.0), (1e5, 1e5)])
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("norm", [False, True])
+def test_units_of_the_images(
+    mean: tuple[float, float], padding: int, groups: int, norm: bool
+) -> None:
+    """`Normalize` before a convolution: zeros around the image stand for means, digits stay."""
+    rng = np.random.default_rng(11)
+    after = [("norm", pc.BatchNorm2d(4))] if norm else []
+    net = pc.ConvNet(
+        [
+            ("units", pc.Normalize(mean, (60.0, 2.0))),
+            ("conv", pc.Conv2d(2, 4, 3, padding=padding, groups=groups)),
+            *after,
+            ("relu", pc.ReLU()),
+        ],
+        input_shape=(2, 9, 8),
+        seed=5,
+    )
+    for name, array in {**net.params, **net.buffers}.items():
+        array[...] = rng.uniform(0.5, 1.5, array.shape) * (rng.integers(0, 2, array.shape) * 2 - 1)
+        if "var" in name:
+            np.abs(array, out=array)
+    units = rng.uniform(-2, 2, (5, 2, 9, 8))
+    pixels = units * np.array([60.0, 2.0]).reshape(2, 1, 1) + np.reshape(mean, (2, 1, 1))
+    x = pixels.astype(np.float32)
+    wanted = Reference(net.layers, net.inputs, {**net.params, **net.buffers}).forward(
+        x.astype(np.float64)
+    )
+    scale = np.abs(wanted).max()
+    np.testing.assert_allclose(net.compile()(x) / scale, wanted / scale, rtol=0, atol=2e-6)
+
+
 def test_later_changes_do_not_reach_it() -> None:
     net, x = small_net(), images(2)
     compiled = net.compile()

@@ -74,12 +74,11 @@ class Fusion {
         const Node<T>& node = graph_.nodes[first];
         std::size_t last = first;
         Run<T> run = node.layer.run;
-        if (const auto* part = std::get_if<Convolution<T>>(&node.layer.part)) {
-            Convolution<T> conv = *part;
-            conv.kept = std::make_shared<const KeptWeights<T>>(
+        if (auto conv = convolution_from(last)) {
+            conv->kept = std::make_shared<const KeptWeights<T>>(
                 norms_ == Norms::folded ? KeptChoice::fastest : KeptChoice::as_without);
-            run = run_of(conv);
-            if (Run<T> block = block_from(conv, last)) run = block;
+            run = run_of(*conv);
+            if (Run<T> block = block_from(*conv, last)) run = block;
         } else if (std::holds_alternative<Sum>(node.layer.part)) {
             std::size_t behind = first;
             if (const auto f = follow<Function>(behind); f && f->kind == Activation::relu) {
@@ -90,6 +89,20 @@ class Fusion {
         for (std::size_t place = first; place != last; place = next(place))
             done_[next(place)] = true;
         return {node.sources, last + 1, size_of(graph_.shapes[last + 1]), run, {}};
+    }
+
+    /// The convolution at `last`, or behind it, with other weights instead of the units there.
+    std::optional<Convolution<T>> convolution_from(std::size_t& last) const {
+        const Part<T>& part = graph_.nodes[last].layer.part;
+        if (const auto* conv = std::get_if<Convolution<T>>(&part)) return *conv;
+        const auto* units = std::get_if<Units>(&part);
+        std::size_t behind = last;
+        const auto conv = units != nullptr && norms_ == Norms::folded
+                              ? follow<Convolution<T>>(behind)
+                              : std::nullopt;
+        auto whole = conv ? folded(*units, *conv) : std::nullopt;
+        if (whole) last = behind;
+        return whole;
     }
 
     /// Empty where the convolution is computed by itself; otherwise `last` becomes the last node of

@@ -15,8 +15,8 @@ struct Step {
     std::vector<std::size_t> spent;  ///< values that no later step takes
 };
 
-/// How a batch normalisation behind a convolution is computed: as Python's `predict` does, to the
-/// same bits, or as other weights of the convolution.
+/// How a normalisation beside a convolution is computed: as Python's `predict` does, to the same
+/// bits, or as other weights of the convolution.
 enum class Norms { exact, folded };
 
 /// The steps of a network, each after those that it takes from.

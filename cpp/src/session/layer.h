@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <variant>
@@ -57,6 +58,11 @@ struct Normalization {
     KnownNorm<T> known() const { return {gamma, beta, mean->data(), variance->data(), eps}; }
 };
 
+/// (x - mean) * scale, by channel: what images become in front of a network.
+struct Units {
+    std::vector<double> mean, scale;
+};
+
 /// An activation, with the slope or the alpha of those that have one.
 struct Function {
     Activation kind;
@@ -69,7 +75,7 @@ struct Sum {};
 /// What a layer may be in an operation that stands for several layers.
 template <typename T>
 using Part =
-    std::variant<std::monostate, Convolution<T>, Normalization<T>, Function, BlockPool, Sum>;
+    std::variant<std::monostate, Convolution<T>, Normalization<T>, Units, Function, BlockPool, Sum>;
 
 template <typename T>
 struct Layer {
@@ -132,6 +138,11 @@ Run<T> run_of(const Convolution<T>& conv);
 /// but for rounding. They are computed in double precision.
 template <typename T>
 Convolution<T> folded(const Convolution<T>& conv, const Normalization<T>& norm);
+
+/// Likewise for the units of its images. Empty where zeros around the images would be other pixels
+/// than before, or where the digits of large means would be lost.
+template <typename T>
+std::optional<Convolution<T>> folded(const Units& units, const Convolution<T>& conv);
 
 /// The sum of two inputs of one shape, with which a Residual ends; negative sums become zero if
 /// `rectify` is set, as by a ReLU that follows.
