@@ -118,6 +118,31 @@ def test_a_run_goes_on_from_a_model(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("no_pictures")
+def test_frozen_first_layers_are_computed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """As if they were in every step, but for rounding."""
+    base = pc.models.simple_convnet(seed=3)
+    base.save("base.safetensors")
+    write_folder(Path("photos"), 10)
+    words = ("--from", "base.safetensors", "--data", "photos", "--batch-size", "4")
+    begun = (*words, "--optimizer", "sgd", "--lr", "0.01")
+    for frozen in ("*", "conv1"):  # maps of conv1 take more memory than the pictures
+        assert run("train", *begun, "--freeze", frozen, "--epochs", "3", "--out", frozen[0]) == 0
+        told = " (computed once, up to relu2)"
+        assert (told in capsys.readouterr().out) == (frozen == "*")
+    whole = pc.load("base.safetensors")
+    whole.freeze("*")
+    whole.replace_head(2)
+    photos = pc.data.ImageFolder("photos", size=28, channels=1)
+    training, _ = pc.data.split(photos, 0.1, seed=0)
+    x, t = training.batch(np.arange(len(training)))
+    trainer = pc.Trainer(whole, pc.optim.SGD(0.01, momentum=0.9), batch_size=4, seed=0)
+    trainer.fit(x / np.float32(255), t, epochs=3)
+    found = pc.load("*/model.safetensors").params
+    for name, array in whole.params.items():
+        np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.usefixtures("no_pictures")
 def test_a_model_that_knows_the_classes_keeps_its_last_layer() -> None:
     train("base", "--limit", "60")
     train("same", "--limit", "60", "--from", "base/model.safetensors", "--lr", "0")

@@ -295,6 +295,26 @@ def test_top_patches_do_not_depend_on_the_batches() -> None:
     assert one.images.shape == (4, 9)  # as many as there are images
 
 
+def test_top_patches_of_a_data_set_that_is_read_in_parts() -> None:
+    class Parts(pc.data.Arrays):
+        largest = 0
+
+        def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            self.largest = max(self.largest, len(indices))
+            return super().batch(indices)
+
+    net, x = make_net(), images(30)
+    parts = Parts(x, np.zeros(30, int))
+    top = inspection.top_patches(net, parts, "relu1", channels=[1, 2], count=2, batch_size=4)
+    wanted = inspection.top_patches(net, x, "relu1", channels=[1, 2], count=2)
+    np.testing.assert_array_equal(top.images, wanted.images)
+    np.testing.assert_array_equal(top.positions, wanted.positions)
+    np.testing.assert_array_equal(top.cut(parts), wanted.cut(x))
+    assert parts.largest == 4
+    with pytest.raises(ValueError, match="x is a data set without samples"):
+        inspection.top_patches(net, pc.data.Arrays(x[:0], []), "relu1")
+
+
 def test_cut_takes_the_pixels_of_the_field() -> None:
     net, x = make_net(), images(6)
     top = inspection.top_patches(net, x, "pool1", count=3)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pocketcnn import inspection, plot
 from pocketcnn._files.atomic import write_atomically
 from pocketcnn.commands import console
-from pocketcnn.commands.inputs import read_inputs
+from pocketcnn.commands.inputs import Scaled, read_inputs
 from pocketcnn.commands.measured import load_test_set
 from pocketcnn.commands.models import Model, load_model
 from pocketcnn.layers import Conv2d
@@ -53,7 +53,7 @@ def patches(arguments: argparse.Namespace) -> None:
     layer = arguments.layer or _first_activation(model.net)
     path = picture_path(arguments.out, model, f"patches-{layer}.png")
     test = load_test_set(model, arguments.data)
-    images = test.scaled(range(len(test.t)))
+    images = Scaled(test.part.dataset, test.preprocessing)
     save_picture(plot.top_patches(model.net, images, layer), path)
 
 

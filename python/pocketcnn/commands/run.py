@@ -40,6 +40,8 @@ LOCK = "lock"
 
 # Among the digests of a run's data: how images were held out. Earlier versions did not say it.
 SPLIT = "split"
+# Likewise: up to which layer frozen layers were computed once. Without it, they are in every step.
+FEATURES = "features"
 
 # What `write_atomically` may leave in a folder if its process is killed.
 _LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.tmp")

@@ -13,6 +13,7 @@ from pocketcnn import losses, optim, plot
 from pocketcnn.commands import console, run
 from pocketcnn.commands.datasets import Dataset, load_dataset
 from pocketcnn.commands.fields import to_toml
+from pocketcnn.commands.frozen import Features, kept_layer
 from pocketcnn.commands.inputs import Scaled, preparation
 from pocketcnn.commands.options import Options, changed, chosen, restore
 from pocketcnn.commands.pictures import first_convolution, write_picture
@@ -35,6 +36,7 @@ class Job:
     net: ConvNet
     optimizer: optim.Optimizer
     augment: Augment | None
+    frozen: str | None  # the layer whose output is computed once for all images
 
     @classmethod
     def prepare(cls, options: Options, before: Run | None = None) -> Job:
@@ -59,7 +61,10 @@ class Job:
         ).settled()
         net = make_net(options, dataset.classes, dataset.training.shape)
         augment = make_augment(options.augment, dataset.training.shape)
-        return cls(options, dataset, net, make_optimizer(options), augment)
+        images = len(dataset.training) + len(dataset.measured)
+        possible = kept_layer(net, images) if augment is None else None
+        frozen = possible if before is None else before.data.get(run.FEATURES)
+        return cls(options, dataset, net, make_optimizer(options), augment, frozen)
 
     @property
     def title(self) -> str:
@@ -79,7 +84,7 @@ class Job:
             weight = balanced(labels, len(self.dataset.classes))
             settings = {"loss": losses.CrossEntropy(options.label_smoothing, weight)}
         return Trainer(
-            self.net,
+            self.net if self.frozen is None else self.net.head(self.frozen),
             self.optimizer,
             batch_size=options.batch_size,
             seed=options.seed,
@@ -91,12 +96,26 @@ class Job:
             **settings,
         )
 
+    def sets(self) -> tuple[Scaled | Features, Scaled | Features]:
+        """Return what is trained on, and what is measured on, as the trainer takes it."""
+        prepared = preparation(self.net)
+        training = Scaled(self.dataset.training.dataset, prepared)
+        measured = Scaled(self.dataset.measured.dataset, prepared)
+        if self.frozen is None:
+            return training, measured
+        return (
+            Features(self.net, self.frozen, training),
+            Features(self.net, self.frozen, measured),
+        )
+
     def describe(self) -> str:
         """Say which network is trained on which data, and how."""
         options, dataset = self.options, self.dataset
         more = "" if options.augment is None else f", augmented: {options.augment}"
         if options.freeze is not None:
             more = f"{more}, frozen: {options.freeze}"
+        if self.frozen is not None:
+            more = f"{more} (computed once, up to {self.frozen})"
         return (
             f"{self.title} on {dataset.name}: {len(dataset.training):,} training and "
             f"{len(dataset.measured):,} {dataset.test} images, {len(dataset.classes)} classes\n"
@@ -110,6 +129,8 @@ class Job:
         digests = {"training": dataset.training.digest(), "test": dataset.measured.digest()}
         if dataset.stratified:
             digests[run.SPLIT] = "stratified"
+        if self.frozen is not None:
+            digests[run.FEATURES] = self.frozen
         return Run(self.options.to_dict(), dataset.classes, digests)
 
 
@@ -173,13 +194,14 @@ def _train_and_save(
     job: Job, trainer: Trainer, folder: Path, record: Run, resume: bool, quiet: bool
 ) -> str:
     """Train, and write the model, the history and the result; return what to print."""
-    dataset, prepared, start = job.dataset, preparation(job.net), time.perf_counter()
+    dataset, start = job.dataset, time.perf_counter()
+    training, measured = job.sets()
     with console.pausing(lambda: setattr(trainer, "pause", True)) as asked:
         kept = KeepRun(record, asked)
         trainer.fit(
-            Scaled(dataset.training.dataset, prepared),
+            training,
             epochs=job.options.epochs,
-            validation=Scaled(dataset.measured.dataset, prepared),
+            validation=measured,
             # The bar is last: the others then have the same places in a quiet run's checkpoint.
             callbacks=[*_callbacks(job.options), kept, *([] if quiet else [console.progress()])],
             checkpoint=folder / run.CHECKPOINT,
@@ -189,7 +211,7 @@ def _train_and_save(
     if asked and not trainer.stop and len(trainer.history) < job.options.epochs:
         raise asked[0]
     seconds, epochs = time.perf_counter() - start, len(trainer.history)
-    loss, accuracy = trainer.evaluate(Scaled(dataset.measured.dataset, prepared))
+    loss, accuracy = trainer.evaluate(measured)
     if not math.isfinite(loss):
         raise FloatingPointError(
             f"the {dataset.test} loss is {loss} after the last epoch: a smaller learning "

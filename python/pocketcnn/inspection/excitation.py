@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from pocketcnn import _arguments
 from pocketcnn._arguments import Array
+from pocketcnn.data.dataset import Arrays, Dataset
 from pocketcnn.inspection.probe import Probe
 from pocketcnn.inspection.receptive import ReceptiveField, receptive_field
+from pocketcnn.network.measuring import batches_of
 from pocketcnn.network.net import ConvNet
 
 
@@ -41,12 +44,12 @@ class TopPatches:
     values: Array
     field: ReceptiveField
 
-    def cut(self, x: ArrayLike) -> NDArray[np.float64]:
+    def cut(self, x: ArrayLike | Dataset) -> NDArray[np.float64]:
         """Cut out of the images the pixels that the activations see.
 
         Parameters
         ----------
-        x : array_like (N, C, H, W)
+        x : array_like (N, C, H, W), or Dataset
             The images that were searched, possibly before they were normalised.
 
         Returns
@@ -60,10 +63,14 @@ class TopPatches:
         TypeError, ValueError
             `x` are not the images that were searched.
         """
-        images = _arguments.array("x", x, 4)
-        last = self.images.max()
-        if last >= len(images):
-            raise ValueError(f"x has {len(images)} images, but the patches come from up to {last}")
+        searched = x if isinstance(x, Dataset) else _as_dataset(_arguments.array("x", x, 4))
+        needed = np.unique(self.images)
+        if needed[-1] >= len(searched):
+            raise ValueError(
+                f"x has {len(searched)} images, but the patches come from up to {needed[-1]}"
+            )
+        images, _ = searched.batch(needed)
+        places = np.searchsorted(needed, self.images)
         size = [min(self.field.pixels[axis], images.shape[2 + axis]) for axis in (0, 1)]
         patches = np.full((*self.images.shape, images.shape[1], *size), np.nan)
         for place in np.ndindex(self.images.shape):
@@ -73,13 +80,17 @@ class TopPatches:
                 0 if self.field.pixels[axis] > images.shape[2 + axis] else (top, left)[axis]
                 for axis in (0, 1)
             ]
-            _cut_one(images[self.images[place]], corner, patches[place])
+            _cut_one(images[places[place]], corner, patches[place])
         return patches
+
+
+def _as_dataset(images: Array) -> Arrays:
+    return Arrays(images, np.zeros(len(images), np.int64))
 
 
 def top_patches(
     net: ConvNet,
-    x: ArrayLike,
+    x: ArrayLike | Dataset,
     layer: str,
     *,
     channels: Sequence[int] | None = None,
@@ -95,8 +106,8 @@ def top_patches(
     Parameters
     ----------
     net : ConvNet
-    x : array_like (N, *input_shape)
-        The images to search.
+    x : array_like (N, *input_shape), or Dataset
+        The images to search. Those of a data set are read a batch at a time.
     layer : str
         Any layer; the units of one without maps see the whole image.
     channels : sequence of int, optional
@@ -123,17 +134,18 @@ def top_patches(
     """
     field = receptive_field(net, layer)
     probe = Probe(net, until=layer)
-    images = probe.input(x)
+    images = x if isinstance(x, Dataset) else _as_dataset(probe.input(x))
     count = min(_arguments.integer("count", count, 1), len(images))
     step = _arguments.integer("batch_size", batch_size, 1)
     peaks, places = [], []
     width = 1
-    for start in range(0, len(images), step):
-        out = probe.output(images[start : start + step])
-        width = out.shape[3] if out.ndim == 4 else 1
-        maps = out.reshape(*out.shape[:2], -1)
-        places.append(maps.argmax(axis=2))
-        peaks.append(np.take_along_axis(maps, places[-1][:, :, np.newaxis], axis=2)[:, :, 0])
+    with closing(batches_of("x", images, step)) as batches:
+        for batch, _ in batches:
+            out = probe.output(probe.input(batch))
+            width = out.shape[3] if out.ndim == 4 else 1
+            maps = out.reshape(*out.shape[:2], -1)
+            places.append(maps.argmax(axis=2))
+            peaks.append(np.take_along_axis(maps, places[-1][:, :, np.newaxis], axis=2)[:, :, 0])
     value, place = np.concatenate(peaks), np.concatenate(places)
     chosen = _check_channels(channels, value.shape[1])
     value, place = value[:, chosen].T, place[:, chosen].T

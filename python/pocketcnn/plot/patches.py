@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from pocketcnn import _arguments, inspection
 from pocketcnn._arguments import Array
+from pocketcnn.data.dataset import Dataset
 from pocketcnn.plot.canvas import (
     as_picture,
     draw_picture,
@@ -36,7 +37,7 @@ _GAPS = {"wspace": 0.08, "hspace": 0.04}
 
 def top_patches(
     net: ConvNet,
-    x: ArrayLike,
+    x: ArrayLike | Dataset,
     layer: str,
     *,
     channels: Sequence[int] | None = None,
@@ -51,8 +52,9 @@ def top_patches(
     Parameters
     ----------
     net : ConvNet
-    x : array_like (N, C, H, W)
-        The images to search, scaled as the network was trained.
+    x : array_like (N, C, H, W), or Dataset
+        The images to search, scaled as the network was trained. Those of a data set are read a
+        batch at a time.
     layer : str
         Any layer; best the activation after a convolution.
     channels : sequence of int, optional
@@ -78,7 +80,7 @@ def top_patches(
     --------
     pocketcnn.inspection.top_patches : The places themselves.
     """
-    images = _arguments.array("x", x, 4)
+    images = x if isinstance(x, Dataset) else _arguments.array("x", x, 4)
     top = inspection.top_patches(net, images, layer, channels=channels, count=count)
     shown = len(top.channels) if channels is not None else min(len(top.channels), 12)
     if axes is None:
@@ -93,8 +95,10 @@ def top_patches(
     for ax in axes:
         ax.set_axis_off()
     patches = top.cut(images)
+    shades = images.batch(np.unique(top.images))[0] if isinstance(images, Dataset) else images
+    black_and_white = pixel_range(shades)
     for ax, channel, mine in zip(axes, top.channels[:shown], patches, strict=False):
-        draw_picture(ax, _mosaic(mine, pixel_range(images)))
+        draw_picture(ax, _mosaic(mine, black_and_white))
         ax.set_title(f"channel {channel}", fontsize=9)
     return root(axes[0])
 
