@@ -122,6 +122,60 @@ def test_units_of_the_images(
     np.testing.assert_allclose(net.compile()(x) / scale, wanted / scale, rtol=0, atol=2e-6)
 
 
+def rounded_to_8_bits(x: Array) -> Array:
+    fraction, exponent = np.frexp(x.astype(np.float64))
+    return np.ldexp(np.round(fraction * 256) / 256, exponent)
+
+
+@pytest.mark.parametrize("n", [1, 3, 40])
+def test_weights_of_16_bits(n: int) -> None:
+    """Large fully connected layers have their weights rounded; smaller ones do not."""
+    layers = [("fc1", pc.Linear(2000, 700)), ("relu", pc.ReLU()), ("fc2", pc.Linear(700, 5))]
+    net = pc.ConvNet(layers, input_shape=(2000,), seed=1)
+    net.params["fc1.bias"][...] = np.linspace(-1, 1, 700)
+    x = images(n, (2000,)).astype(np.float32)
+    w1 = rounded_to_8_bits(net.params["fc1.weight"])
+    assert np.abs(w1 / net.params["fc1.weight"] - 1).max() > 0.003
+    hidden = np.maximum(x.astype(np.float64) @ w1.T + net.params["fc1.bias"], 0)
+    wanted = hidden @ net.params["fc2.weight"].T.astype(np.float64) + net.params["fc2.bias"]
+    scale = np.abs(wanted).max()
+    compiled = net.compile(storage="bfloat16")
+    np.testing.assert_allclose(compiled(x) / scale, wanted / scale, rtol=0, atol=2e-6)
+    assert np.abs(net.compile()(x) - wanted).max() / scale > 1e-4
+    scores = set()
+    for threads in (1, 2, 3):
+        with pc.num_threads(threads):
+            scores.add(compiled(x).tobytes())
+    assert len(scores) == 1
+
+
+def test_weights_of_16_bits_are_the_nearest() -> None:
+    """Ties go to even, infinities and NaN stay, what is too large becomes infinite."""
+    ties = np.array([1 + 2**-8, 1 + 3 * 2**-8, -1 - 2**-8], np.float32)
+    odd = np.array([np.inf, -np.inf, 3.4e38, 2.0**-132, -0.0], np.float32)
+    net = pc.ConvNet([("fc", pc.Linear(1024, 1024, bias=False))], input_shape=(1024,), seed=0)
+    weight = net.params["fc.weight"]
+    weight[...] = 0
+    weight[:3, 0] = ties
+    weight[3:8, 0] = odd
+    weight[8, 0] = np.nan
+    x = np.zeros((1, 1024), np.float32)
+    x[0, 0] = 1
+    scores = net.compile(storage="bfloat16")(x)[0]
+    np.testing.assert_array_equal(scores[:3], [1, 1 + 2**-6, -1])
+    np.testing.assert_array_equal(scores[3:6], [np.inf, -np.inf, np.inf])
+    assert scores[6] == 2.0**-132  # not a normal number, but exact
+    assert np.isnan(scores[8])
+    assert not scores[9:].any()
+
+
+def test_bad_storage() -> None:
+    with pytest.raises(ValueError, match="storage is 'float16', but must be None or 'bfloat16'"):
+        small_net().compile(storage="float16")
+    with pytest.raises(ValueError, match="storage is 'bfloat16', but the network is of float64"):
+        small_net(np.float64).compile(storage="bfloat16")
+
+
 def test_later_changes_do_not_reach_it() -> None:
     net, x = small_net(), images(2)
     compiled = net.compile()
@@ -238,7 +292,7 @@ def test_the_native_session_trusts_nobody() -> None:
     }
     weight, bias = np.ones((2, 4), np.float32), np.zeros(2, np.float32)
     whole = {"fc.weight": weight, "fc.bias": bias}
-    session = _core.Session(architecture, whole)
+    session = _core.Session(architecture, whole, narrow=False)
     assert session.predict(np.ones((3, 4), np.float32), 0).tolist() == [[4.0, 4.0]] * 3
     with pytest.raises(ValueError, match=r"x has shape \(3, 5\)"):
         session.predict(np.ones((3, 5), np.float32), 0)
@@ -247,12 +301,12 @@ def test_the_native_session_trusts_nobody() -> None:
     with pytest.raises(TypeError):
         session.predict(np.ones((3, 4)), 0)
     with pytest.raises(ValueError, match="missing"):
-        _core.Session(architecture, {"fc.weight": weight})
+        _core.Session(architecture, {"fc.weight": weight}, narrow=False)
     with pytest.raises(ValueError, match="no layer has the tensor 'other'"):
-        _core.Session(architecture, {**whole, "other": bias})
+        _core.Session(architecture, {**whole, "other": bias}, narrow=False)
     with pytest.raises(ValueError, match="has shape"):
-        _core.Session(architecture, {**whole, "fc.bias": weight})
+        _core.Session(architecture, {**whole, "fc.bias": weight}, narrow=False)
     with pytest.raises(TypeError, match="float32 and float64"):
-        _core.Session(architecture, {**whole, "fc.bias": np.zeros(2)})
+        _core.Session(architecture, {**whole, "fc.bias": np.zeros(2)}, narrow=False)
     with pytest.raises(ValueError, match="dtype is 'float16'"):
-        _core.Session({**architecture, "dtype": "float16"}, whole)
+        _core.Session({**architecture, "dtype": "float16"}, whole, narrow=False)

@@ -11,7 +11,7 @@
 namespace pocketcnn::bindings {
 namespace {
 
-using session::Network, session::Tensors, session::Value;
+using session::Network, session::Storage, session::Tensors, session::Value;
 
 /// What json.loads gives, as a value.
 Value value_of(py::handle object) {
@@ -34,7 +34,7 @@ Value value_of(py::handle object) {
 }
 
 template <typename T>
-Tensors<T> copies_of(const std::map<std::string, Floats>& arrays) {
+Tensors<T> copies_of(const std::map<std::string, Floats>& arrays, Storage storage) {
     std::map<std::string, session::Array<T>> copies;
     for (const auto& [name, array] : arrays) {
         session::Array<T> copy = {{array.shape(), array.shape() + array.ndim()},
@@ -42,14 +42,15 @@ Tensors<T> copies_of(const std::map<std::string, Floats>& arrays) {
         std::copy_n(array.template data<T>(), array.size(), copy.values.data());
         copies.emplace(name, std::move(copy));
     }
-    return Tensors<T>(std::move(copies));
+    return Tensors<T>(std::move(copies), storage);
 }
 
 /// A network of one of the two types. It never changes: any number of threads may run it at once.
 class Session {
   public:
-    Session(const py::dict& architecture, const std::map<std::string, Floats>& tensors)
-        : network_(made(value_of(architecture), tensors)) {}
+    Session(const py::dict& architecture, const std::map<std::string, Floats>& tensors, bool narrow)
+        : network_(
+              made(value_of(architecture), tensors, narrow ? Storage::bfloat16 : Storage::whole)) {}
 
     Floats predict(const Floats& x, index_t batch_size) const {
         return std::visit([&](const auto& network) { return scores_of(network, x, batch_size); },
@@ -59,14 +60,15 @@ class Session {
   private:
     using Either = std::variant<Network<float>, Network<double>>;
 
-    static Either made(const Value& architecture, const std::map<std::string, Floats>& tensors) {
+    static Either made(const Value& architecture, const std::map<std::string, Floats>& tensors,
+                       Storage storage) {
         constexpr auto folded = session::Norms::folded;
         const std::string& dtype = session::text_member(architecture, "dtype");
         if (dtype == "float32") {
-            return Network<float>(architecture, copies_of<float>(tensors), folded);
+            return Network<float>(architecture, copies_of<float>(tensors, storage), folded);
         }
         if (dtype == "float64") {
-            return Network<double>(architecture, copies_of<double>(tensors), folded);
+            return Network<double>(architecture, copies_of<double>(tensors, storage), folded);
         }
         throw py::value_error("dtype is " + session::in_quotes(dtype) +
                               ", but must be float32 or float64");
@@ -97,8 +99,8 @@ class Session {
 
 void register_session(py::module_& module) {
     py::class_<Session>(module, "Session", py::is_final())
-        .def(py::init<const py::dict&, const std::map<std::string, Floats>&>(),
-             py::arg("architecture"), py::arg("tensors"))
+        .def(py::init<const py::dict&, const std::map<std::string, Floats>&, bool>(),
+             py::arg("architecture"), py::arg("tensors"), py::arg("narrow"))
         .def("predict", &Session::predict, py::arg("x"), py::arg("batch_size"));
 }
 

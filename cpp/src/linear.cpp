@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <numeric>
+#include <type_traits>
 #include <vector>
 
 #include "gemm/indirect.h"
@@ -16,15 +17,23 @@
 namespace pocketcnn {
 namespace {
 
+/// 45 rows of so many weights stay in the L2 cache for all rows of x. With shorter slices the sums
+/// of the lanes are joined more often (docs/measurements.md#fully-connected-layer).
+constexpr index_t kMostDepth = 1088;
+/// Slices of weights of 16 bits that are read once: long streams, which the processor foresees.
+constexpr index_t kMostNarrowDepth = 4 * kMostDepth;
+/// With so many rows of x, weights of 16 bits are widened once and not for every few rows.
+constexpr index_t kManyNarrowRows = 12;
+
 /// How y is cut into dot products. The slices of the depth depend on the depth only, and their sums
 /// are added in order, so a row's result does not depend on other rows.
 class DotCut {
   public:
-    DotCut(index_t rows, index_t cols, index_t depth)
+    DotCut(index_t rows, index_t cols, index_t depth, index_t most_depth)
         : rows_(rows),
           cols_(cols),
           depth_(depth),
-          slices_(std::max<index_t>(1, ceil_div(depth, kMostDepth))),
+          slices_(std::max<index_t>(1, ceil_div(depth, most_depth))),
           slice_(round_up(ceil_div(depth, slices_), kSliceStep)),
           row_blocks_(ceil_div(rows, kRows)) {
         const index_t wide = row_blocks_ * ceil_div(cols, kWide);
@@ -49,10 +58,8 @@ class DotCut {
     }
 
   private:
-    /// 45 rows of 1088 weights stay in the L2 cache for all rows of x. With shorter slices the sums
-    /// of the lanes are joined more often (docs/measurements.md#fully-connected-layer). 15 and 45
-    /// are multiples of the kernels' 3 and 5 columns.
-    static constexpr index_t kMostDepth = 1088, kWide = 45, kNarrow = 15, kRows = 120;
+    /// Multiples of the kernels' 3 and 5 columns.
+    static constexpr index_t kWide = 45, kNarrow = 15, kRows = 120;
     static constexpr index_t kSliceStep = 64;
 
     index_t rows_, cols_, depth_, slices_, slice_, row_blocks_;
@@ -82,30 +89,37 @@ bool is_aligned(const T* data, index_t cols) {
 
 /// y += x * transpose(weight) for one part, whose rows of y are `stride` apart. The weights are
 /// read once for every few rows of x. With more rows it pays to copy the weights to cache lines
-/// first.
-template <typename T>
+/// first, or to widen narrow ones first.
+template <typename T, typename W>
 void add_dots(const DotCut::Part& part, const MatrixView<const T>& x,
-              const MatrixView<const T>& weight, T* y, index_t stride) {
-    constexpr index_t many_rows = 32;
+              const MatrixView<const W>& weight, T* y, index_t stride) {
+    constexpr index_t many_rows = std::is_same_v<T, W> ? 32 : kManyNarrowRows;
     const Kernels<T>& kernels = pocketcnn::kernels<T>();
-    const T* w = weight.data + part.col * weight.cols + part.depth;
-    index_t w_stride = weight.cols;
-    const bool copies = part.rows >= many_rows && !is_aligned(weight.data, weight.cols);
+    const T* rows = x.data + part.row * x.cols + part.depth;
+    const W* w = weight.data + part.col * weight.cols + part.depth;
+    DotBlock block = {part.rows, part.cols, part.length, x.cols, weight.cols, stride};
+    const bool in_place =
+        part.rows < many_rows || (std::is_same_v<T, W> && is_aligned(weight.data, weight.cols));
     const index_t width = round_up(part.length, kernels.lanes);
-    const Buffer<T> copy(copies ? part.cols * width : 0);
-    if (copies) {
-        kernels.copies.copy_rows(part.cols, part.length, w, weight.cols, copy.data(), width, 1);
-        w = copy.data();
-        w_stride = width;
+    const Buffer<T> copy(in_place ? 0 : part.cols * width);
+    if (!in_place) block.w_stride = width;
+    if constexpr (std::is_same_v<T, W>) {
+        if (!in_place) {
+            kernels.copies.copy_rows(part.cols, part.length, w, weight.cols, copy.data(), width, 1);
+        }
+        kernels.unpacked.dots(block, rows, in_place ? w : copy.data(), y);
+    } else if (in_place) {
+        kernels.unpacked.narrow_dots(block, rows, w, y);
+    } else {
+        kernels.copies.widen_rows(part.cols, part.length, w, weight.cols, copy.data(), width);
+        kernels.unpacked.dots(block, rows, copy.data(), y);
     }
-    kernels.unpacked.dots({part.rows, part.cols, part.length, x.cols, w_stride, stride},
-                          x.data + part.row * x.cols + part.depth, w, y);
 }
 
 /// y = bias + the sums of a block that is so deep that they need totals.
-template <typename T>
+template <typename T, typename W>
 void long_dots(const DotCut& cut, index_t block, const MatrixView<const T>& x,
-               const MatrixView<const T>& weight, const T* bias, const MatrixView<T>& y) {
+               const MatrixView<const W>& weight, const T* bias, const MatrixView<T>& y) {
     const DotCut::Part whole = cut.part(block, 0);
     const index_t size = whole.rows * whole.cols;
     const Buffer<T> sums(size);
@@ -113,7 +127,7 @@ void long_dots(const DotCut& cut, index_t block, const MatrixView<const T>& x,
     for (index_t slice = 0; slice < cut.slices(); ++slice) {
         const DotCut::Part part = cut.part(block, slice);
         totals.make_room(part.length, sums.data(), size);
-        add_dots<T>(part, x, weight, sums.data(), whole.cols);
+        add_dots(part, x, weight, sums.data(), whole.cols);
     }
     totals.finish(sums.data());
     T* to = y.data + whole.row * y.cols + whole.col;
@@ -204,17 +218,12 @@ void linear_by_streaming(MatrixView<const T> x, MatrixView<const T> weight, cons
     });
 }
 
-}  // namespace
-
-template <typename T>
-void linear(MatrixView<const T> x, MatrixView<const T> weight, const T* bias, MatrixView<T> y) {
-    require(x.cols == weight.cols && y.rows == x.rows && y.cols == weight.rows, x, weight);
-    if (y.rows == 0 || y.cols == 0) return;
-    if (streams_weights(y.rows, y.cols, x.cols)) {
-        linear_by_streaming(x, weight, bias, y);
-        return;
-    }
-    const DotCut cut(y.rows, y.cols, x.cols);
+/// y = x * transpose(weight) + bias as dot products of rows.
+template <typename T, typename W>
+void linear_by_dots(MatrixView<const T> x, MatrixView<const W> weight, const T* bias,
+                    MatrixView<T> y) {
+    const bool long_slices = !std::is_same_v<T, W> && y.rows < kManyNarrowRows;
+    const DotCut cut(y.rows, y.cols, x.cols, long_slices ? kMostNarrowDepth : kMostDepth);
     const double work = product_work(y.rows, y.cols, x.cols);
     if (!cut.shares_slices()) {
         parallel_for(cut.blocks(), work, [&](index_t block) {
@@ -224,7 +233,7 @@ void linear(MatrixView<const T> x, MatrixView<const T> weight, const T* bias, Ma
             start_rows(bias != nullptr ? bias + whole.col : nullptr, whole.rows, whole.cols, to,
                        y.cols);
             for (index_t slice = 0; slice < cut.slices(); ++slice) {
-                add_dots<T>(cut.part(block, slice), x, weight, to, y.cols);
+                add_dots(cut.part(block, slice), x, weight, to, y.cols);
             }
         });
         return;
@@ -238,7 +247,7 @@ void linear(MatrixView<const T> x, MatrixView<const T> weight, const T* bias, Ma
         const DotCut::Part part = cut.part(i % cut.blocks(), slice);
         T* to = sums.data() + slice * size + part.row * y.cols + part.col;
         start_rows<T>(nullptr, part.rows, part.cols, to, y.cols);
-        add_dots<T>(part, x, weight, to, y.cols);
+        add_dots(part, x, weight, to, y.cols);
     });
     // As each block would have added them up itself.
     if (x.cols <= gemm::kLongestSum) return add_in_order(cut.slices(), size, sums.data(), y.data);
@@ -247,6 +256,25 @@ void linear(MatrixView<const T> x, MatrixView<const T> weight, const T* bias, Ma
     parallel_ranges(y.rows, grain, row_work, [&](index_t row, index_t end) {
         add_long_slices(cut, sums.data(), row, end, x.cols, y);
     });
+}
+
+}  // namespace
+
+template <typename T>
+void linear(MatrixView<const T> x, MatrixView<const T> weight, const T* bias, MatrixView<T> y) {
+    require(x.cols == weight.cols && y.rows == x.rows && y.cols == weight.rows, x, weight);
+    if (y.rows == 0 || y.cols == 0) return;
+    if (streams_weights(y.rows, y.cols, x.cols)) {
+        linear_by_streaming(x, weight, bias, y);
+    } else {
+        linear_by_dots(x, weight, bias, y);
+    }
+}
+
+void linear(MatrixView<const float> x, MatrixView<const BFloat16> weight, const float* bias,
+            MatrixView<float> y) {
+    require(x.cols == weight.cols && y.rows == x.rows && y.cols == weight.rows, x, weight);
+    if (y.rows > 0 && y.cols > 0) linear_by_dots(x, weight, bias, y);
 }
 
 template void linear(MatrixView<const float>, MatrixView<const float>, const float*,

@@ -2,6 +2,8 @@
 #include <pocketcnn/linear.h>
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <string>
 
 #include "compare.h"
@@ -60,6 +62,47 @@ void check_layer(index_t n, index_t in, index_t out, Edge edge) {
     const Guarded<T> dbias(out, edge);
     linear_backward_bias<T>({dy.data(), n, out}, dbias.data());
     expect_sums(dbias, reference::product(1, out, n, [](index_t, index_t) { return T{1}; }, dy_at));
+}
+
+/// With weights of 16 bits, which are exact in float and in the reference.
+void check_narrow_weights(index_t n, index_t in, index_t out, Edge edge) {
+    const std::string name =
+        "n " + std::to_string(n) + ", in " + std::to_string(in) + ", out " + std::to_string(out);
+    SCOPED_TRACE(name);
+    Random random(name);
+    const RandomArray<float> x(random, n * in, edge), whole(random, out * in, edge);
+    const RandomArray<float> bias(random, out, edge);
+    const Guarded<BFloat16> weight(out * in, edge);
+    std::transform(whole.begin(), whole.end(), weight.begin(), narrowed);
+    Sums wanted = reference::product(
+        n, out, in, [&](index_t row, index_t k) { return x[row * in + k]; },
+        [&](index_t k, index_t col) { return widened(weight[col * in + k]); });
+    for (index_t i = 0; i < n * out; ++i) wanted[i].add(bias[i % out]);
+    const Guarded<float> y(n * out, edge);
+    linear({x.data(), n, in}, {weight.data(), out, in}, bias.data(), {y.data(), n, out});
+    expect_sums(y, wanted);
+}
+
+TEST_P(LinearTest, WeightsOf16Bits) {
+    for (const index_t n : {1, 2, 3, 4, 5, 7, 11, 12, 40}) {
+        for (const index_t in : {1, 7, 16, 33, 100, 2000, 5000}) {
+            for (const index_t out : {1, 2, 3, 6, 17, 50}) {
+                check_narrow_weights(n, in, out, kEdges[(n + in + out) % 2]);
+            }
+        }
+    }
+}
+
+TEST(BFloat16Test, IsTheNearest) {
+    const auto bits = [](float x) { return static_cast<int>(narrowed(x).bits); };
+    EXPECT_EQ(bits(1), 0x3f80);
+    EXPECT_EQ(bits(1 + 0x1p-8F), 0x3f80);  // ties to even
+    EXPECT_EQ(bits(1 + 0x3p-8F), 0x3f82);
+    EXPECT_EQ(bits(1 + 0x1.002p-8F), 0x3f81);  // just above a tie
+    EXPECT_EQ(bits(-0.0F), 0x8000);
+    EXPECT_EQ(bits(0x1.fffffep127F), 0x7f80);  // beyond the largest: infinite
+    EXPECT_EQ(bits(-INFINITY), 0xff80);
+    EXPECT_TRUE(std::isnan(widened(narrowed(std::bit_cast<float>(0x7f80'0001)))));
 }
 
 TEST_P(LinearTest, SmallSizes) {

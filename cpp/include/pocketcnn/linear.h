@@ -1,6 +1,7 @@
 // The fully connected layer: x (n, in), weight (out, in), y (n, out).
 #pragma once
 
+#include <pocketcnn/bfloat16.h>
 #include <pocketcnn/optimizer.h>
 #include <pocketcnn/types.h>
 
@@ -9,6 +10,10 @@ namespace pocketcnn {
 /// y = x * transpose(weight) + bias; bias may be null. Overwrites y.
 template <typename T>
 void linear(MatrixView<const T> x, MatrixView<const T> weight, const T* bias, MatrixView<T> y);
+
+/// The same with weights in half of the memory, which many weights and few rows wait for.
+void linear(MatrixView<const float> x, MatrixView<const BFloat16> weight, const float* bias,
+            MatrixView<float> y);
 
 /// dx = dy * weight. Overwrites dx.
 template <typename T>

@@ -28,6 +28,12 @@ struct ImageView {
     Shape4 shape;
 };
 
+/// The upper half of a float, to store it in half of the memory: its range, and 8 bits of
+/// precision. See bfloat16.h.
+struct BFloat16 {
+    std::uint16_t bits;
+};
+
 /// Contiguous row-major matrix, not owned.
 template <typename T>
 struct MatrixView {

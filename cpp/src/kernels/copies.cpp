@@ -40,9 +40,29 @@ void copy_rows(index_t rows, index_t count, const T* from, index_t from_stride, 
     }
 }
 
+void widen(index_t rows, index_t count, const BFloat16* from, index_t from_stride, float* to,
+           index_t to_stride) {
+    constexpr index_t lanes = kLanes<float>;
+    for (index_t row = 0; row < rows; ++row, from += from_stride, to += to_stride) {
+        index_t i = 0;
+        for (; i + lanes <= count; i += lanes) {
+            __builtin_prefetch(from + i + kAheadBytes / sizeof(BFloat16));
+            store(to + i, load(from + i));
+        }
+        for (; i < count; ++i) to[i] = __builtin_bit_cast(float, std::uint32_t{from[i].bits} << 16);
+    }
+}
+constexpr auto widen_rows(float /*of*/) {
+    return widen;
+}
+constexpr auto widen_rows(double /*of*/) {
+    return nullptr;
+}
+
 template <typename T>
 constexpr CopyKernels<T> kKernels = {
     .copy_rows = copy_rows<T>,
+    .widen_rows = widen_rows(T{}),
     .pad_rows = pad_rows<T>,
 };
 

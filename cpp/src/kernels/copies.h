@@ -12,6 +12,9 @@ struct CopyKernels {
     /// to[r * to_stride + i * step] = from[r * from_stride + i] for r < rows, i < count.
     void (*copy_rows)(index_t rows, index_t count, const T* from, index_t from_stride, T* to,
                       index_t to_stride, index_t step);
+    /// The same with step 1, from numbers of 16 bits; only for float.
+    void (*widen_rows)(index_t rows, index_t count, const BFloat16* from, index_t from_stride,
+                       T* to, index_t to_stride);
     /// Rows of `width` elements, one after the other: `before` zeros, then `count` elements of a
     /// row of the source, every stride-th, then zeros. Writes up to kPackSlack elements past them.
     void (*pad_rows)(index_t rows, index_t before, index_t count, index_t width, const T* from,

@@ -55,6 +55,15 @@ template <typename T>
     }
 }
 
+// The same of numbers of 16 bits, of which a vector has as many as of floats.
+[[gnu::noinline, gnu::noclone]] inline void copy_rests(int rows, index_t count,
+                                                       const BFloat16* from, index_t stride,
+                                                       BFloat16* to) {
+    for (int r = 0; r < rows; ++r, from += stride, to += kLanes<float>) {
+        for (index_t i = 0; i < kLanes<float>; ++i) to[i] = i < count ? from[i] : BFloat16{};
+    }
+}
+
 // Images are read in order, but in the pauses of the arithmetic the processor loses the thread:
 // what comes so much later is asked for. From 512 to 4096 bytes differ little.
 inline constexpr index_t kAheadBytes = 2048;

@@ -60,6 +60,15 @@ inline Vec<T> load(const T* from) {
     return *reinterpret_cast<const typename Simd<T>::Loose*>(from);
 }
 
+/// A vector of floats from their upper halves.
+inline Vec<float> load(const BFloat16* from) {
+    typedef std::uint16_t Halves
+        __attribute__((vector_size(kVectorBytes / 2), may_alias, aligned(2)));
+    typedef std::uint32_t Wide __attribute__((vector_size(kVectorBytes)));
+    const auto halves = *reinterpret_cast<const Halves*>(from);
+    return reinterpret_cast<Vec<float>>(__builtin_convertvector(halves, Wide) << 16);
+}
+
 template <typename T>
 inline void store(T* to, Vec<T> value) {
     *reinterpret_cast<typename Simd<T>::Loose*>(to) = value;

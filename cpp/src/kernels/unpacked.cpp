@@ -43,14 +43,15 @@ template <typename T>
     }
 }
 
-template <typename T, int rows, int cols>
-inline void dot_tile(const DotBlock& block, const T* x, const T* w, T* y) {
+template <typename T, typename W, int rows, int cols>
+inline void dot_tile(const DotBlock& block, const T* x, const W* w, T* y) {
     constexpr int lanes = kLanes<T>;
     index_t x_stride = block.x_stride, w_stride = block.w_stride;
     const index_t rest = block.depth % lanes;
     index_t end = block.depth - rest;
     Vec<T> sum[rows][cols] = {};
-    T left[rows * lanes], right[cols * lanes];
+    T left[rows * lanes];
+    W right[cols * lanes];
     // The second time for what is left of a vector.
     for (bool again = rest > 0;; again = false) {
         for (index_t k = 0; k < end; k += lanes) {
@@ -78,12 +79,12 @@ inline void dot_tile(const DotBlock& block, const T* x, const T* w, T* y) {
 }
 
 // Calls tiles<n>(), which takes as many rows or columns as there are n at a time, for n = most and
-// then for what is left: in float one tile of that size, in double tiles of powers of two, which
-// are fewer functions.
-template <typename T, int most, typename Left, typename Tiles>
+// then for what is left: with weights of float one tile of that size, with others tiles of powers
+// of two, which are fewer functions.
+template <typename W, int most, typename Left, typename Tiles>
 [[gnu::always_inline]] inline void for_tile_sizes(const Left& left, const Tiles& tiles) {
     tiles.template operator()<most>();
-    if constexpr (sizeof(T) == sizeof(float)) {
+    if constexpr (sizeof(W) == sizeof(float)) {
         dispatch<most - 1>(left(), tiles);
     } else {
         if constexpr (most > 4) tiles.template operator()<4>();
@@ -92,26 +93,26 @@ template <typename T, int most, typename Left, typename Tiles>
     }
 }
 
-template <typename T, int rows>
-void dot_rows(const DotBlock& block, const T* x, const T* w, T* y) {
+template <typename T, typename W, int rows>
+void dot_rows(const DotBlock& block, const T* x, const W* w, T* y) {
     index_t c = 0;
-    for_tile_sizes<T, dot_cols(rows)>([&] { return block.cols - c; },
+    for_tile_sizes<W, dot_cols(rows)>([&] { return block.cols - c; },
                                       [&]<int cols>() {
                                           for (; c + cols <= block.cols; c += cols) {
-                                              dot_tile<T, rows, cols>(
+                                              dot_tile<T, W, rows, cols>(
                                                   block, x, w + c * block.w_stride, y + c);
                                           }
                                       });
 }
 
-template <typename T>
-void dots(const DotBlock& block, const T* x, const T* w, T* y) {
+template <typename T, typename W>
+void dots(const DotBlock& block, const T* x, const W* w, T* y) {
     index_t r = 0;
-    for_tile_sizes<T, kDotRows>([&] { return block.rows - r; },
+    for_tile_sizes<W, kDotRows>([&] { return block.rows - r; },
                                 [&]<int rows>() {
                                     for (; r + rows <= block.rows; r += rows) {
-                                        dot_rows<T, rows>(block, x + r * block.x_stride, w,
-                                                          y + r * block.y_stride);
+                                        dot_rows<T, W, rows>(block, x + r * block.x_stride, w,
+                                                             y + r * block.y_stride);
                                     }
                                 });
 }
@@ -145,9 +146,17 @@ void few_rows_sums(index_t rows, index_t cols, index_t depth, const T* x, index_
     }
 }
 
+constexpr auto narrow_dots(float /*of*/) {
+    return dots<float, BFloat16>;
+}
+constexpr auto narrow_dots(double /*of*/) {
+    return nullptr;
+}
+
 template <typename T>
 constexpr UnpackedKernels<T> kKernels = {
-    .dots = dots<T>,
+    .dots = dots<T, T>,
+    .narrow_dots = narrow_dots(T{}),
     .few_rows_sums = few_rows_sums<T>,
 };
 

@@ -2,7 +2,9 @@
 #include <pocketcnn/linear.h>
 #include <pocketcnn/softmax.h>
 
+#include <algorithm>
 #include <stdexcept>
+#include <type_traits>
 
 #include "session/layer.h"
 
@@ -20,6 +22,21 @@ Layer<T> flatten_layer(const Site<T>& site) {
     return {{size_of(site.input())}, {}};
 }
 
+/// From 4 MiB of them on, few rows wait for weights (docs/measurements.md#weights-of-16-bits).
+constexpr index_t kManyWeights = index_t{1} << 20;
+
+/// The weights are rounded to 16 bits, and the others let go of.
+Layer<float> narrow_linear_layer(const Site<float>& site, index_t in, index_t out,
+                                 const float* bias) {
+    const Buffer<float> weight = site.tensors.take(site.name + ".weight", {out, in});
+    const auto narrow = std::make_shared<const Buffer<BFloat16>>(out * in);
+    std::transform(weight.data(), weight.data() + out * in, narrow->data(), narrowed);
+    const auto run = [=](const Call<float>& call) {
+        linear({call.x[0], call.n, in}, {narrow->data(), out, in}, bias, {call.y, call.n, out});
+    };
+    return {{out}, run};
+}
+
 template <typename T>
 Layer<T> linear_layer(const Site<T>& site) {
     const index_t in = site.settings.integer("in_features", 1);
@@ -30,8 +47,13 @@ Layer<T> linear_layer(const Site<T>& site) {
         throw std::invalid_argument("it takes inputs " + text_of({in}) + ", but gets " +
                                     text_of(site.input()));
     }
-    const MatrixView<const T> weight = {site.tensor("weight", {out, in}), out, in};
     const T* bias = has_bias ? site.tensor("bias", {out}) : nullptr;
+    if constexpr (std::is_same_v<T, float>) {
+        if (site.tensors.storage() == Storage::bfloat16 && in * out >= kManyWeights) {
+            return narrow_linear_layer(site, in, out, bias);
+        }
+    }
+    const MatrixView<const T> weight = {site.tensor("weight", {out, in}), out, in};
     const auto run = [=](const Call<T>& call) {
         linear<T>({call.x[0], call.n, in}, weight, bias, {call.y, call.n, out});
     };

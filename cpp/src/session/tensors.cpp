@@ -19,6 +19,12 @@ const T* Tensors<T>::use(const std::string& name, const Shape& shape) {
 }
 
 template <typename T>
+Buffer<T> Tensors<T>::take(const std::string& name, const Shape& shape) {
+    use(name, shape);
+    return std::move(arrays_.at(name).values);
+}
+
+template <typename T>
 void Tensors<T>::require_all_used() const {
     for (const auto& [name, array] : arrays_) {
         if (!used_.contains(name)) {

@@ -11,8 +11,12 @@ from pocketcnn._core import Session
 __all__ = ["Session", "make_session"]
 
 
-def make_session(architecture: str, tensors: Mapping[str, Array]) -> Session:
+def make_session(
+    architecture: str, tensors: Mapping[str, Array], *, narrow: bool = False
+) -> Session:
     """Make a network from its architecture in JSON, and from all of its tensors.
+
+    If it is to be `narrow`, large fully connected layers of float32 keep weights as bfloat16.
 
     Raises
     ------
@@ -20,6 +24,5 @@ def make_session(architecture: str, tensors: Mapping[str, Array]) -> Session:
         It has a layer that the core does not know.
     """
     content = json.loads(architecture)
-    return Session(
-        content, {name: contiguous(array, array.dtype) for name, array in tensors.items()}
-    )
+    arrays = {name: contiguous(array, array.dtype) for name, array in tensors.items()}
+    return Session(content, arrays, narrow)

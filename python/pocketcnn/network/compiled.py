@@ -31,18 +31,24 @@ class CompiledNet:
         As the network had them.
     """
 
-    def __init__(self, net: Structure, batch_size: int | None) -> None:
+    def __init__(self, net: Structure, batch_size: int | None, storage: str | None) -> None:
         self.input_shape, self.output_shape = net.input_shape, net.output_shape
         self.dtype = net.dtype
         self.classes = None if net.classes is None else list(net.classes)
         self.preprocessing = net.preprocessing
+        if storage not in (None, "bfloat16"):
+            raise ValueError(f"storage is {storage!r}, but must be None or 'bfloat16'")
+        if storage is not None and net.dtype != np.float32:
+            raise ValueError(f"storage is {storage!r}, but the network is of {net.dtype.name}")
         self._batch_size = 0 if batch_size is None else integer("batch_size", batch_size, 1)
         tensors = {
             f"{name}.{key}": array
             for name, layer in net.layers.items()
             for key, array in layer.state().items()
         }
-        self._session = make_session(describe(net.graph, net.dtype), tensors)
+        self._session = make_session(
+            describe(net.graph, net.dtype), tensors, narrow=storage is not None
+        )
         # Weights are made ready by the first images.
         blank = np.zeros((max(1, self._batch_size), *self.input_shape), self.dtype)
         self._session.predict(blank, self._batch_size)
