@@ -1,4 +1,4 @@
-"""What the ranks of `test_distributed.py` run: ``mpiexec -n N python tests/ranks.py NAME FILE ...``.
+"""What the ranks of `test_distributed.py` run: ``mpiexec -n N python ranks.py NAME FILE ...``.
 
 Rank 0 writes what came out to FILE, an archive of NumPy's. Without mpiexec the same functions run
 with one rank.
@@ -193,7 +193,7 @@ def fails(comm: Communicator) -> Results:
     """Raise an exception on the last rank while the others wait for it."""
     x, t = digits()
 
-    def augment(images: Any, rng: np.random.Generator) -> Any:
+    def augment(images: Any, _rng: np.random.Generator) -> Any:
         if comm.rank == comm.size - 1:
             raise LookupError("no such picture")
         return images

@@ -75,10 +75,10 @@ class Communicator:
         every = np.empty((self.size, own.size))
         with self._span("wait"):
             _finish(self._calls.Iallgather(own, every))
-        sums = every[0]
+        sums: Array = every[0]
         for other in every[1:]:
             sums += other
-        return sums.reshape(own.shape)
+        return sums.reshape(np.shape(values))
 
     def gather(self, value: object) -> list[Any]:
         """Return the value of every rank, in order; it may be anything that can be pickled."""

@@ -110,6 +110,7 @@ class Loop:
                 if paused or (self.every and trainer.steps % self.every == 0):
                     self._save(progress)
                 if paused:
+                    trainer.pause = True  # on ranks that were not asked, too
                     return
 
     def _draw_order(self, progress: Progress) -> Array:
