@@ -241,12 +241,15 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Run the examples in the docstrings of the installed package."""
+    """Run the examples in the docstrings of the installed package, and the searches of settings."""
     install_wheel(session, "test")
     session.run(
         *("pytest", "--config-file=pyproject.toml", "--rootdir=.", "--doctest-modules"),
         *(f"--junitxml={REPORTS / 'doctest.xml'}", "--pyargs", "pocketcnn"),
     )
+    install(session, "optuna", "dask[distributed]")
+    for name in ("sweep_optuna", "sweep_dask"):
+        session.run("python", f"examples/{name}.py")
 
 
 @nox.session(default=False)

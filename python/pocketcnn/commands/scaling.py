@@ -52,7 +52,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def predict_scale(arguments: argparse.Namespace) -> None:
-    """Measure a step of each network here, and print what N such machines would make of it."""
+    """Measure a step of each network here, and print what N such machines would make of it.
+
+    In parentheses is the share of N times the speed of one.
+    """
     names = words(arguments.networks)
     network = Network(arguments.bandwidth * 1e9 / 8, arguments.latency / 1e6, arguments.algorithm)
     ranks = [2**power for power in range(arguments.ranks.bit_length())]
@@ -62,13 +65,19 @@ def predict_scale(arguments: argparse.Namespace) -> None:
         f"thread{'s' * (threads != 1)}, batch {size}), "
         f"{arguments.bandwidth:g} Gbit/s, {arguments.latency:g} us, {arguments.algorithm}"
     )
-    console.say(f"{'ranks':<14}" + "".join(f"{count:>9}" for count in ranks))
-    speeds = {}
+    speeds: dict[str, list[float]] = {}
     for name in names:
         net = MODELS[name](1000, input_shape=(3, 224, 224), seed=0)
         step = measure_step(net, optim.SGD(0.01, 0.9), size, arguments.repeat or 3)
         speeds[name] = [step.images_per_second(count, network) for count in ranks]
-        row = "".join(f"{speed:>9,.1f}" for speed in speeds[name])
-        console.say(f"{name:<14}{row}", flush=True)
+    console.say(f"{'ranks':>6}" + "".join(f"{name:>20}" for name in names))
+    for place, count in enumerate(ranks):
+        cells = [f"{s[place]:,.1f} ({_share(s, place, count):.0%})" for s in speeds.values()]
+        console.say(f"{count:>6}" + "".join(f"{cell:>20}" for cell in cells))
     if arguments.out is not None:
         save_picture(plot.scaling(ranks, speeds), Path(arguments.out))
+
+
+def _share(speeds: list[float], place: int, count: int) -> float:
+    """Return what part of `count` times the speed of one rank there is."""
+    return speeds[place] / speeds[0] / count

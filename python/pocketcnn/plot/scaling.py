@@ -46,16 +46,18 @@ def timeline(spans: Sequence[Span], until: float | None = None, axes: Axes | Non
                 if span.kind == kind
             ]
             told = {"wait": "wait for other ranks", "sum": "sum of gradients"}[kind]
-            ax.broken_barh(parts, (bottom, 0.4), color=colour, label=told)
+            ax.broken_barh(
+                parts, (bottom, 0.4), facecolor=colour, edgecolor="white", linewidth=0.4, label=told
+            )
     ax.set_yticks([row + 0.4 for row in range(len(ranks))], [f"rank {rank}" for rank in ranks])
     ax.set(xlabel="milliseconds", xlim=(0, end * 1e3), title="Compute and communication")
     ax.invert_yaxis()
     ax.spines[["top", "right"]].set_visible(False)
     handles, labels = ax.get_legend_handles_labels()
     shown = dict(zip(labels, handles, strict=True))
-    ax.legend(shown.values(), shown.keys(), frameon=False, ncols=3, loc="upper center",
-              bbox_to_anchor=(0.5, -0.35 / len(ranks) - 0.2))  # fmt: skip
-    return root(ax)
+    figure = root(ax)
+    figure.legend(shown.values(), shown.keys(), frameon=False, ncols=3, loc="outside lower center")
+    return figure
 
 
 def scaling(
