@@ -252,7 +252,7 @@ class Trainer:
         self, out: Array, t: Array, sample_weight: ArrayLike | None
     ) -> tuple[float, Array, float]:
         """Return the mean loss of a batch, its gradient, and the weight of the mean."""
-        if len(out) == 0:
+        if len(out) == 0 and self.ranks.size > 1:  # the others have samples
             return 0.0, out, 0.0
         loss, grad = self.objective(out, t, sample_weight)
         return loss, grad, self.objective.batch_weight(t, out.shape, sample_weight)
@@ -335,6 +335,7 @@ class Trainer:
         callbacks = check_callbacks(
             callbacks, validated=held_out is not None, measured=self.columns
         )
+        callbacks = [c for c in callbacks if self.ranks.rank == 0 or not c.on_first_rank_only]
         plan = Plan.of(len(data), self.batch_size, self.ranks, divided)
         check_last_batch(self.net, plan, self.batch_size)
         weight = check_weights(sample_weight, len(data))
