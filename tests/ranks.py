@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 import pocketcnn as pc
+from pocketcnn.data.digest import digest
 from pocketcnn.distributed import Communicator
 
 Results = dict[str, Any]
@@ -101,7 +102,7 @@ def train(comm: Communicator, kind: str, *words: str) -> Results:
     )
     data = pc.distributed.scatter((x, t), comm)
     history = trainer.fit(data, epochs=1 if kind == "alexnet" else 2, validation=data)
-    same = comm.gather({name: array.tobytes() for name, array in state(net).items()})
+    same = comm.gather({name: digest(array) for name, array in state(net).items()})
     assert all(other == same[0] for other in same)
     keys = ("loss", "accuracy", "val_loss", "val_accuracy")
     return {**state(net), **{key: [record[key] for record in history] for key in keys}}

@@ -156,32 +156,32 @@ def _begin(arguments: argparse.Namespace, comm: Ranks) -> None:
 
 def _resume(arguments: argparse.Namespace, comm: Ranks) -> None:
     folder = Path(arguments.resume)
-
-    def first() -> Run:
-        if not (folder / run.RUN).is_file() and not (folder / run.CHECKPOINT).is_file():
-            raise FileNotFoundError(
-                f"{str(folder)!r} is not the folder of a run: it has no {run.RUN} and no checkpoint"
-            )
-        before = run.read(folder)
-        if before is None:
-            raise ValueError(
-                f"{folder / run.CHECKPOINT} does not say which options it was trained with, and "
-                f"{run.RUN} is missing"
-            )
-        return before
-
-    @contextmanager
-    def held() -> Iterator[Path]:
-        if not folder.is_dir():
-            first()
-        with run.hold(folder):
-            yield folder
-
-    with several.folder_of(comm, held()):
-        before = from_first(comm, first)
+    with several.folder_of(comm, _hold_run(folder)):
+        before = from_first(comm, lambda: _read_run(folder))
         options = replace(restore(before.options, folder / run.RUN), **changed(arguments))
         options.check()
         _run(Job.prepare(options, comm, before), folder, before, bool(arguments.quiet))
+
+
+@contextmanager
+def _hold_run(folder: Path) -> Iterator[Path]:
+    """Hold the folder of a run, which must be one."""
+    if not (folder / run.RUN).is_file() and not (folder / run.CHECKPOINT).is_file():
+        raise FileNotFoundError(
+            f"{str(folder)!r} is not the folder of a run: it has no {run.RUN} and no checkpoint"
+        )
+    with run.hold(folder):
+        yield folder
+
+
+def _read_run(folder: Path) -> Run:
+    before = run.read(folder)
+    if before is None:
+        raise ValueError(
+            f"{folder / run.CHECKPOINT} does not say which options it was trained with, and "
+            f"{run.RUN} is missing"
+        )
+    return before
 
 
 def _run(job: Job, folder: Path, before: Run | None, quiet: bool) -> None:
