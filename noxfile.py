@@ -3,8 +3,9 @@
 One session per question: ``lint`` (style and formatting), ``cpp`` (does the C++ library work
 alone, on every instruction set of this machine?), ``typing`` (do the annotations hold?), ``tests``
 (does the package work?), ``docs`` (do the examples in the docstrings work?), ``machines`` (a short
-part of the following). Not in the default run are the longer checks, ``guard``, ``sanitize``,
-``tsan``, ``tidy``, ``fuzz``, ``soak`` and ``coverage``; ``interop``, which compares results with
+part of the following). Not in the default run are the longer checks, ``distributed`` (more
+processes and AlexNet), ``guard``, ``sanitize``, ``tsan``, ``tidy``, ``fuzz``, ``soak`` and
+``coverage``; ``interop``, which compares results with
 those of other libraries, and ``bench``, which compares speed; and ``dev``, which installs
 everything for development.
 
@@ -240,12 +241,23 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Run the examples in the docstrings of the installed package."""
+    """Run the examples in the docstrings of the installed package, and the searches of settings."""
     install_wheel(session, "test")
     session.run(
         *("pytest", "--config-file=pyproject.toml", "--rootdir=.", "--doctest-modules"),
         *(f"--junitxml={REPORTS / 'doctest.xml'}", "--pyargs", "pocketcnn"),
     )
+    install(session, "optuna", "dask[distributed]")
+    for name in ("sweep_optuna", "sweep_dask"):
+        session.run("python", f"examples/{name}.py")
+
+
+@nox.session(default=False)
+def distributed(session: nox.Session) -> None:
+    """Train with 2 and 4 processes under mpiexec; AlexNet too."""
+    install_wheel(session, "test")
+    tests = session.posargs or ["tests/test_distributed.py"]
+    session.run("pytest", *tests, env={"POCKETCNN_RANKS": "2,4"})
 
 
 @nox.session(default=False)

@@ -20,7 +20,7 @@ CPP = ROOT / "cpp"
 ROOMS = [
     *("__main__", "cli", "commands", "_startup"),
     *("plot", "scratch", "inspection", "onnx"),
-    "sklearn",
+    *("sklearn", "distributed"),
     *("schedules", "training"),
     *("models", "network"),
     *("optim", "data", "losses", "layers"),

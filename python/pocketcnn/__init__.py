@@ -28,6 +28,7 @@ from pocketcnn.config import (
 if TYPE_CHECKING:
     from pocketcnn import (
         data,
+        distributed,
         functional,
         inspection,
         layers,
@@ -148,6 +149,7 @@ __all__ = [
     "available_isas",
     "available_teams",
     "data",
+    "distributed",
     "functional",
     "get_num_threads",
     "inspection",
@@ -178,6 +180,7 @@ _OF_EXTRAS = {"ConvNetClassifier": "sklearn", "ConvNetRegressor": "sklearn"}
 # Except for the settings of `config`, every name is imported when it is first used.
 _MODULES = (
     "data",
+    "distributed",
     "functional",
     "inspection",
     "layers",

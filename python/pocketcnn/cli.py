@@ -22,6 +22,7 @@ from pocketcnn.commands import (
     options,
     pictures,
     predicting,
+    scaling,
     tools,
     train,
 )
@@ -304,11 +305,20 @@ def _add_info(commands: Subparsers) -> None:
 def _add_bench(commands: Subparsers) -> None:
     parser = _add(commands, "bench", bench.bench, "time the simple convnet on this machine")
     parser.add_argument(
-        "--batch-size", type=positive, default=100, metavar="N", help="images a step (100)"
+        "--batch-size", type=positive, metavar="N", help="images a step (100; with --scale 8)"
     )
     parser.add_argument(
-        "--repeat", type=positive, default=50, metavar="N", help="measurements a row (50)"
+        "--repeat", type=positive, metavar="N", help="measurements a row (50; with --scale 3)"
     )
+    group = parser.add_argument_group("training on many machines")
+    group.add_argument(
+        "--scale",
+        action="store_true",
+        help="predict how fast networks would train on N machines like this one, from a measured "
+        "step and a given network",
+    )
+    for flag, settings in scaling.OPTIONS.items():
+        group.add_argument(flag, **settings)
 
 
 def _check_info(parser: Parser, arguments: argparse.Namespace) -> None:

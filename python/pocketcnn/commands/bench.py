@@ -11,6 +11,7 @@ import numpy as np
 
 from pocketcnn import models, optim
 from pocketcnn.commands import console
+from pocketcnn.commands.scaling import predict_scale
 from pocketcnn.config import get_num_threads
 from pocketcnn.training.trainer import Trainer
 
@@ -21,7 +22,10 @@ def bench(arguments: argparse.Namespace) -> None:
     Each row is repeated; the fastest and the median repetition are shown, since another program
     on the machine can only make one slower.
     """
-    size = arguments.batch_size
+    if arguments.scale:
+        predict_scale(arguments)
+        return
+    size, repeat = arguments.batch_size or 100, arguments.repeat or 50
     rng = np.random.default_rng(0)
     x = rng.random((size, 1, 28, 28), dtype=np.float32)
     t = rng.integers(0, 10, size)
@@ -38,11 +42,11 @@ def bench(arguments: argparse.Namespace) -> None:
     threads = get_num_threads()
     console.say(
         f"SimpleConvNet, batch {size}, float32, {threads} thread{'s' * (threads != 1)}, "
-        f"{arguments.repeat} repetitions"
+        f"{repeat} repetitions"
     )
     console.say(f"{'':<20}{'fastest':>11}{'median':>11}{'images/s':>12}")
     for name, run in rows:
-        times = _measure(run, arguments.repeat)
+        times = _measure(run, repeat)
         best, middle = min(times), statistics.median(times)
         console.say(
             f"{name:<20}{best * 1e3:>8.3f} ms{middle * 1e3:>8.3f} ms{size / middle:>12,.0f}"

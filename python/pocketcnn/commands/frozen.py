@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketcnn.commands.inputs import Scaled
+from pocketcnn.data.dataset import Dataset, identify
 from pocketcnn.network.head import end_of_frozen_part
 from pocketcnn.network.net import ConvNet
 
@@ -34,14 +34,14 @@ def kept_layer(net: ConvNet, images: int) -> str | None:
 class Features:
     """A data set of what a layer gives for the images of another."""
 
-    def __init__(self, net: ConvNet, layer: str, dataset: Scaled) -> None:
+    def __init__(self, net: ConvNet, layer: str, dataset: Dataset) -> None:
         self.layer, self.dataset = layer, dataset
         self.x, self.t = net.features(dataset, layer)
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
         """The labels, if the data set knows them."""
-        return self.dataset.labels
+        return getattr(self.dataset, "labels", None)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -52,4 +52,4 @@ class Features:
 
     def digest(self) -> str:
         """Return a digest of what the features are made from."""
-        return f"{self.layer} of {self.dataset.digest()}"
+        return f"{self.layer} of {identify(self.dataset)[0]}"

@@ -40,6 +40,7 @@ from pocketcnn.data.resize import RULES
 RESUMABLE = {"epochs", "data"}
 
 _DATA, _TRAINING, _REGULAR, _RUN = "network and data", "training", "regularization", "the run"
+_SEVERAL = "several processes"
 _RATES = ", ".join(f"{name} {rate}" for name, rate in RATES.items())
 
 _WORDS = ", ".join(f"{word} ({entry.meaning})" for word, entry in AUGMENTATIONS.items())
@@ -134,7 +135,9 @@ class Options:
     epochs: int = option(
         20, "how often all images are seen", group=_TRAINING, read=positive, metavar="N"
     )
-    batch_size: int = option(100, "images per update", group=_TRAINING, read=positive, metavar="N")
+    batch_size: int = option(
+        100, "images per update, of each process", group=_TRAINING, read=positive, metavar="N"
+    )
     optimizer: str = option("adam", "how weights are updated", group=_TRAINING, choices=OPTIMIZERS)
     lr: float | None = option(
         None,
@@ -245,6 +248,30 @@ class Options:
         metavar="N",
     )
 
+    scale_lr: bool = option(
+        False,
+        "with --distributed: multiply the learning rate by the number of processes, after a rise "
+        "from the rate of one in the first twentieth of the run",
+        group=_SEVERAL,
+    )
+    sync_batch_norm: bool = option(
+        False,
+        "with --distributed: normalise the batches of all processes as one",
+        group=_SEVERAL,
+    )
+    ordered: bool = option(
+        False,
+        "with --distributed: add gradients in a fixed order, to the same bits for any number of "
+        "processes whose batches are the same",
+        group=_SEVERAL,
+    )
+    compress: str | None = option(
+        None,
+        "with --distributed: send gradients in half the bytes",
+        group=_SEVERAL,
+        choices=("bfloat16",),
+    )
+
     def __post_init__(self) -> None:
         if self.model is None and self.from_ is None:
             self.model = MODEL
@@ -306,6 +333,12 @@ class Place:
         metavar="FOLDER",
     )
     quiet: bool = option(False, "print the result only", group=_RUN)
+    distributed: bool = option(
+        False,
+        "train in all the processes that mpiexec has started: mpiexec -n 4 pocketcnn train "
+        "--distributed",
+        group=_SEVERAL,
+    )
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NoReturn
 
@@ -53,6 +54,18 @@ def some_number(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number of more than 0")
     return value
+
+
+def names_of(known: Collection[str]) -> Callable[[str], str]:
+    """Return what reads names with commas between them, each of which is known."""
+
+    def read(text: str) -> str:
+        for name in text.split(","):
+            if name.strip() not in known:
+                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
+        return text
+
+    return read
 
 
 def share(text: str) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,9 @@ from pocketcnn._arguments import (
     restore,
 )
 
+Total: TypeAlias = Callable[[Array], Array]
+"""Adds up an array of float64 over all processes that normalise together."""
+
 
 class BatchNormCache(NamedTuple):
     """What :func:`batch_norm_backward` needs of the forward pass: `x` itself, no copy of it."""
@@ -33,6 +37,8 @@ class BatchNormCache(NamedTuple):
     rectify: bool
     training: bool
     dtype: np.dtype[Any]
+    total: Total | None = None
+    values: float = 0.0  # a channel, of all processes
 
 
 def batch_norm(
@@ -46,6 +52,7 @@ def batch_norm(
     eps: float = 1e-5,
     *,
     rectify: bool = False,
+    total: Total | None = None,
 ) -> tuple[Array, BatchNormCache]:
     """``(x - mean) / sqrt(var + eps) * gamma + beta``, channel by channel.
 
@@ -68,6 +75,10 @@ def batch_norm(
         Added to the variance, at least 0.
     rectify : bool
         Whether a ReLU follows: one pass less over the memory.
+    total : callable, optional
+        Adds up an array over processes that each have a part of the batch: in training they
+        normalise by the mean and variance of the whole, and must call this, and
+        `batch_norm_backward`, all together.
 
     Returns
     -------
@@ -97,18 +108,25 @@ def batch_norm(
     compute, result = compute_dtypes(x, gamma, beta)
     xc, gamma, beta = (contiguous(a, compute) for a in (x, gamma, beta))
     running = _running("running_mean", running_mean, x), _running("running_var", running_var, x)
+    count: float = x.size // x.shape[1] if x.size else 0
     if training:
-        count = x.size // x.shape[1] if x.size else 0
-        if count == 1:
-            raise ValueError(f"x has shape {x.shape}, but training needs two values a channel")
-        out, mean, variance = _core.batch_norm_train(xc, gamma, beta, eps, rectify)
+        if total is None:
+            _require_two(x, count)
+            out, mean, variance = _core.batch_norm_train(xc, gamma, beta, eps, rectify)
+        else:
+            count, mean, variance = _moments(xc, gamma, beta, running[0], total)
+            _require_two(x, count)
+            out = _core.batch_norm_infer(xc, gamma, beta, mean, variance, eps, rectify)
         if count:
             _move(running[0], mean, momentum)
             _move(running[1], variance * (count / (count - 1)), momentum)
     else:
         mean, variance = _known("running_mean", running[0]), _known("running_var", running[1])
         out = _core.batch_norm_infer(xc, gamma, beta, mean, variance, eps, rectify)
-    cache = BatchNormCache(xc, gamma, beta, mean, variance, eps, rectify, bool(training), result)
+    together = total if training else None
+    cache = BatchNormCache(
+        xc, gamma, beta, mean, variance, eps, rectify, bool(training), result, together, count
+    )
     return restore(out, result), cache
 
 
@@ -140,10 +158,55 @@ def batch_norm_backward(grad: npt.ArrayLike, cache: BatchNormCache) -> tuple[Arr
         cache.variance,
         cache.eps,
         cache.rectify,
-        cache.training,
+        cache.training and cache.total is None,
     )
+    if cache.total is not None:
+        _keep_moments(cache, cache.total, *gradients)
     dx, dgamma, dbeta = (restore(a, result) for a in gradients)
     return dx, dgamma, dbeta
+
+
+def _require_two(x: Array, count: float) -> None:
+    if count == 1:
+        raise ValueError(f"x has shape {x.shape}, but training needs two values a channel")
+
+
+def _moments(
+    x: Array, gamma: Array, beta: Array, about: Array | None, total: Total
+) -> tuple[float, Array, Array]:
+    """Return the count of values a channel, their mean and their variance, of all processes.
+
+    Moments are taken about the running mean, which all have and which lies near the mean.
+    """
+    channels = x.shape[1]
+    origin = np.zeros(channels) if about is None else about.astype(np.float64)
+    mean, variance, count = origin, np.zeros(channels), x.size // channels
+    if count:
+        _, mean, variance = _core.batch_norm_train(x, gamma, beta, 1.0, False)
+    away = mean - origin
+    sums = total(np.concatenate([[count], count * away, count * (variance + away**2)]))
+    count = sums[0]
+    away, squares = sums[1:].reshape(2, channels) / max(count, 1)
+    return float(count), origin + away, np.maximum(squares - away**2, 0)
+
+
+def _keep_moments(
+    cache: BatchNormCache, total: Total, dx: Array, dgamma: Array, dbeta: Array
+) -> None:
+    """Remove from dx the parts that would change the mean and variance of all processes."""
+    sums = total(np.concatenate([dgamma, dbeta]).astype(np.float64))
+    along, mean = sums.reshape(2, -1) / max(cache.values, 1)
+    scale = 1 / np.sqrt(cache.variance + cache.eps)
+    shape = (-1, *[1] * (dx.ndim - 2))
+
+    def over(values: Array) -> Array:
+        return values.astype(dx.dtype).reshape(shape)
+
+    change = cache.x - over(cache.mean)
+    change *= over(along * scale)
+    change += over(mean)
+    change *= over(scale * cache.gamma)
+    dx -= change
 
 
 def _of_channels(name: str, a: Array, x: Array) -> Array:

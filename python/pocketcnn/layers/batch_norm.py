@@ -7,6 +7,7 @@ from numpy.typing import DTypeLike
 
 from pocketcnn._arguments import Array, integer, non_negative, number
 from pocketcnn.functional import batch_norm, batch_norm_backward
+from pocketcnn.functional._batch_norm import Total
 from pocketcnn.functional._conv_block import KnownNorm
 from pocketcnn.layers.base import Layer, Shape, check_image_shape
 from pocketcnn.layers.init import Scheme
@@ -34,6 +35,9 @@ class BatchNorm2d(Layer):
         Initially ones and zeros.
     running_mean, running_var : ndarray, (num_features,)
         Initially zeros and ones; in `buffers`. A forward pass in training changes them in place.
+    total : callable or None
+        Adds up an array over the processes whose batches are normalised as one, while they train
+        together; see `pocketcnn.functional.batch_norm`.
 
     Examples
     --------
@@ -42,6 +46,8 @@ class BatchNorm2d(Layer):
     >>> bool(abs(y.mean()) < 1e-6 and abs(y.std() - 1) < 1e-5)
     True
     """
+
+    total: Total | None = None
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
@@ -109,6 +115,7 @@ class BatchNorm2d(Layer):
             self.momentum,
             self.eps,
             rectify=rectify,
+            total=self.total,
         )
         return out
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from pocketcnn._arguments import Array
 from pocketcnn.functional._conv_block import add
 from pocketcnn.network.graph import Graph
-from pocketcnn.network.stages import LayerStage, Stage, Update, flow_back
+from pocketcnn.network.stages import LayerStage, Made, Stage, Update, flow_back
 
 
 class Run(NamedTuple):
@@ -79,7 +79,12 @@ class Flow:
         return output
 
     def backward(
-        self, grad: Array, update: Update | None = None, *, value: int = 0
+        self,
+        grad: Array,
+        update: Update | None = None,
+        *,
+        made: Made | None = None,
+        value: int = 0,
     ) -> Array | None:
         """Carry a gradient back, filling those of the layers; stages forget on the way.
 
@@ -90,7 +95,9 @@ class Flow:
         del grad  # so that it is let go when the last stage has used it
         for run in reversed(self.runs):
             # Without names for the arrays, which would keep them for longer.
-            self._hand_on(grads, run, flow_back(run.stages, grads.pop(run.result, None), update))
+            self._hand_on(
+                grads, run, flow_back(run.stages, grads.pop(run.result, None), update, made)
+            )
         return grads.get(value)
 
     def _hand_on(self, grads: dict[int, Array], run: Run, flowing: Any) -> None:

@@ -19,7 +19,7 @@ from pocketcnn.layers import Array
 from pocketcnn.layers.chain import require_scores
 from pocketcnn.network.head import with_new_head
 from pocketcnn.network.inference import Inference
-from pocketcnn.network.stages import Update
+from pocketcnn.network.stages import Made, Update
 
 if TYPE_CHECKING:
     from pocketcnn.losses.base import Objective
@@ -244,7 +244,9 @@ class ConvNet(Inference):
         return out
 
     @changes("a backward pass")
-    def backward(self, grad: Array, update: Update | None = None) -> None:
+    def backward(
+        self, grad: Array, update: Update | None = None, *, made: Made | None = None
+    ) -> None:
         """Carry a gradient from the scores down to the first parameters, filling `grads`.
 
         Parameters
@@ -255,6 +257,9 @@ class ConvNet(Inference):
         update : callable (params, grads), optional
             Such as `Optimizer.apply`: uses up the gradients of layers that `summary` calls
             "updated in backward".
+        made : callable (layers), optional
+            Told of layers whose `grads` are complete, from the last to the first, while the others
+            are computed.
         """
         if self._remembers != get_ident():
             raise RuntimeError(
@@ -263,7 +268,7 @@ class ConvNet(Inference):
             )
         self._remembers = None
         self._ask_for_gradients()
-        self._flow.backward(grad, update)
+        self._flow.backward(grad, update, made=made)
 
     def _forward_loss(
         self, x: ArrayLike, t: ArrayLike, label_smoothing: float, loss: Objective

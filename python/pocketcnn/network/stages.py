@@ -45,8 +45,16 @@ Update = Callable[[Mapping[str, Array], Mapping[str, Grad]], None]
 """What changes parameters by their gradients, as `Optimizer.apply` does."""
 
 
+Made = Callable[[Sequence[Layer]], None]
+"""What is told of layers whose gradients are complete, while those before them are computed."""
+
+
 class Stage(Protocol):
     """One step of a network's computation: a layer, or several that are fused."""
+
+    @property
+    def trained(self) -> Sequence[Layer]:
+        """The layers whose gradients `backward` fills."""
 
     def forward(self, x: Any, training: bool = False) -> Array:
         """Compute the output and remember what `backward` needs; x may be a list of arrays."""
@@ -66,6 +74,7 @@ class LayerStage:
 
     def __init__(self, layer: Layer) -> None:
         self.layer = layer
+        self.trained = (layer,)
         self.forward, self.clear = layer.forward, layer.clear
 
     def backward(self, grad: Array, update: Update | None = None) -> Any:
@@ -75,6 +84,8 @@ class LayerStage:
 
 class FrozenLayer:
     """A layer that training leaves as it is: it computes as in inference."""
+
+    trained = ()
 
     def __init__(self, layer: Layer) -> None:
         self.layer = layer
@@ -91,6 +102,8 @@ class FrozenLayer:
 
 class Untrained:
     """A stage below all that is trained: it keeps nothing for a gradient, and computes none."""
+
+    trained = ()
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -161,7 +174,9 @@ class ConvStage:
         self._rectify = type(activation) is ReLU and norm is not None
         behind = (None if self._rectify else activation, pool)
         self._behind = [layer for layer in behind if layer is not None]
-        self._reached = conv.needs_input_grad or any(layer.trains for layer in self._layers())
+        normed = [] if norm is None else [norm]
+        self.trained: Sequence[Layer] = [conv, *normed, *self._behind]
+        self._reached = conv.needs_input_grad or any(layer.trains for layer in self.trained)
         self._saved: tuple[Array, Array, Array | None] | None = None
 
     def follow(self, before: ConvStage) -> None:
@@ -204,13 +219,8 @@ class ConvStage:
         """Let go of everything that the stage and its layers keep."""
         self._saved = None
         if self._apart:
-            for layer in self._layers():
+            for layer in self.trained:
                 layer.clear()
-
-    def _layers(self) -> list[Layer]:
-        """Those that run one by one."""
-        normed = [] if self._norm is None else [self._norm]
-        return [self._conv, *normed, *self._behind]
 
     def _one_by_one(self, x: Array, training: bool) -> Array:
         out = self._conv.forward(x, training)
@@ -226,7 +236,7 @@ class ConvStage:
             self._one_by_one(self._saved[0], training=False)
             self._saved = None
         flowing: Any = grad
-        for layer in reversed(self._layers()[1:]):
+        for layer in reversed(self.trained[1:]):
             flowing = layer.backward(flowing)
             layer.clear()
         return self._conv.backward(flowing)
@@ -275,6 +285,7 @@ class FusedResidual:
         self, body: tuple[Stage, ...], shortcut: tuple[Stage, ...], *, rectify: bool
     ) -> None:
         self._body, self._shortcut = body, shortcut
+        self.trained = tuple(layer for stage in (*body, *shortcut) for layer in stage.trained)
         self._rectify = rectify
         self._output: Array | None = None
 
@@ -308,6 +319,8 @@ class FusedResidual:
 class FusedAdd:
     """Add of two inputs of one shape, and the ReLU after it, whose zeros are made while adding."""
 
+    trained = ()
+
     def __init__(self) -> None:
         self._output: Array | None = None
 
@@ -340,6 +353,7 @@ class LargeLinear:
 
     def __init__(self, name: str, linear: Linear) -> None:
         self._name, self._linear = name, linear
+        self.trained = (linear,)
         self.forward, self.clear = linear.forward, linear.clear
 
     def backward(self, grad: Array, update: Update | None = None) -> Array | None:
@@ -358,14 +372,22 @@ class LargeLinear:
         return dx
 
 
-def flow_back(stages: Sequence[Stage], flowing: Any, update: Update | None = None) -> Any:
+def flow_back(
+    stages: Sequence[Stage],
+    flowing: Any,
+    update: Update | None = None,
+    made: Made | None = None,
+) -> Any:
     """Carry a gradient from the end of a chain to its beginning; stages forget on the way.
 
     Returns None where a stage has none to hand on: no layer from there down has parameters. With
-    `update`, gradients that need not exist as a whole are used up by it.
+    `update`, gradients that need not exist as a whole are used up by it; `made` is told of every
+    stage's layers.
     """
     for stage in reversed(stages):
         if flowing is not None:
             flowing = stage.backward(flowing, update)
+            if made is not None:
+                made(stage.trained)
         stage.clear()  # its memory serves the stages before
     return flowing

@@ -15,6 +15,7 @@ from pocketcnn.plot.maps import feature_maps
 from pocketcnn.plot.mistakes import confusion_matrix, misclassified
 from pocketcnn.plot.patches import top_patches
 from pocketcnn.plot.rates import rate_finder
+from pocketcnn.plot.scaling import scaling, timeline
 from pocketcnn.plot.segments import segmentation
 from pocketcnn.plot.training import compare, curves
 from pocketcnn.plot.weights import filters
@@ -31,7 +32,9 @@ __all__ = [
     "misclassified",
     "rate_finder",
     "saliency",
+    "scaling",
     "segmentation",
+    "timeline",
     "top_patches",
 ]
 

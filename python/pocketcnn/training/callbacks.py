@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,15 @@ class Callback:
     A callback may change `trainer.optimizer.lr` and set `trainer.stop = True`, which ends
     training after the current epoch. `trainer` is the calling `Trainer`, and your class may
     annotate it so.
+
+    Attributes
+    ----------
+    on_first_rank_only : bool
+        Whether only rank 0 calls it when several processes train together, because it prints or
+        writes files. All call the others, which see the same records.
     """
+
+    on_first_rank_only: ClassVar[bool] = False
 
     def on_fit_begin(self, trainer: Any) -> None:
         """Before the first epoch; `trainer.epoch`, `trainer.epochs`, `trainer.samples` are set."""

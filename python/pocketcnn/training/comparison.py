@@ -92,8 +92,11 @@ def compare_generators(saved: SavedRun, trainer: Run) -> None:
             f"checkpoint {saved.path!r} is of another network: only one of them draws random "
             f"numbers in {', '.join(odd)}"
         )
-    for name, rng in own.items():
-        _check_state(saved.path, name, rng, saved.generators[name])
+    for states in (saved.generators, *saved.other_ranks):
+        if states.keys() != own.keys():
+            raise damaged(saved.path, "its ranks have different generators")
+        for name, rng in own.items():
+            _check_state(saved.path, name, rng, states[name])
 
 
 def compare_progress(saved: SavedRun, trainer: Run, batches: int) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from copy import copy
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -13,6 +15,7 @@ from pocketcnn._arguments import Array
 from pocketcnn.losses import count_hits
 from pocketcnn.losses.base import Loss
 from pocketcnn.training.metrics import Accuracy, Batch, Metric
+from pocketcnn.training.ranks import Ranks
 
 
 class Counts:
@@ -58,6 +61,23 @@ class Counts:
         batch = Batch.of(output, t, self._of)
         for metric, sums in zip(self._metrics, self._sums, strict=True):
             sums += metric.count(batch)
+
+    def share(self, ranks: Ranks) -> None:
+        """Add what all ranks have counted, which each of them then has."""
+        if ranks.size == 1:
+            return
+        own = [self.seen, self.batches, self._loss_sum, self._weight]
+        sums = ranks.total(np.concatenate([own, *self._sums]))
+        self.seen, self.batches = int(sums[0]), int(sums[1])
+        self._loss_sum, self._weight = float(sums[2]), float(sums[3])
+        ends = np.cumsum([4, *map(len, self._sums)])
+        self._sums = [sums[a:b] for a, b in pairwise(ends)]
+
+    def of_all(self, ranks: Ranks) -> Counts:
+        """Return what all ranks have counted, and leave this as it is."""
+        whole = copy(self)
+        whole.share(ranks)
+        return whole
 
     def state_dict(self) -> dict[str, object]:
         """Return the sums and the time, so that counting can go on in another process."""

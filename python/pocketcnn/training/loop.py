@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from pocketcnn.training.history import Record, add_metrics
 from pocketcnn.training.run import Run
 from pocketcnn.training.run_file import RunFile
 from pocketcnn.training.saved_run import Progress
+from pocketcnn.training.shares import Plan
 from pocketcnn.training.source import Source
 
 
@@ -28,6 +29,8 @@ class Loop:
     ----------
     trainer : Run
     data : Source
+    plan : Plan
+        How its samples become batches.
     validation : Source or None
     callbacks : sequence of Callback
     file : RunFile or None
@@ -40,6 +43,7 @@ class Loop:
 
     trainer: Run
     data: Source
+    plan: Plan
     validation: Source | None
     callbacks: Sequence[Callback]
     file: RunFile | None = None
@@ -55,11 +59,11 @@ class Loop:
             Where in an epoch the run goes on; its state is that of the trainer already.
         """
         trainer = self.trainer
-        while trainer.epoch < trainer.epochs and not (trainer.stop or trainer.pause):
+        while trainer.epoch < trainer.epochs and not self._is_over():
             trainer.epoch += 1
             progress = self._begin(progress)
             self._train(progress)
-            if trainer.pause:
+            if trainer.is_paused():
                 break
             trainer.updates.finish(trainer.optimizer)
             with trainer.updates.averaged():
@@ -71,6 +75,14 @@ class Loop:
                 self.file.write(self.callbacks)
             progress = None
         trainer.updates.settle()
+
+    def _is_over(self) -> bool:
+        """Whether the run is to end before the next epoch, for any rank's reason."""
+        trainer = self.trainer
+        if trainer.ranks.size > 1:
+            wishes = trainer.ranks.total([trainer.stop, trainer.pause])
+            trainer.stop, trainer.pause = map(bool, wishes)
+        return trainer.stop or trainer.pause
 
     def _begin(self, progress: Progress | None) -> Progress:
         """Begin an epoch, unless the run goes on in the middle of one."""
@@ -87,37 +99,36 @@ class Loop:
 
     def _train(self, progress: Progress) -> None:
         """Make the updates of an epoch, or of its rest."""
-        trainer, size = self.trainer, self.trainer.batch_size
-        order = self._draw_order(progress)[progress.steps * size :]
-        weight = None if self.weight is None else self.weight[order]
-        with closing(self.data.batches(order, size)) as batches:
-            done = 0
-            for images, targets in batches:
-                part = None if weight is None else weight[done : done + len(targets)]
-                done += len(targets)
-                self.step(images, targets, part)
+        trainer = self.trainer
+        chosen = self.plan.chosen(self._draw_order(progress))[progress.steps :]
+        with closing(self.data.batches(chosen)) as batches:
+            for indices, (images, targets) in zip(chosen, batches, strict=True):
+                self.step(images, targets, None if self.weight is None else self.weight[indices])
                 for callback in self.callbacks:
                     callback.on_batch_end(trainer, len(targets))
-                if trainer.pause or (self.every and trainer.steps % self.every == 0):
+                paused = trainer.is_paused()
+                if paused or (self.every and trainer.steps % self.every == 0):
                     self._save(progress)
-                if trainer.pause:
+                if paused:
+                    trainer.pause = True  # on ranks that were not asked, too
                     return
 
     def _draw_order(self, progress: Progress) -> Array:
         """Draw the epoch's order; of an epoch that goes on, the same order once more."""
         rng = self.trainer.generators["trainer.order"]
         if progress.steps == 0:
-            return rng.permutation(len(self.data))
+            return rng.permutation(self.plan.drawn)
         now = rng.bit_generator.state
         rng.bit_generator.state = progress.order
-        order = rng.permutation(len(self.data))
+        order = rng.permutation(self.plan.drawn)
         rng.bit_generator.state = now
         return order
 
     def step(self, images: Array, targets: Array, weight: Array | None) -> None:
         """Make one update with the augmented batch."""
         trainer = self.trainer
-        images, targets = self._augmented(images, targets)
+        if len(images):
+            images, targets = self._augmented(images, targets)
         # A user's own `step` need not know of weights.
         weights = () if weight is None else (weight,)
         steps = trainer.steps
@@ -158,6 +169,7 @@ class Loop:
     def _finish(self, rate: float) -> Record:
         """Measure the epoch that is done."""
         trainer = self.trainer
+        trainer.counts.share(trainer.ranks)
         loss, accuracy, speed = trainer.running()
         seconds = trainer.counts.seconds
         if not math.isfinite(loss):  # from a user's own `step`
@@ -179,7 +191,8 @@ class Loop:
             learning_rate=rate,
         )
         add_metrics(record, trainer.counts.metrics, measured)
-        return record
+        # Times differ a little: callbacks of all ranks shall see the same.
+        return cast(Record, trainer.ranks.gather(record)[0])
 
     def _validate(self) -> tuple[float | None, float | None, Mapping[str, float | None]]:
         if self.validation is None:

@@ -101,6 +101,8 @@ class ProgressBar(Callback):
         Where the table goes; `stream` when not given.
     """
 
+    on_first_rank_only = True
+
     def __init__(self, *, stream: TextIO | None = None, table: TextIO | None = None) -> None:
         for name, file in (("stream", stream), ("table", table)):
             if file is not None and not callable(getattr(file, "write", None)):
@@ -144,11 +146,13 @@ class ProgressBar(Callback):
         if now >= self._due:
             self._due = now + 0.1
             loss, accuracy, speed = trainer.running()
+            speed *= trainer.ranks.size
             speed_too = f", {speed:,.0f} images/s" if self._is_wide else ""
             right = "" if accuracy is None else f", acc {accuracy:.1%}"
             told = f"loss {loss:.4f}{right}{speed_too}"
             self._bar.set_postfix_str(told, refresh=False)
-        self._bar.update(size)
+        # What others do meanwhile is taken to be as much.
+        self._bar.update(size * trainer.ranks.size)
 
     def on_epoch_end(self, trainer: Run, record: Record) -> None:
         """Write the epoch's line."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pocketcnn._arguments import integer, non_negative
 from pocketcnn.training.loop import Loop
 from pocketcnn.training.run import Run, remember
+from pocketcnn.training.shares import Plan
 from pocketcnn.training.source import Source
 
 _KEPT = 0.9  # share of the smoothed loss that stays with each batch
@@ -49,7 +50,7 @@ class RateSearch:
 
 
 def search_rates(
-    trainer: Run, data: Source, lowest: float, highest: float, steps: int
+    trainer: Run, data: Source, divided: bool, lowest: float, highest: float, steps: int
 ) -> RateSearch:
     """Train with rising rates, and restore the trainer; see `Trainer.find_rate`."""
     lowest, highest = non_negative("lowest", lowest), non_negative("highest", highest)
@@ -62,7 +63,7 @@ def search_rates(
     smoothed: list[float] = []
     average = 0.0
     with _restored(trainer):
-        step = _stepper(trainer, data)
+        step = _stepper(trainer, data, divided)
         for rate in map(float, rates):
             trainer.optimizer.lr = rate
             try:
@@ -92,12 +93,13 @@ def _found(
     return RateSearch(rates, losses, smoothed, float(rates[first:][fall[first:].argmax()]))
 
 
-def _stepper(trainer: Run, data: Source) -> Iterator[float]:
+def _stepper(trainer: Run, data: Source, divided: bool) -> Iterator[float]:
     """Make one step after the other, epoch after epoch, and yield their losses."""
-    loop = Loop(trainer, data, None, ())
+    plan = Plan.of(len(data), trainer.batch_size, trainer.ranks, divided)
+    loop = Loop(trainer, data, plan, None, ())
     while True:
-        order = trainer.generators["trainer.order"].permutation(len(data))
-        with closing(data.batches(order, trainer.batch_size)) as batches:
+        order = trainer.generators["trainer.order"].permutation(plan.drawn)
+        with closing(data.batches(plan.chosen(order))) as batches:
             for images, targets in batches:
                 loop.step(images, targets, None)
                 yield trainer.loss

@@ -15,6 +15,7 @@ from pocketcnn.training.callbacks import Callback, EarlyStopping
 from pocketcnn.training.checkpoint import network_arrays
 from pocketcnn.training.comparison import match
 from pocketcnn.training.identity import describe
+from pocketcnn.training.ranks import draw_apart
 from pocketcnn.training.run import Run, every_generator, parts_of, remember
 from pocketcnn.training.run_file import RunFile
 from pocketcnn.training.saved_run import SavedRun, damaged
@@ -45,7 +46,8 @@ def taking_part(
             _begin_epoch_again(saved, trainer, callbacks)
         if saved is not None:
             notes += _restore_callbacks(saved, callbacks)
-        for note in notes if trainer.epoch < trainer.epochs else ():
+        told = trainer.epoch < trainer.epochs and trainer.ranks.rank == 0
+        for note in notes if told else ():
             warnings.warn(note, stacklevel=_level_of_caller())
         if file is not None:
             file.collect(callbacks)  # reports what cannot be stored before an epoch is lost
@@ -80,12 +82,22 @@ def _restore(saved: SavedRun, trainer: Run) -> Callable[[], None]:
 def _put(saved: SavedRun, trainer: Run) -> None:
     trainer.optimizer.load_state_dict(saved.optimizer)
     for name, part in parts_of(trainer, counts=True).items():
-        if name in saved.parts:
+        # What was counted is that of all ranks, which one of them goes on with.
+        if name in saved.parts and not (name == "counts" and trainer.ranks.rank > 0):
             part.load_state_dict(saved.parts[name])
     for name, array in network_arrays(trainer.net).items():
         array[...] = saved.network[name]
-    for name, rng in every_generator(trainer).items():
-        rng.bit_generator.state = saved.generators[name]
+    _put_generators(saved, trainer)
+
+
+def _put_generators(saved: SavedRun, trainer: Run) -> None:
+    """Restore this rank's generators; a rank that was not there draws apart from the first."""
+    every, rank = every_generator(trainer), trainer.ranks.rank
+    known = [saved.generators, *saved.other_ranks]
+    for name, rng in every.items():
+        rng.bit_generator.state = known[rank if rank < len(known) else 0][name]
+    if rank >= len(known):
+        draw_apart(trainer.ranks, {n: rng for n, rng in every.items() if n != "trainer.order"})
 
 
 def _begin_epoch_again(saved: SavedRun, trainer: Run, callbacks: Sequence[Callback]) -> None:

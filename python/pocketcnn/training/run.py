@@ -15,6 +15,7 @@ from pocketcnn.optim import Optimizer
 from pocketcnn.training.checkpoint import network_arrays
 from pocketcnn.training.counts import Counts
 from pocketcnn.training.history import History
+from pocketcnn.training.ranks import Ranks
 from pocketcnn.training.update import Update
 
 
@@ -40,6 +41,8 @@ class Run(Protocol):
     epoch: int
     epochs: int
     samples: int
+    batches: int
+    ranks: Ranks
     history: History
     stop: bool
     pause: bool
@@ -69,6 +72,9 @@ class Run(Protocol):
     def place(self) -> str:
         """Say which update it is."""
 
+    def is_paused(self) -> bool:
+        """Whether `pause` is set, as all ranks know it."""
+
     @property
     def parts(self) -> Mapping[str, Stateful]:
         """What else has a state that a resumed run needs, by name."""
@@ -79,7 +85,7 @@ def every_generator(trainer: Run) -> dict[str, np.random.Generator]:
     return trainer.generators | trainer.net.generators
 
 
-def parts_of(trainer: Run, counts: bool) -> dict[str, Stateful]:
+def parts_of(trainer: Run, counts: bool, shared: bool = False) -> dict[str, Stateful]:
     """Return all that is saved beside network, optimiser and callbacks, by name.
 
     Parameters
@@ -87,8 +93,13 @@ def parts_of(trainer: Run, counts: bool) -> dict[str, Stateful]:
     trainer : Run
     counts : bool
         Whether the sums of the current epoch are among it.
+    shared : bool
+        Whether these sums are to be those of all ranks.
     """
-    return {**trainer.parts, **({"counts": trainer.counts} if counts else {})}
+    parts = dict(trainer.parts)
+    if counts:
+        parts["counts"] = trainer.counts.of_all(trainer.ranks) if shared else trainer.counts
+    return parts
 
 
 def remember(trainer: Run) -> Callable[[], None]:

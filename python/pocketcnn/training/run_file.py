@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 
 from pocketcnn._arguments import Array
 from pocketcnn.data.digest import digest
@@ -18,6 +18,7 @@ from pocketcnn.training.checkpoint import (
     plain,
     plain_state,
     previous_path,
+    require_writable,
     split_state,
     write_checkpoint,
 )
@@ -29,8 +30,10 @@ from pocketcnn.training.comparison import (
     takes_state,
 )
 from pocketcnn.training.identity import describe
+from pocketcnn.training.ranks import Ranks, from_first
 from pocketcnn.training.run import Run, every_generator, parts_of
 from pocketcnn.training.saved_run import Progress, SavedRun, read_saved_run
+from pocketcnn.training.shares import Plan
 from pocketcnn.training.source import Source
 
 
@@ -42,9 +45,16 @@ class RunFile:
     trainer : Run
     path : path-like
     data : Source
+    plan : Plan
+        How its samples become batches.
     validation : Source or None
     weight : ndarray or None
         The weight of each sample.
+
+    Attributes
+    ----------
+    plan : Plan
+        That of the run: a run of another number of ranks goes on with its batches.
     """
 
     def __init__(
@@ -52,20 +62,22 @@ class RunFile:
         trainer: Run,
         path: str | os.PathLike[str],
         data: Source,
+        plan: Plan,
         validation: Source | None = None,
         weight: Array | None = None,
     ) -> None:
         self.path = os.fspath(path)
+        self.plan = plan
         self._trainer = trainer
         optimizer = trainer.optimizer
-        images, targets = data.identity()
+        images, targets = _identity(data, plan, trainer.ranks)
         self._identity: dict[str, object] = {
             "architecture": [
                 [name, describe(layer), *inputs] for name, layer, *inputs in trainer.net.entries
             ],
             "frozen": trainer.net.frozen,
             "optimizer": type(optimizer).__name__,
-            "batch_size": trainer.batch_size,
+            "batch_size": plan.together,
             "seed": trainer.seed,
             "label_smoothing": trainer.label_smoothing,
             "loss": _loss(trainer),
@@ -74,25 +86,30 @@ class RunFile:
             "accumulate": trainer.updates.accumulate,
             "ema": trainer.updates.ema,
             "augment": describe(trainer.augment),
-            "samples": len(data),
+            "samples": plan.samples,
             "x": images,
             "t": targets,
             "sample_weight": None if weight is None else digest(weight),
         }
-        self._validation = None if validation is None else " ".join(map(str, validation.identity()))
+        self._validation = None
+        if validation is not None:
+            self._validation = " ".join(map(str, _identity(validation, plan, trainer.ranks)))
         self._settings: dict[str, object] = {
             name: _setting(getattr(optimizer, name))
             for name in (*getattr(optimizer, "hyperparameters", ()), "rates")
             if hasattr(optimizer, name)
         }
-        self._batches = math.ceil(len(data) / trainer.batch_size)
         # Whether the existing file is a complete checkpoint of this run.
         self._whole = False
 
     def write(self, callbacks: Sequence[Callback], progress: Progress | None = None) -> None:
-        """Write the run as it is now, in the middle of an epoch or after one, and keep the last."""
+        """Write the run as it is now, in the middle of an epoch or after one, and keep the last.
+
+        All ranks call it, and rank 0 writes.
+        """
         arrays, values = self.collect(callbacks, progress)
-        write_checkpoint(self.path, arrays, values, keep_previous=self._whole)
+        if self._trainer.ranks.rank == 0:
+            write_checkpoint(self.path, arrays, values, keep_previous=self._whole)
         self._whole = True
 
     def collect(
@@ -119,9 +136,15 @@ class RunFile:
             states.append(state)
             kinds.append([kind, describe(callback), takes_state(callback)])
         named: dict[str, object] = {}
-        for name, part in parts_of(trainer, progress is not None).items():
+        for name, part in parts_of(trainer, progress is not None, shared=True).items():
             parts, named[name] = split_state(f"part/{name}", name, part.state_dict())
             arrays.update(parts)
+        generators = trainer.ranks.gather(
+            {
+                name: plain_state(rng.bit_generator.state)
+                for name, rng in every_generator(trainer).items()
+            }
+        )
         values: dict[str, object] = {
             "identity": self._identity,
             "settings": self._settings,
@@ -133,12 +156,26 @@ class RunFile:
             "callback_kinds": kinds,
             "parts": named,
             "progress": None if progress is None else plain_state(asdict(progress)),
-            "generators": {
-                name: plain_state(rng.bit_generator.state)
-                for name, rng in every_generator(trainer).items()
-            },
+            "generators": generators[0],
         }
+        if trainer.ranks.size > 1:
+            values["other_ranks"] = generators[1:]
         return arrays, values
+
+    def open(self, resume: bool) -> tuple[SavedRun | None, list[str]]:
+        """Check that the file can be written and, to resume, read what is there on rank 0.
+
+        Returns and raises on all ranks what `read` does, with None if there is nothing to read.
+        """
+
+        def first() -> tuple[SavedRun | None, list[str], Plan]:
+            require_writable(self.path)
+            saved, notes = self.read() if resume and Path(self.path).exists() else (None, [])
+            return saved, notes, self.plan
+
+        saved, notes, self.plan = from_first(self._trainer.ranks, first)
+        self.plan = replace(self.plan, rank=self._trainer.ranks.rank)
+        return saved, notes
 
     def read(self) -> tuple[SavedRun, list[str]]:
         """Read the run, and check that it is this one; nothing is changed yet.
@@ -168,14 +205,29 @@ class RunFile:
                 raise
             saved = read_saved_run(previous)
             notes.append(f"{error}; the run goes on from {previous}, epoch {saved.epoch}")
+        notes += self._take_batches(saved)
         compare_identity(saved, self._identity)
         compare_network(saved, self._trainer)
         compare_generators(saved, self._trainer)
-        compare_progress(saved, self._trainer, self._batches)
+        compare_progress(saved, self._trainer, self.plan.batches)
         notes += self._changed_settings(saved)
         if saved.settings:
             self._settings = saved.settings
         return saved, notes
+
+    def _take_batches(self, saved: SavedRun) -> list[str]:
+        """Go on with the batches of a run that had another number of ranks; return what to say."""
+        size, mine = saved.identity.get("batch_size"), self._trainer.batch_size
+        ranks = 1 + len(saved.other_ranks)
+        if not self.plan.divided or ranks == self.plan.size or size != mine * ranks:
+            return []
+        self.plan = self.plan.with_together(mine * ranks)
+        self._identity["batch_size"] = size
+        each = -(-mine * ranks // self.plan.size)
+        return [
+            f"checkpoint {saved.path!r} was written by {ranks} ranks with {mine} samples each: its "
+            f"batches of {size} are now divided among {self.plan.size}, up to {each} each"
+        ]
 
     def _changed_settings(self, saved: SavedRun) -> list[str]:
         kind = self._identity["optimizer"]
@@ -190,6 +242,15 @@ class RunFile:
                 f"checkpoint {saved.path!r} was measured on other validation data, or none"
             )
         return notes
+
+
+def _identity(data: Source, plan: Plan, ranks: Ranks) -> tuple[str | None, str | None]:
+    """Return digests of images and targets, of all ranks where each has its own."""
+    own = data.identity()
+    if plan.divided:
+        return own
+    images, targets = zip(*ranks.gather(own), strict=True)
+    return " ".join(map(str, images)), " ".join(map(str, targets))
 
 
 def _loss(trainer: Run) -> str | None:

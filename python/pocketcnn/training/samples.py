@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from pocketcnn._arguments import (
@@ -22,6 +23,7 @@ from pocketcnn.training.callbacks import Callback, EarlyStopping
 from pocketcnn.training.history import COLUMNS
 from pocketcnn.training.progress import ProgressBar
 from pocketcnn.training.schedules import Plateau, Schedule
+from pocketcnn.training.shares import Plan
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,11 @@ class Checks:
             require_batch(x_name, images, self.net.input_shape)
         self.targets(t_name, targets)
         return images, targets
+
+    def no_samples(self) -> tuple[Array, Array]:
+        """Return images and targets of a batch without samples."""
+        shape = (0, *self.net.input_shape)
+        return np.zeros(shape, self.net.dtype), np.zeros(0, np.int64)
 
     def targets(self, name: str, targets: Array) -> None:
         """Raise TypeError or ValueError if targets (N, ...) do not fit the loss of the output."""
@@ -136,14 +143,14 @@ def _check_monitor(monitor: str, validated: bool, measured: Sequence[str]) -> No
         raise ValueError(f"monitor {monitor!r} needs a metric of that name: the trainer {has}")
 
 
-def check_last_batch(net: ConvNet, samples: int, size: int) -> None:
+def check_last_batch(net: ConvNet, plan: Plan, size: int) -> None:
     """Raise ValueError if a batch of one image meets a layer that cannot normalise it."""
-    if samples % size != 1 and size != 1:
+    if plan.smallest != 1:
         return
     for name, layer, shape in net.graph.every_input():
         if isinstance(layer, BatchNorm2d) and math.prod(shape[1:]) == 1:
             raise ValueError(
-                f"{samples} images in batches of {size} leave a batch of one, and layer {name!r} "
-                "needs two values per channel, but sees maps of one pixel: leave an image out, "
-                "or choose another batch_size"
+                f"{plan.samples} images in batches of {size} leave a batch of one, and layer "
+                f"{name!r} needs two values per channel, but sees maps of one pixel: leave an "
+                "image out, or choose another batch_size"
             )

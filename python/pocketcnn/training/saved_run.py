@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from pocketcnn._text import excerpt
@@ -41,7 +41,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class SavedRun:
-    """What a checkpoint holds; every part has the right type."""
+    """What a checkpoint holds; every part has the right type.
+
+    `generators` are those of rank 0, `other_ranks` of the ranks from 1 on.
+    """
 
     path: str
     identity: dict[str, object]
@@ -54,6 +57,7 @@ class SavedRun:
     callbacks: list[SavedCallback]
     parts: dict[str, dict[str, object]]
     progress: Progress | None
+    other_ranks: list[dict[str, dict[str, Any]]] = field(default_factory=list)
 
     @property
     def epoch(self) -> int:
@@ -98,6 +102,7 @@ def read_saved_run(path: str | os.PathLike[str]) -> SavedRun:
             callbacks=_callbacks(arrays, values),
             parts=_parts(arrays, values),
             progress=_progress(values.get("progress")),
+            other_ranks=_other_ranks(values),
         )
     except KeyError as error:
         raise damaged(path, f"it lacks {error}") from error
@@ -161,6 +166,14 @@ def _parts(arrays: Arrays, values: dict[str, Any]) -> dict[str, dict[str, object
         name: join_state(f"part/{name}", arrays, cast(dict[str, object], state))
         for name, state in states.items()
     }
+
+
+def _other_ranks(values: dict[str, Any]) -> list[dict[str, dict[str, Any]]]:
+    """Return the generators of the ranks from 1 on, which a run of one process does not have."""
+    ranks = _list(values, "other_ranks") if "other_ranks" in values else []
+    if not all(isinstance(states, dict) for states in ranks):
+        raise ValueError("a rank has no generators by names")
+    return ranks
 
 
 def _progress(value: object) -> Progress | None:

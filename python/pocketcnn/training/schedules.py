@@ -81,7 +81,7 @@ class Schedule(Callback):
         self.base, self._updates = rate, updates
 
     def _set(self, trainer: Run) -> None:
-        total = trainer.epochs * math.ceil(trainer.samples / trainer.batch_size)
+        total = trainer.epochs * trainer.batches
         if self._updates < total:
             trainer.optimizer.lr = self.base * self.factor(self._updates / total)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,13 +11,14 @@ import numpy as np
 
 from pocketcnn._arguments import Array, as_array, require_shape
 from pocketcnn.data import Arrays, Dataset
-from pocketcnn.data.dataset import identify
+from pocketcnn.data.dataset import Indices, identify
 from pocketcnn.data.digest import digest
 from pocketcnn.data.prefetch import Batches, read_ahead
 from pocketcnn.network.net import ConvNet
 from pocketcnn.training import divergence
 from pocketcnn.training.batches import gathered
 from pocketcnn.training.samples import Checks
+from pocketcnn.training.shares import Shard
 
 
 class Source(Protocol):
@@ -30,8 +31,8 @@ class Source(Protocol):
     def __len__(self) -> int:
         """How many samples there are."""
 
-    def batches(self, order: Array, size: int) -> Batches:
-        """Yield the samples in that order, `size` at a time; the last batch may have fewer.
+    def batches(self, chosen: Sequence[Indices]) -> Batches:
+        """Yield the samples of each batch, which may have none.
 
         The images of a batch may be changed, and are valid until the next batch is requested. A
         caller that may leave early must close the iterator.
@@ -69,9 +70,9 @@ class ArraySource:
     def __len__(self) -> int:
         return len(self.x)
 
-    def batches(self, order: Array, size: int) -> Batches:
+    def batches(self, chosen: Sequence[Indices]) -> Batches:
         """Gather them in memory that is reused."""
-        return gathered(self.x, self.t, order, size)
+        return gathered(self.x, self.t, chosen)
 
     def outputs(self, net: ConvNet, size: int) -> Batches:
         """Predict all, or batch by batch."""
@@ -109,18 +110,21 @@ class DatasetSource:
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def batches(self, order: Array, size: int) -> Batches:
+    def batches(self, chosen: Sequence[Indices]) -> Batches:
         """Read them ahead."""
-        chosen = [order[start : start + size] for start in range(0, len(order), size)]
-        with closing(read_ahead(self.dataset, chosen)) as read:
-            for indices, batch in zip(chosen, read, strict=True):
-                yield self._checked(batch, len(indices))
+        some = [indices for indices in chosen if len(indices)]
+        with closing(read_ahead(self.dataset, some)) as read:
+            for indices in chosen:
+                if len(indices):
+                    yield self._checked(next(read), len(indices))
+                else:
+                    yield self.checks.no_samples()
 
     def outputs(self, net: ConvNet, size: int) -> Batches:
         """Predict batch by batch."""
-        with closing(self.batches(np.arange(len(self)), size)) as batches:
+        with closing(self.batches(_in_order(len(self), size))) as batches:
             parts = ((net.predict(x, batch_size=size), t) for x, t in batches)
-            if len(net.output_shape) == 1:
+            if len(net.output_shape) == 1 and len(self):
                 outputs, targets = zip(*parts, strict=True)
                 yield np.concatenate(outputs), np.concatenate(targets)
             else:
@@ -136,7 +140,7 @@ class DatasetSource:
 
     def explain(self, net: ConvNet, size: int) -> str:
         """Read until a batch is found whose scores are not finite."""
-        with closing(self.batches(np.arange(len(self)), size)) as batches:
+        with closing(self.batches(_in_order(len(self), size))) as batches:
             for number, (x, _) in enumerate(batches):
                 if not divergence.is_finite(net.predict(x, batch_size=size)):
                     return divergence.explain(net, f"batch {number} of {self.name}", x, size)
@@ -150,6 +154,11 @@ class DatasetSource:
         if len(x) != count:
             raise ValueError(f"{call} gave {len(x)} images for {count} indices")
         return x if x.flags.writeable else x.copy(), t
+
+
+def _in_order(count: int, size: int) -> list[Indices]:
+    numbers = np.arange(count)
+    return [numbers[start : start + size] for start in range(0, count, size)]
 
 
 def open_source(names: tuple[str, str], x: Any, t: Any, checks: Checks) -> Source:
@@ -178,7 +187,7 @@ def open_source(names: tuple[str, str], x: Any, t: Any, checks: Checks) -> Sourc
             f"{names[1]} is missing: {names[0]} is a {type(x).__name__}, and no data set with a "
             "length and batch(indices)"
         )
-    if len(x) == 0:
+    if len(x) == 0 and not isinstance(x, Shard):
         raise ValueError(f"{names[0]} is a data set without samples")
     labels = getattr(x, "labels", None)
     if labels is not None and checks.loss.kind == "classes" and len(checks.net.output_shape) == 1:

@@ -23,6 +23,8 @@ class TensorBoard(Callback):
         Created if needed; each run needs one of its own.
     """
 
+    on_first_rank_only = True
+
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = os.fspath(folder)
         self._writer: Any = None

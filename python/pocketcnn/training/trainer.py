@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,11 +24,11 @@ from pocketcnn.network.net import ConvNet
 from pocketcnn.optim.base import Optimizer
 from pocketcnn.training import divergence
 from pocketcnn.training.callbacks import Callback
-from pocketcnn.training.checkpoint import require_writable
 from pocketcnn.training.counts import Counts, Evaluation
 from pocketcnn.training.history import History
 from pocketcnn.training.loop import Loop
 from pocketcnn.training.metrics import OwnMetric, make_metrics
+from pocketcnn.training.ranks import Alone, Ranks, Whole
 from pocketcnn.training.rate_finder import RateSearch, search_rates
 from pocketcnn.training.resumption import taking_part
 from pocketcnn.training.run import Stateful
@@ -41,7 +40,9 @@ from pocketcnn.training.samples import (
     check_last_batch,
     check_weights,
 )
-from pocketcnn.training.source import open_source, open_validation
+from pocketcnn.training.shares import Plan, Shard
+from pocketcnn.training.source import Source, open_source, open_validation
+from pocketcnn.training.together import Together
 from pocketcnn.training.update import Update
 
 Array = NDArray[Any]
@@ -83,6 +84,11 @@ class Trainer:
         Decay of an average of all weights and running statistics: ``average += (1 - ema) *
         (weights - average)`` after each update. It is in the network's place for validation, for
         the callbacks after an epoch, and when `fit` is done.
+    comm : communicator, optional
+        What `pocketcnn.distributed.init()` returned, to train in several processes. Each then has
+        batches of `batch_size` samples of its own, and all make the same updates.
+    sync_batch_norm : bool, default False
+        Whether BatchNorm2d layers normalise the batches of all processes as one.
 
     Attributes
     ----------
@@ -92,8 +98,8 @@ class Trainer:
         The current epoch, counted from 1, and the number of epochs passed to `fit`.
     resumed : int
         How many epochs of the current or last `fit` came from the checkpoint that it continued.
-    samples : int
-        Number of samples per epoch.
+    samples, batches : int
+        Number of samples and of batches per epoch.
     loss : float
         Mean loss of the last batch.
     history : History
@@ -134,6 +140,8 @@ class Trainer:
         clip_norm: float | None = None,
         accumulate: int = 1,
         ema: float | None = None,
+        comm: Ranks | None = None,
+        sync_batch_norm: bool = False,
     ) -> None:
         if augment is not None and not callable(augment):
             raise TypeError(f"augment is {augment!r}: wanted a callable (x, rng) -> x")
@@ -154,12 +162,15 @@ class Trainer:
         self.epoch = 0
         self.epochs = 0
         self.resumed = 0
-        self.samples = 0
+        self.samples = self.batches = 0
         self.loss = 0.0
         self.history = History()
-        self.stop = self.pause = False
+        self.stop = self.pause = self._paused = False
         self.steps = 0
-        self.updates = Update(net, clip_norm, accumulate, ema)
+        self.ranks: Ranks = Alone() if comm is None else comm
+        self._together = Together(net, self.ranks, sync_batch_norm)
+        self._together.begin(self.generators | net.generators)
+        self.updates = Update(net, clip_norm, accumulate, ema, self.ranks)
         self._metrics = make_metrics(metrics, net, self.objective)
         self.counts = self._new_counts()
 
@@ -223,16 +234,32 @@ class Trainer:
         x, t = _arguments.as_array("x_batch", x_batch), _arguments.as_array("t_batch", t_batch)
         net = self.net
         self.steps += 1
-        with net.sharing.change("a training step"):
+        with net.sharing.change("a training step"), self._together.normalizing():
             out = net.forward(x, training=True)
-            self.loss, grad = self.objective(out, t, sample_weight)
+            loss, grad, weight = self._measure(out, t, sample_weight)
+            whole = Whole.of(self.ranks, loss, weight, len(x), self.pause)
+            self.loss, self._paused = whole.loss, whole.pausing
             if not math.isfinite(self.loss):
-                reason = divergence.explain(net, "x_batch", x)
+                found = None if math.isfinite(loss) else divergence.explain(net, "x_batch", x)
+                reason = self._together.first_reason(found)
                 raise FloatingPointError(f"the loss became {self.loss} in {self.place()}: {reason}")
-            total = self.objective.batch_weight(t, out.shape, sample_weight)
-            self.updates.add(self.optimizer, grad, total)
-        self.counts.add(out, t, self.loss, total)
+            self.updates.add(self.optimizer, grad, weight, whole)
+        if len(x):
+            self.counts.add(out, t, loss, weight)
         return self.loss
+
+    def _measure(
+        self, out: Array, t: Array, sample_weight: ArrayLike | None
+    ) -> tuple[float, Array, float]:
+        """Return the mean loss of a batch, its gradient, and the weight of the mean."""
+        if len(out) == 0 and self.ranks.size > 1:  # the others have samples
+            return 0.0, out, 0.0
+        loss, grad = self.objective(out, t, sample_weight)
+        return loss, grad, self.objective.batch_weight(t, out.shape, sample_weight)
+
+    def is_paused(self) -> bool:
+        """Whether `pause` was set: with several ranks, on any of them before the last update."""
+        return self.pause if self.ranks.size == 1 else self._paused
 
     @changes("a run")
     def fit(
@@ -302,33 +329,34 @@ class Trainer:
             The optimiser's settings from a checkpoint are used instead of those given, or something
             else differs that does not prevent resuming.
         """
-        # An augmentation may cut the images to the network's size.
-        data = open_source(("x", "t"), x, t, self._checks(any_size=self.augment is not None))
+        divided, data = self._open(x, t)
         epochs = _arguments.integer("epochs", epochs, 0)
         held_out = open_validation(validation, self._checks())
         callbacks = check_callbacks(
             callbacks, validated=held_out is not None, measured=self.columns
         )
-        check_last_batch(self.net, len(data), self.batch_size)
+        callbacks = [c for c in callbacks if self.ranks.rank == 0 or not c.on_first_rank_only]
+        plan = Plan.of(len(data), self.batch_size, self.ranks, divided)
+        check_last_batch(self.net, plan, self.batch_size)
         weight = check_weights(sample_weight, len(data))
         every = check_every(checkpoint_every, checkpoint)
         if resume and checkpoint is None:
             raise ValueError("resume=True needs a checkpoint to continue from")
+        self._together.agree(self, epochs=epochs, checkpoint_every=every, validation=held_out)
         file, saved, notes = None, None, list[str]()
         if checkpoint is not None:
-            require_writable(checkpoint)
-            file = RunFile(self, checkpoint, data, held_out, weight)
-            if resume and Path(checkpoint).exists():
-                saved, notes = file.read()
+            file = RunFile(self, checkpoint, data, plan, held_out, weight)
+            saved, notes = file.open(resume)
+            plan = file.plan
 
         self.epoch = self.resumed = 0 if saved is None else saved.epoch
-        self.epochs, self.samples = epochs, len(data)
+        self.epochs, self.samples, self.batches = epochs, plan.samples, plan.batches
         self.history = History(() if saved is None else saved.history)
-        self.stop = self.pause = False
+        self.stop = self.pause = self._paused = False
         self.counts.start()
         self.updates.drop()
         with taking_part(self, callbacks, file, saved, notes):
-            loop = Loop(self, data, held_out, callbacks, file, every, weight)
+            loop = Loop(self, data, plan, held_out, callbacks, file, every, weight)
             loop.run(None if saved is None else saved.progress)
         return self.history
 
@@ -356,8 +384,8 @@ class Trainer:
         steps : int, default 100
             How many batches, each with a rate of its own.
         """
-        data = open_source(("x", "t"), x, t, self._checks(any_size=self.augment is not None))
-        return search_rates(self, data, lowest, highest, steps)
+        divided, data = self._open(x, t)
+        return search_rates(self, data, divided, lowest, highest, steps)
 
     def running(self) -> tuple[float, float | None, float]:
         """Return the current epoch's mean loss, accuracy and images per second so far."""
@@ -375,7 +403,8 @@ class Trainer:
         -------
         Evaluation
             The pair (loss, accuracy), with the metrics by name as `metrics`. With numbers as
-            targets accuracy is None. With `ema` it is the average that is measured.
+            targets accuracy is None. With `ema` it is the average that is measured. With `comm`,
+            all ranks must call this, and the data of all are measured.
         """
         data = open_source(("x", "t"), x, t, self._checks())
         counts = self._new_counts()
@@ -383,7 +412,17 @@ class Trainer:
             for out, targets in data.outputs(self.net, self.batch_size):
                 loss, _ = self.objective(out, targets)
                 counts.add(out, targets, loss, self.objective.batch_weight(targets, out.shape))
+        counts.share(self.ranks)
         return Evaluation(counts, loss if counts.batches == 1 else counts.loss)
+
+    def _open(self, x: ArrayLike | Dataset, t: ArrayLike | None) -> tuple[bool, Source]:
+        """Return whether all ranks divide the samples, and where they come from."""
+        divided = self.ranks.size == 1
+        if isinstance(x, Shard):
+            x, divided = x.dataset, True
+        # An augmentation may cut the images to the network's size.
+        checks = self._checks(any_size=self.augment is not None)
+        return divided, open_source(("x", "t"), x, t, checks)
 
     def _new_counts(self) -> Counts:
         return Counts(self.objective, self._metrics)

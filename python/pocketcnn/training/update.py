@@ -11,9 +11,12 @@ import numpy as np
 
 from pocketcnn import _arguments
 from pocketcnn._arguments import Array
+from pocketcnn.functional._linear import Grad
 from pocketcnn.network.net import ConvNet
 from pocketcnn.optim.base import Grads, Optimizer
 from pocketcnn.training.average import Average
+from pocketcnn.training.ranks import Alone, Ranks, Whole
+from pocketcnn.training.reduction import Reduction, divide
 
 _CHUNK = 2**16  # numbers, as float64 in the second cache
 
@@ -30,6 +33,8 @@ class Update:
         How many batches make an update.
     ema : float or None
         Decay of an average of the weights.
+    ranks : Ranks, optional
+        The processes whose gradients are summed: all then make the same update.
 
     Attributes
     ----------
@@ -42,8 +47,11 @@ class Update:
         clip_norm: float | None = None,
         accumulate: int = 1,
         ema: float | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         self._net = net
+        self._ranks = Alone() if ranks is None else ranks
+        self._reduction = Reduction(net, self._ranks) if self._ranks.size > 1 else None
         self.clip_norm = self.ema = None
         if clip_norm is not None:
             self.clip_norm = _arguments.finite("clip_norm", clip_norm)
@@ -61,7 +69,7 @@ class Update:
         """Whether a resumed run needs `state_dict`."""
         return self.accumulate > 1 or self.average is not None
 
-    def add(self, optimizer: Optimizer, grad: Array, weight: float) -> None:
+    def add(self, optimizer: Optimizer, grad: Array, weight: float, whole: Whole) -> None:
         """Use the gradient of the loss by the last `forward`'s output.
 
         Parameters
@@ -70,14 +78,18 @@ class Update:
         grad : ndarray
         weight : float
             What the mean of the batch was divided by.
+        whole : Whole
+            The batch of all ranks.
         """
         net = self._net
         if self.accumulate > 1:
-            self._accumulate(grad, weight)
+            self._accumulate(grad, weight, whole)
             if self._batches == self.accumulate:
                 self.finish(optimizer)
             return
-        if self.clip_norm is not None:
+        if self._reduction is not None:
+            self._add_shared(self._reduction, optimizer, grad, weight, whole)
+        elif self.clip_norm is not None:
             net.backward(grad)
             self._apply(optimizer, net.grads)
         elif _is_our_own(optimizer):
@@ -85,44 +97,78 @@ class Update:
         else:
             net.backward(grad)
             optimizer.update(net.trainable, net.grads)
-        if self.average is not None:
-            self.average.add()
+        self._updated()
 
     def finish(self, optimizer: Optimizer) -> None:
         """Make an update of the batches that wait for one, such as an epoch's last."""
         if not self._batches:
             return
-        sums, weight = self._sums, self._weight
-        self._sums, self._weight, self._batches = {}, 0.0, 0
-        for array in sums.values():
-            array *= 1 / (weight or 1.0)
+        sums, weight = self._summed()
+        self.drop()
+        divide(sums, weight)
         self._apply(optimizer, sums)
-        if self.average is not None:
-            self.average.add()
+        self._updated()
 
     def drop(self) -> None:
         """Forget the batches that wait."""
         self._sums, self._weight, self._batches = {}, 0.0, 0
 
-    def _accumulate(self, grad: Array, weight: float) -> None:
-        """Add the gradient of a batch, weighted as it would be in one large batch."""
-        self._net.backward((grad * weight).astype(grad.dtype, copy=False))
-        for name, array in self._net.grads.items():
-            if name in self._sums:
-                self._sums[name] += array
-            else:
-                self._sums[name] = array.copy()
+    def _add_shared(
+        self,
+        reduction: Reduction,
+        optimizer: Optimizer,
+        grad: Array,
+        weight: float,
+        whole: Whole,
+    ) -> None:
+        """Make an update with the gradients of all ranks."""
+        parts = self.clip_norm is None and _is_our_own(optimizer) and not self._ranks.ordered
+        sums = reduction.backward(_times(grad, weight), whole.samples, parts=parts)
+        divide(sums, whole.weight)
+        self._apply(optimizer, sums)
+
+    def _accumulate(self, grad: Array, weight: float, whole: Whole) -> None:
+        """Add the gradient of a batch, weighted as it would be in one large batch.
+
+        Where sums have an order, those of the ranks are added batch by batch, so that some ranks
+        with a few batches each give the bits of one with all of them.
+        """
+        if self._reduction is not None and self._ranks.ordered:
+            onto = self._sums or None
+            summed = self._reduction.backward(_times(grad, weight), whole.samples, onto=onto)
+            self._sums = {name: np.asarray(gradient) for name, gradient in summed.items()}
+            weight = whole.weight
+        else:
+            self._net.backward(_times(grad, weight))
+            for name, array in self._net.grads.items():
+                if name in self._sums:
+                    self._sums[name] += array
+                else:
+                    self._sums[name] = array.copy()
         self._weight += weight
         self._batches += 1
 
-    def _apply(self, optimizer: Optimizer, grads: Mapping[str, Array]) -> None:
+    def _summed(self) -> tuple[dict[str, Grad], float]:
+        """Return the sums that wait, of all ranks, and their weight."""
+        if self._reduction is None or self._ranks.ordered:
+            return dict(self._sums), self._weight
+        return self._reduction.sum(self._sums), float(self._ranks.total([self._weight])[0])
+
+    def _updated(self) -> None:
+        """Let all ranks have the same running statistics, and count the weights in the average."""
+        if self._reduction is not None:
+            mean_of_buffers(self._net, self._ranks)
+        if self.average is not None:
+            self.average.add()
+
+    def _apply(self, optimizer: Optimizer, grads: Grads) -> None:
         if self.clip_norm is not None:
-            clip(grads, self.clip_norm)
+            clip(cast("Mapping[str, Array]", grads), self.clip_norm)
         if _is_our_own(optimizer):
             optimizer.begin(self._net.params)
             optimizer.apply(self._net.trainable, grads)
         else:
-            optimizer.update(self._net.trainable, grads)
+            optimizer.update(self._net.trainable, cast("Mapping[str, Array]", grads))
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -139,9 +185,10 @@ class Update:
             self.average.settle()
 
     def state_dict(self) -> dict[str, object]:
-        """Return the average and the batches that wait for an update."""
-        values: dict[str, object] = {"weight": self._weight, "batches": self._batches}
-        values |= {f"sum/{name}": array for name, array in self._sums.items()}
+        """Return the average and the batches that wait for an update, of all ranks."""
+        sums, weight = self._summed() if self._batches else ({}, 0.0)
+        values: dict[str, object] = {"weight": weight, "batches": self._batches}
+        values |= {f"sum/{name}": array for name, array in sums.items()}
         return values if self.average is None else values | self.average.state_dict()
 
     def load_state_dict(self, values: Mapping[str, object]) -> None:
@@ -167,6 +214,10 @@ class Update:
             )
         self._weight, self._batches = float(cast(float, weight)), batches
         self._sums = {name: np.array(array) for name, array in sums.items()}
+        if self._ranks.rank > 0 and not self._ranks.ordered:  # rank 0 has those of all
+            self._weight = 0.0
+            for array in self._sums.values():
+                array[...] = 0
 
 
 def clip(grads: Mapping[str, Array], norm: float) -> float:
@@ -180,6 +231,23 @@ def clip(grads: Mapping[str, Array], norm: float) -> float:
         for array in grads.values():
             array *= norm / total
     return total
+
+
+def mean_of_buffers(net: ConvNet, ranks: Ranks) -> None:
+    """Let all ranks have the mean of their running statistics, but for those of frozen layers."""
+    still = tuple(f"{name}." for name in net.frozen)
+    buffers = [array for name, array in net.buffers.items() if not name.startswith(still)]
+    if not buffers:
+        return
+    flat = np.concatenate([array.ravel() for array in buffers])
+    means, start = ranks.total(flat) / ranks.size, 0
+    for array in buffers:
+        array[...] = means[start : start + array.size].reshape(array.shape)
+        start += array.size
+
+
+def _times(grad: Array, weight: float) -> Array:
+    return (grad * weight).astype(grad.dtype, copy=False)
 
 
 def _sum_of_squares(array: Array) -> float:
