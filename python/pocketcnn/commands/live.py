@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import webbrowser
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,21 +19,30 @@ from pocketcnn.commands.run import RUN, SPLIT
 from pocketcnn.commands.sources import Part
 
 if TYPE_CHECKING:
+    from pocketcnn.live.app import Page
     from pocketcnn.live.collection import Collection
-    from pocketcnn.live.server import LiveServer
 
 # Of a larger data set some images are taken: up to so many, and so many bytes of pixels.
 _TRAINING, _TEST, _BYTES = 5_000, 1_000, 2**25
 
+_TEN = [str(digit) for digit in range(10)]
+
 
 def live(arguments: argparse.Namespace) -> None:
     """Serve the page until Ctrl-C, which is how it ends."""
-    server = _make_server(arguments)
-    server.start()
-    console.say(f"{server.address}   (Ctrl-C ends)", flush=True)
-    if arguments.browser:
-        webbrowser.open(server.address)
     try:
+        from pocketcnn.live.server import LiveServer
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            "the page needs Starlette and uvicorn: pip install starlette uvicorn "
+            "(pocketcnn's extra `live`)"
+        ) from error
+    server = LiveServer(make_page(arguments.model), arguments.port)
+    server.start()
+    try:
+        console.say(f"{server.address}   (Ctrl-C ends)", flush=True)
+        if arguments.browser:
+            webbrowser.open(server.address)
         server.wait()
     except console.Terminated:
         raise
@@ -44,28 +52,20 @@ def live(arguments: argparse.Namespace) -> None:
         server.stop()
 
 
-def _make_server(arguments: argparse.Namespace) -> LiveServer:
-    try:
-        from pocketcnn.live.app import Page
-        from pocketcnn.live.server import LiveServer
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            "the page needs Starlette and uvicorn: pip install starlette uvicorn "
-            "(pocketcnn's extra `live`)"
-        ) from error
-    if arguments.model is None:
-        net, title, classes = models.deep_convnet(pretrained=True), "deep_convnet", None
-        collection = _digits()
-    else:
-        model = load_model(arguments.model, classifier=False)
-        net, title, classes = model.net, _title(model), model.classes
-        if len(net.input_shape) != 3:
-            raise ValueError(f"{model.path} takes {net.input_shape}: wanted images (C, H, W)")
-        collection = _at_hand(model)
-    is_classifier = len(net.output_shape) == 1
-    names = classes or [str(index) for index in range(net.output_shape[0])]
-    page = Page(net, names if is_classifier else None, title, collection)
-    return LiveServer(page, arguments.port)
+def make_page(path: str | None) -> Page:
+    """Make the page of a model or a run; without one, of a network that knows digits."""
+    from pocketcnn.live.app import Page
+
+    if path is None:
+        net = models.deep_convnet(pretrained=True)
+        # The same digits in a tenth of the time.
+        return Page(net, _TEN, "deep_convnet", _digits(), begin="simple_convnet")
+    model = load_model(path, classifier=False)
+    if len(model.net.input_shape) != 3:
+        raise ValueError(f"{model.path} takes {model.net.input_shape}: wanted images (C, H, W)")
+    is_classifier = len(model.net.output_shape) == 1
+    classes = model.classes if is_classifier else None
+    return Page(model.net, classes, _title(model), _at_hand(model) if is_classifier else None)
 
 
 def _title(model: Model) -> str:
@@ -76,11 +76,9 @@ def _title(model: Model) -> str:
 
 def _at_hand(model: Model) -> Collection | None:
     """Find the images that a model was trained on, or the built-in digits if they fit."""
-    if len(model.net.output_shape) != 1:
-        return None
     if model.run is None:
-        is_digits = model.net.input_shape == (1, 28, 28) and len(model.classes) == 10
-        return _digits() if is_digits and not model.named else None
+        fits = model.net.input_shape == (1, 28, 28) and model.classes == _TEN
+        return _digits() if fits else None
     try:
         return _of_run(model)
     except (OSError, ValueError) as error:

@@ -23,7 +23,7 @@ from pocketcnn.live.collection import Collection
 from pocketcnn.live.exhibit import Exhibit
 from pocketcnn.live.guard import RefusedError, read_body
 from pocketcnn.live.neighbours import Neighbours
-from pocketcnn.live.recipe import OPTIMIZERS
+from pocketcnn.live.recipe import NETWORKS, OPTIMIZERS
 from pocketcnn.live.workshop import Workshop
 from pocketcnn.network.net import ConvNet
 
@@ -55,6 +55,8 @@ class Page:
     title : str
         What the network is called.
     collection : Collection or None
+    begin : str
+        What the page proposes to train; see `Recipe`.
     """
 
     def __init__(
@@ -63,8 +65,9 @@ class Page:
         classes: list[str] | None,
         title: str,
         collection: Collection | None,
+        begin: str = "fresh",
     ) -> None:
-        self.title = title
+        self.title, self._begin = title, begin
         self.exhibit = Exhibit(net, classes)
         self.collection = collection
         self.neighbours = None if collection is None else Neighbours(self.exhibit, collection.x)
@@ -84,6 +87,8 @@ class Page:
             "version": __version__,
             "title": self.title,
             "optimizers": list(OPTIMIZERS),
+            "begins": ["fresh", "model", *NETWORKS],
+            "begin": self._begin,
             "images": _MOST_IMAGES,
             "data": at_hand,
             **self.exhibit.describe(),
@@ -117,15 +122,16 @@ def make_app(page: Page) -> Starlette:
         Route("/api/filters", answers.filters),
         *(Route(address, _file(*content)) for address, content in _own_files().items()),
     ]
-    return Starlette(
+    app = Starlette(
         routes=routes,
         exception_handlers={
             RefusedError: _refused,
             LookupError: _told(404),
             ValueError: _told(400),
-            FloatingPointError: _told(422),
         },
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 class _Answers:
@@ -136,7 +142,11 @@ class _Answers:
         self._limiter = CapacityLimiter(_AT_ONCE)
         self._bytes = int(np.prod(page.exhibit.input_shape))
 
-    async def network(self, _request: Request) -> Response:
+    async def network(self, request: Request) -> Response:
+        """What the page shows; or only the layers of a run's network."""
+        query = request.query_params
+        if "run" in query:
+            return _json(self._page.workshop.exhibit(_number(query, "run")).describe())
         return _json(self._page.describe())
 
     async def sample(self, request: Request) -> Response:

@@ -200,7 +200,8 @@ class Exhibit:
         rows = x if source == INPUT else self._net.features(x, upto=source)
         rows = rows.reshape(len(rows), -1).astype(np.float32)
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+        unit: NDArray[np.float32] = rows / np.maximum(lengths, np.finfo(np.float32).tiny)
+        return unit
 
     def _values(self, image: Pixels) -> dict[str, Array]:
         """What every layer gives for an image."""

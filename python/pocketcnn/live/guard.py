@@ -82,10 +82,10 @@ class Guard:
             raise RefusedError(403, "another page asks")
         if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
             raise RefusedError(403, "another page asks")
-        _, token, *rest = (*scope["path"].split("/", 2), "")
+        token, _, rest = str(scope["path"]).removeprefix("/").partition("/")
         if not hmac.compare_digest(token.encode(), self._token.encode()):
             raise RefusedError(403, "the address lacks the secret that pocketcnn live printed")
-        return f"/{rest[0]}"
+        return f"/{rest}"
 
 
 async def read_body(request: Request, sizes: Iterable[int]) -> bytes:

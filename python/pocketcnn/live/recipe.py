@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
-from pocketcnn import optim
+from pocketcnn import models, optim
 
-OPTIMIZERS: dict[str, type[optim.Optimizer]] = {
-    kind.__name__: kind
-    for kind in (optim.Adam, optim.AdamW, optim.SGD, optim.RMSprop, optim.AdaGrad)
+OPTIMIZERS: dict[str, Callable[[float], optim.Optimizer]] = {
+    "Adam": optim.Adam,
+    "AdamW": optim.AdamW,
+    "SGD": partial(optim.SGD, momentum=0.9),  # as most people use it
+    "RMSprop": optim.RMSprop,
+    "AdaGrad": optim.AdaGrad,
 }
+
+# Networks that are trained in seconds, beside the one that the page shows.
+NETWORKS = {"simple_convnet": models.simple_convnet, "lenet5": models.lenet5}
 
 # What a browser may ask for: not what trains well, but what ends.
 _LEAST_RATE, _MOST_RATE = 1e-7, 10.0
@@ -29,8 +36,9 @@ class Recipe:
     rate : float
         Its learning rate.
     batch_size, epochs : int
-    fresh : bool
-        Whether it begins with new weights, and not with those of the model.
+    begin : str
+        What is trained: "fresh", the model's layers with new weights; "model", the model as it is;
+        or a name of `NETWORKS`.
     paused : bool
         Whether it waits before the first update.
     """
@@ -39,7 +47,7 @@ class Recipe:
     rate: float = 0.001
     batch_size: int = 100
     epochs: int = 5
-    fresh: bool = True
+    begin: str = "fresh"
     paused: bool = False
 
     @classmethod
@@ -52,12 +60,12 @@ class Recipe:
             A value is unknown, of another type or out of range.
         """
         given = {one.name: values.get(one.name, one.default) for one in fields(cls)}
-        if given["optimizer"] not in OPTIMIZERS:
-            wanted = ", ".join(OPTIMIZERS)
-            raise ValueError(f"optimizer is {given['optimizer']!r:.40}: wanted one of {wanted}")
-        for name in ("fresh", "paused"):
-            if not isinstance(given[name], bool):
-                raise ValueError(f"{name} is {given[name]!r:.40}: wanted true or false")
+        for name, known in (("optimizer", [*OPTIMIZERS]), ("begin", ["fresh", "model", *NETWORKS])):
+            if given[name] not in known:
+                wanted = ", ".join(known)
+                raise ValueError(f"{name} is {given[name]!r:.40}: wanted one of {wanted}")
+        if not isinstance(given["paused"], bool):
+            raise ValueError(f"paused is {given['paused']!r:.40}: wanted true or false")
         given["rate"] = checked_rate(given["rate"])
         for name, (least, most) in _LIMITS.items():
             if type(given[name]) is not int or not least <= given[name] <= most:

@@ -51,7 +51,8 @@ def to_bytes(values: Array, low: float, high: float) -> NDArray[np.uint8]:
         scaled = np.rint(values * ((_WHITE - _ZERO) / largest)) + _ZERO
     else:
         scaled = np.rint(values * (_WHITE / largest))
-    return np.clip(scaled, 0, _WHITE).astype(np.uint8)
+    shades: NDArray[np.uint8] = np.clip(scaled, 0, _WHITE).astype(np.uint8)
+    return shades
 
 
 def _smaller(maps: Array) -> Array:
@@ -59,5 +60,6 @@ def _smaller(maps: Array) -> Array:
     step = -(-max(maps.shape[1:]) // LARGEST_SIDE)
     if step <= 1:
         return maps
-    small = F.avg_pool2d(maps[np.newaxis], step, ceil_mode=True, count_include_pad=False)
-    return small[0]
+    pooled = F.avg_pool2d(maps[np.newaxis], step, ceil_mode=True, count_include_pad=False)
+    small: Array = pooled[0]
+    return small

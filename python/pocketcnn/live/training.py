@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketcnn import optim
 from pocketcnn._arguments import Array
-from pocketcnn.layers.registry import build_layer, describe_layer
 from pocketcnn.live.collection import Collection
 from pocketcnn.live.recipe import OPTIMIZERS, Recipe
 from pocketcnn.network.net import ConvNet
@@ -19,8 +17,6 @@ from pocketcnn.training.callbacks import Callback
 from pocketcnn.training.checkpoint import network_arrays
 from pocketcnn.training.history import Record
 from pocketcnn.training.trainer import Trainer
-
-_MOMENTUM = 0.9  # of SGD, as most people use it
 
 # Weights of past epochs are kept up to so many bytes; then every other one is let go.
 _KEPT_BYTES = 2**27
@@ -36,7 +32,7 @@ class Run:
         Its name.
     recipe : Recipe
     net : ConvNet
-        Copied; unfolded, as an `Exhibit` takes its weights.
+        What is trained; unfolded, as an `Exhibit` takes its weights.
     collection : Collection
 
     Attributes
@@ -52,10 +48,8 @@ class Run:
         self.state = "paused" if recipe.paused else "running"
         self.version = 0
         self._error = ""
-        self._net = fresh_copy(net) if recipe.fresh else net.astype(net.dtype)
-        kind = OPTIMIZERS[recipe.optimizer]
-        momentum = {"momentum": _MOMENTUM} if kind is optim.SGD else {}
-        optimizer = kind(lr=recipe.rate, **momentum)
+        self._net = net
+        optimizer = OPTIMIZERS[recipe.optimizer](recipe.rate)
         self._trainer = Trainer(self._net, optimizer, batch_size=recipe.batch_size)
         self._collection = collection
         self._turn = threading.Condition()
@@ -236,14 +230,6 @@ class _Watch(Callback):
         """Keep what was measured, and the weights."""
         self.run.keep_record(record)
         self.run.keep_weights()
-
-
-def fresh_copy(net: ConvNet, seed: int = 0) -> ConvNet:
-    """Make a network of the same layers with new weights."""
-    layers = {name: build_layer(describe_layer(name, layer)) for name, layer in net.layers.items()}
-    fresh = ConvNet(net.graph.entries(layers), net.input_shape, seed=seed, dtype=net.dtype)
-    fresh.preprocessing = net.preprocessing
-    return fresh
 
 
 def _thinned(points: list[tuple[float, float, float | None]]) -> list[list[float | None]]:

@@ -1,10 +1,11 @@
-"""A network without residual blocks: their layers in the network's own graph, and additions."""
+"""Copies of a network: without residual blocks, and with new weights."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
 from pocketcnn.layers import Add, Layer, Residual
+from pocketcnn.layers.registry import build_layer, describe_layer
 from pocketcnn.network.graph import INPUT, Entry
 from pocketcnn.network.net import ConvNet
 
@@ -28,6 +29,14 @@ def unfold(net: ConvNet) -> ConvNet:
     unfolded = ConvNet(entries, net.input_shape, seed=None, dtype=net.dtype)
     unfolded.classes, unfolded.preprocessing = net.classes, net.preprocessing
     return unfolded
+
+
+def fresh_copy(net: ConvNet, seed: int = 0) -> ConvNet:
+    """Make a network of the same layers with new weights."""
+    layers = {name: build_layer(describe_layer(name, layer)) for name, layer in net.layers.items()}
+    fresh = ConvNet(net.graph.entries(layers), net.input_shape, seed=seed, dtype=net.dtype)
+    fresh.preprocessing = net.preprocessing
+    return fresh
 
 
 def _unfolded(name: str, layer: Layer, sources: list[str]) -> Iterator[Entry]:

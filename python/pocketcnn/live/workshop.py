@@ -10,13 +10,20 @@ from typing import Any
 from pocketcnn._arguments import Array
 from pocketcnn.live.collection import Collection
 from pocketcnn.live.exhibit import Exhibit
-from pocketcnn.live.recipe import Recipe, checked_rate
+from pocketcnn.live.recipe import NETWORKS, Recipe, checked_rate
 from pocketcnn.live.training import Run
-from pocketcnn.live.unfolding import unfold
+from pocketcnn.live.unfolding import fresh_copy, unfold
 from pocketcnn.network.net import ConvNet
 
 # Older ones are forgotten, as every run keeps the weights of its epochs.
 _MOST_RUNS = 6
+
+_ACTIONS: dict[Any, Callable[[Run], None]] = {
+    "pause": Run.pause,
+    "resume": Run.resume,
+    "step": Run.step,
+    "stop": Run.stop,
+}
 
 
 class _Room:
@@ -58,20 +65,14 @@ class Workshop:
         action = values.get("action")
         if action == "start":
             return self._start(Recipe.of(values))
+        if action not in ("rate", *_ACTIONS):
+            wanted = ", ".join(("start", "rate", *_ACTIONS))
+            raise ValueError(f"action is {action!r:.40}: wanted one of {wanted}")
         run = self._room(values.get("run")).run
         if action == "rate":
             run.set_rate(checked_rate(values.get("rate")))
-            return run.number
-        actions: dict[Any, Callable[[], None]] = {
-            "pause": run.pause,
-            "resume": run.resume,
-            "step": run.step,
-            "stop": run.stop,
-        }
-        if action not in actions:
-            wanted = ", ".join(("start", "rate", *actions))
-            raise ValueError(f"action is {action!r:.40}: wanted one of {wanted}")
-        actions[action]()
+        else:
+            _ACTIONS[action](run)
         return run.number
 
     def version(self) -> str:
@@ -81,6 +82,10 @@ class Workshop:
     def report(self) -> list[dict[str, Any]]:
         """Describe all runs."""
         return [room.run.report() for room in self._all()]
+
+    def exhibit(self, number: object) -> Exhibit:
+        """Return the exhibit of a run, with whatever weights it has."""
+        return self._room(number).exhibit
 
     def filters(self, number: object, epoch: int | None) -> Array:
         """Return the first filters of a run; see `Run.filters`."""
@@ -111,15 +116,27 @@ class Workshop:
         if self._collection is None or self._classes is None:
             raise ValueError("there are no labelled images to train on")
         with self._lock:
+            net = self._make(recipe.begin)
             for room in self._rooms.values():
                 room.run.stop()
-            run = Run(self._made + 1, recipe, unfold(self._net), self._collection)
+            run = Run(self._made + 1, recipe, net, self._collection)
             self._made += 1
-            self._rooms[run.number] = _Room(run, Exhibit(self._net, self._classes))
+            self._rooms[run.number] = _Room(run, Exhibit(net, self._classes))
             for old in list(self._rooms)[:-_MOST_RUNS]:
                 del self._rooms[old]
             run.start()
         return run.number
+
+    def _make(self, begin: str) -> ConvNet:
+        """Make what is trained; a ValueError if the images are too small for it."""
+        if begin == "model":
+            return unfold(self._net)
+        if begin == "fresh":
+            return fresh_copy(unfold(self._net))
+        classes = len(self._classes or ())
+        net = NETWORKS[begin](classes, input_shape=self._net.input_shape)
+        net.preprocessing = self._net.preprocessing
+        return net
 
     def _all(self) -> list[_Room]:
         with self._lock:

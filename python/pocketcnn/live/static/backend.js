@@ -58,8 +58,8 @@ async function arrays(...request) {
 
 // `source` is null for the model itself, or { run, epoch } for a network that was trained here.
 export const backend = {
-  /** What the network is: input, classes, layers; and which images are at hand. */
-  network: () => json("network"),
+  /** What the network is: input, classes, layers; of the model also which images are at hand. */
+  network: (run) => json("network", { run }),
 
   /** An image at hand: { image, label, index }. */
   sample: (index, part = "test") => arrays("sample", { index, part }),

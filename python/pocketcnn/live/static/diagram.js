@@ -25,11 +25,11 @@ const COLOURS = {
 export function setUpDiagram(box) {
   const render = () => box.replaceChildren(picture());
   render();
-  on("words", render);
+  on("words layers", render);
 }
 
 /** Boxes: what each stands for, and the boxes that it takes from. */
-function boxesOf({ input, layers }) {
+function boxesOf(input, layers) {
   const boxes = [{ name: "input", kind: "Input", shape: input, inside: [], takes: [] }];
   const owner = new Map([["input", 0]]);
   const shapes = new Map([["input", input]]);
@@ -68,7 +68,7 @@ function sizes(boxes) {
 }
 
 function picture() {
-  const boxes = boxesOf(state.network);
+  const boxes = boxesOf(state.network.input, state.layers);
   const size = sizes(boxes);
   const long = boxes.flatMap(({ takes }, to) => takes.filter((from) => from < to - 1).map((from) => [from, to]));
   const levels = levelsOf(long);

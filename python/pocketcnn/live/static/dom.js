@@ -33,7 +33,8 @@ export function short(value, digits = 3) {
   }
   const whole = size < 1 ? 0 : Math.floor(Math.log10(size)) + 1;
   const places = size === 0 ? 0 : Math.max(0, digits - whole);
-  return value.toFixed(places).replace("-", "−");
+  const text = value.toFixed(places);
+  return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
 }
 
 export const shapeText = (shape) => shape.join(" × ");

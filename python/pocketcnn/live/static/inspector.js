@@ -27,7 +27,7 @@ export function setUpInspector() {
   });
 }
 
-const layerOf = (name) => state.network.layers.find((layer) => layer.name === name);
+const layerOf = (name) => state.layers.find((layer) => layer.name === name);
 
 function close() {
   const name = state.selected.layer;

@@ -2,12 +2,13 @@
 
 import { backend } from "./backend.js";
 import { setUpDiagram } from "./diagram.js";
-import { find, make } from "./dom.js";
+import { find } from "./dom.js";
 import { setUpInspector } from "./inspector.js";
 import { setUpPad } from "./pad.js";
 import { setTheme } from "./palette.js";
 import { setUpPictures } from "./pictures.js";
 import { setUpScores } from "./scores.js";
+import { setUpSource } from "./source.js";
 import { change, latest, on, state, tell } from "./state.js";
 import { setUpStrips, showStrips, wanted } from "./strips.js";
 import { setUpTraining } from "./training.js";
@@ -80,34 +81,9 @@ function setUpTabs() {
   find("layout").dataset.view = "see";
 }
 
-/** Whose weights are shown: the model's, or those of a run after an epoch. */
-function setUpSource() {
-  const select = find("source");
-  const key = (source) => (source ? `${source.run}:${source.epoch}` : "");
-  const render = () => {
-    const options = [["", t("the_model")]];
-    for (const { number, epochs } of state.runs) {
-      const own = state.source?.run === number ? [state.source.epoch] : [];
-      for (const epoch of new Set([...own, ...epochs.slice(-1)])) {
-        options.push([`${number}:${epoch}`, t("run_epoch", { number, epoch })]);
-      }
-    }
-    if (select.dataset.options === JSON.stringify(options) && select.value === key(state.source)) return;
-    select.dataset.options = JSON.stringify(options);
-    select.replaceChildren(...options.map(([value, word]) => make("option", { value }, word)));
-    select.value = key(state.source);
-  };
-  select.addEventListener("change", () => {
-    const [run, epoch] = select.value.split(":").map(Number);
-    change({ source: select.value ? { run, epoch } : null });
-  });
-  on("runs source words", render);
-  render();
-}
-
 const begin = attempt(async () => {
   const network = await backend.network();
-  change({ network });
+  change({ network, layers: network.layers });
   const count = network.layers.reduce((sum, { parameters }) => sum + parameters, 0);
   const title = () => {
     find("model").textContent = `${network.title} · ${t("numbers", { count: count.toLocaleString() })}`;

@@ -1,7 +1,8 @@
 // What the parts of the page have in common, and who wants to know when it changes.
 
 export const state = {
-  network: null, // what backend.network gave
+  network: null, // what backend.network gave for the model
+  layers: [], // those of the network whose weights are shown
   image: null, // pixels as the network's input takes them: Uint8Array of C * H * W
   source: null, // whose weights are shown: null for the model, or { run, epoch }
   scores: null, // probabilities of the classes

@@ -21,9 +21,6 @@ export function wanted() {
 export const kindWord = (kind) => t(`kind_${kind}`, {}, kind);
 
 export function setUpStrips(box) {
-  const { input, layers } = state.network;
-  const all = [{ name: "input", kind: "Input", shape: input, parameters: 0, settings: "" }, ...layers];
-  box.replaceChildren(...all.map((layer) => makeStrip(layer).section));
   observer = new IntersectionObserver(
     (entries) => {
       for (const { target, isIntersecting } of entries) {
@@ -34,9 +31,19 @@ export function setUpStrips(box) {
     },
     { rootMargin: "300px" },
   );
-  for (const { section } of strips.values()) observer.observe(section);
+  const render = () => {
+    observer.disconnect();
+    visible.clear();
+    strips.clear();
+    const { network, layers } = state;
+    const input = { name: "input", kind: "Input", shape: network.input, parameters: 0, settings: "" };
+    box.replaceChildren(...[input, ...layers].map((layer) => makeStrip(layer).section));
+    for (const { section } of strips.values()) observer.observe(section);
+  };
+  on("layers", render);
   on("words", () => strips.forEach(label));
   on("selected", markSelected);
+  render();
 }
 
 function makeStrip(layer) {
@@ -124,14 +131,27 @@ function cellAt(strip, canvas, event) {
   return Math.max(0, Math.min(count - 1, row * across + column));
 }
 
-/** Show a number of a layer in the inspector: the largest map's middle, or the band's number. */
-export function select(layer, index) {
+/** Show a number of a layer in the inspector: of a map the one where it is strongest. */
+function select(layer, index) {
   if (layer.name === "input") return;
-  const [, height, width] = layer.shape;
-  const place = layer.shape.length === 3
-    ? [index, Math.floor(height / 2), Math.floor(width / 2)]
-    : [index];
+  const place = layer.shape.length === 3 ? [index, ...strongest(layer, index)] : [index];
   change({ selected: { layer: layer.name, place } });
+}
+
+function strongest(layer, index) {
+  const [, height, width] = layer.shape;
+  const { shown } = strips.get(layer.name);
+  if (!shown || index >= shown.shape[0]) return [Math.floor(height / 2), Math.floor(width / 2)];
+  const [, rows, columns] = shown.shape;
+  const zero = shown.signed ? 128 : 0;
+  const bytes = shown.data.subarray(index * rows * columns, (index + 1) * rows * columns);
+  let best = 0;
+  bytes.forEach((byte, at) => {
+    if (Math.abs(byte - zero) > Math.abs(bytes[best] - zero)) best = at;
+  });
+  // A large map is drawn smaller than it is.
+  const [row, column] = [Math.floor(best / columns), best % columns];
+  return [Math.floor(((row + 0.5) * height) / rows), Math.floor(((column + 0.5) * width) / columns)];
 }
 
 function moveAmong(strip, event) {
@@ -150,6 +170,8 @@ function moveAmong(strip, event) {
 export function showStrips(found) {
   for (const [name, about] of Object.entries(found)) {
     const strip = strips.get(name);
+    if (!strip) continue; // the network has been exchanged meanwhile
+    strip.shown = about;
     strip.range.textContent = about.finite ? `${short(about.low)} … ${short(about.high)}` : "∞";
     const [count, height, width] = about.shape;
     const table = about.signed ? "signed" : "plain";

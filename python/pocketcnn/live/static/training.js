@@ -2,9 +2,10 @@
 
 import { backend } from "./backend.js";
 import { chart } from "./chart.js";
-import { find, make, percent, short } from "./dom.js";
+import { find, make, percent } from "./dom.js";
 import { paint, toBytes } from "./palette.js";
 import { change, latest, on, state } from "./state.js";
+import { show } from "./source.js";
 import { attempt, isAway } from "./trouble.js";
 import { t } from "./words.js";
 
@@ -15,7 +16,7 @@ const BATCHES = [16, 32, 64, 100, 200, 500];
 const COLOURS = ["one", "two", "three", "four", "five", "six"];
 const MOST_FILTERS = 96;
 
-const form = { optimizer: "Adam", rate: 0.001, batch_size: 100, epochs: 5, fresh: true };
+const form = { optimizer: "Adam", rate: 0.001, batch_size: 100, epochs: 5 };
 const parts = {};
 const compared = new Set(); // numbers of the runs whose curves are shown
 let version = "";
@@ -27,6 +28,7 @@ const colourOf = (number) => COLOURS[(number - 1) % COLOURS.length];
 const moving = () => state.runs.find((run) => ["running", "paused"].includes(run.state));
 
 export function setUpTraining() {
+  form.begin = state.network.begin;
   render();
   on("words", render);
   on("runs", showRuns);
@@ -67,7 +69,7 @@ function render() {
     return;
   }
   const choice = (name, values, format = String) =>
-    make("label", { class: "setting" }, make("span", {}, t(name)),
+    make("label", { class: "setting" }, make("span", {}, t(`set_${name}`)),
       make("select", { id: `set-${name}`, onchange: (event) => choose(name, event.target.value) },
         ...values.map((value) => make("option", { value, selected: value === form[name] }, format(value)))));
   parts.buttons = make("div", { class: "row tools" });
@@ -84,7 +86,7 @@ function render() {
     make("div", { class: "card" },
       make("h2", {}, t("train_title", { name: network.data.name, count: network.data.training.toLocaleString() })),
       make("div", { class: "settings-row" },
-        choice("fresh", [true, false], (value) => t(value ? "fresh_yes" : "fresh_no")),
+        choice("begin", network.begins, (word) => t(`begin_${word}`, {}, word)),
         choice("optimizer", network.optimizers),
         choice("rate", RATES),
         choice("batch_size", BATCHES),
@@ -102,7 +104,7 @@ function render() {
 }
 
 function choose(name, text) {
-  form[name] = { optimizer: text, fresh: text === "true" }[name] ?? Number(text);
+  form[name] = ["optimizer", "begin"].includes(name) ? text : Number(text);
   const run = moving();
   if (name === "rate" && run) send({ action: "rate", run: run.number, rate: form.rate });
 }
@@ -139,8 +141,9 @@ function showRuns() {
 function entry(run) {
   const { number, recipe } = run;
   const last = run.records.at(-1);
-  const told = [recipe.optimizer, short(run.rate, 2), t("batch", { count: recipe.batch_size })];
-  if (!recipe.fresh) told.push(t("fresh_no"));
+  const told = [
+    t(`begin_${recipe.begin}`, {}, recipe.begin), recipe.optimizer, run.rate, t("batch", { count: recipe.batch_size }),
+  ];
   if (last) told.push(percent(last.val_accuracy));
   const box = make("input", { type: "checkbox", id: `run-${number}` });
   box.checked = compared.has(number);
@@ -185,7 +188,7 @@ function showSlider() {
 function goBack(index) {
   const { epochs } = runOf(shown);
   epoch = index === epochs.length - 1 ? null : epochs[index];
-  change({ source: { run: shown, epoch: epochs[index] } });
+  show({ run: shown, epoch: epochs[index] });
   showCharts();
   showSlider();
 }
