@@ -81,13 +81,15 @@ export function place(paper, picture, [wide, high], rule) {
   const context = paper.getContext("2d");
   context.fillStyle = "#000";
   context.fillRect(0, 0, paper.width, paper.height);
-  context.imageSmoothingQuality = "high";
   let [width, height] = [paper.width, paper.height];
   if (rule !== "stretch") {
     const factors = [paper.width / wide, paper.height / high];
     const factor = rule === "crop" ? Math.max(...factors) : Math.min(...factors);
     [width, height] = [wide * factor, high * factor];
   }
+  // A picture that is smaller than the paper keeps its pixels: those of the network's size are exact.
+  context.imageSmoothingEnabled = width < wide || height < high;
+  context.imageSmoothingQuality = "high";
   context.drawImage(
     picture, (paper.width - width) / 2, (paper.height - height) / 2, width, height,
   );
