@@ -69,7 +69,7 @@ def main() -> int:
 
 def picture_layers(browser: Any, address: str) -> None:
     """A drawing, the first layers, and a number explained."""
-    tab = open_page(browser, address, 1280, 800)
+    tab = open_page(browser, address, 1280, 860)
     draw(tab, FIVE)
     explain(tab)
     keep(tab, "live.png")

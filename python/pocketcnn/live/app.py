@@ -17,7 +17,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from pocketcnn import __version__
 from pocketcnn.live import wire
 from pocketcnn.live.collection import Collection
 from pocketcnn.live.exhibit import Exhibit
@@ -84,7 +83,6 @@ class Page:
                 "ground": self.collection.ground,
             }
         return {
-            "version": __version__,
             "title": self.title,
             "optimizers": list(OPTIMIZERS),
             "begins": ["fresh", "model", *NETWORKS],

@@ -22,7 +22,7 @@ export default {
   pen: "pen",
   ink: "ink",
   answer: "What it sees",
-  source: "weights of",
+  source: "Whose weights are shown",
   the_model: "the model",
   run_epoch: "run {number}, epoch {epoch}",
   latency: "answered in {ms} ms",

@@ -22,7 +22,7 @@ export default {
   pen: "ペンの太さ",
   ink: "色",
   answer: "何に見えているか",
-  source: "重み",
+  source: "表示する重み",
   the_model: "元のモデル",
   run_epoch: "実行 {number}、エポック {epoch}",
   latency: "{ms} ms で応答",

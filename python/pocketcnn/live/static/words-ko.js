@@ -22,7 +22,7 @@ export default {
   pen: "펜 굵기",
   ink: "색",
   answer: "무엇으로 보이나",
-  source: "가중치",
+  source: "보여 줄 가중치",
   the_model: "원래 모델",
   run_epoch: "실행 {number}, 에폭 {epoch}",
   latency: "{ms} ms 만에 응답",
