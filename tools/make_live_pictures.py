@@ -27,6 +27,9 @@ FIVE = [
 # Colours of a page are few.
 _COLOURS = 128
 
+# Width and height of the page in the moving picture, and of the picture itself.
+_FILMED, _SHOWN = (1280, 800), (1024, 640)
+
 
 class Film:
     """Pictures of a page, one after another, and for how many milliseconds each is shown."""
@@ -39,7 +42,7 @@ class Film:
     def take(self, time: int) -> None:
         """Take a picture, to be shown for some milliseconds."""
         picture = Image.open(io.BytesIO(self.tab.screenshot())).convert("RGB")
-        self.frames.append(picture)
+        self.frames.append(picture.resize(_SHOWN, Image.Resampling.LANCZOS))
         self.times.append(time)
 
     def save(self, path: Path) -> None:
@@ -58,7 +61,7 @@ def main() -> int:
             browser = playwright.chromium.launch(
                 executable_path=shutil.which("chromium"), args=ARGUMENTS
             )
-            make_film(open_page(browser, server.address, 1080, 680))
+            make_film(open_page(browser, server.address, *_FILMED))
             for take in (picture_layers, picture_windows, picture_phone, picture_training):
                 take(browser, server.address)
             browser.close()
@@ -100,11 +103,11 @@ def picture_training(browser: Any, address: str) -> None:
     tab = open_page(browser, address, 1100, 760, color_scheme="dark")
     draw(tab, FIVE)
     tab.click("#tab-train")
-    for optimizer, rate in (("Adam", "0.001"), ("SGD", "0.01")):
+    for number, optimizer, rate in ((1, "Adam", "0.001"), (2, "SGD", "0.01")):
         tab.select_option("#set-optimizer", optimizer)
         tab.select_option("#set-rate", rate)
         tab.click("#do-start")
-        tab.wait_for_selector("#do-pause:enabled")
+        tab.wait_for_selector(f"#run-{number}")
         tab.wait_for_selector("#do-pause:disabled", timeout=600_000)
     settle(tab)
     keep(tab, "live-train.png")
