@@ -48,7 +48,7 @@ class Film:
     def save(self, path: Path) -> None:
         """Write all as an animated WebP."""
         first, *others = self.frames
-        settings = {"duration": self.times, "loop": 0, "quality": 60, "method": 6}
+        settings = {"duration": self.times, "loop": 0, "quality": 60, "method": 4}
         first.save(path, save_all=True, append_images=others, **settings)
 
 
@@ -172,6 +172,7 @@ def keep(tab: Any, name: str) -> None:
     picture = Image.open(io.BytesIO(tab.screenshot())).convert("RGB")
     small = picture.quantize(_COLOURS, dither=Image.Dither.NONE)
     small.save(IMAGES / name, optimize=True)
+    tab.context.close()
 
 
 if __name__ == "__main__":

@@ -87,8 +87,9 @@ class Run:
 
     def set_rate(self, rate: float) -> None:
         """Change the learning rate from the next update on."""
-        self._trainer.optimizer.lr = rate
-        self.version += 1
+        with self._turn:
+            self._trainer.optimizer.lr = rate
+            self.version += 1
 
     def snapshot(self, epoch: int) -> dict[str, Array]:
         """Return the weights as they were after an epoch, 0 for those at the beginning.
@@ -141,11 +142,12 @@ class Run:
 
     def keep_filters(self) -> None:
         """Keep the filters of the first layer that has some."""
-        for name, array in self._net.params.items():
-            if array.ndim == 4:
+        found = ((name, array) for name, array in self._net.params.items() if array.ndim == 4)
+        with self._turn:
+            for name, array in found:
                 self._filters_name, self._filters = name, array.copy()
                 break
-        self.version += 1
+            self.version += 1
 
     def keep_record(self, record: Record) -> None:
         """Keep what was measured after an epoch."""

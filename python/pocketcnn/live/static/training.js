@@ -31,7 +31,7 @@ export function setUpTraining() {
   form.begin = state.network.begin;
   render();
   on("words", render);
-  on("runs", showRuns);
+  on("runs visible", showRuns);
   on("source", () => showFilters());
   on("back", poll);
   watch();
@@ -40,9 +40,12 @@ export function setUpTraining() {
 /** Ask for the runs, often while something trains; a hidden page asks for nothing. */
 async function watch() {
   for (;;) {
+    const begun = performance.now();
     if (!document.hidden && !isAway()) await poll();
     const busy = state.runs.some((run) => run.state === "running");
-    await new Promise((resolve) => setTimeout(resolve, busy ? FAST : SLOW));
+    // On a busy computer the training comes first.
+    const pause = Math.max(busy ? FAST : SLOW, 2 * (performance.now() - begun));
+    await new Promise((resolve) => setTimeout(resolve, Math.min(pause, SLOW)));
   }
 }
 
@@ -116,7 +119,7 @@ const send = attempt(async (command) => {
 });
 
 function showRuns() {
-  if (!parts.buttons) return;
+  if (!parts.buttons || find("train").hidden) return;
   const run = moving();
   const button = (id, word, act, enabled = true) =>
     make("button", { type: "button", id: `do-${id}`, class: id === "start" ? "primary" : "", disabled: !enabled, onclick: act }, t(word));
