@@ -19,6 +19,7 @@ from pocketcnn.commands import (
     console,
     evaluating,
     exchange,
+    live,
     options,
     pictures,
     predicting,
@@ -38,6 +39,7 @@ from pocketcnn.commands.parser import (
     add_out,
     image_shape,
     natural,
+    port,
     positive,
 )
 from pocketcnn.config import set_num_threads
@@ -57,6 +59,7 @@ examples:
   pocketcnn features runs/simple_convnet-digits-1 digits:0
   pocketcnn saliency runs/simple_convnet-digits-1 digits:0 digits:1
   pocketcnn export runs/simple_convnet-digits-1 digits.onnx
+  pocketcnn live runs/simple_convnet-digits-1
 """
 
 
@@ -144,6 +147,7 @@ def _make_parser() -> Parser:
     _add_import(commands)
     _add_info(commands)
     _add_bench(commands)
+    _add_live(commands)
     return parser
 
 
@@ -319,6 +323,19 @@ def _add_bench(commands: Subparsers) -> None:
     )
     for flag, settings in scaling.OPTIONS.items():
         group.add_argument(flag, **settings)
+
+
+def _add_live(commands: Subparsers) -> None:
+    about = "open a local page: draw, look into every layer, train"
+    parser = _add(commands, "live", live.live, about)
+    told = "a .safetensors or .onnx file, or a run's folder (a network that knows digits)"
+    parser.add_argument("model", nargs="?", metavar="MODEL", help=told)
+    parser.add_argument(
+        "--port", type=port, default=0, metavar="N", help="port of this computer (a free one)"
+    )
+    parser.add_argument(
+        "--no-browser", dest="browser", action="store_false", help="print the address alone"
+    )
 
 
 def _check_info(parser: Parser, arguments: argparse.Namespace) -> None:
