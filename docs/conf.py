@@ -1,0 +1,78 @@
+"""The documentation site: pages of the repository as HTML, with tutorials that are run.
+
+The source folder is the repository itself, so that a link from one file to another means the same
+there and here. `nox -s docs` builds the site in every language, without the network.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pocketcnn
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+project = "pocketcnn"
+author = "The pocketcnn developers"
+project_copyright = author
+release = version = pocketcnn.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "myst_nb",
+    "cpp_headers",
+    "executed_pages",
+]
+root_doc = "docs/index"
+include_patterns = [
+    "docs/**",
+    "benchmarks/results/*.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+]
+# Translations are catalogues in docs/locale.
+exclude_patterns = ["docs/locale", "docs/_*"]
+
+# Markdown as the repository's other readers know it: links to headings, tables, no more.
+myst_heading_anchors = 4
+myst_enable_extensions = ["attrs_block", "colon_fence"]
+
+# Tutorials run once, in an empty folder; all languages take the results from the same place.
+executed_pages = {
+    "docs/first-network": ["python"],
+    "docs/from-scratch": ["python"],
+    "docs/own-pictures": ["python", "sh"],
+    "docs/look-inside": ["python"],
+    "docs/fine-tuning": ["python"],
+    "docs/in-and-out": ["python"],
+    "docs/how-it-works": ["python"],
+    "docs/tour": ["python"],
+}
+nb_execution_mode = "cache"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+nb_merge_streams = True
+
+# Docstrings are NumPy's; classes show what they do, not what they inherit.
+autodoc_default_options = {"members": True, "inherited-members": False}
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+numpydoc_show_inherited_class_members = False
+
+locale_dirs = ["docs/locale"]
+gettext_compact = False
+gettext_uuid = False
+figure_language_filename = "{path}{basename}.{language}{ext}"
+
+html_theme = "furo"
+html_title = "pocketcnn"
+html_static_path = ["_static"]
+templates_path = ["_templates"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sourcelink = False
