@@ -20,10 +20,10 @@ release = version = pocketcnn.__version__
 
 extensions = [
     "sphinx.ext.autodoc",
-    "sphinx.ext.mathjax",
     "numpydoc",
     "myst_nb",
     "cpp_headers",
+    "docstrings",
     "executed_pages",
 ]
 root_doc = "docs/index"
@@ -34,7 +34,7 @@ include_patterns = [
     "CONTRIBUTING.md",
 ]
 # Translations are catalogues in docs/locale.
-exclude_patterns = ["docs/locale", "docs/_*"]
+exclude_patterns = ["docs/locale", "docs/_*", "docs/*.ko.md", "docs/*.ja.md"]
 
 # Markdown as the repository's other readers know it: links to headings, tables, no more.
 myst_heading_anchors = 4
@@ -52,6 +52,7 @@ executed_pages = {
     "docs/tour": ["python"],
 }
 nb_execution_mode = "cache"
+nb_execution_cache_path = str(Path(__file__).parents[1] / "build" / "site-work" / "notebooks")
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120
@@ -64,15 +65,26 @@ autodoc_typehints = "none"
 numpydoc_show_class_members = False
 numpydoc_show_inherited_class_members = False
 
+# Catalogues of sphinx-intl. A test looks for the class in tutorials, which are translated whole.
 locale_dirs = ["docs/locale"]
 gettext_compact = False
-gettext_uuid = False
-figure_language_filename = "{path}{basename}.{language}{ext}"
+translation_progress_classes = "untranslated"
 
 html_theme = "furo"
 html_title = "pocketcnn"
 html_static_path = ["_static"]
-templates_path = ["_templates"]
 html_css_files = ["site.css"]
+templates_path = ["_templates"]
+html_context = {"languages": [("en", "English"), ("ko", "한국어"), ("ja", "日本語")]}
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html",
+        "sidebar/search.html",
+        "sidebar/languages.html",
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "sidebar/scroll-end.html",
+    ]
+}
 html_copy_source = False
-html_show_sourcelink = False
+html_show_sphinx = False

@@ -147,7 +147,7 @@ def test_nox_sessions_exist(document: Path) -> None:
 
 def test_cmake_lines_are_those_of_the_example() -> None:
     example = (ROOT / "examples" / "find_package" / "CMakeLists.txt").read_text(encoding="utf-8")
-    found = next(block for block in blocks(ROOT / "README.md") if block.language == "cmake")
+    found = next(block for block in blocks(ROOT / "docs" / "cpp.md") if block.language == "cmake")
     assert "find_package(pocketcnn" in example
     assert "pocketcnn::pocketcnn" in found.text
     assert "pocketcnn::pocketcnn" in example

@@ -28,7 +28,9 @@ def draw() -> Figure:
     rows = traffic()
     for place, (_, read, written) in enumerate(rows):
         axes.barh(place, read, 0.6, color=paper.SKY, label="" if place else "read")
-        axes.barh(place, written, 0.6, left=read, color=paper.ORANGE, label="" if place else "written")
+        axes.barh(
+            place, written, 0.6, left=read, color=paper.ORANGE, label="" if place else "written"
+        )
         axes.text(read + written + 0.15, place, f"{read + written:.1f} MB", va="center", fontsize=9)
     axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
     axes.axhline(2.5, color=paper.GREY, linewidth=0.8, linestyle=":")

@@ -57,14 +57,15 @@ def draw() -> Figure:
     samples, ends = watch()
     figure, (axes,) = paper.new_figure(8, 2.8)
     moments = [sample.moment for sample in samples]
-    parts = [[size / MEBIBYTE for size in sizes] for sizes in zip(*(s[1:] for s in samples))]
+    used = [sample.used / MEBIBYTE for sample in samples]
+    kept = [sample.kept / MEBIBYTE for sample in samples]
     axes.stackplot(
-        *(moments, *parts),
+        *(moments, used, kept),
         colors=[paper.ORANGE, "#cfe6f5"],
         labels=["in use", "kept"],
         step="post",
     )
-    top = 1.15 * max(map(sum, zip(*parts)))
+    top = 1.15 * max(a + b for a, b in zip(used, kept, strict=True))
     for number, end in enumerate(ends, start=1):
         axes.axvline(end, color=paper.GREY, linewidth=0.8, linestyle=":")
         axes.text(end, top, f"step {number} ends ", ha="right", va="top", fontsize=8)
