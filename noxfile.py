@@ -38,10 +38,9 @@ CONSTRAINTS = ROOT / "dev-constraints.txt"
 MINIMUM_CMAKE = (3, 25)
 SITE = BUILD / "site"
 SITE_LANGUAGES = ("en", "ko", "ja")
-# The front page and the tutorials; all other pages are in English.
+# Pages with catalogues. One more is translated as a whole, and all others are in English.
 TRANSLATED = (
-    *("index", "first-network", "from-scratch", "own-pictures", "look-inside", "fine-tuning"),
-    "in-and-out",
+    *("index", "first-network", "own-pictures", "look-inside", "fine-tuning", "in-and-out"),
 )
 SITE_TOOLS = ("sphinx", "myst-nb", "numpydoc", "furo", "sphinx-intl", "ipykernel")
 CPP_FOLDERS = ("cpp", "examples")

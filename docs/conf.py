@@ -62,6 +62,8 @@ nb_merge_streams = True
 autodoc_default_options = {"members": True, "inherited-members": False}
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
+# Many layers have an attribute of the same name.
+suppress_warnings = ["ref.python"]
 numpydoc_show_class_members = False
 numpydoc_show_inherited_class_members = False
 

@@ -1,12 +1,15 @@
-"""Pages whose Python blocks are executed, and can be downloaded as notebooks.
+"""Pages whose blocks are executed, and can be downloaded as notebooks; pages translated as a whole.
 
 They stay plain Markdown, readable in the repository and run by the tests; only while the site is
 built do their blocks become cells of a notebook.
+
+Where NAME.LANGUAGE.md stands beside NAME.md, it is that page in the site of its language.
 """
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from sphinx.application import Sphinx
 
@@ -18,6 +21,8 @@ kernelspec:
 ---
 """
 _TITLE = re.compile(r"^(# .*)$", flags=re.MULTILINE)
+# "[English](page.md) · [日本語](page.ja.md)": the site has a menu instead.
+_LANGUAGES = re.compile(r"^\[.*\]\([\w.-]+\.md\) · .*\n\n", flags=re.MULTILINE)
 _DOWNLOAD = "This page as a notebook: {{nb-download}}`{name}.ipynb`"
 
 
@@ -32,8 +37,13 @@ def as_notebook(text: str, name: str, languages: list[str]) -> str:
 
 
 def _read(app: Sphinx, name: str, source: list[str]) -> None:
+    whole = Path(app.env.doc2path(name)).with_suffix(f".{app.config.language}.md")
+    if whole.exists():
+        app.env.note_dependency(str(whole))
+        source[0] = whole.read_text(encoding="utf-8")
     languages = app.config.executed_pages.get(name)
     if languages:
+        source[0] = _LANGUAGES.sub("", source[0], count=1)
         source[0] = as_notebook(source[0], name.rpartition("/")[2], languages)
 
 
