@@ -263,8 +263,10 @@ def build_site(session: nox.Session) -> None:
     """Build the documentation in every language; the first executes the tutorials for all."""
     shutil.rmtree(SITE, ignore_errors=True)
     for language in SITE_LANGUAGES:
+        # Notebooks are executed one after the other; then pages are read by all cores.
+        jobs = "1" if language == SITE_LANGUAGES[0] else "auto"
         options = (f"-Dlanguage={language}", "-d", str(BUILD / "site-work" / language))
-        strictly = ("--quiet", "--fail-on-warning", "--keep-going", "--conf-dir=docs")
+        strictly = ("-q", "--fail-on-warning", "--keep-going", "--jobs", jobs, "--conf-dir=docs")
         session.run("sphinx-build", *strictly, *options, ".", str(SITE / language))
     shutil.rmtree(SITE / "jupyter_execute")
     shutil.copy(ROOT / "docs" / "_templates" / "front.html", SITE / "index.html")
