@@ -33,12 +33,11 @@ include_patterns = [
     "CHANGELOG.md",
     "CONTRIBUTING.md",
 ]
-# Translations are catalogues in docs/locale.
+# Translations: catalogues, and pages that stand in the place of the English one.
 exclude_patterns = ["docs/locale", "docs/_*", "docs/*.ko.md", "docs/*.ja.md"]
 
-# Markdown as the repository's other readers know it: links to headings, tables, no more.
+# Links lead to headings, as in the repository.
 myst_heading_anchors = 4
-myst_enable_extensions = ["attrs_block", "colon_fence"]
 
 # Tutorials run once, in an empty folder; all languages take the results from the same place.
 executed_pages = {
