@@ -3,10 +3,11 @@
 One session per question: ``lint`` (style and formatting), ``cpp`` (does the C++ library work
 alone, on every instruction set of this machine?), ``typing`` (do the annotations hold?), ``tests``
 (does the package work?), ``live`` (does the page work in a browser?), ``docs`` (do the examples in
-the docstrings work?), ``machines`` (a short part of the following). Not in the default run are the
-longer checks, ``distributed`` (more processes and AlexNet), ``guard``, ``sanitize``, ``tsan``,
-``tidy``, ``fuzz``, ``soak`` and ``coverage``; ``interop``, which compares results with those of
-other libraries, and ``bench``, which compares speed; and ``dev``, which installs everything for
+docstrings and tutorials work, is the site whole?), ``machines`` (a short part of the following).
+Not in the default run are the longer checks, ``distributed`` (more processes and AlexNet),
+``guard``, ``sanitize``, ``tsan``, ``tidy``, ``fuzz``, ``soak`` and ``coverage``; ``interop``, which
+compares results with those of other libraries, and ``bench``, which compares speed; ``translate``,
+which brings the translations' catalogues up to date; and ``dev``, which installs everything for
 development.
 
 Test runners leave JUnit files in ``build/reports``; ``.ci/run`` counts them.
@@ -36,6 +37,13 @@ REPORTS = BUILD / "reports"
 WHEEL_TREE = BUILD / "wheel-tree"
 CONSTRAINTS = ROOT / "dev-constraints.txt"
 MINIMUM_CMAKE = (3, 25)
+SITE = BUILD / "site"
+SITE_LANGUAGES = ("en", "ko", "ja")
+# Pages with catalogues. One more is translated as a whole, and all others are in English.
+TRANSLATED = (
+    *("index", "first-network", "own-pictures", "look-inside", "fine-tuning", "in-and-out"),
+)
+SITE_TOOLS = ("sphinx", "myst-nb", "numpydoc", "furo", "sphinx-intl", "ipykernel")
 CPP_FOLDERS = ("cpp", "examples")
 CPP_SUFFIXES = (".h", ".cpp")
 
@@ -251,8 +259,8 @@ def live(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Run the examples in the docstrings of the installed package, and the searches of settings."""
-    install_wheel(session, "test")
+    """Run the examples of the docstrings and of searches; build the site and look it over."""
+    install_wheel(session, "test", *SITE_TOOLS)
     session.run(
         *("pytest", "--config-file=pyproject.toml", "--rootdir=.", "--doctest-modules"),
         *(f"--junitxml={REPORTS / 'doctest.xml'}", "--pyargs", "pocketcnn"),
@@ -260,6 +268,35 @@ def docs(session: nox.Session) -> None:
     install(session, "optuna", "dask[distributed]")
     for name in ("sweep_optuna", "sweep_dask"):
         session.run("python", f"examples/{name}.py")
+    build_site(session)
+    report = f"--junitxml={REPORTS / 'site.xml'}"
+    session.run("pytest", report, "tests/site_pages.py", env={"POCKETCNN_SITE": str(SITE)})
+
+
+def build_site(session: nox.Session) -> None:
+    """Build the documentation in every language; the first executes the tutorials for all."""
+    shutil.rmtree(SITE, ignore_errors=True)
+    for language in SITE_LANGUAGES:
+        # Notebooks are executed one after the other; then pages are read by all cores.
+        jobs = "1" if language == SITE_LANGUAGES[0] else "auto"
+        options = (f"-Dlanguage={language}", "-d", str(BUILD / "site-work" / language))
+        strictly = ("-q", "--fail-on-warning", "--keep-going", "--jobs", jobs, "--conf-dir=docs")
+        session.run("sphinx-build", *strictly, *options, ".", str(SITE / language))
+    shutil.rmtree(SITE / "jupyter_execute")
+    shutil.copy(ROOT / "docs" / "_templates" / "front.html", SITE / "index.html")
+
+
+@nox.session(default=False)
+def translate(session: nox.Session) -> None:
+    """Bring the catalogues in ``docs/locale`` up to date; what is new there is to be translated."""
+    install_wheel(session, "test", *SITE_TOOLS)
+    templates = BUILD / "site-work" / "gettext"
+    shutil.rmtree(templates, ignore_errors=True)
+    pages = [f"docs/{name}.md" for name in TRANSLATED]
+    session.run("sphinx-build", "-q", "-b", "gettext", "-c", "docs", ".", str(templates), *pages)
+    languages = [f"--language={language}" for language in SITE_LANGUAGES[1:]]
+    options = ("--pot-dir", str(templates), "--locale-dir", "docs/locale", "--line-width", "98")
+    session.run("sphinx-intl", "update", *options, *languages)
 
 
 @nox.session(default=False)

@@ -60,6 +60,20 @@ def test_python_blocks_run(document: Path, tmp_path: Path, monkeypatch: pytest.M
             run_shell(block.text)
 
 
+@pytest.mark.parametrize(
+    "page", sorted((ROOT / "docs").glob("*.??.md")), ids=lambda path: path.name
+)
+def test_a_translated_page_has_the_code_and_the_parts_of_the_english_one(page: Path) -> None:
+    english = page.with_suffix("").with_suffix(".md")
+    parts = [
+        re.findall(r"^(#+ |\|)", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        for path in (page, english)
+    ]
+    assert parts[0] == parts[1]
+    code = [[(block.language, block.text) for block in blocks(path)] for path in (page, english)]
+    assert code[0] == code[1]
+
+
 def run_shell(text: str) -> None:
     """Run commands of a shell that finds `pocketcnn`, and stop at the first that fails."""
     command = f'pocketcnn() {{ "{sys.executable}" -m pocketcnn "$@"; }}; set -e; {text}'
@@ -147,7 +161,7 @@ def test_nox_sessions_exist(document: Path) -> None:
 
 def test_cmake_lines_are_those_of_the_example() -> None:
     example = (ROOT / "examples" / "find_package" / "CMakeLists.txt").read_text(encoding="utf-8")
-    found = next(block for block in blocks(ROOT / "README.md") if block.language == "cmake")
+    found = next(block for block in blocks(ROOT / "docs" / "cpp.md") if block.language == "cmake")
     assert "find_package(pocketcnn" in example
     assert "pocketcnn::pocketcnn" in found.text
     assert "pocketcnn::pocketcnn" in example

@@ -1,0 +1,1 @@
+"""Figures of the documentation that are drawn by code: `python tools/draw_figures.py`."""
