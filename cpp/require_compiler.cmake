@@ -3,7 +3,7 @@
 set(needed_compiler "pocketcnn needs a C++20 compiler: g++ 12, clang 14, Xcode 14, or newer. \
 On Debian and Ubuntu: apt-get install g++. On Fedora: dnf install gcc-c++. On Alpine: apk add g++. \
 On macOS: xcode-select --install. On Windows: LLVM's clang, with CXX=clang++ and \
-CMAKE_GENERATOR=Ninja. CXX names one that is not found")
+CMAKE_GENERATOR=Ninja. The variable CXX names one that is not on PATH")
 
 include(CheckLanguage)
 check_language(CXX)
