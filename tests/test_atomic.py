@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,9 +19,12 @@ import pytest
 from pocketcnn._files.atomic import write_atomically
 
 
-@pytest.fixture(autouse=True, params=["unnamed", "named", "linkless"])
+@pytest.fixture(autouse=True, params=["unnamed", "named", "linkless", "macos"])
 def files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Which temporary files the system has: without a name, with one only, or never linked."""
+    """Which temporary files the system has: without a name, with one only, or never linked.
+
+    The last is a system that does not know of files without a name.
+    """
     kind: str = request.param
     system_open = os.open
 
@@ -36,6 +40,9 @@ def files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
         monkeypatch.setattr(os, "open", open_named)
     if kind == "linkless":
         monkeypatch.setattr(os, "link", no_link)
+    if kind == "macos":
+        monkeypatch.setattr("pocketcnn._files.atomic.sys", SimpleNamespace(platform="darwin"))
+        monkeypatch.delattr(os, "O_TMPFILE")
     return kind
 
 

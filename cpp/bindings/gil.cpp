@@ -1,9 +1,10 @@
 #include "gil.h"
 
-#include <pthread.h>
-#include <unistd.h>
+#include <chrono>
+#include <thread>
 
 #include "runtime/loop.h"
+#include "runtime/system/system.h"
 
 namespace pocketcnn::bindings {
 namespace {
@@ -11,7 +12,7 @@ namespace {
 namespace py = pybind11;
 
 /// The one that Python runs handlers of signals in; in the child of a fork, the one that forked.
-pthread_t main_thread;
+unsigned long main_thread;
 
 /// Until Python 3.14, PyEval_RestoreThread ends a daemon thread of an interpreter that is going: it
 /// unwinds the stack, where every destructor would touch objects without the lock. From 3.14 on it
@@ -20,7 +21,7 @@ void retake(PyThreadState* state) noexcept {
     try {
         PyEval_RestoreThread(state);
     } catch (...) {
-        for (;;) pause();
+        for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
     }
 }
 
@@ -37,7 +38,7 @@ void translate(std::exception_ptr thrown) {
 }  // namespace
 
 WithoutGil::WithoutGil(Signals signals) : state_(PyEval_SaveThread()) {
-    if (signals == Signals::kept_waiting || pthread_equal(pthread_self(), main_thread) == 0) return;
+    if (signals == Signals::kept_waiting || PyThread_get_thread_ident() != main_thread) return;
     const auto ask = [](void* self) { return static_cast<WithoutGil*>(self)->signal_raises(); };
     scope_.emplace(ask, this);
 }
@@ -72,8 +73,8 @@ bool in_main_interpreter() {
 void prepare_interpreter() {
     if (!in_main_interpreter()) throw py::error_already_set();
     const py::object main = py::module_::import("threading").attr("main_thread")();
-    main_thread = reinterpret_cast<pthread_t>(main.attr("ident").cast<unsigned long>());
-    pthread_atfork(nullptr, nullptr, [] { main_thread = pthread_self(); });
+    main_thread = main.attr("ident").cast<unsigned long>();
+    system::at_fork(nullptr, nullptr, [] { main_thread = PyThread_get_thread_ident(); });
     py::register_local_exception_translator(translate);
 }
 

@@ -7,7 +7,7 @@
 #include <sstream>
 #include <string>
 
-#include "runtime/cpu_limits.h"
+#include "runtime/cgroup_quota.h"
 #include "runtime/threads_variable.h"
 
 namespace {

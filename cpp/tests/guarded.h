@@ -3,14 +3,14 @@
 #pragma once
 
 #include <pocketcnn/types.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <new>
 #include <vector>
+
+#include "forbidden_pages.h"
 
 namespace pocketcnn::tests {
 
@@ -24,22 +24,20 @@ inline constexpr Edge kEdges[] = {Edge::front, Edge::back};
 template <typename T>
 class Guarded {
   public:
-    explicit Guarded(index_t size, Edge edge = Edge::back)
-        : size_(size), page_(static_cast<std::size_t>(sysconf(_SC_PAGESIZE))) {
+    explicit Guarded(index_t size, Edge edge = Edge::back) : size_(size), page_(page_size()) {
         const std::size_t bytes = static_cast<std::size_t>(size) * sizeof(T);
         room_ = std::max<std::size_t>(1, (bytes + page_ - 1) / page_) * page_;
-        void* memory = mmap(nullptr, room_ + 2 * page_, PROT_NONE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (memory == MAP_FAILED) throw std::bad_alloc();
+        void* memory = map_forbidden(room_ + 2 * page_);
+        if (memory == nullptr) throw std::bad_alloc();
         mapping_ = static_cast<unsigned char*>(memory);
-        protect(PROT_READ | PROT_WRITE);
+        allow_inside(Access::read_and_write);
         std::memset(mapping_ + page_, kFill, room_);
         const std::size_t offset = edge == Edge::front ? 0 : room_ - bytes;
         data_ = reinterpret_cast<T*>(mapping_ + page_ + offset);
     }
     Guarded(const Guarded&) = delete;
     Guarded& operator=(const Guarded&) = delete;
-    ~Guarded() { munmap(mapping_, room_ + 2 * page_); }
+    ~Guarded() { unmap(mapping_, room_ + 2 * page_); }
 
     T* data() const { return data_; }
     index_t size() const { return size_; }
@@ -49,7 +47,7 @@ class Guarded {
     std::vector<T> copy() const { return std::vector<T>(begin(), end()); }
 
     /// From now on a write to the array crashes.
-    void freeze() { protect(PROT_READ); }
+    void freeze() { allow_inside(Access::read); }
 
     /// False if something wrote beside the array, on its own pages.
     bool margins_intact() const {
@@ -71,8 +69,8 @@ class Guarded {
   private:
     static constexpr unsigned char kFill = 0xFF;
 
-    void protect(int protection) {
-        if (mprotect(mapping_ + page_, room_, protection) != 0) throw std::bad_alloc();
+    void allow_inside(Access access) {
+        if (!allow(mapping_ + page_, room_, access)) throw std::bad_alloc();
     }
 
     index_t size_;

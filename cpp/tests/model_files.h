@@ -3,11 +3,11 @@
 
 #include <gtest/gtest.h>
 #include <pocketcnn/model.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -57,7 +57,7 @@ inline std::string architecture(const std::string& layers,
 /// Writes a file and loads it.
 class ModelFile {
   public:
-    ModelFile() : path_(::testing::TempDir() + "model_" + std::to_string(getpid())) {}
+    ModelFile() : path_(::testing::TempDir() + "model_" + std::to_string(std::random_device{}())) {}
     ModelFile(const ModelFile&) = delete;
     ModelFile& operator=(const ModelFile&) = delete;
     ~ModelFile() { std::filesystem::remove(path_); }

@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 #include <pocketcnn/linear.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -19,6 +17,10 @@
 
 #ifdef _OPENMP
 #include <omp.h>
+#endif
+#if !defined(_WIN32)
+#include <sys/wait.h>
+#include <unistd.h>
 #endif
 
 namespace pocketcnn::tests {
@@ -205,6 +207,7 @@ TEST_P(ParallelTest, SeveralCallersAtOnce) {
     EXPECT_EQ(calls, 4 * 20 * 10);
 }
 
+#if !defined(_WIN32)
 /// The helpers do not survive a fork: the child must not wait for them.
 TEST_P(ParallelTest, ChildOfAForkRunsSerially) {
     set_num_threads(3);
@@ -234,6 +237,7 @@ TEST_P(ParallelTest, ChildOfAForkRunsSerially) {
     run(y_of_child);
     EXPECT_EQ(y.copy(), y_of_child.copy());
 }
+#endif
 
 }  // namespace
 }  // namespace pocketcnn::tests

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "model/file.h"
 #include "session/tensors.h"
 #include "session/text.h"
 
@@ -22,25 +23,6 @@ struct Tensor {
     std::string name, dtype;
     Shape shape;
     index_t bytes;
-};
-
-/// An open regular file.
-class File {
-  public:
-    /// Throws std::system_error, or std::runtime_error for what has no end.
-    explicit File(const std::filesystem::path& path);
-    File(const File&) = delete;
-    File& operator=(const File&) = delete;
-    ~File();
-
-    index_t size() const { return size_; }
-    /// Reads the next bytes, and returns whether there were as many.
-    bool read(void* to, std::size_t bytes);
-
-  private:
-    std::filesystem::path path_;
-    int descriptor_;
-    index_t size_ = 0;
 };
 
 /// A file whose header has been checked, and describes exactly the bytes that follow.

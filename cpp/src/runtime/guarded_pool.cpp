@@ -6,7 +6,6 @@
 // A block ends where its last page ends, so it begins at a multiple of an element's size, not of
 // kAlignment. Nothing is kept for the next step.
 #include <pocketcnn/runtime.h>
-#include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -20,6 +19,7 @@
 #include <unordered_map>
 
 #include "runtime/memory_pool.h"
+#include "runtime/system/system.h"
 
 namespace pocketcnn {
 namespace {
@@ -103,8 +103,8 @@ MemoryUse GuardedPool::use() {
 /// Never destroyed: arrays may outlive every static object.
 GuardedPool& pool() {
     static GuardedPool* const instance = [] {
-        pthread_atfork([] { pool().mutex.lock(); }, [] { pool().mutex.unlock(); },
-                       [] { pool().mutex.unlock(); });
+        system::at_fork([] { pool().mutex.lock(); }, [] { pool().mutex.unlock(); },
+                        [] { pool().mutex.unlock(); });
         return new GuardedPool;
     }();
     return *instance;

@@ -1,6 +1,6 @@
 #include "runtime/interrupt.h"
 
-#include "runtime/coarse_clock.h"
+#include "runtime/system/system.h"
 
 namespace pocketcnn {
 namespace {
@@ -19,7 +19,7 @@ InterruptScope::InterruptScope(Ask ask, void* context)
     : ask_(ask),
       context_(context),
       outer_(current),
-      next_(coarse_now() + kBetween),
+      next_(system::coarse_now() + kBetween),
       owner_(&this_thread) {
     current = this;
 }
@@ -30,9 +30,9 @@ InterruptScope::~InterruptScope() {
 
 void InterruptScope::heed() {
     if (stopped_.load(std::memory_order_relaxed)) throw Interrupted();
-    if (owner_ != &this_thread || coarse_now() < next_) return;
+    if (owner_ != &this_thread || system::coarse_now() < next_) return;
     const bool stop = asks();
-    next_ = coarse_now() + kBetween;
+    next_ = system::coarse_now() + kBetween;
     if (stop) {
         stopped_ = true;
         throw Interrupted();

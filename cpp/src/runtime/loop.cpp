@@ -1,10 +1,9 @@
 #include "runtime/loop.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 
 #include "runtime/cut.h"
+#include "runtime/system/system.h"
 #include "runtime/team.h"
 
 namespace pocketcnn {
@@ -17,8 +16,8 @@ std::atomic<bool> forked{false};
 std::mutex team_in_use;
 
 /// Registered while the library loads, so that every later fork is noticed.
-[[maybe_unused]] const int registered_at_load =
-    pthread_atfork(nullptr, nullptr, [] { forked = true; });
+[[maybe_unused]] const bool registered_at_load =
+    system::at_fork(nullptr, nullptr, [] { forked = true; });
 
 }  // namespace
 

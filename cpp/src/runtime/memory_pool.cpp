@@ -1,14 +1,10 @@
 #include "runtime/memory_pool.h"
 
 #include <pocketcnn/runtime.h>
-#include <pthread.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cstdint>
-#include <cstdlib>
 #include <iterator>
 #include <limits>
 #include <list>
@@ -17,11 +13,13 @@
 #include <utility>
 
 #include "runtime/spin.h"
+#include "runtime/system/system.h"
 
 namespace pocketcnn {
 namespace {
 
-constexpr std::size_t kHugePage = std::size_t{1} << 21;
+using system::kHugePage;
+
 /// Up to this total, blocks are kept regardless of the peak.
 constexpr std::size_t kAlwaysCached = std::size_t{1} << 26;
 /// 1 / kSpareShare of the peak is kept in addition to it. A training step requests blocks of many
@@ -110,34 +108,19 @@ std::size_t total_size(std::size_t size) {
     return (total + unit - 1) / unit * unit;
 }
 
-/// Fresh memory that begins at a huge page. Not from the C library, whose heap would return memory
-/// that already has small pages (docs/measurements.md#memory).
-void* map_huge(std::size_t total) {
-    void* const mapped = mmap(nullptr, total + kHugePage, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (mapped == MAP_FAILED) return nullptr;
-    char* const begin = static_cast<char*>(mapped);
-    const std::size_t before = -reinterpret_cast<std::uintptr_t>(begin) % kHugePage;
-    if (before > 0) munmap(begin, before);
-    if (before < kHugePage) munmap(begin + before + total, kHugePage - before);
-#ifdef MADV_HUGEPAGE
-    madvise(begin + before, total, MADV_HUGEPAGE);
-#endif
-    return begin + before;
-}
-
 Header* map_block(std::size_t size) {
     const std::size_t total = total_size(size);
-    void* memory = total >= kHugePage ? map_huge(total) : std::aligned_alloc(kAlignment, total);
+    void* memory =
+        total >= kHugePage ? system::map_huge(total) : system::allocate_aligned(kAlignment, total);
     return memory == nullptr ? nullptr : ::new (memory) Header{size, nullptr};
 }
 
 void unmap_block(Header* header) noexcept {
     const std::size_t total = total_size(header->size);
     if (total >= kHugePage) {
-        munmap(header, total);
+        system::unmap_huge(header, total);
     } else {
-        std::free(header);
+        system::free_aligned(header);
     }
 }
 
@@ -276,8 +259,8 @@ void Pool::unlock_all() {
 /// Never destroyed: arrays may outlive every static object.
 Pool& pool() {
     static Pool* const instance = [] {
-        pthread_atfork([] { pool().lock_all(); }, [] { pool().unlock_all(); },
-                       [] { pool().unlock_all(); });
+        system::at_fork([] { pool().lock_all(); }, [] { pool().unlock_all(); },
+                        [] { pool().unlock_all(); });
         return new Pool;
     }();
     return *instance;

@@ -4,8 +4,6 @@
 
 namespace pocketcnn {
 
-#ifdef __linux__
-
 int current_core() {
     return sched_getcpu();
 }
@@ -45,17 +43,5 @@ void Sleeper::move_back() const {
     if (known && CPU_EQUAL(&wakers, &aside_)) return;
     sched_setaffinity(0, sizeof allowed_, &allowed_);
 }
-
-#else  // left to the scheduler
-
-int current_core() {
-    return -1;
-}
-
-void Sleeper::going_to_sleep() {}
-void Sleeper::awake() {}
-void Sleeper::keep_clear_of(int) {}
-
-#endif
 
 }  // namespace pocketcnn

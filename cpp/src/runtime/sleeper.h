@@ -4,12 +4,16 @@
 // cores, calls after a pause took as long as with one thread (docs/measurements.md#threads).
 #pragma once
 
+#if defined(__linux__)
 #include <sched.h>
 #include <sys/types.h>
 
 #include <atomic>
+#endif
 
 namespace pocketcnn {
+
+#if defined(__linux__)
 
 /// The core the calling thread is on, or -1 if the system does not tell.
 int current_core();
@@ -30,15 +34,27 @@ class Sleeper {
     static constexpr int kBeingMoved = -2;
     static constexpr int kMoved = -3;
 
-    std::atomic<int> state_{kAwake};  // one of these, or the core of a sleeping thread
-    pid_t thread_ = 0;
-#ifdef __linux__
     bool move_aside(int core);
     void move_back() const;
 
-    pid_t waker_ = 0;
+    std::atomic<int> state_{kAwake};  // one of these, or the core of a sleeping thread
+    pid_t thread_ = 0, waker_ = 0;
     cpu_set_t allowed_{}, aside_{};
-#endif
 };
+
+#else  // left to the scheduler
+
+inline int current_core() {
+    return -1;
+}
+
+class Sleeper {
+  public:
+    void going_to_sleep() {}
+    void awake() {}
+    void keep_clear_of(int) {}
+};
+
+#endif
 
 }  // namespace pocketcnn

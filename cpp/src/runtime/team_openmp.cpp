@@ -2,7 +2,6 @@
 // that runs parallel regions of the same runtime from that thread.
 #include <omp.h>
 #include <pocketcnn/runtime.h>
-#include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -14,8 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "runtime/coarse_clock.h"
-#include "runtime/signals_blocked.h"
+#include "runtime/system/system.h"
 #include "runtime/team.h"
 
 namespace pocketcnn {
@@ -27,10 +25,8 @@ thread_local int team_size = 1;
 std::chrono::nanoseconds retry_at{};
 
 /// A joined thread still counts for a moment, until the system has removed it.
-void wait_until_forgotten([[maybe_unused]] pid_t thread) {
-#ifdef __linux__
+void wait_until_forgotten(pid_t thread) {
     while (tgkill(getpid(), thread, 0) == 0) sched_yield();
-#endif
 }
 
 /// How many of the wanted threads the system can start in addition to all others, found by trying.
@@ -69,20 +65,20 @@ void end_team() {
 /// registration.
 [[maybe_unused]] const bool registered_at_load = [] {
     memory_use();
-    return pthread_atfork(end_team, nullptr, nullptr) == 0;
+    return system::at_fork(end_team, nullptr, nullptr);
 }();
 
 /// If OpenMP's runtime is refused a thread, it ends the process. So it gets only as many as the
 /// system has just started for us on trial, in a region of their own with signals blocked.
 void grow(int wanted) {
-    if (coarse_now() < retry_at) return;
-    const SignalsBlocked blocked;
+    if (system::coarse_now() < retry_at) return;
+    const system::SignalsBlocked blocked;
     const int threads = team_size + startable(wanted - team_size);
     if (threads > team_size) {
 #pragma omp parallel num_threads(threads)
         if (omp_get_thread_num() == 0) team_size = omp_get_num_threads();
     }
-    if (team_size < wanted) retry_at = coarse_now() + kRetryStarting;
+    if (team_size < wanted) retry_at = system::coarse_now() + kRetryStarting;
 }
 
 /// Runs one region. Its end waits for every thread. If the owner forks inside the region, the child

@@ -1,18 +1,15 @@
 // The library's own helper threads. The job's owner waits only for tasks that a helper has begun.
 // It never waits for a helper that the system has not scheduled, so at worst a busy machine costs
 // what the helpers would have done.
-#include <sched.h>
-
 #include <atomic>
 #include <chrono>
 #include <deque>
 #include <exception>
 #include <thread>
 
-#include "runtime/coarse_clock.h"
-#include "runtime/signals_blocked.h"
 #include "runtime/sleeper.h"
 #include "runtime/spin.h"
+#include "runtime/system/system.h"
 #include "runtime/team.h"
 
 namespace pocketcnn {
@@ -38,8 +35,8 @@ class Pool {
   private:
     /// Starts fewer if the system refuses: the caller then does their part.
     void start_helpers(int wanted) {
-        if (coarse_now() < retry_at_) return;
-        const SignalsBlocked blocked;
+        if (system::coarse_now() < retry_at_) return;
+        const system::SignalsBlocked blocked;
         try {
             while (started_ < wanted) {
                 if (sleepers_.size() == static_cast<std::size_t>(started_))
@@ -50,7 +47,7 @@ class Pool {
                 ++started_;
             }
         } catch (const std::exception&) {  // std::system_error, std::bad_alloc
-            retry_at_ = coarse_now() + kRetryStarting;
+            retry_at_ = system::coarse_now() + kRetryStarting;
         }
     }
 
@@ -94,7 +91,7 @@ class Pool {
             if (spins < 10000) {
                 relax();
             } else {
-                sched_yield();
+                std::this_thread::yield();
             }
         }
     }

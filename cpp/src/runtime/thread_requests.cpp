@@ -1,13 +1,12 @@
 #include "runtime/thread_requests.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <vector>
 
 #include "runtime/spin.h"
+#include "runtime/system/system.h"
 
 namespace pocketcnn {
 namespace {
@@ -78,8 +77,8 @@ class Requests {
 /// Never destroyed: threads may compute while the process ends.
 Requests& requests() {
     static Requests* const instance = [] {
-        pthread_atfork([] { requests().mutex().lock(); }, [] { requests().mutex().unlock(); },
-                       [] { requests().mutex().unlock(); });
+        system::at_fork([] { requests().mutex().lock(); }, [] { requests().mutex().unlock(); },
+                        [] { requests().mutex().unlock(); });
         return new Requests;
     }();
     return *instance;

@@ -2,16 +2,16 @@
 #include <pocketcnn/runtime.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 
-#include "runtime/coarse_clock.h"
-#include "runtime/cpu_limits.h"
 #include "runtime/loop.h"
 #include "runtime/openmp.h"
 #include "runtime/parallel.h"
+#include "runtime/system/system.h"
 #include "runtime/thread_requests.h"
 #include "runtime/threads_variable.h"
 
@@ -26,7 +26,8 @@ ThreadsVariable read_environment() {
 
 struct Defaults {
     ThreadsVariable environment = read_environment();
-    int cpu_quota = pocketcnn::cpu_quota();
+    /// The quota, rounded up; a large number if there is none.
+    int cpu_quota = static_cast<int>(std::clamp(std::ceil(system::cpu_quota()), 1.0, 1e6));
     int openmp_limit = pocketcnn::openmp_limit();
 };
 
@@ -46,8 +47,8 @@ int usable_cpus(std::chrono::nanoseconds age) {
         int cpus = 1;
     };
     thread_local Answer last;
-    const std::chrono::nanoseconds now = coarse_now();
-    if (last.time < now - age) last = {now, std::min(affinity_cpus(), defaults().cpu_quota)};
+    const std::chrono::nanoseconds now = system::coarse_now();
+    if (last.time < now - age) last = {now, std::min(system::usable_cpus(), defaults().cpu_quota)};
     return last.cpus;
 }
 

@@ -6,7 +6,7 @@
 #include <sstream>
 #include <string>
 
-#include "runtime/cpu_limits.h"
+#include "runtime/cgroup_quota.h"
 
 namespace pocketcnn::tests {
 namespace {
@@ -21,7 +21,7 @@ double quota(const std::string& groups, const std::map<std::string, std::string>
     });
 }
 
-TEST(CpuLimits, TheSmallestQuotaOfAllLevelsCounts) {
+TEST(CgroupQuota, TheSmallestQuotaOfAllLevelsCounts) {
     const std::string group = "0::/a/b/c\n", root = "/sys/fs/cgroup";
     EXPECT_EQ(quota(group, {}), kNone);
     EXPECT_EQ(quota(group, {{root + "/a/b/c/cpu.max", "max 100000\n"}}), kNone);
@@ -33,7 +33,7 @@ TEST(CpuLimits, TheSmallestQuotaOfAllLevelsCounts) {
     EXPECT_EQ(quota("0::/\n", {{root + "/cpu.max", "3000 1000\n"}}), 3);
 }
 
-TEST(CpuLimits, TheFirstVersionHasTwoFiles) {
+TEST(CgroupQuota, TheFirstVersionHasTwoFiles) {
     const std::string group = "5:memory:/m\n4:cpuacct,cpu:/a\n", folder = "/sys/fs/cgroup/cpu/a";
     EXPECT_EQ(quota(group, {{folder + "/cpu.cfs_quota_us", "150000\n"},
                             {folder + "/cpu.cfs_period_us", "100000\n"}}),
@@ -44,7 +44,7 @@ TEST(CpuLimits, TheFirstVersionHasTwoFiles) {
     EXPECT_EQ(quota(group, {{folder + "/cpu.cfs_quota_us", "150000\n"}}), kNone);
 }
 
-TEST(CpuLimits, WhatIsNoQuotaIsNone) {
+TEST(CgroupQuota, WhatIsNoQuotaIsNone) {
     for (const char* text : {"", "x", "100000", "0 100000", "-5 100000", "5 0", "nan 1", "5 nan"}) {
         EXPECT_EQ(quota("0::/a\n", {{"/sys/fs/cgroup/a/cpu.max", text}}), kNone) << text;
     }

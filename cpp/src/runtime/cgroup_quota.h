@@ -1,4 +1,4 @@
-// What the operating system lets this process use.
+// The CPU quota that Linux gives a process, as the files of its control groups tell it.
 #pragma once
 
 #include <functional>
@@ -6,12 +6,6 @@
 #include <string>
 
 namespace pocketcnn {
-
-/// The CPUs in the calling thread's affinity mask; at least 1.
-int affinity_cpus();
-
-/// The cgroup's CPU quota, rounded up; at least 1, and a large number if there is none.
-int cpu_quota();
 
 /// The content of a file; empty if it cannot be read.
 using ReadFile = std::function<std::string(const std::string& path)>;

@@ -1,15 +1,9 @@
-#include "runtime/cpu_limits.h"
-
-#include <sched.h>
+#include "runtime/cgroup_quota.h"
 
 #include <algorithm>
-#include <cmath>
-#include <fstream>
-#include <iterator>
 #include <limits>
 #include <sstream>
 #include <string>
-#include <thread>
 
 namespace pocketcnn {
 namespace {
@@ -48,11 +42,6 @@ double smallest_quota(const std::string& root, std::string group, const ReadFile
     return smallest;
 }
 
-std::string read_file(const std::string& path) {
-    std::ifstream file(path);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
-
 }  // namespace
 
 double cgroup_quota(std::istream& groups, const ReadFile& read) {
@@ -73,19 +62,6 @@ double cgroup_quota(std::istream& groups, const ReadFile& read) {
         }
     }
     return smallest;
-}
-
-int affinity_cpus() {
-#ifdef __linux__
-    cpu_set_t mask;
-    if (sched_getaffinity(0, sizeof mask, &mask) == 0) return CPU_COUNT(&mask);
-#endif
-    return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-}
-
-int cpu_quota() {
-    std::ifstream groups("/proc/self/cgroup");
-    return static_cast<int>(std::clamp(std::ceil(cgroup_quota(groups, read_file)), 1.0, 1e6));
 }
 
 }  // namespace pocketcnn
