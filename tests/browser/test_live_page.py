@@ -283,23 +283,31 @@ def test_a_number_is_explained(visit: Visit, digits: Client, knows_digits: pc.Co
     assert tab.locator("#inspector.open").count() == 0
 
 
-@pytest.mark.parametrize("kind", ["cam", "saliency"])
-def test_what_speaks_for_a_class_lies_over_the_picture(
-    visit: Visit, digits: Client, kind: str
+@pytest.mark.parametrize("kind", ["grad_cam", "saliency"])
+def test_what_speaks_for_a_class_lies_where_the_network_sees_it(
+    visit: Visit, digits: Client, knows_digits: pc.ConvNet, kind: str
 ) -> None:
     tab = visit(digits)
-    draw(tab, SEVEN)
-    tab.check(f"[name=overlay][value={kind}]")
+    draw(tab, [(x / 2, y / 2) for x, y in SEVEN])  # in a corner, so that centring moves it
+    tab.check(f"[name=overlay][value={kind.removeprefix('grad_')}]")
     tab.locator("#scores button").nth(2).click()
     until_text(tab, "#why", "2")
     tab.wait_for_load_state("networkidle")
-    alpha = tab.evaluate(
-        "() => { const c = document.querySelector('#overlay');"
-        " return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
-        ".filter((_, i) => i % 4 === 3); }"
-    )
-    assert max(alpha) > 200
-    assert min(alpha) == 0
+    x = pixels(tab) / np.float32(255)
+    shares = getattr(pc.inspection, kind)(knows_digits, x, 2)[0]
+
+    def warmth(place: tuple[int, ...]) -> int:
+        """How much redder than blue the picture is in the middle of a share's square."""
+        row, column = (int((at + 0.5) * 280 / len(shares)) for at in place)
+        red, _, blue, _ = tab.evaluate(
+            "([x, y]) => [...document.querySelector('#overlay').getContext('2d')"
+            ".getImageData(x, y, 1, 1).data]",
+            [column, row],
+        )
+        return int(red) - int(blue)
+
+    assert warmth(np.unravel_index(shares.argmax(), shares.shape)) > 80
+    assert warmth(np.unravel_index(shares.argmin(), shares.shape)) < 20
 
 
 def test_every_layer_of_a_graph_is_entered_and_explained(visit: Visit, clothes: Client) -> None:

@@ -68,14 +68,30 @@ async function showOverlay() {
   const kind = document.querySelector("[name=overlay]:checked").value;
   const overlay = find("overlay");
   overlay.hidden = kind === "none";
-  find("pad-box").classList.toggle("explained-pad", kind !== "none");
   if (kind === "none" || !state.image || !state.scores) {
     find("why").textContent = t("why_none");
     return;
   }
   find("why").textContent = t(`why_${kind}`, { name: state.network.classes[asked()] });
   const { shares } = await backend.attribute(state.image, state.source, asked(), kind);
-  paint(overlay, shares.data, shares.shape[0], shares.shape[1], "heat");
+  layOver(overlay, shares);
+}
+
+/** The image as the network takes it, which may have been centred, dark below the shares. */
+function layOver(overlay, shares) {
+  const [picture, heat] = [make("canvas"), make("canvas")];
+  paintImage(picture, state.image, state.network.input);
+  paint(heat, shares.data, shares.shape[0], shares.shape[1], "heat");
+  const { width, height } = find("pad");
+  Object.assign(overlay, { width, height });
+  const context = overlay.getContext("2d");
+  context.fillRect(0, 0, width, height);
+  context.globalAlpha = 0.55;
+  context.imageSmoothingEnabled = false;
+  context.drawImage(picture, 0, 0, width, height);
+  context.globalAlpha = 1;
+  context.imageSmoothingEnabled = true;
+  context.drawImage(heat, 0, 0, width, height);
 }
 
 /** When nobody has drawn for a moment: speak the answer, and look for what is alike. */
