@@ -19,6 +19,7 @@ CPP = ROOT / "cpp"
 # including types; the files of one folder import each other in any order without a circle.
 ROOMS = [
     *("__main__", "cli", "commands", "_startup"),
+    "live",
     *("plot", "scratch", "inspection", "onnx"),
     "sklearn",
     *("schedules", "training"),
@@ -100,10 +101,11 @@ def test_functional_and_config_alone_import_the_native_module() -> None:
     assert importers <= {"functional", "config"}
 
 
-# Hold classes derived from those of other libraries; imported when the first picture is drawn, and
-# when the first estimator is made.
+# Hold classes derived from those of other libraries, or are of no use without them; imported when
+# the first picture is drawn, the first estimator is made, and the page is served.
 WITH_OPTIONAL = {
     "plot.figure",
+    *("live.app", "live.guard", "live.server"),
     *(f"sklearn{part}" for part in ("", ".classifier", ".estimator", ".regressor")),
 }
 

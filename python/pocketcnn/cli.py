@@ -19,6 +19,7 @@ from pocketcnn.commands import (
     console,
     evaluating,
     exchange,
+    live,
     options,
     pictures,
     predicting,
@@ -37,6 +38,7 @@ from pocketcnn.commands.parser import (
     add_out,
     image_shape,
     natural,
+    port,
     positive,
 )
 from pocketcnn.config import set_num_threads
@@ -56,6 +58,7 @@ examples:
   pocketcnn features runs/simple_convnet-digits-1 digits:0
   pocketcnn saliency runs/simple_convnet-digits-1 digits:0 digits:1
   pocketcnn export runs/simple_convnet-digits-1 digits.onnx
+  pocketcnn live runs/simple_convnet-digits-1
 """
 
 
@@ -143,6 +146,7 @@ def _make_parser() -> Parser:
     _add_import(commands)
     _add_info(commands)
     _add_bench(commands)
+    _add_live(commands)
     return parser
 
 
@@ -308,6 +312,19 @@ def _add_bench(commands: Subparsers) -> None:
     )
     parser.add_argument(
         "--repeat", type=positive, default=50, metavar="N", help="measurements a row (50)"
+    )
+
+
+def _add_live(commands: Subparsers) -> None:
+    about = "open a local page: draw, look into every layer, train"
+    parser = _add(commands, "live", live.live, about)
+    told = "a .safetensors or .onnx file, or a run's folder (a network that knows digits)"
+    parser.add_argument("model", nargs="?", metavar="MODEL", help=told)
+    parser.add_argument(
+        "--port", type=port, default=0, metavar="N", help="port of this computer (a free one)"
+    )
+    parser.add_argument(
+        "--no-browser", dest="browser", action="store_false", help="print the address alone"
     )
 
 

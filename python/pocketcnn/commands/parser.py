@@ -31,6 +31,14 @@ def natural(text: str) -> int:
     return _whole(text, 0)
 
 
+def port(text: str) -> int:
+    """Read the number of a port; 0 stands for any that is free."""
+    value = _whole(text, 0)
+    if value > 65535:
+        raise argparse.ArgumentTypeError(f"{text} is more than 65535")
+    return value
+
+
 def seed(text: str) -> int:
     """Read a seed: 0 or more, of any length."""
     value = int(text)
@@ -80,7 +88,7 @@ def image_shape(text: str) -> tuple[int, ...]:
 
 
 # argparse uses the function's name in its message about text that is not a number.
-positive.__name__ = natural.__name__ = seed.__name__ = "whole number"
+positive.__name__ = natural.__name__ = seed.__name__ = port.__name__ = "whole number"
 image_shape.__name__ = "shape"
 not_negative.__name__ = share.__name__ = some_share.__name__ = some_number.__name__ = "number"
 
