@@ -6,7 +6,8 @@ alone, on every instruction set of this machine?), ``typing`` (do the annotation
 part of the following). Not in the default run are the longer checks, ``guard``, ``sanitize``,
 ``tsan``, ``tidy``, ``fuzz``, ``soak`` and ``coverage``; ``interop``, which compares results with
 those of other libraries, and ``bench``, which compares speed; and ``dev``, which installs
-everything for development.
+everything for development. Other compilers, machines and versions of Python, and the wheels of a
+release, have their sessions in ``nox_platforms.py``.
 
 Test runners leave JUnit files in ``build/reports``; ``.ci/run`` counts them.
 """
@@ -30,6 +31,10 @@ nox.needs_version = ">=2024.4.15"
 nox.options.sessions = ["lint", "cpp", "typing", "tests", "docs", "machines"]
 
 ROOT = Path(__file__).parent
+# Importing them makes its sessions nox's.
+sys.path.insert(0, str(ROOT))
+import nox_platforms  # noqa: E402, F401
+
 BUILD = ROOT / "build"
 REPORTS = BUILD / "reports"
 WHEEL_TREE = BUILD / "wheel-tree"
@@ -209,7 +214,9 @@ def typing(session: nox.Session) -> None:
     """Check annotations strictly, and the extension module against its stub."""
     install_wheel(session, "all", "mypy", "nox")
     session.run("mypy")
-    session.run("mypy", "--strict", "noxfile.py", ".ci/count_tests.py", "cpp/tests")
+    session.run(
+        "mypy", "--strict", "noxfile.py", "nox_platforms.py", ".ci/count_tests.py", "cpp/tests"
+    )
     # Outside the source folder, so that stubtest sees the wheel's stub.
     with session.chdir(session.create_tmp()):
         session.run("python", "-m", "mypy.stubtest", "pocketcnn._core")
@@ -378,13 +385,14 @@ def fuzz_native(session: nox.Session, seconds: str) -> None:
     if shutil.which("clang++") is None:
         session.warn("without clang++ (on Debian: clang) the C++ readers are not fuzzed")
         return
-    readers = ("src/runtime/cpu_limits.cpp", "src/runtime/threads_variable.cpp")
+    readers = ("src/runtime/cgroup_quota.cpp", "src/runtime/threads_variable.cpp")
     run_fuzzer(session, "environment", seconds, *(f"cpp/{name}" for name in readers))
     install_native_tools(session)
     native(session, "cmake", "--preset", "release")
     native(session, "cmake", "--build", "--preset", "release", "--target", "pocketcnn")
     library = str(BUILD / "release" / "cpp" / "libpocketcnn.a")
-    sources = sorted(str(path) for path in (ROOT / "cpp" / "src" / "model").glob("*.cpp"))
+    readers_of_models = (ROOT / "cpp" / "src" / "model").glob("*.cpp")
+    sources = sorted(str(path) for path in readers_of_models if path.stem != "file_windows")
     run_fuzzer(session, "model", seconds, *sources, library, "-lgomp")
 
 

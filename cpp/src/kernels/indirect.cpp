@@ -46,7 +46,7 @@ void multiply_indirect(index_t depth, const T* left, const index_t* row_offsets,
         for (int i = 0; i < rows; ++i) {
             const Vec<T> l = splat(row[i][offset]);
 #pragma GCC unroll 8
-            for (int v = 0; v < vectors; ++v) sum[i][v] += l * r[v];
+            for (int v = 0; v < vectors; ++v) add_product(sum[i][v], l, r[v]);
         }
         right += cols;
     }

@@ -28,7 +28,7 @@ void multiply(index_t depth, const T* left, const T* right, const PanelAhead<T>&
         for (int i = 0; i < kTileRows; ++i) {
             const Vec<T> l = splat(left[i]);
 #pragma GCC unroll 8
-            for (int v = 0; v < kTileVectors; ++v) sum[i][v] += l * r[v];
+            for (int v = 0; v < kTileVectors; ++v) add_product(sum[i][v], l, r[v]);
         }
         left += kTileRows;
         right += cols;
@@ -71,7 +71,7 @@ inline void row_tile(const RowProduct& size, const T* left, const T* right, T* y
         for (int i = 0; i < rows; ++i) {
             const Vec<T> l = splat(left[i]);
 #pragma GCC unroll 8
-            for (int v = 0; v < vectors; ++v) sum[i][v] += l * r[v];
+            for (int v = 0; v < vectors; ++v) add_product(sum[i][v], l, r[v]);
         }
         left += kTileRows;
         right += size.right_stride;

@@ -111,6 +111,17 @@ inline V pinned(V value) {
     return value;
 }
 
+// sum += a * b, in a tile of accumulators that fills the registers. Clang would move them around
+// from step to step until one is on the stack.
+template <typename V>
+[[gnu::always_inline]] inline void add_product(V& sum, V a, V b) {
+#if defined(__clang__)
+    sum = pinned(sum + a * b);
+#else
+    sum += a * b;
+#endif
+}
+
 inline float square_root(float x) {
     return __builtin_sqrtf(x);
 }

@@ -52,7 +52,7 @@ void winograd_multiply(index_t depth, const T* left, index_t left_stride, const 
             for (int i = 0; i < rows; ++i) {
                 const Vec<T> a = splat(l[index_t{i} * lanes]);
 #pragma GCC unroll 8
-                for (int v = 0; v < vectors; ++v) sum[i][v] += a * r[v];
+                for (int v = 0; v < vectors; ++v) add_product(sum[i][v], a, r[v]);
             }
             ++l;
             right += vectors * lanes;
@@ -84,7 +84,7 @@ void winograd_accumulate(index_t depth, const T* left, const T* right, T* out, i
         for (int i = 0; i < rows; ++i) {
             const Vec<T> a = splat(left[i]);
 #pragma GCC unroll 8
-            for (int v = 0; v < vectors; ++v) sum[i][v] += a * r[v];
+            for (int v = 0; v < vectors; ++v) add_product(sum[i][v], a, r[v]);
         }
         __builtin_prefetch(left + kWinogradAhead * lanes);
         left += lanes;

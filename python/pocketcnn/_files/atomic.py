@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -64,12 +65,16 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         descriptor, temporary = _create(named)
     with _naming(path, named, temporary):
         try:
-            if mode is not None and mode != os.fstat(descriptor).st_mode:
-                os.fchmod(descriptor, stat.S_IMODE(mode))
+            if sys.platform != "win32":  # which has no such modes
+                if mode is not None and mode != os.fstat(descriptor).st_mode:
+                    os.fchmod(descriptor, stat.S_IMODE(mode))
             yield temporary
             os.fsync(descriptor)
             if temporary != named:
                 _link(descriptor, temporary, named)
+            if sys.platform == "win32":  # a file that is open cannot be renamed
+                os.close(descriptor)
+                descriptor = -1
             named.replace(target)
             _sync_names(target.parent)
         except BaseException:
@@ -77,7 +82,8 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
                 named.unlink()
             raise
         finally:
-            os.close(descriptor)
+            if descriptor >= 0:
+                os.close(descriptor)
 
 
 def _create(named: Path) -> tuple[int, Path]:
@@ -85,14 +91,16 @@ def _create(named: Path) -> tuple[int, Path]:
 
     The mode is what the umask allows.
     """
-    with suppress(OSError):
-        descriptor = os.open(named.parent, os.O_TMPFILE | os.O_RDWR, 0o666)
-        unnamed = Path(f"/proc/self/fd/{descriptor}")
-        if unnamed.exists():
-            return descriptor, unnamed
-        os.close(descriptor)  # without /proc it could neither be opened again nor named
-    # O_EXCL: never through an existing link.
-    return os.open(named, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666), named
+    if sys.platform == "linux":
+        with suppress(OSError):
+            descriptor = os.open(named.parent, os.O_TMPFILE | os.O_RDWR, 0o666)
+            unnamed = Path(f"/proc/self/fd/{descriptor}")
+            if unnamed.exists():
+                return descriptor, unnamed
+            os.close(descriptor)  # without /proc it could neither be opened again nor named
+    # O_EXCL: never through an existing link. Windows would write other ends of lines.
+    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
+    return os.open(named, flags, 0o666), named
 
 
 def _link(descriptor: int, unnamed: Path, named: Path) -> None:

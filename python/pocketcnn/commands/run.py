@@ -8,8 +8,6 @@ without it.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -27,6 +25,7 @@ from numpy.typing import NDArray
 
 from pocketcnn import __version__
 from pocketcnn._files.atomic import write_atomically
+from pocketcnn._files.lock import lock
 from pocketcnn.commands import console
 from pocketcnn.training.callbacks import Callback
 from pocketcnn.training.checkpoint import read_checkpoint
@@ -43,8 +42,6 @@ SPLIT = "split"
 
 # What `write_atomically` may leave in a folder if its process is killed.
 _LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.tmp")
-# File systems that cannot lock are used without a lock.
-_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 @dataclass(frozen=True)
@@ -277,25 +274,29 @@ def hold(folder: Path) -> Iterator[None]:
                 entry.unlink(missing_ok=True)
         yield
     finally:
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
+        if sys.platform == "win32":  # which removes no file that is open
+            os.close(descriptor)
+            with suppress(OSError):
+                path.unlink()
+        else:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
 
 
 def _lock(path: Path) -> int:
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(descriptor)
         except BlockingIOError:
-            holder = os.pread(descriptor, 300, 0).decode(errors="replace").strip()
+            holder = os.read(descriptor, 300).decode(errors="replace").strip()
             os.close(descriptor)
             raise BlockingIOError(
                 f"{str(path.parent)!r} is in use by {holder or 'another process'}"
             ) from None
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                os.close(descriptor)
-                raise
+        except OSError:
+            os.close(descriptor)
+            raise
         # The last holder may have removed the file between our opening and locking it.
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), path.stat()):
@@ -308,4 +309,4 @@ def _sign(descriptor: int) -> None:
     """Write into the lock who holds it; if the disk is full, the name is left out."""
     with suppress(OSError):
         os.truncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())

