@@ -1,7 +1,6 @@
 #include "learner.h"
 
 #include <pocketcnn/cross_entropy.h>
-#include <pocketcnn/optimizer.h>
 
 #include <algorithm>
 #include <array>

@@ -1,6 +1,8 @@
 // Training, one batch at a time.
 #pragma once
 
+#include <pocketcnn/optimizer.h>
+
 #include "gradients.h"
 
 namespace pocketcnn::wasm {
