@@ -80,14 +80,13 @@ def clang(session: nox.Session) -> None:
     )
 
 
-def _build_for(session: nox.Session, target: str, *options: str) -> Path:
-    """Build the library and its tests with the toolchain of another machine; return the folder."""
-    toolchain = f"-DCMAKE_TOOLCHAIN_FILE={TOOLCHAINS / target}.cmake"
+def _libraries_for(session: nox.Session, target: str) -> Path:
+    """Build what the tests need with the toolchain of another machine; return the prefix."""
     folder = BUILD / target
     prefix = folder / "prefix"
     if not (prefix / "include" / "gtest").exists():
         gtest = folder / "googletest"
-        common = ("-G", "Ninja", toolchain, "-DBUILD_GMOCK=OFF", "-DCMAKE_CXX_STANDARD=20")
+        common = ("-G", "Ninja", _toolchain(target), "-DBUILD_GMOCK=OFF", "-DCMAKE_CXX_STANDARD=20")
         _native(
             session,
             *("cmake", "-S", str(GOOGLETEST), "-B", str(gtest), *common),
@@ -97,10 +96,20 @@ def _build_for(session: nox.Session, target: str, *options: str) -> Path:
         # Headers alone, which are every machine's.
         for part in ("include/nlohmann", "share/cmake/nlohmann_json"):
             shutil.copytree(Path("/usr") / part, prefix / part, dirs_exist_ok=True)
-    tree = folder / "tree"
+    return prefix
+
+
+def _toolchain(target: str) -> str:
+    return f"-DCMAKE_TOOLCHAIN_FILE={TOOLCHAINS / target}.cmake"
+
+
+def _build_for(session: nox.Session, target: str, *options: str) -> Path:
+    """Build the library and its tests with the toolchain of another machine; return the folder."""
+    prefix = _libraries_for(session, target)
+    tree = BUILD / target / "tree"
     _native(
         session,
-        *("cmake", "--preset", "release", "--fresh", "-B", str(tree), toolchain),
+        *("cmake", "--preset", "release", "--fresh", "-B", str(tree), _toolchain(target)),
         *(f"-DCMAKE_FIND_ROOT_PATH={prefix}", f"-DPOCKETCNN_TESTS={EMULATED}", *options),
     )
     _native(session, "cmake", "--build", str(tree), "--target", "pocketcnn_tests")

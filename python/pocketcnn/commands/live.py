@@ -73,8 +73,8 @@ def _write(model: str | None, out: Path, module: Path) -> None:
     missing = [name for name in MODULE if not (module / name).is_file()]
     if missing:
         raise FileNotFoundError(
-            f"--wasm {module}: no {missing[0]} there; docs/platforms.md#webassembly says how the "
-            "module is built"
+            f"--wasm {module}: no {missing[0]} there; docs/webassembly.md says how the module "
+            "is built"
         )
     publish(make_page(model), module, out)
     console.say(f"wrote {out}; to look at it: python -m http.server --directory {out}")
