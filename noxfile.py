@@ -2,8 +2,8 @@
 
 One session per question: ``lint`` (style and formatting), ``cpp`` (does the C++ library work
 alone, on every instruction set of this machine?), ``typing`` (do the annotations hold?), ``tests``
-(does the package work?), ``docs`` (do the examples in the docstrings work?), ``machines`` (a short
-part of the following). Not in the default run are the longer checks, ``guard``, ``sanitize``,
+(does the package work?), ``live`` (does the page work in a browser?), ``docs`` (do the examples in
+the docstrings work?), ``machines`` (a short part of the following). Not in the default run are the longer checks, ``guard``, ``sanitize``,
 ``tsan``, ``tidy``, ``fuzz``, ``soak`` and ``coverage``; ``interop``, which compares results with
 those of other libraries, and ``bench``, which compares speed; and ``dev``, which installs
 everything for development. Other compilers, machines and versions of Python, and the wheels of a
@@ -28,7 +28,7 @@ import nox
 
 nox.needs_version = ">=2024.4.15"
 # cpp before the sessions that need only the wheel: it builds the wheel together with the C++ tests.
-nox.options.sessions = ["lint", "cpp", "typing", "tests", "docs", "machines"]
+nox.options.sessions = ["lint", "cpp", "typing", "tests", "live", "docs", "machines"]
 
 ROOT = Path(__file__).parent
 # Importing them makes its sessions nox's.
@@ -243,6 +243,16 @@ def tests(session: nox.Session) -> None:
     install_wheel(session, "test", "pytest-xdist")
     report = f"--junitxml={REPORTS / 'pytest.xml'}"
     session.run("pytest", "--numprocesses=auto", report, *session.posargs)
+
+
+@nox.session
+def live(session: nox.Session) -> None:
+    """Test the page of ``pocketcnn live`` in Chromium, where the system has it."""
+    if not os.environ.get("CHROMIUM") and shutil.which("chromium") is None:
+        session.skip("needs Chromium: apt-get install chromium, or its path in CHROMIUM")
+    install_wheel(session, "test", "playwright")
+    report = f"--junitxml={REPORTS / 'browser.xml'}"
+    session.run("pytest", report, *(session.posargs or ("tests/browser",)))
 
 
 @nox.session

@@ -16,7 +16,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 # Which session writes which report; {} are a session's parameters. Others write none.
-REPORT_OF_SESSION = {"cpp": "ctest-{build}", "tests": "pytest", "docs": "doctest"}
+REPORT_OF_SESSION = {
+    "cpp": "ctest-{build}",
+    "tests": "pytest",
+    "live": "browser",
+    "docs": "doctest",
+}
 
 
 class Count(NamedTuple):

@@ -53,47 +53,11 @@ def test_nothing_but_its_own_files_is_served(client: Client) -> None:
     assert client.ask("main.js", b"").status == 405
 
 
-def test_the_wheel_part_of_the_page_is_small() -> None:
-    assert sum(file.stat().st_size for file in STATIC.iterdir()) < 150_000
-
-
-def test_nothing_is_loaded_from_elsewhere(client: Client) -> None:
-    for file in STATIC.iterdir():
-        addresses = re.findall(r"(?:https?:)?//[a-z][\w.-]+", file.read_text(encoding="utf-8"))
-        assert {a for a in addresses if "w3.org" not in a and "." in a} == set(), file.name
+def test_the_page_may_load_nothing_from_elsewhere(client: Client) -> None:
     policy = client.ask("").headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "script-src 'self';" in policy
     assert "unsafe" not in policy
-
-
-def test_the_languages_have_the_same_words() -> None:
-    keys = {
-        language: re.findall(r"^  (\w+): ", (STATIC / f"words-{language}.js").read_text(), re.M)
-        for language in ("en", "ko", "ja")
-    }
-    assert len(keys["en"]) == len(set(keys["en"])) > 100
-    # Korean and Japanese have words of their own for some kinds that English leaves as they are.
-    assert set(keys["ko"]) == set(keys["ja"])
-    extra = set(keys["ko"]) - set(keys["en"])
-    assert set(keys["en"]) <= set(keys["ko"])
-    assert all(key.startswith("kind_") for key in extra)
-    used = set()
-    for file in STATIC.iterdir():
-        text = file.read_text(encoding="utf-8")
-        used |= set(re.findall(r'\bt\("(\w+)"', text))
-        used |= set(re.findall(r'data-w(?:-label)?="(\w+)"', text))
-    assert used <= set(keys["en"]), used - set(keys["en"])
-
-
-def test_words_have_the_same_places(client: Client) -> None:
-    assert client.ask("words-ko.js").status == 200
-    found = {}
-    for language in ("en", "ko", "ja"):
-        text = (STATIC / f"words-{language}.js").read_text(encoding="utf-8")
-        for key, value in re.findall(r'^  (\w+): "(.*)",$', text, re.M):
-            found.setdefault(key, set()).add(frozenset(re.findall(r"\{(\w+)\}", value)))
-    assert {key for key, places in found.items() if len(places) > 1} == set()
 
 
 def test_requests_are_answered(client: Client) -> None:

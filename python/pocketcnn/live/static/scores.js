@@ -16,7 +16,7 @@ let calm = 0;
 
 export function setUpScores() {
   const { classes } = state.network;
-  find("score-box").hidden = !classes;
+  for (const name of ["score-box", "overlays", "why"]) find(name).hidden = !classes;
   if (!classes) return;
   rows = Array.from({ length: Math.min(ROWS, classes.length) }, () => {
     const name = make("span", { class: "name" });
@@ -68,6 +68,7 @@ async function showOverlay() {
   const kind = document.querySelector("[name=overlay]:checked").value;
   const overlay = find("overlay");
   overlay.hidden = kind === "none";
+  find("pad-box").classList.toggle("explained-pad", kind !== "none");
   if (kind === "none" || !state.image || !state.scores) {
     find("why").textContent = t("why_none");
     return;
