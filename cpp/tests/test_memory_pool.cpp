@@ -107,7 +107,7 @@ TEST(MemoryPool, MoreThanThereIs) {
     const MemoryUse before = memory_use();
     EXPECT_THROW(pool_allocate(std::numeric_limits<std::size_t>::max()), std::bad_alloc);
     EXPECT_THROW(pool_allocate(std::numeric_limits<std::size_t>::max() / 5), std::bad_alloc);
-    EXPECT_THROW(Buffer<double>(std::numeric_limits<index_t>::max()), std::bad_alloc);
+    EXPECT_THROW(Buffer<double>{std::numeric_limits<index_t>::max()}, std::bad_alloc);
     EXPECT_THROW(Buffer<double>(std::numeric_limits<index_t>::max() / 8), std::bad_alloc);
     EXPECT_THROW(Buffer<float>(-1), std::bad_alloc);
     EXPECT_EQ(memory_use().in_use, before.in_use);
