@@ -3,11 +3,12 @@
 One session per question: ``lint`` (style and formatting), ``cpp`` (does the C++ library work
 alone, on every instruction set of this machine?), ``typing`` (do the annotations hold?), ``tests``
 (does the package work?), ``live`` (does the page work in a browser?), ``docs`` (do the examples in
-the docstrings work?), ``machines`` (a short part of the following). Not in the default run are the longer checks, ``guard``, ``sanitize``,
-``tsan``, ``tidy``, ``fuzz``, ``soak`` and ``coverage``; ``interop``, which compares results with
-those of other libraries, and ``bench``, which compares speed; and ``dev``, which installs
-everything for development. Other compilers, machines and versions of Python, and the wheels of a
-release, have their sessions in ``nox_platforms.py``.
+the docstrings work?), ``machines`` (a short part of the following). Not in the default run are the
+longer checks, ``guard``, ``sanitize``, ``tsan``, ``tidy``, ``fuzz``, ``soak`` and ``coverage``;
+``interop``, which compares results with those of other libraries, and ``bench``, which compares
+speed; and ``dev``, which installs everything for development. Other compilers, machines and
+versions of Python, the wheels of a release, and the browser without a server have their sessions in
+``nox_platforms.py``.
 
 Test runners leave JUnit files in ``build/reports``; ``.ci/run`` counts them.
 """

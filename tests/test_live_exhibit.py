@@ -134,6 +134,15 @@ def test_poolings_and_connections_are_explained(net: pc.ConvNet, exhibit: Exhibi
     assert about["value"] == max(0, about["before"])
 
 
+def test_numbers_of_several_are_not_told_as_a_function_of_one() -> None:
+    layers = [("shuffle", pc.ChannelShuffle(2)), ("flatten", pc.Flatten()), ("end", pc.Softmax())]
+    exhibit = Exhibit(pc.ConvNet(layers, input_shape=(4, 2, 2)), list("abcdefghijklmnop"))
+    image = np.arange(16, dtype=np.uint8).reshape(4, 2, 2)
+    about, _ = exhibit.explain(image, "shuffle", (1, 0, 0))
+    assert about["kind"] == "other"
+    assert exhibit.explain(image, "end", (3,))[0]["kind"] == "other"
+
+
 def test_field_is_where_the_image_matters(exhibit: Exhibit) -> None:
     """Pixels outside the box change nothing; some inside do."""
     image = images(1)[0]
@@ -188,12 +197,15 @@ def test_large_maps_are_averaged_and_bad_numbers_are_marked() -> None:
 
 def test_attribution_is_that_of_inspection(net: pc.ConvNet, exhibit: Exhibit) -> None:
     image = images(1)[0]
-    found = exhibit.attribute(image, 2)
-    expected = pc.inspection.saliency(net, image[np.newaxis] / 255, 2)[0]
-    np.testing.assert_allclose(found["saliency"] / 255 * expected.max(), expected, atol=0.01)
-    assert found["cam"].ndim == 2
+    x = image[np.newaxis] / 255
+    for kind, function in (("saliency", pc.inspection.saliency), ("cam", pc.inspection.grad_cam)):
+        expected = function(net, x, 2)[0]
+        found = exhibit.attribute(image, 2, kind) / 255 * expected.max()
+        np.testing.assert_allclose(found, expected, atol=expected.max() / 250)
     with pytest.raises(LookupError, match="class is 4, but there are 4"):
-        exhibit.attribute(image, 4)
+        exhibit.attribute(image, 4, "cam")
+    with pytest.raises(LookupError, match="kind is 'magic': wanted one of cam, saliency"):
+        exhibit.attribute(image, 0, "magic")
 
 
 def test_what_excites_a_map_most_is_found(net: pc.ConvNet, exhibit: Exhibit) -> None:
@@ -256,7 +268,7 @@ def test_a_network_without_classes_is_looked_at_too() -> None:
     assert about["probabilities"] is None
     assert arrays[last].shape == (2, 16, 16)
     with pytest.raises(ValueError, match="no scores of classes"):
-        exhibit.attribute(image, 0)
+        exhibit.attribute(image, 0, "saliency")
 
 
 def test_numbers_that_json_lacks_become_null() -> None:

@@ -81,8 +81,8 @@ def test_requests_are_answered(client: Client) -> None:
     products = value["patch"].astype(np.float64) * value["weight"]
     assert products.sum() + value["bias"] == pytest.approx(value["value"], rel=1e-4)
 
-    found = client.ask("api/attribute", IMAGE, **{"class": 1}).packed
-    assert found["saliency"].shape == SHAPE[1:]
+    found = client.ask("api/attribute", IMAGE, **{"class": 1}, kind="saliency").packed
+    assert found["shares"].shape == SHAPE[1:]
     sample = client.ask("api/sample", index=23, part="training").packed
     np.testing.assert_array_equal(sample["image"], collection().x[23])
     near = client.ask("api/neighbours", sample["image"].tobytes()).packed
@@ -119,7 +119,8 @@ def test_a_run_is_started_watched_and_looked_at(client: Client) -> None:
         ("api/look", IMAGE, {"layers": "a" * 3000}, 404, "layer is"),
         ("api/look", IMAGE, {"run": 99, "epoch": 0}, 404, "run is 99"),
         ("api/look", IMAGE, {"run": "x"}, 400, "run is 'x'"),
-        ("api/attribute", IMAGE, {"class": 12}, 404, "class is 12"),
+        ("api/attribute", IMAGE, {"class": 12, "kind": "cam"}, 404, "class is 12"),
+        ("api/attribute", IMAGE, {"class": 1, "kind": "x"}, 404, "kind is 'x'"),
         ("api/look", IMAGE[:-1], {}, 400, "no image of this size"),
         ("api/look", b"", {}, 400, "no image of this size"),
         ("api/look", IMAGE + b"x", {}, 413, "wanted at most 288"),

@@ -24,10 +24,11 @@ ARGUMENTS = [
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    driver = pytest.importorskip("playwright.sync_api", reason="needs Playwright: nox -s live")
+    from playwright.sync_api import sync_playwright
+
     if CHROMIUM is None:
         pytest.skip("needs Chromium: apt-get install chromium")
-    with driver.sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield found
         found.close()

@@ -23,6 +23,8 @@ import pocketcnn as pc
 from live_server import Client, page, serving
 from pocketcnn.commands.live import make_page
 
+pytest.importorskip("playwright.sync_api", reason="needs Playwright: nox -s live")
+
 Visit = Callable[..., Any]
 
 ONE = [(0.5, 0.15), (0.5, 0.5), (0.5, 0.85)]

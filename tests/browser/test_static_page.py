@@ -167,9 +167,9 @@ def test_reasons_neighbours_and_patches_are_those_of_python(
         assert sample["label"] == collection.t_test[index]
         assert np.array_equal(array(sample["image"]), image)
         for chosen in (int(collection.t_test[index]), 5):
-            found = ask(tab, "attribute", image, None, chosen)
-            for name, shades in of_digits.exhibit.attribute(image, chosen).items():
-                assert_shades(found[name], shades)
+            for kind in ("cam", "saliency"):
+                found = ask(tab, "attribute", image, None, chosen, kind)["shares"]
+                assert_shades(found, of_digits.exhibit.attribute(image, chosen, kind))
         near = ask(tab, "neighbours", image)
         wanted = neighbours.nearest(image, 8)
         np.testing.assert_allclose(near["cosines"], [cosine for _, cosine in wanted], atol=1e-5)

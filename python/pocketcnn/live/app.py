@@ -17,7 +17,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from pocketcnn import __version__
 from pocketcnn.live import wire
 from pocketcnn.live.collection import Collection
 from pocketcnn.live.exhibit import Exhibit
@@ -84,7 +83,6 @@ class Page:
                 "ground": self.collection.ground,
             }
         return {
-            "version": __version__,
             "title": self.title,
             "optimizers": list(OPTIMIZERS),
             "begins": ["fresh", "model", *NETWORKS],
@@ -200,17 +198,17 @@ class _Answers:
                 return exhibit.explain(image, query.get("layer", ""), place)
 
         about, arrays = await self._run(compute)
-        # Twice as many digits as a browser needs, in the form that it has.
+        # A page shows no more digits than single precision has.
         return _packed(about, {k: a.astype(np.float32) for k, a in arrays.items()})
 
     async def attribute(self, request: Request) -> Response:
         image, query = await self._image(request), request.query_params
 
-        def compute() -> dict[str, NDArray[np.uint8]]:
+        def compute() -> NDArray[np.uint8]:
             with self._page.showing(query) as exhibit:
-                return exhibit.attribute(image, _number(query, "class"))
+                return exhibit.attribute(image, _number(query, "class"), query.get("kind", ""))
 
-        return _packed({}, await self._run(compute))
+        return _packed({}, {"shares": await self._run(compute)})
 
     async def neighbours(self, request: Request) -> Response:
         image = await self._image(request)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,11 @@ Pixels = NDArray[np.uint8]
 
 # Images whose activations are kept, because a pointer that moves asks for many numbers of one.
 _KEPT = 2
+
+_ATTRIBUTIONS: dict[str, Callable[[ConvNet, Array, int], Array]] = {
+    "cam": grad_cam,
+    "saliency": saliency,
+}
 
 # Patches of a channel; and how many images are searched for them: so many that it takes some
 # seconds.
@@ -132,27 +137,34 @@ class Exhibit:
             find_layer(self._net, layer)
             return explain(self._net, self._values(image), layer, place)
 
-    def attribute(self, image: Pixels, chosen: int) -> dict[str, NDArray[np.uint8]]:
-        """Return Grad-CAM (h, w) and saliency (H, W) for a class, each scaled to its largest.
+    def attribute(self, image: Pixels, chosen: int, kind: str) -> NDArray[np.uint8]:
+        """Return what speaks for a class, scaled to its largest.
+
+        Parameters
+        ----------
+        image : ndarray of uint8 (C, H, W)
+        chosen : int
+            The class.
+        kind : {"cam", "saliency"}
+            Grad-CAM (h, w), or saliency (H, W).
 
         Raises
         ------
         LookupError
-            There is no such class.
+            There is no such class or kind.
         ValueError
-            The network does not give scores, or has no maps.
+            The network does not give scores, or has no maps for Grad-CAM.
         """
         if self.classes is None:
             raise ValueError("the network gives no scores of classes")
         if not 0 <= chosen < len(self.classes):
             raise LookupError(f"class is {chosen}, but there are {len(self.classes)}")
+        if kind not in _ATTRIBUTIONS:
+            raise LookupError(f"kind is {kind!r:.40}: wanted one of {', '.join(_ATTRIBUTIONS)}")
         x = self._preparation.scaled(image[np.newaxis])
         with self._lock:
-            found = {
-                "cam": grad_cam(self._net, x, chosen)[0],
-                "saliency": saliency(self._net, x, chosen)[0],
-            }
-        return {name: to_bytes(a, 0.0, float(a.max())) for name, a in found.items()}
+            found = _ATTRIBUTIONS[kind](self._net, x, chosen)[0]
+        return to_bytes(found, 0.0, float(found.max()))
 
     def excite(
         self, layer: str, channel: int, images: Pixels

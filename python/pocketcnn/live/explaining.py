@@ -13,17 +13,39 @@ from pocketcnn._arguments import Array
 from pocketcnn.functional._window2d import window2d
 from pocketcnn.inspection import receptive_field
 from pocketcnn.layers import (
+    ELU,
+    GELU,
     AvgPool2d,
+    BatchNorm2d,
+    Clip,
     Concat,
     Conv2d,
+    Dropout,
     GlobalAvgPool2d,
     GlobalMaxPool2d,
+    HardSigmoid,
+    HardSwish,
+    LeakyReLU,
     Linear,
     MaxPool2d,
+    Normalize,
+    PReLU,
+    ReLU,
+    ReLU6,
+    ScaleShift,
+    Sigmoid,
+    SiLU,
+    Tanh,
 )
 from pocketcnn.layers.merge import Merge
 from pocketcnn.live.anatomy import find_layer, shape_before_flattening
 from pocketcnn.network.net import ConvNet
+
+# Layers of which a number is a function of the one in its place.
+POINTWISE = (
+    *(BatchNorm2d, Clip, Dropout, ELU, GELU, HardSigmoid, HardSwish, LeakyReLU, Normalize, PReLU),
+    *(ReLU, ReLU6, ScaleShift, Sigmoid, SiLU, Tanh),
+)
 
 Values = Mapping[str, Array]
 """What every layer gives for one image, without the batch axis; "input" is the image."""
@@ -81,7 +103,7 @@ def explain(net: ConvNet, values: Values, layer: str, place: Sequence[int]) -> E
         found, arrays = _whole_map(its, before, at)
     elif isinstance(its, Merge):
         found = {"kind": "merge", "parts": _parts(its, sources, values, at)}
-    elif before.shape == values[layer].shape:
+    elif isinstance(its, POINTWISE):
         found = {"kind": "point", "before": before[at]}
     else:
         found = {"kind": "other"}

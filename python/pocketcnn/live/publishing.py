@@ -18,6 +18,7 @@ from pocketcnn.inspection import cam_layer, receptive_field
 from pocketcnn.layers import AvgPool2d, Conv2d, Layer, Linear, MaxPool2d
 from pocketcnn.live import wire
 from pocketcnn.live.anatomy import describe, shape_before_flattening, shape_of
+from pocketcnn.live.explaining import POINTWISE
 from pocketcnn.live.recipe import NETWORKS
 from pocketcnn.live.unfolding import unfold
 from pocketcnn.network.graph import INPUT
@@ -144,7 +145,8 @@ def _computed(net: ConvNet, name: str, layer: Layer) -> dict[str, Any]:
     source = net.graph.inputs[name][0]
     field = receptive_field(net, name)
     found: dict[str, Any] = {
-        "field": {"size": field.size, "stride": field.stride, "start": field.start}
+        "field": {"size": field.size, "stride": field.stride, "start": field.start},
+        "pointwise": isinstance(layer, POINTWISE),
     }
     if isinstance(layer, Conv2d):
         window = (layer.kernel_size, layer.stride, layer.padding, layer.dilation)

@@ -82,30 +82,35 @@ export class Exhibit {
     });
   }
 
-  /** Grad-CAM and saliency, see docs/look-inside.md; each on the scale of its largest number. */
-  attribute(image, chosen) {
+  /** What speaks for a class, on the scale of its largest number; docs/look-inside.md has the formulas. */
+  attribute(image, chosen, kind) {
     this.known = null;
-    const at = this.own.cam;
-    const [byImage, byMaps] = this.network.differentiate(this.scaled(image), chosen, [0, at]);
-    const [, height, width] = this.about.input;
-    const saliency = new Float32Array(height * width);
-    byImage.forEach((value, index) => {
-      const pixel = index % saliency.length;
-      saliency[pixel] = Math.max(saliency[pixel], Math.abs(value));
+    const x = this.scaled(image);
+    const { shape, data } = kind === "cam" ? this.#gradCam(x, chosen) : this.#saliency(x, chosen);
+    return { shape, data: shades(data, 0, data.reduce((most, value) => Math.max(most, value), 0)) };
+  }
+
+  #saliency(x, chosen) {
+    const [gradient] = this.network.differentiate(x, chosen, [0]);
+    const shape = this.about.input.slice(1);
+    const data = new Float32Array(shape[0] * shape[1]);
+    gradient.forEach((value, index) => {
+      const pixel = index % data.length;
+      data[pixel] = Math.max(data[pixel], Math.abs(value));
     });
-    const [channels, high, wide] = this.shapes[at];
-    const [maps, area] = [this.network.value(at), high * wide];
-    const cam = new Float32Array(area);
-    for (let channel = 0; channel < channels; channel++) {
-      const own = byMaps.subarray(channel * area, (channel + 1) * area);
-      const weight = own.reduce((sum, value) => sum + value, 0) / area;
-      for (let pixel = 0; pixel < area; pixel++) cam[pixel] += weight * maps[channel * area + pixel];
+    return { shape, data };
+  }
+
+  #gradCam(x, chosen) {
+    const [gradient] = this.network.differentiate(x, chosen, [this.own.cam]);
+    const [channels, ...shape] = this.shapes[this.own.cam];
+    const maps = this.network.value(this.own.cam);
+    const data = new Float32Array(shape[0] * shape[1]);
+    for (let first = 0; first < channels * data.length; first += data.length) {
+      const weight = gradient.subarray(first, first + data.length).reduce((sum, value) => sum + value, 0) / data.length;
+      for (let pixel = 0; pixel < data.length; pixel++) data[pixel] += weight * maps[first + pixel];
     }
-    const drawn = (values, shape) => {
-      const data = values.map((value) => Math.max(0, value));
-      return { shape, data: shades(data, 0, data.reduce((most, value) => Math.max(most, value), 0)) };
-    };
-    return { cam: drawn(cam, [high, wide]), saliency: drawn(saliency, [height, width]) };
+    return { shape, data: data.map((value) => Math.max(0, value)) };
   }
 
   /** The rows of unit length, of all training images, that have nearly the image's direction. */

@@ -31,7 +31,7 @@ function explanation(layer, place, { at, before, shape, value, array }) {
     default:
   }
   if (layer.inputs.length > 1) return { kind: "merge", parts: parts(layer, place, shape, value) };
-  if (String(before.shape) === String(layer.shape)) return { kind: "point", before: before.data[at] };
+  if (layer.pointwise) return { kind: "point", before: before.data[at] };
   return { kind: "other" };
 }
 

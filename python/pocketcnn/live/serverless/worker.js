@@ -64,7 +64,7 @@ const answers = {
   look: async (image, source, layers, maps) => (await showing(source)).look(image, layers, maps),
   plane: async (image, source, layer, channel) => ({ plane: (await showing(source)).plane(image, layer, channel) }),
   value: async (image, source, layer, place) => (await showing(source)).value(image, layer, place),
-  attribute: async (image, source, chosen) => (await showing(source)).attribute(image, chosen),
+  attribute: async (image, source, chosen, kind) => ({ shares: (await showing(source)).attribute(image, chosen, kind) }),
 
   async neighbours(image) {
     const { about, model } = await ready;

@@ -82,8 +82,9 @@ export const backend = {
   value: (image, source, layer, place) =>
     arrays("value", { ...source, layer, place: place.join(",") }, image),
 
-  /** Grad-CAM and saliency for a class, as bytes. */
-  attribute: (image, source, chosen) => arrays("attribute", { ...source, class: chosen }, image),
+  /** What speaks for a class, as bytes: `kind` is "cam" (Grad-CAM) or "saliency". */
+  attribute: (image, source, chosen, kind) =>
+    arrays("attribute", { ...source, class: chosen, kind }, image),
 
   /** The training images that the model takes for alike. */
   neighbours: (image) => arrays("neighbours", {}, image),

@@ -74,8 +74,8 @@ async function showOverlay() {
     return;
   }
   find("why").textContent = t(`why_${kind}`, { name: state.network.classes[asked()] });
-  const found = (await backend.attribute(state.image, state.source, asked()))[kind];
-  paint(overlay, found.data, found.shape[0], found.shape[1], "heat");
+  const { shares } = await backend.attribute(state.image, state.source, asked(), kind);
+  paint(overlay, shares.data, shares.shape[0], shares.shape[1], "heat");
 }
 
 /** When nobody has drawn for a moment: speak the answer, and look for what is alike. */
