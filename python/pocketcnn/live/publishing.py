@@ -122,7 +122,8 @@ def _about(page: Page, networks: dict[str, ConvNet]) -> dict[str, Any]:
 def _described(net: ConvNet) -> dict[str, Any]:
     """Describe a network: its layers, arrays, work, and the values that some answers use.
 
-    `cam` and `features` are numbers of values: 0 is the input, k what layer k - 1 gives.
+    `cam` and `features` are numbers of values: 0 is the input, k what the layer k gives, counted
+    from 1.
     """
     names = list(net.layers)
     weighted = [name for name, layer in net.layers.items() if layer.param_shapes]
@@ -135,9 +136,16 @@ def _described(net: ConvNet) -> dict[str, Any]:
         ],
         "arrays": list(net.params),
         "sums": 1 + sum(n.layer.multiply_adds(net.graph.input_shape_of(n)) for n in nodes),
-        "cam": names.index(cam_layer(net)) + 1,
+        "cam": _cam_value(net),
         "features": 0 if source == INPUT else names.index(source) + 1,
     }
+
+
+def _cam_value(net: ConvNet) -> int | None:
+    try:
+        return list(net.layers).index(cam_layer(net)) + 1
+    except ValueError:  # the network has no maps
+        return None
 
 
 def _computed(net: ConvNet, name: str, layer: Layer) -> dict[str, Any]:

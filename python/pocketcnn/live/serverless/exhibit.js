@@ -102,6 +102,7 @@ export class Exhibit {
   }
 
   #gradCam(x, chosen) {
+    if (this.own.cam === null) throw new Error("the network has no maps");
     const [gradient] = this.network.differentiate(x, chosen, [this.own.cam]);
     const [channels, ...shape] = this.shapes[this.own.cam];
     const maps = this.network.value(this.own.cam);
