@@ -32,6 +32,12 @@ EMULATED = (
     "local_response_norm;max_pool2d;memory_pool;model;model_layers;optimizer;parallel;runtime;"
     "softmax;team;threads_variable;upsample2d;window2d;winograd"
 )
+# The same without what needs threads or an operating system.
+IN_NODE = ";".join(
+    name
+    for name in EMULATED.split(";")
+    if name not in ("cgroup_quota", "interrupt", "parallel", "team", "threads_variable")
+)
 # Versions of Python with the oldest and the newest NumPy that they work with.
 INTERPRETERS = {"3.10": "numpy==1.26.*", "3.12": "numpy", "3.13": "numpy", "3.14": "numpy"}
 # Tests that meet most of what differs between versions of Python and NumPy.
@@ -80,14 +86,13 @@ def clang(session: nox.Session) -> None:
     )
 
 
-def _build_for(session: nox.Session, target: str, *options: str) -> Path:
-    """Build the library and its tests with the toolchain of another machine; return the folder."""
-    toolchain = f"-DCMAKE_TOOLCHAIN_FILE={TOOLCHAINS / target}.cmake"
+def _libraries_for(session: nox.Session, target: str) -> Path:
+    """Build what the tests need with the toolchain of another machine; return the prefix."""
     folder = BUILD / target
     prefix = folder / "prefix"
     if not (prefix / "include" / "gtest").exists():
         gtest = folder / "googletest"
-        common = ("-G", "Ninja", toolchain, "-DBUILD_GMOCK=OFF", "-DCMAKE_CXX_STANDARD=20")
+        common = ("-G", "Ninja", _toolchain(target), "-DBUILD_GMOCK=OFF", "-DCMAKE_CXX_STANDARD=20")
         _native(
             session,
             *("cmake", "-S", str(GOOGLETEST), "-B", str(gtest), *common),
@@ -97,10 +102,20 @@ def _build_for(session: nox.Session, target: str, *options: str) -> Path:
         # Headers alone, which are every machine's.
         for part in ("include/nlohmann", "share/cmake/nlohmann_json"):
             shutil.copytree(Path("/usr") / part, prefix / part, dirs_exist_ok=True)
-    tree = folder / "tree"
+    return prefix
+
+
+def _toolchain(target: str) -> str:
+    return f"-DCMAKE_TOOLCHAIN_FILE={TOOLCHAINS / target}.cmake"
+
+
+def _build_for(session: nox.Session, target: str, *options: str) -> Path:
+    """Build the library and its tests with the toolchain of another machine; return the folder."""
+    prefix = _libraries_for(session, target)
+    tree = BUILD / target / "tree"
     _native(
         session,
-        *("cmake", "--preset", "release", "-B", str(tree), toolchain),
+        *("cmake", "--preset", "release", "-B", str(tree), _toolchain(target)),
         *(f"-DCMAKE_FIND_ROOT_PATH={prefix}", f"-DPOCKETCNN_TESTS={EMULATED}", *options),
     )
     _native(session, "cmake", "--build", str(tree), "--target", "pocketcnn_tests")
@@ -206,6 +221,31 @@ def macos(session: nox.Session) -> None:
     """
     _use_zig(session)
     _build_for(session, "aarch64-macos")
+
+
+@nox.session(default=False)
+def wasm(session: nox.Session) -> None:
+    """Test the library as WebAssembly under node, and the page that needs no server in Chromium.
+
+    Debian: emscripten, googletest, nlohmann-json3-dev, chromium.
+    """
+    _needs(session, "emcc", "emscripten")
+    prefix = _libraries_for(session, "wasm32")
+    tree = BUILD / "wasm32" / "tree"
+    _native(
+        session,
+        *("cmake", "-S", "examples/wasm", "-B", str(tree), "-G", "Ninja", _toolchain("wasm32")),
+        *(f"-DCMAKE_FIND_ROOT_PATH={prefix}", f"-DPOCKETCNN_TESTS={IN_NODE}"),
+        "-DPOCKETCNN_BUILD_TESTS=ON",
+    )
+    targets = ("--target", "pocketcnn_module", "pocketcnn_tests")
+    _native(session, "cmake", "--build", str(tree), *targets)
+    program = tree / "pocketcnn" / "cpp" / "tests" / "pocketcnn_tests.js"
+    # Tests that start threads of their own have no business where there are none.
+    _native(session, "node", str(program), "--gtest_brief=1", "--gtest_filter=-*Thread*")
+    _install(session, ".[live,test]", "playwright")
+    page = "tests/browser/test_static_page.py"
+    session.run("pytest", page, env={"POCKETCNN_WASM": str(tree / "module")})
 
 
 @nox.session(default=False, python=list(INTERPRETERS))

@@ -8,8 +8,8 @@ Not in the default run are the longer checks, ``distributed`` (more processes an
 ``guard``, ``sanitize``, ``tsan``, ``tidy``, ``fuzz``, ``soak`` and ``coverage``; ``interop``, which
 compares results with those of other libraries, and ``bench``, which compares speed; ``translate``,
 which brings the translations' catalogues up to date; and ``dev``, which installs everything for
-development. Other compilers, machines and versions of Python, and the wheels of a release, have
-their sessions in ``nox_platforms.py``.
+development. Other compilers, machines and versions of Python, the wheels of a release, and the
+browser without a server have their sessions in ``nox_platforms.py``.
 
 Test runners leave JUnit files in ``build/reports``; ``.ci/run`` counts them.
 """

@@ -336,6 +336,15 @@ def _add_live(commands: Subparsers) -> None:
     parser.add_argument(
         "--no-browser", dest="browser", action="store_false", help="print the address alone"
     )
+    parser.add_argument(
+        "--static",
+        metavar="OUT",
+        help="write the page to a folder instead, for any server of static files",
+    )
+    parser.add_argument(
+        "--wasm", metavar="DIR", help="with --static: the folder of the WebAssembly module"
+    )
+    parser.set_defaults(check=live.check)
 
 
 def _check_info(parser: Parser, arguments: argparse.Namespace) -> None:

@@ -84,7 +84,7 @@ std::optional<std::vector<index_t>> numbers_in(const Members& members, const cha
 
 /// The bytes that an array takes, or -1 where 63 bits do not hold their number.
 index_t bytes_of(const Shape& shape, index_t itemsize) {
-    if (std::ranges::count(shape, 0) > 0) return 0;
+    if (std::count(shape.begin(), shape.end(), 0) > 0) return 0;
     index_t bytes = itemsize;
     for (const index_t size : shape) {
         if (bytes > std::numeric_limits<index_t>::max() / size) return -1;
@@ -126,7 +126,9 @@ std::vector<Tensor> read_tensors(const Members& content, index_t size) {
     for (const auto& [name, entry] : content) {
         if (name != "__metadata__") entries.push_back(read_entry(name, entry));
     }
-    std::ranges::sort(entries, {}, [](const Placed& p) { return std::tie(p.begin, p.end); });
+    std::sort(entries.begin(), entries.end(), [](const Placed& one, const Placed& other) {
+        return std::tie(one.begin, one.end) < std::tie(other.begin, other.end);
+    });
     std::vector<Tensor> tensors;
     index_t place = 0;
     for (auto& [begin, end, tensor] : entries) {

@@ -96,7 +96,7 @@ Layer<T> permute_layer(const Site<T>& site) {
     const std::vector<index_t> order = site.settings.integers("axes", 0);
     const std::vector<Axis> axes = axes_of(site.input());
     std::vector<index_t> sorted = order;
-    std::ranges::sort(sorted);
+    std::sort(sorted.begin(), sorted.end());
     std::vector<Axis> moved;
     for (std::size_t i = 0; i < sorted.size(); ++i) {
         if (sorted.size() != axes.size() || sorted[i] != static_cast<index_t>(i)) {

@@ -40,7 +40,8 @@ template <typename T>
 const Kind<T>* find_kind(std::string_view name) {
     for (const auto kinds : {activation_kinds<T>(), window_kinds<T>(), norm_kinds<T>(),
                              copy_kinds<T>(), row_kinds<T>(), merge_kinds<T>()}) {
-        const auto found = std::ranges::find(kinds, name, &Kind<T>::name);
+        const auto found = std::find_if(kinds.begin(), kinds.end(),
+                                        [=](const Kind<T>& kind) { return kind.name == name; });
         if (found != kinds.end()) return &*found;
     }
     return nullptr;

@@ -30,7 +30,7 @@ Pair two(const std::string& name, const Value& value, index_t least) {
 const List* nested(const Value& value) {
     const List* list = value.as<List>();
     const auto is_list = [](const Value& inner) { return inner.as<List>() != nullptr; };
-    return list != nullptr && std::ranges::any_of(*list, is_list) ? list : nullptr;
+    return list != nullptr && std::any_of(list->begin(), list->end(), is_list) ? list : nullptr;
 }
 
 /// A finite number, whole or not.

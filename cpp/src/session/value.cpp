@@ -1,7 +1,7 @@
 #include "session/value.h"
 
-#include <charconv>
-#include <iterator>
+#include <cstdio>
+#include <cstdlib>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
@@ -19,8 +19,14 @@ struct Writer {
     void operator()(bool flag) const { text += flag ? "true" : "false"; }
     void operator()(std::int64_t number) const { text += std::to_string(number); }
     void operator()(double number) const {
-        char digits[32];
-        const std::string_view shown(digits, std::to_chars(digits, std::end(digits), number).ptr);
+        // As few digits as tell it from its neighbours. Older standard libraries have no to_chars of
+        // such numbers.
+        char written[32];
+        for (int digits = 15; digits <= 17; ++digits) {
+            std::snprintf(written, sizeof(written), "%.*g", digits, number);
+            if (std::strtod(written, nullptr) == number) break;
+        }
+        const std::string_view shown = written;
         text += shown;
         if (shown.find_first_not_of("-0123456789") == shown.npos) text += ".0";
     }

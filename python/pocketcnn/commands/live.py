@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import webbrowser
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,12 +16,14 @@ from pocketcnn.commands.datasets import load_dataset
 from pocketcnn.commands.inputs import preparation
 from pocketcnn.commands.models import Model, load_model
 from pocketcnn.commands.options import restore
+from pocketcnn.commands.parser import Parser
 from pocketcnn.commands.run import RUN, SPLIT
 from pocketcnn.commands.sources import Part
 
 if TYPE_CHECKING:
     from pocketcnn.live.app import Page
     from pocketcnn.live.collection import Collection
+    from pocketcnn.live.server import LiveServer
 
 # Of a larger data set some images are taken: up to so many, and so many bytes of pixels.
 _TRAINING, _TEST, _BYTES = 5_000, 1_000, 2**25
@@ -28,8 +31,14 @@ _TRAINING, _TEST, _BYTES = 5_000, 1_000, 2**25
 _TEN = [str(digit) for digit in range(10)]
 
 
+def check(parser: Parser, arguments: argparse.Namespace) -> None:
+    """Refuse options that do not go together."""
+    if (arguments.static is None) != (arguments.wasm is None):
+        parser.error("--static and --wasm go together")
+
+
 def live(arguments: argparse.Namespace) -> None:
-    """Serve the page until Ctrl-C, which is how it ends."""
+    """Serve the page until Ctrl-C, which is how it ends; or write it as static files."""
     try:
         from pocketcnn.live.server import LiveServer
     except ModuleNotFoundError as error:
@@ -37,11 +46,17 @@ def live(arguments: argparse.Namespace) -> None:
             "the page needs Starlette and uvicorn: pip install starlette uvicorn "
             "(pocketcnn's extra `live`)"
         ) from error
-    server = LiveServer(make_page(arguments.model), arguments.port)
+    if arguments.static is not None:
+        _write(arguments.model, Path(arguments.static), Path(arguments.wasm))
+    else:
+        _serve(LiveServer(make_page(arguments.model), arguments.port), arguments.browser)
+
+
+def _serve(server: LiveServer, browser: bool) -> None:
     server.start()
     try:
         console.say(f"{server.address}   (Ctrl-C ends)", flush=True)
-        if arguments.browser:
+        if browser:
             webbrowser.open(server.address)
         server.wait()
     except console.Terminated:
@@ -50,6 +65,19 @@ def live(arguments: argparse.Namespace) -> None:
         console.complain("stopped")
     finally:
         server.stop()
+
+
+def _write(model: str | None, out: Path, module: Path) -> None:
+    from pocketcnn.live.publishing import MODULE, publish
+
+    missing = [name for name in MODULE if not (module / name).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"--wasm {module}: no {missing[0]} there; docs/webassembly.md says how the module "
+            "is built"
+        )
+    publish(make_page(model), module, out)
+    console.say(f"wrote {out}; to look at it: python -m http.server --directory {out}")
 
 
 def make_page(path: str | None) -> Page:

@@ -72,6 +72,11 @@ class Exhibit:
         self._known: OrderedDict[bytes, dict[str, Array]] = OrderedDict()
         self._found: dict[str, TopPatches] = {}
 
+    @property
+    def net(self) -> ConvNet:
+        """The unfolded network; not to be changed."""
+        return self._net
+
     def describe(self) -> dict[str, Any]:
         """Describe the network for the page."""
         return {

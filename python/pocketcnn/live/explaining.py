@@ -42,7 +42,7 @@ from pocketcnn.live.anatomy import find_layer, shape_before_flattening
 from pocketcnn.network.net import ConvNet
 
 # Layers of which a number is a function of the one in its place.
-_POINTWISE = (
+POINTWISE = (
     *(BatchNorm2d, Clip, Dropout, ELU, GELU, HardSigmoid, HardSwish, LeakyReLU, Normalize, PReLU),
     *(ReLU, ReLU6, ScaleShift, Sigmoid, SiLU, Tanh),
 )
@@ -103,7 +103,7 @@ def explain(net: ConvNet, values: Values, layer: str, place: Sequence[int]) -> E
         found, arrays = _whole_map(its, before, at)
     elif isinstance(its, Merge):
         found = {"kind": "merge", "parts": _parts(its, sources, values, at)}
-    elif isinstance(its, _POINTWISE):
+    elif isinstance(its, POINTWISE):
         found = {"kind": "point", "before": before[at]}
     else:
         found = {"kind": "other"}

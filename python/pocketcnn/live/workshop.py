@@ -107,6 +107,23 @@ class Workshop:
                 room.shown = epoch
             yield room.exhibit
 
+    def make(self, begin: str) -> ConvNet:
+        """Make what is trained, by the word of a `Recipe`.
+
+        Raises
+        ------
+        ValueError
+            The images are too small for it.
+        """
+        if begin == "model":
+            return unfold(self._net)
+        if begin == "fresh":
+            return fresh_copy(unfold(self._net))
+        classes = len(self._classes or ())
+        net = NETWORKS[begin](classes, input_shape=self._net.input_shape)
+        net.preprocessing = self._net.preprocessing
+        return net
+
     def close(self) -> None:
         """End all runs."""
         for room in self._all():
@@ -116,7 +133,7 @@ class Workshop:
         if self._collection is None or self._classes is None:
             raise ValueError("there are no labelled images to train on")
         with self._lock:
-            net = self._make(recipe.begin)
+            net = self.make(recipe.begin)
             for room in self._rooms.values():
                 room.run.stop()
             run = Run(self._made + 1, recipe, net, self._collection)
@@ -126,17 +143,6 @@ class Workshop:
                 del self._rooms[old]
             run.start()
         return run.number
-
-    def _make(self, begin: str) -> ConvNet:
-        """Make what is trained; a ValueError if the images are too small for it."""
-        if begin == "model":
-            return unfold(self._net)
-        if begin == "fresh":
-            return fresh_copy(unfold(self._net))
-        classes = len(self._classes or ())
-        net = NETWORKS[begin](classes, input_shape=self._net.input_shape)
-        net.preprocessing = self._net.preprocessing
-        return net
 
     def _all(self) -> list[_Room]:
         with self._lock:

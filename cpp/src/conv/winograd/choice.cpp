@@ -36,7 +36,8 @@ index_t fewest_tiles(const conv::Problem& problem, ConvPass pass, bool in_parts,
 index_t cost_in_tiles(index_t tiles, bool kept) {
     const auto& winograd = kernels<float>().winograd;
     const index_t rest = tiles % winograd.rows;
-    const auto lowest = std::ranges::lower_bound(winograd.heights, rest);
+    const auto& heights = winograd.heights;
+    const auto lowest = std::lower_bound(std::begin(heights), std::end(heights), rest);
     return tiles - rest + (rest > 0 ? *lowest : 0) + (kept ? 0 : winograd.rows / 2);
 }
 
