@@ -124,7 +124,7 @@ def test_commands_exist(document: Path) -> None:
 
 
 def nox_sessions() -> set[str]:
-    """Name the sessions of both files of nox as `nox -s` takes them: `cpp` as well as `cpp(dev)`."""
+    """Name the sessions of nox as `nox -s` takes them: `cpp` as well as `cpp(dev)`."""
     names: set[str] = set()
     files = (ROOT / "noxfile.py", ROOT / "nox_platforms.py")
     source = "".join(file.read_text(encoding="utf-8") for file in files)
