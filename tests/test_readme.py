@@ -138,9 +138,10 @@ def test_commands_exist(document: Path) -> None:
 
 
 def nox_sessions() -> set[str]:
-    """Name the sessions of noxfile.py as `nox -s` takes them: `cpp` as well as `cpp(dev)`."""
+    """Name the sessions of nox as `nox -s` takes them: `cpp` as well as `cpp(dev)`."""
     names: set[str] = set()
-    source = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    files = (ROOT / "noxfile.py", ROOT / "nox_platforms.py")
+    source = "".join(file.read_text(encoding="utf-8") for file in files)
     found = re.findall(r"^@nox\.session.*\n((?:@.*\n)*)def (\w+)", source, flags=re.MULTILINE)
     for marks, name in found:
         ids = re.findall(r"ids=\[(.*)\]", marks)
