@@ -155,11 +155,14 @@ class PartGradient {
 bool pays(const Problem& problem) {
     constexpr index_t tiny_plane = 25, short_row = 7, row = 10, long_row = 20;
     constexpr double fewer_pixels = 1.5, work_to_share = 1e6;
+    // A part's plane is a task's own memory, which must not grow with the image.
+    constexpr index_t largest_plane = 1 << 20;
     const Window2d& window = problem.window;
     const index_t lanes = kernels<float>().lanes, channels = problem.channels;
     const PatchCut cut(problem, lanes);
     const bool one_task = problem.x.n * problem.groups * cut.parts <= 1;
     if (one_task && problem.multiply_adds() > work_to_share) return false;
+    if (cut.rows * cut.cols * cut.channels > largest_plane) return false;
     const bool half_full = channels > lanes / 2;
     if (window.stride_h > 1 || window.stride_w > 1) {
         if (window.taps() == 1) return problem.y.plane() <= tiny_plane;

@@ -196,7 +196,9 @@ constexpr InputGradWay kInputGrad[] = {
           "with a stride, but for few channels and rows of more than 20 results, and for 1x1 "
           "windows "
           "of more than 25; with few channels and up to 7, 10 or 20 results in a row; if x has "
-          "1.5 times as many pixels as dy; if `phases` does not fit"},
+          "1.5 times as many pixels as dy; never for planes of more than 2^20 elements; if "
+          "`phases` does "
+          "not fit"},
      .obstacle = nothing_hinders,
      .pays =
          [](const Question& q) {
