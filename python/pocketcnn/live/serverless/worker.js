@@ -14,10 +14,10 @@ const file = async (name) => {
 const bytes = async (name) => new Uint8Array(await (await file(name)).arrayBuffer());
 
 /** Images at hand, { pixels, labels, size }; a part is fetched when it is first asked for. */
-function collection(about, size) {
+function collection(labels, size) {
   const parts = {};
   return (part) => {
-    parts[part] ??= bytes(`${part}.u8`).then((pixels) => ({ pixels, labels: about.labels[part], size }));
+    parts[part] ??= bytes(`${part}.u8`).then((pixels) => ({ pixels, labels: labels[part], size }));
     return parts[part];
   };
 }
@@ -25,7 +25,7 @@ function collection(about, size) {
 async function begin() {
   const [engine, about] = await Promise.all([start(), file("network.json").then((found) => found.json())]);
   const size = about.input.reduce((product, one) => product * one, 1);
-  const part = about.data && collection(about.data, size);
+  const part = about.data && collection(about.labels, size);
   const make = async (name) => new Exhibit(engine.load(await bytes(`${name}.safetensors`)), about, about.networks[name]);
   return { about, part, model: await make("model"), workshop: new Workshop(about, part, make) };
 }
