@@ -19,8 +19,8 @@ struct Parameter {
 
 class Gradients {
   public:
-    /// Throws std::invalid_argument unless the layers follow each other and each is a convolution, a
-    /// pooling, a linear layer, an activation, Dropout or Flatten.
+    /// Throws std::invalid_argument unless the layers follow each other and each is a convolution,
+    /// a pooling, a linear layer, an activation, Dropout or Flatten.
     explicit Gradients(Network& network);
 
     std::vector<Parameter>& parameters() { return parameters_; }
@@ -29,8 +29,8 @@ class Gradients {
     const float* forward_in_training(const float* images, index_t n, std::mt19937& random);
     /// The same as in inference.
     const float* forward(const float* images, index_t n);
-    /// From the gradient by the scores to those of all parameters; and that of the images too, which
-    /// training has no use for.
+    /// From the gradient by the scores to those of all parameters; and that of the images too,
+    /// which training has no use for.
     void backward(const float* by_scores, bool to_images);
     /// The gradient by value k after backward.
     const float* by_value(std::size_t k) const { return by_values_[k].data(); }
@@ -55,8 +55,8 @@ class Gradients {
     Network& network_;
     std::vector<Parameter> parameters_;
     std::vector<Backward> backward_;
-    std::vector<double> dropped_;        // the probability of each layer, 0 for others
-    std::vector<Buffer<float>> masks_;   // of the last forward_in_training
+    std::vector<double> dropped_;       // the probability of each layer, 0 for others
+    std::vector<Buffer<float>> masks_;  // of the last forward_in_training
     bool in_training_ = false;
     std::vector<Buffer<float>> by_values_;
 };

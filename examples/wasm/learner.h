@@ -15,8 +15,8 @@ struct Learned {
 
 class Learner {
   public:
-    /// The optimiser by its name on the page: "SGD", "AdaGrad", "RMSprop", "Adam" or "AdamW". Throws
-    /// as Gradients, and for another name.
+    /// The optimiser by its name on the page: "SGD", "AdaGrad", "RMSprop", "Adam" or "AdamW".
+    /// Throws as Gradients, and for another name.
     Learner(Network& network, const std::string& optimizer, std::uint32_t seed);
 
     Learned learn(const float* images, const index_t* labels, index_t n, double rate);

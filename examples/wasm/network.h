@@ -1,4 +1,5 @@
-// A saved network as a page looks into it: what every layer gives, and arrays that may be exchanged.
+// A saved network as a page looks into it: what every layer gives, and arrays that may be
+// exchanged.
 #pragma once
 
 #include <filesystem>

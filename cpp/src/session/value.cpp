@@ -19,8 +19,8 @@ struct Writer {
     void operator()(bool flag) const { text += flag ? "true" : "false"; }
     void operator()(std::int64_t number) const { text += std::to_string(number); }
     void operator()(double number) const {
-        // As few digits as tell it from its neighbours. Older standard libraries have no to_chars of
-        // such numbers.
+        // As few digits as tell it from its neighbours. Older standard libraries have no to_chars
+        // of such numbers.
         char written[32];
         for (int digits = 15; digits <= 17; ++digits) {
             std::snprintf(written, sizeof(written), "%.*g", digits, number);
