@@ -45,6 +45,8 @@ async function showing(source) {
   return source ? workshop.exhibit(source.run, source.epoch) : model;
 }
 
+let features = null; // a row for each training image, fetched when they are first asked for
+
 const cut = ({ pixels, size }, index) => pixels.slice(index * size, (index + 1) * size);
 
 const answers = {
@@ -69,8 +71,8 @@ const answers = {
   async neighbours(image) {
     const { about, model } = await ready;
     const found = await images("training");
-    const rows = new Float32Array((await bytes("features.f32")).buffer);
-    const near = model.nearest(image, rows, NEIGHBOURS);
+    features ??= bytes("features.f32").then(({ buffer }) => new Float32Array(buffer));
+    const near = model.nearest(image, await features, NEIGHBOURS);
     const pixels = new Uint8Array(near.length * found.size);
     near.forEach(({ index }, place) => pixels.set(cut(found, index), place * found.size));
     return {
