@@ -38,8 +38,8 @@ IN_NODE = ";".join(
     for name in EMULATED.split(";")
     if name not in ("cgroup_quota", "interrupt", "parallel", "team", "threads_variable")
 )
-# And without tests of their own threads, of memory beyond 32 bits and of pipes; and without those that
-# compare float64 with a wider type's functions, which the C library there computes in float64.
+# And without tests of their own threads, of memory beyond 32 bits and of pipes; and without those
+# that compare float64 with a wider type's functions, which the C library there computes in float64.
 NOT_IN_NODE = ":".join(
     (
         *("*Thread*", "MemoryPool.MoreThanThereIs", "ModelTest.RefusesWhatIsNoRegularFile"),

@@ -98,7 +98,7 @@ def test_a_layer_that_cpp_does_not_have_is_refused(module: Path, tmp_path: Path)
         pass
 
     net = pc.ConvNet([("own", Own()), ("pool", pc.GlobalAvgPool2d())], input_shape=SHAPE)
-    with pytest.raises((TypeError, ValueError), match="own.*Own"):
+    with pytest.raises((TypeError, ValueError), match=r"own.*Own"):
         publish(Page(net, None, "own", None), module, tmp_path / "site")
     assert not (tmp_path / "site").exists()
 
