@@ -38,6 +38,14 @@ IN_NODE = ";".join(
     for name in EMULATED.split(";")
     if name not in ("cgroup_quota", "interrupt", "parallel", "team", "threads_variable")
 )
+# And without tests of their own threads, of memory beyond 32 bits and of pipes; and without those
+# that compare float64 with a wider type's functions, which the C library there computes in float64.
+NOT_IN_NODE = ":".join(
+    (
+        *("*Thread*", "MemoryPool.MoreThanThereIs", "ModelTest.RefusesWhatIsNoRegularFile"),
+        *(f"*ActivationTest.{name}*" for name in ("Lengths", "Accuracy", "Extremes")),
+    )
+)
 # Versions of Python with the oldest and the newest NumPy that they work with.
 INTERPRETERS = {"3.10": "numpy==1.26.*", "3.12": "numpy", "3.13": "numpy", "3.14": "numpy"}
 # Tests that meet most of what differs between versions of Python and NumPy.
@@ -236,6 +244,8 @@ def wasm(session: nox.Session) -> None:
     Debian: emscripten, googletest, nlohmann-json3-dev, chromium.
     """
     _needs(session, "emcc", "emscripten")
+    # Where Debian keeps what emscripten's tools ask of node, if that is not Debian's own.
+    session.env.setdefault("NODE_PATH", "/usr/share/nodejs")
     prefix = _libraries_for(session, "wasm32")
     tree = BUILD / "wasm32" / "tree"
     _native(
@@ -247,8 +257,9 @@ def wasm(session: nox.Session) -> None:
     targets = ("--target", "pocketcnn_module", "pocketcnn_tests")
     _native(session, "cmake", "--build", str(tree), *targets)
     program = tree / "pocketcnn" / "cpp" / "tests" / "pocketcnn_tests.js"
-    # Tests that start threads of their own have no business where there are none.
-    _native(session, "node", str(program), "--gtest_brief=1", "--gtest_filter=-*Thread*")
+    # With a `fetch` of node, emscripten 3.1.6 takes it for a browser.
+    options = (f"--gtest_filter=-{NOT_IN_NODE}", "--gtest_brief=1")
+    _native(session, "node", "--no-experimental-fetch", str(program), *options)
     _install(session, ".[live,test]", "playwright")
     page = "tests/browser/test_static_page.py"
     session.run("pytest", page, env={"POCKETCNN_WASM": str(tree / "module")})

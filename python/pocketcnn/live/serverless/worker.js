@@ -14,10 +14,10 @@ const file = async (name) => {
 const bytes = async (name) => new Uint8Array(await (await file(name)).arrayBuffer());
 
 /** Images at hand, { pixels, labels, size }; a part is fetched when it is first asked for. */
-function collection(about, size) {
+function collection(labels, size) {
   const parts = {};
   return (part) => {
-    parts[part] ??= bytes(`${part}.u8`).then((pixels) => ({ pixels, labels: about.labels[part], size }));
+    parts[part] ??= bytes(`${part}.u8`).then((pixels) => ({ pixels, labels: labels[part], size }));
     return parts[part];
   };
 }
@@ -25,7 +25,7 @@ function collection(about, size) {
 async function begin() {
   const [engine, about] = await Promise.all([start(), file("network.json").then((found) => found.json())]);
   const size = about.input.reduce((product, one) => product * one, 1);
-  const part = about.data && collection(about.data, size);
+  const part = about.data && collection(about.labels, size);
   const make = async (name) => new Exhibit(engine.load(await bytes(`${name}.safetensors`)), about, about.networks[name]);
   return { about, part, model: await make("model"), workshop: new Workshop(about, part, make) };
 }
@@ -44,6 +44,8 @@ async function showing(source) {
   const { model, workshop } = await ready;
   return source ? workshop.exhibit(source.run, source.epoch) : model;
 }
+
+let features = null; // a row for each training image, fetched when they are first asked for
 
 const cut = ({ pixels, size }, index) => pixels.slice(index * size, (index + 1) * size);
 
@@ -69,8 +71,8 @@ const answers = {
   async neighbours(image) {
     const { about, model } = await ready;
     const found = await images("training");
-    const rows = new Float32Array((await bytes("features.f32")).buffer);
-    const near = model.nearest(image, rows, NEIGHBOURS);
+    features ??= bytes("features.f32").then(({ buffer }) => new Float32Array(buffer));
+    const near = model.nearest(image, await features, NEIGHBOURS);
     const pixels = new Uint8Array(near.length * found.size);
     near.forEach(({ index }, place) => pixels.set(cut(found, index), place * found.size));
     return {
