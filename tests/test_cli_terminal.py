@@ -24,6 +24,7 @@ from command_line import (
     write_folder,
 )
 from pocketcnn._text import columns, fit, printable
+from pocketcnn.training.ranks import Alone
 
 LIMIT = ("--limit", "50")
 # The counts of an epoch that has just begun.
@@ -189,6 +190,7 @@ def test_the_bar_keeps_the_time_left_in_a_narrow_terminal(
     screen = Screen()
     progress = pc.ProgressBar(stream=screen)
     running: Any = SimpleNamespace(
+        ranks=Alone(),
         epoch=10,
         epochs=20,
         samples=10,

@@ -326,10 +326,13 @@ def test_runs_of_earlier_versions_go_on(tmp_path: Path) -> None:
     path = tmp_path / "run.safetensors"
     shutil.copy(OLD_FILES / "checkpoint_2.safetensors", path)
     resumed, whole = old_files().train(4, path), old_files().train(4)
-    # Instruction sets add in different orders: a few roundings, which Adam's steps enlarge.
+    # Instruction sets add in different orders: a few roundings, which Adam's steps enlarge. Of the
+    # bias in front of the normalisation the gradient is nothing but roundings: in six updates it,
+    # and the mean behind it, may go the learning rate of 0.01 the one way or the other each time.
     for name, array in {**whole.params, **whole.buffers}.items():
         now = {**resumed.params, **resumed.buffers}[name]
-        np.testing.assert_allclose(now, array, rtol=0, atol=1e-4, err_msg=name)
+        atol = 2 * 6 * 0.01 if name in ("conv.bias", "bn.running_mean") else 1e-4
+        np.testing.assert_allclose(now, array, rtol=0, atol=atol, err_msg=name)
 
 
 def old_files() -> Any:
