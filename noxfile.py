@@ -1,15 +1,15 @@
 """Every check of pocketcnn; ``nox`` alone runs all of them.
 
-One session per question: ``lint`` (style and formatting), ``cpp`` (does the C++ library work
-alone, on every instruction set of this machine?), ``typing`` (do the annotations hold?), ``tests``
-(does the package work?), ``live`` (does the page work in a browser?), ``docs`` (do the examples in
-docstrings and tutorials work, is the site whole?), ``machines`` (a short part of the following).
-Not in the default run are the longer checks, ``distributed`` (more processes and AlexNet),
-``guard``, ``sanitize``, ``tsan``, ``tidy``, ``fuzz``, ``soak`` and ``coverage``; ``interop``, which
-compares results with those of other libraries, and ``bench``, which compares speed; ``translate``,
-which brings the translations' catalogues up to date; and ``dev``, which installs everything for
-development. Other compilers, machines and versions of Python, the wheels of a release, and the
-browser without a server have their sessions in ``nox_platforms.py``.
+One session per question: ``lint`` (style and formatting), ``cpp`` (does the C++ library work alone,
+on every instruction set of this machine?), ``typing`` (do the annotations hold?), ``tests`` (does
+the package work?), ``docs`` (do the examples in docstrings and tutorials work, is the site whole?),
+``machines`` (a short part of the following). Not in the default run are the longer checks, ``live``
+(the page in a browser), ``distributed`` (more processes and AlexNet), ``guard``, ``sanitize``,
+``tsan``, ``tidy``, ``fuzz``, ``soak`` and ``coverage``; ``interop``, which compares results with
+those of other libraries, and ``bench``, which compares speed; ``translate``, which brings the
+translations' catalogues up to date; and ``dev``, which installs everything for development. Other
+compilers, machines and versions of Python, the wheels of a release, and the browser without a
+server have their sessions in ``nox_platforms.py``.
 
 Test runners leave JUnit files in ``build/reports``; ``.ci/run`` counts them.
 """
@@ -30,7 +30,7 @@ import nox
 
 nox.needs_version = ">=2024.4.15"
 # cpp before the sessions that need only the wheel: it builds the wheel together with the C++ tests.
-nox.options.sessions = ["lint", "cpp", "typing", "tests", "live", "docs", "machines"]
+nox.options.sessions = ["lint", "cpp", "typing", "tests", "docs", "machines"]
 
 ROOT = Path(__file__).parent
 # Importing them makes its sessions nox's.
@@ -254,7 +254,7 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", "--numprocesses=auto", report, *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def live(session: nox.Session) -> None:
     """Test the page of ``pocketcnn live`` in Chromium, where the system has it."""
     if not os.environ.get("CHROMIUM") and shutil.which("chromium") is None:
