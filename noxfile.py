@@ -2,14 +2,14 @@
 
 One session per question: ``lint`` (style and formatting), ``cpp`` (does the C++ library work alone,
 on every instruction set of this machine?), ``typing`` (do the annotations hold?), ``tests`` (does
-the package work?), ``docs`` (do the examples in docstrings and tutorials work, is the site whole?),
-``machines`` (a short part of the following). Not in the default run are the longer checks, ``live``
-(the page in a browser), ``distributed`` (more processes and AlexNet), ``guard``, ``sanitize``,
-``tsan``, ``tidy``, ``fuzz``, ``soak`` and ``coverage``; ``interop``, which compares results with
-those of other libraries, and ``bench``, which compares speed; ``translate``, which brings the
-translations' catalogues up to date; and ``dev``, which installs everything for development. Other
-compilers, machines and versions of Python, the wheels of a release, and the browser without a
-server have their sessions in ``nox_platforms.py``.
+the package work?), ``examples`` (do those of the docstrings work?), ``machines`` (a short part of
+the following). Not in the default run are the longer checks, ``docs`` (the site, with its tutorials
+executed), ``live`` (the page in a browser), ``distributed`` (more processes and AlexNet),
+``guard``, ``sanitize``, ``tsan``, ``tidy``, ``fuzz``, ``soak`` and ``coverage``; ``interop``, which
+compares results with those of other libraries, and ``bench``, which compares speed; ``translate``,
+which brings the translations' catalogues up to date; and ``dev``, which installs everything for
+development. Other compilers, machines and versions of Python, the wheels of a release, and the
+browser without a server have their sessions in ``nox_platforms.py``.
 
 Test runners leave JUnit files in ``build/reports``; ``.ci/run`` counts them.
 """
@@ -30,7 +30,7 @@ import nox
 
 nox.needs_version = ">=2024.4.15"
 # cpp before the sessions that need only the wheel: it builds the wheel together with the C++ tests.
-nox.options.sessions = ["lint", "cpp", "typing", "tests", "docs", "machines"]
+nox.options.sessions = ["lint", "cpp", "typing", "tests", "examples", "machines"]
 
 ROOT = Path(__file__).parent
 # Importing them makes its sessions nox's.
@@ -265,16 +265,21 @@ def live(session: nox.Session) -> None:
 
 
 @nox.session
-def docs(session: nox.Session) -> None:
-    """Run the examples of the docstrings and of searches; build the site and look it over."""
-    install_wheel(session, "test", *SITE_TOOLS)
+def examples(session: nox.Session) -> None:
+    """Run the examples in the docstrings of the installed package, and the searches of settings."""
+    install_wheel(session, "test", "optuna", "dask[distributed]")
     session.run(
         *("pytest", "--config-file=pyproject.toml", "--rootdir=.", "--doctest-modules"),
         *(f"--junitxml={REPORTS / 'doctest.xml'}", "--pyargs", "pocketcnn"),
     )
-    install(session, "optuna", "dask[distributed]")
     for name in ("sweep_optuna", "sweep_dask"):
         session.run("python", f"examples/{name}.py")
+
+
+@nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """Build the site of the documentation, ``build/site``, and look it over."""
+    install_wheel(session, "test", *SITE_TOOLS)
     build_site(session)
     report = f"--junitxml={REPORTS / 'site.xml'}"
     session.run("pytest", report, "tests/site_pages.py", env={"POCKETCNN_SITE": str(SITE)})

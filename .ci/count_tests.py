@@ -20,7 +20,8 @@ REPORTS_OF_SESSION = {
     "cpp": ("ctest-{build}",),
     "tests": ("pytest",),
     "live": ("browser",),
-    "docs": ("doctest", "site"),
+    "examples": ("doctest",),
+    "docs": ("site",),
 }
 
 
