@@ -287,7 +287,9 @@ def docs(session: nox.Session) -> None:
 
 def build_site(session: nox.Session) -> None:
     """Build the documentation in every language; the first executes the tutorials for all."""
-    shutil.rmtree(SITE, ignore_errors=True)
+    # What an earlier build left would pass for executed.
+    for folder in (SITE, BUILD / "site-work"):
+        shutil.rmtree(folder, ignore_errors=True)
     for language in SITE_LANGUAGES:
         # Notebooks are executed one after the other; then pages are read by all cores.
         jobs = "1" if language == SITE_LANGUAGES[0] else "auto"
