@@ -2,8 +2,9 @@
 #include <pocketcnn/linear.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
+#include <cstdint>
+#include <cstring>
 #include <string>
 
 #include "compare.h"
@@ -102,7 +103,10 @@ TEST(BFloat16Test, IsTheNearest) {
     EXPECT_EQ(bits(-0.0F), 0x8000);
     EXPECT_EQ(bits(0x1.fffffep127F), 0x7f80);  // beyond the largest: infinite
     EXPECT_EQ(bits(-INFINITY), 0xff80);
-    EXPECT_TRUE(std::isnan(widened(narrowed(std::bit_cast<float>(0x7f80'0001)))));
+    const std::uint32_t least_nan = 0x7f80'0001;
+    float nan;
+    std::memcpy(&nan, &least_nan, sizeof(nan));
+    EXPECT_TRUE(std::isnan(widened(narrowed(nan))));
 }
 
 TEST_P(LinearTest, SmallSizes) {

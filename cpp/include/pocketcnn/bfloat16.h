@@ -3,18 +3,22 @@
 
 #include <pocketcnn/types.h>
 
-#include <bit>
 #include <cstdint>
+#include <cstring>
 
 namespace pocketcnn {
 
 inline float widened(BFloat16 x) {
-    return std::bit_cast<float>(static_cast<std::uint32_t>(x.bits) << 16);
+    const std::uint32_t bits = std::uint32_t{x.bits} << 16;
+    float value;
+    std::memcpy(&value, &bits, sizeof(value));
+    return value;
 }
 
 /// The nearest; of two that are as near, the one whose last bit is zero. NaN stays NaN.
 inline BFloat16 narrowed(float x) {
-    const auto bits = std::bit_cast<std::uint32_t>(x);
+    std::uint32_t bits;
+    std::memcpy(&bits, &x, sizeof(bits));
     constexpr std::uint32_t infinity = 0x7f80'0000, quiet = 0x40;
     if ((bits & ~(std::uint32_t{1} << 31)) > infinity) {
         return {static_cast<std::uint16_t>((bits >> 16) | quiet)};

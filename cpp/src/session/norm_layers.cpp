@@ -96,7 +96,8 @@ bool keeps_digits(const Units& units) {
 }
 
 bool has_means(const Units& units) {
-    return std::ranges::any_of(units.mean, [](double mean) { return mean != 0; });
+    const auto is_one = [](double mean) { return mean != 0; };
+    return std::any_of(units.mean.begin(), units.mean.end(), is_one);
 }
 
 bool is_padded(const Window2d& window) {
