@@ -6,6 +6,7 @@
 #include <pocketcnn/types.h>
 
 #include "kernels/activation.h"
+#include "kernels/channels_last.h"
 #include "kernels/copies.h"
 #include "kernels/depthwise.h"
 #include "kernels/direct.h"
@@ -29,6 +30,7 @@ struct Kernels {
     index_t lanes;
     const ActivationKernels<T>& activation;
     const AveragePoolKernels<T>& average_pool;
+    const ChannelsLastKernels<T>& channels_last;
     const CopyKernels<T>& copies;
     const DepthwiseKernels<T>& depthwise;
     const DirectKernels<T>& direct;

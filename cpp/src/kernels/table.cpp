@@ -22,6 +22,7 @@ constexpr Kernels<T> kKernels = {
     .lanes = kLanes<T>,
     .activation = of<T>(activation_kernels),
     .average_pool = of<T>(average_pool_kernels),
+    .channels_last = of<T>(channels_last_kernels),
     .copies = of<T>(copies_kernels),
     .depthwise = of<T>(depthwise_kernels),
     .direct = of<T>(direct_kernels),

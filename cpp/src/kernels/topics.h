@@ -16,6 +16,7 @@ namespace POCKETCNN_ISA {
 
 extern const Topic<ActivationKernels> activation_kernels;
 extern const Topic<AveragePoolKernels> average_pool_kernels;
+extern const Topic<ChannelsLastKernels> channels_last_kernels;
 extern const Topic<CopyKernels> copies_kernels;
 extern const Topic<DepthwiseKernels> depthwise_kernels;
 extern const Topic<DirectKernels> direct_kernels;

@@ -1,16 +1,22 @@
 #include "session/fusion.h"
 
 #include <cstdint>
-#include <set>
 
 namespace pocketcnn::session {
 namespace {
 
-/// A convolution and what follows it, as one operation.
 template <typename T>
-Run<T> run_of_block(const Convolution<T>& conv, const std::optional<Normalization<T>>& norm,
-                    const ConvBlock& block) {
-    return [=](const Call<T>& call) {
+Run<T> run_of(const Chain<T>& chain) {
+    const Convolution<T>& conv = chain.conv;
+    if (!chain.norm && !chain.activation) return run_of(conv);
+    ConvBlock block;
+    block.conv = conv.conv;
+    block.pool = chain.pool;
+    if (chain.activation) {
+        block.activation = chain.activation->kind;
+        block.parameter = chain.activation->parameter;
+    }
+    return [conv, block, norm = chain.norm](const Call<T>& call) {
         const Shape4 image = batch(conv.image, call.n);
         const Shape4 out = conv_block_output_shape(image, block);
         const Buffer<std::int32_t> places(block.pools(PoolKind::max) ? out.size() : 0);
@@ -40,15 +46,11 @@ class Fusion {
         for (std::size_t place = 0; place < graph.nodes.size(); ++place) {
             if (!done_[place]) steps_.push_back(step_from(place));
         }
-        std::set<std::size_t> later;
-        for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) {
-            for (const std::size_t source : step->sources) {
-                if (later.insert(source).second) step->spent.push_back(source);
-            }
-        }
     }
 
-    std::vector<Step<T>> finished() && { return std::move(steps_); }
+    Plan<T> finished() && {
+        return {std::move(steps_), graph_.shapes.size(), graph_.shapes.size() - 1};
+    }
 
   private:
     static constexpr std::size_t kNone = SIZE_MAX;
@@ -71,24 +73,30 @@ class Fusion {
     }
 
     Step<T> step_from(std::size_t first) {
-        const Node<T>& node = graph_.nodes[first];
+        const Layer<T>& layer = graph_.nodes[first].layer;
+        Step<T> step = {graph_.nodes[first].sources, 0, 0, layer.run};
         std::size_t last = first;
-        Run<T> run = node.layer.run;
         if (auto conv = convolution_from(last)) {
             conv->kept = std::make_shared<const KeptWeights<T>>(
                 norms_ == Norms::folded ? KeptChoice::fastest : KeptChoice::as_without);
-            run = run_of(*conv);
-            if (Run<T> block = block_from(*conv, last)) run = block;
-        } else if (std::holds_alternative<Sum>(node.layer.part)) {
+            const Chain<T> chain = chain_from(*conv, last);
+            step.run = run_of(chain);
+            step.part = chain;
+        } else if (std::holds_alternative<Sum>(layer.part)) {
             std::size_t behind = first;
-            if (const auto f = follow<Function>(behind); f && f->kind == Activation::relu) {
-                last = behind;
-                run = sum_of_two<T>(node.layer.output, true).run;
-            }
+            const auto f = follow<Function>(behind);
+            const bool rectify = f && f->kind == Activation::relu;
+            if (rectify) last = behind;
+            step.run = sum_of_two<T>(layer.output, rectify).run;
+            step.part = Sum{rectify};
+        } else if (const auto* average = std::get_if<GlobalAverage>(&layer.part)) {
+            step.part = *average;
         }
         for (std::size_t place = first; place != last; place = next(place))
             done_[next(place)] = true;
-        return {node.sources, last + 1, size_of(graph_.shapes[last + 1]), run, {}};
+        step.result = last + 1;
+        step.size = size_of(graph_.shapes[last + 1]);
+        return step;
     }
 
     /// The convolution at `last`, or behind it, with other weights instead of the units there.
@@ -105,30 +113,26 @@ class Fusion {
         return whole;
     }
 
-    /// Empty where the convolution is computed by itself; otherwise `last` becomes the last node of
-    /// the block.
-    Run<T> block_from(Convolution<T> conv, std::size_t& last) const {
+    /// The convolution at `last` with what is computed together with it; `last` becomes the last
+    /// node of that.
+    Chain<T> chain_from(const Convolution<T>& conv, std::size_t& last) const {
+        Chain<T> chain = {conv};
         std::size_t end = last;
-        auto norm = follow<Normalization<T>>(end);
-        const bool normalized = norm.has_value();
+        chain.norm = follow<Normalization<T>>(end);
+        const bool normalized = chain.norm.has_value();
         if (normalized && norms_ == Norms::folded) {
-            conv = folded(conv, *norm);
-            norm.reset();
+            chain.conv = folded(conv, *chain.norm);
+            chain.norm.reset();
             last = end;
         }
         const auto activation = follow<Function>(end);
-        if (!norm && !activation) return normalized ? run_of(conv) : Run<T>();
+        if (!chain.norm && !activation) return chain;
         const auto pool = follow<BlockPool>(end);
-        if (!normalized && is_layered(activation->kind, pool)) return {};
+        if (!normalized && is_layered(activation->kind, pool)) return chain;
         last = end;
-        ConvBlock block;
-        block.conv = conv.conv;
-        block.pool = pool;
-        if (activation) {
-            block.activation = activation->kind;
-            block.parameter = activation->parameter;
-        }
-        return run_of_block<T>(conv, norm, block);
+        chain.activation = activation;
+        chain.pool = pool;
+        return chain;
     }
 
     const Graph<T>& graph_;
@@ -141,11 +145,11 @@ class Fusion {
 }  // namespace
 
 template <typename T>
-std::vector<Step<T>> fuse(const Graph<T>& graph, Norms norms) {
+Plan<T> fuse(const Graph<T>& graph, Norms norms) {
     return Fusion<T>(graph, norms).finished();
 }
 
-template std::vector<Step<float>> fuse(const Graph<float>&, Norms);
-template std::vector<Step<double>> fuse(const Graph<double>&, Norms);
+template Plan<float> fuse(const Graph<float>&, Norms);
+template Plan<double> fuse(const Graph<double>&, Norms);
 
 }  // namespace pocketcnn::session

@@ -69,13 +69,20 @@ struct Function {
     double parameter = 0;
 };
 
-/// The sum of two inputs of one shape.
-struct Sum {};
+/// The sum of two inputs of one shape; negative sums become zero where it says so.
+struct Sum {
+    bool rectify = false;
+};
+
+/// The mean of each channel.
+struct GlobalAverage {
+    Shape4 image;
+};
 
 /// What a layer may be in an operation that stands for several layers.
 template <typename T>
-using Part =
-    std::variant<std::monostate, Convolution<T>, Normalization<T>, Units, Function, BlockPool, Sum>;
+using Part = std::variant<std::monostate, Convolution<T>, Normalization<T>, Units, Function,
+                          BlockPool, Sum, GlobalAverage>;
 
 template <typename T>
 struct Layer {

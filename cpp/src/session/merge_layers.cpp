@@ -164,7 +164,7 @@ Layer<T> sum_of_two(const Shape& shape, bool rectify) {
     const auto run = [rectify, size = size_of(shape)](const Call<T>& call) {
         add(call.x[0], call.x[1], rectify, call.y, call.n * size);
     };
-    return {shape, run, Sum{}};
+    return {shape, run, Sum{rectify}};
 }
 
 template <typename T>

@@ -18,6 +18,20 @@ struct Given {
     std::shared_ptr<const Buffer<T>> memory;  // none for the images
 };
 
+/// By step, the values that no later one takes.
+template <typename T>
+std::vector<std::vector<std::size_t>> last_uses(const Plan<T>& plan) {
+    std::vector<std::vector<std::size_t>> spent(plan.steps.size());
+    std::vector<bool> is_taken(plan.values);
+    for (std::size_t i = plan.steps.size(); i-- > 0;) {
+        for (const std::size_t source : plan.steps[i].sources) {
+            if (!is_taken[source]) spent[i].push_back(source);
+            is_taken[source] = true;
+        }
+    }
+    return spent;
+}
+
 template <typename T>
 std::shared_ptr<const Buffer<T>> memory_for(index_t n, index_t size) {
     const bool fits = n <= std::numeric_limits<index_t>::max() / size;
@@ -30,8 +44,9 @@ template <typename T>
 Network<T>::Network(const Value& architecture, Tensors<T> tensors, Norms norms)
     : tensors_(std::move(tensors)) {
     const Graph<T> graph = build_graph(architecture, tensors_);
-    steps_ = fuse(graph, norms);
-    values_ = graph.shapes.size();
+    plan_ = fuse(graph, norms);
+    if (norms == Norms::folded) plan_ = with_channels_last(plan_, graph.shapes);
+    spent_ = last_uses(plan_);
     input_shape_ = graph.shapes.front();
     output_shape_ = graph.shapes.back();
     batch_ = std::max<index_t>(1, kBatchBytes / (graph.largest * index_t{sizeof(T)}));
@@ -53,13 +68,14 @@ void Network<T>::predict(const T* images, index_t n, T* scores, index_t at_once)
 
 template <typename T>
 void Network<T>::infer(const T* images, index_t n, T* scores) const {
-    std::vector<Given<T>> values(values_);
+    std::vector<Given<T>> values(plan_.values);
     values[0].data = images;
     std::vector<const T*> x;
-    for (const Step<T>& step : steps_) {
+    for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
+        const Step<T>& step = plan_.steps[i];
         x.clear();
         for (const std::size_t source : step.sources) x.push_back(values[source].data);
-        const bool is_last = step.result + 1 == values_;
+        const bool is_last = step.result == plan_.output;
         Given<T>& result = values[step.result];
         if (!step.run) {
             result = values[step.sources[0]];
@@ -71,7 +87,7 @@ void Network<T>::infer(const T* images, index_t n, T* scores) const {
             result.data = result.memory->data();
             step.run({n, x, result.memory->data()});
         }
-        for (const std::size_t source : step.spent) values[source] = {};
+        for (const std::size_t source : spent_[i]) values[source] = {};
     }
 }
 

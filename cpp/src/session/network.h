@@ -1,7 +1,7 @@
 // A network in steps, with its weights.
 #pragma once
 
-#include "session/fusion.h"
+#include "session/channels_last.h"
 
 namespace pocketcnn::session {
 
@@ -22,8 +22,8 @@ class Network {
     void infer(const T* images, index_t n, T* scores) const;
 
     Tensors<T> tensors_;  // to which the steps refer
-    std::vector<Step<T>> steps_;
-    std::size_t values_;
+    Plan<T> plan_;
+    std::vector<std::vector<std::size_t>> spent_;  // by step: values that no later step takes
     Shape input_shape_, output_shape_;
     index_t batch_;
 };

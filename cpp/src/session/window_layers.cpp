@@ -171,7 +171,7 @@ Pool2d all_of(const Shape4& image) {
 template <typename T>
 Layer<T> global_avg_pool2d_layer(const Site<T>& site) {
     const Shape4 image = site.image();
-    return {{image.c, 1, 1}, run_of_average<T>(image, all_of(image), true)};
+    return {{image.c, 1, 1}, run_of_average<T>(image, all_of(image), true), GlobalAverage{image}};
 }
 
 template <typename T>

@@ -1,0 +1,53 @@
+// Convolutions of images whose channels lie together (channels last), pixel by pixel: a layout that
+// layers of 1x1 and depthwise convolutions read and write without packing. Between layers the
+// channels of a pixel are filled up to whole vectors with finite numbers, which nothing counts.
+#pragma once
+
+#include <pocketcnn/activation.h>
+#include <pocketcnn/conv2d.h>
+
+#include <limits>
+
+#include "conv/last_step.h"
+#include "gemm/indirect.h"
+#include "runtime/isa.h"
+
+namespace pocketcnn::channels_last {
+
+/// From one pixel to the next.
+template <typename T>
+index_t pitch_of(index_t channels) {
+    return round_up(channels, kernels<T>().lanes);
+}
+
+/// Filters as the kernels take them: panels of their weights, and what is done with their sums.
+template <typename T>
+class Filters {
+  public:
+    /// Filter f has the weights [f * depth, (f + 1) * depth), which are copied; bias may be null.
+    Filters(const T* weight, const T* bias, index_t count, index_t depth, const Epilogue& epilogue);
+
+    index_t depth() const { return depth_; }
+    const gemm::Panels& panels() const { return packed_.panels(); }
+    index_t pitch() const { return panels().padded_cols(); }
+    const T* panel(index_t p) const { return packed_.data(p); }
+
+    /// What the kernels do with the sums of a panel. The addend lies as the result does.
+    SumsEnd<T> end(index_t p, const T* addend = nullptr) const {
+        return {bias_.data() + panels().begin(p), addend, low_, high_};
+    }
+    /// What the kernels do not do: to be called for lines of results.
+    void finish(index_t lines, index_t count, index_t step, T* y) const {
+        if (last_.is_none()) return;
+        for (index_t i = 0; i < lines; ++i) last_.apply(y + i * step, count);
+    }
+
+  private:
+    index_t depth_;
+    gemm::PackedPanels<T> packed_;
+    Buffer<T> bias_;
+    T low_ = -std::numeric_limits<T>::infinity(), high_ = std::numeric_limits<T>::infinity();
+    conv::LastStep<T> last_;
+};
+
+}  // namespace pocketcnn::channels_last
