@@ -88,6 +88,72 @@ def test_named_networks(name: str) -> None:
     np.testing.assert_allclose(net.compile()(x) / scale, wanted / scale, rtol=0, atol=2e-5)
 
 
+def mobile_net(dtype: npt.DTypeLike) -> pc.ConvNet:
+    """1x1 and depthwise convolutions, and what lies between them in networks for small machines."""
+
+    def conv(name: str, layer: pc.Conv2d, source: str, *after: Any) -> list[Any]:
+        norm = (f"{name}_norm", pc.BatchNorm2d(layer.out_channels))
+        return [(name, layer, source), norm, *after]
+
+    def depthwise(channels: int, kernel: int, stride: int = 1) -> pc.Conv2d:
+        return pc.Conv2d(
+            channels, channels, kernel, stride=stride, padding=kernel // 2, groups=channels
+        )
+
+    net = pc.ConvNet(
+        [
+            *conv("stem", pc.Conv2d(3, 10, 3, padding=1), "input", ("r1", pc.ReLU6())),
+            *conv("deep1", depthwise(10, 3), "r1", ("r2", pc.ReLU6())),
+            *conv("thin1", pc.Conv2d(10, 12, 1), "r2"),
+            *conv("wide2", pc.Conv2d(12, 70, 1), "thin1_norm", ("r3", pc.SiLU())),
+            *conv("deep2", depthwise(70, 5), "r3", ("r4", pc.SiLU())),
+            ("squeeze", pc.GlobalAvgPool2d(), "r4"),
+            ("excite", pc.Conv2d(70, 70, 1)),
+            ("gate", pc.HardSigmoid()),
+            ("gated", pc.Multiply(), ["gate", "r4"]),
+            *conv("thin2", pc.Conv2d(70, 12, 1), "gated"),
+            ("sum2", pc.Add(), ["thin1_norm", "thin2_norm"]),
+            ("r5", pc.HardSwish()),
+            *conv("wide3", pc.Conv2d(12, 70, 1), "r5", ("r6", pc.LeakyReLU(0.1))),
+            *conv("deep3", depthwise(70, 3), "r6", ("r7", pc.ReLU())),
+            *conv("thin3", pc.Conv2d(70, 12, 1), "r7"),
+            ("sum3", pc.Add(), ["thin3_norm", "r5"]),
+            ("r8", pc.ReLU()),
+            ("twice", pc.Add(), ["r8", "r8"]),
+            ("side", pc.MaxPool2d(2), "r8"),
+            *conv("wide4", pc.Conv2d(12, 90, 1), "twice", ("r9", pc.ReLU6())),
+            *conv("deep4", depthwise(90, 3, 2), "r9", ("r10", pc.ReLU6())),
+            *conv("thin4", pc.Conv2d(90, 20, 1), "r10"),
+            ("join", pc.Concat(), ["thin4_norm", "side"]),
+            ("out", pc.Conv2d(32, 5, 1)),
+        ],
+        input_shape=(3, 20, 22),
+        seed=6,
+        dtype=dtype,
+    )
+    rng = np.random.default_rng(8)
+    for name, array in {**net.params, **net.buffers}.items():
+        if "norm" in name:
+            array[...] = rng.uniform(0.5, 1.5, array.shape)
+    return net
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-5)])
+@pytest.mark.parametrize("n", [1, 2, 9])
+def test_mobile_blocks(dtype: npt.DTypeLike, tolerance: float, n: int) -> None:
+    net, x = mobile_net(dtype), images(n, (3, 20, 22)).astype(dtype)
+    wanted = Reference(net.layers, net.inputs, {**net.params, **net.buffers}).forward(x)
+    scale = np.abs(wanted).max()
+    compiled = net.compile()
+    scores = []
+    for threads in (1, 2, 3):
+        with pc.num_threads(threads):
+            scores.append(compiled(x))
+    np.testing.assert_allclose(scores[0] / scale, wanted / scale, rtol=0, atol=tolerance)
+    assert {array.tobytes() for array in scores} == {scores[0].tobytes()}
+    assert compiled.predict(x, batch_size=1).tobytes() == scores[0].tobytes()
+
+
 @pytest.mark.parametrize("mean", [(0.0, 0.0), (127.0, -3.0), (1e5, 1e5)])
 @pytest.mark.parametrize("padding", [0, 1])
 @pytest.mark.parametrize("groups", [1, 2])

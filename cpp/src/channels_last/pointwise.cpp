@@ -71,6 +71,21 @@ void to_planes(const T* x, ImageView<T> y) {
 }
 
 template <typename T>
+void scale(const T* x, const Shape4& shape, const T* numbers, T* y) {
+    const index_t plane = shape.plane(), pitch = pitch_of<T>(shape.c);
+    const index_t step = ceil_div(plane, kEnoughTasks), blocks = ceil_div(plane, step);
+    parallel_for(shape.n * blocks, static_cast<double>(shape.size()), [&](index_t i) {
+        const index_t image = i / blocks, first = i % blocks * step;
+        const index_t at = (image * plane + first) * pitch;
+        const Buffer<T> filled_up(pitch);
+        std::fill_n(std::copy_n(numbers + image * shape.c, shape.c, filled_up.data()),
+                    pitch - shape.c, T{0});
+        kernels<T>().channels_last.scale_rows(std::min(step, plane - first), pitch, x + at,
+                                              filled_up.data(), y + at);
+    });
+}
+
+template <typename T>
 void average(const T* x, const Shape4& shape, T* y) {
     // Sums of few rows first: their errors grow with the number of terms.
     constexpr index_t few = 64;
@@ -80,7 +95,7 @@ void average(const T* x, const Shape4& shape, T* y) {
         std::fill_n(sums.data(), pitch, T{0});
         for (index_t i = 0; i < plane; i += few) {
             kernels<T>().channels_last.add_rows(std::min(few, plane - i), pitch,
-                                                x + (n * plane + i) * pitch, pitch, sums.data());
+                                                x + (n * plane + i) * pitch, sums.data());
         }
         for (index_t c = 0; c < shape.c; ++c) {
             y[n * shape.c + c] = sums[c] / static_cast<T>(plane);
@@ -92,6 +107,7 @@ void average(const T* x, const Shape4& shape, T* y) {
     template void pointwise(const Filters<T>&, const T*, index_t, const T*, T*);      \
     template void from_planes(ImageView<const T>, T*);                                \
     template void to_planes(const T*, ImageView<T>);                                  \
+    template void scale(const T*, const Shape4&, const T*, T*);                       \
     template void average(const T*, const Shape4&, T*);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)

@@ -19,6 +19,10 @@ void from_planes(ImageView<const T> x, T* y);
 template <typename T>
 void to_planes(const T* x, ImageView<T> y);
 
+/// y = x * numbers[n][c], for every channel of n images.
+template <typename T>
+void scale(const T* x, const Shape4& shape, const T* numbers, T* y);
+
 /// y[n][c] = the mean of each channel of n images.
 template <typename T>
 void average(const T* x, const Shape4& shape, T* y);

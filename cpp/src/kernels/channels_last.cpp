@@ -175,11 +175,18 @@ void depthwise(index_t taps, const index_t* offsets, const T* x, index_t step, c
 }
 
 template <typename T>
-void add_rows(index_t rows, index_t cols, const T* x, index_t pitch, T* sums) {
-    for (index_t c = 0; c < cols; c += kLanes<T>) {
+void scale_rows(index_t rows, index_t cols, const T* x, const T* numbers, T* y) {
+    for (index_t i = 0; i < rows; ++i, x += cols, y += cols) {
+        for (index_t j = 0; j < cols; j += kLanes<T>) store(y + j, load(x + j) * load(numbers + j));
+    }
+}
+
+template <typename T>
+void add_rows(index_t rows, index_t cols, const T* x, T* sums) {
+    for (index_t j = 0; j < cols; j += kLanes<T>) {
         Vec<T> sum = {};
-        for (index_t i = 0; i < rows; ++i) sum += load(x + i * pitch + c);
-        store(sums + c, load(sums + c) + sum);
+        for (index_t i = 0; i < rows; ++i) sum += load(x + i * cols + j);
+        store(sums + j, load(sums + j) + sum);
     }
 }
 
@@ -187,6 +194,7 @@ template <typename T>
 constexpr ChannelsLastKernels<T> kKernels = {
     .multiply = multiply<T>,
     .depthwise = depthwise<T>,
+    .scale_rows = scale_rows<T>,
     .add_rows = add_rows<T>,
 };
 

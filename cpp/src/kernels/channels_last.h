@@ -32,8 +32,10 @@ struct ChannelsLastKernels {
     /// `to.width` pixels.
     void (*depthwise)(index_t taps, const index_t* offsets, const T* x, index_t step,
                       const T* weight, const SumsEnd<T>& end, const PanelRows& to, T* y);
-    /// sums[j] += the sum over i < rows of x[i * pitch + j], for j < cols, whole vectors.
-    void (*add_rows)(index_t rows, index_t cols, const T* x, index_t pitch, T* sums);
+    /// y[i][j] = x[i][j] * numbers[j], for i < rows, j < cols, whole vectors one after the other.
+    void (*scale_rows)(index_t rows, index_t cols, const T* x, const T* numbers, T* y);
+    /// sums[j] += the sum over i < rows of x[i][j].
+    void (*add_rows)(index_t rows, index_t cols, const T* x, T* sums);
 };
 
 }  // namespace pocketcnn

@@ -14,10 +14,7 @@ namespace {
 
 template <typename T>
 Layer<T> elementwise(const Shape& shape, const Function& function) {
-    const auto run = [function, size = size_of(shape)](const Call<T>& call) {
-        activate(function.kind, call.x[0], call.y, call.n * size, function.parameter);
-    };
-    return {shape, run, function};
+    return {shape, run_of<T>(function, shape), function};
 }
 
 template <typename T, Activation kind>
@@ -105,6 +102,13 @@ Layer<T> scale_shift_layer(const Site<T>& site) {
 }  // namespace
 
 template <typename T>
+Run<T> run_of(const Function& function, const Shape& shape) {
+    return [function, size = size_of(shape)](const Call<T>& call) {
+        activate(function.kind, call.x[0], call.y, call.n * size, function.parameter);
+    };
+}
+
+template <typename T>
 std::span<const Kind<T>> activation_kinds() {
     static constexpr Kind<T> kinds[] = {
         {"Clip", clip_layer<T>},
@@ -124,6 +128,8 @@ std::span<const Kind<T>> activation_kinds() {
     return kinds;
 }
 
+template Run<float> run_of(const Function&, const Shape&);
+template Run<double> run_of(const Function&, const Shape&);
 template std::span<const Kind<float>> activation_kinds();
 template std::span<const Kind<double>> activation_kinds();
 

@@ -11,26 +11,34 @@ namespace {
 
 using channels_last::Filters, channels_last::Separable;
 
-enum class Role { other, pointwise, depthwise, sum, average };
+enum class Role { other, pointwise, depthwise, function, sum, gate, average };
+
+enum class Layout { planes, last };
 
 /// Longest sums that are added up one product after the other.
 constexpr index_t kMostChannels = 2048;
 
 template <typename T>
+Role role_of(const Chain<T>& chain) {
+    if (chain.norm || chain.pool) return Role::other;
+    const Conv2d& conv = chain.conv.conv;
+    const Shape4& image = chain.conv.image;
+    if (conv.groups > 1) {
+        const bool is_depthwise = conv.groups == image.c && conv.filters == image.c;
+        return is_depthwise ? Role::depthwise : Role::other;
+    }
+    const bool fits = image.plane() > 1 && image.c <= kMostChannels;
+    return conv.window.is_pointwise() && fits ? Role::pointwise : Role::other;
+}
+
+template <typename T>
 Role role_of(const Step<T>& step, const Shape& result) {
-    if (std::holds_alternative<Sum>(step.part)) {
-        return result.size() == 3 ? Role::sum : Role::other;
-    }
-    if (std::holds_alternative<GlobalAverage>(step.part)) return Role::average;
-    const auto* chain = std::get_if<Chain<T>>(&step.part);
-    if (chain == nullptr || chain->norm || chain->pool) return Role::other;
-    const Conv2d& conv = chain->conv.conv;
-    const index_t channels = chain->conv.image.c;
-    if (conv.groups == 1) {
-        const bool fits = conv.window.is_pointwise() && channels <= kMostChannels;
-        return fits ? Role::pointwise : Role::other;
-    }
-    return conv.groups == channels && conv.filters == channels ? Role::depthwise : Role::other;
+    if (const auto* chain = std::get_if<Chain<T>>(&step.part)) return role_of(*chain);
+    if (result.size() != 3) return Role::other;
+    if (std::holds_alternative<Function>(step.part)) return Role::function;
+    if (std::holds_alternative<Sum>(step.part)) return Role::sum;
+    if (std::holds_alternative<Gate>(step.part)) return Role::gate;
+    return std::holds_alternative<GlobalAverage>(step.part) ? Role::average : Role::other;
 }
 
 template <typename T>
@@ -58,7 +66,7 @@ class Layouts {
           maker_(plan.values, kNone),
           readers_(plan.values),
           absorbed_(plan.steps.size()),
-          is_last_(plan.values),
+          layouts_(plan.values, Layout::planes),
           converted_(plan.values, kNone) {
         for (std::size_t i = 0; i < plan.steps.size(); ++i) {
             roles_[i] = role_of(plan.steps[i], shapes[plan.steps[i].result]);
@@ -69,7 +77,7 @@ class Layouts {
         result_.values = plan.values;
         for (std::size_t i = 0; i < plan.steps.size(); ++i) join(i);
         for (std::size_t i = 0; i < plan.steps.size(); ++i) emit(i);
-        result_.output = is_last_[plan.output] ? value_in(plan.output, false) : plan.output;
+        result_.output = value_in(plan.output, Layout::planes);
     }
 
     Plan<T> finished() && { return std::move(result_); }
@@ -96,9 +104,10 @@ class Layouts {
             return i;
         };
         for (std::size_t i = 0; i < roles_.size(); ++i) {
-            for (const std::size_t source : plan_.steps[i].sources) {
+            if (!is_in(i)) continue;
+            for (const std::size_t source : images_of(i)) {
                 const std::size_t maker = maker_[source];
-                if (is_in(i) && is_in(maker)) stretch[root(maker)] = root(i);
+                if (is_in(maker)) stretch[root(maker)] = root(i);
             }
         }
         std::vector<double> gain(roles_.size());
@@ -112,25 +121,33 @@ class Layouts {
         roles_ = kept;
     }
 
+    /// The inputs of a step that it takes channels last.
+    std::vector<std::size_t> images_of(std::size_t i) const {
+        const Step<T>& step = plan_.steps[i];
+        const auto* gate = std::get_if<Gate>(&step.part);
+        return gate != nullptr ? std::vector{step.sources[1 - gate->numbers]} : step.sources;
+    }
+
     /// Elements whose copies a step saves, less those that it costs to change layouts for it.
     double gain_of(std::size_t i) const {
-        const Step<T>& step = plan_.steps[i];
         const auto size = [&](std::size_t value) {
             return static_cast<double>(size_of(shapes_[value]));
         };
         double gain = 0;
-        for (const std::size_t source : step.sources) {
+        for (const std::size_t source : images_of(i)) {
             if (roles_[i] == Role::pointwise || roles_[i] == Role::depthwise) gain += size(source);
-            if (!is_in(maker_[source]) && roles_[i] != Role::depthwise) gain -= kCost * size(source);
+            const bool takes_planes = roles_[i] == Role::depthwise;
+            if (!is_in(maker_[source]) && !takes_planes) gain -= kCost * size(source);
         }
-        const std::vector<std::size_t>& readers = readers_[step.result];
-        const bool leaves = step.result == plan_.output ||
+        const std::size_t result = plan_.steps[i].result;
+        const std::vector<std::size_t>& readers = readers_[result];
+        const bool leaves = result == plan_.output ||
                             std::any_of(readers.begin(), readers.end(),
                                         [&](std::size_t reader) { return !is_in(reader); });
-        if (leaves && roles_[i] != Role::average) gain -= kCost * size(step.result);
+        if (leaves && roles_[i] != Role::average) gain -= kCost * size(result);
         return gain;
     }
-    static constexpr double kCost = 2;
+    static constexpr double kCost = 3;
 
     // --- which of them together ---
 
@@ -177,28 +194,38 @@ class Layouts {
 
     void emit(std::size_t i) {
         const Step<T>& step = plan_.steps[i];
-        const auto group = groups_.find(i);
-        if (group != groups_.end()) {
+        if (const auto group = groups_.find(i); group != groups_.end()) {
             emit_group(group->second, step.result);
-        } else if (absorbed_[i]) {
-            return;
-        } else if (roles_[i] == Role::sum) {
-            const bool rectify = std::get<Sum>(step.part).rectify;
-            const index_t size = size_of_last(step.result);
-            add_last(step.sources, step.result, sum_of_two<T>({size}, rectify).run);
-        } else if (roles_[i] == Role::average) {
-            const Shape4 image = std::get<GlobalAverage>(step.part).image;
-            result_.steps.push_back({{value_in(step.sources[0], true)},
-                                     step.result,
-                                     step.size,
-                                     [image](const Call<T>& call) {
-                                         channels_last::average(call.x[0], batch(image, call.n),
-                                                                call.y);
-                                     }});
-        } else {
+        } else if (!absorbed_[i] && is_in(i)) {
+            emit_alone(step);
+        } else if (!absorbed_[i]) {
             Step<T> same = step;
-            for (std::size_t& source : same.sources) source = value_in(source, false);
+            for (std::size_t& source : same.sources) source = value_in(source, Layout::planes);
             result_.steps.push_back(std::move(same));
+        }
+    }
+
+    void emit_alone(const Step<T>& step) {
+        if (const auto* average = std::get_if<GlobalAverage>(&step.part)) {
+            const std::size_t from = value_in(step.sources[0], Layout::last);
+            const auto run = [image = average->image](const Call<T>& call) {
+                channels_last::average(call.x[0], batch(image, call.n), call.y);
+            };
+            result_.steps.push_back({{from}, step.result, step.size, run});
+        } else if (const auto* gate = std::get_if<Gate>(&step.part)) {
+            const std::size_t from = value_in(step.sources[1 - gate->numbers], Layout::last);
+            const std::size_t numbers = value_in(step.sources[gate->numbers], Layout::planes);
+            add_last({from, numbers}, step.result, [image = gate->image](const Call<T>& call) {
+                channels_last::scale(call.x[0], batch(image, call.n), call.x[1], call.y);
+            });
+        } else {
+            std::vector<std::size_t> sources = step.sources;
+            for (std::size_t& source : sources) source = value_in(source, Layout::last);
+            const auto* function = std::get_if<Function>(&step.part);
+            const Shape all = {size_of_last(step.result)};
+            add_last(sources, step.result,
+                     function != nullptr ? run_of<T>(*function, all)
+                                         : sum_of_two<T>(all, std::get<Sum>(step.part).rectify).run);
         }
     }
 
@@ -207,39 +234,42 @@ class Layouts {
     }
 
     void emit_group(const Group& group, std::size_t result) {
-        const bool rectify =
-            group.sum != kNone && std::get<Sum>(plan_.steps[group.sum].part).rectify;
         const std::size_t first = group.expand != kNone   ? group.expand
                                   : group.middle != kNone ? group.middle
                                                           : group.project;
-        std::vector<std::size_t> sources = plan_.steps[first].sources;
+        const std::size_t source = plan_.steps[first].sources[0];
+        const bool from_planes = first == group.middle && layouts_[source] == Layout::planes;
+        std::vector<std::size_t> sources = {from_planes ? source : value_in(source, Layout::last)};
+        bool rectify = false;
         if (group.sum != kNone) {
-            const std::vector<std::size_t>& both = plan_.steps[group.sum].sources;
-            const bool is_first = both[0] == plan_.steps[group.project].result;
-            sources.push_back(both[is_first ? 1 : 0]);
+            const Step<T>& sum = plan_.steps[group.sum];
+            const bool is_first = sum.sources[0] == plan_.steps[group.project].result;
+            sources.push_back(value_in(sum.sources[is_first ? 1 : 0], Layout::last));
+            rectify = std::get<Sum>(sum.part).rectify;
         }
+        std::shared_ptr<const Filters<T>> project;
+        if (group.project != kNone) project = filters_of(chain(group.project), rectify);
+        const Shape4 image = chain(first).conv.image;
         if (group.middle == kNone) {
-            const index_t pixels = chain(group.project).conv.image.plane();
-            add_last(sources, result,
-                     [pixels, filters = filters_of(chain(group.project), rectify)](
-                         const Call<T>& call) {
-                         channels_last::pointwise(*filters, call.x[0], call.n * pixels,
-                                                  call.x.size() > 1 ? call.x[1] : nullptr, call.y);
-                     });
+            add_last(sources, result, [project, plane = image.plane()](const Call<T>& call) {
+                channels_last::pointwise(*project, call.x[0], call.n * plane, addend_of(call),
+                                         call.y);
+            });
             return;
         }
         const Chain<T>& middle = chain(group.middle);
-        Separable<T> layers = {chain(first).conv.image, middle.conv.conv.window};
+        Separable<T> layers = {image, middle.conv.conv.window};
         if (group.expand != kNone) layers.expand = filters_of(chain(group.expand), false);
         layers.depthwise = filters_of(middle, false);
-        if (group.project != kNone) layers.project = filters_of(chain(group.project), rectify);
-        layers.from_planes = group.expand == kNone && !is_last_[sources[0]];
-        add_last(sources, result,
-                 [layers](const Call<T>& call) {
-                     channels_last::separable(layers, call.x[0], call.n,
-                                              call.x.size() > 1 ? call.x[1] : nullptr, call.y);
-                 },
-                 layers.from_planes);
+        layers.project = project;
+        layers.from_planes = from_planes;
+        add_last(sources, result, [layers](const Call<T>& call) {
+            channels_last::separable(layers, call.x[0], call.n, addend_of(call), call.y);
+        });
+    }
+
+    static const T* addend_of(const Call<T>& call) {
+        return call.x.size() > 1 ? call.x[1] : nullptr;
     }
 
     index_t size_of_last(std::size_t value) const {
@@ -247,40 +277,29 @@ class Layouts {
         return image.plane() * channels_last::pitch_of<T>(image.c);
     }
 
-    /// A step that gives a value channels last, and takes others so, but perhaps the first.
-    void add_last(std::vector<std::size_t> sources, std::size_t result, Run<T> run,
-                  bool first_as_is = false) {
-        for (std::size_t i = first_as_is ? 1 : 0; i < sources.size(); ++i) {
-            sources[i] = value_in(sources[i], true);
-        }
+    void add_last(std::vector<std::size_t> sources, std::size_t result, Run<T> run) {
         result_.steps.push_back({std::move(sources), result, size_of_last(result), std::move(run)});
-        is_last_[result] = true;
+        layouts_[result] = Layout::last;
     }
 
-    /// The value in one of the layouts, by a step that converts it where it is in the other.
-    std::size_t value_in(std::size_t value, bool last) {
-        if (is_last_[value] == last) return value;
+    /// The value in a layout, by a step that converts it where it is in the other.
+    std::size_t value_in(std::size_t value, Layout layout) {
+        if (layouts_[value] == layout) return value;
         if (converted_[value] != kNone) return converted_[value];
         const Shape4 image = image_of(shapes_[value]);
-        converted_[value] = result_.values++;
-        if (last) {
-            result_.steps.push_back({{value},
-                                     converted_[value],
-                                     size_of_last(value),
-                                     [image](const Call<T>& call) {
-                                         channels_last::from_planes<T>(
-                                             {call.x[0], batch(image, call.n)}, call.y);
-                                     }});
+        const auto to_last = [image](const Call<T>& call) {
+            channels_last::from_planes<T>({call.x[0], batch(image, call.n)}, call.y);
+        };
+        const auto to_planes = [image](const Call<T>& call) {
+            channels_last::to_planes<T>(call.x[0], {call.y, batch(image, call.n)});
+        };
+        const std::size_t other = converted_[value] = result_.values++;
+        if (layout == Layout::last) {
+            result_.steps.push_back({{value}, other, size_of_last(value), to_last});
         } else {
-            result_.steps.push_back({{value},
-                                     converted_[value],
-                                     image.image(),
-                                     [image](const Call<T>& call) {
-                                         channels_last::to_planes<T>(
-                                             call.x[0], {call.y, batch(image, call.n)});
-                                     }});
+            result_.steps.push_back({{value}, other, image.image(), to_planes});
         }
-        return converted_[value];
+        return other;
     }
 
     const Plan<T>& plan_;
@@ -290,7 +309,7 @@ class Layouts {
     std::vector<std::vector<std::size_t>> readers_;  // of the values
     std::vector<bool> absorbed_;                     // steps that belong to a group
     std::map<std::size_t, Group> groups_;            // by their last steps
-    std::vector<bool> is_last_;                      // values made channels last
+    std::vector<Layout> layouts_;                    // in which the values are made
     std::vector<std::size_t> converted_;             // the same values in the other layout
     Plan<T> result_;
 };

@@ -89,8 +89,12 @@ class Fusion {
             if (rectify) last = behind;
             step.run = sum_of_two<T>(layer.output, rectify).run;
             step.part = Sum{rectify};
+        } else if (const auto* f = std::get_if<Function>(&layer.part)) {
+            step.part = *f;
         } else if (const auto* average = std::get_if<GlobalAverage>(&layer.part)) {
             step.part = *average;
+        } else if (const auto* gate = std::get_if<Gate>(&layer.part)) {
+            step.part = *gate;
         }
         for (std::size_t place = first; place != last; place = next(place))
             done_[next(place)] = true;

@@ -79,10 +79,16 @@ struct GlobalAverage {
     Shape4 image;
 };
 
+/// The product of an image and a number for each of its channels.
+struct Gate {
+    Shape4 image;
+    std::size_t numbers;  ///< which of the inputs they are
+};
+
 /// What a layer may be in an operation that stands for several layers.
 template <typename T>
 using Part = std::variant<std::monostate, Convolution<T>, Normalization<T>, Units, Function,
-                          BlockPool, Sum, GlobalAverage>;
+                          BlockPool, Sum, GlobalAverage, Gate>;
 
 template <typename T>
 struct Layer {
@@ -140,6 +146,10 @@ void zero_pad(const T* x, const Shape4& shape, const Padding& padding, T* y);
 
 template <typename T>
 Run<T> run_of(const Convolution<T>& conv);
+
+/// Of inputs of the shape.
+template <typename T>
+Run<T> run_of(const Function& function, const Shape& shape);
 
 /// The convolution with other weights and biases, which do what the normalisation behind it does
 /// but for rounding. They are computed in double precision.

@@ -129,6 +129,19 @@ Layer<T> add_layer(const Site<T>& site) {
 }
 
 template <typename T>
+Layer<T> multiply_layer(const Site<T>& site) {
+    Layer<T> layer = combined<T, std::multiplies<T>>(site);
+    if (site.inputs.size() != 2) return layer;
+    for (const std::size_t numbers : {0, 1}) {
+        const Shape &image = site.inputs[1 - numbers], &scale = site.inputs[numbers];
+        if (image.size() == 3 && image != scale && scale == Shape{image[0], 1, 1}) {
+            layer.part = Gate{{1, image[0], image[1], image[2]}, numbers};
+        }
+    }
+    return layer;
+}
+
+template <typename T>
 Layer<T> concat_layer(const Site<T>& site) {
     require_axes(site.inputs);
     Shape shape = site.inputs.front();
@@ -172,7 +185,7 @@ std::span<const Kind<T>> merge_kinds() {
     static constexpr Kind<T> kinds[] = {
         {"Add", add_layer<T>, true},
         {"Concat", concat_layer<T>, true},
-        {"Multiply", combined<T, std::multiplies<T>>, true},
+        {"Multiply", multiply_layer<T>, true},
     };
     return kinds;
 }

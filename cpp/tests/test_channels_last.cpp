@@ -1,0 +1,272 @@
+// Convolutions of images whose channels lie together: one by one against the naive loops, and
+// several as one against one by one, to the same bits.
+#include <pocketcnn/activation.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "channels_last/pointwise.h"
+#include "channels_last/separable.h"
+#include "compare.h"
+#include "fields.h"
+#include "isa_test.h"
+#include "random.h"
+#include "thread_test.h"
+
+namespace pocketcnn::tests {
+namespace {
+
+using channels_last::Filters, channels_last::pitch_of, channels_last::Separable;
+
+/// Images with their channels together. What fills these up to whole vectors is no zero: it must
+/// not count.
+template <typename T>
+class Together : public Guarded<T> {
+  public:
+    Together(const T* x, const Shape4& shape)
+        : Guarded<T>(shape.n * shape.plane() * pitch_of<T>(shape.c)) {
+        const index_t pitch = pitch_of<T>(shape.c);
+        std::fill(this->begin(), this->end(), T{7});
+        for (index_t n = 0; n < shape.n; ++n)
+            for (index_t c = 0; c < shape.c; ++c)
+                for (index_t i = 0; i < shape.plane(); ++i)
+                    this->data()[(n * shape.plane() + i) * pitch + c] =
+                        x[(n * shape.c + c) * shape.plane() + i];
+        this->freeze();
+    }
+};
+
+/// The same back, without what fills up, which must be finite.
+template <typename T>
+std::vector<T> in_planes(const T* last, const Shape4& shape) {
+    const index_t pitch = pitch_of<T>(shape.c);
+    std::vector<T> x(static_cast<std::size_t>(shape.size()));
+    for (index_t n = 0; n < shape.n; ++n)
+        for (index_t i = 0; i < shape.plane(); ++i) {
+            const T* pixel = last + (n * shape.plane() + i) * pitch;
+            for (index_t c = 0; c < shape.c; ++c) {
+                x[static_cast<std::size_t>((n * shape.c + c) * shape.plane() + i)] = pixel[c];
+            }
+            for (index_t c = shape.c; c < pitch; ++c) EXPECT_TRUE(std::isfinite(pixel[c]));
+        }
+    return x;
+}
+
+/// A convolution with weights of its own.
+template <typename T>
+struct Layer {
+    Layer(Random& random, const Shape4& image, const Conv2d& conv, const Epilogue& end = {})
+        : image(image),
+          conv(conv),
+          weight(random, conv2d_weight_shape(image, conv).size()),
+          bias(random, conv.filters),
+          filters(std::make_shared<const Filters<T>>(weight.data(), bias.data(), conv.filters,
+                                                     conv2d_weight_shape(image, conv).image(),
+                                                     end)) {}
+
+    Shape4 y() const { return conv2d_output_shape(image, conv); }
+
+    Shape4 image;
+    Conv2d conv;
+    RandomArray<T> weight, bias;
+    std::shared_ptr<const Filters<T>> filters;
+};
+
+class ChannelsLast : public IsaTest {};
+
+template <typename T>
+void test_layouts(const Shape4& shape) {
+    Random random("layouts");
+    const RandomArray<T> x(random, shape.size());
+    Guarded<T> last(shape.n * shape.plane() * pitch_of<T>(shape.c));
+    channels_last::from_planes<T>({x.data(), shape}, last.data());
+    EXPECT_TRUE(last.margins_intact());
+    const std::vector<T> wanted = x.copy();
+    EXPECT_TRUE(same_bits(in_planes(last.data(), shape), wanted));
+    Guarded<T> back(shape.size());
+    channels_last::to_planes<T>(last.data(), {back.data(), shape});
+    EXPECT_TRUE(back.margins_intact());
+    EXPECT_TRUE(same_bits(back.copy(), wanted));
+
+    Sums sums(static_cast<std::size_t>(shape.n * shape.c));
+    for (index_t i = 0; i < shape.size(); ++i) {
+        sums[static_cast<std::size_t>(i / shape.plane())].add(x.data()[i] / double(shape.plane()));
+    }
+    Guarded<T> means(shape.n * shape.c);
+    channels_last::average(last.data(), shape, means.data());
+    expect_sums(means, sums);
+
+    const RandomArray<T> numbers(random, shape.n * shape.c);
+    Guarded<T> scaled(last.size());
+    channels_last::scale(last.data(), shape, numbers.data(), scaled.data());
+    EXPECT_TRUE(scaled.margins_intact());
+    std::vector<T> products(wanted);
+    for (std::size_t i = 0; i < products.size(); ++i) {
+        products[i] *= numbers.data()[static_cast<index_t>(i) / shape.plane()];
+    }
+    EXPECT_TRUE(same_bits(in_planes(scaled.data(), shape), products));
+}
+
+TEST_P(ChannelsLast, LayoutsAndWhatIsDoneChannelByChannel) {
+    for (const Shape4& shape : {Shape4{2, 3, 5, 7}, {1, 16, 9, 4}, {3, 33, 1, 1}, {1, 1, 40, 30}}) {
+        test_layouts<float>(shape);
+        test_layouts<double>(shape);
+    }
+}
+
+template <typename T>
+void test_pointwise(const Shape4& image, index_t filters) {
+    SCOPED_TRACE(std::to_string(image.c) + " to " + std::to_string(filters));
+    Random random("pointwise");
+    const Layer<T> layer(random, image, {{}, filters});
+    const RandomArray<T> x(random, image.size()), addend(random, layer.y().size());
+    const Together<T> from(x.data(), image), more(addend.data(), layer.y());
+    Sums wanted =
+        reference::conv2d(x.data(), image, layer.weight.data(), layer.bias.data(), layer.conv);
+    Guarded<T> y(more.size());
+    channels_last::pointwise<T>(*layer.filters, from.data(), image.n * image.plane(), nullptr,
+                                y.data());
+    EXPECT_TRUE(y.margins_intact());
+    expect_sums(in_planes(y.data(), layer.y()).data(), wanted);
+    for (index_t i = 0; i < addend.size(); ++i) {
+        wanted[static_cast<std::size_t>(i)].add(addend.data()[i]);
+    }
+    channels_last::pointwise(*layer.filters, from.data(), image.n * image.plane(), more.data(),
+                             y.data());
+    EXPECT_TRUE(y.margins_intact());
+    expect_sums(in_planes(y.data(), layer.y()).data(), wanted);
+}
+
+TEST_P(ChannelsLast, PointwiseForEveryWidthOfPanelsAndRestOfRows) {
+    for (const index_t filters : {1, 3, 8, 17, 33, 50, 64, 65, 80, 100}) {
+        test_pointwise<float>({1, 5, 3, 9}, filters);
+        test_pointwise<double>({1, 5, 3, 9}, filters);
+    }
+    for (const index_t rows : {1, 2, 3, 7, 11, 13, 24, 26, 100}) {
+        test_pointwise<float>({1, 19, rows, 1}, 70);
+        test_pointwise<double>({1, 19, rows, 1}, 35);
+    }
+    test_pointwise<float>({3, 700, 7, 5}, 40);
+}
+
+template <typename T>
+void test_depthwise(const Shape4& image, const Window2d& window) {
+    Random random("depthwise");
+    const Layer<T> layer(random, image, {window, image.c, image.c});
+    const RandomArray<T> x(random, image.size());
+    const Together<T> from(x.data(), image);
+    const Shape4 out = layer.y();
+    const Sums wanted =
+        reference::conv2d(x.data(), image, layer.weight.data(), layer.bias.data(), layer.conv);
+    for (const bool planes : {false, true}) {
+        Separable<T> layers = {image, window};
+        layers.depthwise = layer.filters;
+        layers.from_planes = planes;
+        Guarded<T> y(out.n * out.plane() * pitch_of<T>(out.c));
+        channels_last::separable<T>(layers, planes ? x.data() : from.data(), image.n, nullptr,
+                                    y.data());
+        EXPECT_TRUE(y.margins_intact());
+        expect_sums(in_planes(y.data(), out).data(), wanted);
+    }
+}
+
+TEST_P(ChannelsLast, DepthwiseForEveryFieldOfTheWindow) {
+    const Window2d window = {3, 2, 1, 2, 1, 0, 2, 1, 1, 2};
+    for_every_field(window, [&](const std::string& name, const Window2d& changed) {
+        SCOPED_TRACE(name);
+        test_depthwise<float>({2, 19, 11, 13}, changed);
+        test_depthwise<double>({1, 70, 11, 13}, changed);
+    });
+    // Bands of rows, and lines longer than a tile.
+    test_depthwise<float>({1, 70, 60, 61}, Window2d::square(3, 1, 1));
+    test_depthwise<float>({1, 16, 7, 7}, Window2d::square(7, 1, 3));
+    test_depthwise<float>({1, 3, 2, 2}, Window2d::square(5, 1, 2));
+}
+
+/// A depthwise convolution with its neighbours as one, and step by step.
+template <typename T>
+void test_separable(const Shape4& image, index_t middle, const Window2d& window, index_t filters,
+                    const Epilogue& end) {
+    Random random("separable");
+    const Layer<T> expand(random, image, {{}, middle}, end);
+    const Layer<T> depthwise(random, expand.y(), {window, middle, middle}, end);
+    const Layer<T> project(random, depthwise.y(), {{}, filters});
+    const RandomArray<T> x(random, image.size()), addend(random, project.y().size());
+    const Together<T> from(x.data(), image), more(addend.data(), project.y());
+    const Shape4 maps = expand.y(), out = project.y();
+
+    Guarded<T> expanded(maps.n * maps.plane() * pitch_of<T>(middle));
+    channels_last::pointwise<T>(*expand.filters, from.data(), image.n * image.plane(), nullptr,
+                                expanded.data());
+    Separable<T> alone = {maps, window};
+    alone.depthwise = depthwise.filters;
+    Guarded<T> seen(out.n * out.plane() * pitch_of<T>(middle));
+    channels_last::separable<T>(alone, expanded.data(), image.n, nullptr, seen.data());
+    Guarded<T> y(more.size());
+    channels_last::pointwise(*project.filters, seen.data(), out.n * out.plane(), more.data(),
+                             y.data());
+    const std::vector<T> wanted = in_planes(y.data(), out);
+
+    const auto expect = [&](const Separable<T>& layers, const T* data) {
+        Guarded<T> result(more.size());
+        channels_last::separable(layers, data, image.n, more.data(), result.data());
+        EXPECT_TRUE(result.margins_intact());
+        EXPECT_TRUE(same_bits(in_planes(result.data(), out), wanted));
+    };
+    Separable<T> whole = {image, window, expand.filters, depthwise.filters, project.filters};
+    expect(whole, from.data());
+    whole.image = maps;
+    whole.expand = nullptr;
+    expect(whole, expanded.data());
+    const std::vector<T> planes = in_planes(expanded.data(), maps);
+    whole.from_planes = true;
+    expect(whole, planes.data());
+}
+
+TEST_P(ChannelsLast, SeveralAsOneHaveTheBitsOfOneByOne) {
+    const KeepThreads keep;
+    for (const int threads : {1, 3}) {
+        set_num_threads(threads);
+        for (const Epilogue& end :
+             {Epilogue{}, {Activation::relu}, {Activation::relu6}, {Activation::silu}}) {
+            // Bands of rows, panels of channels, and many images.
+            test_separable<float>({1, 8, 40, 42}, 70, Window2d::square(3, 1, 1), 19, end);
+            test_separable<float>({1, 8, 33, 30}, 40, Window2d::square(3, 2, 1), 9, end);
+            test_separable<float>({1, 20, 7, 7}, 130, Window2d::square(5, 1, 2), 40, end);
+            test_separable<double>({9, 5, 6, 5}, 20, Window2d::square(3, 1, 1), 12, end);
+        }
+    }
+}
+
+/// Activations are computed as if by themselves, and NaN stays NaN.
+TEST_P(ChannelsLast, Activations) {
+    Random random("activations");
+    const Shape4 image = {1, 4, 3, 3};
+    RandomArray<float> unfrozen(random, image.size());
+    Guarded<float> x(image.size());
+    std::copy_n(unfrozen.data(), image.size(), x.data());
+    x.data()[4] = std::numeric_limits<float>::quiet_NaN();
+    const Together<float> from(x.data(), image);
+    for (int kind = 0; kind < kActivations; ++kind) {
+        const auto f = static_cast<Activation>(kind);
+        Random again("weights");
+        const Layer<float> plain(again, image, {{}, 21});
+        const Layer<float> layer(again, image, {{}, 21}, {f, 0.25});
+        const Filters<float> ended(plain.weight.data(), plain.bias.data(), 21, 4, {f, 0.25});
+        Guarded<float> y(9 * pitch_of<float>(21)), wanted(y.size());
+        channels_last::pointwise<float>(*plain.filters, from.data(), 9, nullptr, wanted.data());
+        activate(f, wanted.data(), wanted.data(), wanted.size(), 0.25);
+        channels_last::pointwise<float>(ended, from.data(), 9, nullptr, y.data());
+        for (index_t i = 0; i < y.size(); ++i) {
+            if (i % pitch_of<float>(21) < 21) {
+                expect_near(y.data()[i], double(wanted.data()[i]), 0);
+            }
+        }
+    }
+}
+
+POCKETCNN_FOR_EVERY_ISA(ChannelsLast);
+
+}  // namespace
+}  // namespace pocketcnn::tests
