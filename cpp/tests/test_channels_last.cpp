@@ -6,7 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "channels_last/pointwise.h"
+#include "channels_last/convolve.h"
+#include "channels_last/maps.h"
 #include "channels_last/separable.h"
 #include "compare.h"
 #include "fields.h"
@@ -39,7 +40,7 @@ class Together : public Guarded<T> {
 
 /// The same back, without what fills up, which must be finite.
 template <typename T>
-std::vector<T> in_planes(const T* last, const Shape4& shape) {
+std::vector<T> in_planes(const T* last, const Shape4& shape, bool finite = true) {
     const index_t pitch = pitch_of<T>(shape.c);
     std::vector<T> x(static_cast<std::size_t>(shape.size()));
     for (index_t n = 0; n < shape.n; ++n)
@@ -48,7 +49,8 @@ std::vector<T> in_planes(const T* last, const Shape4& shape) {
             for (index_t c = 0; c < shape.c; ++c) {
                 x[static_cast<std::size_t>((n * shape.c + c) * shape.plane() + i)] = pixel[c];
             }
-            for (index_t c = shape.c; c < pitch; ++c) EXPECT_TRUE(std::isfinite(pixel[c]));
+            for (index_t c = shape.c; finite && c < pitch; ++c)
+                EXPECT_TRUE(std::isfinite(pixel[c]));
         }
     return x;
 }
@@ -61,9 +63,8 @@ struct Layer {
           conv(conv),
           weight(random, conv2d_weight_shape(image, conv).size()),
           bias(random, conv.filters),
-          filters(std::make_shared<const Filters<T>>(weight.data(), bias.data(), conv.filters,
-                                                     conv2d_weight_shape(image, conv).image(),
-                                                     end)) {}
+          filters(channels_last::filters_of(weight.data(), bias.data(),
+                                            conv2d_weight_shape(image, conv), end)) {}
 
     Shape4 y() const { return conv2d_output_shape(image, conv); }
 
@@ -148,6 +149,41 @@ TEST_P(ChannelsLast, PointwiseForEveryWidthOfPanelsAndRestOfRows) {
         test_pointwise<double>({1, 19, rows, 1}, 35);
     }
     test_pointwise<float>({3, 700, 7, 5}, 40);
+}
+
+template <typename T>
+void test_convolution(const Shape4& image, const Conv2d& conv) {
+    Random random("convolution");
+    const Layer<T> layer(random, image, conv);
+    const RandomArray<T> x(random, image.size()), addend(random, layer.y().size());
+    const Together<T> from(x.data(), image), more(addend.data(), layer.y());
+    Sums wanted =
+        reference::conv2d(x.data(), image, layer.weight.data(), layer.bias.data(), layer.conv);
+    for (index_t i = 0; i < addend.size(); ++i) {
+        wanted[static_cast<std::size_t>(i)].add(addend.data()[i]);
+    }
+    for (const bool planes : {false, true}) {
+        Guarded<T> y(more.size());
+        channels_last::convolve<T>(
+            {{1, image.c, image.h, image.w}, conv.window, layer.filters, planes},
+            planes ? x.data() : from.data(), image.n, more.data(), y.data());
+        EXPECT_TRUE(y.margins_intact());
+        expect_sums(in_planes(y.data(), layer.y()).data(), wanted);
+    }
+}
+
+TEST_P(ChannelsLast, ConvolutionForEveryFieldOfTheWindow) {
+    const Window2d window = {3, 2, 1, 2, 1, 0, 2, 1, 1, 2};
+    for_every_field(window, [&](const std::string& name, const Window2d& changed) {
+        SCOPED_TRACE(name);
+        test_convolution<float>({2, 3, 11, 13}, {changed, 20});
+        test_convolution<float>({1, 16, 11, 13}, {changed, 70});
+        test_convolution<double>({1, 8, 11, 13}, {changed, 9});
+    });
+    // Bands of rows, and panels shared by tasks.
+    test_convolution<float>({1, 17, 33, 31}, {Window2d::square(3, 1, 1), 33});
+    test_convolution<float>({1, 40, 4, 4}, {Window2d::square(3, 1, 1), 200});
+    test_convolution<float>({9, 1, 12, 12}, {Window2d::square(5), 6});
 }
 
 template <typename T>
@@ -264,6 +300,43 @@ TEST_P(ChannelsLast, Activations) {
             }
         }
     }
+}
+
+TEST_P(ChannelsLast, MaxPoolingForEveryFieldOfTheWindow) {
+    Random random("pooling");
+    const Shape4 image = {3, 19, 9, 11};
+    const RandomArray<float> given(random, image.size());
+    Guarded<float> x(image.size());
+    std::copy(given.begin(), given.end(), x.begin());
+    x[70] = std::numeric_limits<float>::quiet_NaN();
+    x[500] = -std::numeric_limits<float>::infinity();
+    const Together<float> from(x.data(), image);
+    const Window2d some = {2, 3, 2, 1, 1, 0, 1, 2, 1, 1};
+    for_every_field(some, [&](const std::string& name, const Window2d& window) {
+        SCOPED_TRACE(name);
+        const Shape4 out = {image.n, image.c, window.out_h(image.h), window.out_w(image.w)};
+        Guarded<float> y(out.n * out.plane() * pitch_of<float>(out.c));
+        channels_last::max_pool<float>(from.data(), {1, image.c, image.h, image.w}, image.n, window,
+                                       y.data());
+        EXPECT_TRUE(y.margins_intact());
+        const std::vector<float> actual = in_planes(y.data(), out, false);
+        const WindowAxis rows = rows_of(window, image.h), cols = cols_of(window, image.w);
+        for (index_t i = 0; i < out.size(); ++i) {
+            const index_t plane = i / out.plane(), oy = i / out.w % out.h, ox = i % out.w;
+            double wanted = -std::numeric_limits<double>::infinity();
+            for (index_t ky = 0; ky < rows.kernel; ++ky) {
+                for (index_t kx = 0; kx < cols.kernel; ++kx) {
+                    if (!rows.inside(oy, ky) || !cols.inside(ox, kx)) continue;
+                    const double value = x[plane * image.plane() + rows.place(oy, ky) * image.w +
+                                           cols.place(ox, kx)];
+                    if (std::isnan(value) || value > wanted) wanted = value;
+                    if (std::isnan(wanted)) break;
+                }
+                if (std::isnan(wanted)) break;
+            }
+            expect_near(actual[static_cast<std::size_t>(i)], wanted, 0);
+        }
+    });
 }
 
 POCKETCNN_FOR_EVERY_ISA(ChannelsLast);

@@ -25,6 +25,17 @@ Filters<T>::Filters(const T* weight, const T* bias, index_t count, index_t depth
     }
 }
 
+template <typename T>
+void Filters<T>::multiply(index_t p, index_t count, const T* x, const PixelGrid& from,
+                          const ElementRuns& runs, const T* addend, T* y,
+                          const PixelGrid& to) const {
+    kernels<T>().channels_last.multiply(count, panels().vectors(p), x, from, runs, panel(p),
+                                        end(p, addend), y, to);
+    for (index_t i = 0; i < count; i += to.width, y += to.line) {
+        finish(p, std::min(to.width, count - i), y, to);
+    }
+}
+
 template class Filters<float>;
 template class Filters<double>;
 

@@ -20,6 +20,12 @@ index_t pitch_of(index_t channels) {
     return round_up(channels, kernels<T>().lanes);
 }
 
+/// One run of `length` elements.
+inline ElementRuns one_run(index_t length) {
+    static constexpr index_t first = 0;
+    return {1, length, &first};
+}
+
 /// Filters as the kernels take them: panels of their weights, and what is done with their sums.
 template <typename T>
 class Filters {
@@ -32,15 +38,19 @@ class Filters {
     index_t pitch() const { return panels().padded_cols(); }
     const T* panel(index_t p) const { return packed_.data(p); }
 
-    /// What the kernels do with the sums of a panel. The addend lies as the result does.
+    /// What the kernels do with the sums of a panel.
     SumsEnd<T> end(index_t p, const T* addend = nullptr) const {
         return {bias_.data() + panels().begin(p), addend, low_, high_};
     }
-    /// What the kernels do not do: to be called for lines of results.
-    void finish(index_t lines, index_t count, index_t step, T* y) const {
+    /// What the kernels do not do with a line of results.
+    void finish(index_t p, index_t pixels, T* y, const PixelGrid& to) const {
         if (last_.is_none()) return;
-        for (index_t i = 0; i < lines; ++i) last_.apply(y + i * step, count);
+        for (index_t i = 0; i < pixels; ++i, y += to.step) last_.apply(y, panels().width(p));
     }
+
+    /// The results of a panel for `count` pixels. The addend, which may be null, lies as they do.
+    void multiply(index_t p, index_t count, const T* x, const PixelGrid& from,
+                  const ElementRuns& runs, const T* addend, T* y, const PixelGrid& to) const;
 
   private:
     index_t depth_;

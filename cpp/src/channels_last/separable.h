@@ -18,7 +18,7 @@ struct Separable {
     std::shared_ptr<const Filters<T>> expand = {};     ///< may be null
     std::shared_ptr<const Filters<T>> depthwise = {};  ///< taps are their depth
     std::shared_ptr<const Filters<T>> project = {};    ///< may be null
-    bool from_planes = false;                     ///< where there is no `expand`: how x lies
+    bool from_planes = false;                          ///< where there is no `expand`: how x lies
 };
 
 /// Computes n images. The addend, which may be null, is one of `project`, and lies as y does.

@@ -9,13 +9,13 @@ namespace {
 
 // Rows of a tile of the product by its vectors: as many accumulators as hide the latency of the
 // multiply-adds, beside the vectors of the panel and one element of x.
-inline constexpr int kProductRows[] = {8, kManyRegisters ? 12 : 6, kManyRegisters ? 8 : 4,
-                                       kManyRegisters ? 6 : 0};
+inline constexpr int kProductRows[] = {kManyRegisters ? 12 : 8, kManyRegisters ? 12 : 6,
+                                       kManyRegisters ? 8 : 4, kManyRegisters ? 6 : 0};
 inline constexpr int kWidest = kManyRegisters ? 4 : 3;
-// Pixels by vectors of a depthwise tile.
-inline constexpr int kDepthwisePixels = 6, kDepthwiseVectors = 2;
-// Rows that are left over are computed two at a time. Those of a tile that do not exist are the last
-// one again: the same sums go to the same place.
+// Pixels by vectors of a tile that is no product.
+inline constexpr int kLinePixels = 6, kLineVectors = 2;
+// Rows that are left over are computed two at a time. Those of a tile that do not exist are the
+// last one again: the same sums go to the same place.
 inline constexpr int kFewRows = 2;
 
 template <typename T>
@@ -26,151 +26,160 @@ inline Vec<T> ended(Vec<T> sum, const SumsEnd<T>& end, const T* bias, const T* a
     return sum > end.high ? splat(end.high) : sum;
 }
 
-// Where the rows of a result begin.
-class Lines {
+// Where pixels begin, one after the other.
+class Places {
   public:
-    explicit Lines(const PanelRows& to) : to_(to), left_(to.width) {}
+    explicit Places(const PixelGrid& grid) : grid_(grid), left_(grid.width) {}
 
     index_t next() {
         const index_t here = at_;
-        at_ += to_.pitch;
+        at_ += grid_.step;
         if (--left_ == 0) {
-            left_ = to_.width;
-            at_ += to_.gap;
+            left_ = grid_.width;
+            at_ += grid_.line - grid_.width * grid_.step;
         }
         return here;
     }
 
   private:
-    const PanelRows& to_;
+    const PixelGrid& grid_;
     index_t at_ = 0, left_;
 };
 
 template <typename T, int rows, int vectors>
-inline void product_tile(index_t count, index_t depth, const T* x, index_t x_pitch, const T* panel,
-                         const SumsEnd<T>& end, Lines& lines, T* y) {
+inline void product_tile(index_t count, const T* x, Places& from, const ElementRuns& runs,
+                         const T* panel, const SumsEnd<T>& end, T* y, Places& to) {
     constexpr int lanes = kLanes<T>, cols = vectors * lanes;
-    const T* row[rows];
-    index_t at[rows];
-    for (int i = 0; i < rows; ++i) {
-        row[i] = x + (i < count ? i : count - 1) * x_pitch;
-        at[i] = i < count ? lines.next() : at[count - 1];
+    index_t source[rows] = {from.next()}, target[rows] = {to.next()};
+    for (int i = 1; i < rows; ++i) {
+        source[i] = i < count ? from.next() : source[i - 1];
+        target[i] = i < count ? to.next() : target[i - 1];
     }
     Vec<T> sum[rows][vectors] = {};
-    for (index_t k = 0; k < depth; ++k) {
-        Vec<T> r[vectors];
-#pragma GCC unroll 8
-        for (int v = 0; v < vectors; ++v) {
-            r[v] = load(panel + v * lanes);
-            if constexpr (vectors > 1) __builtin_prefetch(panel + kDepthAhead * cols + v * lanes);
-        }
+    for (index_t run = 0; run < runs.count; ++run) {
+        const T* row[rows];
 #pragma GCC unroll 16
-        for (int i = 0; i < rows; ++i) {
-            const Vec<T> l = splat(row[i][k]);
+        for (int i = 0; i < rows; ++i) row[i] = x + runs.offsets[run] + source[i];
+        for (index_t k = 0; k < runs.length; ++k) {
+            Vec<T> r[vectors];
 #pragma GCC unroll 8
-            for (int v = 0; v < vectors; ++v) add_product(sum[i][v], l, r[v]);
+            for (int v = 0; v < vectors; ++v) {
+                r[v] = load(panel + v * lanes);
+                if constexpr (vectors > 1) {
+                    __builtin_prefetch(panel + kDepthAhead * cols + v * lanes);
+                }
+            }
+#pragma GCC unroll 16
+            for (int i = 0; i < rows; ++i) {
+                const Vec<T> l = splat(row[i][k]);
+#pragma GCC unroll 8
+                for (int v = 0; v < vectors; ++v) add_product(sum[i][v], l, r[v]);
+            }
+            panel += cols;
         }
-        panel += cols;
     }
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
-        const T* addend = end.addend != nullptr ? end.addend + at[i] : nullptr;
+        const T* addend = end.addend != nullptr ? end.addend + target[i] : nullptr;
 #pragma GCC unroll 8
         for (int v = 0; v < vectors; ++v) {
-            store(y + at[i] + v * lanes,
+            store(y + target[i] + v * lanes,
                   ended<T>(sum[i][v], end, end.bias + v * lanes,
                            addend != nullptr ? addend + v * lanes : nullptr));
         }
     }
 }
 
-template <typename T, int vectors>
-void multiply_panel(index_t rows, index_t depth, const T* x, index_t x_pitch, const T* panel,
-                    const SumsEnd<T>& end, const PanelRows& to, T* y) {
-    constexpr int most = kProductRows[vectors - 1];
-    Lines lines(to);
-    for (index_t i = 0; i < rows;) {
-        const index_t left = rows - i;
-        const T* from = x + i * x_pitch;
-        if (left <= kFewRows) {
-            product_tile<T, kFewRows, vectors>(left, depth, from, x_pitch, panel, end, lines, y);
-            return;
-        }
-        product_tile<T, most, vectors>(left < most ? left : most, depth, from, x_pitch, panel, end,
-                                       lines, y);
-        i += most;
-    }
-}
-
 template <typename T>
-void multiply(index_t rows, index_t depth, const T* x, index_t x_pitch, const T* panel,
-              const SumsEnd<T>& end, const PanelRows& to, T* y) {
-    dispatch<kWidest>(to.vectors, [&]<int vectors>() {
-        multiply_panel<T, vectors>(rows, depth, x, x_pitch, panel, end, to, y);
+void multiply(index_t count, index_t vectors, const T* x, const PixelGrid& from,
+              const ElementRuns& runs, const T* panel, const SumsEnd<T>& end, T* y,
+              const PixelGrid& to) {
+    dispatch<kWidest>(vectors, [&]<int width>() {
+        constexpr int most = kProductRows[width - 1];
+        Places sources(from), targets(to);
+        for (index_t left = count; left > 0; left -= most) {
+            if (left <= kFewRows) {
+                product_tile<T, kFewRows, width>(left, x, sources, runs, panel, end, y, targets);
+            } else {
+                product_tile<T, most, width>(left < most ? left : most, x, sources, runs, panel,
+                                             end, y, targets);
+            }
+        }
     });
 }
 
-// The vectors of the panel are `cols` apart from tap to tap.
-template <typename T, int pixels, int vectors>
-inline void depthwise_tile(index_t count, index_t taps, const index_t* offsets, const T* x,
-                           index_t step, const T* weight, index_t cols, const SumsEnd<T>& end,
-                           const T* bias, index_t pitch, T* y) {
-    constexpr int lanes = kLanes<T>;
-    const T* pixel[pixels];
-#pragma GCC unroll 16
-    for (int i = 0; i < pixels; ++i) pixel[i] = x + (i < count ? i : count - 1) * step;
-    Vec<T> sum[pixels][vectors] = {};
-    for (index_t t = 0; t < taps; ++t) {
-        const index_t offset = offsets[t];
-        Vec<T> w[vectors];
-#pragma GCC unroll 8
-        for (int v = 0; v < vectors; ++v) w[v] = load(weight + v * lanes);
-#pragma GCC unroll 16
-        for (int i = 0; i < pixels; ++i) {
-#pragma GCC unroll 8
-            for (int v = 0; v < vectors; ++v) {
-                add_product(sum[i][v], load(pixel[i] + offset + v * lanes), w[v]);
+// Calls tile<pixels, width>(pixel, count, first column) for all pixels of a line and all vectors.
+template <typename T, typename Tile>
+inline void for_tiles_of_line(index_t vectors, index_t pixels, const Tile& tile) {
+    for (index_t v = 0; v < vectors; v += kLineVectors) {
+        const index_t left = vectors - v, col = v * kLanes<T>;
+        dispatch<kLineVectors>(left < kLineVectors ? left : kLineVectors, [&]<int width>() {
+            for (index_t i = 0; i < pixels; i += kLinePixels) {
+                const index_t rest = pixels - i;
+                if (rest <= kFewRows) {
+                    tile.template operator()<kFewRows, width>(i, rest, col);
+                } else {
+                    tile.template operator()<kLinePixels, width>(
+                        i, rest < kLinePixels ? rest : kLinePixels, col);
+                }
             }
-        }
-        weight += cols;
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < pixels; ++i) {
-        T* out = y + (i < count ? i : count - 1) * pitch;
-#pragma GCC unroll 8
-        for (int v = 0; v < vectors; ++v) {
-            store(out + v * lanes,
-                  ended<T>(sum[i][v], end, bias + v * lanes, static_cast<const T*>(nullptr)));
-        }
+        });
     }
 }
 
 template <typename T>
-void depthwise(index_t taps, const index_t* offsets, const T* x, index_t step, const T* weight,
-               const SumsEnd<T>& end, const PanelRows& to, T* y) {
+void depthwise(index_t vectors, index_t taps, const index_t* offsets, const T* x, index_t x_step,
+               const T* weight, const SumsEnd<T>& end, T* y, const PixelGrid& to) {
     constexpr int lanes = kLanes<T>;
-    const index_t cols = to.vectors * lanes;
-    for (index_t v = 0; v < to.vectors; v += kDepthwiseVectors) {
-        const index_t c = v * lanes;
-        const auto tiles = [&]<int vectors>() {
-            for (index_t i = 0; i < to.width;) {
-                const index_t left = to.width - i;
-                const T* from = x + i * step + c;
-                T* out = y + i * to.pitch + c;
-                const T *w = weight + c, *bias = end.bias + c;
-                if (left <= kFewRows) {
-                    depthwise_tile<T, kFewRows, vectors>(left, taps, offsets, from, step, w, cols,
-                                                         end, bias, to.pitch, out);
-                    return;
-                }
-                depthwise_tile<T, kDepthwisePixels, vectors>(
-                    left < kDepthwisePixels ? left : kDepthwisePixels, taps, offsets, from, step, w,
-                    cols, end, bias, to.pitch, out);
-                i += kDepthwisePixels;
+    const index_t cols = vectors * lanes;
+    for_tiles_of_line<T>(
+        vectors, to.width, [&]<int pixels, int width>(index_t first, index_t count, index_t col) {
+            const T* pixel[pixels];
+#pragma GCC unroll 16
+            for (int i = 0; i < pixels; ++i) {
+                pixel[i] = x + (first + (i < count ? i : count - 1)) * x_step + col;
             }
-        };
-        dispatch<kDepthwiseVectors>(
-            to.vectors - v < kDepthwiseVectors ? to.vectors - v : kDepthwiseVectors, tiles);
+            Vec<T> sum[pixels][width] = {};
+            const T* tap = weight + col;
+            for (index_t t = 0; t < taps; ++t, tap += cols) {
+                Vec<T> w[width];
+#pragma GCC unroll 8
+                for (int v = 0; v < width; ++v) w[v] = load(tap + v * lanes);
+#pragma GCC unroll 16
+                for (int i = 0; i < pixels; ++i) {
+                    const T* from = pixel[i] + offsets[t];
+#pragma GCC unroll 8
+                    for (int v = 0; v < width; ++v) {
+                        add_product(sum[i][v], load(from + v * lanes), w[v]);
+                    }
+                }
+            }
+            const T* bias = end.bias + col;
+#pragma GCC unroll 16
+            for (int i = 0; i < pixels; ++i) {
+                T* out = y + (first + (i < count ? i : count - 1)) * to.step + col;
+#pragma GCC unroll 8
+                for (int v = 0; v < width; ++v) {
+                    store(out + v * lanes, ended<T>(sum[i][v], end, bias + v * lanes,
+                                                    static_cast<const T*>(nullptr)));
+                }
+            }
+        });
+}
+
+template <typename T>
+void largest(index_t vectors, index_t taps, const index_t* offsets, const T* x, index_t x_step,
+             T* y, const PixelGrid& to) {
+    for (index_t i = 0; i < to.width; ++i, x += x_step, y += to.step) {
+        for (index_t j = 0; j < vectors * kLanes<T>; j += kLanes<T>) {
+            Vec<T> most = load(x + offsets[0] + j);
+            for (index_t t = 1; t < taps; ++t) {
+                const Vec<T> other = load(x + offsets[t] + j);
+                // Neither larger nor smaller nor equal is NaN, which stays.
+                most = most >= other ? most : (most != most ? most : other);
+            }
+            store(y + j, most);
+        }
     }
 }
 
@@ -194,6 +203,7 @@ template <typename T>
 constexpr ChannelsLastKernels<T> kKernels = {
     .multiply = multiply<T>,
     .depthwise = depthwise<T>,
+    .largest = largest<T>,
     .scale_rows = scale_rows<T>,
     .add_rows = add_rows<T>,
 };

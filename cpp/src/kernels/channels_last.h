@@ -15,23 +15,35 @@ struct SumsEnd {
     T low, high;
 };
 
-/// Pixels of a result, of which a panel of columns is written (see gemm::Panels).
-struct PanelRows {
-    index_t vectors;  ///< of the panel
-    index_t pitch;    ///< from one pixel to the next
-    index_t width;    ///< pixels of a line
-    index_t gap;      ///< elements between two lines, beyond the pitch
+/// Where pixels lie: lines of them, each as long.
+struct PixelGrid {
+    index_t step;   ///< from one pixel to the next
+    index_t width;  ///< pixels of a line
+    index_t line;   ///< from one line to the next
+};
+
+/// What a sum is over: `count` runs of `length` elements that follow each other.
+struct ElementRuns {
+    index_t count, length;
+    const index_t* offsets;  ///< of the runs, from a pixel on
 };
 
 template <typename T>
 struct ChannelsLastKernels {
-    /// y[i][j] = sum over k < depth of x[i * x_pitch + k] * panel[k][j], for i < rows.
-    void (*multiply)(index_t rows, index_t depth, const T* x, index_t x_pitch, const T* panel,
-                     const SumsEnd<T>& end, const PanelRows& to, T* y);
-    /// y[i][j] = sum over t < taps of x[i * step + offsets[t] + j] * weight[t][j], for a line of
-    /// `to.width` pixels.
-    void (*depthwise)(index_t taps, const index_t* offsets, const T* x, index_t step,
-                      const T* weight, const SumsEnd<T>& end, const PanelRows& to, T* y);
+    /// For pixels i < count and the columns of a panel of so many vectors: y[i][j] = the sum over
+    /// the elements x[i][k] of the runs of x[i][k] * panel[k][j].
+    void (*multiply)(index_t count, index_t vectors, const T* x, const PixelGrid& from,
+                     const ElementRuns& runs, const T* panel, const SumsEnd<T>& end, T* y,
+                     const PixelGrid& to);
+    /// For a line of pixels: y[i][j] = the sum over t < taps of x[i][offsets[t] + j] *
+    /// weight[t][j].
+    void (*depthwise)(index_t vectors, index_t taps, const index_t* offsets, const T* x,
+                      index_t x_step, const T* weight, const SumsEnd<T>& end, T* y,
+                      const PixelGrid& to);
+    /// For a line of pixels: y[i][j] = the largest of x[i][offsets[t] + j], t < taps; NaN if one
+    /// is.
+    void (*largest)(index_t vectors, index_t taps, const index_t* offsets, const T* x,
+                    index_t x_step, T* y, const PixelGrid& to);
     /// y[i][j] = x[i][j] * numbers[j], for i < rows, j < cols, whole vectors one after the other.
     void (*scale_rows)(index_t rows, index_t cols, const T* x, const T* numbers, T* y);
     /// sums[j] += the sum over i < rows of x[i][j].

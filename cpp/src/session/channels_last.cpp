@@ -1,193 +1,110 @@
 #include "session/channels_last.h"
 
-#include <algorithm>
-#include <numeric>
-
-#include "channels_last/pointwise.h"
+#include "channels_last/convolve.h"
+#include "channels_last/maps.h"
 #include "channels_last/separable.h"
 
 namespace pocketcnn::session {
 namespace {
 
-using channels_last::Filters, channels_last::Separable;
-
-enum class Role { other, pointwise, depthwise, function, sum, gate, average };
-
 enum class Layout { planes, last };
-
-/// Longest sums that are added up one product after the other.
-constexpr index_t kMostChannels = 2048;
-
-template <typename T>
-Role role_of(const Chain<T>& chain) {
-    if (chain.norm || chain.pool) return Role::other;
-    const Conv2d& conv = chain.conv.conv;
-    const Shape4& image = chain.conv.image;
-    if (conv.groups > 1) {
-        const bool is_depthwise = conv.groups == image.c && conv.filters == image.c;
-        return is_depthwise ? Role::depthwise : Role::other;
-    }
-    const bool fits = image.plane() > 1 && image.c <= kMostChannels;
-    return conv.window.is_pointwise() && fits ? Role::pointwise : Role::other;
-}
-
-template <typename T>
-Role role_of(const Step<T>& step, const Shape& result) {
-    if (const auto* chain = std::get_if<Chain<T>>(&step.part)) return role_of(*chain);
-    if (result.size() != 3) return Role::other;
-    if (std::holds_alternative<Function>(step.part)) return Role::function;
-    if (std::holds_alternative<Sum>(step.part)) return Role::sum;
-    if (std::holds_alternative<Gate>(step.part)) return Role::gate;
-    return std::holds_alternative<GlobalAverage>(step.part) ? Role::average : Role::other;
-}
-
-template <typename T>
-std::shared_ptr<const Filters<T>> filters_of(const Chain<T>& chain, bool rectify) {
-    const Shape4 shape = conv2d_weight_shape(chain.conv.image, chain.conv.conv);
-    Epilogue end;
-    if (chain.activation) end = {chain.activation->kind, chain.activation->parameter};
-    if (rectify) end = {Activation::relu};
-    return std::make_shared<const Filters<T>>(chain.conv.weight, chain.conv.bias, shape.n,
-                                              shape.image(), end);
-}
 
 /// The image that a value is.
 Shape4 image_of(const Shape& shape) {
     return {1, shape[0], shape[1], shape[2]};
 }
 
+/// A window that gives as many results without ceil mode.
+Window2d without_ceil_mode(const Shape4& image, const Pool2d& pool) {
+    const Shape4 out = pool2d_output_shape(image, pool);
+    Window2d window = pool.window;
+    window.pad_bottom = (out.h - 1) * window.stride_h + window.span_h() - image.h - window.pad_top;
+    window.pad_right = (out.w - 1) * window.stride_w + window.span_w() - image.w - window.pad_left;
+    return window;
+}
+
 template <typename T>
-class Layouts {
+const T* addend_of(const Call<T>& call) {
+    return call.x.size() > 1 ? call.x[1] : nullptr;
+}
+
+}  // namespace
+
+template <typename T>
+class ChannelsLast<T>::Builder {
   public:
-    Layouts(const Plan<T>& plan, const std::vector<Shape>& shapes)
-        : plan_(plan),
-          shapes_(shapes),
-          roles_(plan.steps.size()),
-          maker_(plan.values, kNone),
-          readers_(plan.values),
-          absorbed_(plan.steps.size()),
-          layouts_(plan.values, Layout::planes),
-          converted_(plan.values, kNone) {
-        for (std::size_t i = 0; i < plan.steps.size(); ++i) {
-            roles_[i] = role_of(plan.steps[i], shapes[plan.steps[i].result]);
-            maker_[plan.steps[i].result] = i;
-            for (const std::size_t source : plan.steps[i].sources) readers_[source].push_back(i);
-        }
-        drop_what_does_not_pay();
-        result_.values = plan.values;
-        for (std::size_t i = 0; i < plan.steps.size(); ++i) join(i);
-        for (std::size_t i = 0; i < plan.steps.size(); ++i) emit(i);
-        result_.output = value_in(plan.output, Layout::planes);
+    Builder(ChannelsLast& from, const std::vector<Role>& roles)
+        : from_(from),
+          plan_(from.plan_),
+          roles_(roles),
+          absorbed_(roles.size()),
+          layouts_(plan_.values, Layout::planes),
+          converted_(plan_.values, Uses::kNone) {
+        made_.values = plan_.values;
+        for (std::size_t i = 0; i < roles_.size(); ++i) join(i);
+        for (std::size_t i = 0; i < roles_.size(); ++i) emit(i);
+        made_.output = value_in(plan_.output, Layout::planes);
     }
 
-    Plan<T> finished() && { return std::move(result_); }
+    Plan<T> finished() && { return std::move(made_); }
 
   private:
-    static constexpr std::size_t kNone = SIZE_MAX;
+    static constexpr std::size_t kNone = Uses::kNone;
 
-    /// Steps that are computed as one: a depthwise convolution and its neighbours, or a 1x1
-    /// convolution, and the sum behind it.
+    /// Steps that are computed as one: a depthwise convolution and the 1x1 convolutions beside it,
+    /// or another convolution, and the sum behind.
     struct Group {
-        std::size_t expand = kNone, middle = kNone, project = kNone, sum = kNone;
+        std::size_t expand = kNone, depthwise = kNone, last = kNone, sum = kNone;
+
+        std::size_t first() const {
+            return expand != kNone ? expand : depthwise != kNone ? depthwise : last;
+        }
     };
 
-    bool is_in(std::size_t step) const { return step != kNone && roles_[step] != Role::other; }
-
-    // --- which steps ---
-
-    /// Sets the roles of stretches whose conversions cost more than they save.
-    void drop_what_does_not_pay() {
-        std::vector<std::size_t> stretch(roles_.size());
-        std::iota(stretch.begin(), stretch.end(), std::size_t{0});
-        const auto root = [&](std::size_t i) {
-            while (stretch[i] != i) i = stretch[i];
-            return i;
-        };
-        for (std::size_t i = 0; i < roles_.size(); ++i) {
-            if (!is_in(i)) continue;
-            for (const std::size_t source : images_of(i)) {
-                const std::size_t maker = maker_[source];
-                if (is_in(maker)) stretch[root(maker)] = root(i);
-            }
-        }
-        std::vector<double> gain(roles_.size());
-        for (std::size_t i = 0; i < roles_.size(); ++i) {
-            if (is_in(i)) gain[root(i)] += gain_of(i);
-        }
-        std::vector<Role> kept(roles_);
-        for (std::size_t i = 0; i < roles_.size(); ++i) {
-            if (is_in(i) && gain[root(i)] <= 0) kept[i] = Role::other;
-        }
-        roles_ = kept;
-    }
-
-    /// The inputs of a step that it takes channels last.
-    std::vector<std::size_t> images_of(std::size_t i) const {
-        const Step<T>& step = plan_.steps[i];
-        const auto* gate = std::get_if<Gate>(&step.part);
-        return gate != nullptr ? std::vector{step.sources[1 - gate->numbers]} : step.sources;
-    }
-
-    /// Elements whose copies a step saves, less those that it costs to change layouts for it.
-    double gain_of(std::size_t i) const {
-        const auto size = [&](std::size_t value) {
-            return static_cast<double>(size_of(shapes_[value]));
-        };
-        double gain = 0;
-        for (const std::size_t source : images_of(i)) {
-            if (roles_[i] == Role::pointwise || roles_[i] == Role::depthwise) gain += size(source);
-            const bool takes_planes = roles_[i] == Role::depthwise;
-            if (!is_in(maker_[source]) && !takes_planes) gain -= kCost * size(source);
-        }
-        const std::size_t result = plan_.steps[i].result;
-        const std::vector<std::size_t>& readers = readers_[result];
-        const bool leaves = result == plan_.output ||
-                            std::any_of(readers.begin(), readers.end(),
-                                        [&](std::size_t reader) { return !is_in(reader); });
-        if (leaves && roles_[i] != Role::average) gain -= kCost * size(result);
-        return gain;
-    }
-    static constexpr double kCost = 3;
-
-    // --- which of them together ---
+    // --- which steps together ---
 
     /// The only step that takes what step i gives, if it has that role and belongs to no group.
     std::size_t only_reader(std::size_t i, Role role) const {
         const std::size_t value = plan_.steps[i].result;
-        if (value == plan_.output || readers_[value].size() != 1) return kNone;
-        const std::size_t reader = readers_[value][0];
-        return roles_[reader] == role && !absorbed_[reader] ? reader : kNone;
+        const std::vector<std::size_t>& readers = from_.uses_.readers[value];
+        if (value == plan_.output || readers.size() != 1) return kNone;
+        return roles_[readers[0]] == role && !absorbed_[readers[0]] ? readers[0] : kNone;
     }
 
     void join(std::size_t i) {
-        if (absorbed_[i] || (roles_[i] != Role::depthwise && roles_[i] != Role::pointwise)) return;
+        if (absorbed_[i]) return;
         Group group;
-        std::size_t last = i;
         if (roles_[i] == Role::pointwise) {
-            group.middle = only_reader(i, Role::depthwise);
-            (group.middle == kNone ? group.project : group.expand) = i;
+            group.depthwise = only_reader(i, Role::depthwise);
+            (group.depthwise == kNone ? group.last : group.expand) = i;
+        } else if (roles_[i] == Role::depthwise) {
+            group.depthwise = i;
+        } else if (roles_[i] == Role::dense) {
+            group.last = i;
         } else {
-            group.middle = i;
+            return;
         }
-        if (group.middle != kNone) {
-            last = group.middle;
-            group.project = only_reader(last, Role::pointwise);
+        if (group.depthwise != kNone) {
+            group.last = only_reader(group.depthwise, Role::pointwise);
             // A 1x1 convolution in front of another depthwise one goes with that.
-            if (group.project != kNone &&
-                only_reader(group.project, Role::depthwise) != kNone) {
-                group.project = kNone;
+            if (group.last != kNone && only_reader(group.last, Role::depthwise) != kNone) {
+                group.last = kNone;
             }
         }
-        if (group.project != kNone) {
-            last = group.project;
-            const bool ends = !std::get<Chain<T>>(plan_.steps[last].part).activation;
-            if (ends) group.sum = only_reader(last, Role::sum);
+        if (group.last != kNone && !chain(group.last).activation && !chain(group.last).pool) {
+            group.sum = only_reader(group.last, Role::sum);
         }
-        if (group.sum != kNone) last = group.sum;
-        for (const std::size_t member : {group.expand, group.middle, group.project, group.sum}) {
-            if (member != kNone) absorbed_[member] = true;
+        std::size_t end = i;
+        for (const std::size_t member : {group.expand, group.depthwise, group.last, group.sum}) {
+            if (member == kNone) continue;
+            absorbed_[member] = true;
+            end = member;
         }
-        groups_[last] = group;
+        groups_[end] = group;
+    }
+
+    const Chain<T>& chain(std::size_t step) const {
+        return std::get<Chain<T>>(plan_.steps[step].part);
     }
 
     // --- the new steps ---
@@ -196,132 +113,170 @@ class Layouts {
         const Step<T>& step = plan_.steps[i];
         if (const auto group = groups_.find(i); group != groups_.end()) {
             emit_group(group->second, step.result);
-        } else if (!absorbed_[i] && is_in(i)) {
-            emit_alone(step);
-        } else if (!absorbed_[i]) {
+        } else if (absorbed_[i]) {
+            return;
+        } else if (roles_[i] == Role::other) {
             Step<T> same = step;
             for (std::size_t& source : same.sources) source = value_in(source, Layout::planes);
-            result_.steps.push_back(std::move(same));
+            made_.steps.push_back(std::move(same));
+        } else {
+            emit_alone(step, roles_[i]);
         }
     }
 
-    void emit_alone(const Step<T>& step) {
-        if (const auto* average = std::get_if<GlobalAverage>(&step.part)) {
-            const std::size_t from = value_in(step.sources[0], Layout::last);
-            const auto run = [image = average->image](const Call<T>& call) {
+    void emit_alone(const Step<T>& step, Role role) {
+        std::vector<std::size_t> sources;
+        const auto* gate = std::get_if<Gate>(&step.part);
+        for (std::size_t i = 0; i < step.sources.size(); ++i) {
+            const bool numbers = gate != nullptr && gate->numbers == i;
+            sources.push_back(value_in(step.sources[i], numbers ? Layout::planes : Layout::last));
+        }
+        if (role == Role::average) {
+            const auto run = [image =
+                                  std::get<GlobalAverage>(step.part).image](const Call<T>& call) {
                 channels_last::average(call.x[0], batch(image, call.n), call.y);
             };
-            result_.steps.push_back({{from}, step.result, step.size, run});
-        } else if (const auto* gate = std::get_if<Gate>(&step.part)) {
-            const std::size_t from = value_in(step.sources[1 - gate->numbers], Layout::last);
-            const std::size_t numbers = value_in(step.sources[gate->numbers], Layout::planes);
-            add_last({from, numbers}, step.result, [image = gate->image](const Call<T>& call) {
-                channels_last::scale(call.x[0], batch(image, call.n), call.x[1], call.y);
-            });
+            made_.steps.push_back({sources, step.result, step.size, run});
         } else {
-            std::vector<std::size_t> sources = step.sources;
-            for (std::size_t& source : sources) source = value_in(source, Layout::last);
-            const auto* function = std::get_if<Function>(&step.part);
-            const Shape all = {size_of_last(step.result)};
-            add_last(sources, step.result,
-                     function != nullptr ? run_of<T>(*function, all)
-                                         : sum_of_two<T>(all, std::get<Sum>(step.part).rectify).run);
+            add(sources, step.result, size_of_last(step.result), run_alone(step));
         }
     }
 
-    const Chain<T>& chain(std::size_t step) const {
-        return std::get<Chain<T>>(plan_.steps[step].part);
+    Run<T> run_alone(const Step<T>& step) const {
+        const Shape all = {size_of_last(step.result)};
+        if (const auto* function = std::get_if<Function>(&step.part)) {
+            return run_of<T>(*function, all);
+        }
+        if (const auto* sum = std::get_if<Sum>(&step.part)) {
+            return sum_of_two<T>(all, sum->rectify).run;
+        }
+        if (const auto* pool = std::get_if<BlockPool>(&step.part)) {
+            return run_of_pool(image_of(from_.shapes_[step.sources[0]]), pool->pool);
+        }
+        const Gate gate = std::get<Gate>(step.part);
+        return [gate](const Call<T>& call) {
+            channels_last::scale(call.x[1 - gate.numbers], batch(gate.image, call.n),
+                                 call.x[gate.numbers], call.y);
+        };
+    }
+
+    static Run<T> run_of_pool(const Shape4& image, const Pool2d& pool) {
+        return [image, window = without_ceil_mode(image, pool)](const Call<T>& call) {
+            channels_last::max_pool(call.x[0], image, call.n, window, call.y);
+        };
     }
 
     void emit_group(const Group& group, std::size_t result) {
-        const std::size_t first = group.expand != kNone   ? group.expand
-                                  : group.middle != kNone ? group.middle
-                                                          : group.project;
-        const std::size_t source = plan_.steps[first].sources[0];
-        const bool from_planes = first == group.middle && layouts_[source] == Layout::planes;
+        const std::size_t source = plan_.steps[group.first()].sources[0];
+        const Shape4 image = chain(group.first()).conv.image;
+        const bool takes_planes = roles_[group.first()] == Role::depthwise ||
+                                  (roles_[group.first()] == Role::dense && image.c <= kFewChannels);
+        const bool from_planes = takes_planes && layouts_[source] == Layout::planes;
         std::vector<std::size_t> sources = {from_planes ? source : value_in(source, Layout::last)};
         bool rectify = false;
         if (group.sum != kNone) {
             const Step<T>& sum = plan_.steps[group.sum];
-            const bool is_first = sum.sources[0] == plan_.steps[group.project].result;
+            const bool is_first = sum.sources[0] == plan_.steps[group.last].result;
             sources.push_back(value_in(sum.sources[is_first ? 1 : 0], Layout::last));
             rectify = std::get<Sum>(sum.part).rectify;
         }
-        std::shared_ptr<const Filters<T>> project;
-        if (group.project != kNone) project = filters_of(chain(group.project), rectify);
-        const Shape4 image = chain(first).conv.image;
-        if (group.middle == kNone) {
-            add_last(sources, result, [project, plane = image.plane()](const Call<T>& call) {
-                channels_last::pointwise(*project, call.x[0], call.n * plane, addend_of(call),
-                                         call.y);
+        const Filters last = group.last == kNone ? nullptr : filters(group.last, rectify);
+        if (group.depthwise != kNone) {
+            const Filters expand = group.expand == kNone ? nullptr : filters(group.expand, false);
+            const channels_last::Separable<T> layers = {
+                image,  chain(group.depthwise).conv.conv.window,
+                expand, filters(group.depthwise, false),
+                last,   from_planes};
+            add(sources, result, size_of_last(result), [layers](const Call<T>& call) {
+                channels_last::separable(layers, call.x[0], call.n, addend_of(call), call.y);
             });
-            return;
+        } else if (roles_[group.last] == Role::pointwise) {
+            add(sources, result, size_of_last(result),
+                [last, plane = image.plane()](const Call<T>& call) {
+                    channels_last::pointwise(*last, call.x[0], call.n * plane, addend_of(call),
+                                             call.y);
+                });
+        } else {
+            emit_dense(chain(group.last), {image, {}, last, from_planes}, sources, result);
         }
-        const Chain<T>& middle = chain(group.middle);
-        Separable<T> layers = {image, middle.conv.conv.window};
-        if (group.expand != kNone) layers.expand = filters_of(chain(group.expand), false);
-        layers.depthwise = filters_of(middle, false);
-        layers.project = project;
-        layers.from_planes = from_planes;
-        add_last(sources, result, [layers](const Call<T>& call) {
-            channels_last::separable(layers, call.x[0], call.n, addend_of(call), call.y);
-        });
     }
 
-    static const T* addend_of(const Call<T>& call) {
-        return call.x.size() > 1 ? call.x[1] : nullptr;
+    /// A convolution, and the pooling behind it as a step of its own.
+    void emit_dense(const Chain<T>& chain, channels_last::Convolution<T> layer,
+                    const std::vector<std::size_t>& sources, std::size_t result) {
+        layer.window = chain.conv.conv.window;
+        const Shape4 maps = conv2d_output_shape(layer.image, chain.conv.conv);
+        const index_t size = maps.plane() * layer.filters->pitch();
+        const std::size_t convolved = chain.pool ? made_.values++ : result;
+        add(sources, convolved, size, [layer](const Call<T>& call) {
+            channels_last::convolve(layer, call.x[0], call.n, addend_of(call), call.y);
+        });
+        if (chain.pool) {
+            add({convolved}, result, size_of_last(result), run_of_pool(maps, chain.pool->pool));
+        }
+    }
+
+    Filters filters(std::size_t step, bool rectify) {
+        Filters& known = from_.filters_[{step, rectify}];
+        if (known == nullptr) {
+            const Chain<T>& of = chain(step);
+            Epilogue end;
+            if (of.activation) end = {of.activation->kind, of.activation->parameter};
+            if (rectify) end = {Activation::relu};
+            known =
+                channels_last::filters_of(of.conv.weight, of.conv.bias,
+                                          conv2d_weight_shape(of.conv.image, of.conv.conv), end);
+        }
+        return known;
     }
 
     index_t size_of_last(std::size_t value) const {
-        const Shape4 image = image_of(shapes_[value]);
+        const Shape4 image = image_of(from_.shapes_[value]);
         return image.plane() * channels_last::pitch_of<T>(image.c);
     }
 
-    void add_last(std::vector<std::size_t> sources, std::size_t result, Run<T> run) {
-        result_.steps.push_back({std::move(sources), result, size_of_last(result), std::move(run)});
-        layouts_[result] = Layout::last;
+    /// A step whose result has its channels together.
+    void add(std::vector<std::size_t> sources, std::size_t result, index_t size, Run<T> run) {
+        made_.steps.push_back({std::move(sources), result, size, std::move(run)});
+        if (result < layouts_.size()) layouts_[result] = Layout::last;
     }
 
     /// The value in a layout, by a step that converts it where it is in the other.
     std::size_t value_in(std::size_t value, Layout layout) {
         if (layouts_[value] == layout) return value;
         if (converted_[value] != kNone) return converted_[value];
-        const Shape4 image = image_of(shapes_[value]);
+        const Shape4 image = image_of(from_.shapes_[value]);
         const auto to_last = [image](const Call<T>& call) {
             channels_last::from_planes<T>({call.x[0], batch(image, call.n)}, call.y);
         };
         const auto to_planes = [image](const Call<T>& call) {
             channels_last::to_planes<T>(call.x[0], {call.y, batch(image, call.n)});
         };
-        const std::size_t other = converted_[value] = result_.values++;
+        const std::size_t other = converted_[value] = made_.values++;
         if (layout == Layout::last) {
-            result_.steps.push_back({{value}, other, size_of_last(value), to_last});
+            made_.steps.push_back({{value}, other, size_of_last(value), to_last});
         } else {
-            result_.steps.push_back({{value}, other, image.image(), to_planes});
+            made_.steps.push_back({{value}, other, image.image(), to_planes});
         }
         return other;
     }
 
+    ChannelsLast& from_;
     const Plan<T>& plan_;
-    const std::vector<Shape>& shapes_;
-    std::vector<Role> roles_;                        // of the steps
-    std::vector<std::size_t> maker_;                 // of the values
-    std::vector<std::vector<std::size_t>> readers_;  // of the values
-    std::vector<bool> absorbed_;                     // steps that belong to a group
-    std::map<std::size_t, Group> groups_;            // by their last steps
-    std::vector<Layout> layouts_;                    // in which the values are made
-    std::vector<std::size_t> converted_;             // the same values in the other layout
-    Plan<T> result_;
+    const std::vector<Role>& roles_;
+    std::vector<bool> absorbed_;           // steps that belong to a group
+    std::map<std::size_t, Group> groups_;  // by their last steps
+    std::vector<Layout> layouts_;          // in which the values are made
+    std::vector<std::size_t> converted_;   // the same values in the other layout
+    Plan<T> made_;
 };
 
-}  // namespace
-
 template <typename T>
-Plan<T> with_channels_last(const Plan<T>& plan, const std::vector<Shape>& shapes) {
-    return Layouts<T>(plan, shapes).finished();
+Plan<T> ChannelsLast<T>::with(const std::vector<Role>& roles) {
+    return Builder(*this, roles).finished();
 }
 
-template Plan<float> with_channels_last(const Plan<float>&, const std::vector<Shape>&);
-template Plan<double> with_channels_last(const Plan<double>&, const std::vector<Shape>&);
+template class ChannelsLast<float>;
+template class ChannelsLast<double>;
 
 }  // namespace pocketcnn::session

@@ -91,6 +91,8 @@ class Fusion {
             step.part = Sum{rectify};
         } else if (const auto* f = std::get_if<Function>(&layer.part)) {
             step.part = *f;
+        } else if (const auto* pool = std::get_if<BlockPool>(&layer.part)) {
+            step.part = *pool;
         } else if (const auto* average = std::get_if<GlobalAverage>(&layer.part)) {
             step.part = *average;
         } else if (const auto* gate = std::get_if<Gate>(&layer.part)) {

@@ -22,7 +22,7 @@ struct Step {
     index_t size;  ///< elements of a sample of the result
     Run<T> run;    ///< as that of a layer
     /// What it computes, where another way of computing it is known.
-    std::variant<std::monostate, Chain<T>, Function, Sum, GlobalAverage, Gate> part = {};
+    std::variant<std::monostate, Chain<T>, Function, BlockPool, Sum, GlobalAverage, Gate> part = {};
 };
 
 /// Steps, each after those that it takes from. Value 0 is the network's input.

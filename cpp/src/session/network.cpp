@@ -11,6 +11,9 @@ namespace {
 /// python/pocketcnn/network/structure.py. Batches of another size may be summed in another order.
 constexpr index_t kBatchBytes = index_t{32} << 20;
 
+/// From so many images on, more change no choice.
+constexpr index_t kManyImages = 64;
+
 /// What a step gave, or the images.
 template <typename T>
 struct Given {
@@ -44,12 +47,25 @@ template <typename T>
 Network<T>::Network(const Value& architecture, Tensors<T> tensors, Norms norms)
     : tensors_(std::move(tensors)) {
     const Graph<T> graph = build_graph(architecture, tensors_);
-    plan_ = fuse(graph, norms);
-    if (norms == Norms::folded) plan_ = with_channels_last(plan_, graph.shapes);
-    spent_ = last_uses(plan_);
+    const Plan<T> plan = fuse(graph, norms);
+    ways_[1] = {plan, last_uses(plan)};
+    if (norms == Norms::folded) find_ways(plan, graph.shapes);
     input_shape_ = graph.shapes.front();
     output_shape_ = graph.shapes.back();
     batch_ = std::max<index_t>(1, kBatchBytes / (graph.largest * index_t{sizeof(T)}));
+}
+
+template <typename T>
+void Network<T>::find_ways(const Plan<T>& plan, const std::vector<Shape>& shapes) {
+    ChannelsLast<T> last(plan, shapes);
+    std::vector<Role> before;
+    for (index_t n = 1; n <= kManyImages; n *= 2) {
+        const std::vector<Role> roles = last.roles(n);
+        if (roles == before) continue;
+        const Plan<T> made = last.with(roles);
+        ways_[n] = {made, last_uses(made)};
+        before = roles;
+    }
 }
 
 template <typename T>
@@ -68,14 +84,20 @@ void Network<T>::predict(const T* images, index_t n, T* scores, index_t at_once)
 
 template <typename T>
 void Network<T>::infer(const T* images, index_t n, T* scores) const {
-    std::vector<Given<T>> values(plan_.values);
+    infer(std::prev(ways_.upper_bound(n))->second, images, n, scores);
+}
+
+template <typename T>
+void Network<T>::infer(const Way& way, const T* images, index_t n, T* scores) const {
+    const Plan<T>& plan = way.plan;
+    std::vector<Given<T>> values(plan.values);
     values[0].data = images;
     std::vector<const T*> x;
-    for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
-        const Step<T>& step = plan_.steps[i];
+    for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+        const Step<T>& step = plan.steps[i];
         x.clear();
         for (const std::size_t source : step.sources) x.push_back(values[source].data);
-        const bool is_last = step.result == plan_.output;
+        const bool is_last = step.result == plan.output;
         Given<T>& result = values[step.result];
         if (!step.run) {
             result = values[step.sources[0]];
@@ -87,7 +109,7 @@ void Network<T>::infer(const T* images, index_t n, T* scores) const {
             result.data = result.memory->data();
             step.run({n, x, result.memory->data()});
         }
-        for (const std::size_t source : spent_[i]) values[source] = {};
+        for (const std::size_t source : way.spent[i]) values[source] = {};
     }
 }
 

@@ -19,11 +19,18 @@ class Network {
     void predict(const T* images, index_t n, T* scores, index_t at_once = 0) const;
 
   private:
-    void infer(const T* images, index_t n, T* scores) const;
+    /// A plan, and which values no step takes after each of its own.
+    struct Way {
+        Plan<T> plan;
+        std::vector<std::vector<std::size_t>> spent;
+    };
 
-    Tensors<T> tensors_;  // to which the steps refer
-    Plan<T> plan_;
-    std::vector<std::vector<std::size_t>> spent_;  // by step: values that no later step takes
+    void find_ways(const Plan<T>& plan, const std::vector<Shape>& shapes);
+    void infer(const T* images, index_t n, T* scores) const;
+    void infer(const Way& way, const T* images, index_t n, T* scores) const;
+
+    Tensors<T> tensors_;           // to which the steps refer
+    std::map<index_t, Way> ways_;  // from so many images on
     Shape input_shape_, output_shape_;
     index_t batch_;
 };
