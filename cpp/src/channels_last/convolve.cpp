@@ -1,6 +1,7 @@
 #include "channels_last/convolve.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "channels_last/lines.h"
 #include "runtime/cut.h"
@@ -30,12 +31,14 @@ double work_of(const Filters<T>& filters, index_t pixels) {
 
 /// The sums of a window: whole rows of the kernel where their pixels follow each other.
 struct Runs {
-    Runs(const Geometry& of, index_t channels, index_t pitch, index_t line) {
-        const bool whole = channels == pitch && of.window.dilation_w == 1;
-        Window2d window = of.window;
-        if (whole) window.kernel_w = 1;
-        offsets = tap_offsets(window, pitch, line);
-        length = whole ? of.window.kernel_w * channels : channels;
+    Runs(const Taps& taps, index_t channels) {
+        const bool whole = taps.col_step == channels;
+        for (index_t row = 0; row < taps.rows; ++row) {
+            for (index_t col = 0; col < (whole ? 1 : taps.cols); ++col) {
+                offsets.push_back(row * taps.row_step + col * taps.col_step);
+            }
+        }
+        length = whole ? taps.cols * channels : channels;
     }
     ElementRuns all() const {
         return {static_cast<index_t>(offsets.size()), length, offsets.data()};
@@ -113,7 +116,7 @@ void convolve(const Convolution<T>& layer, const T* x, index_t n, const T* adden
         const BandOfRows band = cut.band(i / parts % cut.bands, of.out_h);
         Lines<T> lines(of, band.rows, x_pitch);
         load_channels(layer, band, x + which * layer.image.plane() * x_pitch, lines);
-        const Runs runs(of, channels, x_pitch, lines.line());
+        const Runs runs(lines.taps(), channels);
         const Split split = {panels.count(), parts};
         for (index_t p = split.begin(i % parts); p < split.end(i % parts); ++p) {
             const index_t at = (which * pixels + band.row * of.out_w) * pitch + panels.begin(p);

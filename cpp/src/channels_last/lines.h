@@ -5,7 +5,6 @@
 #include <pocketcnn/window2d.h>
 
 #include <algorithm>
-#include <vector>
 
 #include "channels_last/filters.h"
 
@@ -94,6 +93,11 @@ class Lines {
     const T* data() const { return data_.data(); }
     index_t pitch() const { return pitch_; }
     index_t line() const { return of_.width * pitch_; }
+    /// Where the taps of the window are.
+    Taps taps() const {
+        return {of_.window.kernel_h, of_.window.kernel_w, of_.window.dilation_h * line(),
+                of_.window.dilation_w * pitch_};
+    }
     /// From one pixel of the results to the next, in what they see.
     PixelGrid pixels() const {
         return {of_.window.stride_w * pitch_, of_.out_w, of_.window.stride_h * line()};
@@ -105,16 +109,5 @@ class Lines {
     T around_;
     Buffer<T> data_;
 };
-
-/// Where the taps of a window are, from its first one on.
-inline std::vector<index_t> tap_offsets(const Window2d& window, index_t pitch, index_t line) {
-    std::vector<index_t> offsets;
-    for (index_t y = 0; y < window.kernel_h; ++y) {
-        for (index_t x = 0; x < window.kernel_w; ++x) {
-            offsets.push_back(y * window.dilation_h * line + x * window.dilation_w * pitch);
-        }
-    }
-    return offsets;
-}
 
 }  // namespace pocketcnn::channels_last

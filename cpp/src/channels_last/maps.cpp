@@ -63,12 +63,9 @@ void max_pool(const T* x, const Shape4& image, index_t n, const Window2d& window
         const BandOfRows band = cut.band(i % cut.bands, of.out_h);
         Lines<T> lines(of, band.rows, pitch, -std::numeric_limits<T>::infinity());
         lines.copy(band, pitch, x + which * image.plane() * pitch);
-        const std::vector<index_t> offsets = tap_offsets(window, pitch, lines.line());
-        for (index_t row = 0; row < band.rows; ++row) {
-            kernels<T>().channels_last.largest(
-                vectors, window.taps(), offsets.data(), lines.data() + row * lines.pixels().line,
-                lines.pixels().step, y + (which * of.out_h + band.row + row) * to.line, to);
-        }
+        kernels<T>().channels_last.largest(band.rows, vectors, lines.taps(), lines.data(),
+                                           lines.pixels(),
+                                           y + (which * of.out_h + band.row) * to.line, to);
     });
 }
 

@@ -65,17 +65,12 @@ template <typename T>
 void depthwise_panel(const Filters<T>& filters, const Geometry& of, const BandOfRows& band,
                      index_t panel, const Lines<T>& lines, T* y) {
     const gemm::Panels& panels = filters.panels();
-    const std::vector<index_t> offsets = tap_offsets(of.window, lines.pitch(), lines.line());
     const PixelGrid to = {filters.pitch(), of.out_w, of.out_w * filters.pitch()};
-    const T* from = lines.data();
-    T* line = y + panels.begin(panel);
-    for (index_t row = 0; row < band.rows; ++row, line += to.line) {
-        pocketcnn::kernels<T>().channels_last.depthwise(
-            panels.vectors(panel), of.window.taps(), offsets.data(), from, lines.pixels().step,
-            filters.panel(panel), filters.end(panel), line, to);
-        filters.finish(panel, of.out_w, line, to);
-        from += lines.pixels().line;
-    }
+    T* first = y + panels.begin(panel);
+    pocketcnn::kernels<T>().channels_last.depthwise(
+        band.rows, panels.vectors(panel), lines.taps(), lines.data(), lines.pixels(),
+        filters.panel(panel), filters.end(panel), first, to);
+    filters.finish(panel, band.rows * of.out_w, first, to);
 }
 
 /// One band of one image after the other, through all of the convolutions.

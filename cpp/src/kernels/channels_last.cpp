@@ -12,25 +12,42 @@ namespace {
 inline constexpr int kProductRows[] = {kManyRegisters ? 12 : 8, kManyRegisters ? 12 : 6,
                                        kManyRegisters ? 8 : 4, kManyRegisters ? 6 : 0};
 inline constexpr int kWidest = kManyRegisters ? 4 : 3;
-// Pixels by vectors of a tile that is no product.
-inline constexpr int kLinePixels = 6, kLineVectors = 2;
 // Rows that are left over are computed two at a time. Those of a tile that do not exist are the
 // last one again: the same sums go to the same place.
 inline constexpr int kFewRows = 2;
 
+// Of a vector of columns. NaN is neither above nor below, and stays.
 template <typename T>
-inline Vec<T> ended(Vec<T> sum, const SumsEnd<T>& end, const T* bias, const T* addend) {
-    sum += load(bias);
-    if (addend != nullptr) sum += load(addend);
-    sum = sum <= end.low ? splat(end.low) : sum;
-    return sum > end.high ? splat(end.high) : sum;
-}
+struct Ending {
+    explicit Ending(const SumsEnd<T>& end) : low(splat(end.low)), high(splat(end.high)) {}
+
+    Vec<T> of(Vec<T> sum) const {
+        sum = low > sum ? low : sum;
+        return high < sum ? high : sum;
+    }
+
+    Vec<T> low, high;
+};
 
 // Where pixels begin, one after the other.
 class Places {
   public:
     explicit Places(const PixelGrid& grid) : grid_(grid), left_(grid.width) {}
 
+    // Where `count` pixels begin; of places beyond those, the last again.
+    template <int places>
+    void take(index_t count, index_t (&at)[places]) {
+        if (count == places && left_ > places) {
+            for (int i = 0; i < places; ++i) at[i] = at_ + i * grid_.step;
+            at_ += places * grid_.step;
+            left_ -= places;
+            return;
+        }
+        at[0] = next();
+        for (int i = 1; i < places; ++i) at[i] = i < count ? next() : at[i - 1];
+    }
+
+  private:
     index_t next() {
         const index_t here = at_;
         at_ += grid_.step;
@@ -41,7 +58,6 @@ class Places {
         return here;
     }
 
-  private:
     const PixelGrid& grid_;
     index_t at_ = 0, left_;
 };
@@ -50,11 +66,9 @@ template <typename T, int rows, int vectors>
 inline void product_tile(index_t count, const T* x, Places& from, const ElementRuns& runs,
                          const T* panel, const SumsEnd<T>& end, T* y, Places& to) {
     constexpr int lanes = kLanes<T>, cols = vectors * lanes;
-    index_t source[rows] = {from.next()}, target[rows] = {to.next()};
-    for (int i = 1; i < rows; ++i) {
-        source[i] = i < count ? from.next() : source[i - 1];
-        target[i] = i < count ? to.next() : target[i - 1];
-    }
+    index_t source[rows], target[rows];
+    from.take(count, source);
+    to.take(count, target);
     Vec<T> sum[rows][vectors] = {};
     for (index_t run = 0; run < runs.count; ++run) {
         const T* row[rows];
@@ -78,14 +92,16 @@ inline void product_tile(index_t count, const T* x, Places& from, const ElementR
             panel += cols;
         }
     }
+    const Ending<T> ending(end);
+    const T *bias = end.bias, *addend = end.addend;
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
-        const T* addend = end.addend != nullptr ? end.addend + target[i] : nullptr;
+        T* out = y + target[i];
 #pragma GCC unroll 8
         for (int v = 0; v < vectors; ++v) {
-            store(y + target[i] + v * lanes,
-                  ended<T>(sum[i][v], end, end.bias + v * lanes,
-                           addend != nullptr ? addend + v * lanes : nullptr));
+            Vec<T> value = sum[i][v] + load(bias + v * lanes);
+            if (addend != nullptr) value += load(addend + target[i] + v * lanes);
+            store(out + v * lanes, ending.of(value));
         }
     }
 }
@@ -108,77 +124,100 @@ void multiply(index_t count, index_t vectors, const T* x, const PixelGrid& from,
     });
 }
 
-// Calls tile<pixels, width>(pixel, count, first column) for all pixels of a line and all vectors.
-template <typename T, typename Tile>
-inline void for_tiles_of_line(index_t vectors, index_t pixels, const Tile& tile) {
-    for (index_t v = 0; v < vectors; v += kLineVectors) {
-        const index_t left = vectors - v, col = v * kLanes<T>;
-        dispatch<kLineVectors>(left < kLineVectors ? left : kLineVectors, [&]<int width>() {
-            for (index_t i = 0; i < pixels; i += kLinePixels) {
-                const index_t rest = pixels - i;
-                if (rest <= kFewRows) {
-                    tile.template operator()<kFewRows, width>(i, rest, col);
-                } else {
-                    tile.template operator()<kLinePixels, width>(
-                        i, rest < kLinePixels ? rest : kLinePixels, col);
+// One vector of channels after the other, whose weights stay in registers.
+template <typename T, int rows, int cols>
+void depthwise_of_size(index_t lines, index_t vectors, const Taps& taps, const T* x,
+                       const PixelGrid& from, const T* weight, const SumsEnd<T>& end, T* y,
+                       const PixelGrid& to) {
+    constexpr int lanes = kLanes<T>;
+    const index_t width = vectors * lanes, count = to.width, x_step = from.step, y_step = to.step;
+    const index_t row_step = taps.row_step, col_step = taps.col_step;
+    const Ending<T> ending(end);
+    for (index_t c = 0; c < width; c += lanes) {
+        Vec<T> w[rows * cols];
+#pragma GCC unroll 32
+        for (int t = 0; t < rows * cols; ++t) w[t] = load(weight + t * width + c);
+        const Vec<T> bias = load(end.bias + c);
+        for (index_t i = 0; i < lines; ++i) {
+            const T* pixel = x + i * from.line + c;
+            T* out = y + i * to.line + c;
+            for (index_t left = count; left > 0; --left, pixel += x_step, out += y_step) {
+                Vec<T> sum = bias;
+                const T* line = pixel;
+#pragma GCC unroll 8
+                for (int row = 0; row < rows; ++row, line += row_step) {
+#pragma GCC unroll 8
+                    for (int col = 0; col < cols; ++col) {
+                        sum += load(line + col * col_step) * w[row * cols + col];
+                    }
+                }
+                store(out, ending.of(sum));
+            }
+        }
+    }
+}
+
+// The same for windows of any size, some pixels at a time.
+template <typename T>
+void depthwise_of_any_size(index_t lines, index_t vectors, const Taps& taps, const T* x,
+                           const PixelGrid& from, const T* weight, const SumsEnd<T>& end, T* y,
+                           const PixelGrid& to) {
+    constexpr int lanes = kLanes<T>, pixels = 6;
+    const index_t width = vectors * lanes;
+    const Ending<T> ending(end);
+    for (index_t c = 0; c < width; c += lanes) {
+        const Vec<T> bias = load(end.bias + c);
+        Places sources(from), targets(to);
+        for (index_t left = lines * to.width; left > 0; left -= pixels) {
+            index_t source[pixels], target[pixels];
+            sources.take(left < pixels ? left : pixels, source);
+            targets.take(left < pixels ? left : pixels, target);
+            Vec<T> sum[pixels] = {};
+            const T* tap = weight + c;
+            for (index_t row = 0; row < taps.rows; ++row) {
+                const T* at = x + row * taps.row_step + c;
+                for (index_t col = 0; col < taps.cols; ++col, at += taps.col_step, tap += width) {
+                    const Vec<T> w = load(tap);
+#pragma GCC unroll 8
+                    for (int i = 0; i < pixels; ++i) add_product(sum[i], load(at + source[i]), w);
                 }
             }
-        });
+#pragma GCC unroll 8
+            for (int i = 0; i < pixels; ++i) store(y + target[i] + c, ending.of(sum[i] + bias));
+        }
     }
 }
 
 template <typename T>
-void depthwise(index_t vectors, index_t taps, const index_t* offsets, const T* x, index_t x_step,
+void depthwise(index_t lines, index_t vectors, const Taps& taps, const T* x, const PixelGrid& from,
                const T* weight, const SumsEnd<T>& end, T* y, const PixelGrid& to) {
-    constexpr int lanes = kLanes<T>;
-    const index_t cols = vectors * lanes;
-    for_tiles_of_line<T>(
-        vectors, to.width, [&]<int pixels, int width>(index_t first, index_t count, index_t col) {
-            const T* pixel[pixels];
-#pragma GCC unroll 16
-            for (int i = 0; i < pixels; ++i) {
-                pixel[i] = x + (first + (i < count ? i : count - 1)) * x_step + col;
-            }
-            Vec<T> sum[pixels][width] = {};
-            const T* tap = weight + col;
-            for (index_t t = 0; t < taps; ++t, tap += cols) {
-                Vec<T> w[width];
-#pragma GCC unroll 8
-                for (int v = 0; v < width; ++v) w[v] = load(tap + v * lanes);
-#pragma GCC unroll 16
-                for (int i = 0; i < pixels; ++i) {
-                    const T* from = pixel[i] + offsets[t];
-#pragma GCC unroll 8
-                    for (int v = 0; v < width; ++v) {
-                        add_product(sum[i][v], load(from + v * lanes), w[v]);
-                    }
-                }
-            }
-            const T* bias = end.bias + col;
-#pragma GCC unroll 16
-            for (int i = 0; i < pixels; ++i) {
-                T* out = y + (first + (i < count ? i : count - 1)) * to.step + col;
-#pragma GCC unroll 8
-                for (int v = 0; v < width; ++v) {
-                    store(out + v * lanes, ended<T>(sum[i][v], end, bias + v * lanes,
-                                                    static_cast<const T*>(nullptr)));
-                }
-            }
-        });
+    auto sums = depthwise_of_any_size<T>;
+    if (taps.rows == 3 && taps.cols == 3) sums = depthwise_of_size<T, 3, 3>;
+    if constexpr (kManyRegisters) {
+        if (taps.rows == 5 && taps.cols == 5) sums = depthwise_of_size<T, 5, 5>;
+    }
+    sums(lines, vectors, taps, x, from, weight, end, y, to);
 }
 
 template <typename T>
-void largest(index_t vectors, index_t taps, const index_t* offsets, const T* x, index_t x_step,
+void largest(index_t lines, index_t vectors, const Taps& taps, const T* x, const PixelGrid& from,
              T* y, const PixelGrid& to) {
-    for (index_t i = 0; i < to.width; ++i, x += x_step, y += to.step) {
-        for (index_t j = 0; j < vectors * kLanes<T>; j += kLanes<T>) {
-            Vec<T> most = load(x + offsets[0] + j);
-            for (index_t t = 1; t < taps; ++t) {
-                const Vec<T> other = load(x + offsets[t] + j);
-                // Neither larger nor smaller nor equal is NaN, which stays.
-                most = most >= other ? most : (most != most ? most : other);
+    Places sources(from), targets(to);
+    for (index_t left = lines * to.width; left > 0; --left) {
+        index_t source[1], target[1];
+        sources.take(1, source);
+        targets.take(1, target);
+        for (index_t c = 0; c < vectors * kLanes<T>; c += kLanes<T>) {
+            Vec<T> most = load(x + source[0] + c);
+            for (index_t row = 0; row < taps.rows; ++row) {
+                const T* at = x + source[0] + row * taps.row_step + c;
+                for (index_t col = 0; col < taps.cols; ++col, at += taps.col_step) {
+                    // What is neither larger nor smaller nor equal is NaN, and stays.
+                    const Vec<T> other = load(at);
+                    most = most >= other ? most : (most != most ? most : other);
+                }
             }
-            store(y + j, most);
+            store(y + target[0] + c, most);
         }
     }
 }

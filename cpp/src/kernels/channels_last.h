@@ -28,6 +28,12 @@ struct ElementRuns {
     const index_t* offsets;  ///< of the runs, from a pixel on
 };
 
+/// The taps of a window: rows x cols of them, so many elements apart.
+struct Taps {
+    index_t rows, cols;
+    index_t row_step, col_step;
+};
+
 template <typename T>
 struct ChannelsLastKernels {
     /// For pixels i < count and the columns of a panel of so many vectors: y[i][j] = the sum over
@@ -35,15 +41,14 @@ struct ChannelsLastKernels {
     void (*multiply)(index_t count, index_t vectors, const T* x, const PixelGrid& from,
                      const ElementRuns& runs, const T* panel, const SumsEnd<T>& end, T* y,
                      const PixelGrid& to);
-    /// For a line of pixels: y[i][j] = the sum over t < taps of x[i][offsets[t] + j] *
-    /// weight[t][j].
-    void (*depthwise)(index_t vectors, index_t taps, const index_t* offsets, const T* x,
-                      index_t x_step, const T* weight, const SumsEnd<T>& end, T* y,
+    /// For some lines of pixels: y[i][j] = the sum over the taps of a window of x[i][tap + j] *
+    /// weight[tap][j].
+    void (*depthwise)(index_t lines, index_t vectors, const Taps& taps, const T* x,
+                      const PixelGrid& from, const T* weight, const SumsEnd<T>& end, T* y,
                       const PixelGrid& to);
-    /// For a line of pixels: y[i][j] = the largest of x[i][offsets[t] + j], t < taps; NaN if one
-    /// is.
-    void (*largest)(index_t vectors, index_t taps, const index_t* offsets, const T* x,
-                    index_t x_step, T* y, const PixelGrid& to);
+    /// Likewise y[i][j] = the largest of x[i][tap + j]; NaN if one is.
+    void (*largest)(index_t lines, index_t vectors, const Taps& taps, const T* x,
+                    const PixelGrid& from, T* y, const PixelGrid& to);
     /// y[i][j] = x[i][j] * numbers[j], for i < rows, j < cols, whole vectors one after the other.
     void (*scale_rows)(index_t rows, index_t cols, const T* x, const T* numbers, T* y);
     /// sums[j] += the sum over i < rows of x[i][j].

@@ -1,8 +1,9 @@
 #include "session/layout.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <numeric>
+
+#include "conv/ways.h"
 
 namespace pocketcnn::session {
 namespace {
@@ -43,6 +44,7 @@ class Stretches {
         : plan_(plan), shapes_(shapes), uses_(uses), n_(n), roles_(plan.steps.size()) {
         for (std::size_t i = 0; i < roles_.size(); ++i) {
             roles_[i] = role_of(plan.steps[i], shapes[plan.steps[i].result]);
+            if (roles_[i] == Role::dense && gain_of_dense(i) == 0) roles_[i] = Role::other;
         }
     }
 
@@ -99,7 +101,7 @@ class Stretches {
             if (!is_in(uses_.maker[source]) && !takes_planes(i)) gain -= kCost * size(source);
         }
         if (roles_[i] == Role::dense)
-            gain += gain_of_dense(std::get<Chain<T>>(plan_.steps[i].part));
+            gain += gain_of_dense(i);
         const std::size_t result = plan_.steps[i].result;
         const std::vector<std::size_t>& readers = uses_.readers[result];
         const bool leaves = result == plan_.output ||
@@ -110,9 +112,17 @@ class Stretches {
     }
     static constexpr double kCost = 3;
 
-    double gain_of_dense(const Chain<T>&) const {
-        const char* e = getenv("DENSE");
-        return e ? atof(e) : -1e9;
+    /// A share of the multiply-adds where few pixels meet filters that are not many
+    /// (docs/measurements.md#channels-together); 0 for others. Tiles have no equal.
+    double gain_of_dense(std::size_t i) const {
+        constexpr index_t few_pixels = 1024, few_terms = 2048;
+        constexpr double saved = 0.15, of_an_element = 16;
+        const session::Convolution<T>& conv = std::get<Chain<T>>(plan_.steps[i].part).conv;
+        const conv::Problem problem(batch(conv.image, n_), conv.conv);
+        const conv::Question question = {.problem = problem, .kept = true};
+        const bool few = problem.pixels() <= few_pixels && problem.taps <= few_terms;
+        if (!few || conv::forward_way(question).about.family == ConvAlgorithm::winograd) return 0;
+        return problem.multiply_adds() / static_cast<double>(n_) * saved / of_an_element;
     }
 
     const Plan<T>& plan_;

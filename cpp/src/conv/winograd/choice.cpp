@@ -27,6 +27,7 @@ index_t fewest_tiles(const conv::Problem& problem, ConvPass pass, bool in_parts,
     if (in_parts) return weights <= few_weights ? 16 : 24;
     if (weights > 2 * cached_weights) return kept ? 9 : 24;
     if (weights > cached_weights && !kept) return 16;
+    if (kept) return weights > few_weights ? 4 : 1;
     return pass == ConvPass::weight_grad ? 8 : 1;
 }
 
