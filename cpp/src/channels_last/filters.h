@@ -45,7 +45,9 @@ class Filters {
     /// What the kernels do not do with a line of results.
     void finish(index_t p, index_t pixels, T* y, const PixelGrid& to) const {
         if (last_.is_none()) return;
-        for (index_t i = 0; i < pixels; ++i, y += to.step) last_.apply(y, panels().width(p));
+        const index_t width = panels().width(p);
+        if (to.step == width) return last_.apply(y, pixels * width);
+        for (index_t i = 0; i < pixels; ++i, y += to.step) last_.apply(y, width);
     }
 
     /// The results of a panel for `count` pixels. The addend, which may be null, lies as they do.
