@@ -100,8 +100,7 @@ class Stretches {
             if (roles_[i] == Role::pointwise || roles_[i] == Role::depthwise) gain += size(source);
             if (!is_in(uses_.maker[source]) && !takes_planes(i)) gain -= kCost * size(source);
         }
-        if (roles_[i] == Role::dense)
-            gain += gain_of_dense(i);
+        if (roles_[i] == Role::dense) gain += gain_of_dense(i);
         const std::size_t result = plan_.steps[i].result;
         const std::vector<std::size_t>& readers = uses_.readers[result];
         const bool leaves = result == plan_.output ||
