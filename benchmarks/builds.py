@@ -1,8 +1,7 @@
 """``builds``: every layer and pass by two builds of pocketcnn, in turn, such as of two compilers.
 
-Each build computes in a process of its own: this one's, and the one in the folder ``--other``, into
-which a build was installed (``cmake --install build --component python --prefix FOLDER``) beside a
-copy of ``python/pocketcnn``.
+Each build computes in a process of its own: the one that is installed here, and the one in the
+folder ``--other``, made by ``CXX=clang++ pip install --no-deps --target FOLDER .``.
 """
 
 from __future__ import annotations
