@@ -101,9 +101,11 @@ def _libraries_for(session: nox.Session, target: str) -> Path:
     if not (prefix / "include" / "gtest").exists():
         gtest = folder / "googletest"
         common = ("-G", "Ninja", _toolchain(target), "-DBUILD_GMOCK=OFF", "-DCMAKE_CXX_STANDARD=20")
+        # Without a kind of build zig adds checks whose library it does not link.
+        release = "-DCMAKE_BUILD_TYPE=Release"
         _native(
             session,
-            *("cmake", "-S", str(GOOGLETEST), "-B", str(gtest), *common),
+            *("cmake", "-S", str(GOOGLETEST), "-B", str(gtest), *common, release),
             f"-DCMAKE_INSTALL_PREFIX={prefix}",
         )
         _native(session, "cmake", "--build", str(gtest), "--target", "install")

@@ -64,7 +64,9 @@ def test_a_sub_interpreter_is_refused_with_a_reason() -> None:
         else:
             raise AssertionError("imported")
     '''
-    failure = interpreters.run_string(interpreters.create(), script)
+    second = interpreters.create()
+    failure = interpreters.run_string(second, script)
+    interpreters.destroy(second)
     assert failure is None, failure
     assert (F.relu(np.array([-1.0, 2.0])) == [0, 2]).all()  # the first one goes on
     print("refused")
