@@ -159,7 +159,7 @@ NATIVE_TESTS = (
 # user without rights writes no file, and in a second interpreter.
 SILENT_TESTS = (
     "tests/test_processes.py::test_with_room_for_some_threads_as_many_work",
-    "tests/test_processes.py::test_a_sub_interpreter_is_refused_with_a_reason",
+    "tests/test_interpreters.py::test_a_sub_interpreter_is_refused_with_a_reason",
 )
 
 # What the session `machines` runs: tests with the most indexing, tests of threads, and sources.

@@ -17,6 +17,7 @@ from benchmarks.timing import CLOCKS, Pace
 
 COMMANDS = {
     "layers": "every layer and pass by itself, against PyTorch",
+    "builds": "every layer and pass by two builds of pocketcnn, as of two compilers",
     "networks": "whole training steps, against PyTorch, Keras, JAX and the book's NumPy",
     "inference": "predictions, against PyTorch, JAX, ONNX Runtime, OpenVINO, ncnn, MNN, OpenCV",
     "census": "every convolution of twenty published networks, or layers of random sizes",
@@ -74,6 +75,7 @@ class Options:
     output: Path
     markdown: Path | None
     wheel: Path | None
+    other: Path | None
     kinds: list[str]
     sample: int | None
     minutes: float | None
@@ -153,6 +155,7 @@ def parse(arguments: list[str]) -> Options:
     )
     add("--markdown", type=Path, help="put the tables into their place in this file")
     add("--wheel", type=Path, help="footprint: the wheel to weigh (default: build one)")
+    add("--other", type=Path, help="builds: the folder in which the other pocketcnn is")
     add(
         "--kinds",
         nargs="+",

@@ -387,34 +387,3 @@ def test_omp_num_threads(value: str, threads: int | None, warning: str) -> None:
     assert got == threads or (threads is None and 1 <= got <= cpus)
     assert (warning in err) if warning else ("OMP_NUM_THREADS is" not in err), err
     assert ("RuntimeWarning" in err) == bool(warning)
-
-
-def test_a_sub_interpreter_is_refused_with_a_reason() -> None:
-    code = """
-    import importlib.util
-    module = next(
-        (n for n in ("_xxsubinterpreters", "_interpreters") if importlib.util.find_spec(n)), None
-    )
-    if module is None:
-        print("refused")
-        sys.exit()
-    interpreters = importlib.import_module(module)
-    core = importlib.util.find_spec("pocketcnn._core").origin
-    script = f'''if True:
-        import importlib.machinery, importlib.util, warnings
-        warnings.simplefilter("ignore")
-        loader = importlib.machinery.ExtensionFileLoader("_core", {core!r})
-        spec = importlib.util.spec_from_loader("_core", loader)
-        try:
-            loader.exec_module(importlib.util.module_from_spec(spec))
-        except ImportError as error:
-            assert "interpreter" in str(error), error
-        else:
-            raise AssertionError("imported")
-    '''
-    failure = interpreters.run_string(interpreters.create(), script)
-    assert failure is None, failure
-    assert (F.relu(np.array([-1.0, 2.0])) == [0, 2]).all()  # the first one goes on
-    print("refused")
-    """
-    assert _run(code) == "refused"

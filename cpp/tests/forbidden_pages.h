@@ -5,8 +5,13 @@
 
 #if defined(_WIN32)
 #define WIN32_LEAN_AND_MEAN
+#ifndef NOMINMAX  // MinGW's library defines it
 #define NOMINMAX
+#endif
 #include <windows.h>
+// Words of sixteen-bit C, which are nothing now.
+#undef far
+#undef near
 #else
 #include <sys/mman.h>
 #include <unistd.h>

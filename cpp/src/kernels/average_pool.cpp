@@ -35,6 +35,8 @@ struct AveragePoolBlock {
     template <int Bytes, int Stride>
     [[gnu::always_inline]] typename Pack<T, Bytes>::Vec tap_sums(const T* from, bool first) const {
         auto sum = load_tap<T, Bytes, Stride>(from, block.stride, first);
+        // Clang would take four at a time, where there are one or two.
+#pragma GCC unroll 1
         for (index_t ky = 1; ky < block.taps_y; ++ky) {
             sum += load_tap<T, Bytes, Stride>(from + ky * block.step_y, block.stride, first);
         }

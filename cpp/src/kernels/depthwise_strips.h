@@ -135,7 +135,7 @@ void depthwise_strip(const DepthwiseRows<T>& w, const DepthwiseSums<T>& out, Str
             room -= step;
         }
 #pragma GCC unroll 8
-        for (int j = open - 1; j > 0; --j) sum[j] = sum[j - 1];
+        for (int j = open - 1; j > 0; --j) sum[j] = moved(sum[j - 1]);
         sum[0] = initial;
     }
 }
@@ -218,7 +218,7 @@ void depthwise_spread_strip(const DepthwiseRows<T>& w, const DepthwiseSums<T>& o
 #pragma GCC unroll 8
         for (int t = 0; t < Taps; ++t) {
             for (int phase = 0; phase < 2; ++phase) {
-                sum[t][phase] = t + 2 < Taps ? sum[t + 2][phase] : V{};
+                sum[t][phase] = t + 2 < Taps ? moved(sum[t + 2][phase]) : V{};
             }
         }
     }
@@ -278,7 +278,7 @@ template <typename T, int Taps, int StrideY, int StrideX>
             }
         }
 #pragma GCC unroll 8
-        for (int j = open - 1; j > 0; --j) d[j] = d[j - 1];
+        for (int j = open - 1; j > 0; --j) d[j] = moved(d[j - 1]);
     }
 }
 

@@ -120,6 +120,17 @@ inline V pinned(V value) {
     return value;
 }
 
+// The value, on its way from one place of an array of vectors to another. In a loop of such steps
+// clang would see a move of memory, and keep the array there.
+template <typename V>
+[[gnu::always_inline]] inline V moved(V value) {
+#if defined(__clang__)
+    return pinned(value);
+#else
+    return value;
+#endif
+}
+
 // sum += a * b, in a tile of accumulators that fills the registers. Clang would move them around
 // from step to step until one is on the stack.
 template <typename V>

@@ -1,7 +1,9 @@
 // Windows. Large pages need a privilege that programs do not have. There is no fork, and a console
 // runs its handler of Ctrl-C in a thread of its own, so no signal has to be kept from a thread.
 #define WIN32_LEAN_AND_MEAN
+#ifndef NOMINMAX  // MinGW's library defines it
 #define NOMINMAX
+#endif
 #include <malloc.h>
 #include <windows.h>
 
