@@ -121,7 +121,7 @@ function boxOf(box, { wide, high, deep }, left, ground) {
     [`M${left} ${top}H${right}l${deep} ${-deep}H${left + deep}Z`, 0.55],
     [`M${right} ${ground}l${deep} ${-deep}V${top - deep}L${right} ${top}Z`, 0.75],
   ];
-  const link = entry(box.name, `${box.name}: ${kindWord(box.kind)}, ${shapeText(box.shape)}`,
+  const link = entry(box.name, `${box.name}: ${shapeText(box.shape)}, ${kindWord(box.kind)}${windowText(box)}`,
     draw("rect", { x: left - 10, y: top - deep - 4, width: PITCH - 8, height: high + deep + 3 * LINE, class: "reach" }),
     ...faces.map(([d, opacity]) => draw("path", { d, opacity, class: `face ${COLOURS[box.kind] ?? "sky"}` })),
     text(left - 4, ground + LINE, clip(box.name, 15), "strong"),
@@ -138,7 +138,8 @@ function boxOf(box, { wide, high, deep }, left, ground) {
 
 const windowText = ({ window: size }) => (size ? ` ${size.join("×")}` : "");
 const clip = (word, most) => (word.length > most ? `${word.slice(0, most - 1)}…` : word);
-const text = (x, y, words, name = "") => draw("text", { x, y, class: name }, words);
+// The space keeps the words of a link apart for those who hear them.
+const text = (x, y, words, name = "") => draw("text", { x, y, class: name }, `${words} `);
 
 /** Something in the picture that leads to a layer's strip. */
 function entry(name, label, ...parts) {

@@ -85,6 +85,7 @@ function render() {
   parts.slider = make("input", { type: "range", min: 0, max: 0, step: 1, id: "epoch", "aria-label": t("epoch") });
   parts.slider.addEventListener("input", () => goBack(Number(parts.slider.value)));
   parts.sliderText = make("output", { for: "epoch" });
+  parts.sliderNote = make("p", { class: "note" });
   box.replaceChildren(
     make("div", { class: "card" },
       make("h2", {}, t("train_title", { name: network.data.name, count: network.data.training.toLocaleString() })),
@@ -101,7 +102,7 @@ function render() {
     make("p", { class: "note legend" }, t("legend")),
     make("div", { class: "card" }, parts.filtersTitle,
       make("label", { class: "slider" }, make("span", {}, t("epoch")), parts.slider, parts.sliderText),
-      parts.filters));
+      parts.sliderNote, parts.filters));
   showRuns();
   showFilters();
 }
@@ -185,6 +186,7 @@ function showSlider() {
   parts.slider.disabled = epochs.length < 2;
   if (epoch === null) parts.slider.value = parts.slider.max;
   parts.sliderText.textContent = epoch ?? epochs.at(-1) ?? 0;
+  parts.sliderNote.textContent = run ? t("epoch_told", { number: shown }) : "";
 }
 
 /** Show the run's weights of an epoch: its filters here, and everywhere else on the page. */
