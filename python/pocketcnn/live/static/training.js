@@ -113,11 +113,19 @@ function choose(name, text) {
   if (name === "rate" && run) send({ action: "rate", run: run.number, rate: form.rate });
 }
 
+/** Tell the model what to do; gives the number of the run. */
 const send = attempt(async (command) => {
   find("told").textContent = "";
-  await backend.train(command);
+  const { run } = await backend.train(command);
   await poll();
+  return run;
 });
+
+/** Do one step, of a new run if none trains. */
+async function step() {
+  const run = moving()?.number ?? (await send({ action: "start", ...form, paused: true }));
+  if (run !== undefined) await send({ action: "step", run });
+}
 
 function showRuns() {
   if (!parts.buttons || find("train").hidden) return;
@@ -129,7 +137,7 @@ function showRuns() {
   parts.buttons.replaceChildren(
     button("start", state.runs.length ? "start_another" : "start", () => send({ action: "start", ...form })),
     run?.state === "paused" ? button("resume", "resume", act("resume")) : button("pause", "pause", run && act("pause"), Boolean(run)),
-    button("step", "step", run ? act("step") : () => send({ action: "start", ...form, paused: true }).then(() => send({ action: "step", run: moving().number }))),
+    button("step", "step", step),
     button("stop", "stop", run && act("stop"), Boolean(run)));
   if (focused?.startsWith("do-")) find(focused)?.focus();
   const last = state.runs.at(-1);
