@@ -44,7 +44,7 @@ export function setUpPad() {
 
 /** Say what the network knows, if it is little. */
 function hint() {
-  const names = state.network.classes?.join(" ") ?? "";
+  const names = state.network.classes?.join("\u00a0") ?? ""; // on one line
   const few = names.length > 0 && names.length <= MOST_NAMES;
   find("pad-hint").textContent = few ? t("draw_hint_of", { names }) : t("draw_hint");
 }
