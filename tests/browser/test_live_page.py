@@ -130,8 +130,9 @@ def test_a_training_is_watched_paused_and_given_another_rate(visit: Visit, digit
     until_text(tab, "#train .runs li:last-child", "0.0003")
     tab.click("#do-pause")
     until_text(tab, "#train .note", "is paused")
+    tab.wait_for_timeout(1000)  # the step that was under way ends
     step = tab.inner_text("#train .note")
-    tab.wait_for_timeout(500)
+    tab.wait_for_timeout(700)
     assert tab.inner_text("#train .note") == step
     tab.click("#do-stop")
     until_text(tab, "#train .note", "was stopped")
