@@ -124,6 +124,7 @@ def test_a_training_is_watched_paused_and_given_another_rate(visit: Visit, digit
     until(tab, f"document.querySelectorAll('#train .runs li').length === {before + 1}")
     curve = "document.querySelector('path.curve:last-of-type')?.getAttribute('d')"
     filters = "document.querySelector('.filters canvas')?.toDataURL()"
+    until(tab, f"{curve} && {filters}")
     seen = tab.evaluate(f"[{curve}, {filters}]")
     until(tab, f"{curve} !== {seen[0]!r} && {filters} !== {seen[1]!r}")
     tab.select_option("#set-rate", "0.0003")
