@@ -75,8 +75,10 @@ function picture() {
   const ground = TOP + LEVEL * (1 + Math.max(0, ...levels)) + FACE * (1 + SLANT);
   const most = Math.max(...boxes.map(({ inside }) => inside.length));
   const [width, height] = [boxes.length * PITCH, ground + LINE * (3.6 + most)];
-  const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, width, height, class: "diagram" });
-  svg.append(draw("title", {}, t("architecture")));
+  // A group, because what is in a picture could not be entered.
+  const svg = draw("svg", {
+    viewBox: `0 0 ${width} ${height}`, width, height, class: "diagram", role: "group", "aria-label": t("architecture"),
+  });
   boxes.forEach((box, index) => {
     const left = index * PITCH + 14;
     if (box.takes.includes(index - 1)) {
