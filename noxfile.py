@@ -47,6 +47,7 @@ SITE_LANGUAGES = ("en", "ko", "ja")
 # Pages with catalogues. One more is translated as a whole, and all others are in English.
 TRANSLATED = (
     *("index", "first-network", "own-pictures", "look-inside", "fine-tuning", "in-and-out"),
+    "distributed",
 )
 SITE_TOOLS = ("sphinx", "myst-nb", "numpydoc", "furo", "sphinx-intl", "ipykernel")
 CPP_FOLDERS = ("cpp", "examples")
@@ -259,7 +260,7 @@ def live(session: nox.Session) -> None:
     """Test the page of ``pocketcnn live`` in Chromium, where the system has it."""
     if not os.environ.get("CHROMIUM") and shutil.which("chromium") is None:
         session.skip("needs Chromium: apt-get install chromium, or its path in CHROMIUM")
-    install_wheel(session, "test", "playwright")
+    install_wheel(session, "test", "playwright", "axe-playwright-python")
     report = f"--junitxml={REPORTS / 'browser.xml'}"
     session.run("pytest", report, *(session.posargs or ("tests/browser",)))
 

@@ -47,6 +47,7 @@ executed_pages = {
     "docs/look-inside": ["python"],
     "docs/fine-tuning": ["python"],
     "docs/in-and-out": ["python"],
+    "docs/distributed": ["python"],
     "docs/how-it-works": ["python"],
     "docs/tour": ["python"],
 }

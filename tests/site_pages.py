@@ -21,6 +21,7 @@ LANGUAGES = ("en", "ko", "ja")
 PAGES = sorted(str(path.relative_to(SITE / "en")) for path in SITE.glob("en/**/*.html"))
 TUTORIALS = (
     *("first-network", "from-scratch", "own-pictures", "look-inside", "fine-tuning", "in-and-out"),
+    "distributed",
 )
 EXECUTED = (*TUTORIALS, "how-it-works", "tour")
 

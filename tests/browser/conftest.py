@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import pocketcnn as pc
 from live_server import Client, page, serving
 from pocketcnn.commands.live import make_page
 
@@ -32,6 +33,11 @@ def browser() -> Iterator[Any]:
         found = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield found
         found.close()
+
+
+@pytest.fixture(scope="session")
+def knows_digits() -> pc.ConvNet:
+    return pc.models.deep_convnet(pretrained=True)
 
 
 @pytest.fixture(scope="session")

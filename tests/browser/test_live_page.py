@@ -1,263 +1,17 @@
-"""The page of `pocketcnn live` in a browser: what people do on it, and what they see.
-
-What the page shows is compared with what `predict` says of the pixels that the page took.
-"""
+"""The page of `pocketcnn live` in a browser: layers, numbers, trainings, a server that is gone."""
 
 from __future__ import annotations
 
-import base64
-import io
-import re
-import struct
-import zlib
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from PIL import Image
+from visitor import DIGITS, ONE, SEVEN, Visit, assert_answer, draw, pixels, shown, until, until_text
 
 import pocketcnn as pc
 from live_server import Client, page, serving
 from pocketcnn.commands.live import make_page
+from pocketcnn.live.app import Page
 
 pytest.importorskip("playwright.sync_api", reason="needs Playwright: nox -s live")
-
-Visit = Callable[..., Any]
-
-ONE = [(0.5, 0.15), (0.5, 0.5), (0.5, 0.85)]
-SEVEN = [(0.25, 0.22), (0.5, 0.22), (0.75, 0.22), (0.55, 0.55), (0.4, 0.85)]
-LANGUAGES = {"en": "What it sees", "ko": "무엇으로 보이나", "ja": "何に見えているか"}
-
-
-@pytest.fixture(scope="module")
-def knows_digits() -> pc.ConvNet:
-    return pc.models.deep_convnet(pretrained=True)
-
-
-def until(tab: Any, condition: str) -> None:
-    """Wait until something is true on the page, whose policy forbids Playwright's own way."""
-    for _ in range(600):
-        if tab.evaluate(condition):
-            return
-        tab.wait_for_timeout(50)
-    raise AssertionError(f"never: {condition}")
-
-
-def until_text(tab: Any, place: str, part: str) -> None:
-    """Wait until the first element of a place has a text."""
-    until(tab, f"document.querySelector({place!r})?.textContent.includes({part!r}) ?? false")
-
-
-def draw(tab: Any, points: Sequence[tuple[float, float]]) -> None:
-    box = tab.locator("#pad").bounding_box()
-    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
-    tab.mouse.move(*places[0])
-    tab.mouse.down()
-    for place in places[1:]:
-        tab.mouse.move(*place, steps=5)
-    tab.mouse.up()
-
-
-def pixels(tab: Any) -> NDArray[np.uint8]:
-    """What the page gives the network."""
-    values = tab.evaluate(
-        "async () => { const { state } = await import('./state.js');"
-        " return [[...state.image], state.network.input]; }"
-    )
-    return np.array(values[0], np.uint8).reshape(1, *values[1])
-
-
-def shown(tab: Any) -> dict[str, float]:
-    """The probabilities in percent, once the page has nothing more to ask."""
-    tab.wait_for_load_state("networkidle")
-    texts = tab.locator("#scores button").all_inner_texts()
-    rows = [text.split("\n") for text in texts]
-    return {row[0]: float(row[-1].rstrip(" %")) for row in rows}
-
-
-def assert_answer(tab: Any, net: pc.ConvNet, classes: Sequence[str]) -> str:
-    """The page shows what the network says of its pixels; return the class."""
-    scores = net.predict(pixels(tab) / np.float32(255))[0].astype(np.float64)
-    expected = 100 * np.exp(scores) / np.exp(scores).sum()
-    found = shown(tab)
-    for name, share in zip(classes, expected, strict=True):
-        assert found[name] == pytest.approx(share, abs=0.1)
-    return classes[int(expected.argmax())]
-
-
-DIGITS = list("0123456789")
-
-
-@pytest.mark.parametrize(("points", "digit"), [(ONE, "1"), (SEVEN, "7")])
-def test_a_digit_drawn_with_the_mouse_is_recognised(
-    visit: Visit, digits: Client, knows_digits: pc.ConvNet, points: Any, digit: str
-) -> None:
-    tab = visit(digits)
-    draw(tab, points)
-    assert assert_answer(tab, knows_digits, DIGITS) == digit
-    until_text(tab, "#spoken", f"{digit}, ")
-    shown(tab)
-    # The first question for what is alike looks at all images at hand.
-    until(tab, "document.querySelectorAll('#neighbours li').length === 8")
-    labels = tab.locator("#neighbours li").all_inner_texts()
-    assert sum(label.startswith(digit) for label in labels) > 4
-    tab.click("#clear")
-    assert not pixels(tab).any()
-    tab.click("#undo")
-    assert assert_answer(tab, knows_digits, DIGITS) == digit
-
-
-def test_a_digit_is_drawn_with_keys_alone(
-    visit: Visit, digits: Client, knows_digits: pc.ConvNet
-) -> None:
-    tab = visit(digits)
-    tab.keyboard.press("Tab")  # past the link to the layers
-    while tab.evaluate("document.activeElement.id") != "pad":
-        tab.keyboard.press("Tab")
-    for _ in range(10):
-        tab.keyboard.press("ArrowUp")
-    tab.keyboard.press(" ")
-    for _ in range(20):
-        tab.keyboard.press("ArrowDown")
-    tab.keyboard.press(" ")
-    tab.keyboard.press("ArrowRight")
-    assert assert_answer(tab, knows_digits, DIGITS) == "1"
-    tab.keyboard.press("Control+z")
-    assert not pixels(tab).any()
-
-
-def test_a_digit_is_drawn_with_a_finger(
-    visit: Visit, digits: Client, knows_digits: pc.ConvNet
-) -> None:
-    tab = visit(digits, width=360, height=740, has_touch=True, is_mobile=True)
-    box = tab.locator("#pad").bounding_box()
-    touch = tab.context.new_cdp_session(tab)
-
-    def point(x: float, y: float) -> dict[str, Any]:
-        at = {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]}
-        return {"touchPoints": [at]}
-
-    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", **point(0.5, 0.15)})
-    for step in range(1, 15):
-        moved = point(0.5, 0.15 + 0.05 * step)
-        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", **moved})
-    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    assert assert_answer(tab, knows_digits, DIGITS) == "1"
-    assert tab.evaluate("scrollY") == 0  # the page did not move under the finger
-
-
-def png(array: NDArray[np.uint8]) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(array).save(file, "PNG")
-    return file.getvalue()
-
-
-def drop(tab: Any, *files: tuple[str, bytes]) -> None:
-    """Drop files as another program would."""
-    contents = [[name, base64.b64encode(content).decode()] for name, content in files]
-    tab.evaluate(
-        """files => {
-            const transfer = new DataTransfer();
-            for (const [name, text] of files) {
-                const bytes = Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
-                transfer.items.add(new File([bytes], name, { type: 'image/png' }));
-            }
-            for (const type of ['dragenter', 'dragover', 'drop']) {
-                document.body.dispatchEvent(new DragEvent(
-                    type, { dataTransfer: transfer, bubbles: true, cancelable: true }));
-            }
-        }""",
-        contents,
-    )
-
-
-def test_a_dropped_picture_of_the_right_size_is_taken_pixel_by_pixel(
-    visit: Visit, digits: Client, knows_digits: pc.ConvNet
-) -> None:
-    tab = visit(digits)
-    image = pc.data.digits()[1][0][3]
-    drop(tab, ("digit.png", png(image[0])))
-    until(tab, "document.querySelector('#pad').dataset.drawn === 'picture'")
-    np.testing.assert_array_equal(pixels(tab)[0], image)
-    assert assert_answer(tab, knows_digits, DIGITS) == "0"
-    assert tab.locator("#drop").is_hidden()
-
-
-def test_ink_on_white_paper_is_turned_round(
-    visit: Visit, digits: Client, knows_digits: pc.ConvNet
-) -> None:
-    tab = visit(digits)
-    image = 255 - np.kron(pc.data.digits()[1][0][0, 0], np.ones((20, 20), np.uint8))
-    drop(tab, ("photo.png", png(image)))
-    until(tab, "document.querySelector('#invert').checked")
-    assert assert_answer(tab, knows_digits, DIGITS) == "7"
-    tab.uncheck("#invert")
-    assert pixels(tab).mean() > 128
-
-
-def test_several_pictures_become_a_gallery(
-    visit: Visit, digits: Client, knows_digits: pc.ConvNet, tmp_path: Path
-) -> None:
-    tab = visit(digits)
-    x = pc.data.digits()[1][0][:5]
-    for index, image in enumerate(x):
-        (tmp_path / f"{index}.png").write_bytes(png(image[0]))
-    tab.set_input_files("#file", sorted(tmp_path.iterdir()))
-    tab.wait_for_selector("#gallery li:nth-child(5)")
-    told = tab.locator("#gallery li").all_inner_texts()
-    expected = knows_digits.predict(x / np.float32(255)).argmax(axis=1)
-    assert [text.split()[0] for text in told] == [str(best) for best in expected]
-    tab.click("#gallery li:nth-child(4) button")
-    np.testing.assert_array_equal(pixels(tab)[0], x[3])
-
-
-def bomb(side: int) -> bytes:
-    """A small PNG file of very many pixels."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        sealed = kind + content
-        return struct.pack(">I", len(content)) + sealed + struct.pack(">I", zlib.crc32(sealed))
-
-    row = zlib.compress(bytes(side * (side // 8 + 1)), 9)
-    size = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", row) + chunk(b"IEND", b"")
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "told"),
-    [
-        ("bomb.png", bomb(16_000), "16000 × 16000 pixels are too many"),
-        ("text.png", b"hello", "no picture that this browser reads"),
-        ("cut.png", png(np.zeros((28, 28), np.uint8))[:20], "no picture that this browser reads"),
-        ("long.png", bytes(41_000_000), "more than 40 MB"),
-    ],
-)
-def test_hostile_files_are_refused(
-    visit: Visit, digits: Client, name: str, content: bytes, told: str, tmp_path: Path
-) -> None:
-    tab = visit(digits)
-    draw(tab, ONE)
-    before = pixels(tab)
-    (tmp_path / name).write_bytes(content)
-    tab.set_input_files("#file", tmp_path / name)
-    until(tab, "document.querySelector('#told').textContent !== ''")
-    assert told in tab.inner_text("#told")
-    np.testing.assert_array_equal(pixels(tab), before)
-
-
-def test_the_camera_is_seen_and_stopped(visit: Visit, digits: Client) -> None:
-    tab = visit(digits, permissions=["camera"])
-    tab.click("#camera")
-    until(tab, "document.querySelector('#pad').dataset.drawn === 'picture'")
-    assert pixels(tab).any()
-    tab.click("#camera")
-    assert tab.inner_text("#camera") == "Camera"
-    still = pixels(tab)
-    tab.wait_for_timeout(400)
-    np.testing.assert_array_equal(pixels(tab), still)
 
 
 def test_a_number_is_explained(visit: Visit, digits: Client, knows_digits: pc.ConvNet) -> None:
@@ -359,84 +113,58 @@ def test_a_network_is_trained_compared_and_gone_back_in(visit: Visit, digits: Cl
     assert tab.locator(".curve").count() == 2
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_the_page_is_whole_in_every_language(visit: Visit, digits: Client, language: str) -> None:
-    tab = visit(digits, locale={"en": "en-GB", "ko": "ko-KR", "ja": "ja-JP"}[language])
-    draw(tab, ONE)
-    assert tab.evaluate("document.documentElement.lang") == language
-    assert LANGUAGES[language] in tab.inner_text("#score-box h2")
-    tab.locator("[data-layer=conv1_1] .map").first.click()
-    tab.wait_for_selector(".explained h3")
-    for name in ("see", "train", "learn"):
-        tab.click(f"#tab-{name}")
-        text = tab.inner_text("body")
-        assert (
-            re.findall(r"\b(?:kind|state|set|explain|why|begin)_\w+|\{\w+\}|undefined", text) == []
-        )
-    for other, words in LANGUAGES.items():
-        tab.select_option("#language", other)
-        assert words in tab.inner_text("#score-box h2")
-    tab.reload()
-    tab.wait_for_selector("[data-ready]")
-    assert tab.evaluate("document.documentElement.lang") == "ja"  # the last is kept
+def test_a_training_is_watched_paused_and_given_another_rate(visit: Visit, digits: Client) -> None:
+    tab = visit(digits)
+    tab.click("#tab-train")
+    tab.select_option("#set-begin", "simple_convnet")
+    tab.select_option("#set-batch_size", "16")
+    tab.select_option("#set-epochs", "5")
+    before = tab.locator("#train .runs li").count()
+    tab.click("#do-start")
+    until(tab, f"document.querySelectorAll('#train .runs li').length === {before + 1}")
+    curve = "document.querySelector('path.curve:last-of-type')?.getAttribute('d')"
+    filters = "document.querySelector('.filters canvas')?.toDataURL()"
+    until(tab, f"{curve} && {filters}")
+    seen = tab.evaluate(f"[{curve}, {filters}]")
+    until(tab, f"{curve} !== {seen[0]!r} && {filters} !== {seen[1]!r}")
+    tab.select_option("#set-rate", "0.0003")
+    until_text(tab, "#train .runs li:last-child", "0.0003")
+    tab.click("#do-pause")
+    until_text(tab, "#train .note", "is paused")
+    tab.wait_for_timeout(1000)  # the step that was under way ends
+    step = tab.inner_text("#train .note")
+    tab.wait_for_timeout(700)
+    assert tab.inner_text("#train .note") == step
+    tab.click("#do-stop")
+    until_text(tab, "#train .note", "was stopped")
 
 
-@pytest.mark.parametrize("width", [360, 768, 1280, 2560])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_is_wider_than_the_screen(
-    visit: Visit, digits: Client, width: int, scheme: str
+def test_many_tabs_are_answered_at_once(
+    visit: Visit, digits: Client, knows_digits: pc.ConvNet
 ) -> None:
-    tab = visit(digits, width=width, height=800, color_scheme=scheme)
-    assert tab.evaluate("document.documentElement.dataset.theme") == scheme
-    draw(tab, ONE)
-    for language in LANGUAGES:
-        tab.select_option("#language", language)
-        for name in ("see", "train", "learn"):
-            tab.click(f"#tab-{name}")
-            over = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-            assert tab.evaluate(over) <= 0, (language, name)
-    tab.click("#tab-see")
-    tab.locator("[data-layer=conv1_1] .map").first.click()
-    tab.wait_for_selector(".explained h3")
-    box = tab.locator("#inspector").bounding_box()
-    assert box["x"] >= 0
-    assert box["x"] + box["width"] <= width
-    tab.click("#theme")
-    assert tab.evaluate("document.documentElement.dataset.theme") != scheme
+    tabs = [visit(digits) for _ in range(8)]
+    for index, tab in enumerate(tabs):
+        draw(tab, SEVEN if index % 2 else ONE)
+    for index, tab in enumerate(tabs):
+        assert assert_answer(tab, knows_digits, DIGITS) == "17"[index % 2]
 
 
-def test_nothing_moves_while_one_draws(visit: Visit, digits: Client) -> None:
-    tab = visit(digits)
-    draw(tab, ONE)
-    tab.wait_for_selector("#neighbours li")
-    tab.wait_for_timeout(600)
-    tab.evaluate(
-        "() => { window.shifts = 0; new PerformanceObserver((list) => {"
-        " for (const entry of list.getEntries()) window.shifts += entry.value;"
-        " }).observe({ type: 'layout-shift' }); }"
-    )
-    draw(tab, SEVEN)
-    tab.wait_for_load_state("networkidle")
-    tab.wait_for_timeout(1000)
-    assert tab.evaluate("window.shifts") < 0.001
-
-
-def test_everything_has_a_name_for_those_who_listen(visit: Visit, digits: Client) -> None:
-    tab = visit(digits)
-    draw(tab, ONE)
-    tab.locator("[data-layer=conv1_1] .map").first.click()
-    tab.wait_for_selector(".explained h3")
-    nameless = """() => [...document.querySelectorAll(
-        'button, select, input:not([hidden]), [tabindex="0"], [role=img]')].filter((one) =>
-        one.checkVisibility() && !one.getAttribute('aria-label') && !one.textContent.trim()
-        && !one.labels?.length).map((one) => one.outerHTML.slice(0, 120))"""
-    for name in ("see", "train", "learn"):
-        tab.click(f"#tab-{name}")
-        assert tab.evaluate(nameless) == [], name
-    tab.focus("#tab-learn")
-    tab.keyboard.press("ArrowRight")
-    assert tab.evaluate("document.activeElement.id") == "tab-see"
-    assert tab.locator("#see").is_visible()
+def test_a_residual_network_for_colours_is_shown_from_within(visit: Visit) -> None:
+    net = pc.models.resnet18(10, input_shape=(3, 32, 32), seed=0)
+    names = [f"thing {index}" for index in range(10)]
+    with serving(Page(net, names, "resnet18", None)) as client:
+        tab = visit(client)
+        draw(tab, SEVEN)
+        assert_answer(tab, net, names)
+        layers = client.ask("api/network").json["layers"]
+        assert tab.locator("#strips section").count() == len(layers) + 1
+        # Five blocks add what they take; three project it first, with a line to there and back.
+        assert tab.locator(".diagram .skip-line").count() == 5 + 2 * 3
+        inner = [layer["name"] for layer in layers if layer["kind"] == "Conv2d"][-1]
+        tab.locator(f".diagram .entry[aria-label^='{inner}:']").first.press("Enter")
+        tab.locator(f"[data-layer='{inner}'] .map").first.click()
+        until_text(tab, ".explained .big", "bias")
+        tab.close()  # before its server is gone
 
 
 def test_windows_move_with_stride_and_padding(visit: Visit, digits: Client) -> None:
@@ -492,4 +220,4 @@ def test_without_images_or_classes_the_rest_works(visit: Visit) -> None:
         assert len(shown(tab)) == 4
         tab.click("#tab-train")
         assert "no labelled images" in tab.inner_text("#train")
-    tab.complaints.clear()  # of the server that is gone
+        tab.close()  # before its server is gone

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from test_live_page import DIGITS, ONE, SEVEN, assert_answer, draw, until, until_text
+from visitor import DIGITS, ONE, SEVEN, Visit, assert_answer, draw, until, until_text
 
 import pocketcnn as pc
 from live_server import Client, images, page
@@ -25,8 +25,6 @@ from pocketcnn.commands.live import make_page
 from pocketcnn.live.app import Page
 from pocketcnn.live.publishing import publish
 from pocketcnn.live.recipe import OPTIMIZERS
-
-Visit = Callable[..., Any]
 
 MODULE = os.environ.get("POCKETCNN_WASM")
 pytestmark = pytest.mark.skipif(MODULE is None, reason="needs the WebAssembly module: nox -s wasm")

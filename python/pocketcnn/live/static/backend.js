@@ -19,7 +19,8 @@ const TYPES = {
   float64: Float64Array,
 };
 
-async function ask(name, query = {}, body = undefined, seconds = 60) {
+/** Ask, and read the answer as "json" or as an "arrayBuffer". */
+async function ask(form, name, query = {}, body = undefined, seconds = 60) {
   const url = new URL(`api/${name}`, document.baseURI);
   for (const [key, value] of Object.entries(query)) {
     if (value !== undefined && value !== null) url.searchParams.set(key, value);
@@ -27,24 +28,31 @@ async function ask(name, query = {}, body = undefined, seconds = 60) {
   const settings = { signal: AbortSignal.timeout(1000 * seconds), cache: "no-store" };
   if (body !== undefined) Object.assign(settings, { method: "POST", body });
   let answer;
+  let content;
   try {
     answer = await fetch(url, settings);
+    content = answer.ok ? await answer[form]() : await answer.text();
   } catch {
     throw new Gone("away");
   }
   if (answer.status === 403) throw new Gone("renewed");
-  if (!answer.ok) {
-    const told = await answer.json().catch(() => ({}));
-    throw new Refused(told.error || `${answer.status}`);
-  }
-  return answer;
+  if (!answer.ok) throw new Refused(reason(content) ?? `${answer.status}`);
+  return content;
 }
 
-const json = async (...request) => (await ask(...request)).json();
+function reason(text) {
+  try {
+    return JSON.parse(text).error;
+  } catch {
+    return undefined;
+  }
+}
+
+const json = (...request) => ask("json", ...request);
 
 /** An answer with arrays: {...values, name: {shape, data}}. See wire.py. */
 async function arrays(...request) {
-  const buffer = await (await ask(...request)).arrayBuffer();
+  const buffer = await ask("arrayBuffer", ...request);
   const length = new DataView(buffer).getUint32(0, true);
   const { arrays: table, ...values } = JSON.parse(
     new TextDecoder().decode(new Uint8Array(buffer, 4, length)),

@@ -75,8 +75,10 @@ function picture() {
   const ground = TOP + LEVEL * (1 + Math.max(0, ...levels)) + FACE * (1 + SLANT);
   const most = Math.max(...boxes.map(({ inside }) => inside.length));
   const [width, height] = [boxes.length * PITCH, ground + LINE * (3.6 + most)];
-  const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, width, height, class: "diagram" });
-  svg.append(draw("title", {}, t("architecture")));
+  // A group, because what is in a picture could not be entered.
+  const svg = draw("svg", {
+    viewBox: `0 0 ${width} ${height}`, width, height, class: "diagram", role: "group", "aria-label": t("architecture"),
+  });
   boxes.forEach((box, index) => {
     const left = index * PITCH + 14;
     if (box.takes.includes(index - 1)) {
@@ -121,7 +123,7 @@ function boxOf(box, { wide, high, deep }, left, ground) {
     [`M${left} ${top}H${right}l${deep} ${-deep}H${left + deep}Z`, 0.55],
     [`M${right} ${ground}l${deep} ${-deep}V${top - deep}L${right} ${top}Z`, 0.75],
   ];
-  const link = entry(box.name, `${box.name}: ${kindWord(box.kind)}, ${shapeText(box.shape)}`,
+  const link = entry(box.name, `${box.name}: ${shapeText(box.shape)}, ${kindWord(box.kind)}${windowText(box)}`,
     draw("rect", { x: left - 10, y: top - deep - 4, width: PITCH - 8, height: high + deep + 3 * LINE, class: "reach" }),
     ...faces.map(([d, opacity]) => draw("path", { d, opacity, class: `face ${COLOURS[box.kind] ?? "sky"}` })),
     text(left - 4, ground + LINE, clip(box.name, 15), "strong"),
@@ -138,7 +140,8 @@ function boxOf(box, { wide, high, deep }, left, ground) {
 
 const windowText = ({ window: size }) => (size ? ` ${size.join("×")}` : "");
 const clip = (word, most) => (word.length > most ? `${word.slice(0, most - 1)}…` : word);
-const text = (x, y, words, name = "") => draw("text", { x, y, class: name }, words);
+// The space keeps the words of a link apart for those who hear them.
+const text = (x, y, words, name = "") => draw("text", { x, y, class: name }, `${words} `);
 
 /** Something in the picture that leads to a layer's strip. */
 function entry(name, label, ...parts) {

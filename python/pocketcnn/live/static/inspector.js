@@ -46,7 +46,9 @@ function render() {
   parts.mapBox = make("div", {
     class: "frame aim", tabindex: 0, role: "application", "aria-label": t("map_keys"),
   }, parts.map, parts.cursor);
-  parts.explained = make("div", { class: "explained" });
+  parts.head = make("h3", { "aria-live": "polite" });
+  parts.body = make("div", { class: "explained" });
+  parts.explained = make("div", { class: "explained" }, parts.head, parts.body);
   parts.exciting = make("div", {});
   const body = make("div", { class: "inspector-body" },
     make("div", { class: "pair" },
@@ -78,6 +80,8 @@ function show() {
   const word = layer.shape.length === 3 ? "map_title" : "number_title";
   parts.title.textContent = t(word, { name: layer.name, index });
   parts.about.textContent = `${kindWord(layer.kind)} · ${shapeText(layer.shape)}`;
+  // Who chose it with the keys reads on here.
+  if (document.activeElement.matches(".map:focus-visible")) parts.title.focus();
 }
 
 function step(by) {
@@ -139,7 +143,7 @@ async function renew() {
     const [, row, column] = selected.place;
     setBox(parts.cursor, [row, column, row + 1, column + 1], height, width);
   }
-  parts.explained.replaceChildren(...explanation(found, layer, selected.place));
+  explain(found, layer, selected.place);
 }
 
 function setBox(element, [top, left, bottom, right], height, width) {
@@ -152,29 +156,32 @@ function setBox(element, [top, left, bottom, right], height, width) {
   });
 }
 
-function explanation(found, layer, place) {
+function explain(found, layer, place) {
   const where = place.length === 3 ? `[${place[1]}, ${place[2]}]` : `[${place[0]}]`;
-  const head = make("h3", {}, `${t("value")} ${where} = ${short(found.value, 4)}`);
+  parts.head.textContent = `${t("value")} ${where} = ${short(found.value, 4)}`;
+  parts.body.replaceChildren(...explanation(found, layer, place));
+}
+
+function explanation(found, layer, place) {
   switch (found.kind) {
     case "product":
-      return [head, ...product(found, layer, place)];
+      return product(found, layer, place);
     case "largest":
     case "mean": {
       const [, height, width] = found.patch.shape;
       const chosen = found.kind === "largest" ? largestInside(found) : -1;
       const settings = { outside: (at) => !found.inside.data[at], chosen };
-      return [head,
-        make("p", {}, t(`explain_${found.kind}`)),
+      return [make("p", {}, t(`explain_${found.kind}`)),
         make("div", { class: "sum" }, matrix(t("patch"), [...found.patch.data], height, width, settings))];
     }
     case "point":
-      return [head, make("p", { class: "big" },
+      return [make("p", { class: "big" },
         `${kindWord(layer.kind)}(${short(found.before, 4)}) = ${short(found.value, 4)}`)];
     case "merge":
-      return [head, make("ul", { class: "parts" },
+      return [make("ul", { class: "parts" },
         ...found.parts.map(({ name, value }) => make("li", {}, `${name}: ${short(value, 4)}`)))];
     default:
-      return [head, make("p", { class: "note" }, layer.settings)];
+      return [make("p", { class: "note" }, layer.settings)];
   }
 }
 
@@ -216,7 +223,7 @@ function product(found, layer, place) {
           "aria-pressed": String(c === shown),
           onclick: () => {
             channel = c;
-            parts.explained.replaceChildren(...explanation(found, layer, place));
+            explain(found, layer, place);
           },
         }, `${found.first + c}: ${signed(shares[c])}`)),
       ...(channels > CHIPS ? [make("span", { class: "note" }, t("and_more", { count: channels - CHIPS }))] : [])));

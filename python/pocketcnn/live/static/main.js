@@ -17,6 +17,8 @@ import { setUpWindows } from "./windows.js";
 import { preferred, speak, t } from "./words.js";
 
 const VIEWS = ["see", "train", "learn"];
+// Where the views are below what one draws on; see page.css.
+const isNarrow = matchMedia("(max-width: 759px)");
 const KEPT_THEME = "pocketcnn-theme";
 
 const look = latest(attempt(async () => {
@@ -56,6 +58,12 @@ function setUpTheme() {
   });
 }
 
+/** Bring a view onto a narrow screen: for the first, what one draws on is the beginning. */
+function show(view) {
+  if (view === VIEWS[0]) scrollTo(0, 0);
+  else find("stage").scrollIntoView();
+}
+
 function setUpTabs() {
   const tabs = VIEWS.map((name) => find(`tab-${name}`));
   const open = (index) => {
@@ -69,7 +77,10 @@ function setUpTabs() {
     tell("source");
   };
   tabs.forEach((tab, index) => {
-    tab.addEventListener("click", () => open(index));
+    tab.addEventListener("click", () => {
+      open(index);
+      if (isNarrow.matches) show(VIEWS[index]);
+    });
     tab.addEventListener("keydown", (event) => {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
       if (!step) return;

@@ -10,7 +10,7 @@ const MOST_CELLS = 60; // more are drawn without their numbers
  * true for cells of the padding; `chosen` a cell that is marked.
  */
 export function matrix(title, values, height, width, { high = null, signed = null, outside = null, chosen = -1 } = {}) {
-  const figure = make("figure", { class: "matrix" });
+  const figure = make("figure", { class: width > 3 ? "matrix" : "matrix roomy" });
   const { bytes, name } = toBytes(values, high, signed);
   if (height * width > MOST_CELLS) {
     const canvas = make("canvas", { role: "img", "aria-label": title });
@@ -24,9 +24,11 @@ export function matrix(title, values, height, width, { high = null, signed = nul
         const at = row * width + column;
         const { css, dark } = colour(bytes[at], name);
         const cell = make("td", {}, short(values[at], 2));
-        cell.style.background = css;
-        cell.classList.toggle("on-dark", dark);
-        cell.classList.toggle("outside", Boolean(outside?.(at)));
+        if (outside?.(at)) cell.classList.add("outside");
+        else {
+          cell.style.background = css;
+          cell.classList.toggle("on-dark", dark);
+        }
         cell.classList.toggle("chosen", at === chosen);
         line.append(cell);
       }

@@ -2,8 +2,10 @@
 
 import { find } from "./dom.js";
 import { paperScale, pixelsOf } from "./prepare.js";
-import { change, state } from "./state.js";
+import { change, on, state } from "./state.js";
+import { t } from "./words.js";
 
+const MOST_NAMES = 40; // characters of the names of all classes that the hint has room for
 const KEPT = 30; // steps that can be undone
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -36,11 +38,28 @@ export function setUpPad() {
   empty();
   listen();
   changed();
+  on("words", hint);
+  hint();
 }
+
+/** Say what the network knows, if it is little. */
+function hint() {
+  const names = state.network.classes?.join("\u00a0") ?? ""; // on one line
+  const few = names.length > 0 && names.length <= MOST_NAMES;
+  find("pad-hint").textContent = few ? t("draw_hint_of", { names }) : t("draw_hint");
+}
+
+/** Whether there is anything on the paper. */
+export const isTouched = () => find("pad-hint").hidden;
 
 /** Note the state before a change, so that it can be undone. */
 export function remember() {
-  past.push(paper.getContext("2d").getImageData(0, 0, paper.width, paper.height));
+  past.push({
+    pixels: paper.getContext("2d").getImageData(0, 0, paper.width, paper.height),
+    touched: isTouched(),
+    drawn: pad.dataset.drawn,
+    invert: find("invert").checked,
+  });
   if (past.length > KEPT) past.shift();
 }
 
@@ -73,7 +92,10 @@ export function clearPad() {
 export function undo() {
   const before = past.pop();
   if (!before) return;
-  paper.getContext("2d").putImageData(before, 0, 0);
+  paper.getContext("2d").putImageData(before.pixels, 0, 0);
+  find("pad-hint").hidden = before.touched;
+  find("invert").checked = before.invert;
+  pad.dataset.drawn = before.drawn;
   changed({ drawn: null });
 }
 

@@ -95,8 +95,13 @@ export function toBytes(values, high = null, signed = null) {
   return { bytes, name: negative ? "signed" : "plain", high: largest };
 }
 
-/** The colour of a byte as CSS, and whether text on it should be light. */
+// Relative luminance (WCAG) below which white has more contrast than black; both have at least 4.5.
+const MIDDLE = 0.179;
+
+/** The colour of a byte as CSS, and whether text on it should be white; else it should be black. */
 export function colour(byte, name) {
   const [r, g, b] = tables[name].subarray(4 * byte, 4 * byte + 3);
-  return { css: `rgb(${r} ${g} ${b})`, dark: 0.299 * r + 0.587 * g + 0.114 * b < 128 };
+  const light = (part) => (part <= 10 ? part / 3294 : ((part / 255 + 0.055) / 1.055) ** 2.4);
+  const luminance = 0.2126 * light(r) + 0.7152 * light(g) + 0.0722 * light(b);
+  return { css: `rgb(${r} ${g} ${b})`, dark: luminance < MIDDLE };
 }

@@ -2,6 +2,7 @@
 
 import { backend } from "./backend.js";
 import { find, make, percent } from "./dom.js";
+import { isTouched } from "./pad.js";
 import { showPixels } from "./pictures.js";
 import { paint, paintImage } from "./palette.js";
 import { change, latest, on, state } from "./state.js";
@@ -9,6 +10,7 @@ import { attempt } from "./trouble.js";
 import { t } from "./words.js";
 
 const ROWS = 10;
+const NEIGHBOURS = 8; // as many as the model gives
 const CALM = 700; // milliseconds without a change before it is spoken, and before others are asked
 
 let rows = [];
@@ -16,7 +18,7 @@ let calm = 0;
 
 export function setUpScores() {
   const { classes } = state.network;
-  for (const name of ["score-box", "overlays", "why"]) find(name).hidden = !classes;
+  for (const name of ["score-box", "why-box"]) find(name).hidden = !classes;
   if (!classes) return;
   rows = Array.from({ length: Math.min(ROWS, classes.length) }, () => {
     const name = make("span", { class: "name" });
@@ -25,19 +27,29 @@ export function setUpScores() {
     const button = make("button", { type: "button", "aria-pressed": "false" },
       name, make("span", { class: "bar-box" }, bar), value);
     const row = { button, name, bar, value, index: 0 };
-    button.addEventListener("click", () => {
-      change({ chosen: state.chosen === row.index ? null : row.index });
-    });
+    button.addEventListener("click", () => ask(state.chosen === row.index ? null : row.index));
     return row;
   });
   const longest = Math.max(...classes.map((name) => name.length));
+  find("scores").classList.toggle("short", longest <= 3);
   find("scores").style.setProperty("--name-width", `${Math.min(longest, 12) + 1}ch`);
   find("scores").replaceChildren(...rows.map(({ button }) => make("li", {}, button)));
   find("overlays").addEventListener("change", () => change({ chosen: state.chosen }));
   on("scores chosen", showScores);
   on("scores chosen", latest(attempt(showOverlay)));
+  // They keep their places until they are known.
+  find("neighbour-box").hidden = state.network.data === null;
+  find("neighbours").replaceChildren(...Array.from({ length: NEIGHBOURS }, () => neighbour("–")));
   on("image source words", wait);
 }
+
+/** Ask about a class: an overlay says what speaks for it. */
+function ask(index) {
+  if (index !== null && overlayKind() === "none") find("overlays").querySelector("[value=cam]").checked = true;
+  change({ chosen: index });
+}
+
+const overlayKind = () => find("overlays").querySelector(":checked").value;
 
 function showScores() {
   const scores = state.scores;
@@ -65,7 +77,7 @@ export function winner() {
 const asked = () => state.chosen ?? winner();
 
 async function showOverlay() {
-  const kind = document.querySelector("[name=overlay]:checked").value;
+  const kind = overlayKind();
   const overlay = find("overlay");
   overlay.hidden = kind === "none";
   if (kind === "none" || !state.image || !state.scores) {
@@ -101,7 +113,7 @@ function wait() {
     const best = winner();
     if (best < 0) return;
     const values = { name: state.network.classes[best], share: percent(state.scores[best]) };
-    find("spoken").textContent = t("spoken", values);
+    if (isTouched()) find("spoken").textContent = t("spoken", values);
     showNeighbours();
   }, CALM);
 }
@@ -114,13 +126,17 @@ const showNeighbours = latest(attempt(async () => {
   const size = images.data.length / labels.length;
   find("neighbours").replaceChildren(
     ...labels.map((label, index) => {
-      const canvas = make("canvas", { class: "thumb" });
       const pixels = images.data.subarray(index * size, (index + 1) * size);
-      paintImage(canvas, pixels, state.network.input);
-      const told = `${state.network.classes[label]} · ${cosines[index].toFixed(2)}`;
-      return make("li", {},
-        make("button", { type: "button", title: told, onclick: () => showPixels(pixels) },
-          canvas, make("span", {}, told)));
+      return neighbour(`${state.network.classes[label]} · ${cosines[index].toFixed(2)}`, pixels);
     }),
   );
 }));
+
+/** A training image that one can look at; without pixels, its place. */
+function neighbour(told, pixels = null) {
+  const canvas = make("canvas", { class: "thumb" });
+  if (pixels) paintImage(canvas, pixels, state.network.input);
+  return make("li", {},
+    make("button", { type: "button", title: told, disabled: !pixels, onclick: () => showPixels(pixels) },
+      canvas, make("span", {}, told)));
+}

@@ -76,7 +76,7 @@ function makeStrip(layer) {
 /** Write the words of a strip. */
 function label(strip) {
   const { layer, title, about, body, more } = strip;
-  title.replaceChildren(layer.name, make("span", { class: "kind" }, kindWord(layer.kind)));
+  title.replaceChildren(layer.name, " ", make("span", { class: "kind" }, kindWord(layer.kind)));
   const facts = [shapeText(layer.shape)];
   if (layer.parameters) {
     facts.push(t("numbers", { count: layer.parameters.toLocaleString(document.documentElement.lang) }));

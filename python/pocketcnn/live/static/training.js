@@ -85,6 +85,7 @@ function render() {
   parts.slider = make("input", { type: "range", min: 0, max: 0, step: 1, id: "epoch", "aria-label": t("epoch") });
   parts.slider.addEventListener("input", () => goBack(Number(parts.slider.value)));
   parts.sliderText = make("output", { for: "epoch" });
+  parts.sliderNote = make("p", { class: "note" });
   box.replaceChildren(
     make("div", { class: "card" },
       make("h2", {}, t("train_title", { name: network.data.name, count: network.data.training.toLocaleString() })),
@@ -101,7 +102,7 @@ function render() {
     make("p", { class: "note legend" }, t("legend")),
     make("div", { class: "card" }, parts.filtersTitle,
       make("label", { class: "slider" }, make("span", {}, t("epoch")), parts.slider, parts.sliderText),
-      parts.filters));
+      parts.sliderNote, parts.filters));
   showRuns();
   showFilters();
 }
@@ -112,11 +113,19 @@ function choose(name, text) {
   if (name === "rate" && run) send({ action: "rate", run: run.number, rate: form.rate });
 }
 
+/** Tell the model what to do; gives the number of the run. */
 const send = attempt(async (command) => {
   find("told").textContent = "";
-  await backend.train(command);
+  const { run } = await backend.train(command);
   await poll();
+  return run;
 });
+
+/** Do one step, of a new run if none trains. */
+async function step() {
+  const run = moving()?.number ?? (await send({ action: "start", ...form, paused: true }));
+  if (run !== undefined) await send({ action: "step", run });
+}
 
 function showRuns() {
   if (!parts.buttons || find("train").hidden) return;
@@ -128,7 +137,7 @@ function showRuns() {
   parts.buttons.replaceChildren(
     button("start", state.runs.length ? "start_another" : "start", () => send({ action: "start", ...form })),
     run?.state === "paused" ? button("resume", "resume", act("resume")) : button("pause", "pause", run && act("pause"), Boolean(run)),
-    button("step", "step", run ? act("step") : () => send({ action: "start", ...form, paused: true }).then(() => send({ action: "step", run: moving().number }))),
+    button("step", "step", step),
     button("stop", "stop", run && act("stop"), Boolean(run)));
   if (focused?.startsWith("do-")) find(focused)?.focus();
   const last = state.runs.at(-1);
@@ -185,6 +194,7 @@ function showSlider() {
   parts.slider.disabled = epochs.length < 2;
   if (epoch === null) parts.slider.value = parts.slider.max;
   parts.sliderText.textContent = epoch ?? epochs.at(-1) ?? 0;
+  parts.sliderNote.textContent = run ? t("epoch_told", { number: shown }) : "";
 }
 
 /** Show the run's weights of an epoch: its filters here, and everywhere else on the page. */

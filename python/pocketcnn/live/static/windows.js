@@ -25,7 +25,7 @@ const settings = {
 export function setUpWindows() {
   const render = () => {
     find("learn").replaceChildren(
-      make("div", { class: "card prose" }, make("h2", {}, t("learn_title")), make("p", {}, t("learn_intro"))),
+      make("div", { class: "card" }, make("h2", {}, t("learn_title")), make("p", { class: "prose" }, t("learn_intro"))),
       figure("im2col", im2col), figure("pooling", pooling));
   };
   render();

@@ -39,5 +39,6 @@ export function speak(language) {
   for (const element of document.querySelectorAll("[data-w-label]")) {
     element.setAttribute("aria-label", t(element.dataset.wLabel));
   }
+  for (const element of document.querySelectorAll("[data-w-title]")) element.title = t(element.dataset.wTitle);
   change({ words: language });
 }
