@@ -46,7 +46,6 @@ def ranks(arguments: argparse.Namespace) -> Iterator[Ranks]:
 def apply(options: Options, comm: Ranks) -> None:
     """Let the ranks sum gradients as the options say."""
     if isinstance(comm, distributed.Communicator):
-        comm.ordered = options.ordered
         comm.compression = "bfloat16" if options.compress else None
 
 

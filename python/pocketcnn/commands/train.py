@@ -106,6 +106,7 @@ class Job:
             ema=options.ema,
             comm=self.comm,
             sync_batch_norm=options.sync_batch_norm,
+            micro_batches=options.micro_batches,
             **settings,
         )
 

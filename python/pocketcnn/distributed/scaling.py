@@ -111,9 +111,9 @@ class _Stopwatch(Alone):
         self.began = 0.0
         self.buckets: list[tuple[float, int]] = []
 
-    def start_sum(self, piece: Array, result: Array, *, onto: bool) -> Pending:
+    def start_sum(self, piece: Array, result: Array, *, onto: bool, ordered: bool) -> Pending:
         self.buckets.append((time.perf_counter() - self.began, piece.nbytes))
-        return super().start_sum(piece, result, onto=onto)
+        return super().start_sum(piece, result, onto=onto, ordered=ordered)
 
 
 def measure_step(
