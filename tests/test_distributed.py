@@ -29,6 +29,7 @@ SECONDS = 300  # a job that hangs ends then
 EPS32, EPS64 = (float(np.finfo(dtype).eps) for dtype in (np.float32, np.float64))
 
 ranks = pytest.mark.parametrize("count", RANKS)
+long = pytest.mark.skipif(not LONG, reason="nox -s distributed runs it")
 
 
 def job(count: int, *words: str) -> list[str]:
@@ -45,6 +46,27 @@ def run(*command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[s
     return subprocess.run(
         command, capture_output=True, text=True, timeout=SECONDS, check=False, cwd=cwd
     )
+
+
+def started(count: int, words: tuple[str, ...], cwd: Path) -> subprocess.Popen[str]:
+    """Start a job in a group of processes of its own."""
+    return subprocess.Popen(
+        job(count, *words),
+        cwd=cwd,
+        text=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
+    """Wait until a job has written a file."""
+    deadline = time.monotonic() + SECONDS
+    while not file.exists():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def results(count: int, folder: Path, *words: str) -> dict[str, Any]:
@@ -75,9 +97,7 @@ def assert_close(found: Mapping[str, Any], wanted: Mapping[str, Any], ulps: floa
         ("simple_convnet", "clip", "accumulate"),
         ("normalized", "sync", "ema"),
         ("large_linear",),
-        pytest.param(
-            ("alexnet",), marks=pytest.mark.skipif(not LONG, reason="nox -s distributed runs it")
-        ),
+        pytest.param(("alexnet",), marks=long),
     ],
     ids=" ".join,
 )
@@ -91,11 +111,26 @@ def test_ranks_train_as_one_with_their_batches_together(
 
 
 @ranks
-def test_in_order_the_bits_do_not_depend_on_the_number_of_ranks(tmp_path: Path, count: int) -> None:
-    one = results(1, tmp_path, "pieces", "simple_convnet", "4")
-    several = results(count, tmp_path, "pieces", "simple_convnet", "4")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("simple_convnet",),
+        ("normalized", "ema"),
+        pytest.param(("simple_convnet", "clip", "accumulate", "weights"), marks=long),
+        pytest.param(("large_linear",), marks=long),
+        pytest.param(("alexnet",), marks=long),
+    ],
+    ids=" ".join,
+)
+def test_micro_batches_give_the_same_bits_in_any_number_of_ranks(
+    tmp_path: Path, count: int, words: tuple[str, ...]
+) -> None:
+    """The last batch has three samples for four micro-batches."""
+    one, several = (results(n, tmp_path, "train", *words, "micro") for n in (1, count))
     for name, array in one.items():
-        np.testing.assert_array_equal(several[name], array, err_msg=name)
+        if "." in name:  # weights and statistics; losses are sums of each rank's own
+            np.testing.assert_array_equal(several[name], array, err_msg=name)
+    assert_close(several, one, ulps=64)
 
 
 @ranks
@@ -202,18 +237,8 @@ def test_the_command_line_leaves_one_folder_and_prints_once(tmp_path: Path, coun
 def test_after_a_kill_another_number_of_processes_goes_on(tmp_path: Path) -> None:
     count, folder = max(RANKS), tmp_path / "run"
     words = (*TRAIN, "--distributed", "--epochs", "10000", "--out", "run")
-    with subprocess.Popen(
-        job(count, *words),
-        cwd=tmp_path,
-        text=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    ) as process:
-        deadline = time.monotonic() + SECONDS
-        while not (folder / "checkpoint.safetensors").exists():
-            assert process.poll() is None, process.communicate()[1]
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+    with started(count, words, tmp_path) as process:
+        wait_for(folder / "checkpoint.safetensors", process)
         holder = (folder / "lock").read_text()
         os.kill(int(holder.split()[1]), signal.SIGKILL)
         told = process.communicate(timeout=SECONDS)[1]
@@ -232,12 +257,51 @@ def test_after_a_kill_another_number_of_processes_goes_on(tmp_path: Path) -> Non
     assert f"after {epochs} before" in resumed.stdout
 
 
-def test_the_command_line_prints_one_line_for_all_ranks(tmp_path: Path) -> None:
-    words = ("-m", "pocketcnn", "train", "--distributed", "--data", "nowhere")
-    done = run(*job(2, *words), cwd=tmp_path)
-    assert done.returncode == 1
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert "nowhere" in done.stderr
+def test_an_interrupted_run_ends_with_one_line_and_a_checkpoint(tmp_path: Path) -> None:
+    """As Ctrl-C in a terminal does it: all processes of the group get the signal."""
+    count, file = max(RANKS), tmp_path / "run" / "checkpoint.safetensors"
+    words = (*TRAIN, "--distributed", "--epochs", "10000", "--out", "run")
+    with started(count, words, tmp_path) as process:
+        wait_for(file, process)
+        os.killpg(process.pid, signal.SIGINT)
+        told = process.communicate(timeout=SECONDS)[1]
+    assert process.returncode == 130
+    lines = [line for line in told.splitlines() if not line.startswith("[mpiexec@")]
+    assert len(lines) == 1, told
+    found = re.fullmatch(
+        r"pocketcnn: interrupted in epoch (\d+) of 10000, after step (\d+); continue with: "
+        rf"mpiexec -n {count} pocketcnn train --distributed --resume run \(with .*\)",
+        lines[0],
+    )
+    assert found is not None, told
+    epoch, step = map(int, found.groups())
+    steps, saved = -(-600 // (50 * count)), read_saved_run(file)
+    within = 0 if saved.progress is None else saved.progress.steps
+    assert saved.epoch * steps + within == (epoch - 1) * steps + step
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("--data", "nowhere"), 1, "nowhere"),
+        (("--wrong",), 2, "unrecognized arguments: --wrong"),
+        pytest.param(("--model", "wrong"), 2, "--model: invalid choice: 'wrong'", marks=long),
+        pytest.param(
+            ("--resume", "nowhere"), 1, "'nowhere' is not the folder of a run", marks=long
+        ),
+        pytest.param(("--config", "nowhere.toml"), 2, "nowhere.toml", marks=long),
+        pytest.param(("--from", "nowhere"), 1, "nowhere", marks=long),
+        pytest.param(("--micro-batches", "3"), 1, "a multiple of the 2 processes", marks=long),
+    ],
+)
+def test_the_command_line_prints_one_line_for_all_ranks(
+    tmp_path: Path, words: tuple[str, ...], code: int, told: str
+) -> None:
+    done = run(*job(2, "-m", "pocketcnn", "train", "--distributed", *words), cwd=tmp_path)
+    assert done.returncode == code
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert told in done.stderr
+    assert done.stdout == ""
 
 
 def test_ranks_on_one_core_are_noticed() -> None:

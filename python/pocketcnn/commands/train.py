@@ -214,7 +214,7 @@ def _run(job: Job, folder: Path, before: Run | None, quiet: bool) -> None:
     try:
         told = _train_and_save(job, trainer, folder, record, before is not None, quiet)
     except KeyboardInterrupt as interrupt:
-        interrupt.args = (_how_to_go_on(interrupt, trainer, folder),)
+        interrupt.args = (_how_to_go_on(interrupt, trainer, several.again(job.comm, folder)),)
         raise
     console.say(told, flush=True)
     try:
@@ -324,9 +324,8 @@ def _describe_time(epochs: int, began: int, seconds: float) -> str:
     return f"{text}, after {began} before" if began else text
 
 
-def _how_to_go_on(interrupt: KeyboardInterrupt, trainer: Trainer, folder: Path) -> str:
+def _how_to_go_on(interrupt: KeyboardInterrupt, trainer: Trainer, again: str) -> str:
     word, _ = console.describe_stop(interrupt)
-    again = console.command("train", "--resume", str(folder))
     done = len(trainer.history) if trainer.pause else trainer.epoch - 1
     if trainer.epoch == 0:
         return f"{word} before the first epoch; continue with: {again}"
