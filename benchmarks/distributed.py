@@ -100,7 +100,8 @@ def _measured(mpi: Any) -> Network:
         seconds.append(trips)
     latency, transfer = min(seconds[0]) / 2, min(seconds[1])
     found = Network(_LONG / max(transfer - latency, 1e-9), latency)
-    return mpi.bcast(found)
+    shared: Network = mpi.bcast(found)
+    return shared
 
 
 def _fastest(

@@ -60,6 +60,11 @@ class _Job:
             start_new_session=True,  # the launcher and Ctrl-C end this process, not the watch
         )
 
+    @property
+    def told(self) -> bool:
+        """Whether a rank of this machine has said why all end."""
+        return self._mark.exists()
+
     def say(self, line: str) -> None:
         """Tell the watch."""
         assert self._watch.stdin is not None
@@ -113,9 +118,13 @@ def prepare(world: Any, comm: Communicator) -> None:
 
 
 def hold_back(rank: int) -> None:
-    """Wait before an error is reported, for rank 0 to report the same."""
-    if rank > 0:
+    """Wait before an error is reported, for rank 0 to report the same, which then ends this."""
+    if rank == 0:
+        return
+    with suppress(KeyboardInterrupt):  # some launchers terminate before they kill
         time.sleep(_PATIENCE)
+    if _job is not None and _job.told:
+        os._exit(1)
 
 
 def end_at_exit(code: int) -> None:
