@@ -122,6 +122,8 @@ class Whole(NamedTuple):
     @classmethod
     def of(cls, ranks: Ranks, loss: float, weight: float, samples: int, pause: bool) -> Whole:
         """Put together what the ranks know of their parts."""
+        if ranks.size == 1:
+            return cls([loss], [weight], samples, pause)
         table = ranks.table([loss, weight, samples, pause])
         losses, weights, counts, pauses = table.T.tolist()
         return cls(losses, weights, int(sum(counts)), any(pauses))
@@ -129,6 +131,8 @@ class Whole(NamedTuple):
     @classmethod
     def joined(cls, parts: Sequence[Whole]) -> Whole:
         """Put micro-batches together."""
+        if len(parts) == 1:
+            return parts[0]
         return cls(
             [loss for part in parts for loss in part.losses],
             [weight for part in parts for weight in part.weights],

@@ -26,11 +26,13 @@ class RunningStatistics:
     def __init__(self, net: ConvNet, ranks: Ranks, micro: int) -> None:
         self._ranks = ranks
         self._parts = ranks.size * micro
-        still = tuple(f"{name}." for name in net.frozen)
-        buffers = net.buffers if self._parts > 1 else {}
-        self._arrays = [array for name, array in buffers.items() if not name.startswith(still)]
-        self._before = self._flat()
-        self._sum = np.zeros(self._before.shape)
+        self._arrays: list[Array] = []
+        if self._parts > 1:
+            still = tuple(f"{name}." for name in net.frozen)
+            self._arrays = [a for name, a in net.buffers.items() if not name.startswith(still)]
+        if self._arrays:
+            self._before = self._flat()
+            self._sum = np.zeros(self._before.shape)
 
     def add(self) -> None:
         """Take those that a micro-batch has made; the next one begins as this did."""
@@ -45,7 +47,7 @@ class RunningStatistics:
             self._put(self._sum / self._parts)
 
     def _flat(self) -> Array:
-        return np.concatenate([np.zeros(0), *(array.ravel() for array in self._arrays)])
+        return np.concatenate([array.ravel() for array in self._arrays])
 
     def _put(self, flat: Array) -> None:
         start = 0
