@@ -5,6 +5,7 @@ With two ranks; ``nox -s distributed`` sets POCKETCNN_RANKS for more, and then A
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,13 @@ def results(count: int, folder: Path, *words: str) -> dict[str, Any]:
         return dict(archive)
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
+    """Return what runs a function of `ranks.py` in one process, once for all tests."""
+    folder = tmp_path_factory.mktemp("alone")
+    return functools.cache(lambda *words: results(1, folder, *words))
+
+
 def assert_close(found: Mapping[str, Any], wanted: Mapping[str, Any], ulps: float) -> None:
     """Compare arrays up to rounding of their largest values."""
     assert found.keys() == wanted.keys()
@@ -121,12 +129,10 @@ def assert_close(found: Mapping[str, Any], wanted: Mapping[str, Any], ulps: floa
     ids=" ".join,
 )
 def test_ranks_train_as_one_with_their_batches_together(
-    tmp_path: Path, count: int, words: tuple[str, ...]
+    tmp_path: Path, alone: Callable[..., dict[str, Any]], count: int, words: tuple[str, ...]
 ) -> None:
     """A few updates add up a few roundings each."""
-    assert_close(
-        results(count, tmp_path, "train", *words), results(1, tmp_path, "train", *words), ulps=64
-    )
+    assert_close(results(count, tmp_path, "train", *words), alone("train", *words), ulps=64)
 
 
 @ranks
@@ -142,10 +148,11 @@ def test_ranks_train_as_one_with_their_batches_together(
     ids=" ".join,
 )
 def test_micro_batches_give_the_same_bits_in_any_number_of_ranks(
-    tmp_path: Path, count: int, words: tuple[str, ...]
+    tmp_path: Path, alone: Callable[..., dict[str, Any]], count: int, words: tuple[str, ...]
 ) -> None:
     """The last batch has three samples for four micro-batches."""
-    one, several = (results(n, tmp_path, "train", *words, "micro") for n in (1, count))
+    one = alone("train", *words, "micro")
+    several = results(count, tmp_path, "train", *words, "micro")
     for name, array in one.items():
         if "." in name:  # weights and statistics; losses are sums of each rank's own
             np.testing.assert_array_equal(several[name], array, err_msg=name)
@@ -162,10 +169,12 @@ def test_ranks_with_fewer_samples_wait_for_the_others(tmp_path: Path, count: int
 
 
 @ranks
-def test_some_ranks_may_have_no_samples_at_all(tmp_path: Path, count: int) -> None:
+def test_some_ranks_may_have_no_samples_at_all(
+    tmp_path: Path, alone: Callable[..., dict[str, Any]], count: int
+) -> None:
     """One sample, whose maps have many pixels, is normalised with nothing from the others."""
     found = results(count, tmp_path, "few")
-    assert_close(found, results(1, tmp_path, "few"), ulps=64)
+    assert_close(found, alone("few"), ulps=64)
 
 
 @ranks
@@ -327,6 +336,7 @@ def test_the_command_line_prints_one_line_for_all_ranks(
     (line,) = ours(done.stderr)
     assert told in line
     assert done.stdout == ""
+    assert not list(tmp_path.iterdir())
 
 
 def test_ranks_on_one_core_are_noticed() -> None:

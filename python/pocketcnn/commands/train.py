@@ -164,9 +164,10 @@ def _begin(arguments: argparse.Namespace, comm: Ranks) -> None:
     if out is not None:
         from_first(comm, lambda: run.refuse_used(out))
     job = Job.prepare(options, comm)
+    trainer = job.make_trainer()
     made = run.new_folder(out, f"{job.title}-{job.dataset.name}")
     with several.folder_of(comm, made) as folder:
-        _run(job, folder, None, bool(arguments.quiet))
+        _run(job, trainer, folder, None, bool(arguments.quiet))
 
 
 def _resume(arguments: argparse.Namespace, comm: Ranks) -> None:
@@ -175,7 +176,8 @@ def _resume(arguments: argparse.Namespace, comm: Ranks) -> None:
         before = from_first(comm, lambda: _read_run(folder))
         options = replace(restore(before.options, folder / run.RUN), **changed(arguments))
         options.check()
-        _run(Job.prepare(options, comm, before), folder, before, bool(arguments.quiet))
+        job = Job.prepare(options, comm, before)
+        _run(job, job.make_trainer(), folder, before, bool(arguments.quiet))
 
 
 @contextmanager
@@ -199,8 +201,7 @@ def _read_run(folder: Path) -> Run:
     return before
 
 
-def _run(job: Job, folder: Path, before: Run | None, quiet: bool) -> None:
-    trainer = job.make_trainer()
+def _run(job: Job, trainer: Trainer, folder: Path, before: Run | None, quiet: bool) -> None:
     several.advise(job.comm, folder)
     if job.comm.rank > 0:
         sets = job.sets()
