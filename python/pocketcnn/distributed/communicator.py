@@ -89,7 +89,7 @@ class Communicator:
         every = np.empty(int(sizes.sum()), np.uint8)
         with self._span("wait"):
             _finish(self._calls.Iallgatherv(own, (every, sizes)))
-        return [pickle.loads(part) for part in np.split(every, np.cumsum(sizes)[:-1])]
+        return [pickle.loads(part.tobytes()) for part in np.split(every, np.cumsum(sizes)[:-1])]
 
     def broadcast(self, arrays: Iterable[Array]) -> None:
         """Give all ranks the arrays of rank 0, in place."""
