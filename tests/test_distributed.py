@@ -54,8 +54,8 @@ def run(*command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[s
 
 
 def ours(told: str) -> list[str]:
-    """Return the lines that are not the launcher's, or part of a traceback."""
-    return [line for line in told.splitlines() if line.lstrip().startswith("pocketcnn")]
+    """Return the lines that are not the launcher's; Open MPI ends its own with a zero byte."""
+    return re.findall(r"^\0*(pocketcnn[: ].*)$", told, re.MULTILINE)
 
 
 def is_open_mpi() -> bool:
