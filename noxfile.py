@@ -4,7 +4,7 @@ One session per question: ``lint`` (style and formatting), ``cpp`` (does the C++
 on every instruction set of this machine?), ``typing`` (do the annotations hold?), ``tests`` (does
 the package work?), ``examples`` (do those of the docstrings work?), ``machines`` (a short part of
 the following). Not in the default run are the longer checks, ``docs`` (the site, with its tutorials
-executed), ``live`` (the page in a browser), ``distributed`` (more processes and AlexNet),
+executed), ``live`` (the page in a browser), ``distributed`` (more processes, AlexNet, Open MPI),
 ``guard``, ``sanitize``, ``tsan``, ``tidy``, ``fuzz``, ``soak`` and ``coverage``; ``interop``, which
 compares results with those of other libraries, and ``bench``, which compares speed; ``translate``,
 which brings the translations' catalogues up to date; and ``dev``, which installs everything for

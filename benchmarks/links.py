@@ -4,9 +4,9 @@
 
 Each process is in a network namespace of its own, on this machine. Without a latency the link is a
 pair of virtual devices of the kernel; with one, two others, between which a thread of this program
-passes packets on when their time has come. Bandwidth is the kernel's token bucket (tc-tbf). What
-follows ``--`` goes to `benchmarks.distributed`, which measures the link too. Linux, iproute2 and
-MPICH are needed.
+passes packets on when their time has come (not every kernel has tc-netem). Bandwidth is the
+kernel's token bucket (tc-tbf). What follows ``--`` goes to `benchmarks.distributed`, which measures
+the link too. Linux, iproute2 and MPICH are needed.
 """
 
 from __future__ import annotations
