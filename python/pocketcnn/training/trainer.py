@@ -79,9 +79,8 @@ class Trainer:
     sync_batch_norm : bool, default False
         Whether BatchNorm2d layers normalise the batches of all processes as one.
     micro_batches : int, optional
-        In how many parts a batch of all processes together is computed, a multiple of their number;
-        the gradients are added in a fixed order. Any number of processes that divides it then makes
-        the same updates to the bit, one process too. Batch normalisation sees the parts alone.
+        In how many parts a batch of all processes is computed, to the same bits for any number of
+        processes that divides it, one too. Batch normalisation sees the parts alone.
 
     Attributes
     ----------
