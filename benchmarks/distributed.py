@@ -2,8 +2,9 @@
 
     mpiexec -n 2 python -m benchmarks.distributed --network resnet18 --batch-size 4
 
-Networks of less bandwidth are imitated: each sum of gradients takes as long as the model of
-`pocketcnn.distributed.scaling` says, at least.
+The network between the ranks is measured, and what it should allow is predicted. Networks of less
+bandwidth are imitated: each sum of gradients takes as long as the model of
+`pocketcnn.distributed.scaling` says, at least. `benchmarks.links` has real ones.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +21,8 @@ from pocketcnn._arguments import Array
 from pocketcnn.commands.recipe import MODELS
 from pocketcnn.distributed.communicator import Communicator, Span
 from pocketcnn.distributed.scaling import MeasuredStep, Network, measure_step
+
+_LONG = 2**22  # bytes of the messages whose time tells the bandwidth
 
 
 class Slowed(Communicator):
@@ -59,16 +63,45 @@ def main() -> None:
     rng = np.random.default_rng(comm.rank)
     x = rng.random((options.batch_size, *shape), dtype=np.float32)
     t = rng.integers(0, 10, len(x))
-    networks: list[tuple[str, Network | None]] = [("MPI, this machine", None)]
-    for gbit in map(float, options.bandwidths.split(",")):
-        networks.append((f"{gbit:g} Gbit/s, 50 us", Network(gbit * 1e9 / 8, 50e-6)))
-    for name, network in networks:
-        comm.network = network
+    real = _measured(MPI.COMM_WORLD)
+    networks: list[tuple[Network | None, Network]] = [(None, real)]
+    for gbit in map(float, filter(None, options.bandwidths.split(","))):
+        imitated = Network(gbit * 1e9 / 8, 50e-6)
+        networks.append((imitated, imitated))
+    for comm.network, network in networks:
         spans, fastest = _fastest(comm, trainer, x, t, options.steps)
         if comm.rank == 0:
-            _report(name, comm.size, alone, network, fastest)
+            _report(comm.size, alone, network, fastest, real=comm.network is None)
     if options.timeline is not None and comm.rank == 0:
         pc.plot.timeline(spans, fastest).savefig(options.timeline)
+
+
+def _measured(mpi: Any) -> Network:
+    """Return what connects rank 0 with the last: the best of some messages there and back."""
+    rank, last = mpi.Get_rank(), mpi.Get_size() - 1
+    if last == 0:
+        return Network(1e12, 0.0)
+    seconds: list[list[float]] = []
+    for size in (1, _LONG):
+        sent, received = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
+        trips = []
+        for _ in range(50 if size == 1 else 5):
+            mpi.Barrier()
+            start = time.perf_counter()
+            if size > 1 and rank in (0, last):  # both directions at once, as in a sum
+                mpi.Sendrecv(sent, last - rank, recvbuf=received)
+            elif rank == 0:
+                mpi.Send(sent, last)
+                mpi.Recv(received, last)
+            elif rank == last:
+                mpi.Recv(received, 0)
+                mpi.Send(sent, 0)
+            trips.append(time.perf_counter() - start)
+        seconds.append(trips)
+    latency, transfer = min(seconds[0]) / 2, min(seconds[1])
+    found = Network(_LONG / max(transfer - latency, 1e-9), latency)
+    shared: Network = mpi.bcast(found)
+    return shared
 
 
 def _fastest(
@@ -88,12 +121,12 @@ def _fastest(
 
 
 def _report(
-    name: str, ranks: int, alone: MeasuredStep, network: Network | None, seconds: float
+    ranks: int, alone: MeasuredStep, network: Network, seconds: float, *, real: bool
 ) -> None:
-    told = f"{name:<24}{ranks * alone.images / seconds:>10,.1f} images/s"
-    if network is not None:
-        told += f", predicted {alone.images_per_second(ranks, network):,.1f}"
-    print(told, flush=True)
+    gbit, latency = network.bandwidth * 8e-9, network.latency * 1e6
+    told = f"{'measured' if real else 'imitated'}: {gbit:.3g} Gbit/s, {latency:.0f} us"
+    speed, predicted = ranks * alone.images / seconds, alone.images_per_second(ranks, network)
+    print(f"{told:<36}{speed:>10,.1f} images/s, predicted {predicted:,.1f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -32,16 +32,16 @@ def test_a_tree_sends_all_bytes_at_each_of_its_levels() -> None:
 def test_a_step_waits_for_the_sums_that_backward_does_not_hide() -> None:
     """Without latency, between two ranks: a sum takes the time of its bytes."""
     network = Network(GIGABYTE, 0)
-    step = MeasuredStep(10, 1.0, 2.0, 0.5, [(0.5, 10**8), (1.9, 5 * 10**8)])
+    step = MeasuredStep(10, 1.0, 2.0, 0.5, [(0.5, 10**8), (1.9, 5 * 10**8)], alone=3.0)
     header = 24 / GIGABYTE
     # The second begins when it is ready, and ends after backward.
     assert step.seconds(2, network) == pytest.approx(1.0 + header + 1.9 + 0.5 + 0.5)
-    hidden = MeasuredStep(10, 1.0, 2.0, 0.5, [(0.5, 10**8), (1.5, 10**8)])
+    hidden = MeasuredStep(10, 1.0, 2.0, 0.5, [(0.5, 10**8), (1.5, 10**8)], 3.0)
     assert hidden.seconds(2, network) == pytest.approx(1.0 + header + 2.0 + 0.5)
     # The second waits for the first.
-    late = MeasuredStep(10, 1.0, 2.0, 0.5, [(0.5, 2 * 10**9), (1.0, 10**9)])
+    late = MeasuredStep(10, 1.0, 2.0, 0.5, [(0.5, 2 * 10**9), (1.0, 10**9)], 3.0)
     assert late.seconds(2, network) == pytest.approx(1.0 + header + 0.5 + 2 + 1 + 0.5)
-    assert step.images_per_second(1, network) == pytest.approx(10 / 3.5)
+    assert step.images_per_second(1, network) == pytest.approx(10 / 3.0)
 
 
 def test_a_measured_step_has_the_bytes_of_all_gradients() -> None:
@@ -50,6 +50,7 @@ def test_a_measured_step_has_the_bytes_of_all_gradients() -> None:
     wanted = sum(array.nbytes for array in net.params.values())
     # Each of the six begins on a cache line.
     assert wanted <= sum(size for _, size in step.buckets) < wanted + 6 * 64
+    assert step.alone > 0
     assert all(0 < ready <= step.backward for ready, _ in step.buckets)
 
 

@@ -8,6 +8,7 @@ is one line.
 from __future__ import annotations
 
 import argparse
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from pocketcnn.commands import (
     pictures,
     predicting,
     scaling,
+    several,
     tools,
     train,
 )
@@ -32,6 +34,7 @@ from pocketcnn.commands.fields import add_fields
 from pocketcnn.commands.options import Common
 from pocketcnn.commands.parser import (
     Parser,
+    WrongUsage,
     add_data,
     add_images,
     add_invert,
@@ -82,8 +85,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             try:
                 _make_parser().parse_args(argv, arguments)
                 code = _run(arguments)
-            except SystemExit as leaving:  # argparse has printed its line, or the help
+            except SystemExit as leaving:  # argparse has printed the help
                 code = int(leaving.code or 0)
+            except WrongUsage as error:
+                several.end_after(2, sys.argv[1:] if argv is None else argv)
+                console.complain(str(error))
+                code = 2
             console.flush_output()
             return code
     except BaseException as error:

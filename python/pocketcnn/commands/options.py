@@ -259,11 +259,15 @@ class Options:
         "with --distributed: normalise the batches of all processes as one",
         group=_SEVERAL,
     )
-    ordered: bool = option(
-        False,
-        "with --distributed: add gradients in a fixed order, to the same bits for any number of "
-        "processes whose batches are the same",
+    micro_batches: int | None = option(
+        None,
+        "compute a batch of all processes in N parts, a multiple of their number, whose gradients "
+        "are added in a fixed order: any number of processes then makes the same updates to the "
+        "bit",
         group=_SEVERAL,
+        read=positive,
+        metavar="N",
+        shown="no order",
     )
     compress: str | None = option(
         None,

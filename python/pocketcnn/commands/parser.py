@@ -13,13 +13,16 @@ from pocketcnn.commands import console
 _LARGEST = 2**31 - 1
 
 
+class WrongUsage(Exception):  # noqa: N818  # the message is a whole line
+    """Options or arguments that the command does not take; the message says which."""
+
+
 class Parser(argparse.ArgumentParser):
     """Reports wrong usage in one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Print the message and exit with code 2."""
-        console.complain(f"{self.prog}: {console.one_line(message)} (see {self.prog} --help)")
-        raise SystemExit(2)
+        """Raise WrongUsage."""
+        raise WrongUsage(f"{self.prog}: {console.one_line(message)} (see {self.prog} --help)")
 
 
 def positive(text: str) -> int:

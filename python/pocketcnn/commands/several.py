@@ -7,8 +7,8 @@ raises, that one does, and all end.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -43,10 +43,20 @@ def ranks(arguments: argparse.Namespace) -> Iterator[Ranks]:
         raise
 
 
+def end_after(code: int, words: Sequence[str]) -> None:
+    """End all ranks after this one has reported that it does not take these words.
+
+    If all ranks have them, rank 0 reports it.
+    """
+    if "--distributed" in words:
+        with suppress(ImportError):
+            failure.hold_back(distributed.init().rank)
+            failure.end_at_exit(code)
+
+
 def apply(options: Options, comm: Ranks) -> None:
     """Let the ranks sum gradients as the options say."""
     if isinstance(comm, distributed.Communicator):
-        comm.ordered = options.ordered
         comm.compression = "bfloat16" if options.compress else None
 
 
@@ -60,8 +70,14 @@ def folder_of(comm: Ranks, made: AbstractContextManager[Path]) -> Iterator[Path]
         yield from_first(comm, lambda: folder)
 
 
+def again(comm: Ranks, folder: Path) -> str:
+    """Return the command with which the run goes on."""
+    if comm.size == 1:
+        return console.command("train", "--resume", str(folder))
+    command = console.command("train", "--distributed", "--resume", str(folder))
+    return f"mpiexec -n {comm.size} {command}"
+
+
 def advise(comm: Ranks, folder: Path) -> None:
     """Let the line about a killed rank say how the run goes on."""
-    if comm.size > 1:
-        again = console.command("train", "--distributed", "--resume", str(folder))
-        failure.advise(f"continue with: mpiexec -n {comm.size} {again}")
+    failure.advise(f"continue with: {again(comm, folder)}")

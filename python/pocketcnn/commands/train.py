@@ -106,6 +106,7 @@ class Job:
             ema=options.ema,
             comm=self.comm,
             sync_batch_norm=options.sync_batch_norm,
+            micro_batches=options.micro_batches,
             **settings,
         )
 
@@ -163,9 +164,10 @@ def _begin(arguments: argparse.Namespace, comm: Ranks) -> None:
     if out is not None:
         from_first(comm, lambda: run.refuse_used(out))
     job = Job.prepare(options, comm)
+    trainer = job.make_trainer()
     made = run.new_folder(out, f"{job.title}-{job.dataset.name}")
     with several.folder_of(comm, made) as folder:
-        _run(job, folder, None, bool(arguments.quiet))
+        _run(job, trainer, folder, None, bool(arguments.quiet))
 
 
 def _resume(arguments: argparse.Namespace, comm: Ranks) -> None:
@@ -174,7 +176,8 @@ def _resume(arguments: argparse.Namespace, comm: Ranks) -> None:
         before = from_first(comm, lambda: _read_run(folder))
         options = replace(restore(before.options, folder / run.RUN), **changed(arguments))
         options.check()
-        _run(Job.prepare(options, comm, before), folder, before, bool(arguments.quiet))
+        job = Job.prepare(options, comm, before)
+        _run(job, job.make_trainer(), folder, before, bool(arguments.quiet))
 
 
 @contextmanager
@@ -198,8 +201,7 @@ def _read_run(folder: Path) -> Run:
     return before
 
 
-def _run(job: Job, folder: Path, before: Run | None, quiet: bool) -> None:
-    trainer = job.make_trainer()
+def _run(job: Job, trainer: Trainer, folder: Path, before: Run | None, quiet: bool) -> None:
     several.advise(job.comm, folder)
     if job.comm.rank > 0:
         sets = job.sets()
@@ -213,7 +215,7 @@ def _run(job: Job, folder: Path, before: Run | None, quiet: bool) -> None:
     try:
         told = _train_and_save(job, trainer, folder, record, before is not None, quiet)
     except KeyboardInterrupt as interrupt:
-        interrupt.args = (_how_to_go_on(interrupt, trainer, folder),)
+        interrupt.args = (_how_to_go_on(interrupt, trainer, several.again(job.comm, folder)),)
         raise
     console.say(told, flush=True)
     try:
@@ -323,9 +325,8 @@ def _describe_time(epochs: int, began: int, seconds: float) -> str:
     return f"{text}, after {began} before" if began else text
 
 
-def _how_to_go_on(interrupt: KeyboardInterrupt, trainer: Trainer, folder: Path) -> str:
+def _how_to_go_on(interrupt: KeyboardInterrupt, trainer: Trainer, again: str) -> str:
     word, _ = console.describe_stop(interrupt)
-    again = console.command("train", "--resume", str(folder))
     done = len(trainer.history) if trainer.pause else trainer.epoch - 1
     if trainer.epoch == 0:
         return f"{word} before the first epoch; continue with: {again}"

@@ -6,6 +6,7 @@ Who waits for MPI gives its core away: ranks that share cores would else stop ea
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -43,8 +44,6 @@ class Communicator:
     ----------
     rank, size : int
         The number of this process, from 0, and how many there are.
-    ordered : bool
-        Whether gradients are added in the order of the ranks.
     compression : "bfloat16" or None
         What gradients are rounded to on their way.
     """
@@ -53,7 +52,6 @@ class Communicator:
         self,
         mpi: Any,
         *,
-        ordered: bool = False,
         compression: Literal["bfloat16"] | None = None,
         threads: bool = True,
     ) -> None:
@@ -61,7 +59,7 @@ class Communicator:
         self._calls, self._sums = mpi.Dup(), mpi.Dup()
         self.rank: int = mpi.Get_rank()
         self.size: int = mpi.Get_size()
-        self.ordered, self.compression = ordered, compression
+        self.compression = compression
         self._thread = ThreadPoolExecutor(1, "pocketcnn-reducer") if threads else None
         self._spans: list[Span] | None = None
         self._began = 0.0
@@ -69,22 +67,29 @@ class Communicator:
     def __repr__(self) -> str:
         return f"Communicator(rank={self.rank}, size={self.size})"
 
-    def total(self, values: Sequence[float] | Array) -> Array:
-        """Return the sums over all ranks, float64, added in the order of the ranks."""
+    def table(self, values: Sequence[float] | Array) -> Array:
+        """Return the values (n,) of all ranks as float64 (size, n)."""
         own = np.array(values, np.float64)
         every = np.empty((self.size, own.size))
         with self._span("wait"):
             _finish(self._calls.Iallgather(own, every))
-        sums: Array = every[0]
-        for other in every[1:]:
+        return every
+
+    def total(self, values: Sequence[float] | Array) -> Array:
+        """Return the sums over all ranks, float64, added in the order of the ranks."""
+        sums, *others = self.table(values)
+        for other in others:
             sums += other
-        return sums.reshape(np.shape(values))
+        return np.asarray(sums.reshape(np.shape(values)))
 
     def gather(self, value: object) -> list[Any]:
         """Return the value of every rank, in order; it may be anything that can be pickled."""
+        own = np.frombuffer(pickle.dumps(value), np.uint8)
+        sizes = self.table([own.size])[:, 0].astype(np.int64)
+        every = np.empty(int(sizes.sum()), np.uint8)
         with self._span("wait"):
-            found: list[Any] = self._calls.allgather(value)
-        return found
+            _finish(self._calls.Iallgatherv(own, (every, sizes)))
+        return [pickle.loads(part.tobytes()) for part in np.split(every, np.cumsum(sizes)[:-1])]
 
     def broadcast(self, arrays: Iterable[Array]) -> None:
         """Give all ranks the arrays of rank 0, in place."""
@@ -92,9 +97,9 @@ class Communicator:
             for array in arrays:
                 _finish(self._calls.Ibcast(array, root=0))
 
-    def start_sum(self, piece: Array, result: Array, *, onto: bool) -> Pending:
+    def start_sum(self, piece: Array, result: Array, *, onto: bool, ordered: bool) -> Pending:
         """Begin to sum `piece` (n,) over all ranks into `result` (n,), or onto what is there."""
-        way = self._sum_in_order if self.ordered or self.compression else self._sum
+        way = self._sum_in_order if ordered or self.compression else self._sum
         return self._start(lambda: way(piece, result, onto))
 
     def start_gather(self, rows: Array) -> Pending:

@@ -2,7 +2,8 @@
 
 A rank that fails ends the others, which would wait for it for ever. A rank that is killed cannot
 say so, and the launcher kills the others: so beside each rank there is a shell that waits for its
-end. The first on a machine that sees one without a word says which it was.
+end. The first on a machine that sees one without a word says which it was; where the launcher was
+faster than the shell, it is one of the others.
 """
 
 from __future__ import annotations
@@ -24,19 +25,21 @@ from pocketcnn.distributed.communicator import Communicator
 from pocketcnn.training.ranks import from_first
 
 # Lines that come in are hints for the message, "done" a good end, "told" one whose reason is
-# printed. A folder that only one process can make tells who was the first.
+# printed. A file that only one process can make tells who was the first: the launcher is about to
+# kill the others, so the shell makes it without starting a program.
 _WATCH = """
 while read -r line; do
     case $line in
         done) exit ;;
-        told) sleep 2; rmdir "$1"; exit ;;
+        told) sleep 2; rm -f "$1"; exit ;;
         *) hint="; $line" ;;
     esac
 done
-if mkdir "$1" 2>/dev/null; then
+set -C
+if { true >"$1"; } 2>/dev/null; then
     echo "pocketcnn: $2 was killed$hint" >&2
     sleep 2
-    rmdir "$1"
+    rm -f "$1"
 fi
 """
 
@@ -60,6 +63,11 @@ class _Job:
             start_new_session=True,  # the launcher and Ctrl-C end this process, not the watch
         )
 
+    @property
+    def told(self) -> bool:
+        """Whether a rank of this machine has said why all end."""
+        return self._mark.exists()
+
     def say(self, line: str) -> None:
         """Tell the watch."""
         assert self._watch.stdin is not None
@@ -70,7 +78,7 @@ class _Job:
     def end(self, code: int) -> None:
         """End all ranks, when the reason is printed."""
         with suppress(OSError):
-            self._mark.mkdir()
+            self._mark.touch(exist_ok=False)
         self.say("told")
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError, AttributeError):
@@ -113,9 +121,13 @@ def prepare(world: Any, comm: Communicator) -> None:
 
 
 def hold_back(rank: int) -> None:
-    """Wait before an error is reported, for rank 0 to report the same."""
-    if rank > 0:
+    """Wait before an error is reported, for rank 0 to report the same, which then ends this."""
+    if rank == 0:
+        return
+    with suppress(KeyboardInterrupt):  # some launchers terminate before they kill
         time.sleep(_PATIENCE)
+    if _job is not None and _job.told:
+        os._exit(1)
 
 
 def end_at_exit(code: int) -> None:

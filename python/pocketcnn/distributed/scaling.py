@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -23,8 +23,9 @@ from pocketcnn._arguments import Array, finite
 from pocketcnn.losses import CrossEntropy
 from pocketcnn.network.net import ConvNet
 from pocketcnn.optim.base import Optimizer
-from pocketcnn.training.ranks import Alone, Pending
+from pocketcnn.training.ranks import Alone, Pending, Whole
 from pocketcnn.training.reduction import Reduction
+from pocketcnn.training.update import Update
 
 Algorithm = Literal["ring", "tree"]
 
@@ -79,9 +80,12 @@ class MeasuredStep:
     ----------
     images : int
     forward, backward, update : float
-        Seconds; the backward pass includes the copies into buckets.
+        Seconds of a rank's step; the backward pass includes the copies into buckets.
     buckets : sequence of (float, int)
         When each was full, in seconds since the backward pass began, and its bytes.
+    alone : float
+        Seconds of the step of a process by itself, which fills no buckets and uses the gradients of
+        large linear layers while it makes them.
     """
 
     images: int
@@ -89,9 +93,12 @@ class MeasuredStep:
     backward: float
     update: float
     buckets: Sequence[tuple[float, int]]
+    alone: float
 
     def seconds(self, ranks: int, network: Network) -> float:
         """Return how long the step takes with some ranks."""
+        if ranks == 1:
+            return self.alone
         free = 0.0
         for ready, size in self.buckets:
             free = max(free, ready) + network.sum_seconds(size, ranks)
@@ -111,9 +118,9 @@ class _Stopwatch(Alone):
         self.began = 0.0
         self.buckets: list[tuple[float, int]] = []
 
-    def start_sum(self, piece: Array, result: Array, *, onto: bool) -> Pending:
+    def start_sum(self, piece: Array, result: Array, *, onto: bool, ordered: bool) -> Pending:
         self.buckets.append((time.perf_counter() - self.began, piece.nbytes))
-        return super().start_sum(piece, result, onto=onto)
+        return super().start_sum(piece, result, onto=onto, ordered=ordered)
 
 
 def measure_step(
@@ -131,10 +138,20 @@ def measure_step(
     rng = np.random.default_rng(0)
     x = rng.random((batch_size, *net.input_shape), dtype=np.float32)
     t = rng.integers(0, net.output_shape[0], batch_size)
+    update = Update(net)
+    alone = min([_alone(net, optimizer, x, t, update) for _ in range(repeat + 1)][1:])
     watch = _Stopwatch()
     reduction = Reduction(net, watch)
     steps = [_step(net, optimizer, x, t, watch, reduction) for _ in range(repeat + 1)]
-    return min(steps[1:], key=lambda step: step.forward + step.backward + step.update)
+    fastest = min(steps[1:], key=lambda step: step.forward + step.backward + step.update)
+    return replace(fastest, alone=alone)
+
+
+def _alone(net: ConvNet, optimizer: Optimizer, x: Array, t: Array, update: Update) -> float:
+    start = time.perf_counter()
+    loss, grad = CrossEntropy()(net.forward(x, training=True), t)
+    update.add(optimizer, grad, len(x), Whole([loss], [len(x)], len(x), False))
+    return time.perf_counter() - start
 
 
 def _step(
@@ -148,6 +165,5 @@ def _step(
     optimizer.begin(net.params)
     optimizer.apply(net.trainable, grads)
     updated = time.perf_counter()
-    return MeasuredStep(
-        len(x), watch.began - start, done - watch.began, updated - done, tuple(watch.buckets)
-    )
+    forward, backward, update = watch.began - start, done - watch.began, updated - done
+    return MeasuredStep(len(x), forward, backward, update, tuple(watch.buckets), updated - start)

@@ -15,10 +15,7 @@ from pocketcnn.training.shares import Shard
 
 
 def init(
-    *,
-    ordered: bool = False,
-    compression: Literal["bfloat16"] | None = None,
-    threads: int | None = None,
+    *, compression: Literal["bfloat16"] | None = None, threads: int | None = None
 ) -> Communicator:
     """Begin to work with the other processes that ``mpiexec`` has started; all must call it.
 
@@ -27,10 +24,6 @@ def init(
 
     Parameters
     ----------
-    ordered : bool, default False
-        Add gradients in the order of the ranks. N ranks that accumulate A batches then give the
-        bits of one rank that accumulates N * A of them (but for what each rank draws at random, and
-        for batch normalisation). Otherwise MPI chooses the order.
     compression : "bfloat16", optional
         Send gradients rounded to bfloat16: half the bytes, and a relative error of up to 0.4% in
         each term and in the sum.
@@ -60,9 +53,7 @@ def init(
         threads = _arguments.integer("threads", threads, 1)
     mpi = _mpi()
     several = mpi.Query_thread() == mpi.THREAD_MULTIPLE
-    comm = Communicator(
-        mpi.COMM_WORLD, ordered=bool(ordered), compression=compression, threads=several
-    )
+    comm = Communicator(mpi.COMM_WORLD, compression=compression, threads=several)
     if comm.size > 1:
         failure.prepare(mpi.COMM_WORLD, comm)
         placement.settle(comm, threads)

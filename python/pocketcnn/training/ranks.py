@@ -31,13 +31,13 @@ class Ranks(Protocol):
     ----------
     rank, size : int
         The number of this process, from 0, and how many there are.
-    ordered : bool
-        Whether sums are added in the order of the ranks, to the same bits for any number of them.
     """
 
     rank: int
     size: int
-    ordered: bool
+
+    def table(self, values: Sequence[float] | Array) -> Array:
+        """Return the values (n,) of all ranks as float64 (size, n)."""
 
     def total(self, values: Sequence[float] | Array) -> Array:
         """Return the sums over all ranks, float64, added in the order of the ranks."""
@@ -48,10 +48,11 @@ class Ranks(Protocol):
     def broadcast(self, arrays: Iterable[Array]) -> None:
         """Give all ranks the arrays of rank 0, in place."""
 
-    def start_sum(self, piece: Array, result: Array, *, onto: bool) -> Pending:
+    def start_sum(self, piece: Array, result: Array, *, onto: bool, ordered: bool) -> Pending:
         """Begin to sum `piece` (n,) over all ranks into `result` (n,), or onto what is there.
 
-        Neither may be touched before `wait`.
+        Neither may be touched before `wait`. In order, first what is there, then one rank after the
+        other is added.
         """
 
     def start_gather(self, rows: Array) -> Pending:
@@ -71,7 +72,11 @@ class Done(NamedTuple):
 class Alone:
     """The ranks of a process that trains by itself."""
 
-    rank, size, ordered = 0, 1, True
+    rank, size = 0, 1
+
+    def table(self, values: Sequence[float] | Array) -> Array:
+        """Return the values as the only row."""
+        return np.array([values], np.float64)
 
     def total(self, values: Sequence[float] | Array) -> Array:
         """Return the values."""
@@ -84,7 +89,7 @@ class Alone:
     def broadcast(self, arrays: Iterable[Array]) -> None:
         """Leave the arrays as they are."""
 
-    def start_sum(self, piece: Array, result: Array, *, onto: bool) -> Pending:
+    def start_sum(self, piece: Array, result: Array, *, onto: bool, ordered: bool) -> Pending:
         """Add at once."""
         if onto:
             result += piece
@@ -98,20 +103,55 @@ class Alone:
 
 
 class Whole(NamedTuple):
-    """A batch of all ranks together: its mean loss, the weight of that mean, its samples."""
+    """A batch of all ranks together, or the micro-batches of one: what each part of it knows.
 
-    loss: float
-    weight: float
+    Attributes
+    ----------
+    losses, weights : sequence of float
+        The mean loss of each part, and the weight of that mean.
+    samples : int
+    pausing : bool
+        Whether a rank was asked to pause.
+    """
+
+    losses: Sequence[float]
+    weights: Sequence[float]
     samples: int
-    pausing: bool = False
+    pausing: bool
 
     @classmethod
     def of(cls, ranks: Ranks, loss: float, weight: float, samples: int, pause: bool) -> Whole:
         """Put together what the ranks know of their parts."""
         if ranks.size == 1:
-            return cls(loss, weight, samples, pause)
-        sums = ranks.total([loss * weight, weight, samples, pause]).tolist()
-        return cls(sums[0] / (sums[1] or 1.0), sums[1], int(sums[2]), sums[3] > 0)
+            return cls([loss], [weight], samples, pause)
+        table = ranks.table([loss, weight, samples, pause])
+        losses, weights, counts, pauses = table.T.tolist()
+        return cls(losses, weights, int(sum(counts)), any(pauses))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Whole]) -> Whole:
+        """Put micro-batches together."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            [loss for part in parts for loss in part.losses],
+            [weight for part in parts for weight in part.weights],
+            sum(part.samples for part in parts),
+            any(part.pausing for part in parts),
+        )
+
+    @property
+    def loss(self) -> float:
+        """The mean loss of all parts."""
+        if len(self.losses) == 1:
+            return self.losses[0]
+        terms = (loss * weight for loss, weight in zip(self.losses, self.weights, strict=True))
+        return sum(terms) / (self.weight or 1.0)
+
+    @property
+    def weight(self) -> float:
+        """The weight of the mean."""
+        return sum(self.weights)
 
 
 def from_first(ranks: Ranks, make: Callable[[], T]) -> T:

@@ -71,9 +71,9 @@ class Bucket:
         self._missing.discard(name)
         return not self._missing
 
-    def start(self, ranks: Ranks, onto: bool) -> None:
+    def start(self, ranks: Ranks, *, onto: bool, ordered: bool) -> None:
         """Begin to sum."""
-        self._pending = ranks.start_sum(self._piece, self._sum, onto=onto)
+        self._pending = ranks.start_sum(self._piece, self._sum, onto=onto, ordered=ordered)
 
     def finish(self) -> dict[str, Array]:
         """Return the sums by name, none if it was not started: arrays that the next sum changes."""
@@ -91,10 +91,12 @@ class Reduction:
     ----------
     net : ConvNet
     ranks : Ranks
+    ordered : bool, default False
+        Whether gradients are added in the order of the ranks.
     """
 
-    def __init__(self, net: ConvNet, ranks: Ranks) -> None:
-        self._net, self._ranks = net, ranks
+    def __init__(self, net: ConvNet, ranks: Ranks, ordered: bool = False) -> None:
+        self._net, self._ranks, self._ordered = net, ranks, ordered
         self._buckets: list[Bucket] = []
         self._planned: list[str] = []
         self._factors: dict[str, tuple[Pending, Pending]] = {}
@@ -125,7 +127,7 @@ class Reduction:
         def put(name: str, gradient: Array | LinearWeightGrad) -> None:
             bucket = waiting.pop(name, None)
             if bucket is not None and bucket.put(name, gradient):
-                bucket.start(self._ranks, onto is not None)
+                bucket.start(self._ranks, onto=onto is not None, ordered=self._ordered)
 
         def take(_params: Mapping[str, Array], grads: Grads) -> None:
             for name, gradient in grads.items():
@@ -151,7 +153,7 @@ class Reduction:
         """Return the sums of gradients that are there already."""
         for name, bucket in self._begin(None).items():
             if bucket.put(name, grads[name]):
-                bucket.start(self._ranks, onto=False)
+                bucket.start(self._ranks, onto=False, ordered=self._ordered)
         return self._finish()
 
     def _begin(self, onto: Mapping[str, Array] | None) -> dict[str, Bucket]:

@@ -31,7 +31,7 @@ class Shard:
     >>> from pocketcnn.data import Arrays
     >>> data = Arrays(np.zeros((5, 1, 2, 2)), [0, 1, 2, 3, 4])
     >>> [Shard(data, rank, 2).labels.tolist() for rank in (0, 1)]
-    [[0, 1], [2, 3, 4]]
+    [[0, 1, 2], [3, 4]]
     """
 
     def __init__(self, dataset: Dataset, rank: int, size: int) -> None:
@@ -62,13 +62,18 @@ class Shard:
         return identify(self.dataset)[0]
 
 
-def part(items: NDArray[Any], rank: int, size: int) -> NDArray[Any]:
-    """Return the items of a rank: as many as those of another, or one more or less.
+def part(items: NDArray[Any], index: int, count: int) -> NDArray[Any]:
+    """Return one of some parts, of which the first may have one item more than the others.
 
-    >>> [part(np.arange(5), rank, 3).tolist() for rank in range(3)]
-    [[0], [1, 2], [3, 4]]
+    Every second of them are together the items of a rank of two, which divides these into the same
+    parts; likewise with three and more.
+
+    >>> [part(np.arange(5), index, 3).tolist() for index in range(3)]
+    [[0, 1], [2, 3], [4]]
     """
-    return items[len(items) * rank // size : len(items) * (rank + 1) // size]
+    size, longer = divmod(len(items), count)
+    start = index * size + min(index, longer)
+    return items[start : start + size + (index < longer)]
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,8 @@ class Plan:
     rank, size : int
     divided : bool
         Whether all ranks draw the same order, and divide its batches.
+    micro : int
+        In how many micro-batches each rank computes its part of a batch.
     """
 
     drawn: int
@@ -97,9 +104,10 @@ class Plan:
     rank: int
     size: int
     divided: bool
+    micro: int = 1
 
     @classmethod
-    def of(cls, count: int, batch_size: int, ranks: Ranks, divided: bool) -> Plan:
+    def of(cls, count: int, batch_size: int, ranks: Ranks, divided: bool, micro: int = 1) -> Plan:
         """Plan batches of `batch_size` a rank, for `count` samples in the whole or of this rank.
 
         Ranks with fewer samples of their own than others take part in the last batches with none.
@@ -114,6 +122,7 @@ class Plan:
             rank=ranks.rank,
             size=ranks.size,
             divided=divided,
+            micro=micro,
         )
         return plan.with_together(plan.together) if divided else plan
 
@@ -126,14 +135,20 @@ class Plan:
     def chosen(self, order: Indices) -> list[Indices]:
         """Return this rank's samples of each batch, for an order of all that it draws."""
         if self.divided:
-            return [part(batch, self.rank, self.size) for batch in self._cut(order, self.together)]
+            return [self._own(batch) for batch in self._cut(order, self.together)]
         return self._cut(order, self.together // self.size)
 
     @property
     def smallest(self) -> int:
-        """Samples of the smallest batch of this rank that has some."""
+        """Samples of the smallest micro-batch of this rank that has some."""
         counts = {len(batch) for batch in self.chosen(np.arange(self.drawn))}
-        return min(counts - {0}, default=0)
+        return min((max(1, count // self.micro) for count in counts - {0}), default=0)
+
+    def _own(self, batch: Indices) -> Indices:
+        """Return the micro-batches of this rank: the ranks take turns."""
+        every = self.size * self.micro
+        mine = [part(batch, index, every) for index in range(self.rank, every, self.size)]
+        return np.concatenate(mine)
 
     def _cut(self, order: Indices, size: int) -> list[Indices]:
         return [order[step * size : (step + 1) * size] for step in range(self.batches)]

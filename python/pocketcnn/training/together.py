@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from pocketcnn._arguments import integer
 from pocketcnn.config import isa
 from pocketcnn.layers import BatchNorm2d
 from pocketcnn.layers.chain import every_layer
@@ -26,11 +27,45 @@ class Together:
     ranks : Ranks
     sync_batch_norm : bool
         Whether batch normalisation sees the batches of all ranks as one.
+    micro_batches : int or None
+        In how many parts a batch of all ranks is computed; one for each rank when None.
+
+    Attributes
+    ----------
+    micro : int
+        In how many micro-batches each rank computes its part of a batch.
+
+    Raises
+    ------
+    ValueError
+        The ranks cannot share the micro-batches, or not normalise them as one.
     """
 
-    def __init__(self, net: ConvNet, ranks: Ranks, sync_batch_norm: bool) -> None:
+    def __init__(
+        self,
+        net: ConvNet,
+        ranks: Ranks,
+        sync_batch_norm: bool = False,
+        micro_batches: int | None = None,
+    ) -> None:
         self._net, self._ranks = net, ranks
         self.sync_batch_norm = bool(sync_batch_norm)
+        self.micro_batches = micro_batches
+        self.micro = 1
+        if micro_batches is None:
+            return
+        self.micro, rest = divmod(integer("micro_batches", micro_batches, 1), ranks.size)
+        if rest:
+            raise ValueError(
+                f"micro_batches is {micro_batches}, but must be a multiple of the {ranks.size} "
+                "processes"
+            )
+        if self.sync_batch_norm and self.micro > 1:
+            raise ValueError(
+                f"sync_batch_norm needs all {micro_batches} micro-batches at once, but "
+                f"{ranks.size} process{'es' * (ranks.size > 1)} would compute {self.micro} each, "
+                "one after the other"
+            )
 
     def begin(self, generators: Mapping[str, np.random.Generator]) -> None:
         """Take rank 0's weights, and other random numbers than it: but for the order of samples."""
@@ -64,6 +99,7 @@ class Together:
             "clip_norm": run.updates.clip_norm,
             "ema": run.updates.ema,
             "sync_batch_norm": self.sync_batch_norm,
+            "micro_batches": self.micro_batches,
             "optimizer": repr(run.optimizer),
             "loss": repr(run.objective),
             "frozen": self._net.frozen,

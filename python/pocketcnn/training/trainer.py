@@ -6,15 +6,14 @@ batch, and the batch is gathered into memory that is reused.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from pocketcnn import _arguments
+from pocketcnn._arguments import Array
 from pocketcnn._sharing import Sharing, changes
 from pocketcnn.data import Augment, Dataset, Mixing
 from pocketcnn.layers.chain import require_scores
@@ -22,30 +21,20 @@ from pocketcnn.losses import CrossEntropy
 from pocketcnn.losses.base import Loss, LossFunction, as_loss
 from pocketcnn.network.net import ConvNet
 from pocketcnn.optim.base import Optimizer
-from pocketcnn.training import divergence
 from pocketcnn.training.callbacks import Callback
 from pocketcnn.training.counts import Counts, Evaluation
+from pocketcnn.training.fitting import Fit
 from pocketcnn.training.history import History
-from pocketcnn.training.loop import Loop
 from pocketcnn.training.metrics import OwnMetric, make_metrics
-from pocketcnn.training.ranks import Alone, Ranks, Whole
+from pocketcnn.training.ranks import Alone, Ranks
 from pocketcnn.training.rate_finder import RateSearch, search_rates
-from pocketcnn.training.resumption import taking_part
 from pocketcnn.training.run import Stateful
-from pocketcnn.training.run_file import RunFile
-from pocketcnn.training.samples import (
-    Checks,
-    check_callbacks,
-    check_every,
-    check_last_batch,
-    check_weights,
-)
-from pocketcnn.training.shares import Plan, Shard
+from pocketcnn.training.samples import Checks
+from pocketcnn.training.shares import Shard
 from pocketcnn.training.source import Source, open_source, open_validation
+from pocketcnn.training.step import Step
 from pocketcnn.training.together import Together
 from pocketcnn.training.update import Update
-
-Array = NDArray[Any]
 
 
 class Trainer:
@@ -89,6 +78,9 @@ class Trainer:
         batches of `batch_size` samples of its own, and all make the same updates.
     sync_batch_norm : bool, default False
         Whether BatchNorm2d layers normalise the batches of all processes as one.
+    micro_batches : int, optional
+        In how many parts a batch of all processes is computed, to the same bits for any number of
+        processes that divides it, one too. Batch normalisation sees the parts alone.
 
     Attributes
     ----------
@@ -142,6 +134,7 @@ class Trainer:
         ema: float | None = None,
         comm: Ranks | None = None,
         sync_batch_norm: bool = False,
+        micro_batches: int | None = None,
     ) -> None:
         if augment is not None and not callable(augment):
             raise TypeError(f"augment is {augment!r}: wanted a callable (x, rng) -> x")
@@ -159,20 +152,20 @@ class Trainer:
         self.augment = augment
         self.rng = np.random.default_rng(self.seed)
         self._augment_rng = np.random.default_rng(self.seed).spawn(1)[0]
-        self.epoch = 0
-        self.epochs = 0
-        self.resumed = 0
-        self.samples = self.batches = 0
+        self.epoch = self.epochs = self.resumed = 0
+        self.steps = self.samples = self.batches = 0
         self.loss = 0.0
         self.history = History()
         self.stop = self.pause = self._paused = False
-        self.steps = 0
         self.ranks: Ranks = Alone() if comm is None else comm
-        self._together = Together(net, self.ranks, sync_batch_norm)
+        self._together = Together(net, self.ranks, sync_batch_norm, micro_batches)
         self._together.begin(self.generators | net.generators)
-        self.updates = Update(net, clip_norm, accumulate, ema, self.ranks)
+        ordered = micro_batches is not None
+        self.updates = Update(net, clip_norm, accumulate, ema, self.ranks, ordered)
         self._metrics = make_metrics(metrics, net, self.objective)
-        self.counts = self._new_counts()
+        self.counts = Counts(self.objective, self._metrics)
+        parts = self.updates, self.counts, self.ranks, self._together
+        self._step = Step(net, self.objective, *parts)
 
     @property
     def parts(self) -> dict[str, Stateful]:
@@ -232,30 +225,12 @@ class Trainer:
             The loss is not finite; no parameter has changed.
         """
         x, t = _arguments.as_array("x_batch", x_batch), _arguments.as_array("t_batch", t_batch)
-        net = self.net
         self.steps += 1
-        with net.sharing.change("a training step"), self._together.normalizing():
-            out = net.forward(x, training=True)
-            loss, grad, weight = self._measure(out, t, sample_weight)
-            whole = Whole.of(self.ranks, loss, weight, len(x), self.pause)
-            self.loss, self._paused = whole.loss, whole.pausing
-            if not math.isfinite(self.loss):
-                found = None if math.isfinite(loss) else divergence.explain(net, "x_batch", x)
-                reason = self._together.first_reason(found)
-                raise FloatingPointError(f"the loss became {self.loss} in {self.place()}: {reason}")
-            self.updates.add(self.optimizer, grad, weight, whole)
-        if len(x):
-            self.counts.add(out, t, loss, weight)
+        made = self._step.make(self.optimizer, x, t, sample_weight, self.pause)
+        self.loss, self._paused = made.loss, made.pausing
+        if made.fault is not None:
+            raise FloatingPointError(f"the loss became {self.loss} in {self.place()}: {made.fault}")
         return self.loss
-
-    def _measure(
-        self, out: Array, t: Array, sample_weight: ArrayLike | None
-    ) -> tuple[float, Array, float]:
-        """Return the mean loss of a batch, its gradient, and the weight of the mean."""
-        if len(out) == 0 and self.ranks.size > 1:  # the others have samples
-            return 0.0, out, 0.0
-        loss, grad = self.objective(out, t, sample_weight)
-        return loss, grad, self.objective.batch_weight(t, out.shape, sample_weight)
 
     def is_paused(self) -> bool:
         """Whether `pause` was set: with several ranks, on any of them before the last update."""
@@ -330,34 +305,24 @@ class Trainer:
             else differs that does not prevent resuming.
         """
         divided, data = self._open(x, t)
-        epochs = _arguments.integer("epochs", epochs, 0)
-        held_out = open_validation(validation, self._checks())
-        callbacks = check_callbacks(
-            callbacks, validated=held_out is not None, measured=self.columns
+        fit = Fit.prepare(
+            self,
+            self._together,
+            data,
+            divided,
+            open_validation(validation, self._checks()),
+            epochs=epochs,
+            callbacks=callbacks,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
+            resume=resume,
+            sample_weight=sample_weight,
         )
-        callbacks = [c for c in callbacks if self.ranks.rank == 0 or not c.on_first_rank_only]
-        plan = Plan.of(len(data), self.batch_size, self.ranks, divided)
-        check_last_batch(self.net, plan, self.batch_size)
-        weight = check_weights(sample_weight, len(data))
-        every = check_every(checkpoint_every, checkpoint)
-        if resume and checkpoint is None:
-            raise ValueError("resume=True needs a checkpoint to continue from")
-        self._together.agree(self, epochs=epochs, checkpoint_every=every, validation=held_out)
-        file, saved, notes = None, None, list[str]()
-        if checkpoint is not None:
-            file = RunFile(self, checkpoint, data, plan, held_out, weight)
-            saved, notes = file.open(resume)
-            plan = file.plan
-
-        self.epoch = self.resumed = 0 if saved is None else saved.epoch
-        self.epochs, self.samples, self.batches = epochs, plan.samples, plan.batches
-        self.history = History(() if saved is None else saved.history)
+        self.epoch = self.resumed = fit.resumed
+        self.epochs, self.samples, self.batches = fit.epochs, fit.plan.samples, fit.plan.batches
+        self.history = History(fit.records)
         self.stop = self.pause = self._paused = False
-        self.counts.start()
-        self.updates.drop()
-        with taking_part(self, callbacks, file, saved, notes):
-            loop = Loop(self, data, plan, held_out, callbacks, file, every, weight)
-            loop.run(None if saved is None else saved.progress)
+        fit.run(self)
         return self.history
 
     @changes("a search of rates")
@@ -407,13 +372,14 @@ class Trainer:
             all ranks must call this, and the data of all are measured.
         """
         data = open_source(("x", "t"), x, t, self._checks())
-        counts = self._new_counts()
+        counts = Counts(self.objective, self._metrics)
         with self.updates.averaged():
             for out, targets in data.outputs(self.net, self.batch_size):
                 loss, _ = self.objective(out, targets)
                 counts.add(out, targets, loss, self.objective.batch_weight(targets, out.shape))
+        alone = self.ranks.size == counts.batches == 1
         counts.share(self.ranks)
-        return Evaluation(counts, loss if counts.batches == 1 else counts.loss)
+        return Evaluation(counts, loss if alone else counts.loss)
 
     def _open(self, x: ArrayLike | Dataset, t: ArrayLike | None) -> tuple[bool, Source]:
         """Return whether all ranks divide the samples, and where they come from."""
@@ -423,9 +389,6 @@ class Trainer:
         # An augmentation may cut the images to the network's size.
         checks = self._checks(any_size=self.augment is not None)
         return divided, open_source(("x", "t"), x, t, checks)
-
-    def _new_counts(self) -> Counts:
-        return Counts(self.objective, self._metrics)
 
     def _checks(self, *, any_size: bool = False) -> Checks:
         # A derived class with its own step may use any kind of targets.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import cast
 
@@ -35,6 +35,9 @@ class Update:
         Decay of an average of the weights.
     ranks : Ranks, optional
         The processes whose gradients are summed: all then make the same update.
+    ordered : bool, default False
+        Whether gradients are added in the order of the ranks, micro-batch by micro-batch: to the
+        same bits for any number of ranks that compute the same micro-batches.
 
     Attributes
     ----------
@@ -48,10 +51,12 @@ class Update:
         accumulate: int = 1,
         ema: float | None = None,
         ranks: Ranks | None = None,
+        ordered: bool = False,
     ) -> None:
-        self._net = net
+        self._net, self._ordered = net, ordered
         self._ranks = Alone() if ranks is None else ranks
-        self._reduction = Reduction(net, self._ranks) if self._ranks.size > 1 else None
+        several = self._ranks.size > 1
+        self._reduction = Reduction(net, self._ranks, ordered) if several else None
         self.clip_norm = self.ema = None
         if clip_norm is not None:
             self.clip_norm = _arguments.finite("clip_norm", clip_norm)
@@ -69,7 +74,15 @@ class Update:
         """Whether a resumed run needs `state_dict`."""
         return self.accumulate > 1 or self.average is not None
 
-    def add(self, optimizer: Optimizer, grad: Array, weight: float, whole: Whole) -> None:
+    def add(
+        self,
+        optimizer: Optimizer,
+        grad: Array,
+        weight: float,
+        whole: Whole,
+        *,
+        last: bool = True,
+    ) -> None:
         """Use the gradient of the loss by the last `forward`'s output.
 
         Parameters
@@ -80,10 +93,13 @@ class Update:
             What the mean of the batch was divided by.
         whole : Whole
             The batch of all ranks.
+        last : bool
+            Whether it is a whole batch or, in order, the last micro-batch of one.
         """
         net = self._net
-        if self.accumulate > 1:
+        if self.accumulate > 1 or self._ordered:
             self._accumulate(grad, weight, whole)
+            self._batches += last
             if self._batches == self.accumulate:
                 self.finish(optimizer)
             return
@@ -122,22 +138,19 @@ class Update:
         whole: Whole,
     ) -> None:
         """Make an update with the gradients of all ranks."""
-        parts = self.clip_norm is None and _is_our_own(optimizer) and not self._ranks.ordered
+        parts = self.clip_norm is None and _is_our_own(optimizer)
         sums = reduction.backward(_times(grad, weight), whole.samples, parts=parts)
         divide(sums, whole.weight)
         self._apply(optimizer, sums)
 
     def _accumulate(self, grad: Array, weight: float, whole: Whole) -> None:
-        """Add the gradient of a batch, weighted as it would be in one large batch.
-
-        Where sums have an order, those of the ranks are added batch by batch, so that some ranks
-        with a few batches each give the bits of one with all of them.
-        """
-        if self._reduction is not None and self._ranks.ordered:
+        """Add the gradient of a batch, weighted as it would be in one large batch."""
+        weights: Sequence[float] = [weight]
+        if self._reduction is not None and self._ordered:
             onto = self._sums or None
             summed = self._reduction.backward(_times(grad, weight), whole.samples, onto=onto)
             self._sums = {name: np.asarray(gradient) for name, gradient in summed.items()}
-            weight = whole.weight
+            weights = whole.weights
         else:
             self._net.backward(_times(grad, weight))
             for name, array in self._net.grads.items():
@@ -145,19 +158,17 @@ class Update:
                     self._sums[name] += array
                 else:
                     self._sums[name] = array.copy()
-        self._weight += weight
-        self._batches += 1
+        for other in weights:
+            self._weight += other
 
     def _summed(self) -> tuple[dict[str, Grad], float]:
         """Return the sums that wait, of all ranks, and their weight."""
-        if self._reduction is None or self._ranks.ordered:
+        if self._reduction is None or self._ordered:
             return dict(self._sums), self._weight
         return self._reduction.sum(self._sums), float(self._ranks.total([self._weight])[0])
 
     def _updated(self) -> None:
-        """Let all ranks have the same running statistics, and count the weights in the average."""
-        if self._reduction is not None:
-            mean_of_buffers(self._net, self._ranks)
+        """Count the weights in the average."""
         if self.average is not None:
             self.average.add()
 
@@ -214,7 +225,7 @@ class Update:
             )
         self._weight, self._batches = float(cast(float, weight)), batches
         self._sums = {name: np.array(array) for name, array in sums.items()}
-        if self._ranks.rank > 0 and not self._ranks.ordered:  # rank 0 has those of all
+        if self._ranks.rank > 0 and not self._ordered:  # rank 0 has those of all
             self._weight = 0.0
             for array in self._sums.values():
                 array[...] = 0
@@ -231,19 +242,6 @@ def clip(grads: Mapping[str, Array], norm: float) -> float:
         for array in grads.values():
             array *= norm / total
     return total
-
-
-def mean_of_buffers(net: ConvNet, ranks: Ranks) -> None:
-    """Let all ranks have the mean of their running statistics, but for those of frozen layers."""
-    still = tuple(f"{name}." for name in net.frozen)
-    buffers = [array for name, array in net.buffers.items() if not name.startswith(still)]
-    if not buffers:
-        return
-    flat = np.concatenate([array.ravel() for array in buffers])
-    means, start = ranks.total(flat) / ranks.size, 0
-    for array in buffers:
-        array[...] = means[start : start + array.size].reshape(array.shape)
-        start += array.size
 
 
 def _times(grad: Array, weight: float) -> Array:
