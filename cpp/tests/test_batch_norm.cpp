@@ -32,6 +32,19 @@ const NormCase kNormCases[] = {
 class BatchNormTest : public IsaCaseTest<NormCase> {};
 POCKETCNN_FOR_EVERY_ISA_AND_CASE(BatchNormTest, NormCase, kNormCases);
 
+/// What is done to the output: nothing, a ReLU, or a ReLU up to a ceiling.
+struct Bounds {
+    bool rectify;
+    double ceiling = std::numeric_limits<double>::infinity();
+
+    double applied(double value) const {
+        return rectify ? std::min(std::max(value, 0.0), ceiling) : value;
+    }
+};
+
+/// The ceilings are reached by a part of the elements, and 0.75 is the same in float.
+const Bounds kBounds[] = {{false}, {true}, {true, 0.75}};
+
 /// All arrays of one batch, between guard pages.
 template <typename T>
 struct Batch {
@@ -58,7 +71,9 @@ struct Batch {
         beta.freeze();
     }
 
-    BatchNorm<T> norm(bool rectify) const { return {gamma.data(), beta.data(), eps, rectify}; }
+    BatchNorm<T> norm(const Bounds& bounds) const {
+        return {gamma.data(), beta.data(), eps, bounds.rectify, bounds.ceiling};
+    }
     ChannelStatistics statistics() const { return {mean.data(), variance.data()}; }
 
     /// Calls body(c, i) for the elements i of channel c.
@@ -69,9 +84,10 @@ struct Batch {
     double xhat(index_t c, index_t i) const {
         return (double(x[i]) - mean[c]) / std::sqrt(variance[c] + eps);
     }
-    /// dy, or zero where the output was rectified.
-    double passed(bool rectify, index_t i) const {
-        return rectify && !(y[i] > 0) ? 0 : double(dy[i]);
+    /// dy, or zero where the output is a bound.
+    double passed(const Bounds& bounds, index_t i) const {
+        const bool within = y[i] > 0 && double(y[i]) < bounds.ceiling;
+        return bounds.rectify && !within ? 0 : double(dy[i]);
     }
 
     static constexpr double eps = 1e-3;
@@ -105,21 +121,22 @@ void expect_statistics(const Batch<T>& batch, const NormCase& c) {
 }
 
 template <typename T>
-void expect_output(const Batch<T>& batch, const NormCase& c, bool rectify) {
+void expect_output(const Batch<T>& batch, const NormCase& c, const Bounds& bounds) {
     batch.for_elements([&](index_t k, index_t i) {
         const double wanted = batch.xhat(k, i) * double(batch.gamma[k]) + double(batch.beta[k]);
-        expect_near(batch.y[i], rectify ? std::max(wanted, 0.0) : wanted, 4 * allowed<T>(c));
+        expect_near(batch.y[i], bounds.applied(wanted), 4 * allowed<T>(c));
     });
     EXPECT_TRUE(batch.y.margins_intact());
 }
 
 template <typename T>
-void expect_gradients(const Batch<T>& batch, const NormCase& c, bool rectify, bool training) {
+void expect_gradients(const Batch<T>& batch, const NormCase& c, const Bounds& bounds,
+                      bool training) {
     const index_t channels = batch.shape.channels;
     Sums dgamma(channels), dbeta(channels);
     batch.for_elements([&](index_t k, index_t i) {
-        dgamma[k].add(batch.passed(rectify, i) * batch.xhat(k, i));
-        dbeta[k].add(batch.passed(rectify, i));
+        dgamma[k].add(batch.passed(bounds, i) * batch.xhat(k, i));
+        dbeta[k].add(batch.passed(bounds, i));
     });
     const double growth = 16 * allowed<T>(c) / std::numeric_limits<T>::epsilon();
     expect_sums(batch.dgamma, dgamma, growth);
@@ -127,7 +144,7 @@ void expect_gradients(const Batch<T>& batch, const NormCase& c, bool rectify, bo
     const double count = training ? double(batch.shape.count()) : INFINITY;
     batch.for_elements([&](index_t k, index_t i) {
         const double scale = double(batch.gamma[k]) / std::sqrt(batch.variance[k] + batch.eps);
-        const double wanted = batch.passed(rectify, i) - dbeta[k].value / count -
+        const double wanted = batch.passed(bounds, i) - dbeta[k].value / count -
                               batch.xhat(k, i) * dgamma[k].value / count;
         expect_near(batch.dx[i], scale * wanted, 4 * std::abs(scale) * allowed<T>(c));
     });
@@ -135,9 +152,9 @@ void expect_gradients(const Batch<T>& batch, const NormCase& c, bool rectify, bo
 }
 
 template <typename T>
-void check(const NormCase& c, Edge edge, bool rectify, bool training) {
+void check(const NormCase& c, Edge edge, const Bounds& bounds, bool training) {
     const Batch<T> batch(c, edge);
-    const BatchNorm<T> norm = batch.norm(rectify);
+    const BatchNorm<T> norm = batch.norm(bounds);
     if (training) {
         batch_norm_train(batch.x.data(), c.shape, norm, batch.mean.data(), batch.variance.data(),
                          batch.y.data());
@@ -149,18 +166,18 @@ void check(const NormCase& c, Edge edge, bool rectify, bool training) {
         }
         batch_norm_infer(batch.x.data(), c.shape, norm, batch.statistics(), batch.y.data());
     }
-    expect_output(batch, c, rectify);
+    expect_output(batch, c, bounds);
     batch_norm_backward(batch.dy.data(), batch.x.data(), c.shape, norm, batch.statistics(),
                         training, batch.dx.data(), batch.dgamma.data(), batch.dbeta.data());
-    expect_gradients(batch, c, rectify, training);
+    expect_gradients(batch, c, bounds, training);
 }
 
 TEST_P(BatchNormTest, OutputStatisticsAndGradients) {
     for (const Edge edge : kEdges) {
-        for (const bool rectify : {false, true}) {
+        for (const Bounds& bounds : kBounds) {
             for (const bool training : {false, true}) {
-                check<float>(test_case(), edge, rectify, training);
-                check<double>(test_case(), edge, rectify, training);
+                check<float>(test_case(), edge, bounds, training);
+                check<double>(test_case(), edge, bounds, training);
             }
         }
     }
@@ -172,9 +189,28 @@ TEST_P(BatchNormTest, InferenceInPlace) {
     std::fill(batch.variance.begin(), batch.variance.end(), 2.0);
     std::copy(batch.x.begin(), batch.x.end(), batch.dx.begin());
     const ChannelShape& shape = test_case().shape;
-    batch_norm_infer(batch.x.data(), shape, batch.norm(true), batch.statistics(), batch.y.data());
-    batch_norm_infer(batch.dx.data(), shape, batch.norm(true), batch.statistics(), batch.dx.data());
+    batch_norm_infer(batch.x.data(), shape, batch.norm({true}), batch.statistics(), batch.y.data());
+    batch_norm_infer(batch.dx.data(), shape, batch.norm({true}), batch.statistics(),
+                     batch.dx.data());
     EXPECT_TRUE(same_bits(batch.dx.copy(), batch.y.copy()));
+}
+
+TEST_P(BatchNormTest, GradientInPlace) {
+    const Batch<float> batch(test_case(), Edge::back), other(test_case(), Edge::back);
+    std::fill(batch.mean.begin(), batch.mean.end(), test_case().mean);
+    std::fill(batch.variance.begin(), batch.variance.end(), 2.0);
+    const ChannelShape& shape = test_case().shape;
+    const BatchNorm<float> norm = batch.norm({true, 0.75});
+    batch_norm_backward(batch.dy.data(), batch.x.data(), shape, norm, batch.statistics(), true,
+                        batch.dx.data(), batch.dgamma.data(), batch.dbeta.data());
+    std::copy(batch.dy.begin(), batch.dy.end(), other.dx.begin());
+    batch_norm_backward(other.dx.data(), batch.x.data(), shape, norm, batch.statistics(), true,
+                        other.dx.data(), other.dgamma.data(), other.dbeta.data());
+    EXPECT_TRUE(same_bits(other.dx.copy(), batch.dx.copy()));
+    std::copy(batch.x.begin(), batch.x.end(), other.y.begin());
+    batch_norm_backward(batch.dy.data(), other.y.data(), shape, norm, batch.statistics(), true,
+                        other.y.data(), other.dgamma.data(), other.dbeta.data());
+    EXPECT_TRUE(same_bits(other.y.copy(), batch.dx.copy()));
 }
 
 TEST(BatchNorm, NanSpoilsItsChannelOnly) {
