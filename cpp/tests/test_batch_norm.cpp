@@ -1,4 +1,5 @@
 // Batch normalisation and its gradient against the definition, in double.
+#include <pocketcnn/activation.h>
 #include <pocketcnn/batch_norm.h>
 
 #include <cmath>
@@ -211,6 +212,43 @@ TEST_P(BatchNormTest, GradientInPlace) {
     batch_norm_backward(batch.dy.data(), other.y.data(), shape, norm, batch.statistics(), true,
                         other.y.data(), other.dgamma.data(), other.dbeta.data());
     EXPECT_TRUE(same_bits(other.y.copy(), batch.dx.copy()));
+}
+
+/// The end of a residual block against its operations one by one.
+template <typename T>
+void check_sum(const NormCase& c, bool rectify) {
+    const Batch<T> apart(c, Edge::back), together(c, Edge::back);
+    const index_t size = c.shape.size();
+    Random random(c.name + "sum");
+    const RandomArray<T> added(random, size);
+    const Guarded<T> y(size), dsum(size), wanted(size), dwanted(size);
+    const BatchNorm<T> norm = apart.norm({false});
+    batch_norm_train(apart.x.data(), c.shape, norm, apart.mean.data(), apart.variance.data(),
+                     apart.y.data());
+    add(apart.y.data(), added.data(), rectify, wanted.data(), size);
+    batch_norm_add_train(together.x.data(), added.data(), c.shape, together.norm({rectify}),
+                         together.mean.data(), together.variance.data(), y.data());
+    EXPECT_TRUE(same_bits(y.copy(), wanted.copy()) && y.margins_intact());
+    EXPECT_TRUE(same_bits(together.mean.copy(), apart.mean.copy()));
+    EXPECT_TRUE(same_bits(together.variance.copy(), apart.variance.copy()));
+    if (!rectify) return;
+    activate_backward(Activation::relu, apart.dy.data(), wanted.data(), dwanted.data(), size);
+    batch_norm_backward(dwanted.data(), apart.x.data(), c.shape, norm, apart.statistics(), true,
+                        apart.dx.data(), apart.dgamma.data(), apart.dbeta.data());
+    batch_norm_add_backward(together.dy.data(), y.data(), together.x.data(), c.shape,
+                            together.norm({true}), together.statistics(), dsum.data(),
+                            together.dx.data(), together.dgamma.data(), together.dbeta.data());
+    EXPECT_TRUE(same_bits(dsum.copy(), dwanted.copy()) && dsum.margins_intact());
+    EXPECT_TRUE(same_bits(together.dx.copy(), apart.dx.copy()));
+    EXPECT_TRUE(same_bits(together.dgamma.copy(), apart.dgamma.copy()));
+    EXPECT_TRUE(same_bits(together.dbeta.copy(), apart.dbeta.copy()));
+}
+
+TEST_P(BatchNormTest, AtTheEndOfAResidualBlock) {
+    for (const bool rectify : {false, true}) {
+        check_sum<float>(test_case(), rectify);
+        check_sum<double>(test_case(), rectify);
+    }
 }
 
 TEST(BatchNorm, NanSpoilsItsChannelOnly) {
