@@ -38,9 +38,9 @@ X, W, MAPS, POOLED = (3, 4, 7, 8), (6, 2, 3, 2), (3, 6, 6, 8), (3, 6, 3, 4)
 PLACES = np.zeros(POOLED, np.int32) + np.arange(3, dtype=np.int32)[:, None] * 16
 KNOWN_NORM = (_array(6), _array(6), _ones(6), _ones(6), 1e-5)
 NORM = (*KNOWN_NORM, True, 6.0)
-DEPTHWISE = _core.Conv2d(WINDOW, 4, 4, _core.ConvAlgorithm.auto)
-BATCH_NORM = (_array(4), _array(4), 1e-5, True, 6.0)
-DEPTHWISE_BLOCK = (BATCH_NORM, _array(4, 1, 3, 2), _array(4), BATCH_NORM, DEPTHWISE)
+DEPTHWISE = _core.Conv2d(WINDOW, 6, 6, _core.ConvAlgorithm.auto)
+BATCH_NORM = (_array(6), _array(6), 1e-5, True, 6.0)
+DEPTHWISE_BLOCK = (BATCH_NORM, _array(6, 1, 3, 2), _array(6), BATCH_NORM, DEPTHWISE)
 
 
 def _block(activation: str, kind: str | None, conv: _core.Conv2d = CONV) -> _core.ConvBlock:
@@ -149,10 +149,10 @@ CALLS = [
         _core.batch_norm_add_backward,
         (_array(*MAPS), _array(*MAPS), _array(*MAPS), *KNOWN_NORM),
     ),
-    Call(_core.depthwise_block, (_array(*X), *DEPTHWISE_BLOCK), {0: {0, 2, 3}}),
+    Call(_core.depthwise_block, (_array(*MAPS), *DEPTHWISE_BLOCK), {0: {0, 2, 3}}),
     Call(
         _core.depthwise_block_backward,
-        (_array(3, 4, 6, 8), _array(*X), *DEPTHWISE_BLOCK, np.ones((4, 4))),
+        (_array(3, 6, 5, 8), _array(*MAPS), *DEPTHWISE_BLOCK, np.ones((4, 6))),
     ),
     Call(
         _core.group_norm,
