@@ -126,7 +126,8 @@ def test_the_bits_are_those_of_the_layers(name: str) -> None:
     x = rng.standard_normal((4, *IMAGE)).astype(np.float32)
     grad = rng.standard_normal((4, *shapes[-1])).astype(np.float32)
     results = []
-    for steps in (stages, list(layers.values())):
+    alone: list[Any] = [*layers.values()]
+    for steps in ([*stages], alone):
         for layer in layers.values():
             layer.initialize(np.random.default_rng(SEED))
         out, flowing = x, grad
@@ -136,8 +137,8 @@ def test_the_bits_are_those_of_the_layers(name: str) -> None:
             flowing = step.backward(flowing)
         kept = [(*layer.grads.values(), *layer.buffers.values()) for layer in layers.values()]
         results.append([out, flowing, *(a.copy() for arrays in kept for a in arrays)])
-    for fused, alone in zip(*results, strict=True):
-        np.testing.assert_array_equal(fused, alone)
+    for fused, wanted in zip(*results, strict=True):
+        np.testing.assert_array_equal(fused, wanted)
 
 
 def test_the_bits_do_not_depend_on_threads() -> None:

@@ -63,8 +63,9 @@ def depthwise_block_backward(
         Of `behind`.
     """
     dtype, _ = compute_dtypes(x, block.weight)
-    arrays = contiguous(grad, dtype), contiguous(x, dtype)
-    return _core.depthwise_block_backward(*arrays, *_of_type(block, dtype), statistics)
+    grad, x = contiguous(grad, dtype), contiguous(x, dtype)
+    before, weight, bias, behind, conv = _of_type(block, dtype)
+    return _core.depthwise_block_backward(grad, x, before, weight, bias, behind, conv, statistics)
 
 
 def _of_type(block: DepthwiseBlock, dtype: Any) -> DepthwiseBlock:

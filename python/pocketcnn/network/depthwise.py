@@ -41,10 +41,9 @@ class DepthwiseStage:
         maps = self._first.conv.forward(x, training)
         block = self._block(maps)
         y, statistics = depthwise_block(maps, block)
-        for norm, a, moments in zip(
-            self._norms, (maps, y), (statistics[:2], statistics[2:]), strict=True
-        ):
-            norm.follow(*moments, count=a.size // a.shape[1])
+        before, behind = self._norms
+        before.follow(statistics[0], statistics[1], maps.size // maps.shape[1])
+        behind.follow(statistics[2], statistics[3], y.size // y.shape[1])
         self._saved = maps, block, statistics
         return y
 

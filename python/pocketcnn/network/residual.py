@@ -61,11 +61,12 @@ class FusedResidual:
             raise RuntimeError("backward needs a forward before it")
         last = cast("ConvStage | None", self._last)
         if last is not None and self._added:
-            grad, flowing = _norm(last).backward_sum(grad)
+            grad, normalized = _norm(last).backward_sum(grad)
             _norm(last).clear()
-            flowing = last.conv.backward(flowing)
+            through = last.conv.backward(normalized)
+            del normalized
             last.clear()
-            through = flow_back(self._body[:-1], flowing, update)
+            through = flow_back(self._body[:-1], through, update)
         else:
             if self._rectify:
                 grad = relu_backward(grad, self._output)
