@@ -235,6 +235,8 @@ def _bad_shapes() -> list[Bad]:
         Bad("batch_norm", {"running_var": np.ones(4, int)}, TypeError, "running_var"),
         *[Bad("batch_norm", {"momentum": m}, ValueError, "momentum") for m in (-0.1, 1.1, np.nan)],
         *[Bad("batch_norm", {"momentum": m}, TypeError, "momentum") for m in ("0.1", None, 1j)],
+        *[Bad("batch_norm", {"ceiling": c}, ValueError, "ceiling") for c in (-1, 0, np.nan)],
+        *[Bad("batch_norm", {"ceiling": c}, TypeError, "ceiling") for c in ("6", None, 1j)],
         Bad("batch_norm_backward", {"grad": np.ones((2, 4, 6, 6), f32)}, ValueError, "grad"),
         Bad("local_response_norm_backward", {"grad": np.ones((2, 4, 6, 6))}, ValueError, "grad"),
         *[

@@ -146,6 +146,25 @@ def test_rectify_is_a_relu_behind(shape: Any, dtype: npt.DTypeLike, training: bo
         np.testing.assert_array_equal(a, e)
 
 
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", SHAPES[2:], ids=str)
+def test_a_ceiling_bounds_the_relu(shape: Any, dtype: npt.DTypeLike, training: bool) -> None:
+    x, gamma, beta = _inputs(shape, dtype)
+    running = np.zeros(shape[1]), np.ones(shape[1])
+    grad = np.random.default_rng(2).normal(size=shape).astype(dtype)
+    ceiling = 0.75
+    out, cache = F.batch_norm(x, gamma, beta, *running, training, momentum=0)
+    fused, fused_cache = F.batch_norm(
+        x, gamma, beta, *running, training, momentum=0, rectify=True, ceiling=ceiling
+    )
+    np.testing.assert_array_equal(fused, np.clip(out, 0, ceiling))
+    passed = np.where((out > 0) & (out < ceiling), grad, 0).astype(dtype)
+    expected = F.batch_norm_backward(passed, cache)
+    for a, e in zip(F.batch_norm_backward(grad, fused_cache), expected, strict=True):
+        np.testing.assert_array_equal(a, e)
+
+
 def test_empty_batch_leaves_the_running_means() -> None:
     running = np.full(3, 2.0), np.full(3, 3.0)
     out, cache = F.batch_norm(np.empty((0, 3, 4, 4)), np.ones(3), np.zeros(3), *running, True)

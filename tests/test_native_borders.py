@@ -37,7 +37,10 @@ def _ones(n: int) -> Any:
 X, W, MAPS, POOLED = (3, 4, 7, 8), (6, 2, 3, 2), (3, 6, 6, 8), (3, 6, 3, 4)
 PLACES = np.zeros(POOLED, np.int32) + np.arange(3, dtype=np.int32)[:, None] * 16
 KNOWN_NORM = (_array(6), _array(6), _ones(6), _ones(6), 1e-5)
-NORM = (*KNOWN_NORM, True)
+NORM = (*KNOWN_NORM, True, 6.0)
+DEPTHWISE = _core.Conv2d(WINDOW, 6, 6, _core.ConvAlgorithm.auto)
+BATCH_NORM = (_array(6), _array(6), 1e-5, True, 6.0)
+DEPTHWISE_BLOCK = (BATCH_NORM, _array(6, 1, 3, 2), _array(6), BATCH_NORM, DEPTHWISE)
 
 
 def _block(activation: str, kind: str | None, conv: _core.Conv2d = CONV) -> _core.ConvBlock:
@@ -81,6 +84,7 @@ PAIRS = [
         (_core.gelu_tanh_backward, ()), (_core.hard_sigmoid_backward, ()),
         (_core.hard_swish_backward, ()),
         (_core.softmax_backward, (1,)), (_core.log_softmax_backward, (1,)), (_core.add, (True,)),
+        (_core.add_to, ()),
     ]
 ]  # fmt: skip
 CALLS = [
@@ -131,12 +135,25 @@ CALLS = [
     Call(_core.avg_pool2d_backward, (_array(*POOLED), MAPS, POOL, True)),
     Call(
         _core.batch_norm_train,
-        (_array(*MAPS), _array(6), _array(6), 1e-5, True),
+        (_array(*MAPS), _array(6), _array(6), 1e-5, True, 6.0),
         {0: {0, 2, 3}},
         any_axes=True,
     ),
     Call(_core.batch_norm_infer, (_array(*MAPS), *NORM), {0: {0, 2, 3}}, any_axes=True),
-    Call(_core.batch_norm_backward, (_array(*MAPS), _array(*MAPS), *NORM, True)),
+    Call(_core.batch_norm_backward, (_array(*MAPS), _array(*MAPS), *NORM, True, False)),
+    Call(
+        _core.batch_norm_add_train,
+        (_array(*MAPS), _array(*MAPS), _array(6), _array(6), 1e-5, True),
+    ),
+    Call(
+        _core.batch_norm_add_backward,
+        (_array(*MAPS), _array(*MAPS), _array(*MAPS), *KNOWN_NORM),
+    ),
+    Call(_core.depthwise_block, (_array(*MAPS), *DEPTHWISE_BLOCK), {0: {0, 2, 3}}),
+    Call(
+        _core.depthwise_block_backward,
+        (_array(3, 6, 5, 8), _array(*MAPS), *DEPTHWISE_BLOCK, np.ones((4, 6))),
+    ),
     Call(
         _core.group_norm,
         (_array(*MAPS), _array(6), _array(6), 2, 1e-5),

@@ -12,6 +12,7 @@ PYBIND11_MODULE(_core_of_main_interpreter, module) {
     register_conv2d(module);
     register_conv_block(module);
     register_conv_transpose2d(module);
+    register_depthwise_block(module);
     register_cross_entropy(module);
     register_group_norm(module);
     register_linear(module);

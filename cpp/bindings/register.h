@@ -11,6 +11,7 @@ void register_column_matrix(pybind11::module_& module);
 void register_conv2d(pybind11::module_& module);
 void register_conv_block(pybind11::module_& module);
 void register_conv_transpose2d(pybind11::module_& module);
+void register_depthwise_block(pybind11::module_& module);
 void register_cross_entropy(pybind11::module_& module);
 void register_group_norm(pybind11::module_& module);
 void register_linear(pybind11::module_& module);

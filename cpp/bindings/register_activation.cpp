@@ -118,6 +118,14 @@ void define_add(py::module_& module) {
             return y;
         },
         py::arg("a"), py::arg("b"), py::arg("rectify"));
+    module.def(
+        "add_to",
+        [](const Floats& x, Floats y) {
+            require_shape(y, shape_of(x), "y");
+            compute(x, [&]<typename T>() { add_to(x.data<T>(), y.mutable_data<T>(), x.size()); });
+            return y;
+        },
+        py::arg("x"), py::arg("y"));
 }
 
 }  // namespace

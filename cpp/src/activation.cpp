@@ -55,8 +55,18 @@ void add(const T* a, const T* b, bool rectify, T* y, index_t size) {
     });
 }
 
+template <typename T>
+void add_to(const T* x, T* y, index_t size) {
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
+    parallel_ranges(size, kGrain, 1, [&](index_t begin, index_t end) {
+        kernels.elementwise.add(end - begin, x + begin, y + begin);
+    });
+}
+
 template void add(const float*, const float*, bool, float*, index_t);
 template void add(const double*, const double*, bool, double*, index_t);
+template void add_to(const float*, float*, index_t);
+template void add_to(const double*, double*, index_t);
 template void activate(Activation, const float*, float*, index_t, double);
 template void activate(Activation, const double*, double*, index_t, double);
 template void activate_backward(Activation, const float*, const float*, float*, index_t, double);

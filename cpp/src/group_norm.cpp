@@ -67,7 +67,7 @@ struct Statistics {
     ChannelNorm<T> channel(T gamma, T beta) const {
         const double scale = static_cast<double>(gamma) * inverse;
         return {rounded, static_cast<T>(scale),
-                static_cast<T>(static_cast<double>(beta) - lost * scale), false};
+                static_cast<T>(static_cast<double>(beta) - lost * scale), false, T{0}};
     }
 
     T rounded;

@@ -257,6 +257,11 @@ TEST_P(ActivationTest, AddsAndRectifies) {
         activate(Activation::relu, sum.data(), wanted.data(), size);
         EXPECT_TRUE(same_bits(rectified.copy(), wanted.copy()));
         EXPECT_TRUE(rectified.margins_intact());
+        const Guarded<float> total(size);
+        std::copy(a.begin(), a.end(), total.begin());
+        add_to(b.data(), total.data(), size);
+        for (index_t i = 0; i < size; ++i) EXPECT_EQ(total[i], a[i] + b[i]);
+        EXPECT_TRUE(total.margins_intact());
     }
 }
 

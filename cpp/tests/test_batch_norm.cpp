@@ -1,4 +1,5 @@
 // Batch normalisation and its gradient against the definition, in double.
+#include <pocketcnn/activation.h>
 #include <pocketcnn/batch_norm.h>
 
 #include <cmath>
@@ -32,6 +33,19 @@ const NormCase kNormCases[] = {
 class BatchNormTest : public IsaCaseTest<NormCase> {};
 POCKETCNN_FOR_EVERY_ISA_AND_CASE(BatchNormTest, NormCase, kNormCases);
 
+/// What is done to the output: nothing, a ReLU, or a ReLU up to a ceiling.
+struct Bounds {
+    bool rectify;
+    double ceiling = std::numeric_limits<double>::infinity();
+
+    double applied(double value) const {
+        return rectify ? std::min(std::max(value, 0.0), ceiling) : value;
+    }
+};
+
+/// The ceilings are reached by a part of the elements, and 0.75 is the same in float.
+const Bounds kBounds[] = {{false}, {true}, {true, 0.75}};
+
 /// All arrays of one batch, between guard pages.
 template <typename T>
 struct Batch {
@@ -58,7 +72,9 @@ struct Batch {
         beta.freeze();
     }
 
-    BatchNorm<T> norm(bool rectify) const { return {gamma.data(), beta.data(), eps, rectify}; }
+    BatchNorm<T> norm(const Bounds& bounds) const {
+        return {gamma.data(), beta.data(), eps, bounds.rectify, bounds.ceiling};
+    }
     ChannelStatistics statistics() const { return {mean.data(), variance.data()}; }
 
     /// Calls body(c, i) for the elements i of channel c.
@@ -69,9 +85,10 @@ struct Batch {
     double xhat(index_t c, index_t i) const {
         return (double(x[i]) - mean[c]) / std::sqrt(variance[c] + eps);
     }
-    /// dy, or zero where the output was rectified.
-    double passed(bool rectify, index_t i) const {
-        return rectify && !(y[i] > 0) ? 0 : double(dy[i]);
+    /// dy, or zero where the output is a bound.
+    double passed(const Bounds& bounds, index_t i) const {
+        const bool within = y[i] > 0 && double(y[i]) < bounds.ceiling;
+        return bounds.rectify && !within ? 0 : double(dy[i]);
     }
 
     static constexpr double eps = 1e-3;
@@ -105,21 +122,22 @@ void expect_statistics(const Batch<T>& batch, const NormCase& c) {
 }
 
 template <typename T>
-void expect_output(const Batch<T>& batch, const NormCase& c, bool rectify) {
+void expect_output(const Batch<T>& batch, const NormCase& c, const Bounds& bounds) {
     batch.for_elements([&](index_t k, index_t i) {
         const double wanted = batch.xhat(k, i) * double(batch.gamma[k]) + double(batch.beta[k]);
-        expect_near(batch.y[i], rectify ? std::max(wanted, 0.0) : wanted, 4 * allowed<T>(c));
+        expect_near(batch.y[i], bounds.applied(wanted), 4 * allowed<T>(c));
     });
     EXPECT_TRUE(batch.y.margins_intact());
 }
 
 template <typename T>
-void expect_gradients(const Batch<T>& batch, const NormCase& c, bool rectify, bool training) {
+void expect_gradients(const Batch<T>& batch, const NormCase& c, const Bounds& bounds,
+                      bool training) {
     const index_t channels = batch.shape.channels;
     Sums dgamma(channels), dbeta(channels);
     batch.for_elements([&](index_t k, index_t i) {
-        dgamma[k].add(batch.passed(rectify, i) * batch.xhat(k, i));
-        dbeta[k].add(batch.passed(rectify, i));
+        dgamma[k].add(batch.passed(bounds, i) * batch.xhat(k, i));
+        dbeta[k].add(batch.passed(bounds, i));
     });
     const double growth = 16 * allowed<T>(c) / std::numeric_limits<T>::epsilon();
     expect_sums(batch.dgamma, dgamma, growth);
@@ -127,7 +145,7 @@ void expect_gradients(const Batch<T>& batch, const NormCase& c, bool rectify, bo
     const double count = training ? double(batch.shape.count()) : INFINITY;
     batch.for_elements([&](index_t k, index_t i) {
         const double scale = double(batch.gamma[k]) / std::sqrt(batch.variance[k] + batch.eps);
-        const double wanted = batch.passed(rectify, i) - dbeta[k].value / count -
+        const double wanted = batch.passed(bounds, i) - dbeta[k].value / count -
                               batch.xhat(k, i) * dgamma[k].value / count;
         expect_near(batch.dx[i], scale * wanted, 4 * std::abs(scale) * allowed<T>(c));
     });
@@ -135,9 +153,9 @@ void expect_gradients(const Batch<T>& batch, const NormCase& c, bool rectify, bo
 }
 
 template <typename T>
-void check(const NormCase& c, Edge edge, bool rectify, bool training) {
+void check(const NormCase& c, Edge edge, const Bounds& bounds, bool training) {
     const Batch<T> batch(c, edge);
-    const BatchNorm<T> norm = batch.norm(rectify);
+    const BatchNorm<T> norm = batch.norm(bounds);
     if (training) {
         batch_norm_train(batch.x.data(), c.shape, norm, batch.mean.data(), batch.variance.data(),
                          batch.y.data());
@@ -149,18 +167,18 @@ void check(const NormCase& c, Edge edge, bool rectify, bool training) {
         }
         batch_norm_infer(batch.x.data(), c.shape, norm, batch.statistics(), batch.y.data());
     }
-    expect_output(batch, c, rectify);
+    expect_output(batch, c, bounds);
     batch_norm_backward(batch.dy.data(), batch.x.data(), c.shape, norm, batch.statistics(),
                         training, batch.dx.data(), batch.dgamma.data(), batch.dbeta.data());
-    expect_gradients(batch, c, rectify, training);
+    expect_gradients(batch, c, bounds, training);
 }
 
 TEST_P(BatchNormTest, OutputStatisticsAndGradients) {
     for (const Edge edge : kEdges) {
-        for (const bool rectify : {false, true}) {
+        for (const Bounds& bounds : kBounds) {
             for (const bool training : {false, true}) {
-                check<float>(test_case(), edge, rectify, training);
-                check<double>(test_case(), edge, rectify, training);
+                check<float>(test_case(), edge, bounds, training);
+                check<double>(test_case(), edge, bounds, training);
             }
         }
     }
@@ -172,9 +190,65 @@ TEST_P(BatchNormTest, InferenceInPlace) {
     std::fill(batch.variance.begin(), batch.variance.end(), 2.0);
     std::copy(batch.x.begin(), batch.x.end(), batch.dx.begin());
     const ChannelShape& shape = test_case().shape;
-    batch_norm_infer(batch.x.data(), shape, batch.norm(true), batch.statistics(), batch.y.data());
-    batch_norm_infer(batch.dx.data(), shape, batch.norm(true), batch.statistics(), batch.dx.data());
+    batch_norm_infer(batch.x.data(), shape, batch.norm({true}), batch.statistics(), batch.y.data());
+    batch_norm_infer(batch.dx.data(), shape, batch.norm({true}), batch.statistics(),
+                     batch.dx.data());
     EXPECT_TRUE(same_bits(batch.dx.copy(), batch.y.copy()));
+}
+
+TEST_P(BatchNormTest, GradientInPlace) {
+    const Batch<float> batch(test_case(), Edge::back), other(test_case(), Edge::back);
+    std::fill(batch.mean.begin(), batch.mean.end(), test_case().mean);
+    std::fill(batch.variance.begin(), batch.variance.end(), 2.0);
+    const ChannelShape& shape = test_case().shape;
+    const BatchNorm<float> norm = batch.norm({true, 0.75});
+    batch_norm_backward(batch.dy.data(), batch.x.data(), shape, norm, batch.statistics(), true,
+                        batch.dx.data(), batch.dgamma.data(), batch.dbeta.data());
+    std::copy(batch.dy.begin(), batch.dy.end(), other.dx.begin());
+    batch_norm_backward(other.dx.data(), batch.x.data(), shape, norm, batch.statistics(), true,
+                        other.dx.data(), other.dgamma.data(), other.dbeta.data());
+    EXPECT_TRUE(same_bits(other.dx.copy(), batch.dx.copy()));
+    std::copy(batch.x.begin(), batch.x.end(), other.y.begin());
+    batch_norm_backward(batch.dy.data(), other.y.data(), shape, norm, batch.statistics(), true,
+                        other.y.data(), other.dgamma.data(), other.dbeta.data());
+    EXPECT_TRUE(same_bits(other.y.copy(), batch.dx.copy()));
+}
+
+/// The end of a residual block against its operations one by one.
+template <typename T>
+void check_sum(const NormCase& c, bool rectify) {
+    const Batch<T> apart(c, Edge::back), together(c, Edge::back);
+    const index_t size = c.shape.size();
+    Random random(c.name + "sum");
+    const RandomArray<T> added(random, size);
+    const Guarded<T> y(size), dsum(size), wanted(size), dwanted(size);
+    const BatchNorm<T> norm = apart.norm({false});
+    batch_norm_train(apart.x.data(), c.shape, norm, apart.mean.data(), apart.variance.data(),
+                     apart.y.data());
+    add(apart.y.data(), added.data(), rectify, wanted.data(), size);
+    batch_norm_add_train(together.x.data(), added.data(), c.shape, together.norm({rectify}),
+                         together.mean.data(), together.variance.data(), y.data());
+    EXPECT_TRUE(same_bits(y.copy(), wanted.copy()) && y.margins_intact());
+    EXPECT_TRUE(same_bits(together.mean.copy(), apart.mean.copy()));
+    EXPECT_TRUE(same_bits(together.variance.copy(), apart.variance.copy()));
+    if (!rectify) return;
+    activate_backward(Activation::relu, apart.dy.data(), wanted.data(), dwanted.data(), size);
+    batch_norm_backward(dwanted.data(), apart.x.data(), c.shape, norm, apart.statistics(), true,
+                        apart.dx.data(), apart.dgamma.data(), apart.dbeta.data());
+    batch_norm_add_backward(together.dy.data(), y.data(), together.x.data(), c.shape,
+                            together.norm({true}), together.statistics(), dsum.data(),
+                            together.dx.data(), together.dgamma.data(), together.dbeta.data());
+    EXPECT_TRUE(same_bits(dsum.copy(), dwanted.copy()) && dsum.margins_intact());
+    EXPECT_TRUE(same_bits(together.dx.copy(), apart.dx.copy()));
+    EXPECT_TRUE(same_bits(together.dgamma.copy(), apart.dgamma.copy()));
+    EXPECT_TRUE(same_bits(together.dbeta.copy(), apart.dbeta.copy()));
+}
+
+TEST_P(BatchNormTest, AtTheEndOfAResidualBlock) {
+    for (const bool rectify : {false, true}) {
+        check_sum<float>(test_case(), rectify);
+        check_sum<double>(test_case(), rectify);
+    }
 }
 
 TEST(BatchNorm, NanSpoilsItsChannelOnly) {

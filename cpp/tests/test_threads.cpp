@@ -220,6 +220,17 @@ std::vector<Operation<T>> normalisations() {
              batch_norm_backward(x + 3, x, shape, norm, {mean.data(), variance.data()}, true, dx,
                                  dgamma, dgamma + 20);
          }},
+        {"batch_norm_add_train", shape.size(),
+         [=](T* y) {
+             double sums[40];
+             batch_norm_add_train(x, x + 7, shape, norm, sums, sums + 20, y);
+         }},
+        {"batch_norm_add_backward", 2 * shape.size() + 40,
+         [=](T* dx) {
+             T *dsum = dx + shape.size(), *dgamma = dsum + shape.size();
+             batch_norm_add_backward(x + 3, x + 9, x, shape, norm, {mean.data(), variance.data()},
+                                     dsum, dx, dgamma, dgamma + 20);
+         }},
         {"group_norm", shape.size(),
          [=](T* y) {
              double sums[60];

@@ -232,6 +232,32 @@ def conv_transpose2d(
 def conv_transpose2d_backward_weight(
     grad: NDArray[_T], x: NDArray[_T], conv: Conv2d
 ) -> tuple[NDArray[_T], NDArray[_T]]: ...
+def depthwise_block(
+    x: NDArray[_T],
+    before: tuple[NDArray[_T], NDArray[_T], float, bool, float],
+    weight: NDArray[_T],
+    bias: NDArray[_T] | None,
+    behind: tuple[NDArray[_T], NDArray[_T], float, bool, float],
+    conv: Conv2d,
+) -> tuple[NDArray[_T], NDArray[np.float64]]: ...
+def depthwise_block_backward(
+    grad: NDArray[_T],
+    x: NDArray[_T],
+    before: tuple[NDArray[_T], NDArray[_T], float, bool, float],
+    weight: NDArray[_T],
+    bias: NDArray[_T] | None,
+    behind: tuple[NDArray[_T], NDArray[_T], float, bool, float],
+    conv: Conv2d,
+    statistics: NDArray[np.float64],
+) -> tuple[
+    NDArray[_T],
+    NDArray[_T],
+    NDArray[_T],
+    NDArray[_T],
+    NDArray[_T],
+    NDArray[_T],
+    NDArray[_T],
+]: ...
 def im2col(x: NDArray[_T], window: Window2d) -> NDArray[_T]: ...
 def col2im(col: NDArray[_T], input_shape: _Shape, window: Window2d) -> NDArray[_T]: ...
 def max_pool2d(x: NDArray[_T], pool: Pool2d) -> tuple[NDArray[_T], NDArray[np.int64]]: ...
@@ -283,7 +309,7 @@ def cross_entropy(
     logits: NDArray[_T], target: NDArray[Any], label_smoothing: float
 ) -> tuple[float, NDArray[_T]]: ...
 def batch_norm_train(
-    x: NDArray[_T], gamma: NDArray[_T], beta: NDArray[_T], eps: float, rectify: bool
+    x: NDArray[_T], gamma: NDArray[_T], beta: NDArray[_T], eps: float, rectify: bool, ceiling: float
 ) -> tuple[NDArray[_T], NDArray[np.float64], NDArray[np.float64]]: ...
 def batch_norm_infer(
     x: NDArray[_T],
@@ -293,6 +319,7 @@ def batch_norm_infer(
     variance: NDArray[np.float64],
     eps: float,
     rectify: bool,
+    ceiling: float,
 ) -> NDArray[_T]: ...
 def batch_norm_backward(
     grad: NDArray[_T],
@@ -303,8 +330,28 @@ def batch_norm_backward(
     variance: NDArray[np.float64],
     eps: float,
     rectify: bool,
+    ceiling: float,
     training: bool,
+    over_x: bool,
 ) -> tuple[NDArray[_T], NDArray[_T], NDArray[_T]]: ...
+def batch_norm_add_train(
+    x: NDArray[_T],
+    added: NDArray[_T],
+    gamma: NDArray[_T],
+    beta: NDArray[_T],
+    eps: float,
+    rectify: bool,
+) -> tuple[NDArray[_T], NDArray[np.float64], NDArray[np.float64]]: ...
+def batch_norm_add_backward(
+    grad: NDArray[_T],
+    y: NDArray[_T],
+    x: NDArray[_T],
+    gamma: NDArray[_T],
+    beta: NDArray[_T],
+    mean: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    eps: float,
+) -> tuple[NDArray[_T], NDArray[_T], NDArray[_T], NDArray[_T]]: ...
 def group_norm(
     x: NDArray[_T], gamma: NDArray[_T], beta: NDArray[_T], groups: int, eps: float
 ) -> tuple[NDArray[_T], NDArray[np.float64], NDArray[np.float64]]: ...
@@ -329,6 +376,7 @@ def local_response_norm_backward(
     grad: NDArray[_T], x: NDArray[_T], size: int, alpha: float, beta: float, k: float
 ) -> NDArray[_T]: ...
 def add(a: NDArray[_T], b: NDArray[_T], rectify: bool) -> NDArray[_T]: ...
+def add_to(x: NDArray[_T], y: NDArray[_T]) -> NDArray[_T]: ...
 def sgd_update(
     params: Sequence[NDArray[_T]],
     grads: Sequence[NDArray[_T] | tuple[NDArray[_T], NDArray[_T]]],

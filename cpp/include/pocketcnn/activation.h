@@ -43,4 +43,8 @@ void activate_backward(Activation f, const T* dy, const T* kept, T* dx, index_t 
 template <typename T>
 void add(const T* a, const T* b, bool rectify, T* y, index_t size);
 
+/// y[i] += x[i].
+template <typename T>
+void add_to(const T* x, T* y, index_t size);
+
 }  // namespace pocketcnn

@@ -4,6 +4,8 @@
 
 #include <pocketcnn/types.h>
 
+#include <limits>
+
 namespace pocketcnn {
 
 /// A contiguous batch (n, channels, plane); each channel is normalised by itself.
@@ -18,13 +20,15 @@ struct ChannelShape {
 };
 
 /// Turns normalised elements into the output: gamma and beta have one element per channel. With
-/// `rectify`, negative results become zero, as by a ReLU that follows.
+/// `rectify`, negative results become zero, as by a ReLU that follows, and those above the ceiling
+/// become the ceiling, as by a ReLU6 if that is 6.
 template <typename T>
 struct BatchNorm {
     const T* gamma = nullptr;
     const T* beta = nullptr;
     double eps = 1e-5;
     bool rectify = false;
+    double ceiling = std::numeric_limits<double>::infinity();
 };
 
 /// Mean and variance (of the population, divided by the count) of each channel.
@@ -46,10 +50,23 @@ void batch_norm_infer(const T* x, const ChannelShape& shape, const BatchNorm<T>&
                       const ChannelStatistics& statistics, T* y);
 
 /// Gradients from dy and what the forward pass read and wrote. `training` says that it was
-/// batch_norm_train, whose statistics depend on x.
+/// batch_norm_train, whose statistics depend on x. dx may be dy or x.
 template <typename T>
 void batch_norm_backward(const T* dy, const T* x, const ChannelShape& shape,
                          const BatchNorm<T>& norm, const ChannelStatistics& statistics,
                          bool training, T* dx, T* dgamma, T* dbeta);
+
+/// y = batch_norm_train(x) + added, and with `norm.rectify` zero where that is negative: the end of
+/// a residual block. The bits are those of the two operations, and there is no ceiling.
+template <typename T>
+void batch_norm_add_train(const T* x, const T* added, const ChannelShape& shape,
+                          const BatchNorm<T>& norm, double* mean, double* variance, T* y);
+
+/// Its gradients, where it rectifies, from dy and what the forward pass read and wrote; that of
+/// `added` is the gradient of the sum, dsum. dx may be x.
+template <typename T>
+void batch_norm_add_backward(const T* dy, const T* y, const T* x, const ChannelShape& shape,
+                             const BatchNorm<T>& norm, const ChannelStatistics& statistics, T* dsum,
+                             T* dx, T* dgamma, T* dbeta);
 
 }  // namespace pocketcnn

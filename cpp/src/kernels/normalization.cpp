@@ -53,50 +53,6 @@ Moments moments(index_t size, const T* x) {
             sums.second - sums.first * sums.first / count};
 }
 
-// One expression for the forward pass and for what the backward pass asks about its sign.
-template <typename T, typename V>
-inline V normalized(const ChannelNorm<T>& norm, V x) {
-    return (x - norm.mean) * norm.scale + norm.shift;
-}
-
-template <typename T>
-void normalize(const ChannelNorm<T>& norm, index_t size, const T* x, T* y) {
-    if (!norm.rectify) {
-        for (index_t i = 0; i < size; ++i) y[i] = normalized(norm, x[i]);
-        return;
-    }
-    for (index_t i = 0; i < size; ++i) {
-        const T value = normalized(norm, x[i]);
-        y[i] = value <= 0 ? T{0} : value;
-    }
-}
-
-template <typename T>
-TwoSums normalize_sums(const ChannelNorm<T>& norm, index_t size, const T* dy, const T* x) {
-    if (!norm.rectify) {
-        return two_sums<T>(size, [&](const auto& read, index_t i, auto& plain, auto& product) {
-            const auto g = read(dy + i, T{0});
-            plain += g;
-            product += g * (read(x + i, norm.mean) - norm.mean);
-        });
-    }
-    return two_sums<T>(size, [&](const auto& read, index_t i, auto& plain, auto& product) {
-        const auto value = read(x + i, norm.mean), g = read(dy + i, T{0});
-        const auto passed = normalized(norm, value) <= T{0} ? Vec<T>{} : g;
-        plain += passed;
-        product += passed * (value - norm.mean);
-    });
-}
-
-template <typename T>
-void normalize_backward(const ChannelNorm<T>& norm, const ChannelGrad<T>& grad, index_t size,
-                        const T* dy, const T* x, T* dx) {
-    for (index_t i = 0; i < size; ++i) {
-        const T g = norm.rectify && normalized(norm, x[i]) <= 0 ? T{0} : dy[i];
-        dx[i] = grad.dy * g + (grad.x * (x[i] - norm.mean) + grad.constant);
-    }
-}
-
 // Loads and stores of a whole vector, and of the first few lanes of one: fewer than kLanes.
 struct WholeVector {
     template <typename T>
@@ -132,6 +88,87 @@ inline void for_vectors(index_t size, const Body& body) {
     index_t i = 0;
     for (; i + kLanes<T> <= size; i += kLanes<T>) body(i, WholeVector{});
     if (i < size) body(i, PartVector{size - i});
+}
+
+// The numbers of a normalisation in all lanes. A copy, so that the compiler can keep them in
+// registers: what is written could lie where the caller keeps them.
+template <typename T>
+struct NormVectors {
+    explicit NormVectors(const ChannelNorm<T>& norm)
+        : mean(splat(norm.mean)),
+          scale(splat(norm.scale)),
+          shift(splat(norm.shift)),
+          ceiling(splat(norm.ceiling)) {}
+
+    // One expression for the forward pass and for what the backward pass asks about its bounds.
+    Vec<T> normalized(Vec<T> x) const { return (x - mean) * scale + shift; }
+
+    // NaN stays.
+    Vec<T> rectified(Vec<T> y) const {
+        y = y <= T{0} ? Vec<T>{} : y;
+        return y >= ceiling ? ceiling : y;
+    }
+
+    // The gradient where the output is within the bounds.
+    Vec<T> passed(Vec<T> dy, Vec<T> x) const {
+        const Vec<T> y = normalized(x);
+        return (y <= T{0}) | (y >= ceiling) ? Vec<T>{} : dy;
+    }
+
+    Vec<T> mean, scale, shift, ceiling;
+};
+
+template <typename T>
+void normalize(const ChannelNorm<T>& norm, index_t size, const T* x, T* y) {
+    const NormVectors<T> how(norm);
+    if (norm.rectify) {
+        for_vectors<T>(size, [=](index_t i, const auto& vector) {
+            vector.put(y + i, how.rectified(how.normalized(vector.get(x + i))));
+        });
+        return;
+    }
+    for_vectors<T>(size, [=](index_t i, const auto& vector) {
+        vector.put(y + i, how.normalized(vector.get(x + i)));
+    });
+}
+
+template <typename T>
+TwoSums normalize_sums(const ChannelNorm<T>& norm, index_t size, const T* dy, const T* x) {
+    const NormVectors<T> how(norm);
+    const T mean = norm.mean;
+    if (!norm.rectify) {
+        return two_sums<T>(size, [=](const auto& read, index_t i, auto& plain, auto& product) {
+            const auto g = read(dy + i, T{0});
+            plain += g;
+            product += g * (read(x + i, mean) - how.mean);
+        });
+    }
+    return two_sums<T>(size, [=](const auto& read, index_t i, auto& plain, auto& product) {
+        const auto value = read(x + i, mean);
+        const auto g = how.passed(read(dy + i, T{0}), value);
+        plain += g;
+        product += g * (value - how.mean);
+    });
+}
+
+template <typename T>
+void normalize_backward(const ChannelNorm<T>& norm, const ChannelGrad<T>& grad, index_t size,
+                        const T* dy, const T* x, T* dx) {
+    const NormVectors<T> how(norm);
+    const Vec<T> of_dy = splat(grad.dy), of_x = splat(grad.x), constant = splat(grad.constant);
+    const auto gradient = [=](Vec<T> g, Vec<T> value) {
+        return of_dy * g + (of_x * (value - how.mean) + constant);
+    };
+    if (norm.rectify) {
+        for_vectors<T>(size, [=](index_t i, const auto& vector) {
+            const Vec<T> value = vector.get(x + i);
+            vector.put(dx + i, gradient(how.passed(vector.get(dy + i), value), value));
+        });
+        return;
+    }
+    for_vectors<T>(size, [=](index_t i, const auto& vector) {
+        vector.put(dx + i, gradient(vector.get(dy + i), vector.get(x + i)));
+    });
 }
 
 template <typename T>

@@ -14,15 +14,17 @@ struct TwoSums {
     double first, second;
 };
 
-/// y = (x - mean) * scale + shift, and zero where that is negative if `rectify`.
+/// y = (x - mean) * scale + shift. With `rectify`, zero takes the place of what is negative, and
+/// the ceiling that of what is larger.
 template <typename T>
 struct ChannelNorm {
     T mean, scale, shift;
     bool rectify;
+    T ceiling;
 };
 
-/// dx = dy * dy' + x * (x' - mean) + constant, where dy' is the gradient, zero where the output was
-/// rectified, and x' the input.
+/// dx = dy * dy' + x * (x' - mean) + constant, where dy' is the gradient, zero where the output is
+/// a bound of the rectifying, and x' the input.
 template <typename T>
 struct ChannelGrad {
     T dy, x, constant;
@@ -43,9 +45,11 @@ template <typename T>
 struct NormalizationKernels {
     /// size is at least 1.
     Moments (*moments)(index_t size, const T* x);
+    /// y may be x.
     void (*normalize)(const ChannelNorm<T>& norm, index_t size, const T* x, T* y);
-    /// Sums of dy and of dy * (x - mean); dy counts as zero where the output was rectified.
+    /// Sums of dy and of dy * (x - mean); dy counts as zero where the output is a bound.
     TwoSums (*normalize_sums)(const ChannelNorm<T>& norm, index_t size, const T* dy, const T* x);
+    /// dx may be dy or x.
     void (*normalize_backward)(const ChannelNorm<T>& norm, const ChannelGrad<T>& grad, index_t size,
                                const T* dy, const T* x, T* dx);
     /// y = x * s^-beta. False where an s is not finite, as of values whose squares overflow.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -35,6 +36,7 @@ class BatchNormCache(NamedTuple):
     variance: Array
     eps: float
     rectify: bool
+    ceiling: float
     training: bool
     dtype: np.dtype[Any]
     total: Total | None = None
@@ -52,6 +54,7 @@ def batch_norm(
     eps: float = 1e-5,
     *,
     rectify: bool = False,
+    ceiling: float = inf,
     total: Total | None = None,
 ) -> tuple[Array, BatchNormCache]:
     """``(x - mean) / sqrt(var + eps) * gamma + beta``, channel by channel.
@@ -75,6 +78,8 @@ def batch_norm(
         Added to the variance, at least 0.
     rectify : bool
         Whether a ReLU follows: one pass less over the memory.
+    ceiling : float
+        The largest result where there is a ReLU, above 0: 6 makes it a ReLU6.
     total : callable, optional
         Adds up an array over processes that each have a part of the batch: in training they
         normalise by the mean and variance of the whole, and must call this, and
@@ -105,27 +110,27 @@ def batch_norm(
         raise ValueError(f"x has shape {x.shape}, but must have the axes (N, C, ...)")
     gamma, beta = (_of_channels(n, array(n, a), x) for n, a in (("gamma", gamma), ("beta", beta)))
     momentum, eps = number("momentum", momentum, 0, 1), non_negative("eps", eps)
+    ceiling = _ceiling(ceiling)
     compute, result = compute_dtypes(x, gamma, beta)
     xc, gamma, beta = (contiguous(a, compute) for a in (x, gamma, beta))
     running = _running("running_mean", running_mean, x), _running("running_var", running_var, x)
     count: float = x.size // x.shape[1] if x.size else 0
     if training:
         if total is None:
-            _require_two(x, count)
-            out, mean, variance = _core.batch_norm_train(xc, gamma, beta, eps, rectify)
+            require_two(x, count)
+            out, mean, variance = _core.batch_norm_train(xc, gamma, beta, eps, rectify, ceiling)
         else:
             count, mean, variance = _moments(xc, gamma, beta, running[0], total)
-            _require_two(x, count)
-            out = _core.batch_norm_infer(xc, gamma, beta, mean, variance, eps, rectify)
-        if count:
-            _move(running[0], mean, momentum)
-            _move(running[1], variance * (count / (count - 1)), momentum)
+            require_two(x, count)
+            out = _core.batch_norm_infer(xc, gamma, beta, mean, variance, eps, rectify, ceiling)
+        move_running(running_mean, running_var, mean, variance, count, momentum)
     else:
         mean, variance = _known("running_mean", running[0]), _known("running_var", running[1])
-        out = _core.batch_norm_infer(xc, gamma, beta, mean, variance, eps, rectify)
+        out = _core.batch_norm_infer(xc, gamma, beta, mean, variance, eps, rectify, ceiling)
     together = total if training else None
     cache = BatchNormCache(
-        xc, gamma, beta, mean, variance, eps, rectify, bool(training), result, together, count
+        *(xc, gamma, beta, mean, variance, eps, rectify, ceiling),
+        *(bool(training), result, together, count),
     )
     return restore(out, result), cache
 
@@ -144,6 +149,17 @@ def batch_norm_backward(grad: npt.ArrayLike, cache: BatchNormCache) -> tuple[Arr
     dx : ndarray, of x's shape
     dgamma, dbeta : ndarray (C,)
     """
+    return _gradients(grad, cache, over_x=False)
+
+
+def batch_norm_backward_over(grad: Array, cache: BatchNormCache) -> tuple[Array, Array, Array]:
+    """Do as :func:`batch_norm_backward`, with dx in the place of x, which nobody needs any more."""
+    return _gradients(grad, cache, over_x=True)
+
+
+def _gradients(
+    grad: npt.ArrayLike, cache: BatchNormCache, *, over_x: bool
+) -> tuple[Array, Array, Array]:
     grad = array("grad", grad)
     check_cache(cache, BatchNormCache)
     require_shape("grad", grad, cache.x.shape)
@@ -158,7 +174,9 @@ def batch_norm_backward(grad: npt.ArrayLike, cache: BatchNormCache) -> tuple[Arr
         cache.variance,
         cache.eps,
         cache.rectify,
+        cache.ceiling,
         cache.training and cache.total is None,
+        over_x and cache.total is None,
     )
     if cache.total is not None:
         _keep_moments(cache, cache.total, *gradients)
@@ -166,9 +184,31 @@ def batch_norm_backward(grad: npt.ArrayLike, cache: BatchNormCache) -> tuple[Arr
     return dx, dgamma, dbeta
 
 
-def _require_two(x: Array, count: float) -> None:
+def require_two(x: Array, count: float) -> None:
+    """Raise ValueError for a batch of a single value a channel, which has no variance."""
     if count == 1:
         raise ValueError(f"x has shape {x.shape}, but training needs two values a channel")
+
+
+def move_running(
+    running_mean: Array | None,
+    running_var: Array | None,
+    mean: Array,
+    variance: Array,
+    count: float,
+    momentum: float,
+) -> None:
+    """Move running means towards a batch's, of `count` values a channel; none of an empty one."""
+    if count:
+        _move(running_mean, mean, momentum)
+        _move(running_var, variance * (count / (count - 1)), momentum)
+
+
+def _ceiling(ceiling: float) -> float:
+    value = number("ceiling", ceiling, 0, inf)
+    if value == 0:
+        raise ValueError(f"ceiling is {ceiling!r}, but must be above 0")
+    return value
 
 
 def _moments(
@@ -182,7 +222,7 @@ def _moments(
     origin = np.zeros(channels) if about is None else about.astype(np.float64)
     mean, variance, count = origin, np.zeros(channels), x.size // channels
     if count:
-        _, mean, variance = _core.batch_norm_train(x, gamma, beta, 1.0, False)
+        _, mean, variance = _core.batch_norm_train(x, gamma, beta, 1.0, False, inf)
     away = mean - origin
     sums = total(np.concatenate([[count], count * away, count * (variance + away**2)]))
     count = sums[0]

@@ -145,3 +145,11 @@ def add(a: Array, b: Array, *, rectify: bool = False) -> Array:
     require_shape("b", b, a.shape)
     compute, result = compute_dtypes(a, b)
     return restore(_core.add(contiguous(a, compute), contiguous(b, compute), rectify), result)
+
+
+def add_to(x: Array, y: Array) -> Array:
+    """Compute ``x + y``, in y's place if both are of its type."""
+    require_shape("y", y, x.shape)
+    if x.dtype != y.dtype:
+        return add(x, y)
+    return _core.add_to(contiguous(x, y.dtype), contiguous(y, y.dtype))

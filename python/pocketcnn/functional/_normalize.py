@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,7 @@ def normalize(x: npt.ArrayLike, mean: Sequence[float], std: Sequence[float]) -> 
         np.ones(len(known)),
         0.0,
         False,
+        inf,
     )
     return restore(out, result)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 from numpy.typing import DTypeLike
 
 from pocketcnn._arguments import Array, integer, non_negative, number
 from pocketcnn.functional import batch_norm, batch_norm_backward
-from pocketcnn.functional._batch_norm import Total
+from pocketcnn.functional._batch_norm import Total, batch_norm_backward_over, move_running
+from pocketcnn.functional._batch_norm_add import batch_norm_add, batch_norm_add_backward
 from pocketcnn.functional._conv_block import KnownNorm
 from pocketcnn.layers.base import Layer, Shape, check_image_shape
 from pocketcnn.layers.init import Scheme
@@ -103,8 +106,11 @@ class BatchNorm2d(Layer):
         """Normalise x (N, num_features, H, W)."""
         return self.normalize(x, training, rectify=False)
 
-    def normalize(self, x: Array, training: bool, *, rectify: bool) -> Array:
-        """Do as `forward`, with a ReLU after it if `rectify`; `backward` then allows for that."""
+    def normalize(self, x: Array, training: bool, *, rectify: bool, ceiling: float = inf) -> Array:
+        """Do as `forward`, with a ReLU after it if `rectify`; `backward` then allows for that.
+
+        The ReLU's results are at most `ceiling`.
+        """
         out, self._saved = batch_norm(
             x,
             self.weight,
@@ -115,9 +121,43 @@ class BatchNorm2d(Layer):
             self.momentum,
             self.eps,
             rectify=rectify,
+            ceiling=ceiling,
             total=self.total,
         )
         return out
+
+    def backward_over(self, grad: Array) -> Array:
+        """Do as `backward`, with the gradient in the place of what `forward` took.
+
+        For one who has made that array, and needs it no more.
+        """
+        gradients = batch_norm_backward_over(grad, self._recall())
+        dx, self.grads["weight"], self.grads["bias"] = gradients
+        return dx
+
+    def normalize_sum(self, x: Array, added: Array, *, rectify: bool) -> Array:
+        """Normalise in training and add, with a ReLU after that if `rectify`."""
+        params = self.params
+        out, cache = batch_norm_add(
+            x, added, params["weight"], params["bias"], self.eps, rectify=rectify
+        )
+        self.follow(cache.mean, cache.variance, x.size // x.shape[1])
+        self._saved = cache
+        return out
+
+    def backward_sum(self, grad: Array) -> tuple[Array, Array]:
+        """Return the gradients of what `normalize_sum` added and of what it normalised.
+
+        The latter takes the place of what was normalised.
+        """
+        gradients = batch_norm_add_backward(grad, self._recall())
+        dadded, dx, self.grads["weight"], self.grads["bias"] = gradients
+        return dadded, dx
+
+    def follow(self, mean: Array, variance: Array, count: int) -> None:
+        """Move the running means towards a batch's, of `count` values a channel."""
+        running = self.buffers["running_mean"], self.buffers["running_var"]
+        move_running(*running, mean, variance, count, self.momentum)
 
     def known(self) -> KnownNorm:
         """The numbers that normalise in inference, for fusing with the convolution before."""

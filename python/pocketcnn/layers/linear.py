@@ -71,7 +71,8 @@ class Linear(WeightLayer):
     def backward_unfinished(self, grad: Array) -> tuple[Array | None, LinearWeightGrad, Array]:
         """Return dx, dweight not computed yet, and dbias; store nothing."""
         x = self._recall()
-        self.forget_grads(least_bytes=0)
+        for key, array in self.params.items():
+            self.grads[key] = np.zeros(array.shape, array.dtype)  # pages not written: no memory
         dx = matmul(grad, self.params["weight"]) if self.needs_input_grad else None
         return dx, LinearWeightGrad(grad, x), _column_sums(grad)
 

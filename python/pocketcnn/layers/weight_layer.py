@@ -10,6 +10,8 @@ from pocketcnn._arguments import Array
 from pocketcnn.layers.base import Layer, Shape
 from pocketcnn.layers.init import Init, Scheme, checked_init, normal, weight_std
 
+_LARGE = 2**20  # bytes of a gradient whose memory is worth releasing early
+
 
 class WeightLayer(Layer):
     """A layer with a weight and an optional bias.
@@ -59,11 +61,11 @@ class WeightLayer(Layer):
             params["bias"] = np.zeros(self.param_shapes["bias"], self.dtype)
         return params
 
-    def forget_grads(self, least_bytes: int = 2**20) -> None:
-        """Release gradients of at least that size before memory for new ones is needed."""
+    def forget_grads(self) -> None:
+        """Release large gradients before memory for new ones is needed; until then, zeros."""
         for key, array in self.params.items():
-            if array.nbytes >= least_bytes:
-                self.grads[key] = np.zeros(array.shape, array.dtype)  # pages not written: no memory
+            if array.nbytes >= _LARGE:
+                self.grads[key] = np.broadcast_to(np.zeros((), array.dtype), array.shape)
 
     def store_grads(self, weight: Array, bias: Array) -> None:
         """Store the gradients that a backward pass computed."""

@@ -29,15 +29,15 @@ from pocketcnn.layers import (
     Sigmoid,
     Tanh,
 )
+from pocketcnn.network.depthwise import join
 from pocketcnn.network.flow import Flow, Run, split_into_chains
 from pocketcnn.network.graph import Graph
+from pocketcnn.network.residual import FusedAdd, FusedResidual
 from pocketcnn.network.stages import (
     ACTIVATIONS,
     POOLS,
     ConvStage,
     FrozenLayer,
-    FusedAdd,
-    FusedResidual,
     LargeLinear,
     LayerStage,
     Stage,
@@ -160,9 +160,14 @@ def fuse(
         stage: Stage
         if block is not None:
             stage, length = ConvStage(*block, shapes[at]), block.length
-            if before is not None:
-                stage.follow(before)
-            before = stage
+            joined = None if before is None else join(before, stage)
+            if joined is not None:
+                stages.pop()
+                stage, before = joined, None
+            else:
+                if before is not None:
+                    stage.follow(before)
+                before = stage
         else:
             before = None
             stage, length, inside = _stage(names[at], chain[at:], shapes[at], within)

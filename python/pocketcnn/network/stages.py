@@ -7,13 +7,12 @@ gradients with them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any, Literal, NamedTuple, Protocol
 
-from pocketcnn.functional import relu_backward
 from pocketcnn.functional._conv_block import (
     BlockPool,
     ConvBlock,
-    add,
     conv_block,
     conv_block_backward,
     make_conv_block,
@@ -138,6 +137,8 @@ ACTIVATIONS: Mapping[type[Layer], Callable[[Any], CoreActivation]] = {
     HardSigmoid: lambda _: CoreActivation("hard_sigmoid"),
     HardSwish: lambda _: CoreActivation("hard_swish"),
 }
+CEILINGS: Mapping[type, float] = {ReLU: inf, ReLU6: 6.0}
+"""What a normalisation does besides: activations by the largest value that they let pass."""
 _FROM_INPUT = {SiLU, GELU, HardSwish}
 """Those whose gradient takes their input, which a block does not keep."""
 
@@ -148,9 +149,10 @@ class ConvStage:
     """Conv2d and, where they follow, BatchNorm2d, an activation and a pooling.
 
     They are one operation. In training they run one by one where there is a BatchNorm2d, whose mean
-    is known when all images are through the convolution, but for a ReLU, which the normalisation
-    does; where the gradient of the activation takes its input; and where the convolution is frozen,
-    whose weight needs no gradient. Layers below all that is trained are one operation always.
+    is known when all images are through the convolution, but for a ReLU or ReLU6, which the
+    normalisation does; where the gradient of the activation takes its input; and where the
+    convolution is frozen, whose weight needs no gradient. Layers below all that is trained are one
+    operation always.
 
     Parameters
     ----------
@@ -158,6 +160,14 @@ class ConvStage:
         The layers that the stage stands for; all but the first may be None. The classes are those
         of `ACTIVATIONS` and `POOLS`.
     input_shape : (C, H, W)
+
+    Attributes
+    ----------
+    conv, norm : Layer
+    ceiling : float or None
+        Where the normalisation does the activation, the largest value that it lets pass.
+    behind : list of Layer
+        What runs behind the normalisation by itself.
     """
 
     def __init__(
@@ -168,14 +178,14 @@ class ConvStage:
         pool: MaxPool2d | AvgPool2d | None,
         input_shape: Shape,
     ) -> None:
-        self._conv, self._norm = conv, norm
+        self.conv, self.norm = conv, norm
         self._block = _conv_block_of(conv, activation, pool, input_shape)
         self._apart = norm is not None or type(activation) in _FROM_INPUT or conv.frozen
-        self._rectify = type(activation) is ReLU and norm is not None
-        behind = (None if self._rectify else activation, pool)
-        self._behind = [layer for layer in behind if layer is not None]
+        self.ceiling = None if norm is None else CEILINGS.get(type(activation))
+        behind = (activation if self.ceiling is None else None, pool)
+        self.behind = [layer for layer in behind if layer is not None]
         normed = [] if norm is None else [norm]
-        self.trained: Sequence[Layer] = [conv, *normed, *self._behind]
+        self.trained: Sequence[Layer] = [conv, *normed, *self.behind]
         self._reached = conv.needs_input_grad or any(layer.trains for layer in self.trained)
         self._saved: tuple[Array, Array, Array | None] | None = None
 
@@ -192,8 +202,8 @@ class ConvStage:
         if self._apart and training and self._reached:
             self.clear()
             return self._one_by_one(x, training)
-        known = None if self._norm is None else self._norm.known()
-        params = self._conv.params
+        known = None if self.norm is None else self.norm.known()
+        params = self.conv.params
         y, activated, argmax = conv_block(
             x, params["weight"], params.get("bias"), self._block, known
         )
@@ -207,7 +217,7 @@ class ConvStage:
         if self._saved is None:
             raise RuntimeError("backward needs a forward before it")
         x, activated, argmax = self._saved
-        conv = self._conv
+        conv = self.conv
         conv.forget_grads()
         dx, dweight, dbias = conv_block_backward(
             grad, activated, argmax, x, conv.params["weight"], self._block, conv.needs_input_grad
@@ -223,10 +233,12 @@ class ConvStage:
                 layer.clear()
 
     def _one_by_one(self, x: Array, training: bool) -> Array:
-        out = self._conv.forward(x, training)
-        if self._norm is not None:
-            out = self._norm.normalize(out, training, rectify=self._rectify)
-        for layer in self._behind:
+        out = self.conv.forward(x, training)
+        if self.norm is not None:
+            out = self.norm.normalize(
+                out, training, rectify=self.ceiling is not None, ceiling=self.ceiling or inf
+            )
+        for layer in self.behind:
             out = layer.forward(out, training)
         return out
 
@@ -236,10 +248,13 @@ class ConvStage:
             self._one_by_one(self._saved[0], training=False)
             self._saved = None
         flowing: Any = grad
-        for layer in reversed(self.trained[1:]):
+        for layer in reversed(self.behind):
             flowing = layer.backward(flowing)
             layer.clear()
-        return self._conv.backward(flowing)
+        if self.norm is not None:
+            flowing = self.norm.backward_over(flowing)
+            self.norm.clear()
+        return self.conv.backward(flowing)
 
 
 def _conv_block_of(
@@ -268,77 +283,6 @@ def _conv_block_of(
         pooling,
         parameter,
     )
-
-
-class FusedResidual:
-    """Residual and, where one follows, the ReLU, whose zeros are made while adding.
-
-    Parameters
-    ----------
-    body, shortcut : tuple of Stage
-        The branches, each a chain in stages; an empty one passes its input on.
-    rectify : bool
-        Whether there is a ReLU.
-    """
-
-    def __init__(
-        self, body: tuple[Stage, ...], shortcut: tuple[Stage, ...], *, rectify: bool
-    ) -> None:
-        self._body, self._shortcut = body, shortcut
-        self.trained = tuple(layer for stage in (*body, *shortcut) for layer in stage.trained)
-        self._rectify = rectify
-        self._output: Array | None = None
-
-    def forward(self, x: Array, training: bool = False) -> Array:
-        """Run both branches on x and add."""
-        through, around = x, x
-        for stage in self._body:
-            through = stage.forward(through, training)
-        for stage in self._shortcut:
-            around = stage.forward(around, training)
-        self._output = out = add(through, around, rectify=self._rectify)
-        return out
-
-    def backward(self, grad: Array, update: Update | None = None) -> Array | None:
-        """Go back through both branches and add."""
-        if self._output is None:
-            raise RuntimeError("backward needs a forward before it")
-        if self._rectify:
-            grad = relu_backward(grad, self._output)
-        through = flow_back(self._body, grad, update)
-        around = flow_back(self._shortcut, grad, update)
-        return None if through is None or around is None else add(through, around)
-
-    def clear(self) -> None:
-        """Let go of everything that the branches keep."""
-        self._output = None
-        for stage in (*self._body, *self._shortcut):
-            stage.clear()
-
-
-class FusedAdd:
-    """Add of two inputs of one shape, and the ReLU after it, whose zeros are made while adding."""
-
-    trained = ()
-
-    def __init__(self) -> None:
-        self._output: Array | None = None
-
-    def forward(self, x: Any, training: bool = False) -> Array:
-        """Add the two arrays of the list x."""
-        self._output = out = add(*x, rectify=True)
-        return out
-
-    def backward(self, grad: Array, update: Update | None = None) -> Any:
-        """Return the gradients of both inputs, which are equal."""
-        if self._output is None:
-            raise RuntimeError("backward needs a forward before it")
-        flowing = relu_backward(grad, self._output)
-        return [flowing, flowing]
-
-    def clear(self) -> None:
-        """Let go of the output."""
-        self._output = None
 
 
 class LargeLinear:

@@ -1,0 +1,214 @@
+"""What training computes as one operation: depthwise convolutions between normalisations, sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pocketcnn as pc
+from pocketcnn.layers import Layer
+from pocketcnn.network.depthwise import DepthwiseStage
+from pocketcnn.network.fusion import fuse
+from pocketcnn.network.residual import FusedResidual
+from pocketcnn.network.stages import ConvStage
+from reference_net import Reference
+
+SEED = 11
+IMAGE = (5, 7, 6)
+
+
+def _normalised(channels: int, filters: int, activation: Layer | None, **conv: Any) -> list[Layer]:
+    layers: list[Layer] = [pc.Conv2d(channels, filters, **conv), pc.BatchNorm2d(filters, eps=1e-3)]
+    return layers if activation is None else [*layers, activation]
+
+
+def _inverted(inner: Layer | None, outer: Layer | None, **depthwise: Any) -> list[Layer]:
+    """1x1 to 20 channels, depthwise, 1x1, each normalised."""
+    return [
+        *_normalised(5, 20, inner, kernel_size=1, bias=False),
+        *_normalised(20, 20, outer, groups=20, **depthwise),
+        *_normalised(20, 5, None, kernel_size=1),
+    ]
+
+
+THREE = {"kernel_size": 3, "padding": 1}
+NETS: dict[str, Callable[[], list[Layer]]] = {
+    "relu6": lambda: _inverted(pc.ReLU6(), pc.ReLU6(), **THREE, bias=False),
+    "relu": lambda: _inverted(pc.ReLU(), pc.ReLU(), **THREE),
+    "bare": lambda: _inverted(None, None, **THREE),
+    "mixed": lambda: _inverted(pc.ReLU(), None, kernel_size=5, padding=2),
+    "strided": lambda: _inverted(pc.ReLU6(), pc.ReLU(), **THREE, stride=2),
+    "dilated": lambda: _inverted(pc.ReLU(), pc.ReLU(), kernel_size=3, dilation=2, bias=False),
+    "residual": lambda: [pc.Residual(_inverted(pc.ReLU6(), pc.ReLU6(), **THREE))],
+    "rectified": lambda: [pc.Residual(_inverted(pc.ReLU(), pc.ReLU(), **THREE)), pc.ReLU()],
+    "projected": lambda: [
+        pc.Residual(
+            _normalised(5, 7, None, **THREE, stride=2),
+            _normalised(5, 7, None, kernel_size=1, stride=2, bias=False),
+        ),
+        pc.ReLU(),
+    ],
+}
+
+
+def _network(layers: list[Layer], dtype: Any) -> pc.ConvNet:
+    """A network with random parameters and running means."""
+    net = pc.ConvNet(_named([*layers, pc.Flatten(), pc.Linear(_features(layers), 3)]), IMAGE)
+    if dtype == np.float64:
+        net = net.astype(dtype)
+    rng = np.random.default_rng(SEED)
+    for name, array in {**net.params, **net.buffers}.items():
+        if not name.endswith("weight") or array.ndim == 1:
+            array[...] = rng.uniform(0.5, 1.5, array.shape)
+    return net
+
+
+def _named(layers: list[Layer]) -> list[tuple[str, Layer]]:
+    return [(f"layer{i}", layer) for i, layer in enumerate(layers)]
+
+
+def _features(layers: list[Layer]) -> int:
+    shape: tuple[int, ...] = IMAGE
+    for layer in layers:
+        shape = layer.output_shape(shape)
+    return int(np.prod(shape))
+
+
+def _gradients(net: pc.ConvNet, x: Any, grad: Any) -> dict[str, Any]:
+    """The output in training, all gradients and running statistics."""
+    out = net.forward(x, training=True)
+    net.backward(grad)
+    return {"out": out, **net.grads, **net.buffers}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", NETS)
+def test_gradients_are_those_of_the_definitions(name: str, dtype: Any) -> None:
+    net = _network(NETS[name](), dtype)
+    state = {key: a.copy() for key, a in {**net.params, **net.buffers}.items()}
+    rng = np.random.default_rng(SEED)
+    x = rng.standard_normal((4, *IMAGE)).astype(dtype)
+    grad = rng.standard_normal((4, 3)).astype(dtype)
+    found = _gradients(net, x, grad)
+    reference = Reference(net.layers, net.inputs, state)
+    wanted = {"out": reference.forward(x, {})}
+    reference.backward(grad)
+    wanted |= {**reference.grads, **{key: reference.state[key] for key in net.buffers}}
+    assert found.keys() == wanted.keys()
+    # A value that single precision puts on the other side of a kink would change the gradient.
+    assert reference.margin > 100 * np.finfo(dtype).eps, f"seed {SEED}"
+    # Biases in front of a normalisation have gradients whose terms cancel.
+    largest = max(float(np.abs(array).max()) for array in reference.grads.values())
+    for key, array in found.items():
+        scale = largest if key.endswith("bias") else float(np.abs(wanted[key]).max())
+        error = float(np.abs(array - wanted[key]).max()) / scale
+        assert error < 2000 * np.finfo(dtype).eps, (key, error)
+
+
+def _chain(name: str) -> tuple[dict[str, Layer], list[Any]]:
+    layers = dict(_named(NETS[name]()))
+    shapes: list[Any] = [IMAGE]
+    for layer in layers.values():
+        layer.initialize(np.random.default_rng(SEED))
+        shapes.append(layer.output_shape(shapes[-1]))
+    return layers, shapes
+
+
+@pytest.mark.parametrize("name", ["relu6", "relu", "bare", "mixed", "strided", "dilated"])
+def test_the_bits_are_those_of_the_layers(name: str) -> None:
+    layers, shapes = _chain(name)
+    stages, _ = fuse(layers, shapes[:-1])
+    assert [type(stage) for stage in stages] == [DepthwiseStage, ConvStage]
+    rng = np.random.default_rng(SEED)
+    x = rng.standard_normal((4, *IMAGE)).astype(np.float32)
+    grad = rng.standard_normal((4, *shapes[-1])).astype(np.float32)
+    results = []
+    alone: list[Any] = [*layers.values()]
+    for steps in ([*stages], alone):
+        for layer in layers.values():
+            layer.initialize(np.random.default_rng(SEED))
+        out, flowing = x, grad
+        for step in steps:
+            out = step.forward(out, True)
+        for step in reversed(steps):
+            flowing = step.backward(flowing)
+        kept = [(*layer.grads.values(), *layer.buffers.values()) for layer in layers.values()]
+        results.append([out, flowing, *(a.copy() for arrays in kept for a in arrays)])
+    for fused, wanted in zip(*results, strict=True):
+        np.testing.assert_array_equal(fused, wanted)
+
+
+def test_the_bits_do_not_depend_on_threads() -> None:
+    net = _network(NETS["rectified"](), np.float32)
+    start = {key: a.copy() for key, a in net.buffers.items()}
+    x = np.random.default_rng(SEED).standard_normal((64, *IMAGE)).astype(np.float32)
+    grad = np.ones((64, 3), np.float32)
+    before, results = pc.get_num_threads(), []
+    try:
+        for threads in (1, 2, 5):
+            pc.set_num_threads(threads)
+            for key, array in net.buffers.items():
+                array[...] = start[key]
+            results.append({key: a.copy() for key, a in _gradients(net, x, grad).items()})
+    finally:
+        pc.set_num_threads(before)
+    for result in results[1:]:
+        for key, array in result.items():
+            np.testing.assert_array_equal(array, results[0][key], err_msg=key)
+
+
+@pytest.mark.parametrize("name", ["relu6", "residual"])
+def test_inference_and_its_gradient_are_those_of_the_definitions(name: str) -> None:
+    net = _network(NETS[name](), np.float64)
+    rng = np.random.default_rng(SEED)
+    x, grad = rng.standard_normal((3, *IMAGE)), rng.standard_normal((3, 3))
+    reference = Reference(net.layers, net.inputs, {**net.params, **net.buffers})
+    np.testing.assert_allclose(net.forward(x), reference.forward(x), rtol=1e-11)
+    net.backward(grad)
+    reference.backward(grad)
+    for key, array in net.grads.items():
+        np.testing.assert_allclose(array, reference.grads[key], rtol=1e-9, atol=1e-9, err_msg=key)
+
+
+@pytest.mark.parametrize("place", [0, 1, 3, 4])
+def test_frozen_layers_run_one_by_one(place: int) -> None:
+    layers, shapes = _chain("relu")
+    layers[f"layer{place}"].frozen = True
+    stages, _ = fuse(layers, shapes[:-1])
+    assert not any(isinstance(stage, DepthwiseStage) for stage in stages)
+
+
+def test_only_depthwise_convolutions_join() -> None:
+    layers = [
+        *_normalised(5, 20, pc.ReLU(), kernel_size=1),
+        *_normalised(20, 20, None, kernel_size=1, groups=10),
+    ]
+    with_pool = [*_normalised(5, 20, pc.ReLU(), kernel_size=1), pc.MaxPool2d(2)]
+    with_pool += _normalised(20, 20, None, kernel_size=3, groups=20)
+    for chain in (layers, with_pool):
+        named = dict(_named(chain))
+        shapes: list[Any] = [IMAGE]
+        for layer in chain:
+            shapes.append(layer.output_shape(shapes[-1]))
+        assert [type(stage) for stage in fuse(named, shapes[:-1])[0]] == [ConvStage, ConvStage]
+
+
+def test_two_values_a_channel_are_needed() -> None:
+    layers = _inverted(pc.ReLU(), pc.ReLU(), kernel_size=3)
+    net = pc.ConvNet(_named([*layers, pc.Flatten(), pc.Linear(5, 2)]), (5, 3, 3))
+    with pytest.raises(ValueError, match="two"):
+        net.forward(np.ones((1, 5, 3, 3), np.float32), training=True)
+
+
+@pytest.mark.parametrize("name", ["relu", "rectified"])
+def test_backward_needs_a_forward_and_forgets(name: str) -> None:
+    layers, shapes = _chain(name)
+    stage = fuse(layers, shapes[:-1])[0][0]
+    assert isinstance(stage, (DepthwiseStage, FusedResidual))
+    y = stage.forward(np.ones((2, *IMAGE), np.float32), True)
+    stage.clear()
+    with pytest.raises(RuntimeError, match="forward"):
+        stage.backward(np.ones_like(y))
