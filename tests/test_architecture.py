@@ -139,7 +139,10 @@ KERNEL_HEADERS = {
 }  # fmt: skip
 
 # Folders of cpp/src from the operations down; the public headers are for all but kernels.
-CPP_FLOORS = ["model", "session", "", "block", "conv", "gemm", "runtime", "kernels"]
+CPP_FLOORS = [
+    *("model", "session", "", "block", "channels_last"),
+    *("conv", "gemm", "runtime", "kernels"),
+]
 
 
 def _includes(path: Path) -> list[tuple[bool, str]]:
