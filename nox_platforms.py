@@ -163,7 +163,8 @@ def arm(session: nox.Session) -> None:
     _needs(session, "mmdebstrap", "mmdebstrap")
     system = BUILD / "aarch64-linux" / "system"
     if not system.exists():
-        options = ("--variant=extract", "--architectures=arm64", "--include=python3-dev,libgomp1")
+        packages = "--include=python3-dev,libgomp1,libstdc++6"
+        options = ("--variant=extract", "--architectures=arm64", packages)
         _native(session, "mmdebstrap", *options, "bookworm", str(system))
     package = _package_for_arm(session, tree, system)
     emulator = ("qemu-aarch64", "-L", str(system), "-E", f"PYTHONPATH={package}")
