@@ -9,7 +9,9 @@
 #include "channels_last/convolve.h"
 #include "channels_last/maps.h"
 #include "channels_last/separable.h"
+#include "channels_last/tiles.h"
 #include "compare.h"
+#include "conv_cases.h"
 #include "fields.h"
 #include "isa_test.h"
 #include "random.h"
@@ -337,6 +339,144 @@ TEST_P(ChannelsLast, MaxPoolingForEveryFieldOfTheWindow) {
             expect_near(actual[static_cast<std::size_t>(i)], wanted, 0);
         }
     });
+}
+
+/// A convolution by tiles, whose results are as they should be or have the bits of those that are.
+template <typename T>
+class Tiled {
+  public:
+    Tiled(const Shape4& image, const Conv2d& conv, bool finite = true)
+        : random_("tiles"),
+          layer_(random_, image, conv),
+          given_(random_, image.size()),
+          x_(image.size()),
+          more_(random_, layer_.y().size()),
+          addend_(more_.data(), layer_.y()),
+          finite_(finite) {
+        std::copy(given_.begin(), given_.end(), x_.begin());
+        if (!finite) {
+            x_[x_.size() / 2] = std::numeric_limits<T>::infinity();
+            x_[x_.size() - 1] = std::numeric_limits<T>::quiet_NaN();
+        }
+        x_.freeze();
+    }
+
+    /// In every layout, with and without what may follow.
+    void check() {
+        const std::vector<T> plain = results({});
+        expect_convolved(plain);
+        for (const Epilogue& end : {Epilogue{}, {Activation::relu}, {Activation::relu6}}) {
+            for (const bool from_planes : {false, true}) {
+                TiledConvolution layer = plain_layer();
+                layer.epilogue = end;
+                layer.from_planes = from_planes;
+                expect_bits(results(layer), ended(plain, end));
+                expect_bits(results(layer, addend_.data()), ended(summed(plain), end));
+                layer.to_planes = true;
+                if (end.activation != Activation::relu6) {
+                    expect_bits(results(layer), ended(plain, end));
+                }
+                layer.to_planes = false;
+                layer.pools = channels_last::may_pool(layer_.conv);
+                if (layer.pools) expect_bits(results(layer), pooled(ended(plain, end)));
+            }
+        }
+    }
+
+  private:
+    using TiledConvolution = channels_last::TiledConvolution<T>;
+
+    TiledConvolution plain_layer() const {
+        const Shape4& image = layer_.image;
+        return {{1, image.c, image.h, image.w},
+                layer_.conv,
+                layer_.weight.data(),
+                layer_.bias.data(),
+                &kept_};
+    }
+    std::vector<T> results(std::optional<TiledConvolution> layer, const T* addend = nullptr) const {
+        if (!layer) layer = plain_layer();
+        Shape4 out = layer_.y();
+        if (layer->pools) out = {out.n, out.c, out.h / 2, out.w / 2};
+        const Together<T> x(x_.data(), layer_.image);
+        Guarded<T> y(layer->to_planes ? out.size() : out.n * out.plane() * pitch_of<T>(out.c));
+        channels_last::convolve(*layer, layer->from_planes ? x_.data() : x.data(), out.n, addend,
+                                y.data());
+        EXPECT_TRUE(y.margins_intact());
+        return layer->to_planes ? y.copy() : in_planes(y.data(), out, finite_);
+    }
+    std::vector<T> summed(std::vector<T> y) const {
+        for (std::size_t i = 0; i < y.size(); ++i) y[i] += more_[static_cast<index_t>(i)];
+        return y;
+    }
+    static std::vector<T> ended(std::vector<T> y, const Epilogue& end) {
+        for (T& value : y) {
+            if (end.activation && value < 0) value = 0;
+            if (end.activation == Activation::relu6 && value > 6) value = 6;
+        }
+        return y;
+    }
+    std::vector<T> pooled(const std::vector<T>& y) const {
+        const Shape4 maps = layer_.y();
+        std::vector<T> most;
+        for (index_t i = 0; i < maps.n * maps.c * (maps.h / 2); ++i) {
+            const index_t row = i / (maps.h / 2) * maps.h + i % (maps.h / 2) * 2;
+            for (index_t col = 0; col + 1 < maps.w; col += 2) {
+                const T* at = y.data() + row * maps.w + col;
+                T largest = at[0];
+                for (const T other : {at[1], at[maps.w], at[maps.w + 1]}) {
+                    if (!(largest >= other || std::isnan(largest))) largest = other;
+                }
+                most.push_back(largest);
+            }
+        }
+        return most;
+    }
+    void expect_convolved(const std::vector<T>& y) const {
+        const Sums wanted = reference::conv2d(x_.data(), layer_.image, layer_.weight.data(),
+                                              layer_.bias.data(), layer_.conv);
+        if (finite_) return expect_sums(y.data(), allowances(wanted, ConvAlgorithm::winograd));
+        for (std::size_t i = 0; i < y.size(); ++i) expect_near(y[i], wanted[i].value, 1e-4);
+    }
+    /// Zeros may have either sign, and NaN any bits.
+    static void expect_bits(const std::vector<T>& actual, const std::vector<T>& wanted) {
+        ASSERT_EQ(actual.size(), wanted.size());
+        for (std::size_t i = 0; i < actual.size(); ++i) {
+            expect_near(actual[i], static_cast<double>(wanted[i]), 0);
+        }
+    }
+
+    Random random_;
+    Layer<T> layer_;
+    RandomArray<T> given_;
+    Guarded<T> x_;
+    RandomArray<T> more_;
+    Together<T> addend_;
+    bool finite_;
+    KeptWeights<T> kept_;
+};
+
+TEST_P(ChannelsLast, ConvolutionByTiles) {
+    const KeepThreads keep;
+    for (const int threads : {1, 3}) {
+        set_num_threads(threads);
+        for (index_t kernel = 2; kernel <= 5; ++kernel) {
+            const Conv2d conv = {Window2d::square(kernel, 1, kernel / 2), 9 + 11 * kernel};
+            Tiled<float>({2, 3 + 7 * kernel, 13, 10 + kernel}, conv).check();
+            Tiled<double>({1, 5 * kernel, 11, 7}, conv).check();
+        }
+        // One tile, tasks of panels, and blocks of tiles shared by threads.
+        Tiled<float>({1, 70, 4, 4}, {Window2d::square(3, 1, 1), 140}).check();
+        Tiled<float>({1, 40, 30, 33}, {Window2d::square(3, 1, 1), 34}).check();
+        Tiled<float>({1, 300, 20, 20}, {Window2d::square(3), 64}).check();
+        Tiled<float>({3, 17, 36, 36}, {Window2d::square(3, 1, 1), 16}).check();
+    }
+}
+
+TEST_P(ChannelsLast, ConvolutionByTilesOfWhatIsNotFinite) {
+    const bool finite = false;
+    Tiled<float>({3, 20, 12, 9}, {Window2d::square(3, 1, 1), 17}, finite).check();
+    Tiled<double>({2, 9, 12, 9}, {Window2d::square(5, 1, 2), 17}, finite).check();
 }
 
 POCKETCNN_FOR_EVERY_ISA(ChannelsLast);

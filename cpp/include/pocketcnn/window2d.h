@@ -17,6 +17,8 @@ struct Window2d {
         return {kernel, kernel, stride, stride, pad, pad, pad, pad};
     }
 
+    bool operator==(const Window2d&) const = default;
+
     constexpr index_t taps() const { return kernel_h * kernel_w; }
     /// Height and width that the dilated kernel covers.
     constexpr index_t span_h() const { return dilation_h * (kernel_h - 1) + 1; }

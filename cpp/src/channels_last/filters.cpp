@@ -15,11 +15,8 @@ Filters<T>::Filters(const T* weight, const T* bias, index_t count, index_t depth
     }
     std::fill_n(bias_.data(), panels().padded_cols(), T{0});
     if (bias != nullptr) std::copy_n(bias, count, bias_.data());
-    if (epilogue.activation == Activation::relu) {
-        low_ = 0;
-    } else if (epilogue.activation == Activation::relu6) {
-        low_ = 0;
-        high_ = 6;
+    if (const auto bounds = bounds_of<T>(epilogue)) {
+        bounds_ = *bounds;
     } else {
         last_ = conv::LastStep<T>(epilogue);
     }

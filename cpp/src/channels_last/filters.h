@@ -7,6 +7,7 @@
 #include <pocketcnn/conv2d.h>
 
 #include <limits>
+#include <optional>
 
 #include "conv/last_step.h"
 #include "gemm/indirect.h"
@@ -26,6 +27,21 @@ inline ElementRuns one_run(index_t length) {
     return {1, length, &first};
 }
 
+/// What an activation does to sums if it is no more than keeping them within bounds.
+template <typename T>
+struct Bounds {
+    T low = -std::numeric_limits<T>::infinity(), high = std::numeric_limits<T>::infinity();
+};
+
+/// Empty for other activations.
+template <typename T>
+std::optional<Bounds<T>> bounds_of(const Epilogue& epilogue) {
+    if (!epilogue.activation) return Bounds<T>{};
+    if (epilogue.activation == Activation::relu) return Bounds<T>{.low = 0};
+    if (epilogue.activation == Activation::relu6) return Bounds<T>{.low = 0, .high = 6};
+    return {};
+}
+
 /// Filters as the kernels take them: panels of their weights, and what is done with their sums.
 template <typename T>
 class Filters {
@@ -40,7 +56,7 @@ class Filters {
 
     /// What the kernels do with the sums of a panel.
     SumsEnd<T> end(index_t p, const T* addend = nullptr) const {
-        return {bias_.data() + panels().begin(p), addend, low_, high_};
+        return {bias_.data() + panels().begin(p), addend, bounds_.low, bounds_.high};
     }
     /// What the kernels do not do with a line of results.
     void finish(index_t p, index_t pixels, T* y, const PixelGrid& to) const {
@@ -58,7 +74,7 @@ class Filters {
     index_t depth_;
     gemm::PackedPanels<T> packed_;
     Buffer<T> bias_;
-    T low_ = -std::numeric_limits<T>::infinity(), high_ = std::numeric_limits<T>::infinity();
+    Bounds<T> bounds_;
     conv::LastStep<T> last_;
 };
 

@@ -13,7 +13,7 @@ index_t step_within(index_t size, double limit) {
 }  // namespace
 
 BandShape::BandShape(const Problem& problem, BandForm band_form, index_t rows_of_values,
-                     index_t element_size)
+                     index_t element_size, index_t least_row_blocks)
     : form(band_form),
       phases_h(std::min(problem.window.stride_h, problem.window.span_h())),
       planes_w(form == BandForm::dense
@@ -42,7 +42,8 @@ BandShape::BandShape(const Problem& problem, BandForm band_form, index_t rows_of
     channels = step_within(problem.channels, band_room / (row_size * wanted_rows));
     const double band_rows = band_room / (row_size * static_cast<double>(channels));
     const double value_rows = value_room / static_cast<double>(pitch(cols) * rows_of_values);
-    rows = step_within(oh, std::min(band_rows - static_cast<double>(reach_h) + 1, value_rows));
+    rows = step_within(oh, std::min({band_rows - static_cast<double>(reach_h) + 1, value_rows,
+                                     static_cast<double>(ceil_div(oh, least_row_blocks))}));
     row_blocks = ceil_div(oh, rows);
     col_blocks = ceil_div(ow, cols);
 }

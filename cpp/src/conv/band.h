@@ -28,8 +28,10 @@ enum class BandForm { spread, dense };
 /// How many channels a band holds, how the output plane of one image is cut into blocks, and how a
 /// block's band is laid out.
 struct BandShape {
-    /// `rows_of_values`: how many rows of results or gradients share the cache with the band.
-    BandShape(const Problem& problem, BandForm form, index_t rows_of_values, index_t element_size);
+    /// `rows_of_values`: how many rows of results or gradients share the cache with the band. An
+    /// image has at least so many blocks of rows, if it has as many rows.
+    BandShape(const Problem& problem, BandForm form, index_t rows_of_values, index_t element_size,
+              index_t least_row_blocks = 1);
 
     index_t planes() const { return phases_h * planes_w; }
     index_t pitch(index_t block_cols) const { return block_cols - 1 + reach_w - shared; }

@@ -2,6 +2,7 @@
 
 #include "conv/band.h"
 #include "conv/depthwise.h"
+#include "conv/kept_weights.h"
 #include "conv/plane_sums.h"
 #include "gemm/long_sums.h"
 #include "runtime/add_in_order.h"
@@ -47,6 +48,16 @@ BandForm form_of(const Problem& problem) {
     return sums * gaps + copy * static_cast<double>(values) > copy * static_cast<double>(copies)
                ? BandForm::dense
                : BandForm::spread;
+}
+
+/// Blocks of rows of an image that are worth a task each, where there are few images.
+index_t blocks_to_share(const Problem& problem) {
+    constexpr double worth = 1 << 16;
+    const index_t tasks = std::max<index_t>(1, problem.x.n * problem.groups);
+    const index_t most = kEnoughLargeTasks / tasks;
+    return static_cast<index_t>(
+        std::clamp(problem.multiply_adds() / worth / static_cast<double>(tasks), 1.0,
+                   std::max(1.0, static_cast<double>(most))));
 }
 
 /// Groups per task, so that a task is worth its buffers.
@@ -214,8 +225,14 @@ void forward(const ForwardCall<T>& call) {
     // No part is larger than the kernel's tile.
     const Split parts = Split::at_most(problem.filters, kernels.direct.rows);
     const BandShape shape(problem, form_of(problem), ceil_div(problem.filters, parts.count),
-                          sizeof(T));
-    const Buffer<T> weights = pack_weights(problem, parts, call.weight);
+                          sizeof(T), blocks_to_share(problem));
+    std::vector<Buffer<T>> own;
+    const auto& packed = conv::form_of(call.kept, &KeptWeights<T>::Forms::taps, own, [&] {
+        std::vector<Buffer<T>> made;
+        made.push_back(pack_weights(problem, parts, call.weight));
+        return made;
+    });
+    const T* weights = packed.front().data();
     const index_t step = groups_per_task(problem, shape);
     const index_t steps = ceil_div(problem.groups, step), blocks = shape.blocks();
     const index_t images = problem.x.n * steps * blocks;
@@ -242,8 +259,8 @@ void forward(const ForwardCall<T>& call) {
                 const BandBlock block(shape, problem.y, place % blocks);
                 for (index_t g = first; g < std::min(problem.groups, first + step); ++g) {
                     forward_block(kernels, problem, shape, parts, shares.begin(share),
-                                  shares.end(share), block, image, g, call.x, weights.data(),
-                                  call.bias, band, writer);
+                                  shares.end(share), block, image, g, call.x, weights, call.bias,
+                                  band, writer);
                 }
             }
         });

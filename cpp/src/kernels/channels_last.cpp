@@ -1,6 +1,7 @@
 // Convolutions of images whose channels lie together.
 #include "kernels/channels_last.h"
 
+#include "kernels/sums_end.h"
 #include "kernels/tile.h"
 #include "kernels/topics.h"
 
@@ -15,19 +16,6 @@ inline constexpr int kWidest = kManyRegisters ? 4 : 3;
 // Rows that are left over are computed two at a time. Those of a tile that do not exist are the
 // last one again: the same sums go to the same place.
 inline constexpr int kFewRows = 2;
-
-// Of a vector of columns. NaN is neither above nor below, and stays.
-template <typename T>
-struct Ending {
-    explicit Ending(const SumsEnd<T>& end) : low(splat(end.low)), high(splat(end.high)) {}
-
-    Vec<T> of(Vec<T> sum) const {
-        sum = low > sum ? low : sum;
-        return high < sum ? high : sum;
-    }
-
-    Vec<T> low, high;
-};
 
 // Where pixels begin, one after the other.
 class Places {
@@ -212,9 +200,7 @@ void largest(index_t lines, index_t vectors, const Taps& taps, const T* x, const
             for (index_t row = 0; row < taps.rows; ++row) {
                 const T* at = x + source[0] + row * taps.row_step + c;
                 for (index_t col = 0; col < taps.cols; ++col, at += taps.col_step) {
-                    // What is neither larger nor smaller nor equal is NaN, and stays.
-                    const Vec<T> other = load(at);
-                    most = most >= other ? most : (most != most ? most : other);
+                    most = larger<T>(most, load(at));
                 }
             }
             store(y + target[0] + c, most);

@@ -3,6 +3,7 @@
 #include "kernels/winograd_lanes.h"
 #include "kernels/winograd_mixed.h"
 #include "kernels/winograd_products.h"
+#include "kernels/winograd_together.h"
 
 namespace pocketcnn::POCKETCNN_ISA {
 namespace {
@@ -25,6 +26,10 @@ constexpr WinogradKernels<T> kKernels = {
     .gather = winograd_gather<T>,
     .scatter = winograd_scatter<T>,
     .prefetch = winograd_prefetch<T>,
+    .gather_together = winograd_gather_together<T>,
+    .scatter_together = winograd_scatter_together<T>,
+    .scatter_maxima = winograd_scatter_maxima<T>,
+    .prefetch_together = winograd_prefetch_together<T>,
     .transform = winograd_transform<T>,
     .evaluate = POCKETCNN_WINOGRAD_SIZES(evaluate_any),
     .collect = POCKETCNN_WINOGRAD_SIZES(collect_any),

@@ -11,6 +11,8 @@
 
 #include <pocketcnn/types.h>
 
+#include "kernels/channels_last.h"
+
 namespace pocketcnn {
 
 inline constexpr index_t kWinogradTile = 6;
@@ -31,6 +33,9 @@ struct LaneImages {
     index_t channels, h, w;
     index_t stride_h = 1, stride_w = 1;
     index_t top = 0, left = 0;
+    /// From one pixel to the next where the channels of a pixel lie together, filled up to whole
+    /// vectors; such images have one phase. 0 for planes.
+    index_t pitch = 0;
 
     index_t phases() const { return stride_h * stride_w; }
     index_t lanes() const { return channels * phases(); }
@@ -39,6 +44,11 @@ struct LaneImages {
 struct Region {
     index_t y, x, rows, cols;
 };
+
+/// Where the maxima of each two by two positions are.
+inline Region halved(const Region& region) {
+    return {region.y / 2, region.x / 2, region.rows / 2, region.cols / 2};
+}
 
 /// Results that become zero on their way into an image: with `own`, negative ones; with `other`,
 /// the data of an image laid out like theirs, those where that is zero or below.
@@ -78,6 +88,16 @@ struct WinogradKernels {
     /// Announces a scatter of lanes [lane, lane_end).
     void (*prefetch)(const LaneImages<T>& images, index_t n, index_t lane, index_t lane_end,
                      const Region& region, const Gate<T>& gate);
+    /// The same where the channels of a pixel lie together. The bias is not looked at.
+    void (*gather_together)(const LaneImages<const T>& images, index_t n, index_t lane,
+                            const Region& region, T* strip);
+    void (*scatter_together)(const LaneImages<T>& images, index_t n, index_t lane,
+                             const Region& region, const SumsEnd<T>& end, const T* strip);
+    /// The same with the largest of each two by two positions, NaN if one is.
+    void (*scatter_maxima)(const LaneImages<T>& images, index_t n, index_t lane,
+                           const Region& region, const SumsEnd<T>& end, const T* strip);
+    void (*prefetch_together)(const LaneImages<T>& images, index_t n, index_t lane,
+                              index_t lane_end, const Region& region);
 
     /// The input transform of a row of tiles: tile j starts at column j * step of the strip,
     /// whose rows are `pitch` positions apart, and is tile first + j of the places.

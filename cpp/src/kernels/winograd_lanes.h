@@ -53,6 +53,17 @@ inline void clear_positions(index_t count, T* to) {
     for (index_t i = 0; i < count; ++i) store(to + i * kLanes<T>, Vec<T>{});
 }
 
+template <typename T>
+inline void clear_outside(const Region& region, Inside rows, Inside cols, T* strip) {
+    const index_t row_size = region.cols * kLanes<T>;
+    clear_positions(rows.begin * region.cols, strip);
+    clear_positions((region.rows - rows.end) * region.cols, strip + rows.end * row_size);
+    for (index_t row = rows.begin; row < rows.end; ++row) {
+        clear_positions(cols.begin, strip + row * row_size);
+        clear_positions(region.cols - cols.end, strip + row * row_size + cols.end * kLanes<T>);
+    }
+}
+
 // Position i of a run, for walking through a strip whose rows are longer than the run's.
 template <typename T>
 struct Walk {
@@ -281,13 +292,7 @@ void winograd_gather(const LaneImages<const T>& images, index_t n, index_t lane,
     }
     const Inside rows = inside(region.y, region.rows, images.top, images.h);
     const Inside cols = inside(region.x, region.cols, images.left, images.w);
-    const index_t row_size = region.cols * kLanes<T>;
-    clear_positions(rows.begin * region.cols, strip);
-    clear_positions((region.rows - rows.end) * region.cols, strip + rows.end * row_size);
-    for (index_t row = rows.begin; row < rows.end; ++row) {
-        clear_positions(cols.begin, strip + row * row_size);
-        clear_positions(region.cols - cols.end, strip + row * row_size + cols.end * kLanes<T>);
-    }
+    clear_outside(region, rows, cols, strip);
     const index_t plane = images.h * images.w;
     for_pixel_runs(images, region, rows, cols, [&](const PixelRun& run, index_t width) {
         gather_run(image + lane * plane, plane, images.channels - lane, images.end, run, width,

@@ -3,6 +3,7 @@
 #include "channels_last/convolve.h"
 #include "channels_last/maps.h"
 #include "channels_last/separable.h"
+#include "channels_last/tiles.h"
 
 namespace pocketcnn::session {
 namespace {
@@ -21,6 +22,16 @@ Window2d without_ceil_mode(const Shape4& image, const Pool2d& pool) {
     window.pad_bottom = (out.h - 1) * window.stride_h + window.span_h() - image.h - window.pad_top;
     window.pad_right = (out.w - 1) * window.stride_w + window.span_w() - image.w - window.pad_left;
     return window;
+}
+
+/// Whether tiles may do the pooling behind a convolution.
+template <typename T>
+bool may_pool(const Chain<T>& chain) {
+    const Pool2d& pool = chain.pool->pool;
+    const Window2d square = Window2d::square(2, 2);
+    const Shape4 maps = conv2d_output_shape(chain.conv.image, chain.conv.conv);
+    return channels_last::may_pool(chain.conv.conv) && pool.window == square &&
+           pool2d_output_shape(maps, pool).plane() == (maps.h / 2) * (maps.w / 2);
 }
 
 template <typename T>
@@ -79,7 +90,7 @@ class ChannelsLast<T>::Builder {
             (group.depthwise == kNone ? group.last : group.expand) = i;
         } else if (roles_[i] == Role::depthwise) {
             group.depthwise = i;
-        } else if (roles_[i] == Role::dense) {
+        } else if (roles_[i] == Role::dense || roles_[i] == Role::tiles) {
             group.last = i;
         } else {
             return;
@@ -169,8 +180,8 @@ class ChannelsLast<T>::Builder {
     void emit_group(const Group& group, std::size_t result) {
         const std::size_t source = plan_.steps[group.first()].sources[0];
         const Shape4 image = chain(group.first()).conv.image;
-        const bool takes_planes = roles_[group.first()] == Role::depthwise ||
-                                  (roles_[group.first()] == Role::dense && image.c <= kFewChannels);
+        const Role role = roles_[group.first()];
+        const bool takes_planes = role == Role::depthwise || role == Role::tiles;
         const bool from_planes = takes_planes && layouts_[source] == Layout::planes;
         std::vector<std::size_t> sources = {from_planes ? source : value_in(source, Layout::last)};
         bool rectify = false;
@@ -179,6 +190,9 @@ class ChannelsLast<T>::Builder {
             const bool is_first = sum.sources[0] == plan_.steps[group.last].result;
             sources.push_back(value_in(sum.sources[is_first ? 1 : 0], Layout::last));
             rectify = std::get<Sum>(sum.part).rectify;
+        }
+        if (role == Role::tiles) {
+            return emit_tiles(chain(group.last), rectify, from_planes, sources, result);
         }
         const Filters last = group.last == kNone ? nullptr : filters(group.last, rectify);
         if (group.depthwise != kNone) {
@@ -197,20 +211,54 @@ class ChannelsLast<T>::Builder {
                                              call.y);
                 });
         } else {
-            emit_dense(chain(group.last), {image, {}, last, from_planes}, sources, result);
+            emit_dense(chain(group.last), last, sources, result);
         }
     }
 
-    /// A convolution, and the pooling behind it as a step of its own.
-    void emit_dense(const Chain<T>& chain, channels_last::Convolution<T> layer,
+    void emit_tiles(const Chain<T>& chain, bool rectify, bool from_planes,
                     const std::vector<std::size_t>& sources, std::size_t result) {
-        layer.window = chain.conv.conv.window;
-        const Shape4 maps = conv2d_output_shape(layer.image, chain.conv.conv);
-        const index_t size = maps.plane() * layer.filters->pitch();
-        const std::size_t convolved = chain.pool ? made_.values++ : result;
-        add(sources, convolved, size, [layer](const Call<T>& call) {
+        const bool to_planes = sources.size() == 1 && may_give_planes(chain) && !is_read(result);
+        const bool pools = chain.pool && may_pool(chain);
+        const auto run = [conv = chain.conv,
+                          end = rectify ? Epilogue{Activation::relu} : epilogue_of(chain),
+                          from_planes, to_planes, pools](const Call<T>& call) {
+            const channels_last::TiledConvolution<T> layer = {
+                conv.image, conv.conv,   conv.weight, conv.bias, conv.kept.get(),
+                end,        from_planes, to_planes,   pools};
+            channels_last::convolve(layer, call.x[0], call.n, addend_of(call), call.y);
+        };
+        if (to_planes) {
+            made_.steps.push_back({sources, result, size_of(from_.shapes_[result]), run});
+        } else if (pools) {
+            add(sources, result, size_of_last(result), run);
+        } else {
+            add_convolved(chain, sources, result, run);
+        }
+    }
+
+    /// Whether a step takes the value with its channels together.
+    bool is_read(std::size_t value) const {
+        const std::vector<std::size_t>& readers = from_.uses_.readers[value];
+        return std::any_of(readers.begin(), readers.end(),
+                           [&](std::size_t reader) { return roles_[reader] != Role::other; });
+    }
+
+    void emit_dense(const Chain<T>& chain, const Filters& filters,
+                    const std::vector<std::size_t>& sources, std::size_t result) {
+        const channels_last::Convolution<T> layer = {chain.conv.image, chain.conv.conv.window,
+                                                     filters};
+        add_convolved(chain, sources, result, [layer](const Call<T>& call) {
             channels_last::convolve(layer, call.x[0], call.n, addend_of(call), call.y);
         });
+    }
+
+    /// A convolution, and the pooling behind it as a step of its own.
+    void add_convolved(const Chain<T>& chain, const std::vector<std::size_t>& sources,
+                       std::size_t result, Run<T> run) {
+        const Shape4 maps = conv2d_output_shape(chain.conv.image, chain.conv.conv);
+        const index_t size = maps.plane() * channels_last::pitch_of<T>(maps.c);
+        const std::size_t convolved = chain.pool ? made_.values++ : result;
+        add(sources, convolved, size, std::move(run));
         if (chain.pool) {
             add({convolved}, result, size_of_last(result), run_of_pool(maps, chain.pool->pool));
         }
@@ -220,9 +268,7 @@ class ChannelsLast<T>::Builder {
         Filters& known = from_.filters_[{step, rectify}];
         if (known == nullptr) {
             const Chain<T>& of = chain(step);
-            Epilogue end;
-            if (of.activation) end = {of.activation->kind, of.activation->parameter};
-            if (rectify) end = {Activation::relu};
+            const Epilogue end = rectify ? Epilogue{Activation::relu} : epilogue_of(of);
             known =
                 channels_last::filters_of(of.conv.weight, of.conv.bias,
                                           conv2d_weight_shape(of.conv.image, of.conv.conv), end);

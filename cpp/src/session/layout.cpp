@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "channels_last/filters.h"
 #include "conv/ways.h"
 
 namespace pocketcnn::session {
@@ -44,7 +45,12 @@ class Stretches {
         : plan_(plan), shapes_(shapes), uses_(uses), n_(n), roles_(plan.steps.size()) {
         for (std::size_t i = 0; i < roles_.size(); ++i) {
             roles_[i] = role_of(plan.steps[i], shapes[plan.steps[i].result]);
-            if (roles_[i] == Role::dense && gain_of_dense(i) == 0) roles_[i] = Role::other;
+            if (roles_[i] != Role::dense) continue;
+            if (is_tiled(i)) {
+                roles_[i] = Role::tiles;
+            } else if (gain_of_dense(i) == 0) {
+                roles_[i] = Role::other;
+            }
         }
     }
 
@@ -88,9 +94,24 @@ class Stretches {
 
     double size(std::size_t value) const { return static_cast<double>(size_of(shapes_[value])); }
 
+    const Chain<T>& chain(std::size_t i) const { return std::get<Chain<T>>(plan_.steps[i].part); }
+
+    /// Which algorithm computes the convolution of images as planes.
+    ConvAlgorithm algorithm(std::size_t i) const {
+        const session::Convolution<T>& conv = chain(i).conv;
+        const conv::Problem problem(batch(conv.image, n_), conv.conv);
+        return conv::forward_way({.problem = problem, .kept = true}).about.algorithm;
+    }
+
+    bool is_tiled(std::size_t i) const {
+        const Window2d& window = chain(i).conv.conv.window;
+        return window.stride_h == 1 && window.stride_w == 1 &&
+               channels_last::bounds_of<T>(epilogue_of(chain(i))) &&
+               algorithm(i) == ConvAlgorithm::winograd;
+    }
+
     bool takes_planes(std::size_t i) const {
-        if (roles_[i] == Role::depthwise) return true;
-        return roles_[i] == Role::dense && shapes_[plan_.steps[i].sources[0]][0] <= kFewChannels;
+        return roles_[i] == Role::depthwise || roles_[i] == Role::tiles;
     }
 
     /// Elements whose copies a step saves, less those that it costs to change layouts for it.
@@ -98,28 +119,35 @@ class Stretches {
         double gain = 0;
         for (const std::size_t source : images_of(i)) {
             if (roles_[i] == Role::pointwise || roles_[i] == Role::depthwise) gain += size(source);
+            if (roles_[i] == Role::tiles && is_in(uses_.maker[source])) gain += size(source);
             if (!is_in(uses_.maker[source]) && !takes_planes(i)) gain -= kCost * size(source);
         }
         if (roles_[i] == Role::dense) gain += gain_of_dense(i);
         const std::size_t result = plan_.steps[i].result;
         const std::vector<std::size_t>& readers = uses_.readers[result];
-        const bool leaves = result == plan_.output ||
-                            std::any_of(readers.begin(), readers.end(),
-                                        [&](std::size_t reader) { return !is_in(reader); });
-        if (leaves && roles_[i] != Role::average) gain -= kCost * size(result);
+        const auto inside = std::count_if(readers.begin(), readers.end(),
+                                          [&](std::size_t reader) { return is_in(reader); });
+        if (roles_[i] == Role::tiles && inside > 0) gain += size(result);
+        if (roles_[i] == Role::sum) gain += kPass * size(result);
+        const bool leaves = result == plan_.output || inside < std::ssize(readers);
+        const bool gives_planes =
+            roles_[i] == Role::average ||
+            (roles_[i] == Role::tiles && inside == 0 && may_give_planes(chain(i)));
+        if (leaves && !gives_planes) gain -= kCost * size(result);
         return gain;
     }
-    static constexpr double kCost = 3;
+    static constexpr double kCost = 3, kPass = 2;
 
     /// A share of the multiply-adds where few pixels meet filters that are not many
     /// (docs/measurements.md#channels-together); 0 for others. Tiles have no equal.
     double gain_of_dense(std::size_t i) const {
-        constexpr index_t few_pixels = 1024, few_terms = 2048;
+        constexpr index_t few_pixels = 1024, few_terms = 2048, least_channels = 8;
         constexpr double saved = 0.15, of_an_element = 16;
-        const session::Convolution<T>& conv = std::get<Chain<T>>(plan_.steps[i].part).conv;
+        const session::Convolution<T>& conv = chain(i).conv;
         const conv::Problem problem(batch(conv.image, n_), conv.conv);
         const conv::Question question = {.problem = problem, .kept = true};
-        const bool few = problem.pixels() <= few_pixels && problem.taps <= few_terms;
+        const bool few = problem.pixels() <= few_pixels && problem.taps <= few_terms &&
+                         problem.channels >= least_channels;
         if (!few || conv::forward_way(question).about.family == ConvAlgorithm::winograd) return 0;
         return problem.multiply_adds() / static_cast<double>(n_) * saved / of_an_element;
     }

@@ -7,7 +7,7 @@
 namespace pocketcnn::session {
 
 /// What a step is with the channels of a pixel together; `other` takes and gives planes.
-enum class Role { other, pointwise, dense, depthwise, pool, function, sum, gate, average };
+enum class Role { other, pointwise, tiles, dense, depthwise, pool, function, sum, gate, average };
 
 /// Which steps take and make the values of a plan.
 struct Uses {
@@ -30,7 +30,17 @@ template <typename T>
 std::vector<Role> roles_of(const Plan<T>& plan, const std::vector<Shape>& shapes, const Uses& uses,
                            index_t n);
 
-/// The first convolutions of a network see so few channels that they take them from planes.
-inline constexpr index_t kFewChannels = 4;
+/// What is done with the sums of a convolution.
+template <typename T>
+Epilogue epilogue_of(const Chain<T>& chain) {
+    if (!chain.activation) return {};
+    return {chain.activation->kind, chain.activation->parameter};
+}
+
+/// Whether tiles may write the results of a convolution as planes.
+template <typename T>
+bool may_give_planes(const Chain<T>& chain) {
+    return !chain.pool && (!chain.activation || chain.activation->kind == Activation::relu);
+}
 
 }  // namespace pocketcnn::session

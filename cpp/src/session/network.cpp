@@ -14,6 +14,10 @@ constexpr index_t kBatchBytes = index_t{32} << 20;
 /// From so many images on, more change no choice.
 constexpr index_t kManyImages = 64;
 
+/// If they take no more, all results have places of their own. In memory that is used again, a
+/// thread would write what another has in its cache (docs/measurements.md#small-networks).
+constexpr std::size_t kSmallBytes = std::size_t{1} << 20;
+
 /// What a step gave, or the images.
 template <typename T>
 struct Given {
@@ -21,34 +25,61 @@ struct Given {
     std::shared_ptr<const Buffer<T>> memory;  // none for the images
 };
 
-/// By step, the values that no later one takes.
+/// Where the results of n images go: one after the other if all of them are small.
 template <typename T>
-std::vector<std::vector<std::size_t>> last_uses(const Plan<T>& plan) {
-    std::vector<std::vector<std::size_t>> spent(plan.steps.size());
+class Places {
+  public:
+    /// `size` is that of all results of an image.
+    Places(index_t n, index_t size, std::size_t results)
+        : n_(n), small_(static_cast<double>(n) * static_cast<double>(size) <= kSmall) {
+        if (!small_) return;
+        all_ = Buffer<T>(n * size + static_cast<index_t>(results) * kLine);
+        free_ = all_.data();
+    }
+
+    T* place(index_t size, Given<T>& result) {
+        if (small_) {
+            T* const here = free_;
+            free_ += round_up(n_ * size, kLine);
+            result.data = here;
+            return here;
+        }
+        const bool fits = n_ <= std::numeric_limits<index_t>::max() / size;
+        result.memory = std::make_shared<const Buffer<T>>(fits ? n_ * size : -1);
+        result.data = result.memory->data();
+        return result.memory->data();
+    }
+
+  private:
+    static constexpr index_t kLine = kAlignment / sizeof(T);
+    static constexpr double kSmall = kSmallBytes / sizeof(T);
+
+    index_t n_;
+    bool small_;
+    Buffer<T> all_;
+    T* free_ = nullptr;
+};
+
+}  // namespace
+
+template <typename T>
+Network<T>::Way::Way(Plan<T> steps) : plan(std::move(steps)), spent(plan.steps.size()) {
     std::vector<bool> is_taken(plan.values);
     for (std::size_t i = plan.steps.size(); i-- > 0;) {
         for (const std::size_t source : plan.steps[i].sources) {
             if (!is_taken[source]) spent[i].push_back(source);
             is_taken[source] = true;
         }
+        size += plan.steps[i].size;
     }
-    return spent;
 }
-
-template <typename T>
-std::shared_ptr<const Buffer<T>> memory_for(index_t n, index_t size) {
-    const bool fits = n <= std::numeric_limits<index_t>::max() / size;
-    return std::make_shared<const Buffer<T>>(fits ? n * size : -1);
-}
-
-}  // namespace
 
 template <typename T>
 Network<T>::Network(const Value& architecture, Tensors<T> tensors, Norms norms)
     : tensors_(std::move(tensors)) {
     const Graph<T> graph = build_graph(architecture, tensors_);
     const Plan<T> plan = fuse(graph, norms);
-    ways_[1] = {plan, last_uses(plan)};
+    ways_.emplace(1, Way(plan));
     if (norms == Norms::folded) find_ways(plan, graph.shapes);
     input_shape_ = graph.shapes.front();
     output_shape_ = graph.shapes.back();
@@ -62,8 +93,7 @@ void Network<T>::find_ways(const Plan<T>& plan, const std::vector<Shape>& shapes
     for (index_t n = 1; n <= kManyImages; n *= 2) {
         const std::vector<Role> roles = last.roles(n);
         if (roles == before) continue;
-        const Plan<T> made = last.with(roles);
-        ways_[n] = {made, last_uses(made)};
+        ways_.insert_or_assign(n, Way(last.with(roles)));
         before = roles;
     }
 }
@@ -92,6 +122,7 @@ void Network<T>::infer(const Way& way, const T* images, index_t n, T* scores) co
     const Plan<T>& plan = way.plan;
     std::vector<Given<T>> values(plan.values);
     values[0].data = images;
+    Places<T> places(n, way.size, plan.steps.size());
     std::vector<const T*> x;
     for (std::size_t i = 0; i < plan.steps.size(); ++i) {
         const Step<T>& step = plan.steps[i];
@@ -105,9 +136,7 @@ void Network<T>::infer(const Way& way, const T* images, index_t n, T* scores) co
         } else if (is_last) {
             step.run({n, x, scores});
         } else {
-            result.memory = memory_for<T>(n, step.size);
-            result.data = result.memory->data();
-            step.run({n, x, result.memory->data()});
+            step.run({n, x, places.place(step.size, result)});
         }
         for (const std::size_t source : way.spent[i]) values[source] = {};
     }

@@ -19,10 +19,13 @@ class Network {
     void predict(const T* images, index_t n, T* scores, index_t at_once = 0) const;
 
   private:
-    /// A plan, and which values no step takes after each of its own.
     struct Way {
+        explicit Way(Plan<T> plan);
+
         Plan<T> plan;
+        /// By step, the values that no later one takes.
         std::vector<std::vector<std::size_t>> spent;
+        index_t size = 0;  ///< elements of all results, of one image
     };
 
     void find_ways(const Plan<T>& plan, const std::vector<Shape>& shapes);

@@ -29,10 +29,12 @@ constexpr index_t kTilePanels = 4;
 /// If there would be fewer blocks than this, they get fewer panels, provided there is enough work
 /// (docs/measurements.md#winograd-sizes).
 constexpr double kMuchWork = 1e7;
-/// Threads do not share fewer blocks evenly. If there is as much work, they share each block's
-/// points instead.
+/// Threads do not share fewer blocks evenly. Then there is a task for each of them, if it has as
+/// much work; where that is much, or there are too few tiles, they share each block's points.
 constexpr index_t kFewBlocks = 4;
 constexpr double kWorkToShare = 1e5;
+/// Tiles that make the lower products worth while.
+constexpr index_t kFewTiles = 8;
 /// Bytes of V that one task may use.
 constexpr index_t kPrivateBytes = index_t{2} << 20;
 /// Bytes of V and M of a block that goes point by point. With smaller blocks the filters are read
@@ -68,10 +70,13 @@ class Convolver {
         const index_t block = (work() > kMuchWork ? std::min(panels, share) : panels) * rows;
         const bool fits = panels == kTilePanels || panels * rows >= tiles;
         if (fits && (ceil_div(tiles, block) >= kFewBlocks || work() < kWorkToShare)) {
-            parallel_for(ceil_div(tiles, block), work(), [&](index_t i) {
-                private_block(i * block, std::min(tiles, (i + 1) * block));
-            });
-            return;
+            return private_blocks(block, 1);
+        }
+        if (fits && work() < kMuchWork) {
+            const TaskPerThread cut(*this);
+            if (cut.wanted == 1 || cut.blocks * cut.parts > 1) {
+                return private_blocks(ceil_div(tiles, cut.blocks), cut.parts);
+            }
         }
         // Blocks of equal size, so that the last is not small.
         const index_t tile_bytes =
@@ -102,13 +107,40 @@ class Convolver {
                static_cast<double>(filters_.depth) * static_cast<double>(filters_.panels.lanes());
     }
 
-    void private_block(index_t begin, index_t end) const {
+    /// Few tiles, or else panels, cut into one task for each thread: no sum depends on that.
+    struct TaskPerThread {
+        explicit TaskPerThread(const Convolver& of) {
+            const auto most = static_cast<index_t>(of.work() / kWorkToShare);
+            wanted = std::clamp<index_t>(threads_for_loop(), 1, most);
+            const index_t tiles = of.conv_.grid.tiles();
+            blocks = std::clamp(tiles / kFewTiles, index_t{1}, wanted);
+            blocks *= ceil_div(tiles, blocks * kTilePanels * of.kernels_.rows);
+            const index_t panels = of.filters_.panels.count();
+            parts = std::min(panels, ceil_div(wanted, blocks));
+            const bool even = panels % parts == 0 || panels >= 4 * parts;
+            if (!even) parts = 1;
+        }
+        index_t wanted, blocks, parts;
+    };
+
+    /// Tasks of a block of tiles and one of the parts of the panels.
+    void private_blocks(index_t block, index_t parts) const {
+        const index_t tiles = conv_.grid.tiles();
+        const Split panels = {filters_.panels.count(), parts};
+        parallel_for(ceil_div(tiles, block) * parts, work(), [&](index_t i) {
+            const index_t begin = i / parts * block;
+            private_block(begin, std::min(tiles, begin + block), panels.begin(i % parts),
+                          panels.end(i % parts));
+        });
+    }
+
+    void private_block(index_t begin, index_t end, index_t panel, index_t panel_end) const {
         const index_t stride = point_stride(end - begin);
         const Buffer<T> points(kWinogradPoints * stride);
         transform(begin, end, begin, 0, depth_vectors_, stride, points.data());
         const Buffer<T> sums(sums_size());
         const std::vector<Strip> strips = strips_of(begin, end);
-        for (index_t panel = 0; panel < filters_.panels.count(); ++panel) {
+        for (; panel < panel_end; ++panel) {
             finish(begin, end, strips, panel, stride, points.data(), sums.data());
         }
     }
@@ -185,10 +217,10 @@ class Convolver {
         for_strips(grid, begin, end, [&](const Strip& strip) {
             const Region region = strip.input(grid);
             for (index_t v = vector; v < vector_end; ++v) {
-                kernels_.gather(
-                    conv_.source, strip.image, v * kernels_.lanes, region,
+                gather(
+                    strip, region,
                     gathered_next(conv_.source, grid, strip, kernels_.lanes, vector, vector_end, v),
-                    strip_positions.data());
+                    v * kernels_.lanes, strip_positions.data());
                 for (index_t row = 0; row < strip.rows; ++row) {
                     kernels_.transform(
                         strip.cols, grid.step_w, region.cols,
@@ -198,6 +230,15 @@ class Convolver {
             }
         });
         clear_rest(end - origin, vector, vector_end, stride, points);
+    }
+
+    void gather(const Strip& strip, const Region& region, index_t ahead, index_t lane,
+                T* positions) const {
+        if (conv_.source.pitch > 0) {
+            kernels_.gather_together(conv_.source, strip.image, lane, region, positions);
+        } else {
+            kernels_.gather(conv_.source, strip.image, lane, region, ahead, positions);
+        }
     }
 
     /// Zeros for the missing tiles of the last panel. Their products are not used, but old contents
@@ -263,8 +304,14 @@ class Convolver {
         const index_t lane = filters_.panels.first_lane(panel), count = std::ssize(strips);
         const index_t lane_end = lane + filters_.panels.width_lanes(panel);
         for (index_t i = point; i < count; i += kWinogradPoints) {
-            kernels_.prefetch(conv_.result, strips[i].image, lane, lane_end,
-                              strips[i].output(conv_.grid), conv_.gate);
+            Region region = strips[i].output(conv_.grid);
+            if (conv_.pools) region = halved(region);
+            if (conv_.result.pitch > 0) {
+                kernels_.prefetch_together(conv_.result, strips[i].image, lane, lane_end, region);
+            } else {
+                kernels_.prefetch(conv_.result, strips[i].image, lane, lane_end, region,
+                                  conv_.gate);
+            }
         }
     }
 
@@ -279,7 +326,12 @@ class Convolver {
                                positions + row * grid.step_h * region.cols * kernels_.lanes);
         }
         if (!finite) spoiled_.mark(strip.image);
-        kernels_.scatter(conv_.result, strip.image, lane, region, conv_.gate, positions);
+        if (conv_.result.pitch > 0) {
+            const auto scatter = conv_.pools ? kernels_.scatter_maxima : kernels_.scatter_together;
+            scatter(conv_.result, strip.image, lane, region, conv_.end, positions);
+        } else {
+            kernels_.scatter(conv_.result, strip.image, lane, region, conv_.gate, positions);
+        }
     }
 
     const WinogradKernels<T>& kernels_;

@@ -14,7 +14,12 @@ struct LaneConvolution {
     LaneImages<T> result;
     Grid grid;
     Taps taps;
-    Gate<T> gate = {};  ///< of the results
+    Gate<T> gate = {};  ///< of the results, where they are planes
+    /// What becomes of results whose channels lie together; the bias is not looked at.
+    SumsEnd<T> end = {};
+    /// Of these results the largest of each two by two is kept, and `result` is of those. Steps of
+    /// the grid are even.
+    bool pools = false;
 };
 
 /// bias has one element per lane of the result, or is null. Marks images with results that are not

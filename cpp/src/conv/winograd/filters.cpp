@@ -110,6 +110,16 @@ Filters<T> forward_filters(const conv::Problem& problem, const T* weight) {
 }
 
 template <typename T>
+std::vector<Filters<T>> all_forward_filters(const conv::Problem& problem, const T* weight) {
+    std::vector<Filters<T>> filters;
+    for (index_t group = 0; group < problem.groups; ++group) {
+        filters.push_back(
+            forward_filters(problem, weight + group * problem.filters * problem.taps));
+    }
+    return filters;
+}
+
+template <typename T>
 Filters<T> input_grad_filters(const conv::Problem& problem, const T* weight) {
     const WinogradKernels<T>& kernels = pocketcnn::kernels<T>().winograd;
     const LaneImages<const T> lanes = channels_as_lanes(problem, weight);
@@ -165,9 +175,10 @@ bool store_weight_grad(const conv::Problem& problem, const T* points, index_t po
     return finite;
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                            \
-    template Filters<T> forward_filters(const conv::Problem&, const T*);    \
-    template Filters<T> input_grad_filters(const conv::Problem&, const T*); \
+#define POCKETCNN_INSTANTIATE(T)                                                          \
+    template Filters<T> forward_filters(const conv::Problem&, const T*);                  \
+    template std::vector<Filters<T>> all_forward_filters(const conv::Problem&, const T*); \
+    template Filters<T> input_grad_filters(const conv::Problem&, const T*);               \
     template bool store_weight_grad(const conv::Problem&, const T*, index_t, index_t, T*);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)

@@ -1,6 +1,8 @@
 // Transforms the weights to the 36 points, and their gradient back.
 #pragma once
 
+#include <vector>
+
 #include "conv/winograd/geometry.h"
 #include "runtime/memory_pool.h"
 
@@ -32,6 +34,10 @@ struct Filters {
 /// The weights as multiplied with the phases of x: depth (c, phase), lanes f.
 template <typename T>
 Filters<T> forward_filters(const conv::Problem& problem, const T* weight);
+
+/// The same for each group.
+template <typename T>
+std::vector<Filters<T>> all_forward_filters(const conv::Problem& problem, const T* weight);
 
 /// The weights, rotated by 180 degrees, as multiplied with dy: depth f, lanes (c, phase).
 template <typename T>

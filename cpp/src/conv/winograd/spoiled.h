@@ -18,16 +18,19 @@ class SpoiledImages {
     void mark(index_t image) {
         marks_[static_cast<std::size_t>(image)].store(true, std::memory_order_relaxed);
     }
+    /// Calls body(image) for each.
+    template <typename Body>
+    void for_each(Body&& body) const {
+        for (std::size_t i = 0; i < marks_.size(); ++i) {
+            if (marks_[i].load(std::memory_order_relaxed)) body(static_cast<index_t>(i));
+        }
+    }
     /// Calls body(problem of one image, offset of the image in x, offset in y) for each.
     template <typename Body>
     void for_each(const conv::Problem& problem, Body&& body) const {
         conv::Problem one = problem;
         one.x.n = one.y.n = 1;
-        for (std::size_t i = 0; i < marks_.size(); ++i) {
-            if (!marks_[i].load(std::memory_order_relaxed)) continue;
-            const index_t n = static_cast<index_t>(i);
-            body(one, n * problem.x.image(), n * problem.y.image());
-        }
+        for_each([&](index_t n) { body(one, n * problem.x.image(), n * problem.y.image()); });
     }
 
   private:

@@ -12,17 +12,6 @@ namespace pocketcnn::winograd {
 
 namespace {
 
-/// The filters of each group.
-template <typename T>
-std::vector<Filters<T>> all_filters(const conv::Problem& problem, const T* weight) {
-    std::vector<Filters<T>> filters;
-    for (index_t group = 0; group < problem.groups; ++group) {
-        filters.push_back(
-            forward_filters(problem, weight + group * problem.filters * problem.taps));
-    }
-    return filters;
-}
-
 /// The forward pass of a problem without dilation and parts.
 template <typename T>
 void forward_by_tiles(const conv::Problem& problem, const T* x, const std::vector<Filters<T>>& all,
@@ -45,7 +34,7 @@ void forward_by_parts(const conv::Problem& problem, const T* x, const T* weight,
     const Buffer<T> parts = parts_of_weights(problem, weight);
     std::vector<Filters<T>> filters;
     for_parted_batches(problem, sizeof(T), [&](const conv::Problem& part, index_t image) {
-        if (filters.empty()) filters = all_filters(part, parts.data());
+        if (filters.empty()) filters = all_forward_filters(part, parts.data());
         forward_by_tiles(part, moved_images(problem, part, image, x).data(), filters, bias, rectify,
                          y + image * problem.y.image(), {spoiled, image});
     });
@@ -67,8 +56,9 @@ template <typename T>
 void forward(const conv::ForwardCall<T>& call) {
     SpoiledImages spoiled(call.problem.x.n);
     std::vector<Filters<T>> own;
-    const auto& filters = conv::form_of(call.kept, &KeptWeights<T>::Forms::points, own,
-                                        [&] { return all_filters(call.problem, call.weight); });
+    const auto& filters = conv::form_of(call.kept, &KeptWeights<T>::Forms::points, own, [&] {
+        return all_forward_filters(call.problem, call.weight);
+    });
     forward_by_tiles(call.problem, call.x, filters, call.bias, call.last.is_relu(), call.y,
                      {spoiled, 0});
     forward_again(call, spoiled);
