@@ -5,8 +5,10 @@
 #include <pocketcnn/window2d.h>
 
 #include <memory>
+#include <vector>
 
 #include "channels_last/filters.h"
+#include "kernels/normalization.h"
 
 namespace pocketcnn::channels_last {
 
@@ -21,6 +23,7 @@ struct Convolution {
     Window2d window;
     std::shared_ptr<const Filters<T>> filters;  ///< of weights (filters, kh, kw, channels)
     bool from_planes = false;                   ///< how x lies
+    std::vector<ChannelNorm<T>> units = {};     ///< of each channel of planes; may be empty
 };
 
 /// Of weights (filters, channels, kh, kw).

@@ -1,5 +1,6 @@
 #include "session/channels_last.h"
 
+#include "channel_norm.h"
 #include "channels_last/convolve.h"
 #include "channels_last/maps.h"
 #include "channels_last/separable.h"
@@ -168,11 +169,13 @@ class ChannelsLast<T>::Builder {
 
     void emit_group(const Group& group, std::size_t result) {
         const std::size_t source = plan_.steps[group.first()].sources[0];
-        const Shape4 image = chain(group.first()).conv.image;
+        const Convolution<T>& first = chain(group.first()).conv;
+        const Shape4& image = first.image;
         const bool takes_planes = roles_[group.first()] == Role::depthwise ||
                                   (roles_[group.first()] == Role::dense && image.c <= kFewChannels);
-        const bool from_planes = takes_planes && layouts_[source] == Layout::planes;
-        std::vector<std::size_t> sources = {from_planes ? source : value_in(source, Layout::last)};
+        const bool from_planes = first.units || (takes_planes && layouts_[source] == Layout::planes);
+        std::vector<std::size_t> sources = {
+            value_in(source, from_planes ? Layout::planes : Layout::last)};
         bool rectify = false;
         if (group.sum != kNone) {
             const Step<T>& sum = plan_.steps[group.sum];
@@ -197,7 +200,9 @@ class ChannelsLast<T>::Builder {
                                              call.y);
                 });
         } else {
-            emit_dense(chain(group.last), {image, {}, last, from_planes}, sources, result);
+            channels_last::Convolution<T> layer = {image, {}, last, from_planes};
+            if (first.units) layer.units = norms_of(first.units->known(), image.c);
+            emit_dense(chain(group.last), std::move(layer), sources, result);
         }
     }
 

@@ -18,9 +18,10 @@ Role role_of(const Chain<T>& chain) {
     const Shape4& image = chain.conv.image;
     if (conv.groups > 1) {
         const bool is_depthwise = conv.groups == image.c && conv.filters == image.c;
-        return is_depthwise && !chain.pool ? Role::depthwise : Role::other;
+        return is_depthwise && !chain.pool && !chain.conv.units ? Role::depthwise : Role::other;
     }
     if (image.plane() == 1 || image.c * conv.window.taps() > kMostTerms) return Role::other;
+    if (chain.conv.units) return image.c <= kFewChannels ? Role::dense : Role::other;
     return conv.window.is_pointwise() && !chain.pool ? Role::pointwise : Role::dense;
 }
 

@@ -10,6 +10,14 @@ import numpy.typing as npt
 
 from pocketcnn import _core
 from pocketcnn._arguments import Array, array, compute_dtypes, contiguous, restore
+from pocketcnn.functional._conv_block import KnownNorm
+
+
+def units_of(mean: Sequence[float], std: Sequence[float]) -> KnownNorm:
+    """What :func:`normalize` does, as a batch normalisation."""
+    known = np.array(mean, np.float64)
+    scale = 1 / np.array(std, np.float64)
+    return KnownNorm(scale, np.zeros_like(known), known, np.ones_like(known), 0.0)
 
 
 def normalize(x: npt.ArrayLike, mean: Sequence[float], std: Sequence[float]) -> Array:
@@ -29,16 +37,10 @@ def normalize(x: npt.ArrayLike, mean: Sequence[float], std: Sequence[float]) -> 
     if x.shape[1] != len(mean):
         raise ValueError(f"x has {x.shape[1]} channels, but mean has {len(mean)} numbers")
     compute, result = compute_dtypes(x)
-    scale, known = 1 / np.array(std, np.float64), np.array(mean, np.float64)
+    gamma, beta, *statistics, eps = units_of(mean, std)
+    scale, shift = contiguous(gamma, compute), contiguous(beta, compute)
     out = _core.batch_norm_infer(
-        contiguous(x, compute),
-        scale.astype(compute),
-        np.zeros(len(known), compute),
-        known,
-        np.ones(len(known)),
-        0.0,
-        False,
-        inf,
+        contiguous(x, compute), scale, shift, *statistics, eps, False, inf
     )
     return restore(out, result)
 
