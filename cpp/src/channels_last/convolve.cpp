@@ -55,19 +55,17 @@ void load_channels(const Convolution<T>& layer, const BandOfRows& band, const T*
     const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const Shape4& image = layer.image;
     if (!layer.from_planes) return lines.copy(band, lines.pitch(), x);
-    const Buffer<T> normalized(layer.units.empty() ? 0 : image.w);
     lines.load(band, image.c, [&](index_t row, index_t count, T* to) {
+        const Buffer<T> normalized(layer.units.empty() ? 0 : count * image.w + kPackSlack);
         for (index_t c = 0; c < image.c; ++c) {
-            for (index_t i = 0; i < count; ++i) {
-                const T* from = x + c * image.plane() + (row + i) * image.w;
-                if (!layer.units.empty()) {
-                    kernels.normalization.normalize(layer.units[static_cast<std::size_t>(c)],
-                                                    image.w, from, normalized.data());
-                    from = normalized.data();
-                }
-                kernels.copies.copy_rows(1, image.w, from, 0, to + i * lines.line() + c, 0,
-                                         image.c);
+            const T* from = x + c * image.plane() + row * image.w;
+            if (!layer.units.empty()) {
+                kernels.copies.pad_rows(count, 0, image.w, image.w, from, image.w, 1,
+                                        normalized.data(),
+                                        &layer.units[static_cast<std::size_t>(c)]);
+                from = normalized.data();
             }
+            kernels.copies.copy_rows(count, image.w, from, image.w, to + c, lines.line(), image.c);
         }
     });
 }

@@ -156,9 +156,9 @@ void Band<T>::load_plane(const BandBlock& block, const T* plane, const ChannelNo
     const auto [col, col_end] = inside(x, stride_w, w, block.pitch);
     std::fill_n(to, row * block.pitch, T{0});
     if (row < row_end) {
-        gemm::pad_rows(kernels_, norm, row_end - row, col, col_end - col, block.pitch,
-                       plane + (y + row * stride_h) * w + x + col * stride_w, stride_h * w,
-                       stride_w, to + row * block.pitch);
+        kernels_.copies.pad_rows(row_end - row, col, col_end - col, block.pitch,
+                                 plane + (y + row * stride_h) * w + x + col * stride_w,
+                                 stride_h * w, stride_w, to + row * block.pitch, norm);
     }
     std::fill_n(to + row_end * block.pitch, (rows - row_end) * block.pitch, T{0});
 }

@@ -348,9 +348,9 @@ class BlockGradient {
         const index_t last = round_up(block.positions, kernels_.lanes) - before;
         for (index_t f = 0; f < filters; ++f, dy += problem_.y.plane(), to += room_) {
             kernels_.copies.pad_rows(block.rows - 1, 0, block.cols, block.pitch, dy, problem_.y.w,
-                                     1, to);
+                                     1, to, nullptr);
             kernels_.copies.pad_rows(1, 0, block.cols, last, dy + (block.rows - 1) * problem_.y.w,
-                                     problem_.y.w, 1, to + before);
+                                     problem_.y.w, 1, to + before, nullptr);
         }
     }
 

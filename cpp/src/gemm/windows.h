@@ -37,19 +37,6 @@ inline bool is_padded(const Window2d& w) {
     return w.pad_top != 0 || w.pad_bottom != 0 || w.pad_left != 0 || w.pad_right != 0;
 }
 
-/// kernels.copies.pad_rows, and what was copied is normalised unless the norm is null.
-template <typename T>
-void pad_rows(const Kernels<T>& kernels, const ChannelNorm<T>* norm, index_t rows, index_t before,
-              index_t count, index_t width, const T* from, index_t from_stride, index_t stride,
-              T* to) {
-    kernels.copies.pad_rows(rows, before, count, width, from, from_stride, stride, to);
-    if (norm == nullptr) return;
-    to += before;
-    for (index_t r = 0; r < rows; ++r, to += width) {
-        kernels.normalization.normalize(*norm, count, to, to);
-    }
-}
-
 /// Whether images without padding are read in place, which is faster
 /// (docs/measurements.md#matrix-product), or copied too, for a reader that reads past the last
 /// element. Those that are normalised are copied.
@@ -299,8 +286,8 @@ void Slab<T>::copy_inside(index_t channel, const T* rows, index_t count, T* to) 
     const index_t begin = std::min(row_width_, x < 0 ? ceil_div(-x, stride) : 0);
     const index_t inside = x < source_.w ? ceil_div(source_.w - x, stride) : 0;
     const index_t end = std::clamp(inside, begin, row_width_);
-    pad_rows(kernels_, norm_of(channel), count, begin, end - begin, row_width_,
-             rows + x + begin * stride, source_.w, stride, to);
+    kernels_.copies.pad_rows(count, begin, end - begin, row_width_, rows + x + begin * stride,
+                             source_.w, stride, to, norm_of(channel));
 }
 
 }  // namespace pocketcnn::gemm

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import inf
 
 import numpy as np
@@ -13,11 +14,12 @@ from pocketcnn._arguments import Array, array, compute_dtypes, contiguous, resto
 from pocketcnn.functional._conv_block import KnownNorm
 
 
-def units_of(mean: Sequence[float], std: Sequence[float]) -> KnownNorm:
+@lru_cache(maxsize=64)
+def units_of(mean: tuple[float, ...], std: tuple[float, ...]) -> KnownNorm:
     """What :func:`normalize` does, as a batch normalisation."""
     known = np.array(mean, np.float64)
     scale = 1 / np.array(std, np.float64)
-    return KnownNorm(scale, np.zeros_like(known), known, np.ones_like(known), 0.0)
+    return KnownNorm(scale, np.zeros(len(mean)), known, np.ones(len(mean)), 0.0)
 
 
 def normalize(x: npt.ArrayLike, mean: Sequence[float], std: Sequence[float]) -> Array:
@@ -37,7 +39,7 @@ def normalize(x: npt.ArrayLike, mean: Sequence[float], std: Sequence[float]) -> 
     if x.shape[1] != len(mean):
         raise ValueError(f"x has {x.shape[1]} channels, but mean has {len(mean)} numbers")
     compute, result = compute_dtypes(x)
-    gamma, beta, *statistics, eps = units_of(mean, std)
+    gamma, beta, *statistics, eps = units_of(tuple(mean), tuple(std))
     scale, shift = contiguous(gamma, compute), contiguous(beta, compute)
     out = _core.batch_norm_infer(
         contiguous(x, compute), scale, shift, *statistics, eps, False, inf
