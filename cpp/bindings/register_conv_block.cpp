@@ -48,7 +48,8 @@ py::tuple forward(const Floats& x, const Floats& weight, const std::optional<Flo
         maps = new_image(x, conv2d_output_shape(shape4(x), block.conv));
     }
     compute(x, [&]<typename T>() {
-        const std::optional<KnownNorm<T>> known = known_norm<T>(norm), before = known_norm<T>(units);
+        const std::optional<KnownNorm<T>> known = known_norm<T>(norm),
+                                          before = known_norm<T>(units);
         conv_block<T>(image<T>(x), weight.data<T>(), data_or_null<T>(bias), block,
                       {mutable_image<T>(y), places, mutable_data_or_null<T>(maps)},
                       known ? &*known : nullptr, nullptr, before ? &*before : nullptr);

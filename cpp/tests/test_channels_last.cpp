@@ -170,6 +170,28 @@ void test_convolution(const Shape4& image, const Conv2d& conv) {
         EXPECT_TRUE(y.margins_intact());
         expect_sums(in_planes(y.data(), layer.y()).data(), wanted);
     }
+
+    // Planes that are normalised as they are read.
+    std::vector<ChannelNorm<T>> units;
+    Guarded<T> normalized(x.size()), y(more.size()), of_normalized(more.size());
+    for (index_t c = 0; c < image.c; ++c) {
+        const T place = static_cast<T>(c);
+        units.push_back({place / 7, place + T{0.3}, T{0.1} - place, false, 0});
+    }
+    for (index_t i = 0; i < image.n * image.c; ++i) {
+        kernels<T>().normalization.normalize(units[static_cast<std::size_t>(i % image.c)],
+                                             image.plane(), x.data() + i * image.plane(),
+                                             normalized.data() + i * image.plane());
+    }
+    channels_last::Convolution<T> convolution = {
+        {1, image.c, image.h, image.w}, conv.window, layer.filters, true};
+    channels_last::convolve<T>(convolution, normalized.data(), image.n, nullptr,
+                               of_normalized.data());
+    convolution.units = units;
+    channels_last::convolve<T>(convolution, x.data(), image.n, nullptr, y.data());
+    EXPECT_TRUE(y.margins_intact());
+    EXPECT_TRUE(
+        same_bits(in_planes(y.data(), layer.y()), in_planes(of_normalized.data(), layer.y())));
 }
 
 TEST_P(ChannelsLast, ConvolutionForEveryFieldOfTheWindow) {

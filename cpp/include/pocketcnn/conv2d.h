@@ -100,8 +100,8 @@ struct Epilogue {
 };
 
 /// y[n, f] = bias[f] + sum over the group's channels of the window products, or the activation of
-/// that. bias and kept may be null; what is kept has to be of this weight and this conv. With units,
-/// the images are normalised as they are read, inside the zeros around them, to the bits of
+/// that. bias and kept may be null; what is kept has to be of this weight and this conv. With
+/// units, the images are normalised as they are read, inside the zeros around them, to the bits of
 /// batch_norm_infer. Overwrites y, which must have conv2d_output_shape(x.shape, conv).
 template <typename T>
 void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& conv,

@@ -116,9 +116,9 @@ void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& 
     if (problem.x.n == 0) return;
     std::vector<ChannelNorm<T>> norms;
     if (units != nullptr) norms = norms_of(*units, problem.x.c);
-    conv::compute<T>(way, {problem, x.data, weight, bias, y.data, conv::OutputGrid(problem.y),
-                           conv::LastStep<T>(epilogue), kept,
-                           units != nullptr ? norms.data() : nullptr});
+    conv::compute<T>(
+        way, {problem, x.data, weight, bias, y.data, conv::OutputGrid(problem.y),
+              conv::LastStep<T>(epilogue), kept, units != nullptr ? norms.data() : nullptr});
 }
 
 template <typename T>

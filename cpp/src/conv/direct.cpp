@@ -247,8 +247,7 @@ void forward(const ForwardCall<T>& call) {
                 const BandBlock block(shape, problem.y, place % blocks);
                 for (index_t g = first; g < std::min(problem.groups, first + step); ++g) {
                     forward_block(kernels, call, shape, parts, shares.begin(share),
-                                  shares.end(share), block, image, g, weights.data(), band,
-                                  writer);
+                                  shares.end(share), block, image, g, weights.data(), band, writer);
                 }
             }
         });

@@ -224,12 +224,11 @@ void weight_grad(const WeightGradCall<T>& call) {
     add_in_order(cut.chunks - 1, size, sums.data(), call.dweight);
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                                          \
-    template void forward(const ForwardCall<T>&);                                         \
-    template void forward_packed(const Problem&, const T*,                                \
-                                 const std::vector<gemm::PackedPanels<T>>&, const T*, T*, \
-                                 const OutputGrid&, const LastStep<T>&,                   \
-                                 const ChannelNorm<T>*);                                  \
+#define POCKETCNN_INSTANTIATE(T)                                                                \
+    template void forward(const ForwardCall<T>&);                                               \
+    template void forward_packed(const Problem&, const T*,                                      \
+                                 const std::vector<gemm::PackedPanels<T>>&, const T*, T*,       \
+                                 const OutputGrid&, const LastStep<T>&, const ChannelNorm<T>*); \
     template void weight_grad(const WeightGradCall<T>&);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)

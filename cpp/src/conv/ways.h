@@ -53,8 +53,8 @@ const ForwardWay& forward_way(const Question& question);
 const InputGradWay& input_grad_way(const Question& question);
 const WeightGradWay& weight_grad_way(const Question& question);
 
-/// Runs an algorithm, normalises before and does the last step if the algorithm does not, and counts
-/// the run.
+/// Runs an algorithm, normalises before and does the last step if the algorithm does not, and
+/// counts the run.
 template <typename T>
 void compute(const ForwardWay& way, const ForwardCall<T>& call);
 template <typename T>

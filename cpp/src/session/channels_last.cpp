@@ -173,7 +173,8 @@ class ChannelsLast<T>::Builder {
         const Shape4& image = first.image;
         const bool takes_planes = roles_[group.first()] == Role::depthwise ||
                                   (roles_[group.first()] == Role::dense && image.c <= kFewChannels);
-        const bool from_planes = first.units || (takes_planes && layouts_[source] == Layout::planes);
+        const bool from_planes =
+            first.units || (takes_planes && layouts_[source] == Layout::planes);
         std::vector<std::size_t> sources = {
             value_in(source, from_planes ? Layout::planes : Layout::last)};
         bool rectify = false;

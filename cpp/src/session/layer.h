@@ -43,9 +43,7 @@ struct Units {
     std::vector<double> mean, ones;
     std::vector<T> scale, zeros;
 
-    KnownNorm<T> known() const {
-        return {scale.data(), zeros.data(), mean.data(), ones.data(), 0};
-    }
+    KnownNorm<T> known() const { return {scale.data(), zeros.data(), mean.data(), ones.data(), 0}; }
 };
 
 /// A convolution of images c, h, w.
@@ -94,9 +92,9 @@ struct Gate {
 
 /// What a layer may be in an operation that stands for several layers.
 template <typename T>
-using Part = std::variant<std::monostate, Convolution<T>, Normalization<T>,
-                          std::shared_ptr<const Units<T>>, Function, BlockPool, Sum,
-                          GlobalAverage, Gate>;
+using Part =
+    std::variant<std::monostate, Convolution<T>, Normalization<T>, std::shared_ptr<const Units<T>>,
+                 Function, BlockPool, Sum, GlobalAverage, Gate>;
 
 template <typename T>
 struct Layer {

@@ -116,7 +116,7 @@ std::span<const Kind<T>> norm_kinds() {
     return kinds;
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                                        \
+#define POCKETCNN_INSTANTIATE(T)                                                    \
     template Convolution<T> folded(const Convolution<T>&, const Normalization<T>&); \
     template std::span<const Kind<T>> norm_kinds();
 POCKETCNN_INSTANTIATE(float)

@@ -41,9 +41,7 @@ def normalize(x: npt.ArrayLike, mean: Sequence[float], std: Sequence[float]) -> 
     compute, result = compute_dtypes(x)
     gamma, beta, *statistics, eps = units_of(tuple(mean), tuple(std))
     scale, shift = contiguous(gamma, compute), contiguous(beta, compute)
-    out = _core.batch_norm_infer(
-        contiguous(x, compute), scale, shift, *statistics, eps, False, inf
-    )
+    out = _core.batch_norm_infer(contiguous(x, compute), scale, shift, *statistics, eps, False, inf)
     return restore(out, result)
 
 
