@@ -34,7 +34,7 @@ WINDOWS: dict[str, tuple[dict[str, Any], tuple[int, int, int]]] = {
     ),
     "dilated": ({"kernel_size": 3, "padding": 4, "dilation": (2, 3)}, (3, 20, 19)),
     "groups": ({"kernel_size": 3, "padding": 1, "groups": 2}, (4, 12, 15)),
-    "depthwise": ({"kernel_size": 3, "padding": 1, "groups": 4}, (4, 20, 21)),
+    "depthwise": ({"kernel_size": 3, "padding": 1, "groups": 12}, (12, 20, 21)),
     "one pixel": ({"kernel_size": 1}, (3, 12, 14)),
     "tiles": ({"kernel_size": 3, "padding": 1}, (16, 18, 18)),
 }

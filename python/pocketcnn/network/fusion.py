@@ -5,11 +5,11 @@ follows, a pooling pass a few images at a time through all their steps, so that 
 between them stay in cache; so do a Conv2d and another activation, but for a Sigmoid or a Tanh
 without an AvgPool2d, and in inference a Conv2d, the BatchNorm2d after it and whatever activation
 and pooling follow. A Normalize in front of all these is done while images are read. A layer is
-fused with the one before it only where no other takes what that
-gives. A Residual's branches are chains of their own. A large Linear can hand its weight's gradient
-to an optimiser piece by piece. The layers keep their parameters, which are read at every call, and
-their gradients; used alone they are what they always were. Where layers are frozen, and nothing
-before them is trained, no gradient is computed.
+fused with the one before it only where no other takes what that gives. A Residual's branches are
+chains of their own. A large Linear can hand its weight's gradient to an optimiser piece by piece.
+The layers keep their parameters, which are read at every call, and their gradients; used alone they
+are what they always were. Where layers are frozen, and nothing before them is trained, no gradient
+is computed.
 """
 
 from __future__ import annotations

@@ -149,11 +149,11 @@ POOLS: Mapping[type[Layer], Literal["max", "average"]] = {MaxPool2d: "max", AvgP
 class ConvStage:
     """Conv2d and, where they follow, BatchNorm2d, an activation and a pooling.
 
-    They are one operation, and so is a Normalize in front, which is done while images are read. In training they run one by one where there is a BatchNorm2d, whose mean
-    is known when all images are through the convolution, but for a ReLU or ReLU6, which the
-    normalisation does; where the gradient of the activation takes its input; and where the
-    convolution is frozen, whose weight needs no gradient. Layers below all that is trained are one
-    operation always.
+    They are one operation, and so is a Normalize in front, which is done while images are read. In
+    training they run one by one where there is a BatchNorm2d, whose mean is known when all images
+    are through the convolution, but for a ReLU or ReLU6, which the normalisation does; where the
+    gradient of the activation takes its input; and where the convolution is frozen, whose weight
+    needs no gradient. Layers below all that is trained are one operation always.
 
     Parameters
     ----------
