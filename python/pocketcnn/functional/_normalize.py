@@ -39,9 +39,11 @@ def normalize(x: npt.ArrayLike, mean: Sequence[float], std: Sequence[float]) -> 
     if x.shape[1] != len(mean):
         raise ValueError(f"x has {x.shape[1]} channels, but mean has {len(mean)} numbers")
     compute, result = compute_dtypes(x)
-    gamma, beta, *statistics, eps = units_of(tuple(mean), tuple(std))
+    gamma, beta, known, variance, eps = units_of(tuple(mean), tuple(std))
     scale, shift = contiguous(gamma, compute), contiguous(beta, compute)
-    out = _core.batch_norm_infer(contiguous(x, compute), scale, shift, *statistics, eps, False, inf)
+    out = _core.batch_norm_infer(
+        contiguous(x, compute), scale, shift, known, variance, eps, False, inf
+    )
     return restore(out, result)
 
 

@@ -206,7 +206,8 @@ class ConvStage:
         if self._apart and training and self._reached:
             self.clear()
             return self._one_by_one(x, training)
-        norm, units = (one and one.known() for one in (self.norm, self._units))
+        norm = None if self.norm is None else self.norm.known()
+        units = None if self._units is None else self._units.known()
         params = self.conv.params
         y, activated, argmax = conv_block(
             x, params["weight"], params.get("bias"), self._block, norm, units
