@@ -108,6 +108,18 @@ def test_named_networks(classify: Classify, tmp_path: Path, name: str) -> None:
     assert scores_of(classify, tmp_path, net, x, threads=2) == net.predict(x).tobytes()
 
 
+@pytest.mark.parametrize(("channels", "filters"), [(1, 8), (3, 32), (12, 16)])
+def test_images_in_units(classify: Classify, tmp_path: Path, channels: int, filters: int) -> None:
+    """A convolution that normalises what it reads, and one that gets a normalised copy."""
+    units = pc.Normalize(np.linspace(-300, 9, channels), np.linspace(2, 60, channels))
+    conv = pc.Conv2d(channels, filters, 3, padding=1)
+    for behind in ([("relu", pc.ReLU())], [("norm", pc.BatchNorm2d(filters))], []):
+        layers = [("units", units), ("conv", conv), *behind, ("flat", pc.Flatten())]
+        net = ConvNet(layers, input_shape=(channels, 20, 21), seed=None if conv.params else 0)
+        x = np.random.default_rng(1).uniform(-300, 300, (2, channels, 20, 21)).astype(np.float32)
+        assert scores_of(classify, tmp_path, net, x, threads=2) == net.predict(x).tobytes()
+
+
 def test_the_files_of_the_example_are_what_python_makes(
     classify: Classify, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

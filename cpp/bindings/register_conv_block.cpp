@@ -32,11 +32,13 @@ std::optional<KnownNorm<T>> known_norm(const std::optional<NormArguments>& norm)
 }
 
 py::tuple forward(const Floats& x, const Floats& weight, const std::optional<Floats>& bias,
-                  const ConvBlock& block, const std::optional<NormArguments>& norm) {
+                  const ConvBlock& block, const std::optional<NormArguments>& norm,
+                  const std::optional<NormArguments>& units) {
     const Shape4 shape = conv_block_output_shape(shape4(x), block);
     require_shape(weight, conv2d_weight_shape(shape4(x), block.conv), "weight");
     if (bias) require_shape(*bias, Shape{block.conv.filters}, "bias");
     if (norm) require_norm(*norm, block.conv.filters);
+    if (units) require_norm(*units, x.shape(1));
     Floats y = new_image(x, shape);
     std::optional<Array<std::int32_t>> argmax;
     if (block.pools(PoolKind::max)) argmax = new_array<std::int32_t>(shape_of(shape));
@@ -46,10 +48,11 @@ py::tuple forward(const Floats& x, const Floats& weight, const std::optional<Flo
         maps = new_image(x, conv2d_output_shape(shape4(x), block.conv));
     }
     compute(x, [&]<typename T>() {
-        const std::optional<KnownNorm<T>> known = known_norm<T>(norm);
+        const std::optional<KnownNorm<T>> known = known_norm<T>(norm),
+                                          before = known_norm<T>(units);
         conv_block<T>(image<T>(x), weight.data<T>(), data_or_null<T>(bias), block,
                       {mutable_image<T>(y), places, mutable_data_or_null<T>(maps)},
-                      known ? &*known : nullptr);
+                      known ? &*known : nullptr, nullptr, before ? &*before : nullptr);
     });
     return results({y, maps ? *maps : y, or_none(argmax)});
 }
@@ -81,7 +84,7 @@ py::tuple backward(const Floats& grad, const Floats& activated,
 
 void define_conv_block(py::module_& module) {
     module.def("conv_block", &forward, py::arg("x"), py::arg("weight"), py::arg("bias"),
-               py::arg("block"), py::arg("norm"));
+               py::arg("block"), py::arg("norm"), py::arg("units"));
     module.def("conv_block_backward", &backward, py::arg("grad"), py::arg("activated"),
                py::arg("argmax"), py::arg("x"), py::arg("weight"), py::arg("block"),
                py::arg("input_grad"));

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "kernels/kernel_table.h"
 #include "moments.h"
@@ -86,6 +87,16 @@ struct NormOfChannel {
     double lost;
     ChannelNorm<T> how;
 };
+
+template <typename T>
+std::vector<ChannelNorm<T>> norms_of(const KnownNorm<T>& known, index_t channels) {
+    const BatchNorm<T> norm = {known.gamma, known.beta, known.eps};
+    std::vector<ChannelNorm<T>> norms;
+    for (index_t c = 0; c < channels; ++c) {
+        norms.push_back(NormOfChannel<T>(norm, c, known.mean[c], known.variance[c]).how);
+    }
+    return norms;
+}
 
 /// y may be x.
 template <typename T>

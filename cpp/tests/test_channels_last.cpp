@@ -392,7 +392,8 @@ class Tiled {
                 layer_.conv,
                 layer_.weight.data(),
                 layer_.bias.data(),
-                &kept_};
+                &kept_,
+                {}};
     }
     std::vector<T> results(std::optional<TiledConvolution> layer, const T* addend = nullptr) const {
         if (!layer) layer = plain_layer();

@@ -212,6 +212,7 @@ def conv_block(
     bias: NDArray[_T] | None,
     block: ConvBlock,
     norm: tuple[NDArray[_T], NDArray[_T], NDArray[np.float64], NDArray[np.float64], float] | None,
+    units: tuple[NDArray[_T], NDArray[_T], NDArray[np.float64], NDArray[np.float64], float] | None,
 ) -> tuple[NDArray[_T], NDArray[_T], NDArray[np.int32] | None]: ...
 def conv_block_backward(
     grad: NDArray[_T],

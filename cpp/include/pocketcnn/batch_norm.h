@@ -31,6 +31,16 @@ struct BatchNorm {
     double ceiling = std::numeric_limits<double>::infinity();
 };
 
+/// Batch normalisation by statistics that are known, each an element per channel.
+template <typename T>
+struct KnownNorm {
+    const T* gamma = nullptr;
+    const T* beta = nullptr;
+    const double* mean = nullptr;
+    const double* variance = nullptr;
+    double eps = 1e-5;
+};
+
 /// Mean and variance (of the population, divided by the count) of each channel.
 struct ChannelStatistics {
     const double* mean = nullptr;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <pocketcnn/activation.h>
+#include <pocketcnn/batch_norm.h>
 #include <pocketcnn/types.h>
 #include <pocketcnn/window2d.h>
 
@@ -99,11 +100,13 @@ struct Epilogue {
 };
 
 /// y[n, f] = bias[f] + sum over the group's channels of the window products, or the activation of
-/// that. bias and kept may be null; what is kept has to be of this weight and this conv. Overwrites
-/// y, which must have conv2d_output_shape(x.shape, conv).
+/// that. bias and kept may be null; what is kept has to be of this weight and this conv. With
+/// units, the images are normalised as they are read, inside the zeros around them, to the bits of
+/// batch_norm_infer. Overwrites y, which must have conv2d_output_shape(x.shape, conv).
 template <typename T>
 void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& conv,
-            ImageView<T> y, const Epilogue& epilogue = {}, const KeptWeights<T>* kept = nullptr);
+            ImageView<T> y, const Epilogue& epilogue = {}, const KeptWeights<T>* kept = nullptr,
+            const KnownNorm<T>* units = nullptr);
 
 /// dx = the gradient of sum(dy * conv2d(x)) with respect to x. It is set to zero where the gate, an
 /// array of x's shape, is zero or negative. The gate may be null. Overwrites dx.

@@ -46,16 +46,6 @@ struct ConvBlock {
 /// Throws std::invalid_argument where the sizes do not fit.
 Shape4 conv_block_output_shape(const Shape4& x, const ConvBlock& block);
 
-/// Batch normalisation by statistics that are known, each an element per channel.
-template <typename T>
-struct KnownNorm {
-    const T* gamma = nullptr;
-    const T* beta = nullptr;
-    const double* mean = nullptr;
-    const double* variance = nullptr;
-    double eps = 1e-5;
-};
-
 /// What a block writes.
 template <typename T>
 struct ConvBlockOutput {
@@ -64,11 +54,12 @@ struct ConvBlockOutput {
     T* maps = nullptr;               ///< what is pooled; null where nobody needs it
 };
 
-/// y = pool(f(norm(conv2d(x) + bias))); bias, norm and kept may be null. Overwrites the output.
+/// y = pool(f(norm(conv2d(units(x)) + bias))); bias, norm, kept and units, which normalises as in
+/// conv2d, may be null. Overwrites the output.
 template <typename T>
 void conv_block(ImageView<const T> x, const T* weight, const T* bias, const ConvBlock& block,
                 const ConvBlockOutput<T>& output, const KnownNorm<T>* norm = nullptr,
-                const KeptWeights<T>* kept = nullptr);
+                const KeptWeights<T>* kept = nullptr, const KnownNorm<T>* units = nullptr);
 
 /// What a block without normalisation left.
 template <typename T>

@@ -27,6 +27,7 @@ struct Forward {
     const ConvBlockOutput<T>& output;
     const KnownNorm<T>* norm;
     const KeptWeights<T>* weights;
+    const KnownNorm<T>* units;
     Shape4 maps;
 
     void slice(index_t begin, index_t end) const {
@@ -61,7 +62,7 @@ struct Forward {
         if (norm == nullptr && !rectifies_maxima()) {
             epilogue = {block.activation, block.parameter};
         }
-        conv2d<T>(in, weight, bias, block.conv, to, epilogue, weights);
+        conv2d<T>(in, weight, bias, block.conv, to, epilogue, weights, units);
         if (norm == nullptr) return;
         const BatchNorm<T> how = {norm->gamma, norm->beta, norm->eps, rectifies()};
         batch_norm_infer<T>(to.data, {to.shape.n, to.shape.c, to.shape.plane()}, how,
@@ -176,12 +177,12 @@ Shape4 conv_block_output_shape(const Shape4& x, const ConvBlock& block) {
 template <typename T>
 void conv_block(ImageView<const T> x, const T* weight, const T* bias, const ConvBlock& block,
                 const ConvBlockOutput<T>& output, const KnownNorm<T>* norm,
-                const KeptWeights<T>* kept) {
+                const KeptWeights<T>* kept, const KnownNorm<T>* units) {
     if (output.y.shape != conv_block_output_shape(x.shape, block)) {
         throw std::invalid_argument("y does not have the shape that the block gives");
     }
     const Shape4 maps = conv2d_output_shape(x.shape, block.conv);
-    const Forward<T> forward = {x, weight, bias, block, output, norm, kept, maps};
+    const Forward<T> forward = {x, weight, bias, block, output, norm, kept, units, maps};
     const bool undivided = transforms_weights(x.shape, block.conv);
     const Slices slices(x.shape, maps, sizeof(T), undivided);
     Slices::run(slices.count(), multiply_adds(x.shape, maps, block.conv),
@@ -221,7 +222,7 @@ void conv_block_backward(ImageView<const T> dy, const ConvBlockKept<T>& kept, Im
 #define POCKETCNN_INSTANTIATE(T)                                                       \
     template void conv_block(ImageView<const T>, const T*, const T*, const ConvBlock&, \
                              const ConvBlockOutput<T>&, const KnownNorm<T>*,           \
-                             const KeptWeights<T>*);                                   \
+                             const KeptWeights<T>*, const KnownNorm<T>*);              \
     template void conv_block_backward(ImageView<const T>, const ConvBlockKept<T>&,     \
                                       ImageView<const T>, const T*, const ConvBlock&,  \
                                       const ConvBlockGrads<T>&);

@@ -57,11 +57,8 @@ void load_channels(const Convolution<T>& layer, const BandOfRows& band, const T*
     if (!layer.from_planes) return lines.copy(band, lines.pitch(), x);
     lines.load(band, image.c, [&](index_t row, index_t count, T* to) {
         for (index_t c = 0; c < image.c; ++c) {
-            for (index_t i = 0; i < count; ++i) {
-                const T* from = x + c * image.plane() + (row + i) * image.w;
-                kernels.copies.copy_rows(1, image.w, from, 0, to + i * lines.line() + c, 0,
-                                         image.c);
-            }
+            const T* from = x + c * image.plane() + row * image.w;
+            kernels.copies.copy_rows(count, image.w, from, image.w, to + c, lines.line(), image.c);
         }
     });
 }

@@ -83,8 +83,10 @@ class Band {
           offsets_(static_cast<std::size_t>(shape.channels * problem.window.taps())),
           data_(shape.channels * shape.channel_size() + kPackSlack) {}
 
-    /// Gets what the block sees of `channels` channels, at most shape.channels, starting at x.
-    void load(const BandBlock& block, const T* x, index_t channels);
+    /// Gets what the block sees of `channels` channels, at most shape.channels, starting at x. They
+    /// are normalised by `units`, one for each, which may be null, and is where images are given.
+    void load(const BandBlock& block, const T* x, index_t channels,
+              const ChannelNorm<T>* units = nullptr);
 
     const index_t* offsets() const { return offsets_.data(); }
     const T* data() const { return in_place_ != nullptr ? in_place_ : data_.data(); }
@@ -92,7 +94,8 @@ class Band {
   private:
     bool read_in_place(const BandBlock& block, const T* x, index_t channels);
     void find_offsets(const BandBlock& block);
-    void load_plane(const BandBlock& block, const T* plane, index_t y, index_t x, T* to) const;
+    void load_plane(const BandBlock& block, const T* plane, const ChannelNorm<T>* norm, index_t y,
+                    index_t x, T* to) const;
 
     const Kernels<T>& kernels_;
     const Problem& problem_;
@@ -119,7 +122,8 @@ bool Band<T>::read_in_place(const BandBlock& block, const T* x, index_t channels
 }
 
 template <typename T>
-void Band<T>::load(const BandBlock& block, const T* x, index_t channels) {
+void Band<T>::load(const BandBlock& block, const T* x, index_t channels,
+                   const ChannelNorm<T>* units) {
     if (read_in_place(block, x, channels)) return;
     in_place_ = nullptr;
     if (block.pitch != pitch_ || block.rows != rows_) find_offsets(block);
@@ -129,7 +133,8 @@ void Band<T>::load(const BandBlock& block, const T* x, index_t channels) {
     T* to = data_.data();
     for (index_t c = 0; c < channels; ++c, x += problem_.x.plane()) {
         for (index_t i = 0; i < shape_.planes(); ++i, to += size) {
-            load_plane(block, x, block.row * window.stride_h - window.pad_top + i / shape_.planes_w,
+            load_plane(block, x, units != nullptr ? units + c : nullptr,
+                       block.row * window.stride_h - window.pad_top + i / shape_.planes_w,
                        block.col * window.stride_w - window.pad_left + i % shape_.planes_w * step,
                        to);
         }
@@ -140,8 +145,8 @@ void Band<T>::load(const BandBlock& block, const T* x, index_t channels) {
 
 /// The plane whose first element lies at (y, x) of the image, which may be outside.
 template <typename T>
-void Band<T>::load_plane(const BandBlock& block, const T* plane, index_t y, index_t x,
-                         T* to) const {
+void Band<T>::load_plane(const BandBlock& block, const T* plane, const ChannelNorm<T>* norm,
+                         index_t y, index_t x, T* to) const {
     const index_t h = problem_.x.h, w = problem_.x.w, rows = shape_.band_rows(block.rows);
     const index_t stride_h = problem_.window.stride_h, stride_w = problem_.window.stride_w;
     const auto inside = [](index_t first, index_t stride, index_t limit, index_t count) {
@@ -155,7 +160,7 @@ void Band<T>::load_plane(const BandBlock& block, const T* plane, index_t y, inde
     if (row < row_end) {
         kernels_.copies.pad_rows(row_end - row, col, col_end - col, block.pitch,
                                  plane + (y + row * stride_h) * w + x + col * stride_w,
-                                 stride_h * w, stride_w, to + row * block.pitch);
+                                 stride_h * w, stride_w, to + row * block.pitch, norm);
     }
     std::fill_n(to + row_end * block.pitch, (rows - row_end) * block.pitch, T{0});
 }

@@ -21,6 +21,9 @@ struct ForwardCall {
     OutputGrid grid;
     LastStep<T> last = {};
     const KeptWeights<T>* kept = nullptr;  ///< of the weights, where they are known to stay
+    /// By which the channels of x are normalised as they are read; null where they are not, and for
+    /// algorithms that cannot.
+    const ChannelNorm<T>* units = nullptr;
 };
 
 /// dx from dy. Last step: zero where the gate, an array of x's shape, is zero or negative.

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "channel_norm.h"
 #include "conv/kept_weights.h"
 #include "conv/plane_sums.h"
 #include "conv/problem.h"
@@ -104,7 +105,8 @@ KeptWeights<T>::~KeptWeights() = default;
 
 template <typename T>
 void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& conv,
-            ImageView<T> y, const Epilogue& epilogue, const KeptWeights<T>* kept) {
+            ImageView<T> y, const Epilogue& epilogue, const KeptWeights<T>* kept,
+            const KnownNorm<T>* units) {
     const Problem problem(x.shape, conv);
     require_shape(y.shape, problem.y, "y");
     const conv::ForwardWay& way =
@@ -112,8 +114,11 @@ void conv2d(ImageView<const T> x, const T* weight, const T* bias, const Conv2d& 
                            .asked = conv.algorithm,
                            .kept = kept != nullptr && kept->choice() == KeptChoice::fastest});
     if (problem.x.n == 0) return;
-    conv::compute<T>(way, {problem, x.data, weight, bias, y.data, conv::OutputGrid(problem.y),
-                           conv::LastStep<T>(epilogue), kept});
+    std::vector<ChannelNorm<T>> norms;
+    if (units != nullptr) norms = norms_of(*units, problem.x.c);
+    conv::compute<T>(
+        way, {problem, x.data, weight, bias, y.data, conv::OutputGrid(problem.y),
+              conv::LastStep<T>(epilogue), kept, units != nullptr ? norms.data() : nullptr});
 }
 
 template <typename T>
@@ -152,7 +157,7 @@ void conv2d_backward_bias(ImageView<const T> dy, T* dbias) {
 
 #define POCKETCNN_INSTANTIATE(T)                                                                   \
     template void conv2d(ImageView<const T>, const T*, const T*, const Conv2d&, ImageView<T>,      \
-                         const Epilogue&, const KeptWeights<T>*);                                  \
+                         const Epilogue&, const KeptWeights<T>*, const KnownNorm<T>*);             \
     template class KeptWeights<T>;                                                                 \
     template void conv2d_backward_input(ImageView<const T>, const T*, const Conv2d&, ImageView<T>, \
                                         const T*);                                                 \

@@ -2,7 +2,6 @@
 
 #include "conv/band.h"
 #include "conv/depthwise.h"
-#include "conv/kept_weights.h"
 #include "conv/plane_sums.h"
 #include "gemm/long_sums.h"
 #include "runtime/add_in_order.h"
@@ -131,23 +130,28 @@ class RowWriter {
 /// y of some parts of the filters, one group, one image and one block: band by band of the
 /// channels, each added to the sums of the bands before it.
 template <typename T>
-void forward_block(const Kernels<T>& kernels, const Problem& problem, const BandShape& shape,
+void forward_block(const Kernels<T>& kernels, const ForwardCall<T>& call, const BandShape& shape,
                    const Split& parts, index_t part, index_t part_end, const BandBlock& block,
-                   index_t image, index_t group, const T* x, const T* weights, const T* bias,
-                   Band<T>& band, const RowWriter<T>& writer) {
+                   index_t image, index_t group, const T* weights, Band<T>& band,
+                   const RowWriter<T>& writer) {
     const T zeros[16] = {};
+    const Problem& problem = call.problem;
     const index_t area = problem.window.taps();
-    x += image * problem.x.image() + group * problem.channels * problem.x.plane();
+    const auto load = [&](index_t c, index_t channels) {
+        c += group * problem.channels;
+        band.load(block, call.x + image * problem.x.image() + c * problem.x.plane(), channels,
+                  call.units != nullptr ? call.units + c : nullptr);
+    };
     const bool one_band = shape.channels >= problem.channels;
-    if (one_band) band.load(block, x, problem.channels);
+    if (one_band) load(0, problem.channels);
     for (; part < part_end; ++part) {
         const index_t filter = group * problem.filters + parts.begin(part);
         const index_t count = parts.length(part);
         T* values = writer.values(image, filter, block);
-        const T* start = bias != nullptr ? bias + filter : zeros;
+        const T* start = call.bias != nullptr ? call.bias + filter : zeros;
         for (index_t c = 0; c < problem.channels; c += shape.channels, start = nullptr) {
             const index_t channels = std::min(shape.channels, problem.channels - c);
-            if (!one_band) band.load(block, x + c * problem.x.plane(), channels);
+            if (!one_band) load(c, channels);
             kernels.direct.correlate(count, block.positions, channels * area, band.offsets(),
                                      weights + filter * problem.taps + c * area * count, start,
                                      band.data(), values, writer.stride());
@@ -226,13 +230,7 @@ void forward(const ForwardCall<T>& call) {
     const Split parts = Split::at_most(problem.filters, kernels.direct.rows);
     const BandShape shape(problem, form_of(problem), ceil_div(problem.filters, parts.count),
                           sizeof(T), blocks_to_share(problem));
-    std::vector<Buffer<T>> own;
-    const auto& packed = conv::form_of(call.kept, &KeptWeights<T>::Forms::taps, own, [&] {
-        std::vector<Buffer<T>> made;
-        made.push_back(pack_weights(problem, parts, call.weight));
-        return made;
-    });
-    const T* weights = packed.front().data();
+    const Buffer<T> weights = pack_weights(problem, parts, call.weight);
     const index_t step = groups_per_task(problem, shape);
     const index_t steps = ceil_div(problem.groups, step), blocks = shape.blocks();
     const index_t images = problem.x.n * steps * blocks;
@@ -245,12 +243,12 @@ void forward(const ForwardCall<T>& call) {
     const index_t items = images * shares.count;
     // For more filters it pays to copy planes, whose rows lie where caches and vectors like them.
     constexpr index_t few_parts = 2;
-    const T* in_place = parts.count <= few_parts ? call.x : nullptr;
+    const bool in_place = parts.count <= few_parts && call.units == nullptr;
     const double work = problem.multiply_adds();
     parallel_ranges(
         items, items_per_task(items, work), work / static_cast<double>(items),
         [&](index_t item, index_t end) {
-            Band<T> band(kernels, problem, shape, in_place);
+            Band<T> band(kernels, problem, shape, in_place ? call.x : nullptr);
             const RowWriter<T> writer(kernels, problem, shape, call.y, call.grid, call.last);
             for (; item < end; ++item) {
                 const index_t place = item / shares.count, share = item % shares.count;
@@ -258,9 +256,8 @@ void forward(const ForwardCall<T>& call) {
                 const index_t first = place / blocks % steps * step;
                 const BandBlock block(shape, problem.y, place % blocks);
                 for (index_t g = first; g < std::min(problem.groups, first + step); ++g) {
-                    forward_block(kernels, problem, shape, parts, shares.begin(share),
-                                  shares.end(share), block, image, g, call.x, weights, call.bias,
-                                  band, writer);
+                    forward_block(kernels, call, shape, parts, shares.begin(share),
+                                  shares.end(share), block, image, g, weights.data(), band, writer);
                 }
             }
         });
@@ -360,9 +357,9 @@ class BlockGradient {
         const index_t last = round_up(block.positions, kernels_.lanes) - before;
         for (index_t f = 0; f < filters; ++f, dy += problem_.y.plane(), to += room_) {
             kernels_.copies.pad_rows(block.rows - 1, 0, block.cols, block.pitch, dy, problem_.y.w,
-                                     1, to);
+                                     1, to, nullptr);
             kernels_.copies.pad_rows(1, 0, block.cols, last, dy + (block.rows - 1) * problem_.y.w,
-                                     problem_.y.w, 1, to + before);
+                                     problem_.y.w, 1, to + before, nullptr);
         }
     }
 

@@ -169,13 +169,14 @@ void forward(const ForwardCall<T>& call) {
     std::vector<gemm::PackedPanels<T>> own;
     const auto& weights = form_of(call.kept, &KeptWeights<T>::Forms::columns, own,
                                   [&] { return pack_weights(call.problem, call.weight); });
-    forward_packed(call.problem, call.x, weights, call.bias, call.y, call.grid, call.last);
+    forward_packed(call.problem, call.x, weights, call.bias, call.y, call.grid, call.last,
+                   call.units);
 }
 
 template <typename T>
 void forward_packed(const Problem& problem, const T* x,
                     const std::vector<gemm::PackedPanels<T>>& weights, const T* bias, T* y,
-                    const OutputGrid& grid, const LastStep<T>& last) {
+                    const OutputGrid& grid, const LastStep<T>& last, const ChannelNorm<T>* units) {
     const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const Panels panels(kernels, problem.filters);
     const ForwardCut cut(problem, panels);
@@ -188,7 +189,7 @@ void forward_packed(const Problem& problem, const T* x,
                                                      bias != nullptr ? bias + filter : nullptr);
         const index_t pixel_end = std::min(problem.pixels(), pixel + cut.pixels);
         const index_t panel_end = std::min(panels.count(), panel + cut.panels_per_task);
-        forward_block(kernels, problem, problem.windows(x, group),
+        forward_block(kernels, problem, problem.windows(x, group, units),
                       weights[static_cast<std::size_t>(group)], pixel, pixel_end, panel, panel_end,
                       write);
         last.apply(y, problem.y, filter + panels.begin(panel),
@@ -223,11 +224,11 @@ void weight_grad(const WeightGradCall<T>& call) {
     add_in_order(cut.chunks - 1, size, sums.data(), call.dweight);
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                                          \
-    template void forward(const ForwardCall<T>&);                                         \
-    template void forward_packed(const Problem&, const T*,                                \
-                                 const std::vector<gemm::PackedPanels<T>>&, const T*, T*, \
-                                 const OutputGrid&, const LastStep<T>&);                  \
+#define POCKETCNN_INSTANTIATE(T)                                                                \
+    template void forward(const ForwardCall<T>&);                                               \
+    template void forward_packed(const Problem&, const T*,                                      \
+                                 const std::vector<gemm::PackedPanels<T>>&, const T*, T*,       \
+                                 const OutputGrid&, const LastStep<T>&, const ChannelNorm<T>*); \
     template void weight_grad(const WeightGradCall<T>&);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)

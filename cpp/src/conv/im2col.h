@@ -17,7 +17,8 @@ void forward(const ForwardCall<T>& call);
 template <typename T>
 void forward_packed(const Problem& problem, const T* x,
                     const std::vector<gemm::PackedPanels<T>>& weights, const T* bias, T* y,
-                    const OutputGrid& grid, const LastStep<T>& last = {});
+                    const OutputGrid& grid, const LastStep<T>& last = {},
+                    const ChannelNorm<T>* units = nullptr);
 
 template <typename T>
 void weight_grad(const WeightGradCall<T>& call);

@@ -32,7 +32,6 @@ struct KeptWeights<T>::Forms {
     KeptForm<gemm::PackedPanels<T>> columns;  ///< filters in the columns of the indirect product
     KeptForm<gemm::PackedLeft<T>> rows;       ///< filters in the rows of the plain product
     KeptForm<winograd::Filters<T>> points;    ///< transformed
-    KeptForm<Buffer<T>> taps;                 ///< tap by tap, all groups in one
 };
 
 namespace conv {

@@ -24,7 +24,8 @@ struct Problem {
     }
 
     template <typename T>
-    gemm::WindowedImages<T> windows(const T* data, index_t group) const {
+    gemm::WindowedImages<T> windows(const T* data, index_t group,
+                                    const ChannelNorm<T>* units = nullptr) const {
         return {data + group * channels * x.plane(),
                 x.n,
                 channels,
@@ -33,7 +34,8 @@ struct Problem {
                 x.w,
                 window,
                 y.h,
-                y.w};
+                y.w,
+                units != nullptr ? units + group * channels : nullptr};
     }
 
     Shape4 x, y;

@@ -16,6 +16,8 @@
 #include "conv/pointwise.h"
 #include "conv/sparse_grad.h"
 #include "conv/winograd/winograd.h"
+#include "runtime/isa.h"
+#include "runtime/memory_pool.h"
 #include "runtime/parallel.h"
 
 namespace pocketcnn::conv {
@@ -140,7 +142,8 @@ constexpr ForwardWay kForward[] = {
      .pays = direct_pays<ConvPass::forward>,
      .run_float = direct::forward<float>,
      .run_double = direct::forward<double>,
-     .finishes = true},
+     .finishes = true,
+     .normalises = true},
     {.about = {pointwise, im2col, "a window of one pixel", "1x1 windows, stride 1, no padding",
                "always"},
      .obstacle = [](const Question& q) { return pointwise::obstacle(q.problem.window); },
@@ -160,7 +163,8 @@ constexpr ForwardWay kForward[] = {
      .pays = always,
      .run_float = im2col::forward<float>,
      .run_double = im2col::forward<double>,
-     .finishes = true},
+     .finishes = true,
+     .normalises = true},
 };
 
 constexpr InputGradWay kInputGrad[] = {
@@ -318,6 +322,22 @@ void count_run(ConvPass pass, const ConvWay& way) {
     counter(pass, way.algorithm).fetch_add(1, std::memory_order_relaxed);
 }
 
+/// Of a copy of the images that is normalised.
+template <typename T>
+void run_normalized(const ForwardWay& way, ForwardCall<T> call) {
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
+    const Shape4& shape = call.problem.x;
+    const index_t plane = shape.plane();
+    const Buffer<T> normalized(shape.size());
+    parallel_for(shape.n * shape.c, static_cast<double>(shape.size()), [&](index_t i) {
+        kernels.normalization.normalize(call.units[i % shape.c], plane, call.x + i * plane,
+                                        normalized.data() + i * plane);
+    });
+    call.x = normalized.data();
+    call.units = nullptr;
+    way.run(call);
+}
+
 }  // namespace
 
 const ForwardWay& forward_way(const Question& question) {
@@ -333,7 +353,11 @@ const WeightGradWay& weight_grad_way(const Question& question) {
 template <typename T>
 void compute(const ForwardWay& way, const ForwardCall<T>& call) {
     count_run(ConvPass::forward, way.about);
-    way.run(call);
+    if (call.units != nullptr && !way.normalises) {
+        run_normalized(way, call);
+    } else {
+        way.run(call);
+    }
     if (call.last.is_none() || way.finishes || (way.finishes_relu && call.last.is_relu())) return;
     const index_t plane = call.problem.y.plane(), planes = call.problem.y.n * call.problem.y.c;
     parallel_ranges(planes, 1, static_cast<double>(plane), [&](index_t begin, index_t end) {

@@ -34,6 +34,7 @@ struct Way {
     void (*run_double)(const Call<double>&);
     bool finishes = false;            ///< whether it does the call's last step itself
     bool finishes_relu = false;       ///< whether it does that if it is a ReLU
+    bool normalises = false;          ///< whether it normalises what it reads by the call's units
     bool transforms_weights = false;  ///< whether each call begins with much work on the weights
 
     void run(const Call<float>& call) const { run_float(call); }
@@ -52,7 +53,8 @@ const ForwardWay& forward_way(const Question& question);
 const InputGradWay& input_grad_way(const Question& question);
 const WeightGradWay& weight_grad_way(const Question& question);
 
-/// Runs an algorithm, does the last step if the algorithm does not, and counts the run.
+/// Runs an algorithm, normalises before and does the last step if the algorithm does not, and
+/// counts the run.
 template <typename T>
 void compute(const ForwardWay& way, const ForwardCall<T>& call);
 template <typename T>

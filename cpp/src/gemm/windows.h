@@ -23,6 +23,7 @@ struct WindowedImages {
     index_t h, w;
     Window2d window;
     index_t oh, ow;
+    const ChannelNorm<T>* units = nullptr;  ///< of each channel; null where pixels stay as they are
 
     index_t pixels() const { return images * oh * ow; }
     index_t taps() const { return channels * window.taps(); }
@@ -38,7 +39,7 @@ inline bool is_padded(const Window2d& w) {
 
 /// Whether images without padding are read in place, which is faster
 /// (docs/measurements.md#matrix-product), or copied too, for a reader that reads past the last
-/// element.
+/// element. Those that are normalised are copied.
 enum class SlabReading { in_place_if_whole, copied };
 
 /// The input that output pixels [pixel, pixel_end) see through taps [tap, tap_end).
@@ -52,7 +53,8 @@ class Slab {
          SlabReading reading = SlabReading::in_place_if_whole)
         : kernels_(kernels),
           source_(source),
-          in_place_(reading == SlabReading::in_place_if_whole && !is_padded(source.window)),
+          in_place_(reading == SlabReading::in_place_if_whole && !is_padded(source.window) &&
+                    source.units == nullptr),
           pitch_(in_place_ ? source.window.stride_h
                            : std::min(source.window.stride_h, source.window.span_h())),
           step_(source.window.span_w() == 1 && !in_place_ ? 1 : source.window.stride_w) {}
@@ -82,7 +84,10 @@ class Slab {
     void find_pixel_offsets(index_t pixel, index_t pixel_end);
     void gather(index_t tap, index_t tap_end, index_t pixel, index_t pixel_end);
     void copy_rows(index_t channel, const Section& section, T* to) const;
-    void copy_inside(const T* rows, index_t count, T* to) const;
+    void copy_inside(index_t channel, const T* rows, index_t count, T* to) const;
+    const ChannelNorm<T>* norm_of(index_t channel) const {
+        return source_.units != nullptr ? source_.units + channel : nullptr;
+    }
     index_t in_rows(index_t out_rows) const {
         return (out_rows - 1) * pitch_ + source_.window.span_h();
     }
@@ -233,15 +238,18 @@ void Slab<T>::gather(index_t tap, index_t tap_end, index_t pixel, index_t pixel_
     for (index_t t = tap; t < tap_end; ++t) {
         tap_offsets_.push_back((t - tap) * count);
         const index_t channel = t / window.taps();
+        const ChannelNorm<T>* norm = norm_of(channel);
         const index_t tap_y = t % window.taps() / window.kernel_w * window.dilation_h;
         const index_t tap_x = t % window.kernel_w * window.dilation_w;
         for (index_t p = pixel; p < pixel_end; ++p) {
             const index_t y = p % plane / source_.ow * window.stride_h - window.pad_top + tap_y;
             const index_t x = p % source_.ow * window.stride_w - window.pad_left + tap_x;
             const bool inside = y >= 0 && y < source_.h && x >= 0 && x < source_.w;
-            *to++ = inside ? source_.data[p / plane * source_.image_stride +
-                                          (channel * source_.h + y) * source_.w + x]
-                           : T{0};
+            *to = inside ? source_.data[p / plane * source_.image_stride +
+                                        (channel * source_.h + y) * source_.w + x]
+                         : T{0};
+            if (inside && norm != nullptr) kernels_.normalization.normalize(*norm, 1, to, to);
+            ++to;
         }
     }
 }
@@ -262,7 +270,8 @@ void Slab<T>::copy_rows(index_t channel, const Section& section, T* to) const {
         const index_t end = std::clamp<index_t>(source_.h - y, begin, count);
         std::fill_n(to, begin * row_width_, T{0});
         if (begin < end) {
-            copy_inside(plane + (y + begin) * source_.w, end - begin, to + begin * row_width_);
+            copy_inside(channel, plane + (y + begin) * source_.w, end - begin,
+                        to + begin * row_width_);
         }
         std::fill_n(to + end * row_width_, (count - end) * row_width_, T{0});
         to += count * row_width_;
@@ -271,14 +280,14 @@ void Slab<T>::copy_rows(index_t channel, const Section& section, T* to) const {
 
 /// Consecutive input rows, with zeros where they are padding.
 template <typename T>
-void Slab<T>::copy_inside(const T* rows, index_t count, T* to) const {
+void Slab<T>::copy_inside(index_t channel, const T* rows, index_t count, T* to) const {
     const index_t x = first_col_ * source_.window.stride_w - source_.window.pad_left;
     const index_t stride = source_.window.stride_w / step_;
     const index_t begin = std::min(row_width_, x < 0 ? ceil_div(-x, stride) : 0);
     const index_t inside = x < source_.w ? ceil_div(source_.w - x, stride) : 0;
     const index_t end = std::clamp(inside, begin, row_width_);
     kernels_.copies.pad_rows(count, begin, end - begin, row_width_, rows + x + begin * stride,
-                             source_.w, stride, to);
+                             source_.w, stride, to, norm_of(channel));
 }
 
 }  // namespace pocketcnn::gemm

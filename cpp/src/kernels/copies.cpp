@@ -1,25 +1,38 @@
 // Copies of image rows into and out of padded bands and planes.
+#include "kernels/norm_vectors.h"
 #include "kernels/rows.h"
 #include "kernels/topics.h"
 
 namespace pocketcnn::POCKETCNN_ISA {
 namespace {
 
-template <typename T>
-void pad_rows(index_t rows, index_t before, index_t count, index_t width, const T* from,
-              index_t from_stride, index_t stride, T* to) {
+template <typename T, typename Change>
+inline void pad_changed_rows(index_t rows, index_t before, index_t count, index_t width,
+                             const T* from, index_t from_stride, index_t stride, T* to,
+                             const Change& change) {
     for (index_t row = 0; row < rows; ++row) {
         clear(before, to);
         if (stride == 1 && count > 0 && count <= kLanes<T> &&
             (rows - 1 - row) * from_stride + count >= kLanes<T>) {
             // The rows below may be read too, and what follows in the target is yet to be written.
-            store(to + before, load(from));
+            store(to + before, change(load(from)));
         } else {
-            copy_row(count, stride, from, to + before);
+            copy_row(count, stride, from, to + before, change);
         }
         clear(width - before - count, to + before + count);
         from += from_stride;
         to += width;
+    }
+}
+
+template <typename T>
+void pad_rows(index_t rows, index_t before, index_t count, index_t width, const T* from,
+              index_t from_stride, index_t stride, T* to, const ChannelNorm<T>* norm) {
+    if (norm == nullptr) {
+        pad_changed_rows(rows, before, count, width, from, from_stride, stride, to, Unchanged{});
+    } else {
+        pad_changed_rows(rows, before, count, width, from, from_stride, stride, to,
+                         [how = NormVectors<T>(*norm)](Vec<T> x) { return how.normalized(x); });
     }
 }
 

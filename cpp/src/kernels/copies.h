@@ -3,6 +3,7 @@
 
 #include <pocketcnn/types.h>
 
+#include "kernels/normalization.h"
 #include "kernels/packing.h"
 
 namespace pocketcnn {
@@ -17,8 +18,9 @@ struct CopyKernels {
                        T* to, index_t to_stride);
     /// Rows of `width` elements, one after the other: `before` zeros, then `count` elements of a
     /// row of the source, every stride-th, then zeros. Writes up to kPackSlack elements past them.
+    /// With a norm, which may be null, what is copied is normalised, but not by its bounds.
     void (*pad_rows)(index_t rows, index_t before, index_t count, index_t width, const T* from,
-                     index_t from_stride, index_t stride, T* to);
+                     index_t from_stride, index_t stride, T* to, const ChannelNorm<T>* norm);
 };
 
 }  // namespace pocketcnn

@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "kernels/exponential.h"
+#include "kernels/norm_vectors.h"
 #include "kernels/rows.h"
 #include "kernels/sums.h"
 #include "kernels/topics.h"
@@ -89,34 +90,6 @@ inline void for_vectors(index_t size, const Body& body) {
     for (; i + kLanes<T> <= size; i += kLanes<T>) body(i, WholeVector{});
     if (i < size) body(i, PartVector{size - i});
 }
-
-// The numbers of a normalisation in all lanes. A copy, so that the compiler can keep them in
-// registers: what is written could lie where the caller keeps them.
-template <typename T>
-struct NormVectors {
-    explicit NormVectors(const ChannelNorm<T>& norm)
-        : mean(splat(norm.mean)),
-          scale(splat(norm.scale)),
-          shift(splat(norm.shift)),
-          ceiling(splat(norm.ceiling)) {}
-
-    // One expression for the forward pass and for what the backward pass asks about its bounds.
-    Vec<T> normalized(Vec<T> x) const { return (x - mean) * scale + shift; }
-
-    // NaN stays.
-    Vec<T> rectified(Vec<T> y) const {
-        y = y <= T{0} ? Vec<T>{} : y;
-        return y >= ceiling ? ceiling : y;
-    }
-
-    // The gradient where the output is within the bounds.
-    Vec<T> passed(Vec<T> dy, Vec<T> x) const {
-        const Vec<T> y = normalized(x);
-        return (y <= T{0}) | (y >= ceiling) ? Vec<T>{} : dy;
-    }
-
-    Vec<T> mean, scale, shift, ceiling;
-};
 
 template <typename T>
 void normalize(const ChannelNorm<T>& norm, index_t size, const T* x, T* y) {

@@ -1,6 +1,8 @@
 // Copies of image rows into and out of padded bands.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/simd.h"
 
 namespace pocketcnn::POCKETCNN_ISA {
@@ -68,33 +70,43 @@ template <typename T>
 // what comes so much later is asked for. From 512 to 4096 bytes differ little.
 inline constexpr index_t kAheadBytes = 2048;
 
-// to[i] = from[i * stride], with a last vector that overlaps the one before it.
-template <typename T>
-inline void copy_row(index_t count, index_t stride, const T* from, T* to) {
+// What a copy makes of its elements: the same.
+struct Unchanged {
+    template <typename V>
+    V operator()(V elements) const {
+        return elements;
+    }
+};
+
+// to[i] = change(from[i * stride]), with a last vector that overlaps the one before it.
+template <typename T, typename Change = Unchanged>
+inline void copy_row(index_t count, index_t stride, const T* from, T* to,
+                     const Change& change = {}) {
     constexpr index_t lanes = kLanes<T>;
-    if (stride > 2 || (stride == 2 && count < lanes)) {
-        for (index_t i = 0; i < count; ++i) to[i] = from[i * stride];
-    } else if (stride == 2) {
-        for (index_t i = 0; i < count - lanes; i += lanes) {
-            store(to + i, load_every_second(from + 2 * i));
-        }
-        store(to + count - lanes, load_every_second(from + 2 * (count - lanes)));
-    } else if (count < lanes) {
+    const auto put = [&](index_t i, Vec<T> elements) { store(to + i, change(elements)); };
+    if (count < lanes && stride == 1 && std::is_same_v<Change, Unchanged>) {
         copy_few(count, from, to);
+    } else if (count < lanes || stride > 2) {
+        for (index_t i = 0; i < count; ++i) to[i] = change(splat(from[i * stride]))[0];
+    } else if (stride == 2) {
+        for (index_t i = 0; i < count - lanes; i += lanes) put(i, load_every_second(from + 2 * i));
+        put(count - lanes, load_every_second(from + 2 * (count - lanes)));
     } else {
         for (index_t i = 0; i < count - lanes; i += lanes) {
             __builtin_prefetch(from + i + kAheadBytes / sizeof(T));
-            store(to + i, load(from + i));
+            put(i, load(from + i));
         }
         __builtin_prefetch(from + count - lanes + kAheadBytes / sizeof(T));
-        store(to + count - lanes, load(from + count - lanes));
+        put(count - lanes, load(from + count - lanes));
     }
 }
 
-// Zeros in whole vectors: up to a vector more is written.
+// Zeros in whole vectors: up to a vector more is written. They are pinned, for the compiler would
+// call memset, which takes longer than the few zeros beside a row, and all registers.
 template <typename T>
 inline void clear(index_t count, T* to) {
-    for (index_t i = 0; i < count; i += kLanes<T>) store(to + i, Vec<T>{});
+    const Vec<T> zeros = pinned(Vec<T>{});
+    for (index_t i = 0; i < count; i += kLanes<T>) store(to + i, zeros);
 }
 
 }  // namespace

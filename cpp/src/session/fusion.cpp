@@ -21,9 +21,10 @@ Run<T> run_of(const Chain<T>& chain) {
         const Shape4 out = conv_block_output_shape(image, block);
         const Buffer<std::int32_t> places(block.pools(PoolKind::max) ? out.size() : 0);
         const KnownNorm<T> known = norm ? norm->known() : KnownNorm<T>{};
+        const KnownNorm<T> units = conv.units ? conv.units->known() : KnownNorm<T>{};
         conv_block<T>({call.x[0], image}, conv.weight, conv.bias, block,
                       {{call.y, out}, places.data(), nullptr}, norm ? &known : nullptr,
-                      conv.kept.get());
+                      conv.kept.get(), conv.units ? &units : nullptr);
     };
 }
 
@@ -105,18 +106,14 @@ class Fusion {
         return step;
     }
 
-    /// The convolution at `last`, or behind it, with other weights instead of the units there.
+    /// The convolution at `last`, or behind it, with the units there.
     std::optional<Convolution<T>> convolution_from(std::size_t& last) const {
         const Part<T>& part = graph_.nodes[last].layer.part;
         if (const auto* conv = std::get_if<Convolution<T>>(&part)) return *conv;
-        const auto* units = std::get_if<Units>(&part);
-        std::size_t behind = last;
-        const auto conv = units != nullptr && norms_ == Norms::folded
-                              ? follow<Convolution<T>>(behind)
-                              : std::nullopt;
-        auto whole = conv ? folded(*units, *conv) : std::nullopt;
-        if (whole) last = behind;
-        return whole;
+        const auto* units = std::get_if<std::shared_ptr<const Units<T>>>(&part);
+        auto conv = units != nullptr ? follow<Convolution<T>>(last) : std::nullopt;
+        if (conv) conv->units = *units;
+        return conv;
     }
 
     /// The convolution at `last` with what is computed together with it; `last` becomes the last

@@ -37,6 +37,15 @@ struct Call {
 template <typename T>
 using Run = std::function<void(const Call<T>&)>;
 
+/// (x - mean) * scale, by channel: what images become in front of a network.
+template <typename T>
+struct Units {
+    std::vector<double> mean, ones;
+    std::vector<T> scale, zeros;
+
+    KnownNorm<T> known() const { return {scale.data(), zeros.data(), mean.data(), ones.data(), 0}; }
+};
+
 /// A convolution of images c, h, w.
 template <typename T>
 struct Convolution {
@@ -46,6 +55,7 @@ struct Convolution {
     const T* bias;
     std::shared_ptr<const Buffer<T>> memory = {};  ///< of weights that are no tensor of the network
     std::shared_ptr<const KeptWeights<T>> kept = {};  ///< may be null
+    std::shared_ptr<const Units<T>> units = {};       ///< of its images; may be null
 };
 
 /// Batch normalisation by known statistics, which are kept in double precision.
@@ -56,11 +66,6 @@ struct Normalization {
     double eps;
 
     KnownNorm<T> known() const { return {gamma, beta, mean->data(), variance->data(), eps}; }
-};
-
-/// (x - mean) * scale, by channel: what images become in front of a network.
-struct Units {
-    std::vector<double> mean, scale;
 };
 
 /// An activation, with the slope or the alpha of those that have one.
@@ -87,8 +92,9 @@ struct Gate {
 
 /// What a layer may be in an operation that stands for several layers.
 template <typename T>
-using Part = std::variant<std::monostate, Convolution<T>, Normalization<T>, Units, Function,
-                          BlockPool, Sum, GlobalAverage, Gate>;
+using Part =
+    std::variant<std::monostate, Convolution<T>, Normalization<T>, std::shared_ptr<const Units<T>>,
+                 Function, BlockPool, Sum, GlobalAverage, Gate>;
 
 template <typename T>
 struct Layer {
@@ -155,11 +161,6 @@ Run<T> run_of(const Function& function, const Shape& shape);
 /// but for rounding. They are computed in double precision.
 template <typename T>
 Convolution<T> folded(const Convolution<T>& conv, const Normalization<T>& norm);
-
-/// Likewise for the units of its images. Empty where zeros around the images would be other pixels
-/// than before, or where the digits of large means would be lost.
-template <typename T>
-std::optional<Convolution<T>> folded(const Units& units, const Convolution<T>& conv);
 
 /// The sum of two inputs of one shape, with which a Residual ends; negative sums become zero if
 /// `rectify` is set, as by a ReLU that follows.

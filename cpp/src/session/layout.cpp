@@ -14,7 +14,8 @@ constexpr index_t kMostTerms = 1 << 13;
 
 template <typename T>
 Role role_of(const Chain<T>& chain) {
-    if (chain.norm || (chain.pool && chain.pool->kind != PoolKind::max)) return Role::other;
+    if (chain.norm || chain.conv.units) return Role::other;
+    if (chain.pool && chain.pool->kind != PoolKind::max) return Role::other;
     const Conv2d& conv = chain.conv.conv;
     const Shape4& image = chain.conv.image;
     if (conv.groups > 1) {

@@ -65,44 +65,23 @@ Layer<T> group_norm_layer(const Site<T>& site) {
     return {site.input(), run};
 }
 
-/// (x - mean) / std as a normalisation by a variance of one.
 template <typename T>
 Layer<T> normalize_layer(const Site<T>& site) {
-    Units units = {site.settings.numbers("mean"), {}};
-    const std::size_t channels = units.mean.size();
-    for (const double one : site.settings.numbers("std", channels)) units.scale.push_back(1 / one);
-    const Shape4 image = site.image(static_cast<index_t>(channels));
-    const std::vector<T> scale(units.scale.begin(), units.scale.end()), zeros(channels, 0);
-    const std::vector<double> ones(channels, 1);
-    const auto run = [=, mean = units.mean](const Call<T>& call) {
-        batch_norm_infer<T>(call.x[0], {call.n, image.c, image.plane()},
-                            {scale.data(), zeros.data(), 0}, {mean.data(), ones.data()}, call.y);
-    };
-    return {site.input(), run, std::move(units)};
-}
-
-/// Weights and, behind them, biases of their own for a convolution.
-template <typename T>
-std::shared_ptr<const Buffer<T>> weights_for(const Shape4& weight) {
-    return std::make_shared<const Buffer<T>>(weight.size() + weight.n);
-}
-
-/// With means of more than 8 standard deviations, sums that are folded lose more than three bits.
-bool keeps_digits(const Units& units) {
-    for (std::size_t c = 0; c < units.mean.size(); ++c) {
-        if (std::abs(units.mean[c] * units.scale[c]) > 8) return false;
+    const auto units = std::make_shared<Units<T>>();
+    units->mean = site.settings.numbers("mean");
+    const std::size_t channels = units->mean.size();
+    for (const double deviation : site.settings.numbers("std", channels)) {
+        units->scale.push_back(static_cast<T>(1 / deviation));
     }
-    return true;
-}
-
-bool has_means(const Units& units) {
-    const auto is_one = [](double mean) { return mean != 0; };
-    return std::any_of(units.mean.begin(), units.mean.end(), is_one);
-}
-
-bool is_padded(const Window2d& window) {
-    return window.pad_top != 0 || window.pad_bottom != 0 || window.pad_left != 0 ||
-           window.pad_right != 0;
+    units->zeros.resize(channels);
+    units->ones.resize(channels, 1);
+    const Shape4 image = site.image(static_cast<index_t>(channels));
+    const auto run = [=](const Call<T>& call) {
+        const auto [gamma, beta, mean, variance, eps] = units->known();
+        batch_norm_infer<T>(call.x[0], {call.n, image.c, image.plane()}, {gamma, beta, eps},
+                            {mean, variance}, call.y);
+    };
+    return {site.input(), run, std::shared_ptr<const Units<T>>(units)};
 }
 
 }  // namespace
@@ -111,7 +90,8 @@ template <typename T>
 Convolution<T> folded(const Convolution<T>& conv, const Normalization<T>& norm) {
     const Shape4 shape = conv2d_weight_shape(conv.image, conv.conv);
     const index_t taps = shape.image();
-    auto memory = weights_for<T>(shape);
+    // Weights and, behind them, biases.
+    auto memory = std::make_shared<const Buffer<T>>(shape.size() + shape.n);
     T *weight = memory->data(), *bias = weight + shape.size();
     for (index_t f = 0; f < shape.n; ++f) {
         const auto filter = static_cast<std::size_t>(f);
@@ -122,31 +102,7 @@ Convolution<T> folded(const Convolution<T>& conv, const Normalization<T>& norm) 
         const double before = conv.bias != nullptr ? conv.bias[f] : 0;
         bias[f] = static_cast<T>((before - (*norm.mean)[filter]) * scale + norm.beta[f]);
     }
-    return {conv.image, conv.conv, weight, bias, std::move(memory), conv.kept};
-}
-
-template <typename T>
-std::optional<Convolution<T>> folded(const Units& units, const Convolution<T>& conv) {
-    if (!keeps_digits(units) || (has_means(units) && is_padded(conv.conv.window))) return {};
-    const Shape4 shape = conv2d_weight_shape(conv.image, conv.conv);
-    const index_t filters_of_group = shape.n / conv.conv.groups;
-    auto memory = weights_for<T>(shape);
-    T *weight = memory->data(), *bias = weight + shape.size();
-    for (index_t f = 0; f < shape.n; ++f) {
-        double sum = conv.bias != nullptr ? conv.bias[f] : 0;
-        for (index_t c = 0; c < shape.c; ++c) {
-            const auto channel = static_cast<std::size_t>(f / filters_of_group * shape.c + c);
-            const index_t at = (f * shape.c + c) * shape.plane();
-            for (index_t i = at; i < at + shape.plane(); ++i) {
-                const double scaled = conv.weight[i] * units.scale[channel];
-                weight[i] = static_cast<T>(scaled);
-                // The weights as they are rounded: an image of means gives the bias.
-                sum -= static_cast<double>(weight[i]) * units.mean[channel];
-            }
-        }
-        bias[f] = static_cast<T>(sum);
-    }
-    return Convolution<T>{conv.image, conv.conv, weight, bias, std::move(memory), conv.kept};
+    return {conv.image, conv.conv, weight, bias, std::move(memory), conv.kept, conv.units};
 }
 
 template <typename T>
@@ -160,9 +116,8 @@ std::span<const Kind<T>> norm_kinds() {
     return kinds;
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                                        \
-    template Convolution<T> folded(const Convolution<T>&, const Normalization<T>&);     \
-    template std::optional<Convolution<T>> folded(const Units&, const Convolution<T>&); \
+#define POCKETCNN_INSTANTIATE(T)                                                    \
+    template Convolution<T> folded(const Convolution<T>&, const Normalization<T>&); \
     template std::span<const Kind<T>> norm_kinds();
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)

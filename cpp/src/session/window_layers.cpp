@@ -185,8 +185,10 @@ Layer<T> global_max_pool2d_layer(const Site<T>& site) {
 template <typename T>
 Run<T> run_of(const Convolution<T>& conv) {
     return [conv, maps = conv2d_output_shape(conv.image, conv.conv)](const Call<T>& call) {
+        const KnownNorm<T> units = conv.units ? conv.units->known() : KnownNorm<T>{};
         conv2d<T>({call.x[0], batch(conv.image, call.n)}, conv.weight, conv.bias, conv.conv,
-                  {call.y, batch(maps, call.n)}, {}, conv.kept.get());
+                  {call.y, batch(maps, call.n)}, {}, conv.kept.get(),
+                  conv.units ? &units : nullptr);
     };
 }
 

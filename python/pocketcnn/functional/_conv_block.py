@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -83,11 +83,16 @@ def share_relu(before: ConvBlock, after: ConvBlock) -> tuple[ConvBlock, ConvBloc
 
 
 def conv_block(
-    x: Array, weight: Array, bias: Array | None, block: ConvBlock, norm: KnownNorm | None = None
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    block: ConvBlock,
+    norm: KnownNorm | None = None,
+    units: KnownNorm | None = None,
 ) -> tuple[Array, Array, Array | None]:
-    """Compute ``pool(activation(norm(conv2d(x))))``, each step where there is one.
+    """Compute ``pool(activation(norm(conv2d(units(x)))))``, each step where there is one.
 
-    Arrays are as :class:`pocketcnn.layers.Conv2d` has them.
+    Arrays are as :class:`pocketcnn.layers.Conv2d` has them. `units` is done while x is read.
 
     Returns
     -------
@@ -103,16 +108,27 @@ def conv_block(
     else:
         dtype, _ = compute_dtypes(x, weight, bias)
         bias = contiguous(bias, dtype)
-    if norm is not None:
-        gamma, beta, mean, variance, eps = norm
-        norm = KnownNorm(
-            contiguous(gamma, dtype),
-            contiguous(beta, dtype),
-            contiguous(mean, _FLOAT64),
-            contiguous(variance, _FLOAT64),
-            eps,
-        )
-    return _core.conv_block(contiguous(x, dtype), contiguous(weight, dtype), bias, block, norm)
+    return _core.conv_block(
+        contiguous(x, dtype),
+        contiguous(weight, dtype),
+        bias,
+        block,
+        _as_contiguous(norm, dtype),
+        _as_contiguous(units, dtype),
+    )
+
+
+def _as_contiguous(norm: KnownNorm | None, dtype: np.dtype[Any]) -> KnownNorm | None:
+    if norm is None:
+        return None
+    gamma, beta, mean, variance, eps = norm
+    return KnownNorm(
+        contiguous(gamma, dtype),
+        contiguous(beta, dtype),
+        contiguous(mean, _FLOAT64),
+        contiguous(variance, _FLOAT64),
+        eps,
+    )
 
 
 def conv_block_backward(

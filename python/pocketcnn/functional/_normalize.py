@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import inf
 
 import numpy as np
@@ -10,6 +11,15 @@ import numpy.typing as npt
 
 from pocketcnn import _core
 from pocketcnn._arguments import Array, array, compute_dtypes, contiguous, restore
+from pocketcnn.functional._conv_block import KnownNorm
+
+
+@lru_cache(maxsize=64)
+def units_of(mean: tuple[float, ...], std: tuple[float, ...]) -> KnownNorm:
+    """What :func:`normalize` does, as a batch normalisation."""
+    known = np.array(mean, np.float64)
+    scale = 1 / np.array(std, np.float64)
+    return KnownNorm(scale, np.zeros(len(mean)), known, np.ones(len(mean)), 0.0)
 
 
 def normalize(x: npt.ArrayLike, mean: Sequence[float], std: Sequence[float]) -> Array:
@@ -29,16 +39,10 @@ def normalize(x: npt.ArrayLike, mean: Sequence[float], std: Sequence[float]) -> 
     if x.shape[1] != len(mean):
         raise ValueError(f"x has {x.shape[1]} channels, but mean has {len(mean)} numbers")
     compute, result = compute_dtypes(x)
-    scale, known = 1 / np.array(std, np.float64), np.array(mean, np.float64)
+    gamma, beta, known, variance, eps = units_of(tuple(mean), tuple(std))
+    scale, shift = contiguous(gamma, compute), contiguous(beta, compute)
     out = _core.batch_norm_infer(
-        contiguous(x, compute),
-        scale.astype(compute),
-        np.zeros(len(known), compute),
-        known,
-        np.ones(len(known)),
-        0.0,
-        False,
-        inf,
+        contiguous(x, compute), scale, shift, known, variance, eps, False, inf
     )
     return restore(out, result)
 

@@ -8,7 +8,8 @@ from math import inf
 import numpy as np
 
 from pocketcnn._arguments import Array, number
-from pocketcnn.functional._normalize import normalize, normalize_backward
+from pocketcnn.functional._conv_block import KnownNorm
+from pocketcnn.functional._normalize import normalize, normalize_backward, units_of
 from pocketcnn.layers.base import Layer, Shape, check_image_shape
 
 
@@ -47,6 +48,10 @@ class Normalize(Layer):
         """Divide by std."""
         self._recall()
         return normalize_backward(grad, self.std)
+
+    def known(self) -> KnownNorm:
+        """What the layer does, for an operation that does it besides."""
+        return units_of(self.mean, self.std)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """As the input's."""

@@ -4,11 +4,12 @@ Fusion changes how a chain is computed, not what. A Conv2d, the ReLU after it an
 follows, a pooling pass a few images at a time through all their steps, so that the feature maps
 between them stay in cache; so do a Conv2d and another activation, but for a Sigmoid or a Tanh
 without an AvgPool2d, and in inference a Conv2d, the BatchNorm2d after it and whatever activation
-and pooling follow. A layer is fused with the one before it only where no other takes what that
-gives. A Residual's branches are chains of their own. A large Linear can hand its weight's gradient
-to an optimiser piece by piece. The layers keep their parameters, which are read at every call, and
-their gradients; used alone they are what they always were. Where layers are frozen, and nothing
-before them is trained, no gradient is computed.
+and pooling follow. A Normalize in front of all these is done while images are read. A layer is
+fused with the one before it only where no other takes what that gives. A Residual's branches are
+chains of their own. A large Linear can hand its weight's gradient to an optimiser piece by piece.
+The layers keep their parameters, which are read at every call, and their gradients; used alone they
+are what they always were. Where layers are frozen, and nothing before them is trained, no gradient
+is computed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pocketcnn.layers import (
     Conv2d,
     Layer,
     Linear,
+    Normalize,
     ReLU,
     Residual,
     Shape,
@@ -156,10 +158,15 @@ def fuse(
     notes: dict[str, str] = {}
     at, before = 0, None
     while at < len(chain):
-        block = _first_block(chain[at:])
+        first = chain[at]
+        units = first if type(first) is Normalize else None
+        block = _first_block(chain[at + (units is not None) :])
         stage: Stage
         if block is not None:
-            stage, length = ConvStage(*block, shapes[at]), block.length
+            stage = ConvStage(*block, shapes[at], units)
+            length = block.length + (units is not None)
+            if units is not None:
+                before = None
             joined = None if before is None else join(before, stage)
             if joined is not None:
                 stages.pop()

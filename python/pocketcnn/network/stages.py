@@ -32,6 +32,7 @@ from pocketcnn.layers import (
     LeakyReLU,
     Linear,
     MaxPool2d,
+    Normalize,
     ReLU,
     ReLU6,
     Shape,
@@ -148,11 +149,11 @@ POOLS: Mapping[type[Layer], Literal["max", "average"]] = {MaxPool2d: "max", AvgP
 class ConvStage:
     """Conv2d and, where they follow, BatchNorm2d, an activation and a pooling.
 
-    They are one operation. In training they run one by one where there is a BatchNorm2d, whose mean
-    is known when all images are through the convolution, but for a ReLU or ReLU6, which the
-    normalisation does; where the gradient of the activation takes its input; and where the
-    convolution is frozen, whose weight needs no gradient. Layers below all that is trained are one
-    operation always.
+    They are one operation, and so is a Normalize in front, which is done while images are read. In
+    training they run one by one where there is a BatchNorm2d, whose mean is known when all images
+    are through the convolution, but for a ReLU or ReLU6, which the normalisation does; where the
+    gradient of the activation takes its input; and where the convolution is frozen, whose weight
+    needs no gradient. Layers below all that is trained are one operation always.
 
     Parameters
     ----------
@@ -160,6 +161,8 @@ class ConvStage:
         The layers that the stage stands for; all but the first may be None. The classes are those
         of `ACTIVATIONS` and `POOLS`.
     input_shape : (C, H, W)
+    units : Normalize or None
+        What stands in front.
 
     Attributes
     ----------
@@ -177,8 +180,9 @@ class ConvStage:
         activation: Layer | None,
         pool: MaxPool2d | AvgPool2d | None,
         input_shape: Shape,
+        units: Normalize | None = None,
     ) -> None:
-        self.conv, self.norm = conv, norm
+        self._units, self.conv, self.norm = units, conv, norm
         self._block = _conv_block_of(conv, activation, pool, input_shape)
         self._apart = norm is not None or type(activation) in _FROM_INPUT or conv.frozen
         self.ceiling = None if norm is None else CEILINGS.get(type(activation))
@@ -202,10 +206,11 @@ class ConvStage:
         if self._apart and training and self._reached:
             self.clear()
             return self._one_by_one(x, training)
-        known = None if self.norm is None else self.norm.known()
+        norm = None if self.norm is None else self.norm.known()
+        units = None if self._units is None else self._units.known()
         params = self.conv.params
         y, activated, argmax = conv_block(
-            x, params["weight"], params.get("bias"), self._block, known
+            x, params["weight"], params.get("bias"), self._block, norm, units
         )
         self._saved = x, activated, argmax
         return y
@@ -217,23 +222,37 @@ class ConvStage:
         if self._saved is None:
             raise RuntimeError("backward needs a forward before it")
         x, activated, argmax = self._saved
-        conv = self.conv
+        conv, units = self.conv, self._units
         conv.forget_grads()
+        x = x if units is None else units.forward(x)
         dx, dweight, dbias = conv_block_backward(
             grad, activated, argmax, x, conv.params["weight"], self._block, conv.needs_input_grad
         )
         conv.store_grads(dweight, dbias)
-        return dx
+        return dx if units is None or dx is None else units.backward(dx)
 
     def clear(self) -> None:
         """Let go of everything that the stage and its layers keep."""
         self._saved = None
+        if self._units is not None:
+            self._units.clear()
         if self._apart:
             for layer in self.trained:
                 layer.clear()
 
+    def convolve(self, x: Array, training: bool) -> Array:
+        """Compute what the convolution gives, by itself."""
+        return self.conv.forward(
+            x if self._units is None else self._units.forward(x, training), training
+        )
+
+    def convolve_backward(self, grad: Array) -> Array | None:
+        """Go back through that."""
+        dx = self.conv.backward(grad)
+        return dx if self._units is None or dx is None else self._units.backward(dx)
+
     def _one_by_one(self, x: Array, training: bool) -> Array:
-        out = self.conv.forward(x, training)
+        out = self.convolve(x, training)
         if self.norm is not None:
             out = self.norm.normalize(
                 out, training, rectify=self.ceiling is not None, ceiling=self.ceiling or inf
@@ -254,7 +273,7 @@ class ConvStage:
         if self.norm is not None:
             flowing = self.norm.backward_over(flowing)
             self.norm.clear()
-        return self.conv.backward(flowing)
+        return self.convolve_backward(flowing)
 
 
 def _conv_block_of(

@@ -145,7 +145,7 @@ void move_plane(const Shape4& images, const T* plane, index_t top, index_t left,
     std::fill_n(to, row * moved.w, T{0});
     kernels<T>().copies.pad_rows(row_end - row, col, col_end - col, moved.w,
                                  plane + (row - top) * images.w + col - left, images.w, 1,
-                                 to + row * moved.w);
+                                 to + row * moved.w, nullptr);
     std::fill_n(to + row_end * moved.w, (moved.h - row_end) * moved.w, T{0});
 }
 
