@@ -9,7 +9,12 @@ from numpy.typing import DTypeLike
 
 from pocketcnn._arguments import Array, integer, non_negative, number
 from pocketcnn.functional import batch_norm, batch_norm_backward
-from pocketcnn.functional._batch_norm import Total, batch_norm_backward_over, move_running
+from pocketcnn.functional._batch_norm import (
+    Total,
+    batch_norm_again,
+    batch_norm_backward_over,
+    move_running,
+)
 from pocketcnn.functional._batch_norm_add import batch_norm_add, batch_norm_add_backward
 from pocketcnn.functional._conv_block import KnownNorm
 from pocketcnn.layers.base import Layer, Shape, check_image_shape
@@ -125,6 +130,10 @@ class BatchNorm2d(Layer):
             total=self.total,
         )
         return out
+
+    def again(self) -> Array:
+        """Return the output of the last `normalize`, computed once more: the same bits."""
+        return batch_norm_again(self._recall())
 
     def backward_over(self, grad: Array) -> Array:
         """Do as `backward`, with the gradient in the place of what `forward` took.

@@ -93,7 +93,10 @@ class Conv2d(WeightLayer):
 
     def backward(self, grad: Array) -> Array | None:
         """Correlate the gradient with the input for the weight, with the weight for the input."""
-        x = self._recall()
+        return self.backward_from(self._recall(), grad)
+
+    def backward_from(self, x: Array, grad: Array) -> Array | None:
+        """Do as `backward`, with the input x, which need not have been kept."""
         if self.frozen:
             return self._input_grad(grad, x.shape) if self.needs_input_grad else None
         self.forget_grads()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,10 @@ class WeightLayer(Layer):
         if self.use_bias:
             params["bias"] = np.zeros(self.param_shapes["bias"], self.dtype)
         return params
+
+    def has_large_grads(self) -> bool:
+        """Whether there is something for `forget_grads` to release."""
+        return math.prod(self.param_shapes["weight"]) * self.dtype.itemsize >= _LARGE
 
     def forget_grads(self) -> None:
         """Release large gradients before memory for new ones is needed; until then, zeros."""

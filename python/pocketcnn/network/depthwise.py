@@ -38,7 +38,7 @@ class DepthwiseStage:
         self.clear()
         if not training or any(norm.total is not None for norm in self._norms):
             return self._second.forward(self._first.forward(x, training), training)
-        maps = self._first.conv.forward(x, training)
+        maps = self._first.convolve(x, training)
         block = self._block(maps)
         y, statistics = depthwise_block(maps, block)
         before, behind = self._norms
@@ -59,7 +59,7 @@ class DepthwiseStage:
         before.grads["weight"], before.grads["bias"] = made[:2]
         self._conv.store_grads(*made[2:4])
         behind.grads["weight"], behind.grads["bias"] = made[4:]
-        return self._first.conv.backward(dx)
+        return self._first.convolve_back(dx)
 
     def clear(self) -> None:
         """Let go of everything that the stages keep."""

@@ -48,7 +48,7 @@ class FusedResidual:
             around = stage.forward(around, training)
         if last is not None and self._added:
             last.clear()
-            maps = last.conv.forward(through, training)
+            maps = last.convolve(through, training)
             out = _norm(last).normalize_sum(maps, around, rectify=self._rectify)
         else:
             out = add(through, around, rectify=self._rectify)
@@ -63,7 +63,7 @@ class FusedResidual:
         if last is not None and self._added:
             grad, normalized = _norm(last).backward_sum(grad)
             _norm(last).clear()
-            through = last.conv.backward(normalized)
+            through = last.convolve_back(normalized)
             del normalized
             last.clear()
             through = flow_back(self._body[:-1], through, update)
