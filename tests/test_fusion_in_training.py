@@ -57,6 +57,15 @@ NETS: dict[str, Callable[[], list[Layer]]] = {
     "bottleneck": lambda: _bottleneck(pc.ReLU(), pc.ReLU6()),
     "bare bottleneck": lambda: _bottleneck(None, None),
     "residual bottleneck": lambda: [pc.Residual(_bottleneck(pc.ReLU(), pc.ReLU())), pc.ReLU()],
+    "residuals": lambda: [
+        pc.Residual(_bottleneck(pc.ReLU(), pc.ReLU())),
+        pc.ReLU(),
+        pc.Residual(_normalised(5, 7, None, **THREE), _normalised(5, 7, None, kernel_size=1)),
+        pc.ReLU(),
+        pc.Residual(_normalised(7, 7, None, kernel_size=1)),
+        pc.Residual(_normalised(7, 7, None, kernel_size=1)),
+        pc.ReLU(),
+    ],
     "behind others": lambda: [
         *_normalised(5, 5, pc.ReLU(), **THREE),
         *_inverted(pc.ReLU(), pc.ReLU(), **THREE),
@@ -139,6 +148,7 @@ KINDS: dict[str, list[type]] = {
     **{name: [DepthwiseStage, ConvStage] for name in JOINED},
     "bottleneck": [ConvStage] * 3,
     "bare bottleneck": [ConvStage] * 3,
+    "residuals": [FusedResidual] * 4,
     "behind others": [ConvStage, DepthwiseStage, ConvStage],
 }
 

@@ -154,12 +154,13 @@ class BatchNorm2d(Layer):
         self._saved = cache
         return out
 
-    def backward_sum(self, grad: Array) -> tuple[Array, Array]:
+    def backward_sum(self, grad: Array, more: Array | None = None) -> tuple[Array, Array]:
         """Return the gradients of what `normalize_sum` added and of what it normalised.
 
-        The latter takes the place of what was normalised.
+        The latter takes the place of what was normalised, the former that of `more`, if it is
+        given: the gradient is then ``grad + more``.
         """
-        gradients = batch_norm_add_backward(grad, self._recall())
+        gradients = batch_norm_add_backward(grad, self._recall(), more)
         dadded, dx, self.grads["weight"], self.grads["bias"] = gradients
         return dadded, dx
 

@@ -72,10 +72,10 @@ class WeightLayer(Layer):
             if array.nbytes >= _LARGE:
                 self.grads[key] = np.broadcast_to(np.zeros((), array.dtype), array.shape)
 
-    def store_grads(self, weight: Array, bias: Array) -> None:
-        """Store the gradients that a backward pass computed."""
+    def store_grads(self, weight: Array, bias: Array | None) -> None:
+        """Store the gradients that a backward pass computed; that of a bias if there is one."""
         self.grads["weight"] = weight
-        if self.use_bias:
+        if self.use_bias and bias is not None:
             self.grads["bias"] = bias
 
     def _argument(self, name: str) -> Any:

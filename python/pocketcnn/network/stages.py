@@ -188,6 +188,7 @@ class ConvStage:
         self.trained: Sequence[Layer] = [conv, *normed, *self.behind]
         self._reached = conv.needs_input_grad or any(layer.trains for layer in self.trained)
         self._saved: tuple[Array, Array, Array | None] | None = None
+        self._input_shape = input_shape
         self._norm_before: BatchNorm2d | None = None
         self._input_dropped = False
 
@@ -252,7 +253,8 @@ class ConvStage:
         """Do the convolution's part of `backward` after `convolve`."""
         if self._norm_before is None or not self._input_dropped:
             return self.conv.backward(grad)
-        return self.conv.backward_from(self._norm_before.again(), grad)
+        shape = (len(grad), *self._input_shape)
+        return self.conv.backward_from(shape, self._norm_before.again, grad)
 
     def _one_by_one(self, x: Array, training: bool) -> Array:
         out = self.convolve(x, training)
