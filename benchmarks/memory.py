@@ -10,7 +10,7 @@ from benchmarks.options import Options
 from benchmarks.report import Cell, Table
 from benchmarks.worker import NotInstalledError, Remote
 
-_NETWORKS = (("alexnet", 32), ("vgg16", 4), ("resnet18", 8), ("deep_convnet", 100))
+_NETWORKS = (("alexnet", 32), ("vgg16", 4), ("resnet18", 8), ("resnet50", 8), ("deep_convnet", 100))
 _NOTE = (
     "In step: the peak within the second step. Above import: the same without what the library "
     "takes by being imported. Whole: from the process's beginning, the drawing of weights "

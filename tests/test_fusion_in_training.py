@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import pocketcnn as pc
+from pocketcnn import _core
 from pocketcnn.layers import Layer
 from pocketcnn.network.depthwise import DepthwiseStage
 from pocketcnn.network.fusion import fuse
@@ -34,6 +35,15 @@ def _inverted(inner: Layer | None, outer: Layer | None, **depthwise: Any) -> lis
     ]
 
 
+def _bottleneck(inner: Layer | None, outer: Layer | None) -> list[Layer]:
+    """1x1, 3x3 and 1x1, each normalised: the middle convolutions take what another one does."""
+    return [
+        *_normalised(5, 8, inner, kernel_size=1, bias=False),
+        *_normalised(8, 6, outer, **THREE),
+        *_normalised(6, 5, None, kernel_size=1),
+    ]
+
+
 THREE = {"kernel_size": 3, "padding": 1}
 NETS: dict[str, Callable[[], list[Layer]]] = {
     "relu6": lambda: _inverted(pc.ReLU6(), pc.ReLU6(), **THREE, bias=False),
@@ -44,6 +54,22 @@ NETS: dict[str, Callable[[], list[Layer]]] = {
     "dilated": lambda: _inverted(pc.ReLU(), pc.ReLU(), kernel_size=3, dilation=2, bias=False),
     "residual": lambda: [pc.Residual(_inverted(pc.ReLU6(), pc.ReLU6(), **THREE))],
     "rectified": lambda: [pc.Residual(_inverted(pc.ReLU(), pc.ReLU(), **THREE)), pc.ReLU()],
+    "bottleneck": lambda: _bottleneck(pc.ReLU(), pc.ReLU6()),
+    "bare bottleneck": lambda: _bottleneck(None, None),
+    "residual bottleneck": lambda: [pc.Residual(_bottleneck(pc.ReLU(), pc.ReLU())), pc.ReLU()],
+    "residuals": lambda: [
+        pc.Residual(_bottleneck(pc.ReLU(), pc.ReLU())),
+        pc.ReLU(),
+        pc.Residual(_normalised(5, 7, None, **THREE), _normalised(5, 7, None, kernel_size=1)),
+        pc.ReLU(),
+        pc.Residual(_normalised(7, 7, None, kernel_size=1)),
+        pc.Residual(_normalised(7, 7, None, kernel_size=1)),
+        pc.ReLU(),
+    ],
+    "behind others": lambda: [
+        *_normalised(5, 5, pc.ReLU(), **THREE),
+        *_inverted(pc.ReLU(), pc.ReLU(), **THREE),
+    ],
     "projected": lambda: [
         pc.Residual(
             _normalised(5, 7, None, **THREE, stride=2),
@@ -117,11 +143,21 @@ def _chain(name: str) -> tuple[dict[str, Layer], list[Any]]:
     return layers, shapes
 
 
-@pytest.mark.parametrize("name", ["relu6", "relu", "bare", "mixed", "strided", "dilated"])
+JOINED = ("relu6", "relu", "bare", "mixed", "strided", "dilated")
+KINDS: dict[str, list[type]] = {
+    **{name: [DepthwiseStage, ConvStage] for name in JOINED},
+    "bottleneck": [ConvStage] * 3,
+    "bare bottleneck": [ConvStage] * 3,
+    "residuals": [FusedResidual] * 4,
+    "behind others": [ConvStage, DepthwiseStage, ConvStage],
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
 def test_the_bits_are_those_of_the_layers(name: str) -> None:
     layers, shapes = _chain(name)
     stages, _ = fuse(layers, shapes[:-1])
-    assert [type(stage) for stage in stages] == [DepthwiseStage, ConvStage]
+    assert [type(stage) for stage in stages] == KINDS[name]
     rng = np.random.default_rng(SEED)
     x = rng.standard_normal((4, *IMAGE)).astype(np.float32)
     grad = rng.standard_normal((4, *shapes[-1])).astype(np.float32)
@@ -139,6 +175,43 @@ def test_the_bits_are_those_of_the_layers(name: str) -> None:
         results.append([out, flowing, *(a.copy() for arrays in kept for a in arrays)])
     for fused, wanted in zip(*results, strict=True):
         np.testing.assert_array_equal(fused, wanted)
+
+
+def _mebibytes_in_use() -> float:
+    return _core.memory_use()[0] / 2**20
+
+
+def test_what_a_normalisation_can_compute_again_is_not_kept() -> None:
+    """Three convolutions' results remain, which the normalisations need, and the output."""
+    layers = [
+        *_normalised(8, 8, pc.ReLU(), **THREE),
+        *_normalised(8, 8, pc.ReLU(), **THREE),
+        *_normalised(8, 8, pc.ReLU(), **THREE),
+    ]
+    net = pc.ConvNet(_named([*layers, pc.GlobalAvgPool2d(), pc.Flatten()]), (8, 64, 64))
+    x = np.random.default_rng(SEED).standard_normal((8, 8, 64, 64)).astype(np.float32)
+    before = _mebibytes_in_use()
+    out = net.forward(x, training=True)
+    assert 3 < _mebibytes_in_use() - before < 3.5
+    net.backward(np.ones_like(out))
+    assert _mebibytes_in_use() - before < 0.5
+
+
+def test_large_gradients_are_let_go_when_a_step_begins() -> None:
+    net = pc.ConvNet([("flatten", pc.Flatten()), ("fc", pc.Linear(3072, 128))], (3, 32, 32))
+    trainer = pc.Trainer(net, pc.optim.SGD(1e-5), batch_size=2)
+    x, t = np.ones((2, 3, 32, 32), np.float32), np.zeros(2, int)
+    trainer.step(x, t)
+    first = net.grads["fc.weight"]
+    assert first.any()
+    before = _mebibytes_in_use()
+    net.drop_gradients()
+    assert not net.grads["fc.weight"].any()
+    assert first.any()
+    del first
+    assert _mebibytes_in_use() < before - 1
+    trainer.step(x, t)
+    assert net.grads["fc.weight"].any()
 
 
 def test_the_bits_do_not_depend_on_threads() -> None:

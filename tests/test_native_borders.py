@@ -95,6 +95,7 @@ CALLS = [
     Call(_core.conv2d, (_array(*X), _array(*W), _array(6), CONV), {0: {0, 2, 3}}),
     Call(_core.conv2d_backward_input, (_array(*MAPS), _array(*W), X, CONV)),
     Call(_core.conv2d_backward_weight, (_array(*MAPS), _array(*X), CONV)),
+    Call(_core.conv2d_backward_weight, (_array(*MAPS), _array(*X), CONV, False)),
     *(
         Call(_core.conv_block, (_array(*X), _array(*W), bias, block, norm), {0: {0, 2, 3}})
         for bias, block, norm in [
@@ -148,6 +149,10 @@ CALLS = [
     Call(
         _core.batch_norm_add_backward,
         (_array(*MAPS), _array(*MAPS), _array(*MAPS), *KNOWN_NORM),
+    ),
+    Call(
+        _core.batch_norm_add_backward,
+        (_array(*MAPS), _array(*MAPS), _array(*MAPS), *KNOWN_NORM, _array(*MAPS)),
     ),
     Call(_core.depthwise_block, (_array(*MAPS), *DEPTHWISE_BLOCK), {0: {0, 2, 3}}),
     Call(

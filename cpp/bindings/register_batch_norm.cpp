@@ -1,6 +1,8 @@
 #include <pocketcnn/batch_norm.h>
+#include <pybind11/stl.h>
 
 #include <limits>
+#include <optional>
 
 #include "arrays.h"
 #include "channels.h"
@@ -78,7 +80,8 @@ void define_batch_norm(py::module_& module) {
         py::arg("training"), py::arg("over_x"));
 }
 
-/// Normalisation at the end of a residual block; the gradient of x takes its place.
+/// Normalisation at the end of a residual block; the gradient of x takes its place, and that of the
+/// sum the place of `more`.
 void define_batch_norm_add(py::module_& module) {
     module.def(
         "batch_norm_add_train",
@@ -102,24 +105,28 @@ void define_batch_norm_add(py::module_& module) {
     module.def(
         "batch_norm_add_backward",
         [](const Floats& grad, const Floats& y, Floats x, const Floats& gamma, const Floats& beta,
-           const Array<double>& mean, const Array<double>& variance, double eps) {
+           const Array<double>& mean, const Array<double>& variance, double eps,
+           std::optional<Floats> more) {
             require_shape(grad, shape_of(x), "grad");
             require_shape(y, shape_of(x), "y");
+            if (more) require_shape(*more, shape_of(x), "more");
             const ChannelShape shape = channel_shape(x);
             require_affine(gamma, beta, shape);
             const ChannelStatistics statistics =
                 statistics_of(mean, variance, Shape{shape.channels});
-            Floats dsum = new_like(x), dgamma = new_like(gamma), dbeta = new_like(beta);
+            Floats dsum = more ? *more : new_like(x);
+            Floats dgamma = new_like(gamma), dbeta = new_like(beta);
             compute(grad, [&]<typename T>() {
                 batch_norm_add_backward(grad.data<T>(), y.data<T>(), x.data<T>(), shape,
                                         batch_norm<T>(gamma, beta, eps, true, kNoCeiling),
                                         statistics, dsum.mutable_data<T>(), x.mutable_data<T>(),
-                                        dgamma.mutable_data<T>(), dbeta.mutable_data<T>());
+                                        dgamma.mutable_data<T>(), dbeta.mutable_data<T>(),
+                                        more ? more->data<T>() : nullptr);
             });
             return results({dsum, x, dgamma, dbeta});
         },
         py::arg("grad"), py::arg("y"), py::arg("x"), py::arg("gamma"), py::arg("beta"),
-        py::arg("mean"), py::arg("variance"), py::arg("eps"));
+        py::arg("mean"), py::arg("variance"), py::arg("eps"), py::arg("more") = py::none());
 }
 
 }  // namespace

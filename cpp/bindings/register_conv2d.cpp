@@ -47,18 +47,20 @@ void define_conv2d(py::module_& module) {
         py::arg("grad"), py::arg("weight"), py::arg("x_shape"), py::arg("conv"));
     module.def(
         "conv2d_backward_weight",
-        [](const Floats& grad, const Floats& x, const Conv2d& conv) {
+        [](const Floats& grad, const Floats& x, const Conv2d& conv, bool bias_grad) {
             const Shape4 in = shape4(x);
             require_shape(grad, conv2d_output_shape(in, conv), "grad");
             Floats dweight = new_image(x, conv2d_weight_shape(in, conv));
-            Floats dbias = new_floats(x, {conv.filters});
+            std::optional<Floats> dbias;
+            if (bias_grad) dbias = new_floats(x, {conv.filters});
             compute(grad, [&]<typename T>() {
                 conv2d_backward_weight<T>(image<T>(grad), image<T>(x), conv,
-                                          dweight.mutable_data<T>(), dbias.mutable_data<T>());
+                                          dweight.mutable_data<T>(),
+                                          dbias ? dbias->mutable_data<T>() : nullptr);
             });
-            return results({dweight, dbias});
+            return results({dweight, or_none(dbias)});
         },
-        py::arg("grad"), py::arg("x"), py::arg("conv"));
+        py::arg("grad"), py::arg("x"), py::arg("conv"), py::arg("bias_grad") = true);
 }
 
 constexpr ConvPass kPasses[] = {ConvPass::forward, ConvPass::input_grad, ConvPass::weight_grad};

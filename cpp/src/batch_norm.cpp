@@ -104,14 +104,16 @@ void batch_norm_add_train(const T* x, const T* added, const ChannelShape& shape,
 template <typename T>
 void batch_norm_add_backward(const T* dy, const T* y, const T* x, const ChannelShape& shape,
                              const BatchNorm<T>& norm, const ChannelStatistics& statistics, T* dsum,
-                             T* dx, T* dgamma, T* dbeta) {
+                             T* dx, T* dgamma, T* dbeta, const T* more) {
     const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const auto through_relu = kernels_of<T>(Activation::relu).gradient;
     std::fill_n(dgamma, shape.channels, T{0});
     std::fill_n(dbeta, shape.channels, T{0});
     for_channels(shape, [&](index_t c) {
+        T part[kMomentsBlock];
         for_parts(shape, c, [&](index_t size, index_t at) {
-            through_relu(size, T{0}, dy + at, y + at, dsum + at);
+            if (more != nullptr) kernels.elementwise.add_two(size, dy + at, more + at, false, part);
+            through_relu(size, T{0}, more != nullptr ? part : dy + at, y + at, dsum + at);
         });
         const NormOfChannel<T> how(linear(norm), c, statistics.mean[c], statistics.variance[c]);
         normalize_backward(kernels, how, true, channel<const T>(dsum, shape, c),
@@ -131,7 +133,7 @@ void batch_norm_add_backward(const T* dy, const T* y, const T* x, const ChannelS
                                        const BatchNorm<T>&, double*, double*, T*);                 \
     template void batch_norm_add_backward(const T*, const T*, const T*, const ChannelShape&,       \
                                           const BatchNorm<T>&, const ChannelStatistics&, T*, T*,   \
-                                          T*, T*);
+                                          T*, T*, const T*);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE

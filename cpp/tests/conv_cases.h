@@ -34,6 +34,10 @@ struct ConvCase {
 inline const ConvCase kConvCases[] = {
     {"one_pixel", {1, 1, 1, 1}, {{}, 1}},
     {"pointwise", {2, 5, 4, 3}, {{}, 7}},
+    // More filters than channels, which fill vectors: x is packed for the gradient of the weights.
+    {"pointwise_wider", {2, 32, 9, 8}, {{}, 75}},
+    {"pointwise_wider_groups", {1, 64, 6, 7}, {{}, 80, 2}},
+    {"pointwise_wider_chunks", {3, 16, 40, 35}, {{}, 33}},
     {"pointwise_strided", {1, 3, 7, 6}, {{.stride_h = 2, .stride_w = 3}, 2}},
     {"pointwise_padded",
      {2, 2, 3, 4},

@@ -244,6 +244,35 @@ void check_sum(const NormCase& c, bool rectify) {
     EXPECT_TRUE(same_bits(together.dbeta.copy(), apart.dbeta.copy()));
 }
 
+/// The gradient of the sum as the sum of two, which is written over one of them.
+template <typename T>
+void check_gradient_in_parts(const NormCase& c) {
+    const Batch<T> whole(c, Edge::back), parts(c, Edge::back);
+    const index_t size = c.shape.size();
+    Random random(c.name + "parts");
+    const RandomArray<T> added(random, size);
+    const Guarded<T> y(size), dy(size), dsum(size), more(size);
+    const BatchNorm<T> norm = whole.norm({true});
+    batch_norm_add_train(whole.x.data(), added.data(), c.shape, norm, whole.mean.data(),
+                         whole.variance.data(), y.data());
+    for (index_t i = 0; i < size; ++i) more.data()[i] = static_cast<T>(random.uniform(-1, 1));
+    add(whole.dy.data(), more.data(), false, dy.data(), size);
+    batch_norm_add_backward(dy.data(), y.data(), whole.x.data(), c.shape, norm, whole.statistics(),
+                            dsum.data(), whole.dx.data(), whole.dgamma.data(), whole.dbeta.data());
+    batch_norm_add_backward(parts.dy.data(), y.data(), parts.x.data(), c.shape, norm,
+                            whole.statistics(), more.data(), parts.dx.data(), parts.dgamma.data(),
+                            parts.dbeta.data(), more.data());
+    EXPECT_TRUE(same_bits(more.copy(), dsum.copy()) && more.margins_intact());
+    EXPECT_TRUE(same_bits(parts.dx.copy(), whole.dx.copy()));
+    EXPECT_TRUE(same_bits(parts.dgamma.copy(), whole.dgamma.copy()));
+    EXPECT_TRUE(same_bits(parts.dbeta.copy(), whole.dbeta.copy()));
+}
+
+TEST_P(BatchNormTest, TakesAGradientInParts) {
+    check_gradient_in_parts<float>(test_case());
+    check_gradient_in_parts<double>(test_case());
+}
+
 TEST_P(BatchNormTest, AtTheEndOfAResidualBlock) {
     for (const bool rectify : {false, true}) {
         check_sum<float>(test_case(), rectify);

@@ -144,8 +144,8 @@ def conv2d_backward_input(
     grad: NDArray[_T], weight: NDArray[_T], x_shape: _Shape, conv: Conv2d
 ) -> NDArray[_T]: ...
 def conv2d_backward_weight(
-    grad: NDArray[_T], x: NDArray[_T], conv: Conv2d
-) -> tuple[NDArray[_T], NDArray[_T]]: ...
+    grad: NDArray[_T], x: NDArray[_T], conv: Conv2d, bias_grad: bool = True
+) -> tuple[NDArray[_T], NDArray[_T] | None]: ...
 def conv2d_plan(
     x_shape: _Shape, conv: Conv2d, conv_pass: ConvPass
 ) -> tuple[ConvAlgorithm, str]: ...
@@ -352,6 +352,7 @@ def batch_norm_add_backward(
     mean: NDArray[np.float64],
     variance: NDArray[np.float64],
     eps: float,
+    more: NDArray[_T] | None = None,
 ) -> tuple[NDArray[_T], NDArray[_T], NDArray[_T], NDArray[_T]]: ...
 def group_norm(
     x: NDArray[_T], gamma: NDArray[_T], beta: NDArray[_T], groups: int, eps: float

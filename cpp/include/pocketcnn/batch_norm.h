@@ -73,10 +73,11 @@ void batch_norm_add_train(const T* x, const T* added, const ChannelShape& shape,
                           const BatchNorm<T>& norm, double* mean, double* variance, T* y);
 
 /// Its gradients, where it rectifies, from dy and what the forward pass read and wrote; that of
-/// `added` is the gradient of the sum, dsum. dx may be x.
+/// `added` is the gradient of the sum, dsum. dx may be x. With `more`, the output's gradient is dy
+/// + more; dsum may be more.
 template <typename T>
 void batch_norm_add_backward(const T* dy, const T* y, const T* x, const ChannelShape& shape,
                              const BatchNorm<T>& norm, const ChannelStatistics& statistics, T* dsum,
-                             T* dx, T* dgamma, T* dbeta);
+                             T* dx, T* dgamma, T* dbeta, const T* more = nullptr);
 
 }  // namespace pocketcnn

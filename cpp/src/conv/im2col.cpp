@@ -119,11 +119,33 @@ struct WeightGradCut {
     index_t slab_channels;         ///< channels per slab
 };
 
+/// Takes the gradient of one group's weights. Its rows are taps and its columns are filters; or, if
+/// it is turned, filters and channels.
+template <typename T>
+struct WeightGradStore {
+    const Kernels<T>& kernels;
+    T* dweight;
+    index_t pitch;  ///< weights of a filter
+    bool turned;
+
+    void operator()(index_t row, index_t rows, index_t col, index_t cols, const T* sums,
+                    index_t width) const {
+        if (!turned) {
+            kernels.indirect.store_transposed(rows, cols, sums, width, nullptr,
+                                              dweight + col * pitch + row, pitch);
+            return;
+        }
+        for (index_t i = 0; i < rows; ++i) {
+            std::copy_n(sums + i * width, cols, dweight + (row + i) * pitch + col);
+        }
+    }
+};
+
 /// The gradient of the weights of some channels of one group, from a chunk of the pixels.
 template <typename T>
 void weight_grad_block(const Kernels<T>& kernels, const Problem& problem, const WeightGradCut& cut,
                        const gemm::ChannelImages<T>& dy, const gemm::WindowedImages<T>& x,
-                       index_t channel, index_t pixel, T* dweight) {
+                       index_t channel, index_t pixel, const WeightGradStore<T>& store) {
     const index_t area = problem.window.taps();
     const index_t channel_end = std::min(problem.channels, channel + cut.channels);
     const index_t pixel_end = std::min(problem.pixels(), pixel + cut.chunk_pixels);
@@ -154,12 +176,50 @@ void weight_grad_block(const Kernels<T>& kernels, const Problem& problem, const 
     sums.finish();
     for_slabs([&](index_t tap, index_t tap_end, index_t row) {
         for (index_t p = 0; p < panels.count(); ++p) {
-            kernels.indirect.store_transposed(
-                tap_end - tap, panels.length(p), sums.data(p) + row * panels.width(p),
-                panels.width(p), nullptr, dweight + panels.begin(p) * problem.taps + tap,
-                problem.taps);
+            const index_t width = panels.width(p);
+            store(tap, tap_end - tap, panels.begin(p), panels.length(p), sums.data(p) + row * width,
+                  width);
         }
     });
+}
+
+/// Whether x rather than dy is copied into panels, which takes longer than to read it in place: for
+/// windows of one pixel, where both are images, x if it has fewer channels.
+bool turns(const Problem& problem, index_t lanes) {
+    const auto padded = [&](index_t channels) { return round_up(channels, lanes) - channels; };
+    return problem.window.is_pointwise() && problem.channels < problem.filters &&
+           padded(problem.channels) * 8 <= problem.channels;
+}
+
+/// The convolution whose weights have the transposed gradient if x and dy change places.
+Problem turned(const Problem& problem) {
+    return {problem.y, {{}, problem.x.c, problem.groups}};
+}
+
+template <typename T>
+void weight_grad(const Problem& problem, const T* dy, const T* x, T* dweight, bool turned) {
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
+    const index_t pixels = problem.pixels();
+    const index_t group_size = problem.filters * problem.taps, size = problem.groups * group_size;
+    if (pixels == 0) {
+        std::fill_n(dweight, size, T{0});
+        return;
+    }
+    const WeightGradCut cut(problem);
+    const Buffer<T> sums((cut.chunks - 1) * size);  // of all chunks but the first
+    parallel_for(cut.chunks * problem.groups * cut.parts, problem.multiply_adds(), [&](index_t i) {
+        const index_t chunk = i / (problem.groups * cut.parts);
+        const index_t group = i / cut.parts % problem.groups;
+        T* to = chunk > 0 ? sums.data() + (chunk - 1) * size : dweight;
+        const index_t filter = group * problem.filters;
+        weight_grad_block<T>(
+            kernels, problem, cut,
+            {dy + filter * problem.y.plane(), problem.filters, problem.y.image(),
+             problem.y.plane()},
+            problem.windows(x, group), i % cut.parts * cut.channels, chunk * cut.chunk_pixels,
+            {kernels, to + group * group_size, turned ? problem.filters : problem.taps, turned});
+    });
+    add_in_order(cut.chunks - 1, size, sums.data(), dweight);
 }
 
 }  // namespace
@@ -200,28 +260,11 @@ void forward_packed(const Problem& problem, const T* x,
 
 template <typename T>
 void weight_grad(const WeightGradCall<T>& call) {
-    const Problem& problem = call.problem;
-    const Kernels<T>& kernels = pocketcnn::kernels<T>();
-    const index_t pixels = problem.pixels();
-    const index_t group_size = problem.filters * problem.taps, size = problem.groups * group_size;
-    if (pixels == 0) {
-        std::fill_n(call.dweight, size, T{0});
-        return;
+    if (turns(call.problem, pocketcnn::kernels<T>().lanes)) {
+        weight_grad(turned(call.problem), call.x, call.dy, call.dweight, true);
+    } else {
+        weight_grad(call.problem, call.dy, call.x, call.dweight, false);
     }
-    const WeightGradCut cut(problem);
-    const Buffer<T> sums((cut.chunks - 1) * size);  // of all chunks but the first
-    parallel_for(cut.chunks * problem.groups * cut.parts, problem.multiply_adds(), [&](index_t i) {
-        const index_t chunk = i / (problem.groups * cut.parts);
-        const index_t group = i / cut.parts % problem.groups;
-        T* to = chunk > 0 ? sums.data() + (chunk - 1) * size : call.dweight;
-        const index_t filter = group * problem.filters;
-        weight_grad_block<T>(kernels, problem, cut,
-                             {call.dy + filter * problem.y.plane(), problem.filters,
-                              problem.y.image(), problem.y.plane()},
-                             problem.windows(call.x, group), i % cut.parts * cut.channels,
-                             chunk * cut.chunk_pixels, to + group * group_size);
-    });
-    add_in_order(cut.chunks - 1, size, sums.data(), call.dweight);
 }
 
 #define POCKETCNN_INSTANTIATE(T)                                                                \

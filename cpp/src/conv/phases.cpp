@@ -4,6 +4,7 @@
 
 #include "conv/few_pixels.h"
 #include "conv/im2col.h"
+#include "conv/pointwise.h"
 #include "conv/ways.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
@@ -128,6 +129,8 @@ void run_phase(const InputGradCall<T>& call, ConvAlgorithm asked, const PhaseAxi
                                grid);
     } else if (way.about.algorithm == ConvAlgorithm::few_pixels) {
         few_pixels::forward_turned(part, call.dy, call.weight, to);
+    } else if (way.about.algorithm == ConvAlgorithm::pointwise && problem.window.taps() == 1) {
+        pointwise::forward_turned(part, call.dy, call.weight, to, grid);
     } else {
         const Buffer<T> selected = select_weights(problem, y, x, call.weight);
         way.run(ForwardCall<T>{part, call.dy, selected.data(), no_bias, to, grid});

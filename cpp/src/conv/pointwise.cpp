@@ -30,17 +30,42 @@ Buffer<T> seen_pixels(const Problem& problem, const T* x) {
     return seen;
 }
 
-/// The filters of each group.
+/// The filters of each group; turned, weights are [taps][filters].
 template <typename T>
-std::vector<gemm::PackedLeft<T>> pack_weights(const Problem& problem, const T* weight) {
+std::vector<gemm::PackedLeft<T>> pack_weights(const Problem& problem, const T* weight,
+                                              bool turned) {
     std::vector<gemm::PackedLeft<T>> packed;
     for (index_t group = 0; group < problem.groups; ++group) {
         const T* filters = weight + group * problem.filters * problem.taps;
-        packed.emplace_back(pocketcnn::kernels<T>(),
-                            gemm::Operand<T>{filters, problem.filters, problem.taps, 1},
-                            problem.taps);
+        const gemm::Operand<T> rows = {filters, problem.filters, problem.taps, 1};
+        const gemm::Operand<T> columns = {filters, problem.filters, 1, problem.filters};
+        packed.emplace_back(pocketcnn::kernels<T>(), turned ? columns : rows, problem.taps);
     }
     return packed;
+}
+
+template <typename T>
+void multiply(const ForwardCall<T>& call, const std::vector<gemm::PackedLeft<T>>& weights) {
+    const Problem& problem = call.problem;
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
+    const index_t pixels = problem.pixels();
+    const BlockCut cut = gemm::cut_blocks(kernels, problem.filters, pixels, problem.taps);
+    for (index_t group = 0; group < problem.groups; ++group) {
+        const index_t filter = group * problem.filters;
+        const gemm::PackedLeft<T>& left = weights[static_cast<std::size_t>(group)];
+        const double work = problem.multiply_adds() / static_cast<double>(problem.groups);
+        parallel_for(cut.blocks(), work, [&](index_t i) {
+            const Block block = cut.block(i, problem.filters, pixels, problem.taps);
+            gemm::StorePixels<T, OutputGrid> write(
+                kernels, call.y + filter * call.grid.plane, problem.y, call.grid,
+                call.bias != nullptr ? call.bias + filter : nullptr);
+            gemm::RightPixels<T> right(kernels, problem.windows(call.x, group),
+                                       call.x + problem.x.size());
+            gemm::multiply_block(kernels, block, left, right, write);
+            call.last.apply(call.y, problem.y, filter + block.row, filter + block.row_end,
+                            block.col, block.col_end);
+        });
+    }
 }
 
 }  // namespace
@@ -64,29 +89,16 @@ bool strided_pays(const Problem& problem) {
 
 template <typename T>
 void forward(const ForwardCall<T>& call) {
-    const Problem& problem = call.problem;
-    const Kernels<T>& kernels = pocketcnn::kernels<T>();
-    const index_t pixels = problem.pixels();
-    const BlockCut cut = gemm::cut_blocks(kernels, problem.filters, pixels, problem.taps);
     std::vector<gemm::PackedLeft<T>> own;
-    const auto& weights = form_of(call.kept, &KeptWeights<T>::Forms::rows, own,
-                                  [&] { return pack_weights(problem, call.weight); });
-    for (index_t group = 0; group < problem.groups; ++group) {
-        const index_t filter = group * problem.filters;
-        const gemm::PackedLeft<T>& left = weights[static_cast<std::size_t>(group)];
-        const double work = problem.multiply_adds() / static_cast<double>(problem.groups);
-        parallel_for(cut.blocks(), work, [&](index_t i) {
-            const Block block = cut.block(i, problem.filters, pixels, problem.taps);
-            gemm::StorePixels<T, OutputGrid> write(
-                kernels, call.y + filter * call.grid.plane, problem.y, call.grid,
-                call.bias != nullptr ? call.bias + filter : nullptr);
-            gemm::RightPixels<T> right(kernels, problem.windows(call.x, group),
-                                       call.x + problem.x.size());
-            gemm::multiply_block(kernels, block, left, right, write);
-            call.last.apply(call.y, problem.y, filter + block.row, filter + block.row_end,
-                            block.col, block.col_end);
-        });
-    }
+    multiply(call, form_of(call.kept, &KeptWeights<T>::Forms::rows, own,
+                           [&] { return pack_weights(call.problem, call.weight, false); }));
+}
+
+template <typename T>
+void forward_turned(const Problem& problem, const T* x, const T* weight, T* y,
+                    const OutputGrid& grid) {
+    const T* no_bias = nullptr;
+    multiply<T>({problem, x, weight, no_bias, y, grid}, pack_weights(problem, weight, true));
 }
 
 template <typename T>
@@ -99,8 +111,9 @@ void forward_strided(const ForwardCall<T>& call) {
         {dense, pixels.data(), call.weight, call.bias, call.y, call.grid, call.last, call.kept});
 }
 
-#define POCKETCNN_INSTANTIATE(T)                  \
-    template void forward(const ForwardCall<T>&); \
+#define POCKETCNN_INSTANTIATE(T)                                                             \
+    template void forward(const ForwardCall<T>&);                                            \
+    template void forward_turned(const Problem&, const T*, const T*, T*, const OutputGrid&); \
     template void forward_strided(const ForwardCall<T>&);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)

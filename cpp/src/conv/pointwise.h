@@ -13,6 +13,12 @@ const char* strided_obstacle(const Window2d& window);
 template <typename T>
 void forward(const ForwardCall<T>& call);
 
+/// The same with weights [taps][filters] of each group, as the gradient of the input takes them;
+/// without bias and last step.
+template <typename T>
+void forward_turned(const Problem& problem, const T* x, const T* weight, T* y,
+                    const OutputGrid& grid);
+
 /// Whether the copy below costs less than to read between the pixels for every block of filters.
 bool strided_pays(const Problem& problem);
 

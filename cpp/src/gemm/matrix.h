@@ -42,9 +42,16 @@ class PackedLeft {
         const index_t panels = ceil_div(operand.lanes, rows_);
         panels_ = Buffer<T>(panels * panel_size_);
         const double elements = static_cast<double>(operand.lanes) * static_cast<double>(depth);
-        parallel_for(panels, elements, [&](index_t p) {
-            pack_panel(kernels, operand, p * rows_, rows_, 0, depth,
-                       panels_.data() + p * panel_size_);
+        if (operand.lane_stride != 1) {
+            parallel_for(panels, elements, [&](index_t p) { pack(kernels, operand, p, 0, depth); });
+            return;
+        }
+        // A row of memory has all panels' lanes at one depth.
+        constexpr index_t step = 32;
+        parallel_for(ceil_div(depth, step), elements, [&](index_t i) {
+            for (index_t p = 0; p < panels; ++p) {
+                pack(kernels, operand, p, i * step, std::min(depth, (i + 1) * step));
+            }
         });
     }
 
@@ -57,6 +64,12 @@ class PackedLeft {
     index_t panel_size() const { return panel_size_; }
 
   private:
+    void pack(const Kernels<T>& kernels, const Operand<T>& operand, index_t panel, index_t depth,
+              index_t depth_end) const {
+        pack_panel(kernels, operand, panel * rows_, rows_, depth, depth_end,
+                   panels_.data() + panel * panel_size_ + depth * rows_);
+    }
+
     index_t rows_;
     index_t panel_size_;
     Buffer<T> panels_;

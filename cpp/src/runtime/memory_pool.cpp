@@ -12,16 +12,17 @@
 #include <mutex>
 #include <utility>
 
+#include "runtime/regions.h"
 #include "runtime/spin.h"
 #include "runtime/system/system.h"
 
 namespace pocketcnn {
 namespace {
 
-using system::kHugePage;
-
 /// Up to this total, blocks are kept regardless of the peak.
 constexpr std::size_t kAlwaysCached = std::size_t{1} << 26;
+/// From this size on, blocks come from regions, where they have exactly their size.
+constexpr std::size_t kLarge = std::size_t{1} << 20;
 /// 1 / kSpareShare of the peak is kept in addition to it. A training step requests blocks of many
 /// sizes, and with no more than the peak it never finds all of them; a quarter more is not enough
 /// (docs/measurements.md#memory).
@@ -42,12 +43,13 @@ bool serves(const Header* header, std::size_t size) {
 }
 
 /// Rounds up to one of eight sizes per power of two, so that at most an eighth is wasted and a
-/// batch of slightly different size still finds its block.
+/// batch of slightly different size still finds its block. A large block fills its pages.
 std::size_t size_class(std::size_t bytes) {
-    constexpr std::size_t smallest = 512;
+    constexpr std::size_t smallest = 512, page = Regions::kPage;
     if (bytes <= smallest) return smallest;
     const auto shift = static_cast<int>(std::bit_width(bytes - 1)) - 4;
-    return (((bytes - 1) >> shift) + 1) << shift;
+    const std::size_t size = (((bytes - 1) >> shift) + 1) << shift;
+    return size < kLarge ? size : (bytes + kAlignment + page - 1) / page * page - kAlignment;
 }
 
 /// The small blocks that a thread released last. They are in its cache, and it takes them again
@@ -92,36 +94,21 @@ class Pool {
 
   private:
     Header* take(std::size_t size);
+    Header* take_small(std::size_t size);
+    Header* fetch(std::size_t size);
     void keep(Header* header) noexcept;
     void trim(std::size_t keep) noexcept;
+    std::size_t cached() const { return small_ + regions_.kept(); }
 
     std::mutex mutex_;
-    std::multimap<std::size_t, Header*> free_;
+    std::multimap<std::size_t, Header*> free_;  ///< small blocks
+    Regions regions_;
     std::list<Shelf> shelves_;  ///< their blocks count as in use
-    std::size_t in_use_ = 0, cached_ = 0, peak_ = kAlwaysCached;
+    std::size_t in_use_ = 0, small_ = 0, peak_ = kAlwaysCached;
 };
 
-/// Bytes of a block with its header; from kHugePage on, whole huge pages.
-std::size_t total_size(std::size_t size) {
-    const std::size_t total = size + kAlignment;
-    const std::size_t unit = total >= kHugePage ? kHugePage : kAlignment;
-    return (total + unit - 1) / unit * unit;
-}
-
-Header* map_block(std::size_t size) {
-    const std::size_t total = total_size(size);
-    void* memory =
-        total >= kHugePage ? system::map_huge(total) : system::allocate_aligned(kAlignment, total);
+Header* with_header(void* memory, std::size_t size) {
     return memory == nullptr ? nullptr : ::new (memory) Header{size, nullptr};
-}
-
-void unmap_block(Header* header) noexcept {
-    const std::size_t total = total_size(header->size);
-    if (total >= kHugePage) {
-        system::unmap_huge(header, total);
-    } else {
-        system::free_aligned(header);
-    }
 }
 
 Header* Shelf::take(std::size_t size) {
@@ -161,10 +148,15 @@ std::size_t Shelf::bytes() {
     return total;
 }
 
+Header* Pool::take(std::size_t size) {
+    if (size < kLarge) return take_small(size);
+    return with_header(regions_.take(size + kAlignment), size);
+}
+
 /// The smallest free block that is large enough. Of several, the one that this thread released
 /// last, because it is in its cache; another thread's block would come from another core's cache,
 /// line by line (docs/measurements.md#memory).
-Header* Pool::take(std::size_t size) {
+Header* Pool::take_small(std::size_t size) {
     auto found = free_.lower_bound(size);
     if (found == free_.end() || !serves(found->second, size)) return nullptr;
     const auto [first, last] = free_.equal_range(found->first);
@@ -178,20 +170,25 @@ Header* Pool::take(std::size_t size) {
         }
     }
     Header* header = found->second;
-    cached_ -= found->first;
+    small_ -= found->first;
     free_.erase(found);
     return header;
+}
+
+/// A block of fresh memory, for which the pool may give up others; null if there is none.
+Header* Pool::fetch(std::size_t size) {
+    const std::size_t most = peak_ + peak_ / kSpareShare;
+    trim(most > in_use_ + size ? most - in_use_ - size : 0);
+    const std::size_t total = size + kAlignment;
+    if (size < kLarge) return with_header(system::allocate_aligned(kAlignment, total), size);
+    return regions_.grow(total) ? take(size) : nullptr;
 }
 
 Header* Pool::allocate(std::size_t size) {
     const std::unique_lock lock = lock_soon(mutex_);
     Header* header = take(size);
-    if (header == nullptr) {
-        const std::size_t most = peak_ + peak_ / kSpareShare;
-        trim(most > in_use_ + size ? most - in_use_ - size : 0);
-        header = map_block(size);
-        if (header == nullptr) throw OutOfMemory(size);
-    }
+    if (header == nullptr) header = fetch(size);
+    if (header == nullptr) throw OutOfMemory(size);
     in_use_ += header->size;
     peak_ = std::max(peak_, in_use_);
     return header;
@@ -204,11 +201,12 @@ void Pool::release(Header* header) noexcept {
 
 void Pool::keep(Header* header) noexcept {
     in_use_ -= header->size;
+    if (header->size >= kLarge) return regions_.give(header);
     try {
         free_.emplace(header->size, header);
-        cached_ += header->size;
+        small_ += header->size;
     } catch (const std::bad_alloc&) {
-        unmap_block(header);
+        system::free_aligned(header);
     }
 }
 
@@ -220,10 +218,11 @@ void Pool::release_cached() noexcept {
 
 /// Frees the largest cached blocks until at most `keep` bytes remain.
 void Pool::trim(std::size_t keep) noexcept {
-    while (cached_ > keep) {
+    regions_.trim(keep > small_ ? keep - small_ : 0);
+    while (small_ > 0 && cached() > keep) {
         const auto largest = std::prev(free_.end());
-        cached_ -= largest->first;
-        unmap_block(largest->second);
+        small_ -= largest->first;
+        system::free_aligned(largest->second);
         free_.erase(largest);
     }
 }
@@ -232,7 +231,7 @@ MemoryUse Pool::use() {
     const std::unique_lock lock = lock_soon(mutex_);
     std::size_t on_shelves = 0;
     for (Shelf& shelf : shelves_) on_shelves += shelf.bytes();
-    return {in_use_ - on_shelves, cached_ + on_shelves};
+    return {in_use_ - on_shelves, cached() + on_shelves};
 }
 
 Shelf* Pool::open_shelf() {

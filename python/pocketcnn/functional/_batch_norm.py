@@ -135,6 +135,14 @@ def batch_norm(
     return restore(out, result), cache
 
 
+def batch_norm_again(cache: BatchNormCache) -> Array:
+    """Compute the output of :func:`batch_norm` once more, to the same bits."""
+    compute, result = compute_dtypes(np.empty(0, cache.dtype))
+    x, gamma, beta = (contiguous(a, compute) for a in (cache.x, cache.gamma, cache.beta))
+    norm = gamma, beta, cache.mean, cache.variance, cache.eps, cache.rectify, cache.ceiling
+    return restore(_core.batch_norm_infer(x, *norm), result)
+
+
 def batch_norm_backward(grad: npt.ArrayLike, cache: BatchNormCache) -> tuple[Array, Array, Array]:
     """Gradients of :func:`batch_norm` from that of its output.
 

@@ -39,9 +39,11 @@ def batch_norm_add(
 
 
 def batch_norm_add_backward(
-    grad: Array, cache: BatchNormAddCache
+    grad: Array, cache: BatchNormAddCache, more: Array | None = None
 ) -> tuple[Array, Array, Array, Array]:
     """Gradients of :func:`batch_norm_add` from that of its output; dx takes the place of x.
+
+    With `more`, which dadded may take the place of, the output's gradient is ``grad + more``.
 
     Returns
     -------
@@ -50,10 +52,15 @@ def batch_norm_add_backward(
     """
     x, gamma, beta, mean, variance, eps, y, result = cache
     grad = contiguous(grad, x.dtype)
+    if more is not None:
+        more = contiguous(more, x.dtype)
     if y is None:
+        grad = grad if more is None else _core.add_to(grad, more)
         norm = gamma, beta, mean, variance, eps, False, inf
         gradients = (grad, *_core.batch_norm_backward(grad, x, *norm, True, True))
     else:
-        gradients = _core.batch_norm_add_backward(grad, y, x, gamma, beta, mean, variance, eps)
+        gradients = _core.batch_norm_add_backward(
+            *(grad, y, x, gamma, beta, mean, variance, eps, more)
+        )
     dadded, dx, dgamma, dbeta = (restore(a, result) for a in gradients)
     return dadded, dx, dgamma, dbeta

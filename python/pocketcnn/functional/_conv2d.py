@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy.typing as npt
 
@@ -183,6 +183,24 @@ def conv2d_backward(
     dweight : ndarray (FN, C / groups, KH, KW)
     dbias : ndarray (FN,)
     """
+    window = stride, padding, dilation, groups
+    dx, dweight, dbias = conv2d_gradients(grad, x, weight, *window, input_grad, algorithm)
+    return dx, dweight, cast(Array, dbias)
+
+
+def conv2d_gradients(
+    grad: npt.ArrayLike,
+    x: npt.ArrayLike,
+    weight: npt.ArrayLike,
+    stride: IntOrPair,
+    padding: Padding,
+    dilation: IntOrPair,
+    groups: int,
+    input_grad: bool,
+    algorithm: str = "auto",
+    bias_grad: bool = True,
+) -> tuple[Array | None, Array, Array | None]:
+    """Do as :func:`conv2d_backward`, which reads `grad` once more for a gradient of the bias."""
     grad, x, weight = array("grad", grad, 4), array("x", x, 4), array("weight", weight, 4)
     passes = _BACKWARD if input_grad else _BACKWARD_WEIGHT
     conv = convolution(x.shape, weight.shape, stride, padding, dilation, groups, algorithm, passes)
@@ -193,8 +211,8 @@ def conv2d_backward(
     if input_grad:
         weight = contiguous(weight, compute)
         dx = restore(_core.conv2d_backward_input(grad, weight, x.shape, conv), result)
-    dweight, dbias = _core.conv2d_backward_weight(grad, x, conv)
-    return dx, restore(dweight, result), restore(dbias, result)
+    dweight, dbias = _core.conv2d_backward_weight(grad, x, conv, bias_grad)
+    return dx, restore(dweight, result), None if dbias is None else restore(dbias, result)
 
 
 def conv2d_input_grad(

@@ -48,7 +48,8 @@ class Layer(ABC):
         a name is copied into its array, which must have the same shape. They are drawn when first
         accessed, so a layer whose shapes alone are used costs no memory.
     grads : dict of str to ndarray
-        The same keys: the derivatives of the loss, as the last `backward` left them.
+        The same keys: the derivatives of the loss, as the last `backward` left them. A trainer's
+        step lets go of large ones when it begins.
     buffers : dict of str to ndarray
         Other arrays of the layer, such as running means; saved with the parameters. Drawn and
         assigned to like `params`; a new name is added.

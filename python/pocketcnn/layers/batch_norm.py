@@ -9,7 +9,12 @@ from numpy.typing import DTypeLike
 
 from pocketcnn._arguments import Array, integer, non_negative, number
 from pocketcnn.functional import batch_norm, batch_norm_backward
-from pocketcnn.functional._batch_norm import Total, batch_norm_backward_over, move_running
+from pocketcnn.functional._batch_norm import (
+    Total,
+    batch_norm_again,
+    batch_norm_backward_over,
+    move_running,
+)
 from pocketcnn.functional._batch_norm_add import batch_norm_add, batch_norm_add_backward
 from pocketcnn.functional._conv_block import KnownNorm
 from pocketcnn.layers.base import Layer, Shape, check_image_shape
@@ -126,6 +131,10 @@ class BatchNorm2d(Layer):
         )
         return out
 
+    def again(self) -> Array:
+        """Return the output of the last `normalize`, computed once more: the same bits."""
+        return batch_norm_again(self._recall())
+
     def backward_over(self, grad: Array) -> Array:
         """Do as `backward`, with the gradient in the place of what `forward` took.
 
@@ -145,12 +154,13 @@ class BatchNorm2d(Layer):
         self._saved = cache
         return out
 
-    def backward_sum(self, grad: Array) -> tuple[Array, Array]:
+    def backward_sum(self, grad: Array, more: Array | None = None) -> tuple[Array, Array]:
         """Return the gradients of what `normalize_sum` added and of what it normalised.
 
-        The latter takes the place of what was normalised.
+        The latter takes the place of what was normalised, the former that of `more`, if it is
+        given: the gradient is then ``grad + more``.
         """
-        gradients = batch_norm_add_backward(grad, self._recall())
+        gradients = batch_norm_add_backward(grad, self._recall(), more)
         dadded, dx, self.grads["weight"], self.grads["bias"] = gradients
         return dadded, dx
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from pocketcnn._arguments import Array, IntOrPair, Padding, integer, pair
-from pocketcnn.functional import conv2d, conv2d_backward
-from pocketcnn.functional._conv2d import conv2d_input_grad
+from pocketcnn.functional import conv2d
+from pocketcnn.functional._conv2d import conv2d_gradients, conv2d_input_grad
 from pocketcnn.functional._window2d import window2d
 from pocketcnn.layers.base import Shape, check_image_shape
 from pocketcnn.layers.init import Init, fans
@@ -96,8 +97,19 @@ class Conv2d(WeightLayer):
         x = self._recall()
         if self.frozen:
             return self._input_grad(grad, x.shape) if self.needs_input_grad else None
+        return self._gradients(x, grad, self.needs_input_grad)
+
+    def backward_from(
+        self, shape: Shape, make_input: Callable[[], Array], grad: Array
+    ) -> Array | None:
+        """Do as `backward`, with an input of a shape, made when that of the input is done."""
+        dx = self._input_grad(grad, shape) if self.needs_input_grad else None
+        self._gradients(make_input(), grad, False)
+        return dx
+
+    def _gradients(self, x: Array, grad: Array, input_grad: bool) -> Array | None:
         self.forget_grads()
-        dx, dweight, dbias = conv2d_backward(
+        dx, dweight, dbias = conv2d_gradients(
             grad,
             x,
             self.params["weight"],
@@ -105,7 +117,8 @@ class Conv2d(WeightLayer):
             self.padding,
             self.dilation,
             self.groups,
-            input_grad=self.needs_input_grad,
+            input_grad=input_grad,
+            bias_grad=self.use_bias,
         )
         self.store_grads(dweight, dbias)
         return dx

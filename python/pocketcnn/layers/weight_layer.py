@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -61,16 +62,20 @@ class WeightLayer(Layer):
             params["bias"] = np.zeros(self.param_shapes["bias"], self.dtype)
         return params
 
+    def has_large_grads(self) -> bool:
+        """Whether there is something for `forget_grads` to release."""
+        return math.prod(self.param_shapes["weight"]) * self.dtype.itemsize >= _LARGE
+
     def forget_grads(self) -> None:
         """Release large gradients before memory for new ones is needed; until then, zeros."""
         for key, array in self.params.items():
             if array.nbytes >= _LARGE:
                 self.grads[key] = np.broadcast_to(np.zeros((), array.dtype), array.shape)
 
-    def store_grads(self, weight: Array, bias: Array) -> None:
-        """Store the gradients that a backward pass computed."""
+    def store_grads(self, weight: Array, bias: Array | None) -> None:
+        """Store the gradients that a backward pass computed; that of a bias if there is one."""
         self.grads["weight"] = weight
-        if self.use_bias:
+        if self.use_bias and bias is not None:
             self.grads["bias"] = bias
 
     def _argument(self, name: str) -> Any:

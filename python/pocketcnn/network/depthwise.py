@@ -59,7 +59,7 @@ class DepthwiseStage:
         before.grads["weight"], before.grads["bias"] = made[:2]
         self._conv.store_grads(*made[2:4])
         behind.grads["weight"], behind.grads["bias"] = made[4:]
-        return self._first.convolve_backward(dx)
+        return self._first.convolve_back(dx)
 
     def clear(self) -> None:
         """Let go of everything that the stages keep."""

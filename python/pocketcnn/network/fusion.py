@@ -179,6 +179,12 @@ def fuse(
             before = None
             stage, length, inside = _stage(names[at], chain[at:], shapes[at], within)
             notes.update(inside)
+            if (
+                isinstance(stage, FusedResidual)
+                and stages
+                and isinstance(stages[-1], FusedResidual)
+            ):
+                stage.follow(stages[-1])
         reached = any(layer.trains or layer.needs_input_grad for layer in chain[at : at + length])
         stages.append(stage if reached else Untrained(stage))
         for name in names[at + 1 : at + length]:

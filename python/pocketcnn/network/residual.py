@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from pocketcnn._arguments import Array
 from pocketcnn.functional import relu_backward
@@ -12,11 +12,22 @@ from pocketcnn.network.depthwise import DepthwiseStage
 from pocketcnn.network.stages import ConvStage, Stage, Update, flow_back
 
 
+class Parts(NamedTuple):
+    """A gradient that is the sum of two, which is left to who takes it.
+
+    Nobody else has the second.
+    """
+
+    first: Array
+    second: Array
+
+
 class FusedResidual:
     """Residual and, where one follows, the ReLU, whose zeros are made while adding.
 
     A body that ends in a normalisation adds the other branch, in training, while it normalises; but
-    not where processes normalise together.
+    not where processes normalise together. In the gradient it also adds what the branches of the
+    block behind it, if that follows directly, hand on.
 
     Parameters
     ----------
@@ -35,7 +46,12 @@ class FusedResidual:
         self._makes_gradient = bool(body) and isinstance(body[0], (ConvStage, DepthwiseStage))
         self._last = body[-1] if body and _ends_in_norm(body[-1]) else None
         self._output: Array | None = None
-        self._added = False
+        self._added = self._hands_on_parts = False
+
+    def follow(self, before: FusedResidual) -> None:
+        """Leave the addition in `backward` to the block before this one, if that can do it."""
+        adds = before._last is not None and before._rectify
+        self._hands_on_parts = adds and self._makes_gradient
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Run both branches on x and add."""
@@ -55,25 +71,30 @@ class FusedResidual:
         self._output = out
         return out
 
-    def backward(self, grad: Array, update: Update | None = None) -> Array | None:
+    def backward(self, grad: Array | Parts, update: Update | None = None) -> Array | Parts | None:
         """Go back through both branches and add."""
         if self._output is None:
             raise RuntimeError("backward needs a forward before it")
         last = cast("ConvStage | None", self._last)
+        grad, more = grad if isinstance(grad, Parts) else (grad, None)
         if last is not None and self._added:
-            grad, normalized = _norm(last).backward_sum(grad)
+            grad, normalized = _norm(last).backward_sum(grad, more)
+            del more
             _norm(last).clear()
-            through = last.convolve_backward(normalized)
+            through = last.convolve_back(normalized)
             del normalized
             last.clear()
             through = flow_back(self._body[:-1], through, update)
         else:
+            grad = grad if more is None else add_to(grad, more)
             if self._rectify:
                 grad = relu_backward(grad, self._output)
             through = flow_back(self._body, grad, update)
         around = flow_back(self._shortcut, grad, update)
         if through is None or around is None:
             return None
+        if self._hands_on_parts:
+            return Parts(around, through)
         return add_to(around, through) if self._makes_gradient else add(through, around)
 
     def clear(self) -> None:

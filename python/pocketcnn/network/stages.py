@@ -192,14 +192,22 @@ class ConvStage:
         self.trained: Sequence[Layer] = [conv, *normed, *self.behind]
         self._reached = conv.needs_input_grad or any(layer.trains for layer in self.trained)
         self._saved: tuple[Array, Array, Array | None] | None = None
+        self._input_shape = input_shape
+        self._norm_before: BatchNorm2d | None = None
+        self._input_dropped = False
 
     def follow(self, before: ConvStage) -> None:
         """Do in `backward` the part of the ReLU that the stage before this one may end in.
 
         It then costs no pass over memory: dx is still in cache, and so is x, its ReLU's result.
+
+        Where the stage before ends in its normalisation, do not keep x, which the normalisation
+        computes again from what it keeps anyway.
         """
         if before._block.ends_in_relu and not before._apart and not self._apart:
             before._block, self._block = share_relu(before._block, self._block)
+        if self._apart and before._reached and not before.behind and not self.conv.frozen:
+            self._norm_before = before.norm
 
     def forward(self, x: Array, training: bool = False) -> Array:
         """Compute the block's output for x (N, C, H, W)."""
@@ -234,6 +242,7 @@ class ConvStage:
     def clear(self) -> None:
         """Let go of everything that the stage and its layers keep."""
         self._saved = None
+        self._input_dropped = False
         if self._units is not None:
             self._units.clear()
         if self._apart:
@@ -241,13 +250,20 @@ class ConvStage:
                 layer.clear()
 
     def convolve(self, x: Array, training: bool) -> Array:
-        """Compute what the convolution gives, by itself."""
-        return self.conv.forward(
-            x if self._units is None else self._units.forward(x, training), training
-        )
+        """Do the convolution's part of `forward` where the layers run one by one."""
+        if self._units is not None:
+            x = self._units.forward(x, training)
+        out = self.conv.forward(x, training)
+        self._input_dropped = training and self._norm_before is not None
+        if self._input_dropped:
+            self.conv.clear()
+        return out
 
-    def convolve_backward(self, grad: Array) -> Array | None:
-        """Go back through that."""
+    def convolve_back(self, grad: Array) -> Array | None:
+        """Do the convolution's part of `backward` after `convolve`."""
+        if self._norm_before is not None and self._input_dropped:
+            shape = (len(grad), *self._input_shape)
+            return self.conv.backward_from(shape, self._norm_before.again, grad)
         dx = self.conv.backward(grad)
         return dx if self._units is None or dx is None else self._units.backward(dx)
 
@@ -273,7 +289,7 @@ class ConvStage:
         if self.norm is not None:
             flowing = self.norm.backward_over(flowing)
             self.norm.clear()
-        return self.convolve_backward(flowing)
+        return self.convolve_back(flowing)
 
 
 def _conv_block_of(

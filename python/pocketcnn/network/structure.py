@@ -12,6 +12,7 @@ from pocketcnn._arguments import class_names, integer, sizes
 from pocketcnn._sharing import Sharing, changes
 from pocketcnn.layers import Array, Layer, Shape
 from pocketcnn.layers.chain import checked_dtype, draw_weights, every_layer, matching_layers
+from pocketcnn.layers.weight_layer import WeightLayer
 from pocketcnn.network.fusion import fuse_graph
 from pocketcnn.network.graph import Entry, Graph, skip_input_grad
 from pocketcnn.network.preprocessing import Preprocessing
@@ -61,6 +62,11 @@ class Structure:
         largest = max(map(math.prod, self.graph.shapes)) * self.dtype.itemsize
         self._inference_batch = max(1, _INFERENCE_BYTES // largest)
         self._parts = [layer for _, layer in every_layer(self.layers) if not layer.children]
+        self._large = [
+            layer
+            for layer in self._parts
+            if isinstance(layer, WeightLayer) and layer.trains and layer.has_large_grads()
+        ]
         self._frozen_parts = [layer._frozen for layer in self._parts]
         self._asked = [(layer, layer.needs_input_grad) for layer in self._parts]
         self._still = tuple(f"{name}." for name in self.frozen)
@@ -70,6 +76,11 @@ class Structure:
         """Plan anew if another network that has some of the layers froze or unfroze them."""
         if [layer._frozen for layer in self._parts] != self._frozen_parts:
             self._plan()
+
+    def drop_gradients(self) -> None:
+        """Release the memory of large gradients, which a step will replace; until then, zeros."""
+        for layer in self._large:
+            layer.forget_grads()
 
     def _ask_for_gradients(self) -> None:
         """Let the layers compute those that this network needs; others may share the layers."""

@@ -78,6 +78,7 @@ class Step:
             with self.net.sharing.change("a training step"), self.together.normalizing():
                 statistics = RunningStatistics(self.net, self.ranks, micro)
                 for images, targets, weights in self._micro_batches(x, t, sample_weight):
+                    self.net.drop_gradients()
                     out = self.net.forward(images, training=True)
                     loss, grad, weight = self._measure(out, targets, weights)
                     whole = Whole.of(self.ranks, loss, weight, len(images), pause)

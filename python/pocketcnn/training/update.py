@@ -267,7 +267,7 @@ def _update_in_backward(net: ConvNet, optimizer: Optimizer, grad: Array) -> None
         updated.update(params)
         optimizer.apply(params, grads)
 
-    optimizer.begin(net.params)
+    optimizer.begin(net.params if optimizer.rates else ())
     net.backward(grad, apply)
     params, grads = net.trainable, net.grads
     for name in updated:

@@ -30,6 +30,10 @@ void unmap_huge(void* memory, std::size_t) noexcept {
     std::free(memory);
 }
 
+bool discard(void*, std::size_t) noexcept {
+    return false;
+}
+
 void* allocate_aligned(std::size_t alignment, std::size_t bytes) {
     return std::aligned_alloc(alignment, bytes);
 }

@@ -32,4 +32,8 @@ void unmap_huge(void* memory, std::size_t bytes) noexcept {
     munmap(memory, bytes);
 }
 
+bool discard(void* memory, std::size_t bytes) noexcept {
+    return madvise(memory, bytes, MADV_FREE) == 0;
+}
+
 }  // namespace pocketcnn::system

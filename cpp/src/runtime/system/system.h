@@ -29,6 +29,9 @@ std::chrono::nanoseconds coarse_now();
 /// system has them, else aligned to a page. Null if there is none.
 void* map_huge(std::size_t bytes);
 void unmap_huge(void* memory, std::size_t bytes) noexcept;
+/// Returns whole pages of such memory to the system, which stay usable: their contents are lost.
+/// False where that cannot be done.
+bool discard(void* memory, std::size_t bytes) noexcept;
 
 /// Memory for a smaller block; `bytes` is a multiple of `alignment`. Null if there is none.
 void* allocate_aligned(std::size_t alignment, std::size_t bytes);

@@ -43,6 +43,10 @@ void unmap_huge(void* memory, std::size_t) noexcept {
     VirtualFree(memory, 0, MEM_RELEASE);
 }
 
+bool discard(void* memory, std::size_t bytes) noexcept {
+    return VirtualAlloc(memory, bytes, MEM_RESET, PAGE_READWRITE) != nullptr;
+}
+
 void* allocate_aligned(std::size_t alignment, std::size_t bytes) {
     return _aligned_malloc(bytes, alignment);
 }
