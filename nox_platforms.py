@@ -59,6 +59,25 @@ PORTABLE_TESTS = (
     *("tests/test_native_borders.py", "tests/test_processes.py", "tests/test_serialization.py"),
 )
 
+# Other releases of Debian, with the newest clang that each has.
+RELEASES = {"trixie": 22, "sid": 23}
+IN_DEBIAN = (
+    *("ca-certificates", "cmake", "g++", "libgtest-dev", "ninja-build", "nlohmann-json3-dev"),
+    *("python3-dev", "python3-venv"),
+)
+# Makes a root of the folder $1, with these sources and what a network here asks for, and runs nox
+# there with what follows.
+RUN_IN_DEBIAN = """
+system=$1 sources=$2; shift 2
+mkdir -p "$system$sources"
+mount --bind "$sources" "$system$sources"
+for folder in /dev /proc /sys /etc/ssl/certs; do mount --rbind $folder "$system$folder"; done
+cp -L /etc/resolv.conf "$system/etc"
+exec chroot "$system" sh -ec 'cd "$0"; [ -e /nox ] || python3 -m venv /nox
+/nox/bin/pip install --quiet -c dev-constraints.txt nox
+exec /nox/bin/nox --envdir /nox/sessions "$@"' "$sources" "$@"
+"""
+
 
 def _install(session: nox.Session, *requirements: str) -> None:
     session.install("-c", str(CONSTRAINTS), *requirements)
@@ -282,6 +301,24 @@ def pythons(session: nox.Session) -> None:
     session.install(kernels, ".[test]", "pytest-xdist", INTERPRETERS[str(session.python)])
     session.run("python", SMOKE)
     session.run("pytest", "--numprocesses=auto", *(session.posargs or PORTABLE_TESTS))
+
+
+@nox.session(default=False)
+def debian(session: nox.Session) -> None:
+    """Run sessions in another release of Debian: ``-- sid pythons-3.14``, or ``-- sid clang g++``.
+
+    Its own Python, compilers and C library. Debian: mmdebstrap; to be run by root.
+    """
+    _needs(session, "mmdebstrap", "mmdebstrap")
+    release, name, *arguments = session.posargs
+    system = BUILD / f"debian-{release}"
+    if not system.exists():
+        newest = RELEASES[release]
+        packages = ",".join((*IN_DEBIAN, f"clang-{newest}", f"libomp-{newest}-dev"))
+        options = ("--variant=apt", f"--include={packages}")
+        _native(session, "mmdebstrap", *options, release, str(system))
+    command = ("unshare", "--mount", "sh", "-ec", RUN_IN_DEBIAN, "sh", str(system), str(ROOT))
+    _native(session, *command, "--session", name, "--", *arguments)
 
 
 def _release_wheel(session: nox.Session) -> Path:
