@@ -315,7 +315,9 @@ def debian(session: nox.Session) -> None:
     if not system.exists():
         newest = RELEASES[release]
         packages = ",".join((*IN_DEBIAN, f"clang-{newest}", f"libomp-{newest}-dev"))
-        options = ("--variant=apt", f"--include={packages}")
+        # Mirrors may be weeks behind.
+        behind = "--aptopt=Acquire::Check-Valid-Until false"
+        options = ("--variant=apt", behind, f"--include={packages}")
         _native(session, "mmdebstrap", *options, release, str(system))
     command = ("unshare", "--mount", "sh", "-ec", RUN_IN_DEBIAN, "sh", str(system), str(ROOT))
     _native(session, *command, "--session", name, "--", *arguments)
