@@ -221,24 +221,29 @@ def _package_for_arm(session: nox.Session, tree: Path, system: Path) -> Path:
 
 @nox.session(default=False)
 def windows(session: nox.Session) -> None:
-    """Test the C++ library for Windows, built by MinGW-w64, under Wine.
+    """Test the C++ library for Windows, built by MinGW-w64, under Wine; ``-- clang`` by clang.
 
-    Debian: g++-mingw-w64-x86-64-posix, wine, wine64, googletest, nlohmann-json3-dev.
+    Debian: g++-mingw-w64-x86-64-posix (clang is the package ziglang's), wine, wine64, googletest,
+    nlohmann-json3-dev.
     """
-    _needs(session, "x86_64-w64-mingw32-g++-posix", "g++-mingw-w64-x86-64-posix")
+    target = "x86_64-windows"
+    if session.posargs == ["clang"]:
+        target = "x86_64-windows-clang"
+        _use_zig(session)
+    else:
+        _needs(session, "x86_64-w64-mingw32-g++-posix", "g++-mingw-w64-x86-64-posix")
     wine = "wine" if shutil.which("wine") else "/usr/lib/wine/wine64"
-    session.env.setdefault("WINEPREFIX", str(BUILD / "x86_64-windows" / "wine"))
+    session.env.setdefault("WINEPREFIX", str(BUILD / "wine"))
     # It would tell at length of the screen that is not there.
     session.env.setdefault("WINEDEBUG", "-all")
-    tree = _build_for(session, "x86_64-windows")
-    _run_for(session, "x86_64-windows", tree, wine)
+    _run_for(session, target, _build_for(session, target), wine)
 
 
 def _use_zig(session: nox.Session) -> None:
     """Write a program for each tool of ziglang, as CMake wants them."""
     session.install("ziglang")
-    for name, tool in (("c++", "c++"), ("cc", "cc"), ("ar", "ar"), ("ranlib", "ranlib")):
-        script = Path(session.bin) / f"zig-{name}"
+    for tool in ("c++", "cc", "ar", "ranlib", "rc"):
+        script = Path(session.bin) / f"zig-{tool}"
         script.write_text(f'#!/bin/sh\nexec "{session.bin}/python" -m ziglang {tool} "$@"\n')
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
 
