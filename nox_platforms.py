@@ -260,12 +260,13 @@ def musl(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def macos(session: nox.Session) -> None:
-    """Build the C++ library and its tests for Apple's processors, which nothing here can run.
+    """Build the C++ library and its tests for macOS, whose programs nothing here can run.
 
     Debian: googletest, nlohmann-json3-dev.
     """
     _use_zig(session)
-    _build_for(session, "aarch64-macos")
+    for processor in ("aarch64", "x86_64"):
+        _build_for(session, f"{processor}-macos")
 
 
 @nox.session(default=False)
