@@ -59,6 +59,25 @@ PORTABLE_TESTS = (
     *("tests/test_native_borders.py", "tests/test_processes.py", "tests/test_serialization.py"),
 )
 
+# Other releases of Debian, with the newest clang that each has.
+RELEASES = {"trixie": 22, "sid": 23}
+IN_DEBIAN = (
+    *("ca-certificates", "cmake", "g++", "libgtest-dev", "ninja-build", "nlohmann-json3-dev"),
+    *("python3-dev", "python3-venv"),
+)
+# Makes a root of the folder $1, with these sources and what a network here asks for, and runs nox
+# there with what follows.
+RUN_IN_DEBIAN = """
+system=$1 sources=$2; shift 2
+mkdir -p "$system$sources"
+mount --bind "$sources" "$system$sources"
+for folder in /dev /proc /sys /etc/ssl/certs; do mount --rbind $folder "$system$folder"; done
+cp -L /etc/resolv.conf "$system/etc"
+exec chroot "$system" sh -ec 'cd "$0"; [ -e /nox ] || python3 -m venv /nox
+/nox/bin/pip install --quiet -c dev-constraints.txt nox
+exec /nox/bin/nox --envdir /nox/sessions "$@"' "$sources" "$@"
+"""
+
 
 def _install(session: nox.Session, *requirements: str) -> None:
     session.install("-c", str(CONSTRAINTS), *requirements)
@@ -202,24 +221,29 @@ def _package_for_arm(session: nox.Session, tree: Path, system: Path) -> Path:
 
 @nox.session(default=False)
 def windows(session: nox.Session) -> None:
-    """Test the C++ library for Windows, built by MinGW-w64, under Wine.
+    """Test the C++ library for Windows, built by MinGW-w64, under Wine; ``-- clang`` by clang.
 
-    Debian: g++-mingw-w64-x86-64-posix, wine, wine64, googletest, nlohmann-json3-dev.
+    Debian: g++-mingw-w64-x86-64-posix (clang is the package ziglang's), wine, wine64, googletest,
+    nlohmann-json3-dev.
     """
-    _needs(session, "x86_64-w64-mingw32-g++-posix", "g++-mingw-w64-x86-64-posix")
+    target = "x86_64-windows"
+    if session.posargs == ["clang"]:
+        target = "x86_64-windows-clang"
+        _use_zig(session)
+    else:
+        _needs(session, "x86_64-w64-mingw32-g++-posix", "g++-mingw-w64-x86-64-posix")
     wine = "wine" if shutil.which("wine") else "/usr/lib/wine/wine64"
-    session.env.setdefault("WINEPREFIX", str(BUILD / "x86_64-windows" / "wine"))
+    session.env.setdefault("WINEPREFIX", str(BUILD / "wine"))
     # It would tell at length of the screen that is not there.
     session.env.setdefault("WINEDEBUG", "-all")
-    tree = _build_for(session, "x86_64-windows")
-    _run_for(session, "x86_64-windows", tree, wine)
+    _run_for(session, target, _build_for(session, target), wine)
 
 
 def _use_zig(session: nox.Session) -> None:
     """Write a program for each tool of ziglang, as CMake wants them."""
     session.install("ziglang")
-    for name, tool in (("c++", "c++"), ("cc", "cc"), ("ar", "ar"), ("ranlib", "ranlib")):
-        script = Path(session.bin) / f"zig-{name}"
+    for tool in ("c++", "cc", "ar", "ranlib", "rc"):
+        script = Path(session.bin) / f"zig-{tool}"
         script.write_text(f'#!/bin/sh\nexec "{session.bin}/python" -m ziglang {tool} "$@"\n')
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
 
@@ -236,12 +260,13 @@ def musl(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def macos(session: nox.Session) -> None:
-    """Build the C++ library and its tests for Apple's processors, which nothing here can run.
+    """Build the C++ library and its tests for macOS, whose programs nothing here can run.
 
     Debian: googletest, nlohmann-json3-dev.
     """
     _use_zig(session)
-    _build_for(session, "aarch64-macos")
+    for processor in ("aarch64", "x86_64"):
+        _build_for(session, f"{processor}-macos")
 
 
 @nox.session(default=False)
@@ -282,6 +307,26 @@ def pythons(session: nox.Session) -> None:
     session.install(kernels, ".[test]", "pytest-xdist", INTERPRETERS[str(session.python)])
     session.run("python", SMOKE)
     session.run("pytest", "--numprocesses=auto", *(session.posargs or PORTABLE_TESTS))
+
+
+@nox.session(default=False)
+def debian(session: nox.Session) -> None:
+    """Run sessions in another release of Debian: ``-- sid pythons-3.14``, or ``-- sid clang g++``.
+
+    Its own Python, compilers and C library. Debian: mmdebstrap; to be run by root.
+    """
+    _needs(session, "mmdebstrap", "mmdebstrap")
+    release, name, *arguments = session.posargs
+    system = BUILD / f"debian-{release}"
+    if not system.exists():
+        newest = RELEASES[release]
+        packages = ",".join((*IN_DEBIAN, f"clang-{newest}", f"libomp-{newest}-dev"))
+        # Mirrors may be weeks behind.
+        behind = "--aptopt=Acquire::Check-Valid-Until false"
+        options = ("--variant=apt", behind, f"--include={packages}")
+        _native(session, "mmdebstrap", *options, release, str(system))
+    command = ("unshare", "--mount", "sh", "-ec", RUN_IN_DEBIAN, "sh", str(system), str(ROOT))
+    _native(session, *command, "--session", name, "--", *arguments)
 
 
 def _release_wheel(session: nox.Session) -> Path:

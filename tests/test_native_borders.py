@@ -325,6 +325,15 @@ def test_geometry_is_a_value(value: Any) -> None:
     assert len({*others, _replaced(WINDOW, "dilation", (1, 2)), WINDOW, HALVES}) == 5
 
 
+@pytest.mark.parametrize("kind", [type(v) for v in (WINDOW, CONV, POOL, DOUBLED, AVERAGED)])
+def test_the_text_of_what_was_never_initialised_does_not_ask_for_itself(kind: Any) -> None:
+    blank = kind.__new__(kind)
+    with pytest.raises(TypeError, match=rf"Invoked with: {kind.__name__}\(\.\.\.\)"):
+        repr(blank)
+    with pytest.raises(TypeError):
+        hash(blank)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -23,8 +23,30 @@ py::object equals(const py::object& self, const py::object& other) {
     return py::bool_(fields_of(self).equal(fields_of(other)));
 }
 
+/// Tells whether the text of an object is asked for while it is being put together.
+class AsksForText {
+  public:
+    explicit AsksForText(const py::object& self) : self_(self), within_(Py_ReprEnter(self.ptr())) {
+        if (within_ < 0) throw py::error_already_set();
+    }
+    AsksForText(const AsksForText&) = delete;
+    AsksForText& operator=(const AsksForText&) = delete;
+    ~AsksForText() {
+        if (within_ == 0) Py_ReprLeave(self_.ptr());
+    }
+    bool again() const { return within_ > 0; }
+
+  private:
+    const py::object& self_;
+    int within_;
+};
+
+/// A property of an object that was never initialised raises an error whose message has the text of
+/// the object.
 py::str text_of_fields(const py::object& self) {
     const py::type type = py::type::of(self);
+    const AsksForText asks(self);
+    if (asks.again()) return py::str("{}(...)").format(type.attr("__name__"));
     const py::tuple names = names_of(type), fields = fields_of(self);
     py::list parts;
     for (std::size_t i = 0; i < names.size(); ++i) {

@@ -115,8 +115,8 @@ void depthwise_block(ImageView<const T> x, const DepthwiseBlock<T>& block,
                      const DepthwiseStatistics<double>& statistics, ImageView<T> y) {
     const Cut cut(x.shape, block.conv);
     require(y.shape == cut.y, "y does not have the shape that the block gives");
-    const auto& [mean_before, variance_before, mean_behind, variance_behind] = statistics;
-    for (double* to : {mean_before, variance_before, mean_behind, variance_behind}) {
+    for (double* to : {statistics.mean_before, statistics.variance_before, statistics.mean_behind,
+                       statistics.variance_behind}) {
         std::fill_n(to, x.shape.c, 0.0);
     }
     const ConvAlgorithm algorithm = cut.algorithm(ConvPass::forward);
@@ -126,12 +126,14 @@ void depthwise_block(ImageView<const T> x, const DepthwiseBlock<T>& block,
         const Shape4 out = {y.shape.n, count, y.shape.h, y.shape.w};
         const Buffer<T> inner(in.size()), outer(out.size());
         Normalization<T>{block.before, first, count}.by_own_statistics(
-            {x.data, x.shape, first}, mean_before, variance_before, {inner.data(), in});
+            {x.data, x.shape, first}, statistics.mean_before, statistics.variance_before,
+            {inner.data(), in});
         conv2d<T>({inner.data(), in}, block.weight + first * taps,
                   block.bias == nullptr ? nullptr : block.bias + first, cut.part(count, algorithm),
                   {outer.data(), out});
         Normalization<T>{block.behind, first, count}.by_own_statistics(
-            {outer.data(), out}, mean_behind, variance_behind, {y.data, y.shape, first});
+            {outer.data(), out}, statistics.mean_behind, statistics.variance_behind,
+            {y.data, y.shape, first});
     });
 }
 

@@ -29,7 +29,7 @@ struct NormVectors {
     // The gradient where the output is within the bounds.
     Vec<T> passed(Vec<T> dy, Vec<T> x) const {
         const Vec<T> y = normalized(x);
-        return (y <= T{0}) | (y >= ceiling) ? Vec<T>{} : dy;
+        return ((y <= T{0}) | (y >= ceiling)) ? Vec<T>{} : dy;
     }
 
     Vec<T> mean, scale, shift, ceiling;

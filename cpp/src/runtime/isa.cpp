@@ -9,6 +9,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "runtime/cpu.h"
+
 namespace pocketcnn {
 namespace {
 
@@ -22,24 +24,23 @@ bool always() {
 }
 
 #if defined(POCKETCNN_HAS_AVX2)
-bool has_avx2() {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+bool avx2_runs() {
+    return has_avx2(ask_cpu());
 }
 #endif
 #if defined(POCKETCNN_HAS_AVX512)
-bool has_avx512() {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+bool avx512_runs() {
+    return has_avx512(ask_cpu());
 }
 #endif
 
 /// Best first.
 constexpr Isa kIsas[] = {
 #if defined(POCKETCNN_HAS_AVX512)
-    {avx512::kernel_table, has_avx512},
+    {avx512::kernel_table, avx512_runs},
 #endif
 #if defined(POCKETCNN_HAS_AVX2)
-    {avx2::kernel_table, has_avx2},
+    {avx2::kernel_table, avx2_runs},
 #endif
     {baseline::kernel_table, always},
 };

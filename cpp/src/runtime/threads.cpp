@@ -18,17 +18,31 @@
 namespace pocketcnn {
 namespace {
 
-ThreadsVariable read_environment() {
+const char* variable() {
     // NOLINTNEXTLINE(concurrency-mt-unsafe): read once, while the library loads
-    const char* variable = std::getenv("OMP_NUM_THREADS");
-    return variable == nullptr ? ThreadsVariable{} : read_threads_variable(variable);
+    return std::getenv("OMP_NUM_THREADS");
+}
+
+ThreadsVariable read_environment() {
+    return variable() == nullptr ? ThreadsVariable{} : read_threads_variable(variable());
+}
+
+/// LLVM's OpenMP, which clang takes, may end the process, from version 19 on, when it is first
+/// asked while the variable is no number.
+bool openmp_can_read([[maybe_unused]] const ThreadsVariable& environment) {
+#if defined(__clang__)
+    return variable() == nullptr || (environment.threads > 0 && environment.complaint.empty());
+#else
+    return true;
+#endif
 }
 
 struct Defaults {
     ThreadsVariable environment = read_environment();
+    bool asks_openmp = openmp_can_read(environment);
     /// The quota, rounded up; a large number if there is none.
     int cpu_quota = static_cast<int>(std::clamp(std::ceil(system::cpu_quota()), 1.0, 1e6));
-    int openmp_limit = pocketcnn::openmp_limit();
+    int openmp_limit = asks_openmp ? pocketcnn::openmp_limit() : kMaxThreads;
 };
 
 /// Never destroyed: threads may compute while the process ends.
@@ -53,11 +67,12 @@ int usable_cpus(std::chrono::nanoseconds age) {
 }
 
 int threads_now(std::chrono::nanoseconds age) {
-    if (is_forked_child() || inside_loop() || inside_openmp_region()) return 1;
+    const bool asks_openmp = defaults().asks_openmp;
+    if (is_forked_child() || inside_loop() || (asks_openmp && inside_openmp_region())) return 1;
     int threads = requested_threads();
     if (threads == 0) threads = defaults().environment.threads;
     if (threads == 0) threads = std::min(usable_cpus(age), kMaxThreads);
-    const int limit = openmp_limit();
+    const int limit = asks_openmp ? openmp_limit() : kMaxThreads;
     return limit < defaults().openmp_limit ? std::min(threads, limit) : threads;
 }
 
