@@ -20,7 +20,7 @@ def test_speed_has_the_ratios_of_the_summary() -> None:
     summary = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\S.*, batch \d+) \| ([\d.]+) \| ([\d.]+) \|", summary, re.MULTILINE)
     written = {name: {"PyTorch": float(a), "Keras": float(b)} for name, a, b in rows}
-    assert len(written) == 7
+    assert len(written) == 9
     assert {row.network: row.ratios for row in speed.read()} == written
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from . import paper
 
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "epyc.md"
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "epyc-zen5.md"
 PEERS = {"Keras": paper.ORANGE, "PyTorch": paper.BLUE}
 
 
@@ -23,8 +23,9 @@ class Row(NamedTuple):
 def read(path: Path = RESULTS) -> list[Row]:
     """Read the table of training steps in float32."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    head = lines.index("### training steps") + 2
-    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[head:]]
+    below = lines[lines.index("### training steps") :]
+    head = next(i for i, line in enumerate(below) if line.startswith("|"))
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in below[head:]]
     # The ratio stands two columns right of the peer's time.
     places = {peer: table[0].index(f"{peer} ms") + 2 for peer in PEERS}
     rows = []
