@@ -37,6 +37,7 @@ def _ones(n: int) -> Any:
 X, W, MAPS, POOLED = (3, 4, 7, 8), (6, 2, 3, 2), (3, 6, 6, 8), (3, 6, 3, 4)
 PLACES = np.zeros(POOLED, np.int32) + np.arange(3, dtype=np.int32)[:, None] * 16
 KNOWN_NORM = (_array(6), _array(6), _ones(6), _ones(6), 1e-5)
+UNITS = (_array(4), _array(4), _ones(4), _ones(4), 0.0)
 NORM = (*KNOWN_NORM, True, 6.0)
 DEPTHWISE = _core.Conv2d(WINDOW, 6, 6, _core.ConvAlgorithm.auto)
 BATCH_NORM = (_array(6), _array(6), 1e-5, True, 6.0)
@@ -97,14 +98,14 @@ CALLS = [
     Call(_core.conv2d_backward_weight, (_array(*MAPS), _array(*X), CONV)),
     Call(_core.conv2d_backward_weight, (_array(*MAPS), _array(*X), CONV, False)),
     *(
-        Call(_core.conv_block, (_array(*X), _array(*W), bias, block, norm), {0: {0, 2, 3}})
-        for bias, block, norm in [
-            (_array(6), POOLED_BLOCK, None),
-            (None, RECTIFIED, KNOWN_NORM),
-            (_array(6), AVERAGED, None),
-            (_array(6), POOLED_SIGMOID, None),
-            (_array(6), GATED, None),
-            (None, POOLED_GATE, KNOWN_NORM),
+        Call(_core.conv_block, (_array(*X), _array(*W), bias, block, norm, units), {0: {0, 2, 3}})
+        for bias, block, norm, units in [
+            (_array(6), POOLED_BLOCK, None, None),
+            (None, RECTIFIED, KNOWN_NORM, None),
+            (_array(6), AVERAGED, None, UNITS),
+            (_array(6), POOLED_SIGMOID, None, None),
+            (_array(6), GATED, None, None),
+            (None, POOLED_GATE, KNOWN_NORM, UNITS),
         ]
     ),
     *(
