@@ -21,6 +21,8 @@ BUILD = ROOT / "build"
 REPORTS = BUILD / "reports"
 CONSTRAINTS = ROOT / "dev-constraints.txt"
 TOOLCHAINS = ROOT / "cpp" / "toolchains"
+# Whole systems, beside the sources: who packs these would follow links to all of this machine.
+SYSTEMS = Path.home() / ".cache" / "pocketcnn-systems"
 SMOKE = str(ROOT / "tests" / "smoke.py")
 # What Debian's package googletest holds, to be built for other machines.
 GOOGLETEST = Path("/usr/src/googletest")
@@ -233,7 +235,8 @@ def windows(session: nox.Session) -> None:
     else:
         _needs(session, "x86_64-w64-mingw32-g++-posix", "g++-mingw-w64-x86-64-posix")
     wine = "wine" if shutil.which("wine") else "/usr/lib/wine/wine64"
-    session.env.setdefault("WINEPREFIX", str(BUILD / "wine"))
+    SYSTEMS.mkdir(parents=True, exist_ok=True)
+    session.env.setdefault("WINEPREFIX", str(SYSTEMS / "wine"))
     # It would tell at length of the screen that is not there.
     session.env.setdefault("WINEDEBUG", "-all")
     _run_for(session, target, _build_for(session, target), wine)
@@ -317,8 +320,9 @@ def debian(session: nox.Session) -> None:
     """
     _needs(session, "mmdebstrap", "mmdebstrap")
     release, name, *arguments = session.posargs
-    system = BUILD / f"debian-{release}"
+    system = SYSTEMS / release
     if not system.exists():
+        SYSTEMS.mkdir(parents=True, exist_ok=True)
         newest = RELEASES[release]
         packages = ",".join((*IN_DEBIAN, f"clang-{newest}", f"libomp-{newest}-dev"))
         # Mirrors may be weeks behind.
