@@ -37,11 +37,17 @@ bool Sleeper::move_aside(int core) {
 /// same, it may have been set for the whole process. Then the waking thread has it too; it did not
 /// have it when it ran on the core that was left out.
 void Sleeper::move_back() const {
-    cpu_set_t now, wakers;
+    cpu_set_t now;
     if (sched_getaffinity(0, sizeof now, &now) != 0 || !CPU_EQUAL(&now, &aside_)) return;
-    const bool known = sched_getaffinity(waker_, sizeof wakers, &wakers) == 0;
-    if (known && CPU_EQUAL(&wakers, &aside_)) return;
+    if (waker_is_aside()) return;
     sched_setaffinity(0, sizeof allowed_, &allowed_);
+    // It may have been set for the process since we asked.
+    if (waker_is_aside()) sched_setaffinity(0, sizeof aside_, &aside_);
+}
+
+bool Sleeper::waker_is_aside() const {
+    cpu_set_t wakers;
+    return sched_getaffinity(waker_, sizeof wakers, &wakers) == 0 && CPU_EQUAL(&wakers, &aside_);
 }
 
 }  // namespace pocketcnn

@@ -36,6 +36,7 @@ class Sleeper {
 
     bool move_aside(int core);
     void move_back() const;
+    bool waker_is_aside() const;
 
     std::atomic<int> state_{kAwake};  // one of these, or the core of a sleeping thread
     pid_t thread_ = 0, waker_ = 0;
