@@ -181,8 +181,7 @@ class ChannelsLast<T>::Builder {
         const std::size_t source = plan_.steps[group.first()].sources[0];
         const Shape4 image = chain(group.first()).conv.image;
         const Role role = roles_[group.first()];
-        const bool takes_planes = role == Role::depthwise || role == Role::tiles;
-        const bool from_planes = takes_planes && layouts_[source] == Layout::planes;
+        const bool from_planes = takes_planes(role) && layouts_[source] == Layout::planes;
         std::vector<std::size_t> sources = {from_planes ? source : value_in(source, Layout::last)};
         bool rectify = false;
         if (group.sum != kNone) {

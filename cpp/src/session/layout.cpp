@@ -111,17 +111,14 @@ class Stretches {
                algorithm(i) == ConvAlgorithm::winograd;
     }
 
-    bool takes_planes(std::size_t i) const {
-        return roles_[i] == Role::depthwise || roles_[i] == Role::tiles;
-    }
-
     /// Elements whose copies a step saves, less those that it costs to change layouts for it.
     double gain_of(std::size_t i) const {
         double gain = 0;
         for (const std::size_t source : images_of(i)) {
             if (roles_[i] == Role::pointwise || roles_[i] == Role::depthwise) gain += size(source);
             if (roles_[i] == Role::tiles && is_in(uses_.maker[source])) gain += size(source);
-            if (!is_in(uses_.maker[source]) && !takes_planes(i)) gain -= kCost * size(source);
+            if (!is_in(uses_.maker[source]) && !takes_planes(roles_[i]))
+                gain -= kCost * size(source);
         }
         if (roles_[i] == Role::dense) gain += gain_of_dense(i);
         const std::size_t result = plan_.steps[i].result;
@@ -137,6 +134,7 @@ class Stretches {
         if (leaves && !gives_planes) gain -= kCost * size(result);
         return gain;
     }
+    /// Of an element whose layout changes, and of one that a sum need not read by itself.
     static constexpr double kCost = 3, kPass = 2;
 
     /// A share of the multiply-adds where few pixels meet filters that are not many

@@ -30,6 +30,11 @@ template <typename T>
 std::vector<Role> roles_of(const Plan<T>& plan, const std::vector<Shape>& shapes, const Uses& uses,
                            index_t n);
 
+/// Whether a step may take planes although it gives channels together.
+inline bool takes_planes(Role role) {
+    return role == Role::depthwise || role == Role::tiles;
+}
+
 /// What is done with the sums of a convolution.
 template <typename T>
 Epilogue epilogue_of(const Chain<T>& chain) {
