@@ -138,7 +138,7 @@ def _call(
         return lambda: _core.conv2d(x, weight, None, conv)
     if conv_pass == _core.ConvPass.input_grad:
         return lambda: _core.conv2d_backward_input(grad, weight, x.shape, conv)
-    return lambda: _core.conv2d_backward_weight(grad, x, conv)
+    return lambda: _core.conv2d_backward(grad, x, weight, conv, False, True)
 
 
 def _times(calls: dict[str, Callable[[], object]]) -> dict[str, float]:

@@ -95,8 +95,8 @@ CALLS = [
     Call(_core.prelu_backward, (_array(*X), _array(*X), _array(4))),
     Call(_core.conv2d, (_array(*X), _array(*W), _array(6), CONV), {0: {0, 2, 3}}),
     Call(_core.conv2d_backward_input, (_array(*MAPS), _array(*W), X, CONV)),
-    Call(_core.conv2d_backward_weight, (_array(*MAPS), _array(*X), CONV)),
-    Call(_core.conv2d_backward_weight, (_array(*MAPS), _array(*X), CONV, False)),
+    Call(_core.conv2d_backward, (_array(*MAPS), _array(*X), _array(*W), CONV, True, True)),
+    Call(_core.conv2d_backward, (_array(*MAPS), _array(*X), _array(*W), CONV, False, False)),
     *(
         Call(_core.conv_block, (_array(*X), _array(*W), bias, block, norm, units), {0: {0, 2, 3}})
         for bias, block, norm, units in [

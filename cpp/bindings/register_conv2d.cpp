@@ -46,21 +46,25 @@ void define_conv2d(py::module_& module) {
         },
         py::arg("grad"), py::arg("weight"), py::arg("x_shape"), py::arg("conv"));
     module.def(
-        "conv2d_backward_weight",
-        [](const Floats& grad, const Floats& x, const Conv2d& conv, bool bias_grad) {
-            const Shape4 in = shape4(x);
+        "conv2d_backward",
+        [](const Floats& grad, const Floats& x, const Floats& weight, const Conv2d& conv,
+           bool input_grad, bool bias_grad) {
+            const Shape4 in = shape4(x), weight_shape = conv2d_weight_shape(in, conv);
             require_shape(grad, conv2d_output_shape(in, conv), "grad");
-            Floats dweight = new_image(x, conv2d_weight_shape(in, conv));
-            std::optional<Floats> dbias;
+            require_shape(weight, weight_shape, "weight");
+            std::optional<Floats> dx, dbias;
+            if (input_grad) dx = new_image(x, in);
+            Floats dweight = new_image(x, weight_shape);
             if (bias_grad) dbias = new_floats(x, {conv.filters});
             compute(grad, [&]<typename T>() {
-                conv2d_backward_weight<T>(image<T>(grad), image<T>(x), conv,
-                                          dweight.mutable_data<T>(),
-                                          dbias ? dbias->mutable_data<T>() : nullptr);
+                conv2d_backward<T>(image<T>(grad), image<T>(x), weight.data<T>(), conv,
+                                   {dx ? dx->mutable_data<T>() : nullptr, dweight.mutable_data<T>(),
+                                    dbias ? dbias->mutable_data<T>() : nullptr});
             });
-            return results({dweight, or_none(dbias)});
+            return results({or_none(dx), dweight, or_none(dbias)});
         },
-        py::arg("grad"), py::arg("x"), py::arg("conv"), py::arg("bias_grad") = true);
+        py::arg("grad"), py::arg("x"), py::arg("weight"), py::arg("conv"), py::arg("input_grad"),
+        py::arg("bias_grad"));
 }
 
 constexpr ConvPass kPasses[] = {ConvPass::forward, ConvPass::input_grad, ConvPass::weight_grad};

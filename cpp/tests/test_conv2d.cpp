@@ -1,5 +1,6 @@
 // Convolution and its gradients against the naive loops, for every case and instruction set.
 #include <pocketcnn/conv2d.h>
+#include <pocketcnn/runtime.h>
 
 #include <algorithm>
 
@@ -116,6 +117,39 @@ void check_adjoint(const ConvCase& c) {
 TEST_P(Conv2dTest, GradientsAreAdjoint) {
     check_adjoint<float>(test_case());
     check_adjoint<double>(test_case());
+}
+
+/// The gradients that are computed together are those that are computed alone, bit for bit, with
+/// and without those that are not wanted.
+template <typename T>
+void check_both_gradients(const ConvCase& c) {
+    const ConvOperands<T> o(c);
+    const Guarded<T> dx(c.x.size()), dweight(c.weights()), dbias(c.conv.filters);
+    const Guarded<T> input(c.x.size()), weights(c.weights()), bias(c.conv.filters);
+    conv2d_backward_input<T>(o.dy_view(), o.weight.data(), c.conv, {dx.data(), c.x}, o.x.data());
+    conv2d_backward_weight<T>(o.dy_view(), o.x_view(), c.conv, dweight.data(), dbias.data());
+    const auto expect_equal = [](const Guarded<T>& a, const Guarded<T>& b) {
+        EXPECT_TRUE(std::equal(a.data(), a.data() + a.size(), b.data()));
+    };
+    conv2d_backward<T>(o.dy_view(), o.x_view(), o.weight.data(), c.conv,
+                       {input.data(), weights.data(), bias.data()}, o.x.data());
+    expect_equal(input, dx);
+    expect_equal(weights, dweight);
+    expect_equal(bias, dbias);
+    std::fill_n(weights.data(), weights.size(), T{1});
+    conv2d_backward<T>(o.dy_view(), o.x_view(), nullptr, c.conv,
+                       {nullptr, weights.data(), nullptr});
+    expect_equal(weights, dweight);
+}
+
+TEST_P(Conv2dTest, BothGradients) {
+    const int threads = get_num_threads();
+    for (const int count : {1, 2}) {
+        set_num_threads(count);
+        check_both_gradients<float>(test_case());
+        check_both_gradients<double>(test_case());
+    }
+    set_num_threads(threads);
 }
 
 /// What is done while the result is written is what a separate step would do, with weights that are

@@ -80,6 +80,13 @@ void add_convolution(const Conv2d& conv, std::string name, std::vector<Operation
                                                      out);
                        }});
     }
+    if (takes(ConvPass::input_grad) && takes(ConvPass::weight_grad)) {
+        all.push_back({"conv2d_backward " + name, x.size() + weights + conv.filters, [=](T* out) {
+                           T* dweight = out + x.size();
+                           conv2d_backward<T>({data, y}, {data, x}, data, conv,
+                                              {out, dweight, dweight + weights});
+                       }});
+    }
 }
 
 template <typename T>

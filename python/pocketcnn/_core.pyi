@@ -143,9 +143,14 @@ def conv2d(
 def conv2d_backward_input(
     grad: NDArray[_T], weight: NDArray[_T], x_shape: _Shape, conv: Conv2d
 ) -> NDArray[_T]: ...
-def conv2d_backward_weight(
-    grad: NDArray[_T], x: NDArray[_T], conv: Conv2d, bias_grad: bool = True
-) -> tuple[NDArray[_T], NDArray[_T] | None]: ...
+def conv2d_backward(
+    grad: NDArray[_T],
+    x: NDArray[_T],
+    weight: NDArray[_T],
+    conv: Conv2d,
+    input_grad: bool,
+    bias_grad: bool,
+) -> tuple[NDArray[_T] | None, NDArray[_T], NDArray[_T] | None]: ...
 def conv2d_plan(
     x_shape: _Shape, conv: Conv2d, conv_pass: ConvPass
 ) -> tuple[ConvAlgorithm, str]: ...

@@ -121,6 +121,20 @@ template <typename T>
 void conv2d_backward_weight(ImageView<const T> dy, ImageView<const T> x, const Conv2d& conv,
                             T* dweight, T* dbias = nullptr);
 
+/// Where the gradients go; dx and dbias may be null. All are overwritten.
+template <typename T>
+struct ConvGrads {
+    T* dx;
+    T* dweight;
+    T* dbias;
+};
+
+/// What conv2d_backward_weight and conv2d_backward_input compute, to the same bits, at once where
+/// that is faster.
+template <typename T>
+void conv2d_backward(ImageView<const T> dy, ImageView<const T> x, const T* weight,
+                     const Conv2d& conv, const ConvGrads<T>& grads, const T* gate = nullptr);
+
 /// dbias[f] = the sum of dy over images and pixels. Overwrites dbias.
 template <typename T>
 void conv2d_backward_bias(ImageView<const T> dy, T* dbias);

@@ -68,17 +68,10 @@ struct ConvBlockKept {
     const std::int32_t* argmax = nullptr;
 };
 
-/// Where the gradients go; dx may be null. All are overwritten.
-template <typename T>
-struct ConvBlockGrads {
-    T* dx;
-    T* dweight;
-    T* dbias;
-};
-
-/// The gradients from dy, of a block whose activation has its gradient from what it gave.
+/// The gradients from dy, of a block whose activation has its gradient from what it gave. All but
+/// dx are wanted.
 template <typename T>
 void conv_block_backward(ImageView<const T> dy, const ConvBlockKept<T>& kept, ImageView<const T> x,
-                         const T* weight, const ConvBlock& block, const ConvBlockGrads<T>& grads);
+                         const T* weight, const ConvBlock& block, const ConvGrads<T>& grads);
 
 }  // namespace pocketcnn

@@ -85,7 +85,7 @@ struct Backward {
     /// each of which belongs to one result of the convolution; null where it takes those of all.
     const conv::WeightGradWay* sparse;
 
-    void slice(index_t begin, index_t end, const ConvBlockGrads<T>& grads) const {
+    void slice(index_t begin, index_t end, const ConvGrads<T>& grads) const {
         const ImageView<const T> in = images(x, begin, end), out = images(dy, begin, end);
         const std::int32_t* places = from(kept.argmax, begin * out.shape.image());
         const index_t image = block.keeps_maps() ? maps.image() : out.shape.image();
@@ -109,7 +109,7 @@ struct Backward {
   private:
     /// As the layers one by one do.
     void pooling_first(ImageView<const T> out, const std::int32_t* places, const T* activated,
-                       ImageView<const T> in, const ConvBlockGrads<T>& grads) const {
+                       ImageView<const T> in, const ConvGrads<T>& grads) const {
         const Buffer<T> values(maps_of(in).size());
         const ImageView<T> dmaps = {values.data(), maps_of(in)};
         unpool(out, places, dmaps);
@@ -123,7 +123,7 @@ struct Backward {
 
     /// Without pooling, or where pooled values pass the ReLU, which are fewer.
     void activation_first(ImageView<const T> out, const std::int32_t* places, const T* activated,
-                          ImageView<const T> in, const ConvBlockGrads<T>& grads) const {
+                          ImageView<const T> in, const ConvGrads<T>& grads) const {
         const Buffer<T> values(activated != nullptr ? out.shape.size() : 0);
         if (activated != nullptr) {
             // NOLINTNEXTLINE(bugprone-unchecked-optional-access): else nothing is activated
@@ -150,13 +150,14 @@ struct Backward {
     }
 
     /// dbias is null where it is known.
-    void convolution(ImageView<const T> dmaps, ImageView<const T> in,
-                     const ConvBlockGrads<T>& grads, T* dbias) const {
-        if (sparse == nullptr)
-            conv2d_backward_weight<T>(dmaps, in, block.conv, grads.dweight, dbias);
-        if (grads.dx != nullptr) {
-            conv2d_backward_input<T>(dmaps, weight, block.conv, {grads.dx, in.shape},
-                                     block.dx_before_relu ? in.data : nullptr);
+    void convolution(ImageView<const T> dmaps, ImageView<const T> in, const ConvGrads<T>& grads,
+                     T* dbias) const {
+        const T* gate = block.dx_before_relu ? in.data : nullptr;
+        if (sparse == nullptr) {
+            conv2d_backward<T>(dmaps, in, weight, block.conv, {grads.dx, grads.dweight, dbias},
+                               gate);
+        } else if (grads.dx != nullptr) {
+            conv2d_backward_input<T>(dmaps, weight, block.conv, {grads.dx, in.shape}, gate);
         }
     }
 
@@ -191,7 +192,7 @@ void conv_block(ImageView<const T> x, const T* weight, const T* bias, const Conv
 
 template <typename T>
 void conv_block_backward(ImageView<const T> dy, const ConvBlockKept<T>& kept, ImageView<const T> x,
-                         const T* weight, const ConvBlock& block, const ConvBlockGrads<T>& grads) {
+                         const T* weight, const ConvBlock& block, const ConvGrads<T>& grads) {
     if (dy.shape != conv_block_output_shape(x.shape, block)) {
         throw std::invalid_argument("dy does not have the shape that the block gives");
     }
@@ -214,7 +215,7 @@ void conv_block_backward(ImageView<const T> dy, const ConvBlockKept<T>& kept, Im
                         grads_transform_weights(question, grads.dx != nullptr));
     const Backward<T> backward = {dy, x, kept, weight, block, maps, sparse ? &way : nullptr};
     slice_gradients<T>(x.shape, maps, block.conv, slices, grads,
-                       [&](index_t begin, index_t end, const ConvBlockGrads<T>& to) {
+                       [&](index_t begin, index_t end, const ConvGrads<T>& to) {
                            backward.slice(begin, end, to);
                        });
 }
@@ -225,7 +226,7 @@ void conv_block_backward(ImageView<const T> dy, const ConvBlockKept<T>& kept, Im
                              const KeptWeights<T>*, const KnownNorm<T>*);              \
     template void conv_block_backward(ImageView<const T>, const ConvBlockKept<T>&,     \
                                       ImageView<const T>, const T*, const ConvBlock&,  \
-                                      const ConvBlockGrads<T>&);
+                                      const ConvGrads<T>&);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE

@@ -93,7 +93,7 @@ inline constexpr index_t kSlicesSum = 64;
 /// [begin, end). Gradients of weights are added in an order that depends on the batch alone.
 template <typename T, typename Body>
 void slice_gradients(const Shape4& x, const Shape4& maps, const Conv2d& conv, const Slices& slices,
-                     const ConvBlockGrads<T>& grads, Body&& body) {
+                     const ConvGrads<T>& grads, Body&& body) {
     const index_t weights = conv.filters * (x.c / conv.groups) * conv.window.taps();
     if (slices.count() == 0) {
         std::fill_n(grads.dweight, weights, T{0});

@@ -20,6 +20,10 @@ namespace {
 
 using conv::Problem;
 
+/// Two threads compute both gradients of less work than this at once, one each: they wait for each
+/// other once instead of at every step (docs/measurements.md#both-gradients-at-once).
+constexpr double kWorkAtOnce = 2e8;
+
 void require_shape(const Shape4& given, const Shape4& wanted, const char* name) {
     if (given != wanted) {
         throw std::invalid_argument(std::string(name) +
@@ -142,6 +146,24 @@ void conv2d_backward_weight(ImageView<const T> dy, ImageView<const T> x, const C
 }
 
 template <typename T>
+void conv2d_backward(ImageView<const T> dy, ImageView<const T> x, const T* weight,
+                     const Conv2d& conv, const ConvGrads<T>& grads, const T* gate) {
+    const auto weights = [&] {
+        conv2d_backward_weight<T>(dy, x, conv, grads.dweight, grads.dbias);
+    };
+    if (grads.dx == nullptr) return weights();
+    const auto input = [&] {
+        conv2d_backward_input<T>(dy, weight, conv, {grads.dx, x.shape}, gate);
+    };
+    const double work = 2 * Problem(x.shape, conv).multiply_adds();
+    if (work > kWorkAtOnce || threads_for_loop() != 2) {
+        weights();
+        return input();
+    }
+    parallel_for(2, work, [&](index_t i) { i == 0 ? weights() : input(); });
+}
+
+template <typename T>
 void conv2d_backward_bias(ImageView<const T> dy, T* dbias) {
     validate(dy.shape, "dy");
     const Kernels<T>& kernels = pocketcnn::kernels<T>();
@@ -163,6 +185,8 @@ void conv2d_backward_bias(ImageView<const T> dy, T* dbias) {
                                         const T*);                                                 \
     template void conv2d_backward_weight(ImageView<const T>, ImageView<const T>, const Conv2d&,    \
                                          T*, T*);                                                  \
+    template void conv2d_backward(ImageView<const T>, ImageView<const T>, const T*, const Conv2d&, \
+                                  const ConvGrads<T>&, const T*);                                  \
     template void conv2d_backward_bias(ImageView<const T>, T*);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)

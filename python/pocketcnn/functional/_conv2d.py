@@ -206,13 +206,13 @@ def conv2d_gradients(
     conv = convolution(x.shape, weight.shape, stride, padding, dilation, groups, algorithm, passes)
     require_shape("grad", grad, conv.output_shape(x.shape))
     compute, result = compute_dtypes(grad, x, weight)
-    grad, x = contiguous(grad, compute), contiguous(x, compute)
-    dx = None
-    if input_grad:
-        weight = contiguous(weight, compute)
-        dx = restore(_core.conv2d_backward_input(grad, weight, x.shape, conv), result)
-    dweight, dbias = _core.conv2d_backward_weight(grad, x, conv, bias_grad)
-    return dx, restore(dweight, result), None if dbias is None else restore(dbias, result)
+    grad, x, weight = (contiguous(a, compute) for a in (grad, x, weight))
+    dx, dweight, dbias = _core.conv2d_backward(grad, x, weight, conv, input_grad, bias_grad)
+    return (
+        None if dx is None else restore(dx, result),
+        restore(dweight, result),
+        None if dbias is None else restore(dbias, result),
+    )
 
 
 def conv2d_input_grad(

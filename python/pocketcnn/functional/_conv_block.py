@@ -152,8 +152,15 @@ def conv_block_backward(
     dweight, dbias : ndarray
     """
     dtype = activated.dtype
-    grad, x, weight = (contiguous(a, dtype) for a in (grad, x, weight))
-    return _core.conv_block_backward(grad, activated, argmax, x, weight, block, input_grad)
+    return _core.conv_block_backward(
+        contiguous(grad, dtype),
+        activated,
+        argmax,
+        contiguous(x, dtype),
+        contiguous(weight, dtype),
+        block,
+        input_grad,
+    )
 
 
 def add(a: Array, b: Array, *, rectify: bool = False) -> Array:

@@ -68,15 +68,19 @@ class WeightLayer(Layer):
 
     def forget_grads(self) -> None:
         """Release large gradients before memory for new ones is needed; until then, zeros."""
-        for key, array in self.params.items():
+        params = self.params
+        if params["weight"].nbytes < _LARGE:  # a bias is smaller
+            return
+        for key, array in params.items():
             if array.nbytes >= _LARGE:
                 self.grads[key] = np.broadcast_to(np.zeros((), array.dtype), array.shape)
 
     def store_grads(self, weight: Array, bias: Array | None) -> None:
         """Store the gradients that a backward pass computed; that of a bias if there is one."""
-        self.grads["weight"] = weight
+        grads = self.grads
+        grads["weight"] = weight
         if self.use_bias and bias is not None:
-            self.grads["bias"] = bias
+            grads["bias"] = bias
 
     def _argument(self, name: str) -> Any:
         # `bias` is the array; the constructor's argument of that name says whether there is one.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -69,6 +69,11 @@ class Structure:
         ]
         self._frozen_parts = [layer._frozen for layer in self._parts]
         self._asked = [(layer, layer.needs_input_grad) for layer in self._parts]
+        self._weighted = [
+            (name, layer)
+            for name, layer in self.layers.items()
+            if layer.param_shapes or layer.children or layer.params
+        ]
         self._still = tuple(f"{name}." for name in self.frozen)
         self._remembers: int | None = None  # the thread whose `forward` was the last use
 
@@ -136,7 +141,7 @@ class Structure:
 
         Change them in place: ``net.params["conv1.bias"][...] = 0``.
         """
-        return self._by_name("params")
+        return _by_name(self._weighted, "params")
 
     @property
     def trainable(self) -> dict[str, Array]:
@@ -146,25 +151,18 @@ class Structure:
     @property
     def grads(self) -> dict[str, Array]:
         """The derivatives that the last gradient left, with the keys of `trainable`."""
-        return self._unfrozen(self._by_name("grads"))
+        return self._unfrozen(_by_name(self._weighted, "grads"))
 
     @property
     def buffers(self) -> dict[str, Array]:
         """What layers keep besides parameters, such as running means, named like `params`."""
-        return self._by_name("buffers")
+        return _by_name(self.layers.items(), "buffers")
 
     @property
     def generators(self) -> dict[str, np.random.Generator]:
         """The random generators that layers draw from in training, by the layer's name."""
         layers = every_layer(self.layers)
         return {name: layer.rng for name, layer in layers if layer.rng is not None}
-
-    def _by_name(self, kind: str) -> dict[str, Array]:
-        return {
-            f"{name}.{key}": array
-            for name, layer in self.layers.items()
-            for key, array in getattr(layer, kind).items()
-        }
 
     def _unfrozen(self, arrays: dict[str, Array]) -> dict[str, Array]:
         if not self._still:
@@ -237,3 +235,11 @@ class Structure:
             if name in names:
                 layer.frozen = True
         self._plan()
+
+
+def _by_name(layers: Iterable[tuple[str, Layer]], kind: str) -> dict[str, Array]:
+    return {
+        f"{name}.{key}": array
+        for name, layer in layers
+        for key, array in getattr(layer, kind).items()
+    }
