@@ -215,6 +215,22 @@ bool weight_grad_pays(const Problem& problem) {
            (row > long_row && (taps <= few_taps || problem.filters <= few_filters));
 }
 
+/// The problem whose images have one row each: to windows of one pixel rows mean nothing.
+Problem with_joined_rows(const Problem& problem) {
+    const Shape4 x = {problem.x.n, problem.x.c, 1, problem.x.plane()};
+    return {x, {problem.window, problem.y.c, problem.groups}};
+}
+
+/// Whether that leaves no lane idle at the end of a row, and all channels stay in a cache
+/// (docs/measurements.md#joined-rows).
+bool joins_rows(const Problem& problem, const OutputGrid& grid, index_t element_size) {
+    if (problem.x.h == 1 || !problem.window.is_pointwise() || !grid.is_dense(problem.y)) {
+        return false;
+    }
+    const BandShape joined(with_joined_rows(problem), BandForm::spread, 1, element_size);
+    return joined.channels >= problem.channels && joined.col_blocks == 1;
+}
+
 }  // namespace
 
 bool pays(const Problem& problem, ConvPass pass) {
@@ -222,8 +238,10 @@ bool pays(const Problem& problem, ConvPass pass) {
     return pass == ConvPass::weight_grad ? weight_grad_pays(problem) : forward_pays(problem);
 }
 
+namespace {
+
 template <typename T>
-void forward(const ForwardCall<T>& call) {
+void forward_rows(const ForwardCall<T>& call) {
     const Problem& problem = call.problem;
     const Kernels<T>& kernels = pocketcnn::kernels<T>();
     // No part is larger than the kernel's tile.
@@ -261,6 +279,18 @@ void forward(const ForwardCall<T>& call) {
                 }
             }
         });
+}
+
+}  // namespace
+
+template <typename T>
+void forward(const ForwardCall<T>& call) {
+    if (!joins_rows(call.problem, call.grid, sizeof(T))) return forward_rows(call);
+    const Problem joined = with_joined_rows(call.problem);
+    OutputGrid grid = call.grid;
+    grid.row = joined.y.w;
+    forward_rows<T>(
+        {joined, call.x, call.weight, call.bias, call.y, grid, call.last, call.kept, call.units});
 }
 
 namespace {

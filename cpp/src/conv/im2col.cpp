@@ -96,12 +96,17 @@ void forward_block(const Kernels<T>& kernels, const Problem& problem,
 }
 
 /// How the gradient of the weights is cut: channels into parts with enough taps to be worth a copy
-/// of dy. If that gives too few tasks, pixels are cut into chunks, each with its own sum.
+/// of dy. If that gives too few tasks, pixels are cut into chunks, each with its own sum; if there
+/// are too few pixels for that, the parts are smaller.
 struct WeightGradCut {
     explicit WeightGradCut(const Problem& problem) {
         constexpr index_t worth_taps = 288, smallest_chunk = 1024;
         const index_t area = problem.window.taps();
-        const index_t most_parts = std::min(kEnoughTasks, ceil_div(problem.taps, worth_taps));
+        const index_t shared =
+            std::max<index_t>(1, problem.pixels() / smallest_chunk) * problem.groups;
+        const index_t most_parts =
+            std::max(std::min(kEnoughTasks, ceil_div(problem.taps, worth_taps)),
+                     small_parts(problem.taps, shared));
         channels = ceil_div(problem.channels, std::min(most_parts, problem.channels));
         parts = ceil_div(problem.channels, channels);
         const index_t wanted = ceil_div(kEnoughTasks, parts * problem.groups);
@@ -111,6 +116,15 @@ struct WeightGradCut {
         const index_t room = kSlabSize / (slice * slab_share(problem.window));
         const index_t fewest = ceil_div(kIndirectRowsMultiple, area);
         slab_channels = even_step(channels, std::max<index_t>(room, fewest));
+    }
+
+    /// A power of two, so that two or four threads get equal parts.
+    static index_t small_parts(index_t taps, index_t shared) {
+        constexpr index_t fewest_taps = 128;
+        index_t parts = 1;
+        while (2 * parts * shared <= kEnoughLargeTasks && 2 * parts * fewest_taps <= taps)
+            parts *= 2;
+        return parts;
     }
 
     index_t channels, parts;       ///< channels per task, parts per group

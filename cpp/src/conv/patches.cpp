@@ -53,9 +53,9 @@ std::vector<gemm::PackedPanels<T>> pack_weights(const Problem& problem, const Pa
             const T* from = weight + part / cut.parts * problem.filters * problem.taps +
                             i % cut.pieces * cut.piece_taps;
             for (index_t f = 0; f < problem.filters; ++f, from += problem.taps, panel += width) {
-                T* to = panel;
-                for (const index_t place : places) *to++ = from[place];
-                std::fill(to, panel + width, T{0});
+                const index_t* place = places.data();
+                for (index_t j = 0; j < cols; ++j) panel[j] = from[place[j]];
+                for (index_t j = cols; j < width; ++j) panel[j] = T{0};
             }
         });
 }
@@ -154,14 +154,17 @@ class PartGradient {
 // memory. With few channels the products of phases have idle lanes (docs/measurements.md#patches).
 bool pays(const Problem& problem) {
     constexpr index_t tiny_plane = 25, short_row = 7, row = 10, long_row = 20;
-    constexpr double fewer_pixels = 1.5, work_to_share = 1e6;
+    // The gradient of an image with few channels is one task, but so many phases take much longer.
+    constexpr double fewer_pixels = 1.5, work_to_share = 1e6, many_phases = 30;
     // A part's plane is a task's own memory, which must not grow with the image.
     constexpr index_t largest_plane = 1 << 20;
     const Window2d& window = problem.window;
     const index_t lanes = kernels<float>().lanes, channels = problem.channels;
     const PatchCut cut(problem, lanes);
     const bool one_task = problem.x.n * problem.groups * cut.parts <= 1;
-    if (one_task && problem.multiply_adds() > work_to_share) return false;
+    const double phases = static_cast<double>(std::min(window.kernel_h, window.stride_h)) *
+                          static_cast<double>(std::min(window.kernel_w, window.stride_w));
+    if (one_task && problem.multiply_adds() > work_to_share && phases < many_phases) return false;
     if (cut.rows * cut.cols * cut.channels > largest_plane) return false;
     const bool half_full = channels > lanes / 2;
     if (window.stride_h > 1 || window.stride_w > 1) {

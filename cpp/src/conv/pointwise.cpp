@@ -1,5 +1,7 @@
 #include "conv/pointwise.h"
 
+#include <pocketcnn/linear.h>
+
 #include "conv/kept_weights.h"
 #include "gemm/images.h"
 #include "gemm/matrix.h"
@@ -68,6 +70,11 @@ void multiply(const ForwardCall<T>& call, const std::vector<gemm::PackedLeft<T>>
     }
 }
 
+/// Whether images are vectors, whose convolution is the fully connected layer.
+bool is_linear(const Problem& problem, const OutputGrid& grid) {
+    return problem.x.plane() == 1 && problem.groups == 1 && grid.image == problem.y.c;
+}
+
 }  // namespace
 
 const char* obstacle(const Window2d& window) {
@@ -89,6 +96,13 @@ bool strided_pays(const Problem& problem) {
 
 template <typename T>
 void forward(const ForwardCall<T>& call) {
+    const Problem& problem = call.problem;
+    if (is_linear(problem, call.grid)) {
+        const MatrixView<T> y = {call.y, problem.y.n, problem.filters};
+        linear<T>({call.x, problem.x.n, problem.taps}, {call.weight, problem.filters, problem.taps},
+                  call.bias, y);
+        return call.last.apply(call.y, problem.y.size());
+    }
     std::vector<gemm::PackedLeft<T>> own;
     multiply(call, form_of(call.kept, &KeptWeights<T>::Forms::rows, own,
                            [&] { return pack_weights(call.problem, call.weight, false); }));
@@ -97,6 +111,11 @@ void forward(const ForwardCall<T>& call) {
 template <typename T>
 void forward_turned(const Problem& problem, const T* x, const T* weight, T* y,
                     const OutputGrid& grid) {
+    if (is_linear(problem, grid)) {
+        return linear_backward_input<T>({x, problem.x.n, problem.taps},
+                                        {weight, problem.taps, problem.filters},
+                                        {y, problem.y.n, problem.filters});
+    }
     const T* no_bias = nullptr;
     multiply<T>({problem, x, weight, no_bias, y, grid}, pack_weights(problem, weight, true));
 }

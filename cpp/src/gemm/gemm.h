@@ -63,6 +63,9 @@ index_t block_cols(const Kernels<T>& kernels, index_t depth, index_t limit,
     return std::max<index_t>(1, std::min(fit, limit) / kernels.product.cols) * kernels.product.cols;
 }
 
+/// Rows of a block that are worth packing its columns for once more.
+inline constexpr index_t kRowsToPackFor = 64;
+
 /// As many columns as fit kRightBytes. Fewer, and rows are cut too, where there would be too few
 /// blocks to share between threads.
 template <typename T>
@@ -71,7 +74,10 @@ BlockCut cut_blocks(const Kernels<T>& kernels, index_t rows, index_t cols, index
     const index_t col_step =
         block_cols(kernels, depth, ceil_div(cols, kEnoughTasks), longest_slice);
     const index_t col_blocks = ceil_div(cols, col_step);
-    const index_t row_parts = std::max<index_t>(1, kEnoughTasks / std::max<index_t>(1, col_blocks));
+    const index_t wanted =
+        std::min(ceil_div(kEnoughTasks, std::max<index_t>(1, col_blocks)), rows / kRowsToPackFor);
+    const index_t row_parts =
+        std::max({index_t{1}, kEnoughTasks / std::max<index_t>(1, col_blocks), wanted});
     const index_t row_step =
         round_up(std::max<index_t>(1, ceil_div(rows, row_parts)), kernels.product.rows);
     return {row_step, col_step, ceil_div(rows, row_step), col_blocks};
@@ -115,7 +121,10 @@ void multiply_block(const Kernels<T>& kernels, const Block& block, const Left& l
             const T* a = left.panel(row, depth, depth_end, left_panel.data());
             const T* b = right_panels.data();
             for (index_t col = block.col; col < block.col_end; col += cols) {
-                kernels.product.multiply(length, a, b, right.ahead(part, i++), tile, !anew);
+                const index_t vectors =
+                    ceil_div(std::min(cols, block.col_end - col), kernels.lanes);
+                kernels.product.multiply[vectors - 1](length, a, b, right.ahead(part, i++), tile,
+                                                      !anew);
                 if (depth_end == block.depth_end) {
                     const index_t at = tile - tiles.data();
                     totals.finish(tiles.data(), at, at + tile_size);

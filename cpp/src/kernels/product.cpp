@@ -6,21 +6,21 @@
 namespace pocketcnn::POCKETCNN_ISA {
 namespace {
 
-template <typename T>
+template <typename T, int vectors>
 void multiply(index_t depth, const T* left, const T* right, const PanelAhead<T>& ahead, T* tile,
               bool accumulate) {
     constexpr int lanes = kLanes<T>;
     constexpr int cols = kTileVectors * lanes;
     const T* next = ahead.data;
     const index_t next_step = ahead.step;
-    Vec<T> sum[kTileRows][kTileVectors] = {};
+    Vec<T> sum[kTileRows][vectors] = {};
     for (index_t k = 0; k < depth; ++k) {
         __builtin_prefetch(left + kTileRows * 64);
         prefetch_to_second_cache(next);
         next += next_step;
-        Vec<T> r[kTileVectors];
+        Vec<T> r[vectors];
 #pragma GCC unroll 8
-        for (int v = 0; v < kTileVectors; ++v) {
+        for (int v = 0; v < vectors; ++v) {
             r[v] = load(right + v * lanes);
             __builtin_prefetch(right + kDepthAhead * cols + v * lanes);
         }
@@ -28,7 +28,7 @@ void multiply(index_t depth, const T* left, const T* right, const PanelAhead<T>&
         for (int i = 0; i < kTileRows; ++i) {
             const Vec<T> l = splat(left[i]);
 #pragma GCC unroll 8
-            for (int v = 0; v < kTileVectors; ++v) add_product(sum[i][v], l, r[v]);
+            for (int v = 0; v < vectors; ++v) add_product(sum[i][v], l, r[v]);
         }
         left += kTileRows;
         right += cols;
@@ -38,7 +38,8 @@ void multiply(index_t depth, const T* left, const T* right, const PanelAhead<T>&
 #pragma GCC unroll 8
         for (int v = 0; v < kTileVectors; ++v) {
             T* out = tile + i * cols + v * lanes;
-            store(out, accumulate ? load(out) + sum[i][v] : sum[i][v]);
+            const Vec<T> of = v < vectors ? sum[i][v < vectors ? v : 0] : Vec<T>{};
+            store(out, accumulate ? load(out) + of : of);
         }
     }
 }
@@ -141,7 +142,7 @@ template <typename T>
 constexpr ProductKernels<T> kKernels = {
     .rows = kTileRows,
     .cols = index_t{kTileVectors} * kLanes<T>,
-    .multiply = multiply<T>,
+    .multiply = {multiply<T, 1>, multiply<T, 2>, multiply<T, 3>},
     .multiply_rows = multiply_rows<T>,
     .store_tile = store_tile<T>,
 };

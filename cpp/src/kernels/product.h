@@ -20,15 +20,18 @@ struct RowProduct {
     index_t left_stride, right_stride, y_stride;
 };
 
+inline constexpr index_t kProductVectors = 3;
+
 /// The product of packed panels.
 template <typename T>
 struct ProductKernels {
     /// Tile of the matrix product: `rows` x `cols` accumulators in registers.
     index_t rows;
     index_t cols;
-    /// tile[rows][cols] (+)= sum over k < depth of left[k][rows] * right[k][cols].
-    void (*multiply)(index_t depth, const T* left, const T* right, const PanelAhead<T>& ahead,
-                     T* tile, bool accumulate);
+    /// tile[rows][cols] (+)= sum over k < depth of left[k][rows] * right[k][cols]: of so many
+    /// vectors of the columns, less one, the others of which become zero where nothing is added.
+    void (*multiply[kProductVectors])(index_t depth, const T* left, const T* right,
+                                      const PanelAhead<T>& ahead, T* tile, bool accumulate);
     /// y[r * y_stride + c] = sum over k < depth of left[k][r] * right[k * right_stride + c], where
     /// left is a panel for every `rows` rows. Nothing but these elements of right is read.
     void (*multiply_rows)(const RowProduct& size, const T* left, const T* right, T* y);

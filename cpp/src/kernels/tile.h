@@ -1,13 +1,14 @@
 // What the register tiles of several topics have in common.
 #pragma once
 
+#include "kernels/product.h"
 #include "kernels/simd.h"
 
 namespace pocketcnn::POCKETCNN_ISA {
 namespace {
 
 // Three vectors of columns: 24 of 32 registers hold accumulators for 8 rows, or 12 of 16 for 4.
-inline constexpr int kTileVectors = 3;
+inline constexpr int kTileVectors = kProductVectors;
 inline constexpr int kTileRows = kVectorRegisters >= 32 ? 8 : 4;
 
 // The right panel streams from the second-level cache. Asking for it so many steps ahead hides that
