@@ -274,7 +274,8 @@ template <typename T, int Taps, int StrideY, int StrideX>
             for (int i = 0; i < Taps; ++i) {
                 const Vec<T> x = strip.load(source, i);
 #pragma GCC unroll 8
-                for (int t = s; t < Taps; t += StrideY) add_product(sum[t][i], d[t / StrideY], x);
+                for (int t = s; t < Taps; t += StrideY)
+                    add_held_product(sum[t][i], d[t / StrideY], x);
             }
         }
 #pragma GCC unroll 8

@@ -152,6 +152,14 @@ template <typename V>
 #endif
 }
 
+// The same where 16 registers are all there are: clang would let a sum take the register of a
+// factor that is not needed any more, unless the sum is held before too.
+template <typename V>
+[[gnu::always_inline]] inline void add_held_product(V& sum, V a, V b) {
+    if constexpr (!kManyRegisters) sum = moved(sum);
+    add_product(sum, a, b);
+}
+
 inline float square_root(float x) {
     return __builtin_sqrtf(x);
 }
