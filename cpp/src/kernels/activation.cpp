@@ -9,10 +9,11 @@
 namespace pocketcnn::POCKETCNN_ISA {
 namespace {
 
-// Written so that NaN stays NaN.
+// Written so that NaN stays NaN. All of these may be done in place: as plain loops they would have
+// two forms, of which clang takes the one of single elements where the arrays are the same.
 template <typename T>
-void relu(index_t size, T, const T* x, T* y) {
-    for (index_t i = 0; i < size; ++i) y[i] = x[i] <= 0 ? T{0} : x[i];
+inline Vec<T> relu(Vec<T> x) {
+    return x <= T{0} ? Vec<T>{} : x;
 }
 
 // In vectors by hand: the compiler would load dy by masks, which is slow on some processors. Where
@@ -28,12 +29,12 @@ void relu_backward(index_t size, T, const T* dy, const T* y, T* dx) {
 
 template <typename T>
 void sigmoid_backward(index_t size, T, const T* dy, const T* y, T* dx) {
-    for (index_t i = 0; i < size; ++i) dx[i] = dy[i] * (y[i] * (T{1} - y[i]));
+    map_vectors(size, dy, y, dx, [](Vec<T> d, Vec<T> v) { return d * (v * (T{1} - v)); });
 }
 
 template <typename T>
 void tanh_backward(index_t size, T, const T* dy, const T* y, T* dx) {
-    for (index_t i = 0; i < size; ++i) dx[i] = dy[i] * (T{1} - y[i] * y[i]);
+    map_vectors(size, dy, y, dx, [](Vec<T> d, Vec<T> v) { return d * (T{1} - v * v); });
 }
 
 /// y[i] = f(x[i])
@@ -132,7 +133,7 @@ double prelu_slope(index_t size, const T* dy, const T* x) {
 
 template <typename T>
 constexpr ActivationKernels<T> kKernels = {
-    .functions = {{relu<T>, relu_backward<T>},
+    .functions = {{map<T, relu<T>>, relu_backward<T>},
                   {map<T, sigmoid<T>>, sigmoid_backward<T>},
                   {map<T, hyperbolic_tangent<T>>, tanh_backward<T>},
                   {map_with<T, leaky_relu<T>>, leaky_relu_backward<T>},

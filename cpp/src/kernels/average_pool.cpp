@@ -19,8 +19,8 @@ struct AveragePoolBlock {
     T* y;
 
     void next_plane() {
-        x += block.x_plane;
-        y += block.y_plane;
+        x = placed(x + block.x_plane);
+        y = placed(y + block.y_plane);
     }
 
     [[gnu::always_inline]] void prefetch_results(index_t at, index_t size) const {
@@ -35,7 +35,7 @@ struct AveragePoolBlock {
     template <int Bytes, int Stride>
     [[gnu::always_inline]] typename Pack<T, Bytes>::Vec tap_sums(const T* from, bool first) const {
         auto sum = load_tap<T, Bytes, Stride>(from, block.stride, first);
-        // Clang would take four at a time, where there are one or two.
+        // Clang would take four at a time, here and below, where there are one or two.
 #pragma GCC unroll 1
         for (index_t ky = 1; ky < block.taps_y; ++ky) {
             sum += load_tap<T, Bytes, Stride>(from + ky * block.step_y, block.stride, first);
@@ -46,7 +46,7 @@ struct AveragePoolBlock {
     template <int Bytes, int Stride, int Taps>
     [[gnu::always_inline]] void tile(index_t row, index_t window) const {
         using P = Pack<T, Bytes>;
-        const T* from = x + row * block.row_step + window * block.stride;
+        const T* from = placed(x + row * block.row_step + window * block.stride);
         typename P::Vec sum;
         if constexpr (Stride == 2 && Taps != 0) {
             const auto low = column_sums<Bytes>(from), high = column_sums<Bytes>(from + P::lanes);
@@ -66,13 +66,17 @@ struct AveragePoolBlock {
 
     [[gnu::always_inline]] void window(index_t row, index_t window) const {
         const T* from = x + row * block.row_step + window * block.stride;
-        T total = 0;
-        for (index_t kx = 0; kx < block.taps_x; ++kx) {
-            T column = from[kx];
-            for (index_t ky = 1; ky < block.taps_y; ++ky) column += from[ky * block.step_y + kx];
-            total = kx == 0 ? column : total + column;
-        }
+        T total = column_sum(from);
+#pragma GCC unroll 1
+        for (index_t kx = 1; kx < block.taps_x; ++kx) total += column_sum(from + kx);
         y[row * block.y_step + window] = total / divisor;
+    }
+
+    [[gnu::always_inline]] T column_sum(const T* from) const {
+        T sum = *from;
+#pragma GCC unroll 1
+        for (index_t ky = 1; ky < block.taps_y; ++ky) sum += from[ky * block.step_y];
+        return sum;
     }
 };
 
@@ -220,6 +224,7 @@ inline void spread_tile(index_t taps, const T* shares, T* out) {
     if constexpr (Taps != 0) taps = Taps;
     typename P::Vec even{}, odd{};
     if constexpr (Stride == 1) {
+#pragma GCC unroll 1
         for (index_t k = 0; k < taps; ++k) even += P::load(shares - k);
         P::store(out, even);
     } else {

@@ -8,6 +8,11 @@
 namespace pocketcnn::POCKETCNN_ISA {
 namespace {
 
+// Whether 0 <= at < end, by one comparison.
+inline bool is_below(index_t at, index_t end) {
+    return static_cast<std::uintptr_t>(at) < static_cast<std::uintptr_t>(end);
+}
+
 // What the lanes see: every element, or every second.
 template <typename T, int Bytes, int Stride>
 [[gnu::always_inline]] inline typename Pack<T, Bytes>::Vec load_only(Chosen<T, Bytes> lanes,
@@ -25,10 +30,11 @@ template <typename T, int Bytes, int Stride>
     return even_elements(P::load_whole(whole), P::load_whole(whole + P::lanes));
 }
 
-// The first `count` elements of two vectors.
+// The first `count` elements of two vectors. Inline: a call in a loop would take all vector
+// registers from clang, which does not look into what it calls.
 template <typename T, int Bytes>
-[[gnu::noinline]] void put_part(index_t count, typename Pack<T, Bytes>::Vec first,
-                                typename Pack<T, Bytes>::Vec second, T* to) {
+[[gnu::always_inline]] inline void put_part(index_t count, typename Pack<T, Bytes>::Vec first,
+                                            typename Pack<T, Bytes>::Vec second, T* to) {
     using P = Pack<T, Bytes>;
     const bool more = count >= P::lanes;
     if (more) P::store(to, first);

@@ -102,10 +102,10 @@ void depthwise_strip(const DepthwiseRows<T>& w, const DepthwiseSums<T>& out, Str
     // sum[j] is that of the row j rows before.
     for (index_t row = part.row; row < part.end + open - 1; ++row) {
         prefetch<0>(part.ahead, 0, Bytes * StrideY * StrideX);
-        part.ahead += P::lanes * StrideY * StrideX;
+        part.ahead = placed(part.ahead + P::lanes * StrideY * StrideX);
 #pragma GCC unroll 2
-        for (int s = 0; s < StrideY; ++s, ++at, source += pitch) {
-            if (at < 0 || at >= rows) continue;
+        for (int s = 0; s < StrideY; ++s, ++at, source = placed(source + pitch)) {
+            if (!is_below(at, rows)) continue;
             // The shares of this row are added up apart where there are registers for them:
             // without, each sum is one long chain.
             V share[Taps];
@@ -181,7 +181,7 @@ void depthwise_spread_strip(const DepthwiseRows<T>& w, const DepthwiseSums<T>& o
             k[t][i] = P::splat(weight[t * w.weight_step + columns[i].weight]);
         }
     }
-    const index_t step = w.step, pitch = w.pitch, rows = w.source_rows;
+    const index_t step = w.step, pitch = w.pitch, rows = w.source_rows, before = w.before;
     const index_t width = out.width - 2 * part.col;
     const index_t count = width < 2 * P::lanes ? width : 2 * P::lanes;
     const auto put = [&](index_t row, V even, V odd) {
@@ -200,12 +200,12 @@ void depthwise_spread_strip(const DepthwiseRows<T>& w, const DepthwiseSums<T>& o
     };
     // sums[j] are those of the row 2 i + j - before.
     V sum[Taps][2] = {};
-    index_t i = (part.row + w.before) / 2 - (evens - 1);
+    index_t i = (part.row + before) / 2 - (evens - 1);
     source += i * pitch;
-    for (; 2 * i - w.before < part.end; ++i, source += pitch) {
+    for (; 2 * i - before < part.end; ++i, source = placed(source + pitch)) {
         prefetch<0>(part.ahead, 0, Bytes);
         part.ahead += P::lanes;
-        if (i >= 0 && i < rows) {
+        if (is_below(i, rows)) {
 #pragma GCC unroll 8
             for (int c = 0; c < Taps; ++c) {
                 const V x = strip.load(source, c);
@@ -213,8 +213,8 @@ void depthwise_spread_strip(const DepthwiseRows<T>& w, const DepthwiseSums<T>& o
                 for (int t = 0; t < Taps; ++t) sum[t][c >= evens] += k[t][c] * x;
             }
         }
-        put(2 * i - w.before, sum[0][0], sum[0][1]);
-        put(2 * i + 1 - w.before, sum[1][0], sum[1][1]);
+        put(2 * i - before, sum[0][0], sum[0][1]);
+        put(2 * i + 1 - before, sum[1][0], sum[1][1]);
 #pragma GCC unroll 8
         for (int t = 0; t < Taps; ++t) {
             for (int phase = 0; phase < 2; ++phase) {
@@ -266,15 +266,16 @@ template <typename T, int Taps, int StrideY, int StrideX>
         prefetch<0>(part.target_ahead, 0, kVectorBytes);
         part.target_ahead += kLanes<T>;
         prefetch<0>(part.ahead, 0, kVectorBytes * StrideY * StrideX);
-        part.ahead += kLanes<T> * StrideY * StrideX;
+        part.ahead = placed(part.ahead + kLanes<T> * StrideY * StrideX);
 #pragma GCC unroll 2
-        for (int s = 0; s < StrideY; ++s, ++at, source += pitch) {
-            if (at < 0 || at >= rows) continue;
+        for (int s = 0; s < StrideY; ++s, ++at, source = placed(source + pitch)) {
+            if (!is_below(at, rows)) continue;
 #pragma GCC unroll 8
             for (int i = 0; i < Taps; ++i) {
                 const Vec<T> x = strip.load(source, i);
 #pragma GCC unroll 8
-                for (int t = s; t < Taps; t += StrideY) sum[t][i] += d[t / StrideY] * x;
+                for (int t = s; t < Taps; t += StrideY)
+                    add_held_product(sum[t][i], d[t / StrideY], x);
             }
         }
 #pragma GCC unroll 8

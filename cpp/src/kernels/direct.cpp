@@ -46,7 +46,7 @@ inline void correlate_tile(index_t taps, const index_t* offsets, const T* weight
         for (int r = 0; r < rows; ++r) {
             const Vec<T> w = splat(weights[r]);
 #pragma GCC unroll 8
-            for (int v = 0; v < vectors; ++v) sum[r][v] += w * x[v];
+            for (int v = 0; v < vectors; ++v) add_product(sum[r][v], w, x[v]);
         }
         weights += rows;
     }
@@ -152,6 +152,10 @@ template <typename T, int rows, int taps>
 inline void correlate_backward_tile(index_t pixels, const T* dy, index_t dy_stride,
                                     const index_t* offsets, const T* source, T* sums,
                                     index_t sums_stride) {
+    const index_t whole = pixels / kLanes<T> * kLanes<T>;
+    T last[rows * kLanes<T>];
+    // Before there are sums: a call would put them on the stack.
+    if (whole < pixels) copy_rests(rows, pixels - whole, dy + whole, dy_stride, last);
     Vec<T> sum[rows][taps];
     const T* from[taps];
 #pragma GCC unroll 16
@@ -160,15 +164,12 @@ inline void correlate_backward_tile(index_t pixels, const T* dy, index_t dy_stri
 #pragma GCC unroll 8
         for (int r = 0; r < rows; ++r) sum[r][t] = load(sums + r * sums_stride + t * kLanes<T>);
     }
-    const index_t whole = pixels / kLanes<T> * kLanes<T>;
     for (index_t p = 0; p < whole; p += kLanes<T>) {
         add_products<T, rows, taps>(
             sum, [&](int r) { return load(dy + r * dy_stride + p); },
             [&](int t) { return load(from[t] + p); });
     }
     if (whole < pixels) {
-        T last[rows * kLanes<T>];
-        copy_rests(rows, pixels - whole, dy + whole, dy_stride, last);
         add_products<T, rows, taps>(
             sum, [&](int r) { return load(last + r * kLanes<T>); },
             [&](int t) { return load(from[t] + whole); });

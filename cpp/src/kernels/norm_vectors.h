@@ -12,7 +12,8 @@ namespace {
 template <typename T>
 struct NormVectors {
     explicit NormVectors(const ChannelNorm<T>& norm)
-        : mean(splat(norm.mean)),
+        : rectifies(norm.rectify),
+          mean(splat(norm.mean)),
           scale(splat(norm.scale)),
           shift(splat(norm.shift)),
           ceiling(splat(norm.ceiling)) {}
@@ -32,6 +33,9 @@ struct NormVectors {
         return ((y <= T{0}) | (y >= ceiling)) ? Vec<T>{} : dy;
     }
 
+    // Read before the numbers: after them clang would read four bytes of each and this one as one
+    // vector, and wait until the caller, who has just written them one by one, has them in memory.
+    bool rectifies;
     Vec<T> mean, scale, shift, ceiling;
 };
 

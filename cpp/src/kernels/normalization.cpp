@@ -71,13 +71,13 @@ struct PartVector {
 
     template <typename T>
     Vec<T> get(const T* from) const {
-        T lanes[kLanes<T>] = {};
+        alignas(kVectorBytes) T lanes[kLanes<T>] = {};
         copy_few(count, from, lanes);
         return load(lanes);
     }
     template <typename T>
     void put(T* to, Vec<T> value) const {
-        T lanes[kLanes<T>];
+        alignas(kVectorBytes) T lanes[kLanes<T>];
         store(lanes, value);
         copy_few(count, lanes, to);
     }
@@ -94,7 +94,7 @@ inline void for_vectors(index_t size, const Body& body) {
 template <typename T>
 void normalize(const ChannelNorm<T>& norm, index_t size, const T* x, T* y) {
     const NormVectors<T> how(norm);
-    if (norm.rectify) {
+    if (how.rectifies) {
         for_vectors<T>(size, [=](index_t i, const auto& vector) {
             vector.put(y + i, how.rectified(how.normalized(vector.get(x + i))));
         });
@@ -109,7 +109,7 @@ template <typename T>
 TwoSums normalize_sums(const ChannelNorm<T>& norm, index_t size, const T* dy, const T* x) {
     const NormVectors<T> how(norm);
     const T mean = norm.mean;
-    if (!norm.rectify) {
+    if (!how.rectifies) {
         return two_sums<T>(size, [=](const auto& read, index_t i, auto& plain, auto& product) {
             const auto g = read(dy + i, T{0});
             plain += g;
@@ -132,7 +132,7 @@ void normalize_backward(const ChannelNorm<T>& norm, const ChannelGrad<T>& grad, 
     const auto gradient = [=](Vec<T> g, Vec<T> value) {
         return of_dy * g + (of_x * (value - how.mean) + constant);
     };
-    if (norm.rectify) {
+    if (how.rectifies) {
         for_vectors<T>(size, [=](index_t i, const auto& vector) {
             const Vec<T> value = vector.get(x + i);
             vector.put(dx + i, gradient(how.passed(vector.get(dy + i), value), value));

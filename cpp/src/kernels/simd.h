@@ -131,6 +131,16 @@ template <typename V>
 #endif
 }
 
+// The address, in one register from here on. Of an address that moves on from step to step, and is
+// read at several places, clang would make as many that move on, more than there are registers.
+template <typename T>
+[[gnu::always_inline]] inline T* placed(T* at) {
+#if defined(__clang__)
+    asm("" : "+r"(at));
+#endif
+    return at;
+}
+
 // sum += a * b, in a tile of accumulators that fills the registers. Clang would move them around
 // from step to step until one is on the stack.
 template <typename V>
@@ -140,6 +150,14 @@ template <typename V>
 #else
     sum += a * b;
 #endif
+}
+
+// The same where 16 registers are all there are: clang would let a sum take the register of a
+// factor that is not needed any more, unless the sum is held before too.
+template <typename V>
+[[gnu::always_inline]] inline void add_held_product(V& sum, V a, V b) {
+    if constexpr (!kManyRegisters) sum = moved(sum);
+    add_product(sum, a, b);
 }
 
 inline float square_root(float x) {

@@ -82,22 +82,25 @@ double dot(index_t size, const T* x, const T* y) {
         [&](index_t i) { return static_cast<double>(x[i]) * static_cast<double>(y[i]); });
 }
 
+// The next three may be done in place. As plain loops they would have two forms, of which clang
+// takes the one of single elements where the arrays are the same.
+
 // y[i] = x[i] * factor
 template <typename T>
 void scale(index_t size, const T* x, T factor, T* y) {
-    for (index_t i = 0; i < size; ++i) y[i] = x[i] * factor;
+    map_vectors(size, x, y, [factor](Vec<T> v) { return v * factor; });
 }
 
 // y[i] = x[i] - first - second
 template <typename T>
 void subtract(index_t size, const T* x, T first, T second, T* y) {
-    for (index_t i = 0; i < size; ++i) y[i] = x[i] - first - second;
+    map_vectors(size, x, y, [first, second](Vec<T> v) { return v - first - second; });
 }
 
 // dx[i] = y[i] * (dy[i] - mean)
 template <typename T>
 void scale_centred(index_t size, const T* dy, const T* y, T mean, T* dx) {
-    for (index_t i = 0; i < size; ++i) dx[i] = y[i] * (dy[i] - mean);
+    map_vectors(size, dy, y, dx, [mean](Vec<T> g, Vec<T> v) { return v * (g - mean); });
 }
 
 template <typename T>

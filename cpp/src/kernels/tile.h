@@ -26,7 +26,7 @@ inline void add_products(Vec<T> (&sum)[rows][taps], const Row& row, const Tap& t
         for (int t = 0; t < taps; ++t) {
             const Vec<T> x = pinned(tap(t));
 #pragma GCC unroll 8
-            for (int r = 0; r < rows; ++r) add_product(sum[r][t], d[r], x);
+            for (int r = 0; r < rows; ++r) add_held_product(sum[r][t], d[r], x);
         }
     } else {
         Vec<T> x[taps];
@@ -36,7 +36,7 @@ inline void add_products(Vec<T> (&sum)[rows][taps], const Row& row, const Tap& t
         for (int r = 0; r < rows; ++r) {
             const Vec<T> d = pinned(row(r));
 #pragma GCC unroll 16
-            for (int t = 0; t < taps; ++t) add_product(sum[r][t], d, x[t]);
+            for (int t = 0; t < taps; ++t) add_held_product(sum[r][t], d, x[t]);
         }
     }
 }
