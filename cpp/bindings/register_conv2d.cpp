@@ -49,8 +49,9 @@ void define_conv2d(py::module_& module) {
         "conv2d_backward",
         [](const Floats& grad, const Floats& x, const Floats& weight, const Conv2d& conv,
            bool input_grad, bool bias_grad) {
-            const Shape4 in = shape4(x), weight_shape = conv2d_weight_shape(in, conv);
+            const Shape4 in = shape4(x);
             require_shape(grad, conv2d_output_shape(in, conv), "grad");
+            const Shape4 weight_shape = conv2d_weight_shape(in, conv);
             require_shape(weight, weight_shape, "weight");
             std::optional<Floats> dx, dbias;
             if (input_grad) dx = new_image(x, in);
