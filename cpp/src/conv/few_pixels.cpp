@@ -4,6 +4,7 @@
 #include <numeric>
 #include <vector>
 
+#include "conv/pointwise.h"
 #include "gemm/indirect.h"
 #include "runtime/cut.h"
 #include "runtime/isa.h"
@@ -223,6 +224,7 @@ bool pays(const Problem& problem, bool kept) {
     if (!problem.window.is_pointwise()) {
         return problem.taps >= least_taps && weights >= least_weights;
     }
+    if (pointwise::is_linear(problem)) return false;
     if (pixels <= fewest_pixels) return problem.channels >= least_filters;
     return !kept && problem.channels >= least_channels && weights >= least_pointwise_weights;
 }

@@ -1,9 +1,12 @@
 #include "conv/im2col.h"
 
+#include <pocketcnn/linear.h>
+
 #include <algorithm>
 #include <vector>
 
 #include "conv/kept_weights.h"
+#include "conv/pointwise.h"
 #include "gemm/images.h"
 #include "gemm/indirect.h"
 #include "runtime/add_in_order.h"
@@ -120,8 +123,8 @@ struct WeightGradCut {
 
     /// A power of two, so that two or four threads get equal parts.
     static index_t small_parts(index_t taps, index_t shared) {
-        constexpr index_t fewest_taps = 128;
-        index_t parts = 1;
+        constexpr index_t fewest_taps = 128, fewest_for_two = 48;
+        index_t parts = shared == 1 && taps >= 2 * fewest_for_two ? 2 : 1;
         while (2 * parts * shared <= kEnoughLargeTasks && 2 * parts * fewest_taps <= taps)
             parts *= 2;
         return parts;
@@ -274,10 +277,22 @@ void forward_packed(const Problem& problem, const T* x,
 
 template <typename T>
 void weight_grad(const WeightGradCall<T>& call) {
-    if (turns(call.problem, pocketcnn::kernels<T>().lanes)) {
-        weight_grad(turned(call.problem), call.x, call.dy, call.dweight, true);
+    const Problem& problem = call.problem;
+    if (pointwise::is_linear(problem)) {
+        return linear_backward_weight<T>({call.dy, problem.y.n, problem.filters},
+                                         {call.x, problem.x.n, problem.taps},
+                                         {call.dweight, problem.filters, problem.taps});
+    }
+    const Window2d& window = problem.window;
+    if (!window.is_pointwise() && pointwise::strided_obstacle(window) == nullptr) {
+        const Buffer<T> seen = pointwise::seen_pixels(problem, call.x);
+        const Problem dense = pointwise::of_seen_pixels(problem);
+        return weight_grad<T>({dense, call.dy, seen.data(), call.dweight});
+    }
+    if (turns(problem, pocketcnn::kernels<T>().lanes)) {
+        weight_grad(turned(problem), call.x, call.dy, call.dweight, true);
     } else {
-        weight_grad(call.problem, call.dy, call.x, call.dweight, false);
+        weight_grad(problem, call.dy, call.x, call.dweight, false);
     }
 }
 

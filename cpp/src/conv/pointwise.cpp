@@ -11,12 +11,7 @@
 #include "runtime/parallel.h"
 
 namespace pocketcnn::conv::pointwise {
-namespace {
 
-using gemm::Block;
-using gemm::BlockCut;
-
-/// The pixels that a window of one tap without padding sees, as images of the result's size.
 template <typename T>
 Buffer<T> seen_pixels(const Problem& problem, const T* x) {
     const Window2d& w = problem.window;
@@ -31,6 +26,16 @@ Buffer<T> seen_pixels(const Problem& problem, const T* x) {
     });
     return seen;
 }
+
+Problem of_seen_pixels(const Problem& problem) {
+    return {{problem.x.n, problem.x.c, problem.y.h, problem.y.w},
+            {{}, problem.y.c, problem.groups}};
+}
+
+namespace {
+
+using gemm::Block;
+using gemm::BlockCut;
 
 /// The filters of each group; turned, weights are [taps][filters].
 template <typename T>
@@ -70,11 +75,6 @@ void multiply(const ForwardCall<T>& call, const std::vector<gemm::PackedLeft<T>>
     }
 }
 
-/// Whether images are vectors, whose convolution is the fully connected layer.
-bool is_linear(const Problem& problem, const OutputGrid& grid) {
-    return problem.x.plane() == 1 && problem.groups == 1 && grid.image == problem.y.c;
-}
-
 }  // namespace
 
 const char* obstacle(const Window2d& window) {
@@ -84,6 +84,10 @@ const char* obstacle(const Window2d& window) {
 const char* strided_obstacle(const Window2d& window) {
     return window.taps() == 1 && !gemm::is_padded(window) ? nullptr
                                                           : "takes 1x1 windows without padding";
+}
+
+bool is_linear(const Problem& problem) {
+    return problem.window.is_pointwise() && problem.x.plane() == 1 && problem.groups == 1;
 }
 
 bool strided_pays(const Problem& problem) {
@@ -97,7 +101,7 @@ bool strided_pays(const Problem& problem) {
 template <typename T>
 void forward(const ForwardCall<T>& call) {
     const Problem& problem = call.problem;
-    if (is_linear(problem, call.grid)) {
+    if (is_linear(problem) && call.grid.image == problem.y.c) {
         const MatrixView<T> y = {call.y, problem.y.n, problem.filters};
         linear<T>({call.x, problem.x.n, problem.taps}, {call.weight, problem.filters, problem.taps},
                   call.bias, y);
@@ -111,7 +115,7 @@ void forward(const ForwardCall<T>& call) {
 template <typename T>
 void forward_turned(const Problem& problem, const T* x, const T* weight, T* y,
                     const OutputGrid& grid) {
-    if (is_linear(problem, grid)) {
+    if (is_linear(problem) && grid.image == problem.y.c) {
         return linear_backward_input<T>({x, problem.x.n, problem.taps},
                                         {weight, problem.taps, problem.filters},
                                         {y, problem.y.n, problem.filters});
@@ -123,14 +127,14 @@ void forward_turned(const Problem& problem, const T* x, const T* weight, T* y,
 template <typename T>
 void forward_strided(const ForwardCall<T>& call) {
     const Problem& problem = call.problem;
-    const Problem dense({problem.x.n, problem.x.c, problem.y.h, problem.y.w},
-                        {{}, problem.y.c, problem.groups});
+    const Problem dense = of_seen_pixels(problem);
     const Buffer<T> pixels = seen_pixels(problem, call.x);
     forward<T>(
         {dense, pixels.data(), call.weight, call.bias, call.y, call.grid, call.last, call.kept});
 }
 
 #define POCKETCNN_INSTANTIATE(T)                                                             \
+    template Buffer<T> seen_pixels(const Problem&, const T*);                                \
     template void forward(const ForwardCall<T>&);                                            \
     template void forward_turned(const Problem&, const T*, const T*, T*, const OutputGrid&); \
     template void forward_strided(const ForwardCall<T>&);

@@ -3,12 +3,16 @@
 #pragma once
 
 #include "conv/call.h"
+#include "runtime/memory_pool.h"
 
 namespace pocketcnn::conv::pointwise {
 
 /// Why this algorithm cannot take a window, or null.
 const char* obstacle(const Window2d& window);
 const char* strided_obstacle(const Window2d& window);
+
+/// Whether images are vectors, whose convolution is the fully connected layer.
+bool is_linear(const Problem& problem);
 
 template <typename T>
 void forward(const ForwardCall<T>& call);
@@ -19,10 +23,16 @@ template <typename T>
 void forward_turned(const Problem& problem, const T* x, const T* weight, T* y,
                     const OutputGrid& grid);
 
-/// Whether the copy below costs less than to read between the pixels for every block of filters.
+/// The pixels that a window of one tap without padding sees, as images of the result's size.
+template <typename T>
+Buffer<T> seen_pixels(const Problem& problem, const T* x);
+/// The convolution of these, by a window of one pixel without a stride.
+Problem of_seen_pixels(const Problem& problem);
+
+/// Whether their copy costs less than to read between the pixels for every block of filters.
 bool strided_pays(const Problem& problem);
 
-/// The same with a stride, over a copy of the pixels that the window sees.
+/// The same as `forward` with a stride, over this copy.
 template <typename T>
 void forward_strided(const ForwardCall<T>& call);
 

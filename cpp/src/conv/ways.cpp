@@ -124,7 +124,8 @@ constexpr ForwardWay kForward[] = {
     {.about =
          {few_pixels, im2col, "few pixels, many weights", "one group, no horizontal stride",
           "up to 256 pixels in all images, at least 64 filters; 512 taps and 49152 weights; 1x1 "
-          "windows: 64 channels and up to 64 pixels, or 256 channels and 32768 weights"},
+          "windows, but not for images of one pixel: 64 channels and up to 64 pixels, or 256 "
+          "channels and 32768 weights"},
      .obstacle =
          [](const Question& q) { return q.spread ? kApart : few_pixels::obstacle(q.problem); },
      .pays = [](const Question& q) { return few_pixels::pays(q.problem, q.kept); },
