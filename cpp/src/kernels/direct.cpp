@@ -2,6 +2,7 @@
 // of a padded image, flattened over its rows, so that every tap of the window is one shifted load
 // from where the image lies anyway. Positions between two rows are computed and thrown away.
 #include "kernels/rows.h"
+#include "kernels/sums.h"
 #include "kernels/tile.h"
 #include "kernels/topics.h"
 
@@ -207,15 +208,13 @@ void correlate_backward(index_t rows, index_t pixels, index_t taps, const T* dy,
 
 template <typename T>
 void fold_lanes(index_t size, const T* sums, T* to) {
-    for (index_t i = 0; i < size; ++i, sums += kLanes<T>) {
-        T lanes[kLanes<T>];
-        for (int lane = 0; lane < kLanes<T>; ++lane) lanes[lane] = sums[lane];
-#pragma GCC unroll 4
-        for (int half = kLanes<T> / 2; half > 0; half /= 2) {
-            for (int lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
-        }
-        to[i] = lanes[0];
-    }
+    constexpr index_t lanes = kLanes<T>;
+    index_t i = 0;
+    for (; i + lanes <= size; i += lanes) store(to + i, lane_sums(sums + i * lanes));
+    T vectors[lanes * lanes] = {}, last[lanes];
+    for (index_t k = 0; k < size - i; ++k) store(vectors + k * lanes, load(sums + (i + k) * lanes));
+    store(last, lane_sums(vectors));
+    copy_few(size - i, last, to + i);
 }
 
 template <typename T>

@@ -29,6 +29,25 @@ inline double sum_of(index_t size, const Vector& vector, const Element& element)
     return total;
 }
 
+// The sums of the lanes of as many vectors as there are lanes, one after the other in memory: each
+// step interleaves halves of pairs and adds them.
+template <typename T>
+inline Vec<T> lane_sums(const T* vectors) {
+    constexpr int lanes = kLanes<T>;
+    Vec<T> part[lanes];
+#pragma GCC unroll 16
+    for (int k = 0; k < lanes; ++k) part[k] = load(vectors + k * lanes);
+#pragma GCC unroll 4
+    for (int count = lanes / 2; count > 0; count /= 2) {
+#pragma GCC unroll 8
+        for (int k = 0; k < count; ++k) {
+            const Vec<T> a = part[k], b = part[k + count];
+            part[k] = interleave_lower(a, b) + interleave_upper(a, b);
+        }
+    }
+    return part[0];
+}
+
 template <typename T>
 double sum(index_t size, const T* x) {
     return sum_of<T>(

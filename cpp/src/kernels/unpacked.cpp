@@ -1,6 +1,7 @@
 // Dot products of rows with rows, both read where they stand: what y = x * transpose(w) needs.
 // Packing them, as the blocked product does, would move the weights twice more.
 #include "kernels/rows.h"
+#include "kernels/sums.h"
 #include "kernels/tile.h"
 #include "kernels/topics.h"
 
@@ -15,28 +16,14 @@ constexpr int dot_cols(int rows) {
 }
 
 // y[r][c] += the sum of the lanes of sum r * cols + c. In a function of its own, and by way of
-// memory, because beside it the compiler kept two accumulators of the loop on the stack. A vector's
-// worth of sums is joined at once: each step interleaves halves of pairs and adds them.
+// memory, because beside it the compiler kept two accumulators of the loop on the stack.
 template <typename T>
 [[gnu::noinline]] void add_lane_sums(index_t rows, index_t cols, const T* sums, T* y,
                                      index_t y_stride) {
     constexpr int lanes = kLanes<T>;
     constexpr int most = kDotRows * 8;
     T totals[most + lanes];
-    for (index_t i = 0; i < rows * cols; i += lanes) {
-        Vec<T> part[lanes];
-#pragma GCC unroll 16
-        for (int k = 0; k < lanes; ++k) part[k] = load(sums + (i + k) * lanes);
-#pragma GCC unroll 4
-        for (int count = lanes / 2; count > 0; count /= 2) {
-#pragma GCC unroll 8
-            for (int k = 0; k < count; ++k) {
-                const Vec<T> a = part[k], b = part[k + count];
-                part[k] = interleave_lower(a, b) + interleave_upper(a, b);
-            }
-        }
-        store(totals + i, part[0]);
-    }
+    for (index_t i = 0; i < rows * cols; i += lanes) store(totals + i, lane_sums(sums + i * lanes));
     const T* total = totals;
     for (index_t r = 0; r < rows; ++r, y += y_stride) {
         for (index_t c = 0; c < cols; ++c) y[c] += *total++;
