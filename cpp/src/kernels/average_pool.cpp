@@ -245,9 +245,10 @@ inline index_t spread_tiles(const AveragePlane<T>& plane, bool free, index_t x, 
                             T* out) {
     constexpr index_t step = Stride * Pack<T, Bytes>::lanes;
     constexpr index_t least = Bytes > kLeastTileBytes<T> ? step / 2 + 1 : 1;
-    for (; x + (free ? least : step) <= plane.cols; x += step) {
-        spread_tile<T, Bytes, Stride, Taps>(plane.taps_x, shares + (x + plane.pad_x) / Stride,
-                                            out + x);
+    // Of the plane itself they would be read for each tile: it might lie where `out` does.
+    const index_t taps = plane.taps_x, cols = plane.cols, pad = plane.pad_x;
+    for (; x + (free ? least : step) <= cols; x += step) {
+        spread_tile<T, Bytes, Stride, Taps>(taps, shares + (x + pad) / Stride, out + x);
     }
     if constexpr (Bytes > kLeastTileBytes<T>) {
         return spread_tiles<T, Bytes / 2, Stride, Taps>(plane, free, x, shares, out);
