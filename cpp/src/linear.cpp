@@ -7,6 +7,7 @@
 
 #include "gemm/indirect.h"
 #include "gemm/long_sums.h"
+#include "gemm/matrix.h"
 #include "linear_sizes.h"
 #include "runtime/add_in_order.h"
 #include "runtime/cut.h"
@@ -258,13 +259,56 @@ void linear_by_dots(MatrixView<const T> x, MatrixView<const W> weight, const T* 
     });
 }
 
+/// Whether sums are so short that to join their lanes takes longer than to pack the weights
+/// (docs/measurements.md#short-sums).
+bool are_short_sums(index_t rows, index_t cols, index_t depth) {
+    constexpr index_t short_depth = 24, few_rows = 8, few_cols = 48;
+    constexpr index_t most_depth = 112, more_rows = 16, more_cols = 96;
+    if (depth <= short_depth) return rows >= few_rows && cols >= few_cols;
+    return depth <= most_depth && rows >= more_rows && cols >= more_cols;
+}
+
+/// Stores tiles into a row-major matrix, and adds a bias, which may be null, to every row.
+template <typename T>
+struct StoreBiased {
+    const Kernels<T>& kernels;
+    const MatrixView<T>& y;
+    const T* bias;
+
+    void tile(index_t row, index_t rows, index_t col, index_t cols, const T* values) const {
+        T* to = y.data + row * y.cols + col;
+        kernels.product.store_tile(rows, cols, values, nullptr, to, y.cols);
+        if (bias == nullptr) return;
+        for (index_t r = 0; r < rows; ++r)
+            kernels.elementwise.add(cols, bias + col, to + r * y.cols);
+    }
+};
+
+/// y = x * transpose(weight) + bias as the packed product, with the columns of y in the lanes.
+template <typename T>
+void linear_by_blocks(MatrixView<const T> x, MatrixView<const T> weight, const T* bias,
+                      MatrixView<T> y) {
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
+    const index_t depth = x.cols;
+    const gemm::PackedLeft<T> left(kernels, {x.data, x.rows, depth, 1}, depth);
+    const gemm::Operand<T> columns = {weight.data, y.cols, depth, 1};
+    const gemm::BlockCut cut = gemm::cut_blocks(kernels, y.rows, y.cols, depth);
+    parallel_for(cut.blocks(), product_work(y.rows, y.cols, depth), [&](index_t i) {
+        gemm::RightMatrix<T> right(kernels, columns, depth);
+        StoreBiased<T> write = {kernels, y, bias};
+        gemm::multiply_block(kernels, cut.block(i, y.rows, y.cols, depth), left, right, write);
+    });
+}
+
 }  // namespace
 
 template <typename T>
 void linear(MatrixView<const T> x, MatrixView<const T> weight, const T* bias, MatrixView<T> y) {
     require(x.cols == weight.cols && y.rows == x.rows && y.cols == weight.rows, x, weight);
     if (y.rows == 0 || y.cols == 0) return;
-    if (streams_weights(y.rows, y.cols, x.cols)) {
+    if (are_short_sums(y.rows, y.cols, x.cols)) {
+        linear_by_blocks(x, weight, bias, y);
+    } else if (streams_weights(y.rows, y.cols, x.cols)) {
         linear_by_streaming(x, weight, bias, y);
     } else {
         linear_by_dots(x, weight, bias, y);
