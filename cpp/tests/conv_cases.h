@@ -39,6 +39,13 @@ inline const ConvCase kConvCases[] = {
     {"pointwise_wider_groups", {1, 64, 6, 7}, {{}, 80, 2}},
     {"pointwise_wider_chunks", {3, 16, 40, 35}, {{}, 33}},
     {"pointwise_strided", {1, 3, 7, 6}, {{.stride_h = 2, .stride_w = 3}, 2}},
+    // Through a copy of the pixels that are seen, also for the gradient of the weights.
+    {"pointwise_strided_wider", {2, 32, 9, 8}, {{.stride_h = 2, .stride_w = 2}, 75}},
+    // The fully connected layer, of few rows and of short sums.
+    {"single_pixels", {3, 70, 1, 1}, {{}, 66}},
+    {"single_pixels_short", {17, 20, 1, 1}, {{}, 97}},
+    // The gradient of the input is that of one image, in patches instead of 49 phases.
+    {"many_phases", {1, 3, 71, 72}, {Window2d::square(7, 7), 72}},
     {"pointwise_padded",
      {2, 2, 3, 4},
      {{.pad_top = 1, .pad_bottom = 2, .pad_left = 3, .pad_right = 1}, 3}},

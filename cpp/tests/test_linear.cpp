@@ -149,6 +149,19 @@ TEST_P(LinearTest, TileEdges) {
     }
 }
 
+/// At both sides of where sums count as short, with whole and broken tiles.
+TEST_P(LinearTest, ShortSums) {
+    for (const Edge edge : kEdges) {
+        for (const index_t depth : {1, 24, 25, 112, 113}) {
+            for (const index_t n : {7, 8, 15, 17}) {
+                check_layer<float>(n, depth, 97, edge);
+                check_layer<double>(n, depth, 49, edge);
+            }
+            check_layer<double>(17, depth, 96, edge);
+        }
+    }
+}
+
 TEST_P(LinearTest, SlicesOfTheDepth) {
     constexpr index_t slice = gemm::kDepthBlock;
     for (const index_t depth : {slice - 1, slice, slice + 1, 2 * slice + 1}) {

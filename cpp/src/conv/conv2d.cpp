@@ -21,8 +21,9 @@ namespace {
 using conv::Problem;
 
 /// Two threads compute both gradients of less work than this at once, one each: they wait for each
-/// other once instead of at every step (docs/measurements.md#both-gradients-at-once).
-constexpr double kWorkAtOnce = 2e8;
+/// other once instead of at every step. With more work what counts is that both have as much to do
+/// (docs/measurements.md#both-gradients-at-once).
+constexpr double kWorkAtOnce = 1e7;
 
 void require_shape(const Shape4& given, const Shape4& wanted, const char* name) {
     if (given != wanted) {
