@@ -54,6 +54,20 @@ inline PoolAxes pool_axes(const Shape4& in, const Pool2d& pool) {
          pool_output_size(in.w, w.span_w(), w.stride_w, w.pad_left, w.pad_right, pool.ceil_mode)}};
 }
 
+/// Throws where an array does not have the shape that the pooling gives.
+void require_pooled_shape(const Shape4& given, const Shape4& wanted, const char* name);
+
+/// Whether there is one window along the axis, and it sees the whole axis.
+inline bool is_global(const PoolAxis& axis) {
+    const PoolAxis::Range range = axis.inside(0);
+    return axis.out == 1 && range.first == 0 && range.last == axis.size;
+}
+
+/// The same of both axes.
+inline bool is_global(const PoolAxes& a) {
+    return is_global(a.y) && is_global(a.x);
+}
+
 /// Elements per task. Planes are often far smaller, and starting a task costs about as much as
 /// pooling a hundred elements.
 inline constexpr index_t kPoolGrain = 1 << 15;
@@ -77,6 +91,12 @@ struct InsideWindows {
         last = room < 0 ? first : std::clamp(room / axis.stride + 1, first, axis.out);
     }
 };
+
+/// Whether windows hang over the edges of a plane.
+inline bool clips(const PoolAxes& a) {
+    const InsideWindows rows(a.y), cols(a.x);
+    return rows.first > 0 || rows.last < a.y.out || cols.first > 0 || cols.last < a.x.out;
+}
 
 /// Windows of a plane, from (oy, ox) on, that lie inside the image or are clipped alike.
 struct PlacedBlock {

@@ -98,6 +98,19 @@ inline const PoolCase kPoolCases[] = {
     {"empty_batch", {0, 3, 5, 4}, {kPool2}},
     {"no_channels", {2, 0, 5, 4}, {kPool2}},
     {"shared_by_threads", {3, 17, 37, 41}, {kPool3}},
+    // Planes enough for the lanes of any vector, and some more: one window, few, tall planes that
+    // take several bands, gaps between the windows, one-sided padding.
+    {"lanes_one_window", {5, 7, 5, 3}, {Window2d::square(4, 4, 1)}},
+    {"lanes_padded", {3, 13, 7, 9}, {Window2d::square(3, 2, 1)}},
+    {"lanes_dense", {3, 13, 9, 6}, {Window2d::square(5, 1, 2)}},
+    {"lanes_whole", {9, 4, 6, 7}, {Window2d::square(4, 2)}},
+    {"lanes_of_bands", {2, 19, 150, 20}, {Window2d::square(3, 1, 1)}},
+    {"lanes_with_gaps",
+     {5, 7, 61, 17},
+     {{.kernel_h = 2, .kernel_w = 3, .stride_h = 5, .stride_w = 4, .pad_top = 1, .pad_right = 2}}},
+    {"lanes_ceil",
+     {7, 5, 12, 11},
+     {{.kernel_h = 3, .kernel_w = 2, .stride_h = 2, .stride_w = 2, .pad_left = 1}, true}},
 };
 
 /// Only max pooling has them.
@@ -121,6 +134,15 @@ inline const PoolCase kDilatedPoolCases[] = {
        .pad_left = 1,
        .pad_right = 3,
        .dilation_h = 2,
+       .dilation_w = 2}}},
+    {"dilated_lanes",
+     {4, 9, 40, 11},
+     {{.kernel_h = 3,
+       .kernel_w = 2,
+       .stride_h = 2,
+       .pad_top = 4,
+       .pad_right = 1,
+       .dilation_h = 3,
        .dilation_w = 2}}},
     {"dilated_ceil",
      {1, 2, 10, 11},
@@ -149,6 +171,9 @@ inline const PoolCase kPoolWays[] = {
        .pad_left = 1,
        .pad_right = 2}}},
     {"whole_planes", {2, 5, 7, 6}, {{.kernel_h = 7, .kernel_w = 6}}},
+    {"in_lanes",
+     {3, 11, 10, 9},
+     {{.kernel_h = 3, .kernel_w = 4, .stride_h = 2, .stride_w = 3, .pad_top = 1, .pad_right = 2}}},
 };
 
 /// Calls body(case) for the case with every field changed, if the window still fits, in both modes.

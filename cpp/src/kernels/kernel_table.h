@@ -12,6 +12,7 @@
 #include "kernels/direct.h"
 #include "kernels/elementwise.h"
 #include "kernels/indirect.h"
+#include "kernels/lane_pool.h"
 #include "kernels/normalization.h"
 #include "kernels/optimizer.h"
 #include "kernels/packing.h"
@@ -36,6 +37,7 @@ struct Kernels {
     const DirectKernels<T>& direct;
     const ElementwiseKernels<T>& elementwise;
     const IndirectKernels<T>& indirect;
+    const LanePoolKernels<T>& lane_pool;
     const MaxPoolKernels<T>& max_pool;
     const NormalizationKernels<T>& normalization;
     const OptimizerKernels<T>& optimizer;

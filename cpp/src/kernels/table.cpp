@@ -28,6 +28,7 @@ constexpr Kernels<T> kKernels = {
     .direct = of<T>(direct_kernels),
     .elementwise = of<T>(elementwise_kernels),
     .indirect = of<T>(indirect_kernels),
+    .lane_pool = of<T>(lane_pool_kernels),
     .max_pool = of<T>(max_pool_kernels),
     .normalization = of<T>(normalization_kernels),
     .optimizer = of<T>(optimizer_kernels),

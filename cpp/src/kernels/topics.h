@@ -22,6 +22,7 @@ extern const Topic<DepthwiseKernels> depthwise_kernels;
 extern const Topic<DirectKernels> direct_kernels;
 extern const Topic<ElementwiseKernels> elementwise_kernels;
 extern const Topic<IndirectKernels> indirect_kernels;
+extern const Topic<LanePoolKernels> lane_pool_kernels;
 extern const Topic<MaxPoolKernels> max_pool_kernels;
 extern const Topic<NormalizationKernels> normalization_kernels;
 extern const Topic<OptimizerKernels> optimizer_kernels;
