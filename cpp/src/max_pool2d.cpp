@@ -100,17 +100,16 @@ void max_pool2d_backward(ImageView<const T> dy, const Place* argmax, ImageView<T
     const bool halved =
         dx.shape.h == 2 * dy.shape.h && dx.shape.w == 2 * dy.shape.w && plane <= most;
     for_plane_ranges(dx.shape, plane, [&](index_t i, index_t end) {
-        bool known = halved;
-        for (; i < end; ++i) {
+        for (; halved && i < end; ++i) {
             const index_t o = i * out_plane;
             const HalvedPlane windows = {dy.shape.h, dy.shape.w, dy.shape.size() - o,
                                          (end - i) * plane};
-            known = known &&
-                    unpool.unpool_halved(windows, dy.data + o, argmax + o, dx.data + i * plane);
-            if (known) continue;
-            if (!unpool.scatter(out_plane, dy.data + o, argmax + o, plane, dx.data + i * plane)) {
-                outside = true;
-            }
+            if (!unpool.unpool_halved(windows, dy.data + o, argmax + o, dx.data + i * plane)) break;
+        }
+        const index_t o = i * out_plane;
+        if (!unpool.scatter(end - i, out_plane, dy.data + o, argmax + o, plane,
+                            dx.data + i * plane)) {
+            outside = true;
         }
     });
     if (outside) {

@@ -61,18 +61,27 @@ inline void transpose_narrow(index_t lanes, const T* source, index_t lane_stride
 template <typename T>
 void pack_columns(index_t depth, index_t lanes, index_t width, const T* source, index_t lane_stride,
                   T* panel) {
-    const index_t whole_depth = depth / kLanes<T> * kLanes<T>;
-    for (index_t k = 0; k < whole_depth; k += kLanes<T>) {
-        if (kTileRows < kLanes<T> && width == kTileRows) {
-            transpose_narrow(lanes, source + k, lane_stride, panel + k * width);
-            continue;
-        }
+    const bool is_narrow = kTileRows < kLanes<T> && width == kTileRows;
+    const auto squares = [&](index_t k) {
         for (index_t lane = 0; lane < width; lane += kLanes<T>) {
             transpose_square(lanes - lane, source + lane * lane_stride + k, lane_stride,
                              panel + k * width + lane, width);
         }
+    };
+    index_t k = 0;
+    for (; k + kLanes<T> <= depth; k += kLanes<T>) {
+        if (is_narrow) {
+            transpose_narrow(lanes, source + k, lane_stride, panel + k * width);
+        } else {
+            squares(k);
+        }
     }
-    for (index_t k = whole_depth; k < depth; ++k) {
+    // The last squares overlap those before them.
+    if (k < depth && k > 0 && !is_narrow) {
+        squares(depth - kLanes<T>);
+        return;
+    }
+    for (; k < depth; ++k) {
         for (index_t lane = 0; lane < width; ++lane) {
             panel[k * width + lane] = lane < lanes ? source[lane * lane_stride + k] : T{0};
         }

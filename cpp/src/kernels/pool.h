@@ -62,9 +62,10 @@ struct MaxPoolKernels {
 
 template <typename T, typename Place>
 struct Unpool {
-    /// out, zero, then out[places[i]] += values[i] in order. False, leaving the rest undone, where
-    /// a place is outside the out_size elements.
-    bool (*scatter)(index_t size, const T* values, const Place* places, index_t out_size, T* out);
+    /// Of each plane: out, zero, then out[places[i]] += values[i] in order. False, leaving the rest
+    /// undone, where a place is outside the plane's out_size elements.
+    bool (*scatter)(index_t planes, index_t size, const T* values, const Place* places,
+                    index_t out_size, T* out);
     /// The same for windows that each have their place inside them. False, leaving the plane
     /// unfinished, where one has not.
     bool (*unpool_halved)(const HalvedPlane& plane, const T* values, const Place* places, T* out);

@@ -1,4 +1,4 @@
-// Gradients of max pooling go back to where the maxima were, one plane at a time.
+// Gradients of max pooling go back to where the maxima were.
 #include <cstdint>
 
 #include "kernels/pool.h"
@@ -19,23 +19,61 @@ inline bool are_below(index_t count, const Place* places, index_t limit) {
     return signs >> 63 == 0;
 }
 
-template <typename T, typename Place>
-bool scatter(index_t size, const T* values, const Place* places, index_t out_size, T* out) {
+template <typename T>
+inline void fill_zeros(index_t size, T* out) {
     constexpr index_t lanes = kLanes<T>, chunk = 8 * lanes;
     index_t i = 0;
-    for (; i + chunk <= out_size; i += chunk) {
+    for (; i + chunk <= size; i += chunk) {
         prefetch<1>(out + i, kReadAhead, chunk * index_t{sizeof(T)});
         for (index_t k = 0; k < chunk; k += lanes) store(out + i + k, Vec<T>{});
     }
-    for (; i < out_size; ++i) out[i] = 0;
-    // A block is checked as a whole before it is used.
-    constexpr index_t block = 256;
-    for (index_t begin = 0; begin < size; begin += block) {
-        const index_t end = begin + block < size ? begin + block : size;
+    for (; i < size; ++i) out[i] = 0;
+}
+
+// Values that are checked as a whole before any is used.
+inline constexpr index_t kChecked = 256;
+
+// One plane after another, all of whose values are checked at once: of small planes each would have
+// a loop for few of them.
+template <typename T, typename Place>
+bool scatter_small(index_t planes, index_t size, const T* values, const Place* places,
+                   index_t out_size, T* out) {
+    fill_zeros(planes * out_size, out);
+    prefetch<0>(values, kReadAhead, planes * size * index_t{sizeof(T)});
+    prefetch<0>(places, kReadAhead, planes * size * index_t{sizeof(Place)});
+    if (!are_below(planes * size, places, out_size)) return false;
+    for (const T* end = values + planes * size; values < end; out += out_size) {
+        for (index_t i = 0; i < size; ++i) out[*places++] += *values++;
+    }
+    return true;
+}
+
+// One plane, block by block.
+template <typename T, typename Place>
+bool scatter_large(index_t size, const T* values, const Place* places, index_t out_size, T* out) {
+    fill_zeros(out_size, out);
+    for (index_t begin = 0; begin < size; begin += kChecked) {
+        const index_t end = begin + kChecked < size ? begin + kChecked : size;
         prefetch<0>(values + begin, kReadAhead, (end - begin) * index_t{sizeof(T)});
         prefetch<0>(places + begin, kReadAhead, (end - begin) * index_t{sizeof(Place)});
         if (!are_below(end - begin, places + begin, out_size)) return false;
-        for (i = begin; i < end; ++i) out[places[i]] += values[i];
+        for (index_t i = begin; i < end; ++i) out[places[i]] += values[i];
+    }
+    return true;
+}
+
+template <typename T, typename Place>
+bool scatter(index_t planes, index_t size, const T* values, const Place* places, index_t out_size,
+             T* out) {
+    const bool is_small = size > 0 && size < kChecked;
+    const index_t together = is_small ? kChecked / size : 1;
+    for (index_t p = 0; p < planes; p += together) {
+        const index_t count = planes - p < together ? planes - p : together, at = p * size;
+        T* to = out + p * out_size;
+        if (!(size < kChecked ? scatter_small(count, size, values + at, places + at, out_size, to)
+                              : scatter_large(size, values + at, places + at, out_size, to))) {
+            return false;
+        }
     }
     return true;
 }
