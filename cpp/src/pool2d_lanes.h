@@ -106,24 +106,28 @@ class LaneResults {
     /// Elements of a plane that a band may see or give; there are as many vectors of them.
     static constexpr index_t kElements = 256;
 
+    /// The band and one row more. Windows with a dilation need not begin in order.
+    LaneBand with_row(const LaneBand& band, index_t row) const {
+        const PoolTaps taps = rows_[static_cast<std::size_t>(row)];
+        const index_t seen = std::max<index_t>(0, (taps.count - 1) * step_y_ + 1);
+        if (band.rows == 0) return {row, 1, taps.first, seen};
+        const index_t first = std::min(band.in_row, taps.first);
+        const index_t end = std::max(band.in_row + band.in_rows, taps.first + seen);
+        return {band.row, band.rows + 1, first, end - first};
+    }
+
     void cut() {
-        LaneBand band = {0, 0, 0, 0};
-        index_t in_end = 0;
+        LaneBand band = {};
         for (index_t row = 0; row < static_cast<index_t>(rows_.size()); ++row) {
-            const PoolTaps taps = rows_[static_cast<std::size_t>(row)];
-            const index_t end =
-                taps.count > 0 ? taps.first + (taps.count - 1) * step_y_ + 1 : taps.first;
-            const index_t in_rows = std::max(in_end, end) - band.in_row;
-            const bool full =
-                in_rows * in_cols_ > kElements || (band.rows + 1) * cols() > kElements;
-            if (row == 0 || full) {
-                if (row > 0) bands_.push_back(band);
-                band = {row, 0, taps.first, 0};
-                in_end = end;
+            const LaneBand more = with_row(band, row);
+            const bool fits =
+                more.in_rows * in_cols_ <= kElements && more.rows * cols() <= kElements;
+            if (band.rows == 0 || fits) {
+                band = more;
+            } else {
+                bands_.push_back(band);
+                band = with_row({}, row);
             }
-            in_end = std::max(in_end, end);
-            ++band.rows;
-            band.in_rows = in_end - band.in_row;
         }
         bands_.push_back(band);
     }
