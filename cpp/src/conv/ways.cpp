@@ -27,9 +27,12 @@ using enum ConvAlgorithm;
 
 // Texts and rules that several rows share.
 
-constexpr const char* kTilesTake = "kernels 2 to 5 strides long on both axes, no dilation";
-constexpr const char* kPartsTake = "stride 1, kernels of 2 to 12 taps, more than 5 on an axis";
-constexpr const char* kDilatedTake = "stride 1 with a dilation, kernels of 2 to 12 taps";
+constexpr const char* kTilesTake =
+    "kernels 2 to 5 strides long on both axes, or with stride 1 a single tap on one; no dilation";
+constexpr const char* kPartsTake =
+    "stride 1, kernels of up to 12 taps on both axes, more than 5 on one";
+constexpr const char* kDilatedTake =
+    "stride 1 with a dilation, kernels of up to 12 taps on both axes, more than one on one";
 constexpr const char* kFewerProducts = "fewer multiplications";
 constexpr const char* kTilesPay =
     "at least 6 channels and filters (12 with AVX-512), and 1.2 times fewer multiplications, also "

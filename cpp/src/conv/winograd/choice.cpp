@@ -11,10 +11,13 @@
 namespace pocketcnn::winograd {
 namespace {
 
-/// Whether a window without dilation is too short, or longer than `most` taps.
+/// Whether a window without dilation is too short, or longer than `most` taps. Along one axis it
+/// may be a single tap, but not with a stride, of whose phases only one would have a tap.
 bool is_beyond(const Window2d& window, index_t most) {
     const Taps taps(window);
-    return std::min(taps.h, taps.w) < kWinogradLeastTaps || std::max(taps.h, taps.w) > most;
+    const bool is_line = taps.h == 1 || taps.w == 1;
+    const bool is_strided = window.stride_h > 1 || window.stride_w > 1;
+    return taps.count() == 1 || std::max(taps.h, taps.w) > most || (is_line && is_strided);
 }
 
 /// The smallest number of tiles that is worth a transform of the weights: more where there are many
@@ -61,7 +64,7 @@ const char* tiles_obstacle(const Window2d& window) {
     }
     if (is_beyond(window, is_parted(window) ? kMostPartedTaps : kWinogradMostTaps)) {
         return "takes kernels that are 2 to 5 strides long (rounded up), and with stride 1 up to "
-               "12";
+               "12, a single tap along one axis";
     }
     if (is_dilated(window)) return "takes no dilation itself";
     return is_parted(window) ? "takes no more than 5 taps itself" : nullptr;
@@ -71,13 +74,13 @@ const char* parts_obstacle(const Window2d& window) {
     if (is_dilated(window)) return "takes no dilation";
     return is_parted(window) && !is_beyond(window, kMostPartedTaps)
                ? nullptr
-               : "takes kernels of 2 to 12 taps, more than 5 along an axis, with stride 1";
+               : "takes kernels of up to 12 taps, more than 5 along an axis, with stride 1";
 }
 
 const char* dilated_obstacle(const Window2d& window) {
     if (!is_dilated(window)) return "takes a dilation";
     if (window.stride_h > 1 || window.stride_w > 1) return "takes no stride";
-    return is_beyond(window, kMostPartedTaps) ? "takes kernels of 2 to 12 taps" : nullptr;
+    return is_beyond(window, kMostPartedTaps) ? "takes kernels of up to 12 taps" : nullptr;
 }
 
 /// Whether tiles of six points are faster than a direct sum (docs/measurements.md#winograd):
@@ -106,7 +109,7 @@ bool pays(const conv::Problem& dilated, ConvPass pass, bool kept) {
     // Multiplications of a direct sum divided by those of the tiles, including incomplete ones.
     const index_t products = problem.channels * problem.filters * problem.groups;
     const double of_a_tile =
-        static_cast<double>(kWinogradPoints * phases) * static_cast<double>(products);
+        static_cast<double>(grid.points() * phases) * static_cast<double>(products);
     const double direct = dilated.multiply_adds() / of_a_tile;
     const bool sums_pixels = pass == ConvPass::weight_grad;
     const index_t cost = sums_pixels ? grid.tiles() : cost_in_tiles(grid.tiles(), kept);

@@ -62,11 +62,10 @@ template <typename T, typename Task>
 Filters<T> transform_filters(index_t lanes, index_t depth, const Taps& taps, index_t chunk,
                              Task&& task) {
     const WinogradKernels<T>& kernels = pocketcnn::kernels<T>().winograd;
-    Filters<T> filters(lanes, depth, kernels);
+    Filters<T> filters(lanes, depth, taps.points(), kernels);
     const index_t chunks = ceil_div(depth, chunk);
-    const double work = static_cast<double>(lanes) * static_cast<double>(depth) * kWinogradPoints;
-    const auto evaluate =
-        kernels.evaluate[taps.h - kWinogradLeastTaps][taps.w - kWinogradLeastTaps];
+    const double work = static_cast<double>(lanes) * static_cast<double>(depth * taps.points());
+    const auto evaluate = kernels.evaluate[taps.h - 1][taps.w - 1];
     parallel_for(filters.panels.total * chunks, work, [&](index_t i) {
         const index_t vector = i / chunks, begin = i % chunks * chunk;
         const index_t end = std::min(depth, begin + chunk);
@@ -145,11 +144,11 @@ bool store_weight_grad(const conv::Problem& problem, const T* points, index_t po
     const Taps taps(problem.window);
     const index_t area = problem.window.taps();
     const index_t phases = problem.window.stride_h * problem.window.stride_w;
-    const auto collect = kernels.collect[taps.h - kWinogradLeastTaps][taps.w - kWinogradLeastTaps];
+    const auto collect = kernels.collect[taps.h - 1][taps.w - 1];
     const index_t chunk = ceil_div(kChunk, phases), chunks = ceil_div(problem.channels, chunk);
     const TilePlaces places = {problem.channels * phases, 0, lane_stride, point_stride};
     const double work = static_cast<double>(problem.filters) *
-                        static_cast<double>(problem.channels * phases) * kWinogradPoints;
+                        static_cast<double>(problem.channels * phases * taps.points());
     std::atomic<bool> finite{true};
     parallel_for(ceil_div(problem.filters, kernels.lanes) * chunks, work, [&](index_t i) {
         const index_t lane = i / chunks * kernels.lanes, begin = i % chunks * chunk;

@@ -1,4 +1,4 @@
-// Transforms the weights to the 36 points, and their gradient back.
+// Transforms the weights to the points of a tile, and their gradient back.
 #pragma once
 
 #include <vector>
@@ -8,17 +8,18 @@
 
 namespace pocketcnn::winograd {
 
-/// Filters at the 36 points, panel by panel: [point][depth][lanes of the panel].
+/// Filters at the points, panel by panel: [point][depth][lanes of the panel].
 template <typename T>
 struct Filters {
     LanePanels panels;
-    index_t depth;
+    index_t depth, points;
     Buffer<T> data;
 
-    Filters(index_t lanes, index_t depth, const WinogradKernels<T>& kernels)
+    Filters(index_t lanes, index_t depth, index_t points, const WinogradKernels<T>& kernels)
         : panels(lanes, kernels.lanes, kernels.vectors),
           depth(depth),
-          data(kWinogradPoints * (panels.lanes() * depth + panels.total * kernels.lanes)) {}
+          points(points),
+          data(points * (panels.lanes() * depth + panels.total * kernels.lanes)) {}
 
     /// From one point to the next. One vector more than needed, so that points do not all share the
     /// same cache sets.
@@ -26,8 +27,7 @@ struct Filters {
         return depth * panels.width_lanes(panel) + panels.lanes_of_vector;
     }
     T* panel(index_t i) const {
-        return data.data() +
-               kWinogradPoints * (panels.first_lane(i) * depth + i * panels.lanes_of_vector);
+        return data.data() + points * (panels.first_lane(i) * depth + i * panels.lanes_of_vector);
     }
 };
 
