@@ -11,13 +11,19 @@
 namespace pocketcnn::winograd {
 namespace {
 
+/// Whether tiles are six positions in a line.
+bool is_in_line(const Window2d& window) {
+    const Taps taps(window);
+    return taps.h == 1 || taps.w == 1;
+}
+
 /// Whether a window without dilation is too short, or longer than `most` taps. Along one axis it
 /// may be a single tap, but not with a stride, of whose phases only one would have a tap.
 bool is_beyond(const Window2d& window, index_t most) {
     const Taps taps(window);
-    const bool is_line = taps.h == 1 || taps.w == 1;
     const bool is_strided = window.stride_h > 1 || window.stride_w > 1;
-    return taps.count() == 1 || std::max(taps.h, taps.w) > most || (is_line && is_strided);
+    return taps.count() == 1 || std::max(taps.h, taps.w) > most ||
+           (is_in_line(window) && is_strided);
 }
 
 /// The smallest number of tiles that is worth a transform of the weights: more where there are many
@@ -27,6 +33,7 @@ index_t fewest_tiles(const conv::Problem& problem, ConvPass pass, bool in_parts,
     const index_t phases = problem.window.stride_h * problem.window.stride_w;
     const index_t weights = problem.channels * phases * problem.filters;
     if (phases > 1) return pass == ConvPass::input_grad && weights <= 4 * few_weights ? 64 : 100;
+    if (is_in_line(problem.window) && !kept) return 32;
     if (in_parts) return weights <= few_weights ? 16 : 24;
     if (weights > 2 * cached_weights) return kept ? 9 : 24;
     if (weights > cached_weights && !kept) return 16;
@@ -89,16 +96,20 @@ const char* dilated_obstacle(const Window2d& window) {
 ///  - with a stride they save less, and im2col's gradient of the input then wastes nothing;
 ///  - with few tiles, a panel of them is not full, and the transform of the weights is much of the
 ///    work, most of it if they do not fit the caches;
+///  - in a line they save at most half, and the transforms, and the copies for parts, are more of
+///    the work (docs/measurements.md#windows-of-one-row-or-column);
 ///  - groups make no difference, nor does a dilation, by the split images.
 bool pays(const conv::Problem& dilated, ConvPass pass, bool kept) {
     const conv::Problem whole = undilated(dilated);
     const index_t phases = whole.window.stride_h * whole.window.stride_w;
-    constexpr index_t fewest = 6, many = 32;
-    const index_t least = std::max(fewest, kernels<float>().winograd.lanes * 3 / 4);
     const index_t channels = whole.channels * phases;
-    const bool few_do = pass != ConvPass::forward && channels >= many;
+    const bool in_parts = is_parted(whole.window), in_line = is_in_line(whole.window);
+    constexpr index_t fewest = 6, many = 32, fewest_in_line = 16, fewest_parts_in_line = 64;
+    const index_t least_in_line = in_parts ? fewest_parts_in_line : fewest_in_line;
+    const index_t least =
+        in_line ? least_in_line : std::max(fewest, kernels<float>().winograd.lanes * 3 / 4);
+    const bool few_do = pass != ConvPass::forward && channels >= many && !in_line;
     if (channels < least || whole.filters < (few_do ? fewest : least)) return false;
-    const bool in_parts = is_parted(whole.window);
     const conv::Problem problem = in_parts ? as_parts(whole, pass) : whole;
     if (in_parts && !parts_fit(problem)) return false;
     const Grid grid =

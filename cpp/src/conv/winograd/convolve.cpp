@@ -24,8 +24,9 @@ namespace {
 // 1 MB of L2 and a share of 32 MB of L3, and on cores with 2 MB of L2 and a slow L3.
 
 /// Panels of product rows whose products M with one panel of filters are stored together: 56 tiles
-/// by 32 filters are 258 KB. Of tiles of six points there are six times as many.
-constexpr index_t kTilePanels = 4;
+/// by 32 filters are 258 KB. Tiles in a line have a sixth of the points, and a block of them three
+/// times as many panels (docs/measurements.md#windows-of-one-row-or-column).
+constexpr index_t kTilePanels = 4, kLinePanels = 12;
 /// If there would be fewer blocks than this, they get fewer panels, provided there is enough work
 /// (docs/measurements.md#winograd-sizes).
 constexpr double kMuchWork = 1e7;
@@ -56,7 +57,7 @@ class Convolver {
           depth_vectors_(ceil_div(convolution.source.lanes(), kernels_.lanes)),
           bias_(filters.panels.lanes()),
           points_(conv_.grid.points()),
-          tile_panels_(kTilePanels * (kWinogradPoints / points_)),
+          tile_panels_(points_ == kWinogradPoints ? kTilePanels : kLinePanels),
           transform_(kernels_.transform[conv_.grid.step_h > 1][conv_.grid.step_w > 1]),
           collect_(kernels_.collect[conv_.grid.step_h - 1][conv_.grid.step_w - 1]) {
         std::fill_n(bias_.data(), filters.panels.lanes(), T{0});

@@ -31,17 +31,15 @@ struct Filters {
     }
 };
 
-/// The weights as multiplied with the phases of x: depth (c, phase), lanes f.
-template <typename T>
-Filters<T> forward_filters(const conv::Problem& problem, const T* weight);
-
-/// The same for each group.
+/// The weights of each group as multiplied with the phases of x: depth (c, phase), lanes f. With a
+/// window that is cut into parts, depth (part, c).
 template <typename T>
 std::vector<Filters<T>> all_forward_filters(const conv::Problem& problem, const T* weight);
 
-/// The weights, rotated by 180 degrees, as multiplied with dy: depth f, lanes (c, phase).
+/// The same, rotated by 180 degrees, as multiplied with dy: depth f, lanes (c, phase). With a
+/// window that is cut, depth (part, f).
 template <typename T>
-Filters<T> input_grad_filters(const conv::Problem& problem, const T* weight);
+std::vector<Filters<T>> all_input_grad_filters(const conv::Problem& problem, const T* weight);
 
 /// The gradient of the weights from its points, [point][depth][lanes], depth (c, phase), lanes f,
 /// point_stride from point to point and lane_stride from one depth to the next. Returns whether all

@@ -275,7 +275,7 @@ void weight_grad_in_parts(const conv::WeightGradCall<T>& call) {
         kernels<T>().elementwise.add(size, more.data(), sums.data());
     });
     totals.finish(sums.data());
-    for_parted_weights(problem, [&](index_t from, index_t to) { call.dweight[to] = sums[from]; });
+    join_weights(problem, sums.data(), call.dweight);
 }
 
 #define POCKETCNN_INSTANTIATE(T)                               \
