@@ -58,7 +58,7 @@ TEST(Conv2dWays, Choices) {
     };
     const Window2d same = Window2d::square(3, 1, 1), halving = Window2d::square(3, 2, 1);
     const Window2d seven = Window2d::square(7, 1, 3), dilated = {3, 3, 1, 1, 2, 2, 2, 2, 2, 2};
-    const Window2d row = {1, 7}, column = {3, 1};
+    const Window2d row = {.kernel_w = 7, .pad_left = 3, .pad_right = 3}, column = {3, 1};
     constexpr ConvPass forward = ConvPass::forward, input_grad = ConvPass::input_grad,
                        weight_grad = ConvPass::weight_grad;
     const Choice choices[] = {
