@@ -54,22 +54,26 @@ void for_phase_taps(const Window2d& window, index_t phase, Body&& body) {
     }
 }
 
-/// Calls body(part, tap of the part, tap of the kernel), for all parts of a window that is cut, or
-/// else for the phase as if it were the only part.
+/// Calls body(part, tap of the part, tap of the kernel, taps) for rows of taps of all parts of a
+/// window that is cut, or else for each tap of the phase as if it were the only part.
 template <typename Body>
 void for_parts_or_phase(const Window2d& window, index_t parts, index_t phase, Body&& body) {
     if (parts == 1) {
         return for_phase_taps(window, phase,
-                              [&](index_t tap, index_t source) { body(0, tap, source); });
+                              [&](index_t tap, index_t source) { body(0, tap, source, 1); });
     }
     for (index_t part = 0; part < parts; ++part) {
-        for_part_taps(window, part, [&](index_t tap, index_t source) { body(part, tap, source); });
+        for_part_rows(window, part, [&](index_t tap, index_t source, index_t taps) {
+            body(part, tap, source, taps);
+        });
     }
 }
 
 template <typename T>
-void copy_vector(const WinogradKernels<T>& kernels, const T* from, index_t i, T* to, index_t k) {
-    std::memcpy(to + k * kernels.lanes, from + i * kernels.lanes, kernels.lanes * sizeof(T));
+void copy_vectors(const WinogradKernels<T>& kernels, const T* from, index_t i, T* to, index_t k,
+                  index_t count) {
+    std::memcpy(to + k * kernels.lanes, from + i * kernels.lanes,
+                static_cast<std::size_t>(count * kernels.lanes) * sizeof(T));
 }
 
 /// The parts of a window, and the taps of each.
@@ -128,9 +132,9 @@ void gather_taps(const Window2d& window, const PartsOfTaps& parts, const LaneIma
     for (index_t k = 0; k < depth; ++k) {
         const T* from = row.data() + k / phases * area * kernels.lanes;
         for_parts_or_phase(window, parts.count, (begin + k) % phases,
-                           [&](index_t part, index_t tap, index_t source) {
-                               copy_vector(kernels, from, source, strip,
-                                           (part * depth + k) * count + tap);
+                           [&](index_t part, index_t tap, index_t source, index_t taps) {
+                               copy_vectors(kernels, from, source, strip,
+                                            (part * depth + k) * count + tap, taps);
                            });
     }
 }
@@ -186,8 +190,8 @@ Filters<T> input_grad_filters(const conv::Problem& problem, const T* weight) {
         for (index_t f = begin; f < end; ++f) {
             kernels.gather(lanes, f, lane, {0, 0, taps.h, taps.w}, problem.taps, row.data());
             for (index_t tap = 0; tap < taps.count(); ++tap) {
-                copy_vector(kernels, row.data(), tap, strip,
-                            (f - begin + 1) * taps.count() - 1 - tap);
+                copy_vectors(kernels, row.data(), tap, strip,
+                             (f - begin + 1) * taps.count() - 1 - tap, 1);
             }
         }
     };
@@ -243,8 +247,8 @@ bool store_weight_grad(const conv::Problem& problem, const T* points, index_t po
             for (index_t k = begin * phases; k < end * phases; ++k) {
                 all &= collect(1, 0, taps.w, points + lane, k, places, nullptr, strip.data());
                 for_phase_taps(problem.window, k % phases, [&](index_t tap, index_t target) {
-                    copy_vector(kernels, strip.data(), tap, row.data(),
-                                (k / phases - begin) * area + target);
+                    copy_vectors(kernels, strip.data(), tap, row.data(),
+                                 (k / phases - begin) * area + target, 1);
                 });
             }
         }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <vector>
 
 #include "conv/problem.h"
 #include "kernels/winograd.h"
@@ -73,25 +74,17 @@ inline conv::Problem turned(const conv::Problem& problem) {
     return result;
 }
 
-/// Where a part lies in the window. Parts at its end may reach further; the taps there are zero.
-struct PartPlace {
-    PartPlace(const Window2d& window, const WindowParts& parts, index_t part)
-        : top(part / parts.w.count * parts.h.taps),
-          left(part % parts.w.count * parts.w.taps),
-          rows(std::min(parts.h.taps, window.kernel_h - top)),
-          cols(std::min(parts.w.taps, window.kernel_w - left)) {}
-    index_t top, left, rows, cols;
-};
-
-/// Calls body(tap of the part, tap of the window) for each tap of a part that the window has.
+/// Calls body(tap of the part, tap of the window, taps) for each row of a part's taps that the
+/// window has. Parts at its end may reach further; the taps there are zero.
 template <typename Body>
-void for_part_taps(const Window2d& window, index_t part, Body&& body) {
+void for_part_rows(const Window2d& window, index_t part, Body&& body) {
     const WindowParts parts(window);
-    const PartPlace at(window, parts, part);
-    for (index_t y = 0; y < at.rows; ++y) {
-        for (index_t x = 0; x < at.cols; ++x) {
-            body(y * parts.w.taps + x, (at.top + y) * window.kernel_w + at.left + x);
-        }
+    const index_t top = part / parts.w.count * parts.h.taps;
+    const index_t left = part % parts.w.count * parts.w.taps;
+    const index_t rows = std::min(parts.h.taps, window.kernel_h - top);
+    const index_t cols = std::min(parts.w.taps, window.kernel_w - left);
+    for (index_t y = 0; y < rows; ++y) {
+        body(y * parts.w.taps, (top + y) * window.kernel_w + left, cols);
     }
 }
 
@@ -106,18 +99,23 @@ inline index_t parted_weights(const conv::Problem& problem) {
 template <typename T>
 void join_weights(const conv::Problem& problem, const T* of_parts, T* weight) {
     const WindowParts parts(problem.window);
-    const index_t area = problem.window.taps(), width = problem.window.kernel_w;
-    const index_t channels = problem.channels;
+    const index_t area = problem.window.taps(), channels = problem.channels;
+    std::vector<index_t> places(
+        static_cast<std::size_t>(area));  // of the taps of the first channel
+    for (index_t part = 0; part < parts.count(); ++part) {
+        for_part_rows(problem.window, part, [&](index_t tap, index_t whole, index_t taps) {
+            for (index_t i = 0; i < taps; ++i) {
+                places[static_cast<std::size_t>(whole + i)] =
+                    part * channels * parts.taps() + tap + i;
+            }
+        });
+    }
     parallel_for(problem.y.c, static_cast<double>(problem.y.c * problem.taps), [&](index_t f) {
         const T* from = of_parts + f * parts.count() * channels * parts.taps();
-        for (index_t part = 0; part < parts.count(); ++part) {
-            const PartPlace at(problem.window, parts, part);
-            T* to = weight + f * channels * area + at.top * width + at.left;
-            for (index_t c = 0; c < channels; ++c, from += parts.taps(), to += area) {
-                for (index_t y = 0; y < at.rows; ++y) {
-                    std::copy_n(from + y * parts.w.taps, at.cols, to + y * width);
-                }
-            }
+        const index_t* const place = places.data();
+        T* to = weight + f * channels * area;
+        for (index_t c = 0; c < channels; ++c, from += parts.taps(), to += area) {
+            for (index_t tap = 0; tap < area; ++tap) to[tap] = from[place[tap]];
         }
     });
 }
