@@ -92,6 +92,8 @@ WINOGRAD = [
     ConvCase((3, 17, 9, 13), 19, (3, 3), padding=1),
     ConvCase((2, 16, 13, 11), 33, (5, 5), padding=((0, 2), (3, 1))),
     ConvCase((2, 20, 12, 9), 18, (4, 2), padding=(2, 0)),
+    ConvCase((2, 12, 9, 14), 18, (1, 7), padding=(0, 3)),
+    ConvCase((2, 12, 14, 9), 18, (3, 1)),
     ConvCase((2, 3, 39, 47), 18, (11, 11), stride=4, padding=2),
     ConvCase((2, 3, 23, 17), 8, (7, 7), stride=(2, 3), padding=3),
     ConvCase((0, 16, 8, 8), 16, (3, 3), padding=1),
@@ -138,6 +140,8 @@ BENCHMARKED = [
     ConvCase((4, 3, 112, 112), 64, (7, 7), stride=2, padding=3),
     ConvCase((4, 48, 32, 32), 48, (7, 7), padding=3),
     ConvCase((2, 32, 40, 40), 32, (9, 11), padding=4),
+    ConvCase((4, 192, 17, 17), 192, (1, 7), padding=(0, 3)),
+    ConvCase((4, 384, 8, 8), 384, (3, 1), padding=(1, 0)),
 ]
 
 
@@ -175,7 +179,7 @@ def test_accuracy_of_wildly_scaled_operands(algorithm: str, spread: int) -> None
     "case",
     [
         ConvCase((1, 16, 9, 9), 16, (1, 1)),
-        ConvCase((1, 16, 9, 9), 16, (3, 1)),
+        ConvCase((1, 16, 9, 9), 16, (3, 1), stride=2),
         ConvCase((1, 16, 15, 15), 16, (13, 3)),
         ConvCase((1, 16, 9, 9), 16, (3, 3), stride=3),
         ConvCase((1, 16, 9, 9), 16, (3, 3), stride=2, dilation=2),

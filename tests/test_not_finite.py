@@ -25,6 +25,8 @@ SETTINGS: list[dict[str, Any]] = [
     {"kernel_size": 7, "stride": 2, "padding": 3},
     {"kernel_size": 3, "padding": 2, "dilation": (2, 1)},
     {"kernel_size": (9, 7), "padding": 3},
+    {"kernel_size": (1, 3), "padding": (0, 1)},
+    {"kernel_size": (7, 1)},
     {"kernel_size": 3, "groups": 2},
 ]
 

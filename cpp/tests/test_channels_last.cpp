@@ -466,6 +466,8 @@ TEST_P(ChannelsLast, ConvolutionByTiles) {
             Tiled<float>({2, 3 + 7 * kernel, 13, 10 + kernel}, conv).check();
             Tiled<double>({1, 5 * kernel, 11, 7}, conv).check();
         }
+        Tiled<float>({2, 20, 13, 10}, {{1, 3}, 33}).check();
+        Tiled<float>({2, 20, 13, 10}, {{5, 1}, 17}).check();
         // One tile, tasks of panels, and blocks of tiles shared by threads.
         Tiled<float>({1, 70, 4, 4}, {Window2d::square(3, 1, 1), 140}).check();
         Tiled<float>({1, 40, 30, 33}, {Window2d::square(3, 1, 1), 34}).check();

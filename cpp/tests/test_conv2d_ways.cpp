@@ -58,12 +58,15 @@ TEST(Conv2dWays, Choices) {
     };
     const Window2d same = Window2d::square(3, 1, 1), halving = Window2d::square(3, 2, 1);
     const Window2d seven = Window2d::square(7, 1, 3), dilated = {3, 3, 1, 1, 2, 2, 2, 2, 2, 2};
+    const Window2d row = {.kernel_w = 7, .pad_left = 3, .pad_right = 3}, column = {3, 1};
     constexpr ConvPass forward = ConvPass::forward, input_grad = ConvPass::input_grad,
                        weight_grad = ConvPass::weight_grad;
     const Choice choices[] = {
         {forward, {4, 64, 28, 28}, {same, 64}, ConvAlgorithm::winograd},
         {forward, {4, 64, 28, 28}, {seven, 64}, ConvAlgorithm::winograd_parts},
         {forward, {4, 64, 28, 28}, {dilated, 64}, ConvAlgorithm::winograd_dilated},
+        {forward, {8, 128, 17, 17}, {row, 128}, ConvAlgorithm::winograd_parts},
+        {forward, {8, 384, 8, 8}, {column, 384}, ConvAlgorithm::winograd},
         {forward, {4, 32, 14, 14}, {same, 32, 32}, ConvAlgorithm::depthwise},
         {forward, {4, 1, 28, 28}, {{5, 5}, 30}, ConvAlgorithm::direct},
         {forward, {4, 256, 14, 14}, {{}, 64}, ConvAlgorithm::pointwise},
@@ -75,12 +78,16 @@ TEST(Conv2dWays, Choices) {
         {input_grad, {4, 64, 28, 28}, {same, 64}, ConvAlgorithm::winograd},
         {input_grad, {4, 64, 28, 28}, {seven, 64}, ConvAlgorithm::winograd_parts},
         {input_grad, {4, 64, 28, 28}, {dilated, 64}, ConvAlgorithm::winograd_dilated},
+        {input_grad, {8, 128, 17, 17}, {row, 128}, ConvAlgorithm::winograd_parts},
+        {input_grad, {8, 384, 8, 8}, {column, 384}, ConvAlgorithm::winograd},
         {input_grad, {4, 32, 14, 14}, {same, 32, 32}, ConvAlgorithm::depthwise},
         {input_grad, {16, 3, 32, 32}, {halving, 8}, ConvAlgorithm::patches},
         {input_grad, {4, 256, 14, 14}, {{}, 64}, ConvAlgorithm::phases},
         {weight_grad, {4, 64, 28, 28}, {same, 64}, ConvAlgorithm::winograd},
         {weight_grad, {4, 64, 28, 28}, {seven, 64}, ConvAlgorithm::winograd_parts},
         {weight_grad, {4, 64, 28, 28}, {dilated, 64}, ConvAlgorithm::winograd_dilated},
+        {weight_grad, {8, 128, 17, 17}, {row, 128}, ConvAlgorithm::winograd_parts},
+        {weight_grad, {8, 384, 8, 8}, {column, 384}, ConvAlgorithm::winograd},
         {weight_grad, {4, 32, 14, 14}, {same, 32, 32}, ConvAlgorithm::depthwise},
         {weight_grad, {4, 1, 28, 28}, {{5, 5}, 30}, ConvAlgorithm::direct},
         {weight_grad, {4, 256, 14, 14}, {{}, 64}, ConvAlgorithm::im2col},
@@ -116,7 +123,7 @@ TEST(Conv2dWays, RefusalsSayWhy) {
     const Refused all[] = {
         {ConvAlgorithm::winograd, forward, one, "algorithm winograd takes kernels that are 2 to 5"},
         {ConvAlgorithm::winograd, weight_grad, both, "winograd takes no dilation together with"},
-        {ConvAlgorithm::winograd_parts, forward, same, "winograd_parts takes kernels of 2 to 12"},
+        {ConvAlgorithm::winograd_parts, forward, same, "winograd_parts takes kernels of up to 12"},
         {ConvAlgorithm::winograd_parts, input_grad, dilated, "winograd_parts takes no dilation"},
         {ConvAlgorithm::winograd_dilated, forward, same, "winograd_dilated takes a dilation"},
         {ConvAlgorithm::winograd_dilated, weight_grad, both, "winograd_dilated takes no stride"},

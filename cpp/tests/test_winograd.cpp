@@ -43,8 +43,8 @@ Window2d padded(index_t kernel_h, index_t kernel_w, index_t stride, index_t padd
 }
 
 TEST_P(WinogradTest, EveryKernelAndRaggedTiles) {
-    for (index_t kh = 2; kh <= 5; ++kh) {
-        for (index_t kw = 2; kw <= 5; ++kw) {
+    for (index_t kh = 1; kh <= 5; ++kh) {
+        for (index_t kw = kh == 1 ? 2 : 1; kw <= 5; ++kw) {
             const index_t h = 5 + (3 * kh + kw) % 7, w = 5 + (kh + 5 * kw) % 9;
             const std::string name = std::to_string(kh) + " by " + std::to_string(kw);
             check_all({name, {2, 1 + kh, h, w}, {padded(kh, kw, 1, (kh + kw) % 3), 1 + 3 * kw}});
@@ -60,9 +60,12 @@ TEST_P(WinogradTest, LongKernels) {
         check_all({name + " square", {2, 3, k + 7, k + 4}, {padded(k, k, 1, k % 4), 5}});
         check_all({name + " high", {1, 4, k + 2, 9}, {padded(k, other, 1, 1), 3}});
         check_all({name + " wide, groups", {3, 4, 8, k + 5}, {padded(other, k, 1, 1), 6, 2}});
+        check_all({name + " row", {2, 4, 5, k + 6}, {padded(1, k, 1, k / 2), 6, 2}});
+        check_all({name + " column", {2, 3, k + 6, 5}, {padded(k, 1, 1, k / 2), 7}});
     }
     check_all({"padded by more than the kernel", {1, 3, 5, 6}, {padded(7, 7, 1, 9), 2}});
     check_all({"dilated", {2, 2, 17, 19}, {{7, 3, 1, 1, 6, 6, 1, 2, 2, 1}, 3}});
+    check_all({"dilated row", {2, 2, 17, 19}, {{1, 7, 1, 1, 0, 0, 6, 5, 2, 2}, 3}});
     check_all({"several batches in double", {3, 1, 1500, 500}, {padded(6, 2, 1, 1), 1}});
 }
 
@@ -120,6 +123,10 @@ TEST_P(WinogradTest, BlocksAndStrips) {
     check_all({"wide_strided", {1, 2, 13, 205}, {padded(4, 4, 2, 1), 3}});
     check_all({"many_tiles", {5, 3, 37, 41}, {padded(3, 3, 1, 1), 3}});
     check_all({"no_tiles", {0, 1100, 6, 6}, {padded(3, 3, 1, 1), 3}});
+    check_all({"shared lines", {1, 1900, 9, 9}, {{3, 1}, 35}});
+    check_all({"long row of lines", {1, 2, 3, 705}, {{1, 3}, 3}});
+    check_all({"columns side by side", {2, 3, 16, 205}, {{5, 1}, 3}});
+    check_all({"many lines", {5, 3, 37, 41}, {{1, 4}, 3}});
 }
 
 TEST_P(WinogradTest, SameBitsForAnyNumberOfThreads) {
@@ -129,6 +136,9 @@ TEST_P(WinogradTest, SameBitsForAnyNumberOfThreads) {
         {"shared", {8, 300, 13, 13}, {padded(3, 3, 1, 1), 70}},
         {"strided", {3, 3, 79, 83}, {padded(11, 11, 4, 2), 24}},
         {"parts", {3, 20, 19, 21}, {padded(7, 7, 1, 3), 40}},
+        {"row in parts", {4, 40, 17, 17}, {{1, 7}, 40}},
+        {"column", {8, 40, 29, 31}, {{3, 1}, 72}},
+        {"shared column", {8, 1900, 8, 8}, {{3, 1}, 70}},
         {"one chunk", {9, 40, 13, 13}, {padded(3, 3, 1, 1), 72}},
         {"groups, dilated", {4, 40, 29, 31}, {{3, 3, 1, 1, 1, 2, 3, 4, 3, 2}, 40, 2}}};
     for (ConvCase c : cases) {
@@ -158,7 +168,8 @@ TEST_P(WinogradTest, SameBitsForAnyNumberOfThreads) {
 TEST(WinogradPlan, RefusesWhatItCannotCompute) {
     const Shape4 x = {1, 4, 16, 16};
     const Conv2d refused[] = {{padded(1, 1, 1, 0), 4, 1, ConvAlgorithm::winograd},
-                              {padded(3, 1, 1, 0), 4, 1, ConvAlgorithm::winograd},
+                              {padded(3, 1, 2, 0), 4, 1, ConvAlgorithm::winograd},
+                              {padded(4, 2, 2, 0), 4, 1, ConvAlgorithm::winograd},
                               {padded(13, 3, 1, 0), 4, 1, ConvAlgorithm::winograd},
                               {padded(3, 3, 3, 0), 4, 1, ConvAlgorithm::winograd},
                               {{3, 3, 2, 2, 0, 0, 0, 0, 2, 1}, 4, 1, ConvAlgorithm::winograd}};

@@ -28,6 +28,8 @@ const ConvCase kCases[] = {
     {"dilated", {2, 4, 19, 18}, {padded(3, 1, 2, 2), 5}},
     {"in parts", {3, 3, 16, 19}, {padded(7, 1, 3), 5}},
     {"in many parts", {2, 2, 16, 15}, {padded(11, 1, 5), 4, 2}},
+    {"row", {2, 5, 6, 19}, {{1, 3}, 7}},
+    {"column in parts", {3, 3, 16, 7}, {{.kernel_h = 7, .pad_top = 3, .pad_bottom = 3}, 5}},
 };
 
 template <typename T>

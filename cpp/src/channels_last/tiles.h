@@ -3,6 +3,7 @@
 #pragma once
 
 #include "channels_last/filters.h"
+#include "conv/winograd/geometry.h"
 
 namespace pocketcnn::channels_last {
 
@@ -19,9 +20,11 @@ struct TiledConvolution {
     bool pools = false;  ///< whether y is the largest of each two by two results
 };
 
-/// Whether tiles may pool their results, of which y is the shape then.
+/// Whether tiles may pool their results, of which y is the shape then: if they yield an even number
+/// along both axes.
 inline bool may_pool(const Conv2d& conv) {
-    return conv.window.kernel_h % 2 == 1 && conv.window.kernel_w % 2 == 1;
+    const winograd::Taps taps(conv.window);
+    return taps.step_h() % 2 == 0 && taps.step_w() % 2 == 0;
 }
 
 /// y = the convolution of n images, + addend before the activation. The addend, which may be null,

@@ -27,16 +27,21 @@ using enum ConvAlgorithm;
 
 // Texts and rules that several rows share.
 
-constexpr const char* kTilesTake = "kernels 2 to 5 strides long on both axes, no dilation";
-constexpr const char* kPartsTake = "stride 1, kernels of 2 to 12 taps, more than 5 on an axis";
-constexpr const char* kDilatedTake = "stride 1 with a dilation, kernels of 2 to 12 taps";
+constexpr const char* kTilesTake =
+    "kernels 2 to 5 strides long on both axes, or with stride 1 a single tap on one; no dilation";
+constexpr const char* kPartsTake =
+    "stride 1, kernels of up to 12 taps on both axes, more than 5 on one";
+constexpr const char* kDilatedTake =
+    "stride 1 with a dilation, kernels of up to 12 taps on both axes, more than one on one";
 constexpr const char* kFewerProducts = "fewer multiplications";
 constexpr const char* kTilesPay =
     "at least 6 channels and filters (12 with AVX-512), and 1.2 times fewer multiplications, also "
     "fewer if the last tiles are rounded up to 4, 9 or 14 (2, 4 or 6 with fewer registers) and 7 "
     "(3) are added for the transform of the weights; 16 tiles with more than 65536 weights of a "
     "tap "
-    "and 24 with more than 131072; with a stride 100 tiles, and 2 times fewer multiplications";
+    "and 24 with more than 131072; with a stride 100 tiles, and 2 times fewer multiplications; "
+    "with "
+    "a single tap on an axis 32 tiles and 16 channels and filters, in parts 64";
 constexpr const char* kGradTilesPay =
     "as in the forward pass; 6 filters do with 32 channels; with a stride 64 tiles do for up to "
     "16384 weights of a tap";
@@ -44,7 +49,8 @@ constexpr const char* kWeightGradTilesPay =
     "at least 6 channels and filters (12 with AVX-512; 6 filters do with 32 channels), 8 tiles (16 "
     "and 24 with as many weights as in the forward pass), and 1.2 times fewer multiplications; "
     "with "
-    "a stride 100 tiles, and 2 times fewer multiplications";
+    "a stride 100 tiles, and 2 times fewer multiplications; with a single tap on an axis as in the "
+    "forward pass";
 constexpr const char* kPartsPay =
     "as `winograd`, with at least 16 tiles per part and up to 32 MB of copies per image";
 constexpr const char* kDilatedPay = "as the two rows above";

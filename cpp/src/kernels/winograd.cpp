@@ -1,6 +1,7 @@
 // The Winograd kernels of one instruction set, gathered.
 #include "kernels/topics.h"
 #include "kernels/winograd_lanes.h"
+#include "kernels/winograd_line.h"
 #include "kernels/winograd_mixed.h"
 #include "kernels/winograd_products.h"
 #include "kernels/winograd_together.h"
@@ -8,12 +9,13 @@
 namespace pocketcnn::POCKETCNN_ISA {
 namespace {
 
-#define POCKETCNN_WINOGRAD_SIZES(kernel)                                      \
-    {                                                                         \
-        {kernel<T, 2, 2>, kernel<T, 2, 3>, kernel<T, 2, 4>, kernel<T, 2, 5>}, \
-        {kernel<T, 3, 2>, kernel<T, 3, 3>, kernel<T, 3, 4>, kernel<T, 3, 5>}, \
-        {kernel<T, 4, 2>, kernel<T, 4, 3>, kernel<T, 4, 4>, kernel<T, 4, 5>}, \
-        {kernel<T, 5, 2>, kernel<T, 5, 3>, kernel<T, 5, 4>, kernel<T, 5, 5>}, \
+#define POCKETCNN_WINOGRAD_SIZES(row, column, tile)                                 \
+    {                                                                               \
+        {nullptr, row<T, 2>, row<T, 3>, row<T, 4>, row<T, 5>},                      \
+        {column<T, 2>, tile<T, 2, 2>, tile<T, 2, 3>, tile<T, 2, 4>, tile<T, 2, 5>}, \
+        {column<T, 3>, tile<T, 3, 2>, tile<T, 3, 3>, tile<T, 3, 4>, tile<T, 3, 5>}, \
+        {column<T, 4>, tile<T, 4, 2>, tile<T, 4, 3>, tile<T, 4, 4>, tile<T, 4, 5>}, \
+        {column<T, 5>, tile<T, 5, 2>, tile<T, 5, 3>, tile<T, 5, 4>, tile<T, 5, 5>}, \
     }
 
 template <typename T>
@@ -30,9 +32,9 @@ constexpr WinogradKernels<T> kKernels = {
     .scatter_together = winograd_scatter_together<T>,
     .scatter_maxima = winograd_scatter_maxima<T>,
     .prefetch_together = winograd_prefetch_together<T>,
-    .transform = winograd_transform<T>,
-    .evaluate = POCKETCNN_WINOGRAD_SIZES(evaluate_any),
-    .collect = POCKETCNN_WINOGRAD_SIZES(collect_any),
+    .transform = {{nullptr, transform_row<T>}, {transform_column<T>, winograd_transform<T>}},
+    .evaluate = POCKETCNN_WINOGRAD_SIZES(evaluate_row, evaluate_column, evaluate_any),
+    .collect = POCKETCNN_WINOGRAD_SIZES(collect_row, collect_column, collect_any),
     .heights = {kWinogradHeights[0], kWinogradHeights[1], kWinogradHeights[2]},
     .multiply = {{winograd_multiply<T, 1, 0>, winograd_multiply<T, 1, 1>,
                   winograd_multiply<T, 1, 2>},

@@ -4,8 +4,9 @@
 //   position   a pixel (Y, X) of LaneImages, all lanes of it
 //   lanes      a vector's worth of channels (or filters), kernels.lanes of them
 //   strip      a rectangle of positions, [row][col][lanes]
-//   tile       six by six positions that one 6 x 6 transform reads
-//   point      one of the 36 products that a tile needs per channel and filter
+//   tile       six by six positions that one transform reads; where the window has a single tap
+//              along an axis, six in a line along the other
+//   point      one of the 36 (or 6) products that a tile needs per channel and filter
 //   panel      the filters that one product tile covers: one or more vectors
 #pragma once
 
@@ -17,9 +18,14 @@ namespace pocketcnn {
 
 inline constexpr index_t kWinogradTile = 6;
 inline constexpr index_t kWinogradPoints = kWinogradTile * kWinogradTile;
-/// Kernel sizes, a phase, for which one tile serves.
-inline constexpr index_t kWinogradLeastTaps = 2, kWinogradMostTaps = 5;
-inline constexpr index_t kWinogradSizes = kWinogradMostTaps - kWinogradLeastTaps + 1;
+/// The longest kernel, a phase, for which one tile serves.
+inline constexpr index_t kWinogradMostTaps = 5;
+
+/// Points along an axis of so many taps, or of so many results a tile: for one there is nothing to
+/// transform.
+constexpr index_t winograd_points(index_t count) {
+    return count == 1 ? 1 : kWinogradTile;
+}
 
 /// Images read (or written) as if each had lanes() channels: lane (c, py, px) of position (Y, X)
 /// is the pixel (stride_h * Y + py - top, stride_w * X + px - left) of channel c, and zero
@@ -58,7 +64,7 @@ struct Gate {
     const T* other = nullptr;
 };
 
-/// Where consecutive tiles put their 36 points: tile i at
+/// Where consecutive tiles put their points: tile i at
 /// i / panel_tiles * panel + i % panel_tiles * tile, plus `point` a point.
 struct TilePlaces {
     index_t panel_tiles, panel, tile, point;
@@ -101,20 +107,20 @@ struct WinogradKernels {
 
     /// The input transform of a row of tiles: tile j starts at column j * step of the strip,
     /// whose rows are `pitch` positions apart, and is tile first + j of the places.
-    void (*transform)(index_t tiles, index_t step, index_t pitch, const T* strip, index_t first,
-                      const TilePlaces& places, T* points);
-    /// evaluate[h][w]: polynomials of (h + 2) x (w + 2) coefficients at the points: filters, or
-    /// tiles of dy. Tile j starts at position j * step.
-    void (*evaluate[kWinogradSizes][kWinogradSizes])(index_t tiles, index_t step, index_t pitch,
-                                                     const T* strip, index_t first,
-                                                     const TilePlaces& places, T* points);
-    /// collect[h][w]: the transposed evaluation without its scale, which takes 36 points to
-    /// (h + 2) x (w + 2) results; bias is one vector or null. Whether all results are finite;
-    /// where they are very large it may say that they are not.
-    bool (*collect[kWinogradSizes][kWinogradSizes])(index_t tiles, index_t step, index_t pitch,
-                                                    const T* points, index_t first,
-                                                    const TilePlaces& places, const T* bias,
-                                                    T* strip);
+    /// transform[h > 1][w > 1]: of tiles of h x w points. There is none for 1 x 1.
+    using Transform = void (*)(index_t tiles, index_t step, index_t pitch, const T* strip,
+                               index_t first, const TilePlaces& places, T* points);
+    Transform transform[2][2];
+    /// evaluate[h - 1][w - 1]: polynomials of h x w coefficients at the points: filters, or tiles
+    /// of dy. Tile j starts at position j * step. There is none for 1 x 1.
+    Transform evaluate[kWinogradMostTaps][kWinogradMostTaps];
+    /// collect[h - 1][w - 1]: the transposed evaluation without its scale, which takes points to
+    /// h x w results; bias is one vector or null. Whether all results are finite; where they are
+    /// very large it may say that they are not.
+    bool (*collect[kWinogradMostTaps][kWinogradMostTaps])(index_t tiles, index_t step,
+                                                          index_t pitch, const T* points,
+                                                          index_t first, const TilePlaces& places,
+                                                          const T* bias, T* strip);
 
     /// Rows that multiply computes, of a panel of `rows`; the last is all of them.
     index_t heights[3];

@@ -11,10 +11,19 @@
 namespace pocketcnn::winograd {
 namespace {
 
-/// Whether a window without dilation is too short, or longer than `most` taps.
+/// Whether tiles are six positions in a line.
+bool is_in_line(const Window2d& window) {
+    const Taps taps(window);
+    return taps.h == 1 || taps.w == 1;
+}
+
+/// Whether a window without dilation is too short, or longer than `most` taps. Along one axis it
+/// may be a single tap, but not with a stride, of whose phases only one would have a tap.
 bool is_beyond(const Window2d& window, index_t most) {
     const Taps taps(window);
-    return std::min(taps.h, taps.w) < kWinogradLeastTaps || std::max(taps.h, taps.w) > most;
+    const bool is_strided = window.stride_h > 1 || window.stride_w > 1;
+    return taps.count() == 1 || std::max(taps.h, taps.w) > most ||
+           (is_in_line(window) && is_strided);
 }
 
 /// The smallest number of tiles that is worth a transform of the weights: more where there are many
@@ -24,6 +33,7 @@ index_t fewest_tiles(const conv::Problem& problem, ConvPass pass, bool in_parts,
     const index_t phases = problem.window.stride_h * problem.window.stride_w;
     const index_t weights = problem.channels * phases * problem.filters;
     if (phases > 1) return pass == ConvPass::input_grad && weights <= 4 * few_weights ? 64 : 100;
+    if (is_in_line(problem.window) && !kept) return 32;
     if (in_parts) return weights <= few_weights ? 16 : 24;
     if (weights > 2 * cached_weights) return kept ? 9 : 24;
     if (weights > cached_weights && !kept) return 16;
@@ -61,7 +71,7 @@ const char* tiles_obstacle(const Window2d& window) {
     }
     if (is_beyond(window, is_parted(window) ? kMostPartedTaps : kWinogradMostTaps)) {
         return "takes kernels that are 2 to 5 strides long (rounded up), and with stride 1 up to "
-               "12";
+               "12, a single tap along one axis";
     }
     if (is_dilated(window)) return "takes no dilation itself";
     return is_parted(window) ? "takes no more than 5 taps itself" : nullptr;
@@ -71,13 +81,13 @@ const char* parts_obstacle(const Window2d& window) {
     if (is_dilated(window)) return "takes no dilation";
     return is_parted(window) && !is_beyond(window, kMostPartedTaps)
                ? nullptr
-               : "takes kernels of 2 to 12 taps, more than 5 along an axis, with stride 1";
+               : "takes kernels of up to 12 taps, more than 5 along an axis, with stride 1";
 }
 
 const char* dilated_obstacle(const Window2d& window) {
     if (!is_dilated(window)) return "takes a dilation";
     if (window.stride_h > 1 || window.stride_w > 1) return "takes no stride";
-    return is_beyond(window, kMostPartedTaps) ? "takes kernels of 2 to 12 taps" : nullptr;
+    return is_beyond(window, kMostPartedTaps) ? "takes kernels of up to 12 taps" : nullptr;
 }
 
 /// Whether tiles of six points are faster than a direct sum (docs/measurements.md#winograd):
@@ -86,16 +96,20 @@ const char* dilated_obstacle(const Window2d& window) {
 ///  - with a stride they save less, and im2col's gradient of the input then wastes nothing;
 ///  - with few tiles, a panel of them is not full, and the transform of the weights is much of the
 ///    work, most of it if they do not fit the caches;
+///  - in a line they save at most half, and the transforms, and the copies for parts, are more of
+///    the work (docs/measurements.md#windows-of-one-row-or-column);
 ///  - groups make no difference, nor does a dilation, by the split images.
 bool pays(const conv::Problem& dilated, ConvPass pass, bool kept) {
     const conv::Problem whole = undilated(dilated);
     const index_t phases = whole.window.stride_h * whole.window.stride_w;
-    constexpr index_t fewest = 6, many = 32;
-    const index_t least = std::max(fewest, kernels<float>().winograd.lanes * 3 / 4);
     const index_t channels = whole.channels * phases;
-    const bool few_do = pass != ConvPass::forward && channels >= many;
+    const bool in_parts = is_parted(whole.window), in_line = is_in_line(whole.window);
+    constexpr index_t fewest = 6, many = 32, fewest_in_line = 16, fewest_parts_in_line = 64;
+    const index_t least_in_line = in_parts ? fewest_parts_in_line : fewest_in_line;
+    const index_t least =
+        in_line ? least_in_line : std::max(fewest, kernels<float>().winograd.lanes * 3 / 4);
+    const bool few_do = pass != ConvPass::forward && channels >= many && !in_line;
     if (channels < least || whole.filters < (few_do ? fewest : least)) return false;
-    const bool in_parts = is_parted(whole.window);
     const conv::Problem problem = in_parts ? as_parts(whole, pass) : whole;
     if (in_parts && !parts_fit(problem)) return false;
     const Grid grid =
@@ -106,7 +120,7 @@ bool pays(const conv::Problem& dilated, ConvPass pass, bool kept) {
     // Multiplications of a direct sum divided by those of the tiles, including incomplete ones.
     const index_t products = problem.channels * problem.filters * problem.groups;
     const double of_a_tile =
-        static_cast<double>(kWinogradPoints * phases) * static_cast<double>(products);
+        static_cast<double>(grid.points() * phases) * static_cast<double>(products);
     const double direct = dilated.multiply_adds() / of_a_tile;
     const bool sums_pixels = pass == ConvPass::weight_grad;
     const index_t cost = sums_pixels ? grid.tiles() : cost_in_tiles(grid.tiles(), kept);

@@ -24,8 +24,9 @@ namespace {
 // 1 MB of L2 and a share of 32 MB of L3, and on cores with 2 MB of L2 and a slow L3.
 
 /// Panels of product rows whose products M with one panel of filters are stored together: 56 tiles
-/// by 32 filters are 258 KB.
-constexpr index_t kTilePanels = 4;
+/// by 32 filters are 258 KB. Tiles in a line have a sixth of the points, and a block of them three
+/// times as many panels (docs/measurements.md#windows-of-one-row-or-column).
+constexpr index_t kTilePanels = 4, kLinePanels = 12;
 /// If there would be fewer blocks than this, they get fewer panels, provided there is enough work
 /// (docs/measurements.md#winograd-sizes).
 constexpr double kMuchWork = 1e7;
@@ -55,8 +56,10 @@ class Convolver {
           spoiled_(spoiled),
           depth_vectors_(ceil_div(convolution.source.lanes(), kernels_.lanes)),
           bias_(filters.panels.lanes()),
-          collect_(kernels_.collect[conv_.grid.step_h - kWinogradLeastTaps]
-                                   [conv_.grid.step_w - kWinogradLeastTaps]) {
+          points_(conv_.grid.points()),
+          tile_panels_(points_ == kWinogradPoints ? kTilePanels : kLinePanels),
+          transform_(kernels_.transform[conv_.grid.step_h > 1][conv_.grid.step_w > 1]),
+          collect_(kernels_.collect[conv_.grid.step_h - 1][conv_.grid.step_w - 1]) {
         std::fill_n(bias_.data(), filters.panels.lanes(), T{0});
         if (bias != nullptr) std::copy_n(bias, conv_.result.lanes(), bias_.data());
     }
@@ -64,11 +67,11 @@ class Convolver {
     void run() {
         const index_t tiles = conv_.grid.tiles(), rows = kernels_.rows;
         if (tiles == 0) return;
-        const index_t panel_bytes = kWinogradPoints * panel_size() * index_t{sizeof(T)};
-        const index_t panels = std::min(kTilePanels, kPrivateBytes / panel_bytes);
+        const index_t panel_bytes = points_ * panel_size() * index_t{sizeof(T)};
+        const index_t panels = std::min(tile_panels_, kPrivateBytes / panel_bytes);
         const index_t share = std::max<index_t>(1, tiles / (kEnoughLargeTasks * rows));
         const index_t block = (work() > kMuchWork ? std::min(panels, share) : panels) * rows;
-        const bool fits = panels == kTilePanels || panels * rows >= tiles;
+        const bool fits = panels >= kTilePanels || panels * rows >= tiles;
         if (fits && (ceil_div(tiles, block) >= kFewBlocks || work() < kWorkToShare)) {
             return private_blocks(block, 1);
         }
@@ -80,10 +83,10 @@ class Convolver {
         }
         // Blocks of equal size, so that the last is not small.
         const index_t tile_bytes =
-            kWinogradPoints * (panel_size() / rows + filters_.panels.lanes()) * index_t{sizeof(T)};
+            points_ * (panel_size() / rows + filters_.panels.lanes()) * index_t{sizeof(T)};
         const index_t step = even_step(tiles, std::max(rows, kSharedBytes / tile_bytes));
-        const Buffer<T> points(kWinogradPoints * point_stride(step));
-        const Buffer<T> sums(kWinogradPoints * point_sums_stride(ceil_div(step, rows)));
+        const Buffer<T> points(points_ * point_stride(step));
+        const Buffer<T> sums(points_ * point_sums_stride(ceil_div(step, rows)));
         for (index_t begin = 0; begin < tiles; begin += step) {
             shared_block(begin, std::min(tiles, begin + step), points.data(), sums.data());
         }
@@ -103,7 +106,7 @@ class Convolver {
         return h;
     }
     double work() const {
-        return static_cast<double>(conv_.grid.tiles()) * kWinogradPoints *
+        return static_cast<double>(conv_.grid.tiles() * points_) *
                static_cast<double>(filters_.depth) * static_cast<double>(filters_.panels.lanes());
     }
 
@@ -114,7 +117,7 @@ class Convolver {
             wanted = std::clamp<index_t>(threads_for_loop(), 1, most);
             const index_t tiles = of.conv_.grid.tiles();
             blocks = std::clamp(tiles / kFewTiles, index_t{1}, wanted);
-            blocks *= ceil_div(tiles, blocks * kTilePanels * of.kernels_.rows);
+            blocks *= ceil_div(tiles, blocks * of.tile_panels_ * of.kernels_.rows);
             const index_t panels = of.filters_.panels.count();
             parts = std::min(panels, ceil_div(wanted, blocks));
             const bool even = panels % parts == 0 || panels >= 4 * parts;
@@ -136,7 +139,7 @@ class Convolver {
 
     void private_block(index_t begin, index_t end, index_t panel, index_t panel_end) const {
         const index_t stride = point_stride(end - begin);
-        const Buffer<T> points(kWinogradPoints * stride);
+        const Buffer<T> points(points_ * stride);
         transform(begin, end, begin, 0, depth_vectors_, stride, points.data());
         const Buffer<T> sums(sums_size());
         const std::vector<Strip> strips = strips_of(begin, end);
@@ -158,12 +161,12 @@ class Convolver {
                       std::min(depth_vectors_, vector + vectors), stride, points);
         });
         const index_t panels = filters_.panels.count(), groups = ceil_div(panels, kPointPanels);
-        parallel_for(kWinogradPoints * groups, share, [&](index_t i) {
+        parallel_for(points_ * groups, share, [&](index_t i) {
             const index_t point = i / groups, panel = i % groups * kPointPanels;
             multiply_point(point, panel, std::min(panels, panel + kPointPanels), end - begin,
                            points + point * stride, sums + point * point_sums_stride(parts));
         });
-        const index_t step = rows * kTilePanels;
+        const index_t step = rows * tile_panels_;
         parallel_for(panels * ceil_div(end - begin, step), share, [&](index_t i) {
             const index_t first = begin + i / panels * step;
             collect_panel(first, std::min(end, first + step), begin, i % panels, parts, sums);
@@ -222,7 +225,7 @@ class Convolver {
                     gathered_next(conv_.source, grid, strip, kernels_.lanes, vector, vector_end, v),
                     v * kernels_.lanes, strip_positions.data());
                 for (index_t row = 0; row < strip.rows; ++row) {
-                    kernels_.transform(
+                    transform_(
                         strip.cols, grid.step_w, region.cols,
                         strip_positions.data() + row * grid.step_h * region.cols * kernels_.lanes,
                         strip.first + row * strip.cols - origin, places, points + v * part);
@@ -248,7 +251,7 @@ class Convolver {
                     T* points) const {
         const index_t rows = kernels_.rows, row = tiles % rows;
         if (row == 0) return;
-        for (index_t point = 0; point < kWinogradPoints; ++point) {
+        for (index_t point = 0; point < points_; ++point) {
             T* panel = points + point * stride + tiles / rows * panel_size();
             for (index_t v = vector; v < vector_end; ++v) {
                 std::fill_n(panel + (v * rows + row) * kernels_.lanes,
@@ -258,11 +261,11 @@ class Convolver {
     }
 
     index_t sums_size() const {
-        return kWinogradPoints * sums_stride(filters_.panels.vectors * kernels_.lanes) +
+        return points_ * sums_stride(filters_.panels.vectors * kernels_.lanes) +
                kStripPositions * kernels_.lanes;
     }
     index_t sums_stride(index_t width) const {
-        return kTilePanels * kernels_.rows * width + kernels_.lanes;
+        return tile_panels_ * kernels_.rows * width + kernels_.lanes;
     }
 
     /// Computes products and results of one panel for tiles [begin, end), whose V is `points`.
@@ -271,7 +274,7 @@ class Convolver {
         const index_t vectors = filters_.panels.width(panel), width = vectors * kernels_.lanes;
         const index_t tile_panels = ceil_div(end - begin, kernels_.rows);
         const auto& multiply = kernels_.multiply[vectors - 1];
-        for (index_t point = 0; point < kWinogradPoints; ++point) {
+        for (index_t point = 0; point < points_; ++point) {
             const T* right = filters_.panel(panel) + point * filters_.point_stride(panel);
             const T* left = points + point * stride;
             T* out = sums + point * sums_stride(width);
@@ -283,7 +286,7 @@ class Convolver {
                 out += kernels_.rows * width;
             }
         }
-        T* strip_positions = sums + kWinogradPoints * sums_stride(width);
+        T* strip_positions = sums + points_ * sums_stride(width);
         const TilePlaces places = {end - begin, 0, width, sums_stride(width)};
         for (const Strip& strip : strips) {
             for (index_t v = 0; v < vectors; ++v) {
@@ -303,7 +306,7 @@ class Convolver {
     void announce(const std::vector<Strip>& strips, index_t panel, index_t point) const {
         const index_t lane = filters_.panels.first_lane(panel), count = std::ssize(strips);
         const index_t lane_end = lane + filters_.panels.width_lanes(panel);
-        for (index_t i = point; i < count; i += kWinogradPoints) {
+        for (index_t i = point; i < count; i += points_) {
             Region region = strips[i].output(conv_.grid);
             if (conv_.pools) region = halved(region);
             if (conv_.result.pitch > 0) {
@@ -340,7 +343,10 @@ class Convolver {
     const SpoiledPart& spoiled_;
     index_t depth_vectors_;
     Buffer<T> bias_;
-    decltype(kernels_.collect[0][0]) collect_;
+    const index_t points_;       ///< of a tile
+    const index_t tile_panels_;  ///< of product rows whose products are stored together, at most
+    const decltype(kernels_.transform[0][0]) transform_;
+    const decltype(kernels_.collect[0][0]) collect_;
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Transforms the weights to the 36 points, and their gradient back.
+// Transforms the weights to the points of a tile, and their gradient back.
 #pragma once
 
 #include <vector>
@@ -8,17 +8,18 @@
 
 namespace pocketcnn::winograd {
 
-/// Filters at the 36 points, panel by panel: [point][depth][lanes of the panel].
+/// Filters at the points, panel by panel: [point][depth][lanes of the panel].
 template <typename T>
 struct Filters {
     LanePanels panels;
-    index_t depth;
+    index_t depth, points;
     Buffer<T> data;
 
-    Filters(index_t lanes, index_t depth, const WinogradKernels<T>& kernels)
+    Filters(index_t lanes, index_t depth, index_t points, const WinogradKernels<T>& kernels)
         : panels(lanes, kernels.lanes, kernels.vectors),
           depth(depth),
-          data(kWinogradPoints * (panels.lanes() * depth + panels.total * kernels.lanes)) {}
+          points(points),
+          data(points * (panels.lanes() * depth + panels.total * kernels.lanes)) {}
 
     /// From one point to the next. One vector more than needed, so that points do not all share the
     /// same cache sets.
@@ -26,22 +27,19 @@ struct Filters {
         return depth * panels.width_lanes(panel) + panels.lanes_of_vector;
     }
     T* panel(index_t i) const {
-        return data.data() +
-               kWinogradPoints * (panels.first_lane(i) * depth + i * panels.lanes_of_vector);
+        return data.data() + points * (panels.first_lane(i) * depth + i * panels.lanes_of_vector);
     }
 };
 
-/// The weights as multiplied with the phases of x: depth (c, phase), lanes f.
-template <typename T>
-Filters<T> forward_filters(const conv::Problem& problem, const T* weight);
-
-/// The same for each group.
+/// The weights of each group as multiplied with the phases of x: depth (c, phase), lanes f. With a
+/// window that is cut into parts, depth (part, c).
 template <typename T>
 std::vector<Filters<T>> all_forward_filters(const conv::Problem& problem, const T* weight);
 
-/// The weights, rotated by 180 degrees, as multiplied with dy: depth f, lanes (c, phase).
+/// The same, rotated by 180 degrees, as multiplied with dy: depth f, lanes (c, phase). With a
+/// window that is cut, depth (part, f).
 template <typename T>
-Filters<T> input_grad_filters(const conv::Problem& problem, const T* weight);
+std::vector<Filters<T>> all_input_grad_filters(const conv::Problem& problem, const T* weight);
 
 /// The gradient of the weights from its points, [point][depth][lanes], depth (c, phase), lanes f,
 /// point_stride from point to point and lane_stride from one depth to the next. Returns whether all

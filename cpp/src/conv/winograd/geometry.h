@@ -21,8 +21,9 @@ struct Taps {
           w(phase_taps(window.kernel_w, window.stride_w)) {}
     index_t count() const { return h * w; }
     /// Results per tile.
-    index_t step_h() const { return kWinogradTile + 1 - h; }
-    index_t step_w() const { return kWinogradTile + 1 - w; }
+    index_t step_h() const { return winograd_points(h) + 1 - h; }
+    index_t step_w() const { return winograd_points(w) + 1 - w; }
+    index_t points() const { return winograd_points(h) * winograd_points(w); }
 };
 
 /// One group's channels of x as the lanes that a convolution of stride 1 sees.

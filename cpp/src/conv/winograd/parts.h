@@ -74,29 +74,18 @@ inline conv::Problem turned(const conv::Problem& problem) {
     return result;
 }
 
-/// Calls body(weight of a part, weight) for all weights: element (f, c, y, x) of a group is element
-/// (f, part, c, a, b) of its parts, which have further elements.
+/// Calls body(tap of the part, tap of the window, taps) for each row of a part's taps that the
+/// window has. Parts at its end may reach further; the taps there are zero.
 template <typename Body>
-void for_parted_weights(const conv::Problem& problem, Body&& body) {
-    const WindowParts parts(problem.window);
-    const index_t width = problem.window.kernel_w, area = problem.window.taps();
-    std::vector<index_t> places;  // of the taps of the first channel
-    for (index_t tap = 0; tap < area; ++tap) {
-        const index_t y = tap / width, x = tap % width;
-        const index_t part = y / parts.h.taps * parts.w.count + x / parts.w.taps;
-        places.push_back((part * problem.channels * parts.h.taps + y % parts.h.taps) *
-                             parts.w.taps +
-                         x % parts.w.taps);
+void for_part_rows(const Window2d& window, index_t part, Body&& body) {
+    const WindowParts parts(window);
+    const index_t top = part / parts.w.count * parts.h.taps;
+    const index_t left = part % parts.w.count * parts.w.taps;
+    const index_t rows = std::min(parts.h.taps, window.kernel_h - top);
+    const index_t cols = std::min(parts.w.taps, window.kernel_w - left);
+    for (index_t y = 0; y < rows; ++y) {
+        body(y * parts.w.taps, (top + y) * window.kernel_w + left, cols);
     }
-    parallel_for(problem.y.c, static_cast<double>(problem.y.c * problem.taps), [&](index_t f) {
-        for (index_t c = 0; c < problem.channels; ++c) {
-            const index_t to = (f * parts.count() * problem.channels + c) * parts.taps();
-            const index_t from = (f * problem.channels + c) * area;
-            for (index_t tap = 0; tap < area; ++tap) {
-                body(to + places[static_cast<std::size_t>(tap)], from + tap);
-            }
-        }
-    });
 }
 
 /// The number of weights of all parts.
@@ -105,32 +94,30 @@ inline index_t parted_weights(const conv::Problem& problem) {
     return problem.y.c * problem.channels * parts.count() * parts.taps();
 }
 
+/// The weights from those of all parts: element (f, c, y, x) of a group is element (f, part, c, a,
+/// b) of its parts.
 template <typename T>
-Buffer<T> parts_of_weights(const conv::Problem& problem, const T* weight) {
-    const index_t size = parted_weights(problem);
-    Buffer<T> parts(size);
-    std::fill_n(parts.data(), size, T{0});
-    for_parted_weights(problem, [&](index_t to, index_t from) { parts[to] = weight[from]; });
-    return parts;
-}
-
-/// The weights of `turned(problem)`.
-template <typename T>
-Buffer<T> turned_weights(const conv::Problem& problem, const T* weight) {
-    const index_t area = problem.window.taps();
-    const index_t result_size = problem.groups * problem.filters * problem.taps;
-    Buffer<T> result(result_size);
-    parallel_for(problem.x.c, static_cast<double>(result_size), [&](index_t c) {
-        T* to = result.data() + c * problem.filters * area;
-        const index_t group = c / problem.channels;
-        for (index_t f = 0; f < problem.filters; ++f, to += area) {
-            const T* from =
-                weight +
-                ((group * problem.filters + f) * problem.channels + c % problem.channels) * area;
-            std::reverse_copy(from, from + area, to);
+void join_weights(const conv::Problem& problem, const T* of_parts, T* weight) {
+    const WindowParts parts(problem.window);
+    const index_t area = problem.window.taps(), channels = problem.channels;
+    std::vector<index_t> places(
+        static_cast<std::size_t>(area));  // of the taps of the first channel
+    for (index_t part = 0; part < parts.count(); ++part) {
+        for_part_rows(problem.window, part, [&](index_t tap, index_t whole, index_t taps) {
+            for (index_t i = 0; i < taps; ++i) {
+                places[static_cast<std::size_t>(whole + i)] =
+                    part * channels * parts.taps() + tap + i;
+            }
+        });
+    }
+    parallel_for(problem.y.c, static_cast<double>(problem.y.c * problem.taps), [&](index_t f) {
+        const T* from = of_parts + f * parts.count() * channels * parts.taps();
+        const index_t* const place = places.data();
+        T* to = weight + f * channels * area;
+        for (index_t c = 0; c < channels; ++c, from += parts.taps(), to += area) {
+            for (index_t tap = 0; tap < area; ++tap) to[tap] = from[place[tap]];
         }
     });
-    return result;
 }
 
 /// One channel of one image, shifted: element (row, col) is pixel (row - top, col - left), and zero
@@ -160,17 +147,18 @@ Buffer<T> moved_images(const conv::Problem& problem, const conv::Problem& part, 
     Buffer<T> moved(part.x.size());
     parallel_ranges(
         part.x.n * part.x.c, grain, static_cast<double>(size), [&](index_t i, index_t end) {
-            const Buffer<T> plane(size + kPackSlack);
+            const Buffer<T> last(size + kPackSlack);  // what it has more is another task's
             for (; i < end; ++i) {
+                T* to = i + 1 < end ? moved.data() + i * size : last.data();
                 const index_t n = image + i / part.x.c, lane = i % part.x.c;
                 const index_t which = lane % part.channels / problem.channels;
                 const index_t c = lane / part.channels * problem.channels + lane % problem.channels;
                 move_plane(problem.x, x + n * problem.x.image() + c * problem.x.plane(),
                            problem.window.pad_top - which / parts.w.count * parts.h.taps,
                            problem.window.pad_left - which % parts.w.count * parts.w.taps, part.x,
-                           plane.data());
-                std::copy_n(plane.data(), size, moved.data() + i * size);
+                           to);
             }
+            std::copy_n(last.data(), size, moved.data() + (end - 1) * size);
         });
     return moved;
 }

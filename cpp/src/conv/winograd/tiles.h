@@ -1,4 +1,4 @@
-// How images are cut into six by six tiles, and tiles grouped into strips that share their loads.
+// How images are cut into tiles, and tiles grouped into strips that share their loads.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,6 @@ inline constexpr index_t kStripPositions = 512;
 /// 192 vectors of 64 bytes are a quarter of an L1 cache, through which the points pass as well.
 /// More is slower (docs/measurements.md#winograd-sizes).
 inline constexpr index_t kStripRowsPositions = 192;
-inline constexpr index_t kStripCols = kStripPositions / kWinogradTile;
 
 /// A few positions on the stack: there are many small workspaces, and the pool has a lock
 /// (docs/measurements.md#memory).
@@ -37,6 +36,10 @@ struct Grid {
     index_t y, x;
 
     index_t tiles() const { return images * rows * cols; }
+    /// Positions that a tile reads, and points that it has.
+    index_t tile_h() const { return winograd_points(step_h); }
+    index_t tile_w() const { return winograd_points(step_w); }
+    index_t points() const { return tile_h() * tile_w(); }
 };
 
 /// Consecutive tiles that are a rectangle: rows x cols of them, the first of which has the index
@@ -46,7 +49,7 @@ struct Strip {
 
     Region input(const Grid& grid) const {
         return {grid.y + row * grid.step_h, grid.x + col * grid.step_w,
-                (rows - 1) * grid.step_h + kWinogradTile, (cols - 1) * grid.step_w + kWinogradTile};
+                (rows - 1) * grid.step_h + grid.tile_h(), (cols - 1) * grid.step_w + grid.tile_w()};
     }
     /// Approximate offset, in pixels, of the next strip's input.
     index_t next(const Grid& grid, index_t width, index_t image_size) const {
@@ -73,10 +76,10 @@ index_t gathered_next(const LaneImages<T>& images, const Grid& grid, const Strip
 /// Calls body(strip) for strips that make up the tiles [begin, end).
 template <typename Body>
 void for_strips(const Grid& grid, index_t begin, index_t end, Body&& body) {
-    const index_t most_cols = (kStripCols - kWinogradTile) / grid.step_w + 1;
+    const index_t most_cols = (kStripPositions / grid.tile_h() - grid.tile_w()) / grid.step_w + 1;
     const index_t cols = even_step(grid.cols, most_cols);
-    const index_t width = (grid.cols - 1) * grid.step_w + kWinogradTile;
-    const index_t rows = (kStripRowsPositions / width - kWinogradTile) / grid.step_h + 1;
+    const index_t width = (grid.cols - 1) * grid.step_w + grid.tile_w();
+    const index_t rows = (kStripRowsPositions / width - grid.tile_h()) / grid.step_h + 1;
     const index_t most_rows = cols < grid.cols ? 1 : std::max<index_t>(1, rows);
     for (index_t tile = begin; tile < end;) {
         Strip strip = {

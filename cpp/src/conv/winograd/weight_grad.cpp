@@ -55,12 +55,13 @@ class WeightGrad {
           grid_(output_grid(problem)),
           panels_(dy_.lanes(), kernels_.lanes, kernels_.grad_vectors),
           depth_vectors_(ceil_div(x_.lanes(), kernels_.lanes)),
-          evaluate_(kernels_.evaluate[grid_.step_h - kWinogradLeastTaps]
-                                     [grid_.step_w - kWinogradLeastTaps]) {}
+          points_(grid_.points()),
+          transform_(kernels_.transform[grid_.step_h > 1][grid_.step_w > 1]),
+          evaluate_(kernels_.evaluate[grid_.step_h - 1][grid_.step_w - 1]) {}
 
     /// Whether all of dweight is finite.
     bool run(T* dweight) {
-        const index_t sums_bytes = kWinogradPoints * sums_stride() * index_t{sizeof(T)};
+        const index_t sums_bytes = points_ * sums_stride() * index_t{sizeof(T)};
         const index_t tiles = grid_.tiles();
         if (tiles == 0) {
             std::fill_n(dweight, problem_.filters * problem_.taps, T{0});
@@ -73,7 +74,7 @@ class WeightGrad {
             const index_t block = block_tiles(std::max(kPrivateGradBytes, 2 * sums_bytes));
             const index_t chunk = ceil_div(tiles, most_chunks(sums_bytes));
             const index_t chunks = ceil_div(tiles, chunk);
-            const index_t size = kWinogradPoints * sums_stride();
+            const index_t size = points_ * sums_stride();
             const Buffer<T> sums(chunks * size);
             parallel_for(chunks, work(tiles), [&](index_t i) {
                 private_sums(std::min(tiles, i * chunk), std::min(tiles, (i + 1) * chunk), block,
@@ -83,7 +84,7 @@ class WeightGrad {
             return store_weight_grad(problem_, sums.data(), sums_stride(), panels_.lanes(),
                                      dweight);
         }
-        const Buffer<T> sums(kWinogradPoints * sums_stride());
+        const Buffer<T> sums(points_ * sums_stride());
         // Every block reads and writes all sums, so it should not be much smaller than they are.
         shared_sums(block_tiles(std::max(kSharedGradBytes, sums_bytes / 2)), sums.data());
         return store_weight_grad(problem_, sums.data(), sums_stride(), panels_.lanes(), dweight);
@@ -93,12 +94,12 @@ class WeightGrad {
     index_t depth() const { return depth_vectors_ * kernels_.lanes; }
     index_t sums_stride() const { return depth() * panels_.lanes() + kernels_.lanes; }
     double work(index_t tiles) const {
-        return static_cast<double>(tiles) * kWinogradPoints * static_cast<double>(depth()) *
+        return static_cast<double>(tiles * points_) * static_cast<double>(depth()) *
                static_cast<double>(panels_.lanes());
     }
     /// Bytes of V and D of a tile.
     index_t tile_bytes() const {
-        return kWinogradPoints * (depth() + panels_.lanes()) * index_t{sizeof(T)};
+        return points_ * (depth() + panels_.lanes()) * index_t{sizeof(T)};
     }
     index_t block_tiles(index_t bytes) const {
         return std::clamp<index_t>(bytes / tile_bytes(), 1, std::max<index_t>(1, grid_.tiles()));
@@ -121,21 +122,21 @@ class WeightGrad {
     Points points(index_t tiles) const {
         const index_t v = tiles * depth() + kernels_.lanes;
         const index_t d = tiles * panels_.lanes() + kernels_.lanes;
-        return {tiles, v, d, Buffer<T>(kWinogradPoints * v), Buffer<T>(kWinogradPoints * d)};
+        return {tiles, v, d, Buffer<T>(points_ * v), Buffer<T>(points_ * d)};
     }
 
     void private_sums(index_t begin, index_t end, index_t block, T* sums) const {
-        for (index_t point = 1; point <= kWinogradPoints; ++point) {  // the gaps between points
+        for (index_t point = 1; point <= points_; ++point) {  // the gaps between points
             std::fill_n(sums + point * sums_stride() - kernels_.lanes, kernels_.lanes, T{0});
         }
         const Points to = points(std::min(block, end - begin));
-        gemm::LongSums<T> totals(kWinogradPoints * sums_stride(), end - begin);
+        gemm::LongSums<T> totals(points_ * sums_stride(), end - begin);
         for (index_t first = begin; first < end; first += block) {
             const index_t last = std::min(end, first + block);
             const bool anew = totals.begin_anew(last - first, sums);
             transform_input(first, last, first, 0, depth_vectors_, to);
             transform_gradient(first, last, first, 0, panels_.total, to);
-            for (index_t point = 0; point < kWinogradPoints; ++point) {
+            for (index_t point = 0; point < points_; ++point) {
                 heed_interrupt();
                 for (index_t panel = 0; panel < panels_.count(); ++panel) {
                     multiply(to, last - first, point, panel, !anew, sums);
@@ -149,7 +150,7 @@ class WeightGrad {
         const index_t tiles = grid_.tiles(), vectors = depth_vectors_ + panels_.total;
         constexpr index_t step = 64;  // tiles per task of the transforms
         const Points to = points(std::min(block, tiles));
-        gemm::LongSums<T> totals(kWinogradPoints * sums_stride(), tiles);
+        gemm::LongSums<T> totals(points_ * sums_stride(), tiles);
         for (index_t first = 0; first < tiles; first += block) {
             const index_t last = std::min(tiles, first + block),
                           parts = ceil_div(last - first, step);
@@ -164,7 +165,7 @@ class WeightGrad {
                     transform_gradient(begin, end, first, v, v + 1, to);
                 }
             });
-            parallel_for(kWinogradPoints * panels_.count(), work(last - first), [&](index_t i) {
+            parallel_for(points_ * panels_.count(), work(last - first), [&](index_t i) {
                 multiply(to, last - first, i / panels_.count(), i % panels_.count(), !anew, sums);
             });
         }
@@ -183,11 +184,10 @@ class WeightGrad {
                     gathered_next(x_, grid_, strip, kernels_.lanes, vector, vector_end, v),
                     positions.data());
                 for (index_t row = 0; row < strip.rows; ++row) {
-                    kernels_.transform(
-                        strip.cols, grid_.step_w, region.cols,
-                        positions.data() + row * grid_.step_h * region.cols * kernels_.lanes,
-                        strip.first + row * strip.cols - origin, places,
-                        to.v.data() + v * to.tiles * kernels_.lanes);
+                    transform_(strip.cols, grid_.step_w, region.cols,
+                               positions.data() + row * grid_.step_h * region.cols * kernels_.lanes,
+                               strip.first + row * strip.cols - origin, places,
+                               to.v.data() + v * to.tiles * kernels_.lanes);
                 }
             }
         });
@@ -242,7 +242,8 @@ class WeightGrad {
     Grid grid_;
     LanePanels panels_;
     index_t depth_vectors_;
-    decltype(kernels_.evaluate[0][0]) evaluate_;
+    const index_t points_;  ///< of a tile
+    const decltype(kernels_.transform[0][0]) transform_, evaluate_;
 };
 
 }  // namespace
@@ -274,7 +275,7 @@ void weight_grad_in_parts(const conv::WeightGradCall<T>& call) {
         kernels<T>().elementwise.add(size, more.data(), sums.data());
     });
     totals.finish(sums.data());
-    for_parted_weights(problem, [&](index_t from, index_t to) { call.dweight[to] = sums[from]; });
+    join_weights(problem, sums.data(), call.dweight);
 }
 
 #define POCKETCNN_INSTANTIATE(T)                               \

@@ -29,12 +29,10 @@ void forward_by_tiles(const conv::Problem& problem, const T* x, const std::vecto
 }
 
 template <typename T>
-void forward_by_parts(const conv::Problem& problem, const T* x, const T* weight, const T* bias,
-                      bool rectify, T* y, SpoiledImages& spoiled) {
-    const Buffer<T> parts = parts_of_weights(problem, weight);
-    std::vector<Filters<T>> filters;
+void forward_by_parts(const conv::Problem& problem, const T* x,
+                      const std::vector<Filters<T>>& filters, const T* bias, bool rectify, T* y,
+                      SpoiledImages& spoiled) {
     for_parted_batches(problem, sizeof(T), [&](const conv::Problem& part, index_t image) {
-        if (filters.empty()) filters = all_forward_filters(part, parts.data());
         forward_by_tiles(part, moved_images(problem, part, image, x).data(), filters, bias, rectify,
                          y + image * problem.y.image(), {spoiled, image});
     });
@@ -67,7 +65,8 @@ void forward(const conv::ForwardCall<T>& call) {
 template <typename T>
 void forward_in_parts(const conv::ForwardCall<T>& call) {
     SpoiledImages spoiled(call.problem.x.n);
-    forward_by_parts(call.problem, call.x, call.weight, call.bias, call.last.is_relu(), call.y,
+    const auto filters = all_forward_filters(call.problem, call.weight);
+    forward_by_parts(call.problem, call.x, filters, call.bias, call.last.is_relu(), call.y,
                      spoiled);
     forward_again(call, spoiled);
 }
@@ -80,9 +79,8 @@ template <typename T>
 void input_grad_by_tiles(const conv::Problem& problem, const T* dy, const T* weight, const T* gate,
                          T* dx, SpoiledImages& spoiled) {
     const Taps taps(problem.window);
+    const auto all = all_input_grad_filters(problem, weight);
     for (index_t group = 0; group < problem.groups; ++group) {
-        const Filters<T> filters =
-            input_grad_filters(problem, weight + group * problem.filters * problem.taps);
         const LaneImages<T> result = phases_of_input(problem, dx, group);
         const T* open = gate != nullptr ? gate + (result.data - dx) : nullptr;
         convolve<T>({lanes_of_output(problem, dy, group, taps.h - 1, taps.w - 1),
@@ -90,7 +88,7 @@ void input_grad_by_tiles(const conv::Problem& problem, const T* dy, const T* wei
                      input_grid(problem),
                      taps,
                      {.other = open}},
-                    filters, nullptr, {spoiled, 0});
+                    all[static_cast<std::size_t>(group)], nullptr, {spoiled, 0});
     }
 }
 
@@ -125,9 +123,8 @@ template <typename T>
 void input_grad_in_parts(const conv::InputGradCall<T>& call) {
     const T *no_bias = nullptr, *no_gate = nullptr;
     SpoiledImages spoiled(call.problem.x.n);
-    forward_by_parts(turned(call.problem), call.dy,
-                     turned_weights(call.problem, call.weight).data(), no_bias, false, call.dx,
-                     spoiled);
+    const auto filters = all_input_grad_filters(call.problem, call.weight);
+    forward_by_parts(turned(call.problem), call.dy, filters, no_bias, false, call.dx, spoiled);
     input_grad_again(call, no_gate, spoiled);
 }
 

@@ -1,9 +1,10 @@
 // Convolution and its gradients with fewer multiplications, by tiles of six points (Winograd, Toom
 // and Cook). A stride or a dilation but not both; two to five taps per phase along both axes, or
-// with stride 1 up to twelve. Errors are a few times those of a direct sum of values as large as
-// the largest of a tile. Images whose results are not all finite are computed again by another
-// algorithm, and so are such gradients of the weights. So no value that is not finite, or that
-// overflowed in a transform, reaches results whose windows do not see it.
+// with stride 1 up to twelve and a single one along one axis. Errors are a few times those of a
+// direct sum of values as large as the largest of a tile. Images whose results are not all finite
+// are computed again by another algorithm, and so are such gradients of the weights. So no value
+// that is not finite, or that overflowed in a transform, reaches results whose windows do not see
+// it.
 #pragma once
 
 #include "conv/call.h"
