@@ -174,11 +174,21 @@ class Target {
             const index_t stop = std::min(end, pixel - x + width_);
             T* to = y_ + line / height_ * grid_.image + filter * grid_.plane +
                     line % height_ * grid_.row + x * grid_.col;
-            for (; pixel < stop; ++pixel, to += grid_.col) *to = *values++ + bias;
+            put(stop - pixel, values, bias, to);
+            values += stop - pixel;
+            pixel = stop;
         }
     }
 
   private:
+    void put(index_t count, const T* values, T bias, T* to) const {
+        if (grid_.col == 1) {
+            // As a tile of one row: in vectors of whatever width there is.
+            return kernels<T>().product.store_tile(1, count, values, &bias, to, 0);
+        }
+        for (index_t i = 0; i < count; ++i) to[i * grid_.col] = values[i] + bias;
+    }
+
     T* y_;
     OutputGrid grid_;
     index_t width_, height_;  ///< of the part that is consecutive: a plane or a row
