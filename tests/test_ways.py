@@ -152,7 +152,7 @@ def test_a_gradient_without_the_way_chooses_for_itself() -> None:
         ("depthwise", CASES[0], "takes one channel per group"),
         ("pointwise", CASES[6], "takes 1x1 windows with stride 1"),
         ("pointwise_strided", CASES[0], "takes 1x1 windows without padding"),
-        ("few_pixels", CASES[8], "takes no stride to the right"),
+        ("few_pixels", CASES[3], "takes one group"),
         ("phases", CASES[10], "takes no dilation together with a stride"),
         ("sparse", CASES[0], "takes the gradient of a max pooling"),
     ],

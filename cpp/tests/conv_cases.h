@@ -69,6 +69,16 @@ inline const ConvCase kConvCases[] = {
     {"few_pixels_dilated",
      {1, 128, 9, 11},
      {{.kernel_h = 2, .kernel_w = 3, .stride_h = 2, .pad_left = 2, .dilation_w = 2}, 100}},
+    // The phases of a stride beside each other: all of them, one that no tap reads, and a stride
+    // that shares a factor with the dilation.
+    {"few_pixels_strided", {1, 70, 15, 13}, {Window2d::square(3, 2, 1), 100}},
+    {"few_pixels_strided_short",
+     {2, 260, 9, 11},
+     {{.kernel_h = 2, .kernel_w = 2, .stride_h = 2, .stride_w = 3, .pad_right = 1}, 67}},
+    {"few_pixels_strided_dilated",
+     {1, 66, 12, 17},
+     {{.kernel_h = 2, .kernel_w = 4, .stride_w = 4, .pad_left = 3, .dilation_w = 2}, 99}},
+    {"few_pixels_pointwise_strided", {2, 128, 9, 8}, {{.stride_h = 2, .stride_w = 2}, 97}},
     // More channels than are transposed at once, and rows longer than that.
     {"strided_many_channels",
      {2, 37, 9, 71},

@@ -4,6 +4,8 @@
 #include <numeric>
 #include <vector>
 
+#include "conv/phase.h"
+#include "conv/phases.h"
 #include "conv/pointwise.h"
 #include "gemm/indirect.h"
 #include "runtime/cut.h"
@@ -14,11 +16,11 @@
 namespace pocketcnn::conv::few_pixels {
 namespace {
 
-/// Filters per task: whole tiles of every height, and two of the tallest if enough tasks remain to
+/// Filters of a task: tiles of every height, and two of the tallest if enough tasks remain to
 /// share. 512x14 to 512 takes 0.93 of the time with one.
-index_t task_filters(const Problem& problem) {
+index_t most_filters(index_t filters) {
     constexpr index_t tall = 2 * kIndirectRowsMultiple;
-    return problem.filters >= kEnoughLargeTasks * tall ? tall : kIndirectRowsMultiple;
+    return filters >= kEnoughLargeTasks * tall ? tall : kIndirectRowsMultiple;
 }
 
 /// The last pixels, if they would fill no more than half of a vector: dot products of their whole
@@ -28,12 +30,20 @@ index_t dotted_pixels(const Problem& problem, index_t lanes) {
     return problem.pixels() > lanes && rest <= lanes / 2 ? rest : 0;
 }
 
+/// Channels whose taps are one slice of the depth: few enough for the threads that pack slices.
+index_t slice_channels(index_t channels, index_t area) {
+    constexpr index_t least = 4;
+    const index_t most = std::max<index_t>(1, gemm::kDepthBlock / area);
+    return ceil_div(channels, std::max(least, ceil_div(channels, most)));
+}
+
 /// The columns of im2col, with pixels in the lanes, cut along the depth into slices of whole
 /// channels. The columns of the last `dotted` pixels are stored one by one.
 template <typename T>
 class PackedColumns {
   public:
-    PackedColumns(const Problem& problem, const T* x, index_t dotted);
+    /// `step` channels are a slice.
+    PackedColumns(const Problem& problem, const T* x, index_t step, index_t dotted = 0);
 
     index_t dotted() const { return dotted_; }
     /// From a channel on; the next dotted pixel's column is problem.taps further.
@@ -57,17 +67,14 @@ class PackedColumns {
 };
 
 template <typename T>
-PackedColumns<T>::PackedColumns(const Problem& problem, const T* x, index_t dotted)
+PackedColumns<T>::PackedColumns(const Problem& problem, const T* x, index_t step, index_t dotted)
     : kernels_(kernels<T>()),
       dotted_(dotted),
       panels_(kernels_, problem.pixels() - dotted),
       channels_(problem.channels),
       area_(problem.window.taps()),
+      step_(step),
       columns_(dotted * problem.taps) {
-    // Enough slices for the threads that pack them.
-    constexpr index_t least = 4;
-    const index_t most = std::max<index_t>(1, gemm::kDepthBlock / area_);
-    step_ = ceil_div(channels_, std::max(least, ceil_div(channels_, most)));
     const index_t count = ceil_div(channels_, step_);
     for (index_t i = 0; i < count; ++i) {
         slices_.emplace_back(panels_, (channel(i + 1) - channel(i)) * area_);
@@ -78,7 +85,7 @@ PackedColumns<T>::PackedColumns(const Problem& problem, const T* x, index_t dott
         static_cast<double>(problem.taps) * static_cast<double>(panels_.padded_cols());
     parallel_for(count, cost * elements, [&](index_t i) {
         const index_t begin = channel(i) * area_, depth = channel(i + 1) * area_ - begin;
-        gemm::Slab<T> slab(kernels_, problem.windows(x, 0), gemm::SlabReading::copied);
+        gemm::Slab<T> slab(kernels_, problem.windows(x, 0), gemm::SlabReading::in_phases);
         slab.load(begin, begin + depth, 0, problem.pixels());
         pack(slab, depth, (*this)[i]);
         const index_t* pixel = slab.pixel_offsets() + problem.pixels() - dotted_;
@@ -150,49 +157,72 @@ struct Sums {
     gemm::LongSums<T> dotted_totals;
 };
 
-/// y of filters [filter, filter_end) from their sums.
+/// Where results belong.
 template <typename T>
-void write(const Problem& problem, const PackedColumns<T>& columns, const Sums<T>& sums,
-           index_t filter, index_t filter_end, const T* bias, T* y) {
-    const index_t plane = problem.y.plane();
-    const auto result = [&](index_t f, index_t pixel) -> T* {
-        return y + pixel / plane * problem.y.image() + f * plane + pixel % plane;
-    };
+class Target {
+  public:
+    Target(const Problem& problem, T* y, const OutputGrid& grid)
+        : y_(y),
+          grid_(grid),
+          width_(grid.is_dense(problem.y) ? problem.y.plane() : problem.y.w),
+          height_(grid.is_dense(problem.y) ? 1 : problem.y.h) {}
+
+    /// Stores the values of a filter at pixels [pixel, end) plus the bias.
+    void put(index_t filter, index_t pixel, index_t end, const T* values, T bias) const {
+        while (pixel < end) {
+            const index_t line = pixel / width_, x = pixel % width_;
+            const index_t stop = std::min(end, pixel - x + width_);
+            T* to = y_ + line / height_ * grid_.image + filter * grid_.plane +
+                    line % height_ * grid_.row + x * grid_.col;
+            put(stop - pixel, values, bias, to);
+            values += stop - pixel;
+            pixel = stop;
+        }
+    }
+
+  private:
+    void put(index_t count, const T* values, T bias, T* to) const {
+        if (grid_.col == 1) {
+            // As a tile of one row: in vectors of whatever width there is.
+            return kernels<T>().product.store_tile(1, count, values, &bias, to, 0);
+        }
+        for (index_t i = 0; i < count; ++i) to[i * grid_.col] = values[i] + bias;
+    }
+
+    T* y_;
+    OutputGrid grid_;
+    index_t width_, height_;  ///< of the part that is consecutive: a plane or a row
+};
+
+/// Results of filters [filter, filter_end) from their sums.
+template <typename T>
+void write(const PackedColumns<T>& columns, const Sums<T>& sums, index_t filter, index_t filter_end,
+           const T* bias, const Target<T>& target) {
     const gemm::Panels& panels = columns.panels();
+    const auto bias_of = [&](index_t f) { return bias != nullptr ? bias[f] : T{0}; };
     for (index_t p = 0; p < panels.count(); ++p) {
         const index_t begin = panels.begin(p), end = begin + panels.length(p);
         for (index_t f = filter; f < filter_end; ++f) {
             const T* values = sums.panels.data(p) + (f - filter) * panels.width(p);
-            const T b = bias != nullptr ? bias[f] : T{0};
-            for (index_t pixel = begin; pixel < end;) {
-                const index_t stop = std::min(end, (pixel / plane + 1) * plane);
-                for (T* to = result(f, pixel); pixel < stop; ++pixel) *to++ = *values++ + b;
-            }
+            target.put(f, begin, end, values, bias_of(f));
         }
     }
     const T* value = sums.dotted.data();
-    for (index_t d = problem.pixels() - columns.dotted(); d < problem.pixels(); ++d) {
-        for (index_t f = filter; f < filter_end; ++f) {
-            *result(f, d) = *value++ + (bias != nullptr ? bias[f] : T{0});
-        }
+    const index_t first = panels.begin(panels.count() - 1) + panels.length(panels.count() - 1);
+    for (index_t d = first; d < first + columns.dotted(); ++d) {
+        for (index_t f = filter; f < filter_end; ++f) target.put(f, d, d + 1, value++, bias_of(f));
     }
 }
 
-/// Runs over blocks of filters: add(sums, filter, filters) computes the sums of one.
-template <typename T, typename Add>
-void for_blocks(const Problem& problem, const PackedColumns<T>& columns, const T* bias, T* y,
-                const LastStep<T>& last, const Add& add) {
-    const Kernels<T>& kernels = pocketcnn::kernels<T>();
-    const index_t step = task_filters(problem);
-    parallel_for(ceil_div(problem.filters, step), problem.multiply_adds(), [&](index_t i) {
-        const index_t filter = i * step;
-        const index_t filter_end = std::min(problem.filters, filter + step);
-        const index_t filters = filter_end - filter;
-        Sums<T> sums(kernels, problem, columns, filters);
-        add(sums, filter, filters);
-        sums.finish();
-        write(problem, columns, sums, filter, filter_end, bias, y);
-        last.apply(y, problem.y, filter, filter_end, 0, problem.pixels());
+/// Runs over blocks of filters, all of nearly equal size (docs/measurements.md#few-tasks):
+/// body(filter, filter_end).
+template <typename Body>
+void for_blocks(index_t filters, double work, const Body& body) {
+    constexpr index_t unit = 8;
+    const Split blocks = {ceil_div(filters, unit),
+                          even_count(ceil_div(filters, most_filters(filters)))};
+    parallel_for(blocks.count, work, [&](index_t i) {
+        body(blocks.begin(i) * unit, std::min(filters, blocks.end(i) * unit));
     });
 }
 
@@ -206,27 +236,130 @@ std::vector<index_t> row_offsets(index_t rows, index_t step) {
     return offsets;
 }
 
-}  // namespace
+/// Weights (filters, channels, kh, kw) of some channels, those of a slice of the filters side by
+/// side: in place, each filter's would be on a page of its own.
+template <typename T>
+class SliceOfWeights {
+  public:
+    SliceOfWeights(const Problem& problem, index_t channel, index_t channel_end, index_t filters)
+        : pitch_(problem.taps),
+          first_(channel * problem.window.taps()),
+          size_((channel_end - channel) * problem.window.taps()),
+          data_(filters * size_) {}
 
-const char* obstacle(const Problem& problem) {
-    if (problem.groups != 1) return "takes one group";
-    return problem.window.stride_w == 1 ? nullptr : "takes no stride to the right";
+    index_t size() const { return size_; }  ///< of a filter
+    const T* data() const { return data_.data(); }
+    void load(const T* weight, index_t filter, index_t filter_end) {
+        for (index_t f = filter; f < filter_end; ++f) {
+            std::copy_n(weight + f * pitch_ + first_, size_, data_.data() + (f - filter) * size_);
+        }
+    }
+
+  private:
+    index_t pitch_, first_, size_;
+    Buffer<T> data_;
+};
+
+/// A phase of the gradient of the input: its taps, and dy in columns.
+template <typename T>
+struct PhaseColumns {
+    PhaseColumns(const Problem& problem, const Phase& of, const T* dy, index_t step)
+        : phase(of), columns(of.part, dy, step) {
+        of.for_taps(problem.window, [&](index_t ky, index_t kx) {
+            taps.push_back(ky * problem.window.kernel_w + kx);
+        });
+    }
+
+    /// Where the weights of so many filters are, `pitch` apart.
+    std::vector<index_t> depth(index_t filters, index_t pitch) const {
+        std::vector<index_t> offsets;
+        for (index_t f = 0; f < filters; ++f) {
+            for (const index_t tap : taps) offsets.push_back(f * pitch + tap);
+        }
+        return offsets;
+    }
+
+    Phase phase;
+    std::vector<index_t> taps;
+    PackedColumns<T> columns;
+};
+
+/// dx of channels [channel, channel_end): the weights are copied once for all phases.
+template <typename T>
+void input_grad_block(const InputGradCall<T>& call, const std::vector<PhaseColumns<T>>& phases,
+                      index_t channel, index_t channel_end) {
+    const Problem& problem = call.problem;
+    const PackedColumns<T>& slices = phases.front().columns;
+    SliceOfWeights<T> weights(problem, channel, channel_end, slices.channel(1));
+    const std::vector<index_t> rows = row_offsets(channel_end - channel, problem.window.taps());
+    std::vector<Sums<T>> sums;
+    std::vector<std::vector<index_t>> depths;
+    for (const PhaseColumns<T>& p : phases) {
+        sums.emplace_back(kernels<T>(), p.phase.part, p.columns, channel_end - channel);
+        depths.push_back(p.depth(slices.channel(1), weights.size()));
+    }
+    for (index_t i = 0; i < slices.slices(); ++i) {
+        const index_t filter = slices.channel(i), filter_end = slices.channel(i + 1);
+        weights.load(call.weight, filter, filter_end);
+        for (std::size_t p = 0; p < phases.size(); ++p) {
+            const auto taps = static_cast<index_t>(phases[p].taps.size());
+            sums[p].add((filter_end - filter) * taps, weights.data(), rows, depths[p],
+                        phases[p].columns[i]);
+        }
+    }
+    const T* no_bias = nullptr;
+    for (std::size_t p = 0; p < phases.size(); ++p) {
+        const Phase& phase = phases[p].phase;
+        sums[p].finish();
+        write(phases[p].columns, sums[p], channel, channel_end, no_bias,
+              Target<T>(phase.part, call.dx + phase.first, phase.grid));
+    }
 }
+
+constexpr const char* kOneGroup = "takes one group";
 
 /// For few pixels and many weights (docs/measurements.md#few-pixels); with packed weights at hand,
 /// for fewer pixels. Windows of one pixel are copied once, and others once for each tap.
-bool pays(const Problem& problem, bool kept) {
+bool is_worth(const Problem& problem, index_t pixels, index_t channels, index_t filters,
+              bool kept) {
     constexpr index_t most_pixels = 256, fewest_pixels = 64, least_filters = 64;
     constexpr index_t least_taps = 512, least_channels = 256;
     constexpr index_t least_weights = 3 << 14, least_pointwise_weights = 1 << 15;
-    const index_t pixels = problem.pixels(), weights = problem.filters * problem.taps;
-    if (pixels < 1 || pixels > most_pixels || problem.filters < least_filters) return false;
-    if (!problem.window.is_pointwise()) {
-        return problem.taps >= least_taps && weights >= least_weights;
-    }
+    const index_t taps = channels * problem.window.taps(), weights = filters * taps;
+    if (pixels < 1 || pixels > most_pixels || filters < least_filters) return false;
+    if (problem.window.taps() > 1) return taps >= least_taps && weights >= least_weights;
     if (pointwise::is_linear(problem)) return false;
-    if (pixels <= fewest_pixels) return problem.channels >= least_filters;
-    return !kept && problem.channels >= least_channels && weights >= least_pointwise_weights;
+    if (pixels <= fewest_pixels) return channels >= least_filters;
+    return !kept && channels >= least_channels && weights >= least_pointwise_weights;
+}
+
+}  // namespace
+
+const char* obstacle(const Problem& problem) {
+    return problem.groups == 1 ? nullptr : kOneGroup;
+}
+
+const char* input_grad_obstacle(const Problem& problem) {
+    return problem.groups == 1 ? phases::obstacle(problem) : kOneGroup;
+}
+
+/// Single pixels that a stride leaves are too far apart to be copied in vectors.
+bool pays(const Problem& problem, bool kept) {
+    const Window2d& w = problem.window;
+    return (w.taps() > 1 || w.is_pointwise()) &&
+           is_worth(problem, problem.pixels(), problem.channels, problem.filters, kept);
+}
+
+/// The phases of a stride pack dy four times or more, and results lie apart, which only many
+/// weights make up for.
+bool input_grad_pays(const Problem& problem) {
+    constexpr index_t many_weights = 1 << 19;
+    const Window2d& w = problem.window;
+    const bool has_phases = w.taps() > 1 && (w.stride_h > 1 || w.stride_w > 1);
+    if (has_phases && problem.filters * problem.taps < many_weights) return false;
+    const index_t pixels_of_phase =
+        problem.x.n * ceil_div(problem.x.h, w.stride_h) * ceil_div(problem.x.w, w.stride_w);
+    return is_worth(problem, pixels_of_phase, problem.filters, problem.channels, false);
 }
 
 template <typename T>
@@ -234,11 +367,14 @@ void forward(const ForwardCall<T>& call) {
     const Problem& problem = call.problem;
     const index_t area = problem.window.taps();
     const Kernels<T>& kernels = pocketcnn::kernels<T>();
-    const PackedColumns<T> columns(problem, call.x, dotted_pixels(problem, kernels.lanes));
+    const PackedColumns<T> columns(problem, call.x, slice_channels(problem.channels, area),
+                                   dotted_pixels(problem, kernels.lanes));
     std::vector<index_t> depth(static_cast<std::size_t>(columns.channel(1) * area));
     std::iota(depth.begin(), depth.end(), index_t{0});
-    const auto add = [&](Sums<T>& sums, index_t filter, index_t filters) {
+    for_blocks(problem.filters, problem.multiply_adds(), [&](index_t filter, index_t filter_end) {
+        const index_t filters = filter_end - filter;
         const std::vector<index_t> rows = row_offsets(filters, problem.taps);
+        Sums<T> sums(kernels, problem, columns, filters);
         for (index_t i = 0; i < columns.slices(); ++i) {
             const index_t channel = columns.channel(i);
             const index_t length = (columns.channel(i + 1) - channel) * area;
@@ -248,43 +384,32 @@ void forward(const ForwardCall<T>& call) {
                 {columns.dotted(), filters, length, problem.taps, problem.taps, filters},
                 columns.dotted_columns(channel), left, sums.dotted.data());
         }
-    };
-    for_blocks(problem, columns, call.bias, call.y, call.last, add);
+        sums.finish();
+        write(columns, sums, filter, filter_end, call.bias, Target<T>(problem, call.y, call.grid));
+        call.last.apply(call.y, problem.y, filter, filter_end, 0, problem.pixels());
+    });
 }
 
 template <typename T>
-void forward_turned(const Problem& problem, const T* x, const T* weight, T* y) {
-    const index_t area = problem.window.taps();
-    // The weights of a filter are not consecutive, so there are no dot products.
-    const PackedColumns<T> columns(problem, x, 0);
-    const T* no_bias = nullptr;
-    for_blocks(problem, columns, no_bias, y, LastStep<T>(),
-               [&](Sums<T>& sums, index_t filter, index_t filters) {
-                   // A slice's weights, copied together: in place, each channel's would be on a
-                   // page of its own.
-                   const Buffer<T> left(columns.channel(1) * filters * area);
-                   const std::vector<index_t> rows = row_offsets(filters, area);
-                   std::vector<index_t> depth;
-                   for (index_t c = 0; c < columns.channel(1); ++c) {
-                       for (index_t tap = area - 1; tap >= 0; --tap) {
-                           depth.push_back(c * filters * area + tap);
-                       }
-                   }
-                   for (index_t i = 0; i < columns.slices(); ++i) {
-                       const index_t channel = columns.channel(i);
-                       const index_t channels = columns.channel(i + 1) - channel;
-                       for (index_t c = 0; c < channels; ++c) {
-                           std::copy_n(weight + ((channel + c) * problem.filters + filter) * area,
-                                       filters * area, left.data() + c * filters * area);
-                       }
-                       sums.add(channels * area, left.data(), rows, depth, columns[i]);
-                   }
-               });
+void input_grad(const InputGradCall<T>& call) {
+    const Problem& problem = call.problem;
+    clear_skipped(problem, call.dx);
+    const std::vector<Phase> all = Phase::all(problem);
+    // The slices of all phases are the same filters. There are no dot products, because the weights
+    // of a channel are not consecutive.
+    index_t most_taps = 1;
+    for (const Phase& phase : all) most_taps = std::max(most_taps, phase.part.window.taps());
+    const index_t step = slice_channels(problem.filters, most_taps);
+    std::vector<PhaseColumns<T>> phases;
+    for (const Phase& phase : all) phases.emplace_back(problem, phase, call.dy, step);
+    if (phases.empty()) return;
+    for_blocks(problem.channels, problem.multiply_adds(),
+               [&](index_t channel, index_t end) { input_grad_block(call, phases, channel, end); });
 }
 
 #define POCKETCNN_INSTANTIATE(T)                  \
     template void forward(const ForwardCall<T>&); \
-    template void forward_turned(const Problem&, const T*, const T*, T*);
+    template void input_grad(const InputGradCall<T>&);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)
 #undef POCKETCNN_INSTANTIATE

@@ -16,9 +16,11 @@ bool pays(const Problem& problem, bool kept);
 template <typename T>
 void forward(const ForwardCall<T>& call);
 
-/// The same with weights (channels, filters, kh, kw) that are rotated by 180 degrees. With dy as x,
-/// it is the gradient of the input of a convolution with stride 1.
+/// The same of the gradient of the input: each phase of the stride (phase.h) is such a product.
+const char* input_grad_obstacle(const Problem& problem);
+bool input_grad_pays(const Problem& problem);
+
 template <typename T>
-void forward_turned(const Problem& problem, const T* x, const T* weight, T* y);
+void input_grad(const InputGradCall<T>& call);
 
 }  // namespace pocketcnn::conv::few_pixels

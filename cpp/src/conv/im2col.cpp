@@ -34,7 +34,8 @@ index_t slice_channels(const Problem& problem) {
     return even_step(problem.channels, most);
 }
 
-/// How the forward pass is cut: pixels into blocks, and if these are few, the filters too.
+/// How the forward pass is cut: pixels into equal blocks, and if these are few, the filters too.
+/// Blocks of whole tiles would be fewer or of unequal size (docs/measurements.md#few-tasks).
 struct ForwardCut {
     ForwardCut(const Problem& problem, const Panels& panels) {
         constexpr index_t fewest = 48, most = 256;
@@ -42,19 +43,15 @@ struct ForwardCut {
         const index_t enough =
             ceil_div(problem.pixels(), ceil_div(kEnoughLargeTasks, problem.groups));
         const index_t wanted = std::max(fewest, std::min({most, kSlabSize / share, enough}));
-        pixel_blocks = ceil_div(problem.pixels(), wanted);
-        pixels = pixel_blocks > 0
-                     ? round_up(ceil_div(problem.pixels(), pixel_blocks), kIndirectRowsMultiple)
-                     : 0;
-        pixel_blocks = pixels > 0 ? ceil_div(problem.pixels(), pixels) : 0;
+        pixels = {problem.pixels(), even_count(ceil_div(problem.pixels(), wanted))};
         const index_t parts =
-            ceil_div(kEnoughLargeTasks, std::max<index_t>(1, pixel_blocks * problem.groups));
+            ceil_div(kEnoughLargeTasks, std::max<index_t>(1, pixels.count * problem.groups));
         panels_per_task = ceil_div(panels.count(), std::min(parts, panels.count()));
         panel_blocks = ceil_div(panels.count(), panels_per_task);
     }
-    index_t tasks() const { return pixel_blocks * panel_blocks; }
+    index_t tasks() const { return pixels.count * panel_blocks; }
 
-    index_t pixels, pixel_blocks;
+    Split pixels;
     index_t panels_per_task, panel_blocks;
 };
 
@@ -259,12 +256,12 @@ void forward_packed(const Problem& problem, const T* x,
     const ForwardCut cut(problem, panels);
     parallel_for(problem.groups * cut.tasks(), problem.multiply_adds(), [&](index_t i) {
         const index_t group = i / cut.tasks(), filter = group * problem.filters;
-        const index_t pixel = i % cut.tasks() / cut.panel_blocks * cut.pixels;
+        const index_t block = i % cut.tasks() / cut.panel_blocks;
+        const index_t pixel = cut.pixels.begin(block), pixel_end = cut.pixels.end(block);
         const index_t panel = i % cut.panel_blocks * cut.panels_per_task;
         const gemm::StorePixels<T, OutputGrid> write(kernels, y + filter * grid.plane, problem.y,
                                                      grid,
                                                      bias != nullptr ? bias + filter : nullptr);
-        const index_t pixel_end = std::min(problem.pixels(), pixel + cut.pixels);
         const index_t panel_end = std::min(panels.count(), panel + cut.panels_per_task);
         forward_block(kernels, problem, problem.windows(x, group, units),
                       weights[static_cast<std::size_t>(group)], pixel, pixel_end, panel, panel_end,

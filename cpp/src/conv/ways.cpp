@@ -54,6 +54,10 @@ constexpr const char* kWeightGradTilesPay =
 constexpr const char* kPartsPay =
     "as `winograd`, with at least 16 tiles per part and up to 32 MB of copies per image";
 constexpr const char* kDilatedPay = "as the two rows above";
+constexpr const char* kFewPixelsPay =
+    "up to 256 pixels in all images, at least 64 filters; 512 taps and 49152 weights; 1x1 windows "
+    "without a stride, but not for images of one pixel: 64 channels and up to 64 pixels, or 256 "
+    "channels and 32768 weights";
 constexpr const char* kOneChannel =
     "one channel per group, one stride of up to 2 for both axes (3x3 kernels: two), kernels of up "
     "to 7 rows, no vertical dilation";
@@ -127,11 +131,7 @@ constexpr ForwardWay kForward[] = {
      .run_float = depthwise::forward<float>,
      .run_double = depthwise::forward<double>,
      .finishes = true},
-    {.about =
-         {few_pixels, im2col, "few pixels, many weights", "one group, no horizontal stride",
-          "up to 256 pixels in all images, at least 64 filters; 512 taps and 49152 weights; 1x1 "
-          "windows, but not for images of one pixel: 64 channels and up to 64 pixels, or 256 "
-          "channels and 32768 weights"},
+    {.about = {few_pixels, im2col, "few pixels, many weights", "one group", kFewPixelsPay},
      .obstacle =
          [](const Question& q) { return q.spread ? kApart : few_pixels::obstacle(q.problem); },
      .pays = [](const Question& q) { return few_pixels::pays(q.problem, q.kept); },
@@ -202,6 +202,14 @@ constexpr InputGradWay kInputGrad[] = {
      .pays = depthwise_pays<ConvPass::input_grad>,
      .run_float = depthwise::input_grad<float>,
      .run_double = depthwise::input_grad<double>},
+    {.about = {few_pixels, im2col, "few pixels, many weights", "one group, and what `phases` takes",
+               "as in the forward pass, with the pixels of a phase of the stride as pixels, and "
+               "the filters as channels; 1x1 windows with a stride too, others with a stride from "
+               "524288 weights on"},
+     .obstacle = [](const Question& q) { return few_pixels::input_grad_obstacle(q.problem); },
+     .pays = [](const Question& q) { return few_pixels::input_grad_pays(q.problem); },
+     .run_float = few_pixels::input_grad<float>,
+     .run_double = few_pixels::input_grad<double>},
     {.about =
          {patches, im2col, "no multiplications by the zeros of a stride", kAll,
           "with a stride, but for few channels and rows of more than 20 results, and for 1x1 "
@@ -217,10 +225,11 @@ constexpr InputGradWay kInputGrad[] = {
          },
      .run_float = patches::input_grad<float>,
      .run_double = patches::input_grad<double>},
-    {.about = {phases, im2col, "one convolution of dy per phase of the stride",
-               "padding smaller than the dilated kernel, a stride or a dilation but not both",
-               "always; each phase is computed by `depthwise`, `direct`, `pointwise`, "
-               "`few_pixels` or `im2col`, as the table of the forward pass says"},
+    {.about =
+         {phases, im2col, "one convolution of dy per phase of the stride",
+          "padding smaller than the dilated kernel, a stride or a dilation but not both",
+          "always; each phase is computed by `depthwise`, `direct`, `pointwise` or `im2col`, as "
+          "the table of the forward pass says"},
      .obstacle = [](const Question& q) { return phases::obstacle(q.problem); },
      .pays = always,
      .run_float = phases::input_grad<float>,

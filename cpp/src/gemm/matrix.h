@@ -104,7 +104,7 @@ class RightMatrix {
         const bool is_last = block.depth_end >= depth_;
         const index_t col = (is_last ? block.col_end : block.col) + i * line;
         const index_t end = is_last ? 2 * block.col_end - block.col : block.col_end;
-        if (!lies_in_rows() || col >= std::min(end, operand_.lanes)) return {operand_.data, 0};
+        if (!lies_in_rows() || col >= std::min(end, operand_.lanes)) return {};
         const index_t depth = is_last ? 0 : block.depth_end;
         return {operand_.data + col + depth * operand_.depth_stride, operand_.depth_stride};
     }

@@ -38,13 +38,15 @@ class RightPixels {
 
     /// What is packed next, to be prefetched: per tile, one cache line of each of its channels.
     /// Packing waits for memory, which the product leaves idle. It is the next slice of the block's
-    /// channels, or the first slice of the next block.
+    /// channels, or the first slice of the next block. Once all of it was asked for, to ask again
+    /// would take bandwidth of the second cache, from which the product streams its panels.
     PanelAhead<T> ahead(const Block& block, index_t i) const {
         constexpr index_t line = 64 / sizeof(T);
-        const index_t plane = source_.h * source_.w;
+        const index_t plane = source_.h * source_.w, width = block.col_end - block.col;
         const bool is_last = block.depth_end >= source_.channels;
         const index_t col = is_last ? block.col_end : block.col;
-        const index_t pixel = std::min(col + i * line, col + block.col_end - block.col);
+        const index_t pixel = std::min(col + i * line, col + width);
+        if (i * line >= width + line || pixel >= source_.pixels()) return {};
         return {source_.data + (is_last ? 0 : block.depth_end) * plane +
                     pixel / plane * source_.image_stride + pixel % plane,
                 plane};

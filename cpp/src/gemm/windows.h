@@ -39,8 +39,9 @@ inline bool is_padded(const Window2d& w) {
 
 /// Whether images without padding are read in place, which is faster
 /// (docs/measurements.md#matrix-product), or copied too, for a reader that reads past the last
-/// element. Those that are normalised are copied.
-enum class SlabReading { in_place_if_whole, copied };
+/// element and wants the pixels of a row beside each other: each phase of a horizontal stride is
+/// then a plane of its own. Images that are normalised are copied.
+enum class SlabReading { in_place_if_whole, in_phases };
 
 /// The input that output pixels [pixel, pixel_end) see through taps [tap, tap_end).
 ///
@@ -57,7 +58,11 @@ class Slab {
                     source.units == nullptr),
           pitch_(in_place_ ? source.window.stride_h
                            : std::min(source.window.stride_h, source.window.span_h())),
-          step_(source.window.span_w() == 1 && !in_place_ ? 1 : source.window.stride_w) {}
+          step_(!in_place_ && (reading == SlabReading::in_phases || source.window.span_w() == 1)
+                    ? 1
+                    : source.window.stride_w),
+          stride_(source.window.stride_w / step_),
+          phases_(std::min(stride_, source.window.span_w())) {}
 
     /// Loads the slab and computes the offsets; kIndirectRowsMultiple valid ones follow the last of
     /// each kind.
@@ -83,8 +88,9 @@ class Slab {
     void find_tap_offsets(index_t tap, index_t tap_end);
     void find_pixel_offsets(index_t pixel, index_t pixel_end);
     void gather(index_t tap, index_t tap_end, index_t pixel, index_t pixel_end);
-    void copy_rows(index_t channel, const Section& section, T* to) const;
-    void copy_inside(index_t channel, const T* rows, index_t count, T* to) const;
+    void copy_channel(index_t channel, T* to) const;
+    void copy_rows(index_t channel, index_t phase, const Section& section, T* to) const;
+    void copy_inside(index_t channel, index_t phase, const T* rows, index_t count, T* to) const;
     const ChannelNorm<T>* norm_of(index_t channel) const {
         return source_.units != nullptr ? source_.units + channel : nullptr;
     }
@@ -95,12 +101,14 @@ class Slab {
     const Kernels<T>& kernels_;
     WindowedImages<T> source_;
     bool in_place_;
-    index_t pitch_;  ///< rows of the slab from one output row to the next
-    index_t step_;   ///< elements of the slab from one output column to the next
+    index_t pitch_;   ///< rows of the slab from one output row to the next
+    index_t step_;    ///< elements of the slab from one output column to the next
+    index_t stride_;  ///< columns of the image from one element of a row to the next
+    index_t phases_;  ///< planes of a channel: phases of stride_ that some tap reads
     std::vector<Section> sections_;
     index_t first_col_ = 0;     ///< first output column of every row
     index_t row_width_ = 0;     ///< elements of a row
-    index_t channel_rows_ = 0;  ///< rows of one channel, over all sections
+    index_t channel_rows_ = 0;  ///< rows of one phase of a channel, over all sections
     index_t channel_size_ = 0;  ///< elements from one channel to the next
     std::vector<index_t> pixel_offsets_, tap_offsets_;
     Buffer<T> data_;
@@ -129,11 +137,8 @@ void Slab<T>::load(index_t tap, index_t tap_end, index_t pixel, index_t pixel_en
         find_tap_offsets(tap, tap_end);
         find_pixel_offsets(pixel, pixel_end);
         reserve((channel_end - channel) * channel_size_);
-        T* to = data_.data();
-        for (index_t c = channel; c < channel_end; ++c, to += channel_size_) {
-            for (const Section& section : sections_) {
-                copy_rows(c, section, to + section.base * row_width_);
-            }
+        for (index_t c = channel; c < channel_end; ++c) {
+            copy_channel(c, data_.data() + (c - channel) * channel_size_);
         }
     } else {
         gather(tap, tap_end, pixel, pixel_end);
@@ -144,7 +149,7 @@ void Slab<T>::load(index_t tap, index_t tap_end, index_t pixel, index_t pixel_en
 
 template <typename T>
 bool Slab<T>::fits(index_t channels) const {
-    return static_cast<double>(channels) * static_cast<double>(channel_rows_) *
+    return static_cast<double>(channels * phases_) * static_cast<double>(channel_rows_) *
                static_cast<double>(row_width_) <=
            kLargestSlab;
 }
@@ -177,7 +182,7 @@ void Slab<T>::lay_out(index_t pixel, index_t pixel_end) {
     const bool one_row = pixel / source_.ow == (pixel_end - 1) / source_.ow;
     first_col_ = one_row ? pixel % source_.ow : 0;
     const index_t cols = one_row ? pixel_end - pixel : source_.ow;
-    row_width_ = (cols - 1) * step_ + source_.window.span_w();
+    row_width_ = (cols - 1) * step_ + ceil_div(source_.window.span_w(), stride_);
     channel_rows_ = 0;
     for (Section& section : sections_) {
         section.base = channel_rows_;
@@ -185,7 +190,7 @@ void Slab<T>::lay_out(index_t pixel, index_t pixel_end) {
     }
     // Channels a multiple of 1 KiB apart would share a few cache sets.
     constexpr index_t line = 64 / sizeof(T), crowded = 1024 / sizeof(T);
-    channel_size_ = channel_rows_ * row_width_;
+    channel_size_ = phases_ * channel_rows_ * row_width_;
     if (round_up(channel_size_, line) % crowded == 0) channel_size_ += line;
 }
 
@@ -205,8 +210,9 @@ void Slab<T>::find_tap_offsets(index_t tap, index_t tap_end) {
     const Window2d& window = source_.window;
     index_t kx = tap % window.kernel_w, ky = tap / window.kernel_w % window.kernel_h;
     for (index_t channel = 0; tap < tap_end; ++tap) {
-        tap_offsets_.push_back(channel * channel_size_ + ky * window.dilation_h * row_width_ +
-                               kx * window.dilation_w);
+        const index_t col = kx * window.dilation_w;
+        const index_t row = col % stride_ * channel_rows_ + ky * window.dilation_h;
+        tap_offsets_.push_back(channel * channel_size_ + row * row_width_ + col / stride_);
         if (++kx < window.kernel_w) continue;
         kx = 0;
         if (++ky < window.kernel_h) continue;
@@ -255,7 +261,16 @@ void Slab<T>::gather(index_t tap, index_t tap_end, index_t pixel, index_t pixel_
 }
 
 template <typename T>
-void Slab<T>::copy_rows(index_t channel, const Section& section, T* to) const {
+void Slab<T>::copy_channel(index_t channel, T* to) const {
+    for (index_t phase = 0; phase < phases_; ++phase, to += channel_rows_ * row_width_) {
+        for (const Section& section : sections_) {
+            copy_rows(channel, phase, section, to + section.base * row_width_);
+        }
+    }
+}
+
+template <typename T>
+void Slab<T>::copy_rows(index_t channel, index_t phase, const Section& section, T* to) const {
     const Window2d& window = source_.window;
     const T* plane =
         source_.data + section.image * source_.image_stride + channel * source_.h * source_.w;
@@ -270,7 +285,7 @@ void Slab<T>::copy_rows(index_t channel, const Section& section, T* to) const {
         const index_t end = std::clamp<index_t>(source_.h - y, begin, count);
         std::fill_n(to, begin * row_width_, T{0});
         if (begin < end) {
-            copy_inside(channel, plane + (y + begin) * source_.w, end - begin,
+            copy_inside(channel, phase, plane + (y + begin) * source_.w, end - begin,
                         to + begin * row_width_);
         }
         std::fill_n(to + end * row_width_, (count - end) * row_width_, T{0});
@@ -280,14 +295,14 @@ void Slab<T>::copy_rows(index_t channel, const Section& section, T* to) const {
 
 /// Consecutive input rows, with zeros where they are padding.
 template <typename T>
-void Slab<T>::copy_inside(index_t channel, const T* rows, index_t count, T* to) const {
-    const index_t x = first_col_ * source_.window.stride_w - source_.window.pad_left;
-    const index_t stride = source_.window.stride_w / step_;
-    const index_t begin = std::min(row_width_, x < 0 ? ceil_div(-x, stride) : 0);
-    const index_t inside = x < source_.w ? ceil_div(source_.w - x, stride) : 0;
+void Slab<T>::copy_inside(index_t channel, index_t phase, const T* rows, index_t count,
+                          T* to) const {
+    const index_t x = first_col_ * source_.window.stride_w - source_.window.pad_left + phase;
+    const index_t begin = std::min(row_width_, x < 0 ? ceil_div(-x, stride_) : 0);
+    const index_t inside = x < source_.w ? ceil_div(source_.w - x, stride_) : 0;
     const index_t end = std::clamp(inside, begin, row_width_);
-    kernels_.copies.pad_rows(count, begin, end - begin, row_width_, rows + x + begin * stride,
-                             source_.w, stride, to, norm_of(channel));
+    kernels_.copies.pad_rows(count, begin, end - begin, row_width_, rows + x + begin * stride_,
+                             source_.w, stride_, to, norm_of(channel));
 }
 
 }  // namespace pocketcnn::gemm

@@ -11,7 +11,8 @@ void multiply(index_t depth, const T* left, const T* right, const PanelAhead<T>&
               bool accumulate) {
     constexpr int lanes = kLanes<T>;
     constexpr int cols = kTileVectors * lanes;
-    const T* next = ahead.data;
+    // What is not there would take as long to ask for as what is; the tile is in the first cache.
+    const T* next = ahead.data != nullptr ? ahead.data : tile;
     const index_t next_step = ahead.step;
     Vec<T> sum[kTileRows][vectors] = {};
     for (index_t k = 0; k < depth; ++k) {

@@ -6,11 +6,11 @@
 namespace pocketcnn {
 
 /// What a tile of a product asks for besides its operands: an element at each step of the depth,
-/// `step` apart. It reads none of them.
+/// `step` apart. It reads none of them. Null: nothing.
 template <typename T>
 struct PanelAhead {
-    const T* data;
-    index_t step;
+    const T* data = nullptr;
+    index_t step = 0;
 };
 
 /// A product whose right operand and result are rows in memory. Panels of the left are

@@ -16,6 +16,12 @@ inline constexpr index_t kEnoughTasks = 16;
 /// The same where each task reads or writes so much that half as many cost less.
 inline constexpr index_t kEnoughLargeTasks = kEnoughTasks / 2;
 
+/// So many tasks, or if they are few, one more where the number is odd: two threads get as many
+/// each.
+constexpr index_t even_count(index_t tasks) {
+    return tasks > 1 && tasks < kEnoughTasks ? tasks + tasks % 2 : tasks;
+}
+
 /// `size` items in `count` consecutive parts, no two of which differ by more than one item.
 struct Split {
     index_t size, count;
