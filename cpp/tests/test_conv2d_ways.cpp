@@ -107,8 +107,7 @@ TEST(Conv2dWays, Choices) {
 TEST(Conv2dWays, RefusalsSayWhy) {
     const Shape4 x = {2, 4, 16, 16};
     const Conv2d same = {Window2d::square(3, 1, 1), 4}, one = {{}, 4};
-    const Conv2d strided = {Window2d::square(3, 2), 4},
-                 dilated = {{3, 3, 1, 1, 0, 0, 0, 0, 2, 2}, 4};
+    const Conv2d dilated = {{3, 3, 1, 1, 0, 0, 0, 0, 2, 2}, 4};
     const Conv2d both = {{3, 3, 2, 2, 0, 0, 0, 0, 2, 2}, 4}, depthwise = {same.window, 4, 4};
     const Conv2d tall = {{8, 3}, 4, 4}, doubled = {same.window, 8, 4}, padded = {{.pad_top = 1}, 4};
     const Conv2d far = {{3, 3, 1, 1, 99999, 99999, 99999, 99999, 99999, 99999}, 4};
