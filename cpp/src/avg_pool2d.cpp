@@ -119,8 +119,9 @@ void avg_pool2d_backward(ImageView<const T> dy, const Pool2d& pool, bool count_i
         });
         return;
     }
-    if (lanes_pay_backward<T>(dx.shape, a))
+    if (lanes_pay_backward<T>(dx.shape, a)) {
         return avg_pool_backward_in_lanes(dy, a, count_include_pad, dx);
+    }
     const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const Buffer<T> row_lengths = average_lengths<T>(a.y, count_include_pad);
     const Buffer<T> col_lengths = average_lengths<T>(a.x, count_include_pad);

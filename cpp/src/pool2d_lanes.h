@@ -16,13 +16,13 @@
 
 namespace pocketcnn {
 
-/// Whether lanes are filled with planes, and a band of rows is small enough for a cache and for
+/// Whether planes fill half of the lanes, and a band of rows is small enough for a cache and for
 /// sums of T.
 template <typename T>
 bool lanes_fit(const Shape4& x, const PoolAxes& a) {
     constexpr index_t most_taps = 64, most_elements = 1 << 12;
     const index_t span = a.y.dilation * (a.y.kernel - 1) + 1;
-    return x.n * x.c >= 2 * kernels<T>().lanes && a.y.kernel <= most_taps &&
+    return 2 * x.n * x.c >= kernels<T>().lanes && a.y.kernel <= most_taps &&
            a.x.kernel <= most_taps && span * a.x.size <= most_elements;
 }
 
