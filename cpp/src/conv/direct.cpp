@@ -15,7 +15,8 @@ namespace {
 
 /// Weights of all groups as the kernel reads them: part by part, [taps][filters of the part].
 template <typename T>
-Buffer<T> pack_weights(const Problem& problem, const Split& parts, const T* weight) {
+Buffer<T> pack_weights(const Kernels<T>& kernels, const Problem& problem, const Split& parts,
+                       const T* weight) {
     Buffer<T> packed(problem.groups * problem.filters * problem.taps);
     const double elements =
         static_cast<double>(problem.groups * problem.filters) * static_cast<double>(problem.taps);
@@ -24,6 +25,10 @@ Buffer<T> pack_weights(const Problem& problem, const Split& parts, const T* weig
         const index_t first = (group * problem.filters + parts.begin(part)) * problem.taps;
         const index_t filters = parts.length(part);
         T* to = packed.data() + first;
+        if (filters == kernels.product.rows) {
+            return kernels.packing.pack_columns(problem.taps, filters, filters, weight + first,
+                                                problem.taps, to);
+        }
         for (index_t f = 0; f < filters; ++f) {
             const T* from = weight + first + f * problem.taps;
             for (index_t tap = 0; tap < problem.taps; ++tap) to[tap * filters + f] = from[tap];
@@ -248,7 +253,7 @@ void forward_rows(const ForwardCall<T>& call) {
     const Split parts = Split::at_most(problem.filters, kernels.direct.rows);
     const BandShape shape(problem, form_of(problem), ceil_div(problem.filters, parts.count),
                           sizeof(T), blocks_to_share(problem));
-    const Buffer<T> weights = pack_weights(problem, parts, call.weight);
+    const Buffer<T> weights = pack_weights(kernels, problem, parts, call.weight);
     const index_t step = groups_per_task(problem, shape);
     const index_t steps = ceil_div(problem.groups, step), blocks = shape.blocks();
     const index_t images = problem.x.n * steps * blocks;

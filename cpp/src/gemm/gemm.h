@@ -83,12 +83,26 @@ BlockCut cut_blocks(const Kernels<T>& kernels, index_t rows, index_t cols, index
     return {row_step, col_step, ceil_div(rows, row_step), col_blocks};
 }
 
+/// What the i-th tile of a block asks for of what is packed next: rows of the depth of one of
+/// `lines` cache lines. All tiles ask for as much, because memory delivers no faster than that.
+struct LineShare {
+    index_t line, begin, end;
+
+    LineShare(index_t i, index_t tiles, index_t lines, index_t depth) {
+        const index_t tiles_per_line = std::max<index_t>(1, tiles / lines);
+        const Split parts = {depth, tiles_per_line};
+        line = i / tiles_per_line;
+        begin = line < lines ? parts.begin(i % tiles_per_line) : depth;
+        end = line < lines ? parts.end(i % tiles_per_line) : depth;
+    }
+};
+
 /// Computes one block of the product on the calling thread.
 ///
 /// Left:  const T* panel(row, depth, depth_end, scratch): the packed panel of rows
 ///        [row, row + kernels.product.rows); may use scratch, which has room for one.
 /// Right: void pack(block, panels): packs all columns of the block for its slice of the depth.
-///        PanelAhead<T> ahead(block, i): what the i-th tile of the block prefetches.
+///        PanelAhead<T> ahead(block, i, tiles): what the i-th of the block's tiles prefetches.
 /// Write: void tile(row, rows, col, cols, values): takes a finished tile, of which `rows` x
 ///        `cols` elements count; consecutive rows of `values` are kernels.product.cols apart.
 template <typename T, typename Left, typename Right, typename Write>
@@ -123,8 +137,8 @@ void multiply_block(const Kernels<T>& kernels, const Block& block, const Left& l
             for (index_t col = block.col; col < block.col_end; col += cols) {
                 const index_t vectors =
                     ceil_div(std::min(cols, block.col_end - col), kernels.lanes);
-                kernels.product.multiply[vectors - 1](length, a, b, right.ahead(part, i++), tile,
-                                                      !anew);
+                kernels.product.multiply[vectors - 1](
+                    length, a, b, right.ahead(part, i++, row_panels * col_panels), tile, !anew);
                 if (depth_end == block.depth_end) {
                     const index_t at = tile - tiles.data();
                     totals.finish(tiles.data(), at, at + tile_size);

@@ -124,13 +124,16 @@ class IndirectSums {
             const index_t width = panels_.width(p);
             // The next panel is in a more distant cache than a tile's own prefetch allows for, so
             // each tile prefetches a part of it (docs/measurements.md#matrix-product).
+            constexpr index_t line = 64 / sizeof(T);
+            const index_t tiles = ceil_div(count, tile.rows);
+            const index_t lines = ceil_div(ceil_div(depth * width, line), tiles);
             PanelAhead<T> ahead = {
-                p + 1 < panel_end_ ? right.data(p + 1, k) : right.data(panel_, k + depth),
-                ceil_div(width, ceil_div(count, tile.rows))};
+                p + 1 < panel_end_ ? right.data(p + 1, k) : right.data(panel_, k + depth), line,
+                lines};
             for (index_t r = 0; r < count; r += tile.rows) {
                 tile.multiply(depth, left, row_offsets + r, depth_offsets, right.data(p, k), ahead,
                               data(p) + (row + r) * width, accumulate);
-                ahead.data += depth * ahead.step;
+                ahead.data += lines * line;
             }
         }
     }

@@ -99,14 +99,19 @@ class RightMatrix {
 
     /// What is packed next, to be prefetched: per tile, one cache line of each of its rows. It is
     /// the next slice of the block's depth, or the first slice of the next block.
-    PanelAhead<T> ahead(const Block& block, index_t i) const {
+    PanelAhead<T> ahead(const Block& block, index_t i, index_t tiles) const {
         constexpr index_t line = 64 / sizeof(T);
         const bool is_last = block.depth_end >= depth_;
-        const index_t col = (is_last ? block.col_end : block.col) + i * line;
+        const index_t begin = is_last ? block.col_end : block.col;
         const index_t end = is_last ? 2 * block.col_end - block.col : block.col_end;
-        if (!lies_in_rows() || col >= std::min(end, operand_.lanes)) return {};
-        const index_t depth = is_last ? 0 : block.depth_end;
-        return {operand_.data + col + depth * operand_.depth_stride, operand_.depth_stride};
+        const LineShare share(i, tiles, ceil_div(end - begin, line), block.depth_end - block.depth);
+        const index_t col = begin + share.line * line;
+        if (!lies_in_rows() || share.begin == share.end || col >= std::min(end, operand_.lanes)) {
+            return {};
+        }
+        const index_t depth = (is_last ? 0 : block.depth_end) + share.begin;
+        return {operand_.data + col + depth * operand_.depth_stride, operand_.depth_stride,
+                share.end - share.begin};
     }
 
   private:

@@ -40,16 +40,17 @@ class RightPixels {
     /// Packing waits for memory, which the product leaves idle. It is the next slice of the block's
     /// channels, or the first slice of the next block. Once all of it was asked for, to ask again
     /// would take bandwidth of the second cache, from which the product streams its panels.
-    PanelAhead<T> ahead(const Block& block, index_t i) const {
+    PanelAhead<T> ahead(const Block& block, index_t i, index_t tiles) const {
         constexpr index_t line = 64 / sizeof(T);
         const index_t plane = source_.h * source_.w, width = block.col_end - block.col;
         const bool is_last = block.depth_end >= source_.channels;
+        const LineShare share(i, tiles, ceil_div(width, line) + 1, block.depth_end - block.depth);
         const index_t col = is_last ? block.col_end : block.col;
-        const index_t pixel = std::min(col + i * line, col + width);
-        if (i * line >= width + line || pixel >= source_.pixels()) return {};
-        return {source_.data + (is_last ? 0 : block.depth_end) * plane +
-                    pixel / plane * source_.image_stride + pixel % plane,
-                plane};
+        const index_t pixel = std::min(col + share.line * line, col + width);
+        if (share.begin == share.end || pixel >= source_.pixels()) return {};
+        const index_t depth = (is_last ? 0 : block.depth_end) + share.begin;
+        return {source_.data + depth * plane + pixel / plane * source_.image_stride + pixel % plane,
+                plane, share.end - share.begin};
     }
 
   private:

@@ -63,14 +63,10 @@ inline void product_tile(index_t count, const T* x, Places& from, const ElementR
 #pragma GCC unroll 16
         for (int i = 0; i < rows; ++i) row[i] = x + runs.offsets[run] + source[i];
         for (index_t k = 0; k < runs.length; ++k) {
+            if constexpr (vectors > 1) prefetch_panel<T, vectors, kDepthAhead>(panel);
             Vec<T> r[vectors];
 #pragma GCC unroll 8
-            for (int v = 0; v < vectors; ++v) {
-                r[v] = load(panel + v * lanes);
-                if constexpr (vectors > 1) {
-                    __builtin_prefetch(panel + kDepthAhead * cols + v * lanes);
-                }
-            }
+            for (int v = 0; v < vectors; ++v) r[v] = load(panel + v * lanes);
 #pragma GCC unroll 16
             for (int i = 0; i < rows; ++i) {
                 const Vec<T> l = splat(row[i][k]);

@@ -27,21 +27,13 @@ void multiply_indirect(index_t depth, const T* left, const index_t* row_offsets,
     const T* row[rows];
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) row[i] = left + row_offsets[i];
-    const T* next = ahead.data;
-    const index_t next_step = ahead.step;
     Vec<T> sum[rows][vectors] = {};
-    for (index_t k = 0; k < depth; ++k) {
+    const auto step = [&] [[gnu::always_inline]] (index_t k) {
         const index_t offset = depth_offsets[k];
-        if constexpr (vectors > 1) {
-            prefetch_to_second_cache(next);
-            next += next_step;
-        }
+        if constexpr (vectors > 1) prefetch_panel<T, vectors, kDepthAhead>(right);
         Vec<T> r[vectors];
 #pragma GCC unroll 8
-        for (int v = 0; v < vectors; ++v) {
-            r[v] = load(right + v * lanes);
-            if constexpr (vectors > 1) __builtin_prefetch(right + kDepthAhead * cols + v * lanes);
-        }
+        for (int v = 0; v < vectors; ++v) r[v] = load(right + v * lanes);
 #pragma GCC unroll 16
         for (int i = 0; i < rows; ++i) {
             const Vec<T> l = splat(row[i][offset]);
@@ -49,7 +41,17 @@ void multiply_indirect(index_t depth, const T* left, const index_t* row_offsets,
             for (int v = 0; v < vectors; ++v) add_product(sum[i][v], l, r[v]);
         }
         right += cols;
+    };
+    index_t k = 0;
+    if constexpr (vectors > 1) {
+        const index_t asked = ahead.count < depth ? ahead.count : depth;
+        const T* next = ahead.data;
+        for (; k < asked; ++k, next += ahead.step) {
+            prefetch_to_second_cache(next);
+            step(k);
+        }
     }
+    for (; k < depth; ++k) step(k);
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
 #pragma GCC unroll 8

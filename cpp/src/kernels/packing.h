@@ -22,7 +22,8 @@ struct PackingKernels {
     void (*pack_rows)(index_t depth, index_t lanes, index_t width, const T* source,
                       index_t depth_stride, T* panel);
     /// panel[k][lane] = source[lane * lane_stride + k], zero for lanes <= lane < width: a
-    /// transpose. Writes up to kPackSlack elements past the panel.
+    /// transpose. Writes up to kPackSlack elements past the panel, but none if it is as wide as the
+    /// product's tile has rows.
     void (*pack_columns)(index_t depth, index_t lanes, index_t width, const T* source,
                          index_t lane_stride, T* panel);
     /// panel[k][run.lane + i] = source[offsets[k] + run.source + i] for each run. Runs are in

@@ -11,20 +11,13 @@ void multiply(index_t depth, const T* left, const T* right, const PanelAhead<T>&
               bool accumulate) {
     constexpr int lanes = kLanes<T>;
     constexpr int cols = kTileVectors * lanes;
-    // What is not there would take as long to ask for as what is; the tile is in the first cache.
-    const T* next = ahead.data != nullptr ? ahead.data : tile;
-    const index_t next_step = ahead.step;
     Vec<T> sum[kTileRows][vectors] = {};
-    for (index_t k = 0; k < depth; ++k) {
-        __builtin_prefetch(left + kTileRows * 64);
-        prefetch_to_second_cache(next);
-        next += next_step;
+    const auto step = [&] [[gnu::always_inline]] () {
+        if constexpr (kManyRegisters) __builtin_prefetch(left + kTileRows * 64);
+        prefetch_panel<T, kTileVectors, kDepthAhead>(right);
         Vec<T> r[vectors];
 #pragma GCC unroll 8
-        for (int v = 0; v < vectors; ++v) {
-            r[v] = load(right + v * lanes);
-            __builtin_prefetch(right + kDepthAhead * cols + v * lanes);
-        }
+        for (int v = 0; v < vectors; ++v) r[v] = load(right + v * lanes);
 #pragma GCC unroll 16
         for (int i = 0; i < kTileRows; ++i) {
             const Vec<T> l = splat(left[i]);
@@ -33,7 +26,15 @@ void multiply(index_t depth, const T* left, const T* right, const PanelAhead<T>&
         }
         left += kTileRows;
         right += cols;
+    };
+    const index_t asked = ahead.count < depth ? ahead.count : depth;
+    const T* next = ahead.data;
+    for (index_t k = 0; k < asked; ++k) {
+        prefetch_to_second_cache(next);
+        next += ahead.step;
+        step();
     }
+    for (index_t k = asked; k < depth; ++k) step();
 #pragma GCC unroll 16
     for (int i = 0; i < kTileRows; ++i) {
 #pragma GCC unroll 8
@@ -65,7 +66,7 @@ inline void row_tile(const RowProduct& size, const T* left, const T* right, T* y
     constexpr int lanes = kLanes<T>;
     Vec<T> sum[rows][vectors] = {};
     for (index_t k = 0; k < size.depth; ++k) {
-        __builtin_prefetch(left + kTileRows * 64);
+        if constexpr (kManyRegisters) __builtin_prefetch(left + kTileRows * 64);
         Vec<T> r[vectors];
 #pragma GCC unroll 8
         for (int v = 0; v < vectors; ++v) r[v] = load(right + v * lanes);

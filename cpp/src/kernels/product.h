@@ -5,12 +5,13 @@
 
 namespace pocketcnn {
 
-/// What a tile of a product asks for besides its operands: an element at each step of the depth,
-/// `step` apart. It reads none of them. Null: nothing.
+/// What a tile of a product asks for besides its operands: `count` elements, `step` apart, one at
+/// each step of the depth. It reads none of them.
 template <typename T>
 struct PanelAhead {
     const T* data = nullptr;
     index_t step = 0;
+    index_t count = 0;
 };
 
 /// A product whose right operand and result are rows in memory. Panels of the left are

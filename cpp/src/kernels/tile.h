@@ -15,6 +15,17 @@ inline constexpr int kTileRows = kVectorRegisters >= 32 ? 8 : 4;
 // cache's latency: 84 instead of 73% of the peak on the 3x3 layers of VGG.
 inline constexpr int kDepthAhead = 12;
 
+// Asks for what a panel of `vectors` holds so many steps from `at` on: one prefetch for each whole
+// cache line of a step, since the processor follows what lies in a row, and prefetches take turns
+// with the loads of both threads of a core (docs/measurements.md#prefetches).
+template <typename T, int vectors, int steps>
+[[gnu::always_inline]] inline void prefetch_panel(const T* at) {
+    constexpr int line = 64 / sizeof(T), cols = vectors * kLanes<T>;
+    constexpr int lines = cols < line ? 1 : cols / line;
+#pragma GCC unroll 8
+    for (int i = 0; i < lines; ++i) __builtin_prefetch(at + steps * cols + i * line);
+}
+
 // sum[r][t] += d[r] * x[t], with the smaller side held in registers.
 template <typename T, int rows, int taps, typename Row, typename Tap>
 inline void add_products(Vec<T> (&sum)[rows][taps], const Row& row, const Tap& tap) {

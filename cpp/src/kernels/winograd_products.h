@@ -2,7 +2,7 @@
 // the lanes in which the transforms leave it, so that nothing is repacked.
 #pragma once
 
-#include "kernels/simd.h"
+#include "kernels/tile.h"
 #include "kernels/winograd.h"
 
 namespace pocketcnn::POCKETCNN_ISA {
@@ -38,7 +38,7 @@ void winograd_multiply(index_t depth, const T* left, index_t left_stride, const 
     for (index_t block = 0; block < depth; block += lanes) {
         const index_t count = depth - block < lanes ? depth - block : lanes;
         const T* l = left;
-        const T* ahead = left + left_stride;
+        prefetch_panel<T, rows, 0>(left + left_stride);
         for (index_t k = 0; k < count; ++k) {
             Vec<T> r[vectors];
 #pragma GCC unroll 8
@@ -46,8 +46,6 @@ void winograd_multiply(index_t depth, const T* left, index_t left_stride, const 
                 r[v] = load(right + v * lanes);
                 __builtin_prefetch(right + index_t{kWinogradAhead * vectors + v} * lanes);
             }
-            __builtin_prefetch(ahead);
-            ahead += lanes;
 #pragma GCC unroll 16
             for (int i = 0; i < rows; ++i) {
                 const Vec<T> a = splat(l[index_t{i} * lanes]);
