@@ -71,14 +71,31 @@ void multiply(const gemm::Operand<T>& left, const gemm::Operand<T>& right, index
 /// (docs/measurements.md#fully-connected-layer).
 constexpr index_t kFewRows = 7;
 
-/// transpose(matrix).
+/// result = transpose(matrix).
+template <typename T>
+void transpose(MatrixView<const T> matrix, T* result) {
+    constexpr index_t grain = 256;
+    const index_t rows = matrix.rows, cols = matrix.cols, last = rows - 1;
+    // The kernel would read whole vectors past the end of the last row.
+    parallel_ranges(last, grain, static_cast<double>(cols), [&](index_t row, index_t end) {
+        kernels<T>().indirect.store_transposed(end - row, cols, matrix.data + row * cols, cols,
+                                               nullptr, result + row, rows);
+    });
+    for (index_t c = 0; c < cols; ++c) result[c * rows + last] = matrix.data[last * cols + c];
+}
+
 template <typename T>
 Buffer<T> transposed(MatrixView<const T> matrix) {
     Buffer<T> result(matrix.rows * matrix.cols);
-    for (index_t i = 0; i < matrix.rows * matrix.cols; ++i) {
-        result[i % matrix.cols * matrix.rows + i / matrix.cols] = matrix.data[i];
-    }
+    transpose(matrix, result.data());
     return result;
+}
+
+/// Whether there are so few inputs that to pack all of dy, for a product with so few columns, takes
+/// longer than to turn the weights or their gradient around (docs/measurements.md#few-inputs).
+bool are_few_inputs(index_t batch, index_t inputs, index_t outputs) {
+    constexpr index_t most = 100;
+    return inputs <= most && inputs <= 2 * batch && 4 * inputs <= outputs;
 }
 
 /// Receives the tiles of a weight's gradient and makes the optimiser's step with them, for all
@@ -173,6 +190,11 @@ void linear_backward_input(MatrixView<const T> dy, MatrixView<const T> weight, M
             [&](index_t c, index_t end) { few_rows_input_grad(dy, weight, c, end, dx); });
         return;
     }
+    if (are_few_inputs(dy.rows, weight.cols, weight.rows)) {
+        const Buffer<T> columns = transposed(weight);
+        const MatrixView<const T> by_input = {columns.data(), weight.cols, weight.rows};
+        return linear<T>(dy, by_input, nullptr, dx);
+    }
     multiply<T>({dy.data, dy.rows, dy.cols, 1}, {weight.data, weight.cols, 1, weight.cols}, dy.cols,
                 dx.data);
 }
@@ -193,7 +215,14 @@ void linear_backward_weight(MatrixView<const T> dy, MatrixView<const T> x, Matri
             });
         return;
     }
-    multiply<T>({dy.data, dy.cols, 1, dy.cols}, {x.data, x.cols, 1, x.cols}, x.rows, dweight.data);
+    const gemm::Operand<T> outputs = {dy.data, dy.cols, 1, dy.cols};
+    const gemm::Operand<T> inputs = {x.data, x.cols, 1, x.cols};
+    if (!are_few_inputs(dy.rows, dweight.cols, dweight.rows)) {
+        return multiply<T>(outputs, inputs, x.rows, dweight.data);
+    }
+    const Buffer<T> by_input(dweight.rows * dweight.cols);
+    multiply<T>(inputs, outputs, x.rows, by_input.data());
+    transpose<T>({by_input.data(), dweight.cols, dweight.rows}, dweight.data);
 }
 
 template <typename T>
@@ -215,6 +244,11 @@ void linear_weight_update(MatrixView<const T> dy, MatrixView<const T> x,
             }
         });
         return;
+    }
+    if (are_few_inputs(depth, cols, rows)) {
+        const Buffer<T> grads(rows * cols);
+        linear_backward_weight<T>(dy, x, {grads.data(), rows, cols});
+        return update(step, static_cast<const T*>(grads.data()), rows * cols);
     }
     const gemm::PackedLeft<T> left(kernels, {dy.data, rows, 1, rows}, depth);
     // The slices of linear_backward_weight, for the same sums.

@@ -121,6 +121,18 @@ TEST_P(LinearTest, SmallSizes) {
     }
 }
 
+TEST_P(LinearTest, FewInputs) {
+    for (const index_t n : {8, 21, 130, 600}) {
+        for (const index_t in : {1, 7, 16, 33, 100, 101}) {
+            for (const index_t out : {4 * in - 1, 4 * in, 4 * in + 259}) {
+                const Edge edge = kEdges[(n + in + out) % 2];
+                check_layer<float>(n, in, out, edge);
+                check_layer<double>(n, in, out, edge);
+            }
+        }
+    }
+}
+
 TEST_P(LinearTest, NothingIn) {
     for (const Edge edge : kEdges) {
         check_layer<float>(0, 5, 3, edge);

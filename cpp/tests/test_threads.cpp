@@ -191,6 +191,14 @@ std::vector<Operation<T>> layers() {
          }},
         {"linear_backward_weight", out * in,
          [=](T* dw) { linear_backward_weight<T>({data, n, out}, {weight, n, in}, {dw, out, in}); }},
+        {"linear_backward_input of few inputs", 300 * 20,
+         [=](T* dx) {
+             linear_backward_input<T>({data, 300, 130}, {weight, 130, 20}, {dx, 300, 20});
+         }},
+        {"linear_backward_weight of few inputs", 130 * 20,
+         [=](T* dw) {
+             linear_backward_weight<T>({data, 300, 130}, {weight, 300, 20}, {dw, 130, 20});
+         }},
         {"linear_backward_bias", 5000,
          [=](T* dbias) { linear_backward_bias<T>({data, 100, 5000}, dbias); }},
         {"softmax", 300 * 100, [=](T* y) { softmax(data, {30, 100, 10}, y); }},
