@@ -75,13 +75,18 @@ constexpr index_t kFewRows = 7;
 template <typename T>
 void transpose(MatrixView<const T> matrix, T* result) {
     constexpr index_t grain = 256;
-    const index_t rows = matrix.rows, cols = matrix.cols, last = rows - 1;
-    // The kernel would read whole vectors past the end of the last row.
-    parallel_ranges(last, grain, static_cast<double>(cols), [&](index_t row, index_t end) {
-        kernels<T>().indirect.store_transposed(end - row, cols, matrix.data + row * cols, cols,
-                                               nullptr, result + row, rows);
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
+    const index_t rows = matrix.rows, cols = matrix.cols;
+    // Whole vectors of the last rows would be read past the end.
+    const index_t last = std::min(rows, ceil_div(round_up(cols, kernels.lanes), cols));
+    const index_t whole = rows - last;
+    parallel_ranges(whole, grain, static_cast<double>(cols), [&](index_t row, index_t end) {
+        kernels.indirect.store_transposed(end - row, cols, matrix.data + row * cols, cols, nullptr,
+                                          result + row, rows);
     });
-    for (index_t c = 0; c < cols; ++c) result[c * rows + last] = matrix.data[last * cols + c];
+    for (index_t row = whole; row < rows; ++row) {
+        for (index_t c = 0; c < cols; ++c) result[c * rows + row] = matrix.data[row * cols + c];
+    }
 }
 
 template <typename T>
