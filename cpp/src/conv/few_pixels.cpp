@@ -19,12 +19,13 @@ index_t dotted_pixels(const Problem& problem, index_t lanes) {
 }
 
 constexpr const char* kOneGroup = "takes one group";
+constexpr index_t kMostPixels = 256;
 
 /// For few pixels and many weights (docs/measurements.md#few-pixels); with packed weights at hand,
 /// for fewer pixels. Windows of one pixel are copied once, and others once for each tap.
-bool is_worth(const Problem& problem, index_t pixels, index_t channels, index_t filters,
-              bool kept) {
-    constexpr index_t most_pixels = 256, fewest_pixels = 64, least_filters = 64;
+bool is_worth(const Problem& problem, index_t pixels, index_t most_pixels, index_t channels,
+              index_t filters, bool kept) {
+    constexpr index_t fewest_pixels = 64, least_filters = 64;
     constexpr index_t least_taps = 512, least_channels = 256;
     constexpr index_t least_weights = 3 << 14, least_pointwise_weights = 1 << 15;
     const index_t taps = channels * problem.window.taps(), weights = filters * taps;
@@ -48,20 +49,24 @@ const char* input_grad_obstacle(const Problem& problem) {
 /// Single pixels that a stride leaves are too far apart to be copied in vectors.
 bool pays(const Problem& problem, bool kept) {
     const Window2d& w = problem.window;
-    return (w.taps() > 1 || w.is_pointwise()) &&
-           is_worth(problem, problem.pixels(), problem.channels, problem.filters, kept);
+    return (w.taps() > 1 || w.is_pointwise()) && is_worth(problem, problem.pixels(), kMostPixels,
+                                                          problem.channels, problem.filters, kept);
 }
 
 /// The phases of a stride pack dy four times or more, and results lie apart, which only many
-/// weights make up for.
+/// weights make up for; most of all where planes are so small that they fill few tiles of patches.
 bool input_grad_pays(const Problem& problem) {
-    constexpr index_t many_weights = 1 << 19;
+    constexpr index_t many_weights = 1 << 19, most_weights = 1 << 20, small_plane = 49;
+    constexpr index_t more_pixels = 2 * kMostPixels;
     const Window2d& w = problem.window;
     const bool has_phases = w.taps() > 1 && (w.stride_h > 1 || w.stride_w > 1);
-    if (has_phases && problem.filters * problem.taps < many_weights) return false;
+    const index_t weights = problem.filters * problem.taps;
+    if (has_phases && weights < many_weights) return false;
+    const bool more = has_phases && weights >= most_weights && problem.y.plane() <= small_plane;
     const index_t pixels_of_phase =
         problem.x.n * ceil_div(problem.x.h, w.stride_h) * ceil_div(problem.x.w, w.stride_w);
-    return is_worth(problem, pixels_of_phase, problem.filters, problem.channels, false);
+    return is_worth(problem, pixels_of_phase, more ? more_pixels : kMostPixels, problem.filters,
+                    problem.channels, false);
 }
 
 template <typename T>

@@ -205,7 +205,7 @@ constexpr InputGradWay kInputGrad[] = {
     {.about = {few_pixels, im2col, "few pixels, many weights", "one group, and what `phases` takes",
                "as in the forward pass, with the pixels of a phase of the stride as pixels, and "
                "the filters as channels; 1x1 windows with a stride too, others with a stride from "
-               "524288 weights on"},
+               "524288 weights on, and from 1048576 on up to 512 pixels if dy has up to 49"},
      .obstacle = [](const Question& q) { return few_pixels::input_grad_obstacle(q.problem); },
      .pays = [](const Question& q) { return few_pixels::input_grad_pays(q.problem); },
      .run_float = few_pixels::input_grad<float>,
