@@ -141,10 +141,9 @@ constexpr ForwardWay kForward[] = {
     {.about =
          {direct, direct, "few channels or filters", kNear,
           "up to 8 filters per group, or up to 80 taps, or up to 16 filters and 1024 taps, and "
-          "more "
-          "than 7 results in a row; with a stride up to 9 taps, 32 or 4 filters in rows of more "
-          "than 14, "
-          "or 400 taps in rows of more than 28"},
+          "more than 7 results in a row; with a stride up to 9 taps, 32 or 4 filters in rows of "
+          "more than 14, or 400 taps in rows of more than 28 (only with AVX-512 if the stride is "
+          "above 2)"},
      .obstacle = direct_obstacle,
      .pays = direct_pays<ConvPass::forward>,
      .run_float = direct::forward<float>,
