@@ -97,7 +97,7 @@ class RightMatrix {
         }
     }
 
-    /// What is packed next, to be prefetched: per tile, one cache line of each of its rows. It is
+    /// What is packed next, to be prefetched: each tile asks for a share of its cache lines. It is
     /// the next slice of the block's depth, or the first slice of the next block.
     PanelAhead<T> ahead(const Block& block, index_t i, index_t tiles) const {
         constexpr index_t line = 64 / sizeof(T);

@@ -36,7 +36,7 @@ class RightPixels {
         clear_rest(block.col_end - block.col, depth, panels);
     }
 
-    /// What is packed next, to be prefetched: per tile, one cache line of each of its channels.
+    /// What is packed next, to be prefetched: each tile asks for a share of its cache lines.
     /// Packing waits for memory, which the product leaves idle. It is the next slice of the block's
     /// channels, or the first slice of the next block. Once all of it was asked for, to ask again
     /// would take bandwidth of the second cache, from which the product streams its panels.

@@ -28,7 +28,7 @@ void multiply_indirect(index_t depth, const T* left, const index_t* row_offsets,
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) row[i] = left + row_offsets[i];
     Vec<T> sum[rows][vectors] = {};
-    const auto step = [&] [[gnu::always_inline]] (index_t k) {
+    const auto step = [&](index_t k) __attribute__((always_inline)) {
         const index_t offset = depth_offsets[k];
         if constexpr (vectors > 1) prefetch_panel<T, vectors, kDepthAhead>(right);
         Vec<T> r[vectors];

@@ -12,7 +12,7 @@ void multiply(index_t depth, const T* left, const T* right, const PanelAhead<T>&
     constexpr int lanes = kLanes<T>;
     constexpr int cols = kTileVectors * lanes;
     Vec<T> sum[kTileRows][vectors] = {};
-    const auto step = [&] [[gnu::always_inline]] () {
+    const auto step = [&]() __attribute__((always_inline)) {
         if constexpr (kManyRegisters) __builtin_prefetch(left + kTileRows * 64);
         prefetch_panel<T, kTileVectors, kDepthAhead>(right);
         Vec<T> r[vectors];

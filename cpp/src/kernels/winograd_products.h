@@ -38,7 +38,9 @@ void winograd_multiply(index_t depth, const T* left, index_t left_stride, const 
     for (index_t block = 0; block < depth; block += lanes) {
         const index_t count = depth - block < lanes ? depth - block : lanes;
         const T* l = left;
-        prefetch_panel<T, rows, 0>(left + left_stride);
+        // At once where a step's share would be less than a cache line.
+        const T* ahead = left + left_stride;
+        if constexpr (!kManyRegisters) prefetch_panel<T, rows, 0>(ahead);
         for (index_t k = 0; k < count; ++k) {
             Vec<T> r[vectors];
 #pragma GCC unroll 8
@@ -46,6 +48,7 @@ void winograd_multiply(index_t depth, const T* left, index_t left_stride, const 
                 r[v] = load(right + v * lanes);
                 __builtin_prefetch(right + index_t{kWinogradAhead * vectors + v} * lanes);
             }
+            if constexpr (kManyRegisters) __builtin_prefetch(ahead + k * lanes);
 #pragma GCC unroll 16
             for (int i = 0; i < rows; ++i) {
                 const Vec<T> a = splat(l[index_t{i} * lanes]);
