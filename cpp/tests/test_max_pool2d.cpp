@@ -2,7 +2,9 @@
 #include <pocketcnn/pool2d.h>
 
 #include <cmath>
+#include <limits>
 #include <stdexcept>
+#include <vector>
 
 #include "isa_test.h"
 #include "pool_cases.h"
@@ -131,15 +133,19 @@ TEST_P(MaxPoolSizesTest, RowsAroundVectors) {
 }
 
 TEST(MaxPool2d, GradientRefusesIndicesOutsideThePlane) {
-    const Shape4 x = {1, 1, 4, 4}, y = {1, 1, 2, 2};
+    const Shape4 x = {1, 5, 4, 4}, y = {1, 5, 2, 2};
     const Guarded<float> dx(x.size());
-    const float dy[4] = {};
-    for (const index_t bad :
-         {index_t{-1}, x.plane(), index_t{1} << 40, std::numeric_limits<index_t>::min()}) {
-        const index_t argmax[4] = {0, 1, 2, bad};
-        EXPECT_THROW(max_pool2d_backward<float>({dy, y}, argmax, {dx.data(), x}),
-                     std::invalid_argument);
-        EXPECT_TRUE(dx.margins_intact());
+    const std::vector<float> dy(20);
+    for (std::size_t place = 0; place < dy.size(); ++place) {
+        for (const index_t bad :
+             {index_t{-1}, x.plane(), index_t{1} << 40, std::numeric_limits<index_t>::min()}) {
+            std::vector<index_t> argmax(dy.size(), 3);
+            argmax[place] = bad;
+            EXPECT_THROW(max_pool2d_backward<float>({dy.data(), y}, argmax.data(), {dx.data(), x}),
+                         std::invalid_argument)
+                << bad << " at " << place;
+            EXPECT_TRUE(dx.margins_intact());
+        }
     }
 }
 
