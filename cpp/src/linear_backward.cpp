@@ -250,14 +250,10 @@ void linear_weight_update(MatrixView<const T> dy, MatrixView<const T> x,
         });
         return;
     }
-    if (are_few_inputs(depth, cols, rows)) {
-        const Buffer<T> grads(rows * cols);
-        linear_backward_weight<T>(dy, x, {grads.data(), rows, cols});
-        return update(step, static_cast<const T*>(grads.data()), rows * cols);
-    }
     const gemm::PackedLeft<T> left(kernels, {dy.data, rows, 1, rows}, depth);
     // The slices of linear_backward_weight, for the same sums.
-    const index_t slice = reads_rows(kernels, cols, depth) ? gemm::kDepthBlock : kRowSlice;
+    const index_t lane_count = are_few_inputs(depth, cols, rows) ? rows : cols;
+    const index_t slice = reads_rows(kernels, lane_count, depth) ? gemm::kDepthBlock : kRowSlice;
     const gemm::BlockCut cut = cut_update(kernels, rows, cols, depth, slice);
     parallel_for(cut.blocks(), product_work(rows, cols, depth), [&](index_t i) {
         const gemm::Block block = cut.block(i, rows, cols, depth);

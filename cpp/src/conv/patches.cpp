@@ -133,7 +133,7 @@ class PartGradient {
             const T* right = weights.data(p, k);
             for (index_t i = pixel; i < end; i += product.rows) {
                 product.multiply(depth, dy, pixels_.sources.data() + i, filters_.data() + k, right,
-                                 {right, 0}, tile, false);
+                                 {}, tile, false);
                 kernels_.elementwise.add_rows(std::min(product.rows, end - i), panels.length(p),
                                               tile, panels.width(p), pixels_.targets.data() + i,
                                               plane + panels.begin(p));
