@@ -38,6 +38,10 @@ inline const ConvCase kConvCases[] = {
     {"pointwise_wider", {2, 32, 9, 8}, {{}, 75}},
     {"pointwise_wider_groups", {1, 64, 6, 7}, {{}, 80, 2}},
     {"pointwise_wider_chunks", {3, 16, 40, 35}, {{}, 33}},
+    // Read in place: parts of tiles in rows and columns, groups, and blocks of both.
+    {"pointwise_in_place", {2, 10, 7, 9}, {{}, 14, 2}},
+    {"pointwise_in_place_rows", {1, 17, 14, 14}, {{}, 75}},
+    {"pointwise_in_place_columns", {1, 3, 29, 23}, {{}, 19}},
     {"pointwise_strided", {1, 3, 7, 6}, {{.stride_h = 2, .stride_w = 3}, 2}},
     // Through a copy of the pixels that are seen, also for the gradient of the weights.
     {"pointwise_strided_wider", {2, 32, 9, 8}, {{.stride_h = 2, .stride_w = 2}, 75}},

@@ -13,6 +13,7 @@ namespace {
 /// allows that.
 const ConvCase kWays[] = {
     {"pointwise", {2, 6, 5, 7}, {{}, 8}},
+    {"pointwise_in_place", {2, 6, 9, 11}, {{}, 8}},
     {"packed_panels",
      {2, 14, 9, 11},
      {{.kernel_h = 3, .kernel_w = 2, .pad_top = 1, .pad_bottom = 2, .pad_right = 3}, 18}},

@@ -69,7 +69,9 @@ TEST(Conv2dWays, Choices) {
         {forward, {8, 384, 8, 8}, {column, 384}, ConvAlgorithm::winograd},
         {forward, {4, 32, 14, 14}, {same, 32, 32}, ConvAlgorithm::depthwise},
         {forward, {4, 1, 28, 28}, {{5, 5}, 30}, ConvAlgorithm::direct},
-        {forward, {4, 256, 14, 14}, {{}, 64}, ConvAlgorithm::pointwise},
+        {forward, {4, 256, 14, 14}, {{}, 64}, ConvAlgorithm::pointwise_in_place},
+        {forward, {1, 256, 14, 14}, {{}, 128}, ConvAlgorithm::pointwise_in_place},
+        {forward, {4, 256, 14, 14}, {{}, 128}, ConvAlgorithm::pointwise},
         {forward, {4, 256, 56, 56}, {{1, 1, 2, 2}, 64}, ConvAlgorithm::pointwise_strided},
         {forward, {4, 256, 28, 28}, {{1, 1, 2, 2}, 512}, ConvAlgorithm::pointwise_strided},
         {forward, {4, 256, 14, 14}, {{1, 1, 2, 2}, 512}, ConvAlgorithm::im2col},
@@ -183,8 +185,9 @@ TEST(Conv2dWays, Families) {
     constexpr ConvAlgorithm product = ConvAlgorithm::im2col, tiles = ConvAlgorithm::winograd;
     const Shape4 x = {1, 64, 8, 8};
     const Window2d same = Window2d::square(3, 1, 1);
-    EXPECT_EQ(planned(x, {{}, 4}, product), ConvAlgorithm::pointwise);
-    EXPECT_EQ(planned(x, {{}, 64}, product), ConvAlgorithm::few_pixels);
+    EXPECT_EQ(planned(x, {{}, 4}, product), ConvAlgorithm::pointwise_in_place);
+    EXPECT_EQ(planned({1, 600, 8, 8}, {{}, 4}, product), ConvAlgorithm::pointwise);
+    EXPECT_EQ(planned({1, 600, 8, 8}, {{}, 64}, product), ConvAlgorithm::few_pixels);
     EXPECT_EQ(planned({1, 64, 64, 64}, {{.stride_w = 2}, 64}, product),
               ConvAlgorithm::pointwise_strided);
     EXPECT_EQ(planned(x, {same, 96}, product), ConvAlgorithm::few_pixels);

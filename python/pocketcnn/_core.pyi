@@ -44,11 +44,12 @@ class ConvAlgorithm(Enum):
     depthwise = 5
     direct = 6
     pointwise = 7
-    pointwise_strided = 8
-    few_pixels = 9
-    patches = 10
-    phases = 11
-    sparse = 12
+    pointwise_in_place = 8
+    pointwise_strided = 9
+    few_pixels = 10
+    patches = 11
+    phases = 12
+    sparse = 13
 
 class ConvPass(Enum):
     __pybind11_native_enum__: Any

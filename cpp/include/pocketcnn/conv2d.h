@@ -15,19 +15,20 @@ namespace pocketcnn {
 
 /// An algorithm of a pass, or a name that selects one of several. docs/ways.md has the tables.
 enum class ConvAlgorithm {
-    automatic,          ///< the first in the table that fits and pays
-    im2col,             ///< a matrix product over packed blocks; also selects any matrix product
-    winograd,           ///< tiles of six points; also selects any algorithm with such tiles
-    winograd_parts,     ///< a long window, cut into parts that fit a tile
-    winograd_dilated,   ///< a dilated image split into images without dilation
-    depthwise,          ///< pixels in the lanes; each filter sees one channel
-    direct,             ///< pixels in the lanes, without packing
-    pointwise,          ///< a matrix product over the image itself
-    pointwise_strided,  ///< the same over a copy of the pixels that the window sees
-    few_pixels,         ///< a matrix product over packed pixels
-    patches,            ///< gradient of the input: patches of x are added up
-    phases,             ///< gradient of the input: one convolution per phase of the stride
-    sparse,             ///< gradient of the weights from only what a max pooling kept
+    automatic,           ///< the first in the table that fits and pays
+    im2col,              ///< a matrix product over packed blocks; also selects any matrix product
+    winograd,            ///< tiles of six points; also selects any algorithm with such tiles
+    winograd_parts,      ///< a long window, cut into parts that fit a tile
+    winograd_dilated,    ///< a dilated image split into images without dilation
+    depthwise,           ///< pixels in the lanes; each filter sees one channel
+    direct,              ///< pixels in the lanes, without packing
+    pointwise,           ///< a matrix product over the image itself
+    pointwise_in_place,  ///< the same without packing
+    pointwise_strided,   ///< the same over a copy of the pixels that the window sees
+    few_pixels,          ///< a matrix product over packed pixels
+    patches,             ///< gradient of the input: patches of x are added up
+    phases,              ///< gradient of the input: one convolution per phase of the stride
+    sparse,              ///< gradient of the weights from only what a max pooling kept
 };
 
 struct Conv2d {

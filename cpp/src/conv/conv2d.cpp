@@ -60,6 +60,7 @@ constexpr std::pair<ConvAlgorithm, const char*> kNames[] = {
     {ConvAlgorithm::depthwise, "depthwise"},
     {ConvAlgorithm::direct, "direct"},
     {ConvAlgorithm::pointwise, "pointwise"},
+    {ConvAlgorithm::pointwise_in_place, "pointwise_in_place"},
     {ConvAlgorithm::pointwise_strided, "pointwise_strided"},
     {ConvAlgorithm::few_pixels, "few_pixels"},
     {ConvAlgorithm::patches, "patches"},

@@ -59,6 +59,13 @@ bool input_grad_pays(const Problem& problem) {
     constexpr index_t many_weights = 1 << 19, most_weights = 1 << 20, small_plane = 49;
     constexpr index_t more_pixels = 2 * kMostPixels;
     const Window2d& w = problem.window;
+    if (w.is_pointwise()) {
+        const Problem turned({problem.x.n, problem.y.c, problem.x.h, problem.x.w},
+                             {w, problem.x.c, problem.groups});
+        if (pointwise::in_place_obstacle(turned) == nullptr && pointwise::in_place_pays(turned)) {
+            return false;
+        }
+    }
     const bool has_phases = w.taps() > 1 && (w.stride_h > 1 || w.stride_w > 1);
     const index_t weights = problem.filters * problem.taps;
     if (has_phases && weights < many_weights) return false;

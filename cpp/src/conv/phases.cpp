@@ -68,12 +68,14 @@ void run_phase(const InputGradCall<T>& call, ConvAlgorithm asked, const Phase& p
     T* to = call.dx + phase.first;
     const T* no_bias = nullptr;
     const ForwardWay& way = way_of(phase.part, asked, !grid.is_dense(phase.part.y));
+    const ConvAlgorithm algorithm = way.about.algorithm;
+    const bool in_place = algorithm == ConvAlgorithm::pointwise_in_place;
     // The weights are rotated while they are packed, or when they are read.
-    if (way.about.algorithm == ConvAlgorithm::im2col) {
+    if (algorithm == ConvAlgorithm::im2col) {
         im2col::forward_packed(phase.part, call.dy, pack_weights(problem, phase, call.weight),
                                no_bias, to, grid);
-    } else if (way.about.algorithm == ConvAlgorithm::pointwise && problem.window.taps() == 1) {
-        pointwise::forward_turned(phase.part, call.dy, call.weight, to, grid);
+    } else if (problem.window.taps() == 1 && (algorithm == ConvAlgorithm::pointwise || in_place)) {
+        pointwise::forward_turned(phase.part, call.dy, call.weight, to, grid, in_place);
     } else {
         const Buffer<T> selected = select_weights(problem, phase, call.weight);
         way.run(ForwardCall<T>{phase.part, call.dy, selected.data(), no_bias, to, grid});

@@ -51,28 +51,85 @@ std::vector<gemm::PackedLeft<T>> pack_weights(const Problem& problem, const T* w
     return packed;
 }
 
+/// How one image is cut into blocks that read it in place: by rows first, which costs nothing, then
+/// by columns of at least two tiles.
+struct RowCut {
+    Split rows;  ///< panels
+    Split cols;  ///< vectors
+
+    template <typename T>
+    RowCut(const Kernels<T>& kernels, const Problem& problem)
+        : rows{ceil_div(problem.filters, kernels.product.rows), 1},
+          cols{ceil_div(problem.x.plane(), kernels.lanes), 1} {
+        constexpr index_t worth = 32, tile = kProductVectors;
+        const index_t wanted = ceil_div(kEnoughTasks, problem.x.n);
+        rows.count = std::clamp(problem.filters / worth, index_t{1}, wanted);
+        cols.count = std::clamp(cols.size / (2 * tile), index_t{1}, ceil_div(wanted, rows.count));
+    }
+    index_t blocks() const { return rows.count * cols.count; }
+};
+
 template <typename T>
-void multiply(const ForwardCall<T>& call, const std::vector<gemm::PackedLeft<T>>& weights) {
+void multiply_in_place(const ForwardCall<T>& call, index_t group, const gemm::PackedLeft<T>& left) {
     const Problem& problem = call.problem;
     const Kernels<T>& kernels = pocketcnn::kernels<T>();
-    const index_t pixels = problem.pixels();
+    const index_t plane = problem.x.plane(), filter = group * problem.filters;
+    const double work = problem.multiply_adds() / static_cast<double>(problem.groups);
+    const RowCut cut(kernels, problem);
+    parallel_for(problem.x.n * cut.blocks(), work, [&](index_t i) {
+        const index_t image = i / cut.blocks(), block = i % cut.blocks();
+        const index_t rows = block / cut.cols.count, cols = block % cut.cols.count;
+        const index_t row = cut.rows.begin(rows) * kernels.product.rows;
+        const index_t row_end =
+            std::min(problem.filters, cut.rows.end(rows) * kernels.product.rows);
+        const index_t col = cut.cols.begin(cols) * kernels.lanes;
+        const index_t col_end = std::min(plane, cut.cols.end(cols) * kernels.lanes);
+        const T* x = call.x + image * problem.x.image() + group * problem.channels * plane + col;
+        T* y = call.y + image * call.grid.image + (filter + row) * call.grid.plane + col;
+        const RowProduct size = {row_end - row,     col_end - col, problem.taps,
+                                 left.panel_size(), plane,         call.grid.plane};
+        kernels.product.multiply_rows(size, left.panel(row, 0, problem.taps, nullptr), x,
+                                      call.bias != nullptr ? call.bias + filter + row : nullptr, y);
+        for (index_t f = row; f < row_end; ++f, y += call.grid.plane) {
+            call.last.apply(y, size.cols);
+        }
+    });
+}
+
+template <typename T>
+void multiply_packed(const ForwardCall<T>& call, index_t group, const gemm::PackedLeft<T>& left) {
+    const Problem& problem = call.problem;
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
+    const index_t pixels = problem.pixels(), filter = group * problem.filters;
     const BlockCut cut = gemm::cut_blocks(kernels, problem.filters, pixels, problem.taps);
-    for (index_t group = 0; group < problem.groups; ++group) {
-        const index_t filter = group * problem.filters;
-        const gemm::PackedLeft<T>& left = weights[static_cast<std::size_t>(group)];
-        const double work = problem.multiply_adds() / static_cast<double>(problem.groups);
-        parallel_for(cut.blocks(), work, [&](index_t i) {
-            const Block block = cut.block(i, problem.filters, pixels, problem.taps);
-            gemm::StorePixels<T, OutputGrid> write(
-                kernels, call.y + filter * call.grid.plane, problem.y, call.grid,
-                call.bias != nullptr ? call.bias + filter : nullptr);
-            gemm::RightPixels<T> right(kernels, problem.windows(call.x, group),
-                                       call.x + problem.x.size());
-            gemm::multiply_block(kernels, block, left, right, write);
-            call.last.apply(call.y, problem.y, filter + block.row, filter + block.row_end,
-                            block.col, block.col_end);
-        });
+    const double work = problem.multiply_adds() / static_cast<double>(problem.groups);
+    parallel_for(cut.blocks(), work, [&](index_t i) {
+        const Block block = cut.block(i, problem.filters, pixels, problem.taps);
+        gemm::StorePixels<T, OutputGrid> write(kernels, call.y + filter * call.grid.plane,
+                                               problem.y, call.grid,
+                                               call.bias != nullptr ? call.bias + filter : nullptr);
+        gemm::RightPixels<T> right(kernels, problem.windows(call.x, group),
+                                   call.x + problem.x.size());
+        gemm::multiply_block(kernels, block, left, right, write);
+        call.last.apply(call.y, problem.y, filter + block.row, filter + block.row_end, block.col,
+                        block.col_end);
+    });
+}
+
+template <typename T>
+void multiply(const ForwardCall<T>& call, const std::vector<gemm::PackedLeft<T>>& weights,
+              void (*of_group)(const ForwardCall<T>&, index_t, const gemm::PackedLeft<T>&)) {
+    for (index_t group = 0; group < call.problem.groups; ++group) {
+        of_group(call, group, weights[static_cast<std::size_t>(group)]);
     }
+}
+
+/// The weights' rows: the kept ones, or new ones that go into `own`.
+template <typename T>
+const std::vector<gemm::PackedLeft<T>>& kept_rows(const ForwardCall<T>& call,
+                                                  std::vector<gemm::PackedLeft<T>>& own) {
+    return form_of(call.kept, &KeptWeights<T>::Forms::rows, own,
+                   [&] { return pack_weights(call.problem, call.weight, false); });
 }
 
 }  // namespace
@@ -84,6 +141,29 @@ const char* obstacle(const Window2d& window) {
 const char* strided_obstacle(const Window2d& window) {
     return window.taps() == 1 && !gemm::is_padded(window) ? nullptr
                                                           : "takes 1x1 windows without padding";
+}
+
+const char* in_place_obstacle(const Problem& problem) {
+    const bool fits =
+        problem.x.plane() >= kernels<float>().product.cols && problem.taps <= gemm::kDepthBlock;
+    return problem.window.is_pointwise() && fits
+               ? nullptr
+               : "takes 1x1 windows with stride 1, without padding, of up to 512 channels, over "
+                 "planes of a tile of the product or more";
+}
+
+/// Where packing is not worth its time (few filters, or one image), all of x is in cache, and
+/// planes fill whole vectors. Vectors of less than a cache line gain less
+/// (docs/measurements.md#pixels-in-place).
+bool in_place_pays(const Problem& problem) {
+    constexpr index_t few_filters = 64, one_image = 1 << 18, line = 64 / sizeof(float);
+    const Kernels<float>& kernels = pocketcnn::kernels<float>();
+    const index_t all_images = kernels.lanes < line ? 1 << 18 : 1 << 20;
+    const index_t plane = problem.x.plane(), missing = round_up(plane, kernels.lanes) - plane;
+    const bool is_small = problem.filters <= few_filters
+                              ? problem.x.size() <= all_images
+                              : problem.x.n == 1 && problem.x.size() <= one_image;
+    return is_small && 8 * missing <= plane && gemm::may_read_rows(kernels, plane, problem.taps);
 }
 
 bool is_linear(const Problem& problem) {
@@ -108,20 +188,26 @@ void forward(const ForwardCall<T>& call) {
         return call.last.apply(call.y, problem.y.size());
     }
     std::vector<gemm::PackedLeft<T>> own;
-    multiply(call, form_of(call.kept, &KeptWeights<T>::Forms::rows, own,
-                           [&] { return pack_weights(call.problem, call.weight, false); }));
+    multiply(call, kept_rows(call, own), multiply_packed<T>);
+}
+
+template <typename T>
+void forward_in_place(const ForwardCall<T>& call) {
+    std::vector<gemm::PackedLeft<T>> own;
+    multiply(call, kept_rows(call, own), multiply_in_place<T>);
 }
 
 template <typename T>
 void forward_turned(const Problem& problem, const T* x, const T* weight, T* y,
-                    const OutputGrid& grid) {
+                    const OutputGrid& grid, bool in_place) {
     if (is_linear(problem) && grid.image == problem.y.c) {
         return linear_backward_input<T>({x, problem.x.n, problem.taps},
                                         {weight, problem.taps, problem.filters},
                                         {y, problem.y.n, problem.filters});
     }
     const T* no_bias = nullptr;
-    multiply<T>({problem, x, weight, no_bias, y, grid}, pack_weights(problem, weight, true));
+    multiply<T>({problem, x, weight, no_bias, y, grid}, pack_weights(problem, weight, true),
+                in_place ? multiply_in_place<T> : multiply_packed<T>);
 }
 
 template <typename T>
@@ -133,10 +219,11 @@ void forward_strided(const ForwardCall<T>& call) {
         {dense, pixels.data(), call.weight, call.bias, call.y, call.grid, call.last, call.kept});
 }
 
-#define POCKETCNN_INSTANTIATE(T)                                                             \
-    template Buffer<T> seen_pixels(const Problem&, const T*);                                \
-    template void forward(const ForwardCall<T>&);                                            \
-    template void forward_turned(const Problem&, const T*, const T*, T*, const OutputGrid&); \
+#define POCKETCNN_INSTANTIATE(T)                                                                   \
+    template Buffer<T> seen_pixels(const Problem&, const T*);                                      \
+    template void forward(const ForwardCall<T>&);                                                  \
+    template void forward_in_place(const ForwardCall<T>&);                                         \
+    template void forward_turned(const Problem&, const T*, const T*, T*, const OutputGrid&, bool); \
     template void forward_strided(const ForwardCall<T>&);
 POCKETCNN_INSTANTIATE(float)
 POCKETCNN_INSTANTIATE(double)

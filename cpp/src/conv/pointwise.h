@@ -17,11 +17,17 @@ bool is_linear(const Problem& problem);
 template <typename T>
 void forward(const ForwardCall<T>& call);
 
+/// The product without packing: pixels are read where they lie, images one by one.
+const char* in_place_obstacle(const Problem& problem);
+bool in_place_pays(const Problem& problem);
+template <typename T>
+void forward_in_place(const ForwardCall<T>& call);
+
 /// The same with weights [taps][filters] of each group, as the gradient of the input takes them;
 /// without bias and last step.
 template <typename T>
 void forward_turned(const Problem& problem, const T* x, const T* weight, T* y,
-                    const OutputGrid& grid);
+                    const OutputGrid& grid, bool in_place);
 
 /// The pixels that a window of one tap without padding sees, as images of the result's size.
 template <typename T>

@@ -131,6 +131,21 @@ constexpr ForwardWay kForward[] = {
      .run_float = depthwise::forward<float>,
      .run_double = depthwise::forward<double>,
      .finishes = true},
+    {.about =
+         {pointwise_in_place, im2col, "a window of one pixel, without packing",
+          "1x1 windows, stride 1, no padding, up to 512 channels, planes of at least a tile of "
+          "the product (48 pixels with AVX-512, 24 with AVX2)",
+          "up to 64 filters and 2^20 elements of x (2^18 with AVX2), or one image of 2^18; "
+          "planes that leave no more than an eighth of their vectors empty; not if rows are "
+          "a multiple of 512 bytes apart"},
+     .obstacle =
+         [](const Question& q) {
+             return q.spread ? kApart : pointwise::in_place_obstacle(q.problem);
+         },
+     .pays = [](const Question& q) { return pointwise::in_place_pays(q.problem); },
+     .run_float = pointwise::forward_in_place<float>,
+     .run_double = pointwise::forward_in_place<double>,
+     .finishes = true},
     {.about = {few_pixels, im2col, "few pixels, many weights", "one group", kFewPixelsPay},
      .obstacle =
          [](const Question& q) { return q.spread ? kApart : few_pixels::obstacle(q.problem); },
@@ -224,11 +239,11 @@ constexpr InputGradWay kInputGrad[] = {
          },
      .run_float = patches::input_grad<float>,
      .run_double = patches::input_grad<double>},
-    {.about =
-         {phases, im2col, "one convolution of dy per phase of the stride",
-          "padding smaller than the dilated kernel, a stride or a dilation but not both",
-          "always; each phase is computed by `depthwise`, `direct`, `pointwise` or `im2col`, as "
-          "the table of the forward pass says"},
+    {.about = {phases, im2col, "one convolution of dy per phase of the stride",
+               "padding smaller than the dilated kernel, a stride or a dilation but not both",
+               "always; each phase is computed by `depthwise`, `direct`, `pointwise`, "
+               "`pointwise_in_place` "
+               "or `im2col`, as the table of the forward pass says"},
      .obstacle = [](const Question& q) { return phases::obstacle(q.problem); },
      .pays = always,
      .run_float = phases::input_grad<float>,

@@ -14,6 +14,13 @@ inline void copy_vectors(index_t count, const T* from, T* to) {
 template <typename T>
 void pack_rows(index_t depth, index_t lanes, index_t width, const T* source, index_t depth_stride,
                T* panel) {
+    if (lanes == kTileRows && width == kTileRows) {  // less than a vector, mostly
+        for (index_t k = 0; k < depth; ++k) {
+            __builtin_memcpy(panel + k * kTileRows, source + k * depth_stride,
+                             kTileRows * sizeof(T));
+        }
+        return;
+    }
     for (index_t k = 0; k < depth; ++k) {
         const T* from = source + k * depth_stride;
         T* to = panel + k * width;

@@ -62,7 +62,7 @@ void store_tile(index_t rows, index_t cols, const T* tile, const T* bias, T* out
 // A tile whose right operand lies in rows of its own, `right_stride` apart, and whose result is
 // stored where it belongs. The rows of the left panel are kTileRows long, whatever `rows` is.
 template <typename T, int rows, int vectors>
-inline void row_tile(const RowProduct& size, const T* left, const T* right, T* y) {
+inline void row_tile(const RowProduct& size, const T* left, const T* right, const T* bias, T* y) {
     constexpr int lanes = kLanes<T>;
     Vec<T> sum[rows][vectors] = {};
     for (index_t k = 0; k < size.depth; ++k) {
@@ -83,15 +83,17 @@ inline void row_tile(const RowProduct& size, const T* left, const T* right, T* y
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
         if (i >= stored) break;
+        const Vec<T> b = splat(bias != nullptr ? bias[i] : T{0});
 #pragma GCC unroll 8
-        for (int v = 0; v < vectors; ++v) store(y + i * size.y_stride + v * lanes, sum[i][v]);
+        for (int v = 0; v < vectors; ++v) store(y + i * size.y_stride + v * lanes, sum[i][v] + b);
     }
 }
 
 // All rows of one panel of columns. Each tile first prefetches the lines that it will store to and
 // for its share of the next panel's rows, which no processor foresees: they are far apart.
 template <typename T, int vectors>
-inline void row_panel(const RowProduct& size, const T* left, const T* right, bool last, T* y) {
+inline void row_panel(const RowProduct& size, const T* left, const T* right, const T* bias,
+                      bool last, T* y) {
     constexpr int lanes = kLanes<T>, half = kTileRows / 2;
     const index_t tiles = (size.rows + kTileRows - 1) / kTileRows;
     RowProduct rest = size;
@@ -109,34 +111,35 @@ inline void row_panel(const RowProduct& size, const T* left, const T* right, boo
             }
         }
         if (stored <= half) {
-            row_tile<T, half, vectors>(rest, left, right, y);
+            row_tile<T, half, vectors>(rest, left, right, bias, y);
         } else {
-            row_tile<T, kTileRows, vectors>(rest, left, right, y);
+            row_tile<T, kTileRows, vectors>(rest, left, right, bias, y);
         }
         left += size.left_stride;
+        if (bias != nullptr) bias += kTileRows;
         y += kTileRows * size.y_stride;
         rest.rows -= kTileRows;
     }
 }
 
 template <typename T>
-void multiply_rows(const RowProduct& size, const T* left, const T* right, T* y) {
+void multiply_rows(const RowProduct& size, const T* left, const T* right, const T* bias, T* y) {
     constexpr index_t lanes = kLanes<T>, width = kTileVectors * lanes;
     index_t c = 0;
     for (; c + width <= size.cols; c += width) {
-        row_panel<T, kTileVectors>(size, left, right + c, c + width >= size.cols, y + c);
+        row_panel<T, kTileVectors>(size, left, right + c, bias, c + width >= size.cols, y + c);
     }
     // The last panel is as narrow as whole vectors allow, and overlaps the one before it.
     const index_t rest = size.cols - c;
     if (rest > 2 * lanes) {
         c = size.cols - 3 * lanes;
-        row_panel<T, 3>(size, left, right + c, true, y + c);
+        row_panel<T, 3>(size, left, right + c, bias, true, y + c);
     } else if (rest > lanes) {
         c = size.cols - 2 * lanes;
-        row_panel<T, 2>(size, left, right + c, true, y + c);
+        row_panel<T, 2>(size, left, right + c, bias, true, y + c);
     } else if (rest > 0) {
         c = size.cols - lanes;
-        row_panel<T, 1>(size, left, right + c, true, y + c);
+        row_panel<T, 1>(size, left, right + c, bias, true, y + c);
     }
 }
 

@@ -33,9 +33,11 @@ struct ProductKernels {
     /// vectors of the columns, less one, the others of which become zero where nothing is added.
     void (*multiply[kProductVectors])(index_t depth, const T* left, const T* right,
                                       const PanelAhead<T>& ahead, T* tile, bool accumulate);
-    /// y[r * y_stride + c] = sum over k < depth of left[k][r] * right[k * right_stride + c], where
-    /// left is a panel for every `rows` rows. Nothing but these elements of right is read.
-    void (*multiply_rows)(const RowProduct& size, const T* left, const T* right, T* y);
+    /// y[r * y_stride + c] = bias[r] + sum over k < depth of left[k][r] * right[k * right_stride +
+    /// c], where left is a panel for every `rows` rows, and bias may be null. Nothing but these
+    /// elements of right is read.
+    void (*multiply_rows)(const RowProduct& size, const T* left, const T* right, const T* bias,
+                          T* y);
     /// out[r * out_stride + c] = tile[r][c] + bias[r] for r < rows, c < cols; bias may be null.
     /// Rows of the tile are `cols` of the table apart.
     void (*store_tile)(index_t rows, index_t cols, const T* tile, const T* bias, T* out,
