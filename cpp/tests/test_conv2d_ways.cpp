@@ -135,6 +135,7 @@ TEST(Conv2dWays, RefusalsSayWhy) {
         {ConvAlgorithm::direct, forward, far, "direct takes no window that is dilated this far"},
         {ConvAlgorithm::direct, weight_grad, far, "direct takes no window that is dilated this"},
         {ConvAlgorithm::pointwise, forward, same, "pointwise takes 1x1 windows with stride 1"},
+        {ConvAlgorithm::pointwise_in_place, forward, same, "pointwise_in_place takes 1x1 windows"},
         {ConvAlgorithm::pointwise_strided, forward, padded, "pointwise_strided takes 1x1 windows"},
         {ConvAlgorithm::few_pixels, forward, depthwise, "few_pixels takes one group"},
         {ConvAlgorithm::phases, input_grad, both, "phases takes no dilation together with a"},
