@@ -20,6 +20,7 @@ index_t dotted_pixels(const Problem& problem, index_t lanes) {
 
 constexpr const char* kOneGroup = "takes one group";
 constexpr index_t kMostPixels = 256;
+constexpr index_t kManyWeights = 1 << 19;
 
 /// For few pixels and many weights (docs/measurements.md#few-pixels); with packed weights at hand,
 /// for fewer pixels. Windows of one pixel are copied once, and others once for each tap.
@@ -46,17 +47,23 @@ const char* input_grad_obstacle(const Problem& problem) {
     return problem.groups == 1 ? phases::obstacle(problem) : kOneGroup;
 }
 
-/// Single pixels that a stride leaves are too far apart to be copied in vectors.
+/// Pixels that a stride leaves are too far apart to be copied in vectors: with strides of three and
+/// more, they must be very few or the weights many, and single pixels are never worth it.
 bool pays(const Problem& problem, bool kept) {
+    constexpr index_t long_stride = 3, very_few = 64;
     const Window2d& w = problem.window;
-    return (w.taps() > 1 || w.is_pointwise()) && is_worth(problem, problem.pixels(), kMostPixels,
-                                                          problem.channels, problem.filters, kept);
+    if (w.taps() == 1 && !w.is_pointwise()) return false;
+    const bool is_far = std::max(w.stride_h, w.stride_w) >= long_stride;
+    const bool is_one = problem.x.n == 1 && problem.pixels() <= very_few;
+    if (is_far && !is_one && problem.filters * problem.taps < kManyWeights) return false;
+    return is_worth(problem, problem.pixels(), kMostPixels, problem.channels, problem.filters,
+                    kept);
 }
 
 /// The phases of a stride pack dy four times or more, and results lie apart, which only many
 /// weights make up for; most of all where planes are so small that they fill few tiles of patches.
 bool input_grad_pays(const Problem& problem) {
-    constexpr index_t many_weights = 1 << 19, most_weights = 1 << 20, small_plane = 49;
+    constexpr index_t most_weights = 1 << 20, small_plane = 49;
     constexpr index_t more_pixels = 2 * kMostPixels;
     const Window2d& w = problem.window;
     if (w.is_pointwise()) {
@@ -68,7 +75,7 @@ bool input_grad_pays(const Problem& problem) {
     }
     const bool has_phases = w.taps() > 1 && (w.stride_h > 1 || w.stride_w > 1);
     const index_t weights = problem.filters * problem.taps;
-    if (has_phases && weights < many_weights) return false;
+    if (has_phases && weights < kManyWeights) return false;
     const bool more = has_phases && weights >= most_weights && problem.y.plane() <= small_plane;
     const index_t pixels_of_phase =
         problem.x.n * ceil_div(problem.x.h, w.stride_h) * ceil_div(problem.x.w, w.stride_w);

@@ -55,7 +55,9 @@ constexpr const char* kPartsPay =
     "as `winograd`, with at least 16 tiles per part and up to 32 MB of copies per image";
 constexpr const char* kDilatedPay = "as the two rows above";
 constexpr const char* kFewPixelsPay =
-    "up to 256 pixels in all images, at least 64 filters; 512 taps and 49152 weights; 1x1 windows "
+    "up to 256 pixels in all images, at least 64 filters; 512 taps and 49152 weights, with a "
+    "stride of 3 or more 524288, or one image of up to 64 pixels; 1x1 "
+    "windows "
     "without a stride, but not for images of one pixel: 64 channels and up to 64 pixels, or 256 "
     "channels and 32768 weights";
 constexpr const char* kOneChannel =
