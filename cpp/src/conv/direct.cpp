@@ -187,23 +187,23 @@ namespace {
 
 /// Faster than the products for few taps, and for few filters, because with a narrow panel the
 /// products wait for their loads. Channels that need several bands are loaded again for every tile
-/// of filters. Short rows leave lanes idle, and so does a stride; to copy what a larger stride
-/// leaves of rows takes longer than narrow vectors gain
-/// (docs/measurements.md#direct-and-depthwise).
+/// of filters. Short rows leave lanes idle, and so does a stride, with which every tap's pixels are
+/// copied: less than vectors gain in long rows with a stride of two, and more with larger ones
+/// (docs/measurements.md#first-layers-with-strides).
 bool forward_pays(const Problem& problem) {
     constexpr index_t half_tile = 4, one_tile = 8, narrow = 16, fewest_taps = 9, very_few_taps = 32;
-    constexpr index_t few_taps = 80, many_taps = 400, most_taps = 1024;
+    constexpr index_t few_taps = 80, most_taps = 1024;
     constexpr index_t short_row = 7, long_row = 14, very_long_row = 28, many_lanes = 16;
     const index_t row = problem.y.w, taps = problem.taps;
     const BandShape shape(problem, form_of(problem), 1, sizeof(float));
     const bool one_band = shape.channels >= problem.channels;
     const index_t stride = std::max(problem.window.stride_h, problem.window.stride_w);
     if (stride > 1) {
-        const bool gathers = stride > 2 && kernels<float>().lanes < many_lanes;
-        return one_band &&
-               (taps <= fewest_taps ||
-                ((taps <= very_few_taps || problem.filters <= half_tile) && row > long_row) ||
-                (taps <= many_taps && row > very_long_row && !gathers));
+        const bool is_wide = kernels<float>().lanes >= many_lanes;
+        const bool few_filters = problem.filters <= (is_wide ? one_tile : half_tile);
+        if (!one_band || taps <= fewest_taps || stride > 2) return one_band && taps <= fewest_taps;
+        return (row > long_row && (taps <= very_few_taps || few_filters)) ||
+               (row > very_long_row && taps <= few_taps);
     }
     if (problem.filters <= one_tile) return row > short_row || taps <= few_taps;
     if (!one_band || (row <= short_row && taps > fewest_taps)) return false;

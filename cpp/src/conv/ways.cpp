@@ -38,13 +38,12 @@ constexpr const char* kTilesPay =
     "at least 6 channels and filters (12 with AVX-512), and 1.2 times fewer multiplications, also "
     "fewer if the last tiles are rounded up to 4, 9 or 14 (2, 4 or 6 with fewer registers) and 7 "
     "(3) are added for the transform of the weights; 16 tiles with more than 65536 weights of a "
-    "tap "
-    "and 24 with more than 131072; with a stride 100 tiles, and 2 times fewer multiplications; "
-    "with "
-    "a single tap on an axis 32 tiles and 16 channels and filters, in parts 64";
+    "tap and 24 with more than 131072; with a stride at least 12 filters, and 1.85 times fewer "
+    "multiplications, also if 8 tiles are added; with a single tap on an axis 32 tiles and 16 "
+    "channels and filters, in parts 64";
 constexpr const char* kGradTilesPay =
-    "as in the forward pass; 6 filters do with 32 channels; with a stride 64 tiles do for up to "
-    "16384 weights of a tap";
+    "as in the forward pass; 6 filters do with 32 channels; with a stride 100 tiles (64 for up to "
+    "16384 weights of a tap), and 2 times fewer multiplications";
 constexpr const char* kWeightGradTilesPay =
     "at least 6 channels and filters (12 with AVX-512; 6 filters do with 32 channels), 8 tiles (16 "
     "and 24 with as many weights as in the forward pass), and 1.2 times fewer multiplications; "
@@ -158,9 +157,9 @@ constexpr ForwardWay kForward[] = {
     {.about =
          {direct, direct, "few channels or filters", kNear,
           "up to 8 filters per group, or up to 80 taps, or up to 16 filters and 1024 taps, and "
-          "more than 7 results in a row; with a stride up to 9 taps, 32 or 4 filters in rows of "
-          "more than 14, or 400 taps in rows of more than 28 (only with AVX-512 if the stride is "
-          "above 2)"},
+          "more than 7 results in a row; with a stride up to 9 taps; with a stride of two also up "
+          "to 32 taps, or 4 filters (8 with AVX-512), in rows of more than 14, and up to 80 "
+          "taps in rows of more than 28"},
      .obstacle = direct_obstacle,
      .pays = direct_pays<ConvPass::forward>,
      .run_float = direct::forward<float>,

@@ -27,11 +27,13 @@ bool is_beyond(const Window2d& window, index_t most) {
 }
 
 /// The smallest number of tiles that is worth a transform of the weights: more where there are many
-/// of these, and with a stride, which leaves less to be saved.
+/// of these, and with a stride, which leaves less to be saved (in the forward pass that is part of
+/// the cost).
 index_t fewest_tiles(const conv::Problem& problem, ConvPass pass, bool in_parts, bool kept) {
     constexpr index_t few_weights = index_t{64} * 64, cached_weights = index_t{256} * 256;
     const index_t phases = problem.window.stride_h * problem.window.stride_w;
     const index_t weights = problem.channels * phases * problem.filters;
+    if (phases > 1 && pass == ConvPass::forward) return 1;
     if (phases > 1) return pass == ConvPass::input_grad && weights <= 4 * few_weights ? 64 : 100;
     if (is_in_line(problem.window) && !kept) return 32;
     if (in_parts) return weights <= few_weights ? 16 : 24;
@@ -94,6 +96,9 @@ const char* dilated_obstacle(const Window2d& window) {
 ///  - not with few channels or filters, for which there are better algorithms from 16 lanes on; in
 ///    the gradients few filters do, if there are many channels;
 ///  - with a stride they save less, and im2col's gradient of the input then wastes nothing;
+///  forward,
+///    the weights' transform costs as much as eight tiles
+///    (docs/measurements.md#first-layers-with-strides);
 ///  - with few tiles, a panel of them is not full, and the transform of the weights is much of the
 ///    work, most of it if they do not fit the caches;
 ///  - in a line they save at most half, and the transforms, and the copies for parts, are more of
@@ -105,11 +110,14 @@ bool pays(const conv::Problem& dilated, ConvPass pass, bool kept) {
     const index_t channels = whole.channels * phases;
     const bool in_parts = is_parted(whole.window), in_line = is_in_line(whole.window);
     constexpr index_t fewest = 6, many = 32, fewest_in_line = 16, fewest_parts_in_line = 64;
+    constexpr index_t fewest_strided = 12;
     const index_t least_in_line = in_parts ? fewest_parts_in_line : fewest_in_line;
     const index_t least =
         in_line ? least_in_line : std::max(fewest, kernels<float>().winograd.lanes * 3 / 4);
     const bool few_do = pass != ConvPass::forward && channels >= many && !in_line;
     if (channels < least || whole.filters < (few_do ? fewest : least)) return false;
+    const bool is_strided = phases > 1 && pass == ConvPass::forward;
+    if (is_strided && whole.filters < fewest_strided) return false;
     const conv::Problem problem = in_parts ? as_parts(whole, pass) : whole;
     if (in_parts && !parts_fit(problem)) return false;
     const Grid grid =
@@ -125,6 +133,7 @@ bool pays(const conv::Problem& dilated, ConvPass pass, bool kept) {
     const bool sums_pixels = pass == ConvPass::weight_grad;
     const index_t cost = sums_pixels ? grid.tiles() : cost_in_tiles(grid.tiles(), kept);
     if (direct < static_cast<double>(cost)) return false;
+    if (is_strided) return direct >= 1.85 * static_cast<double>(grid.tiles() + (kept ? 0 : 8));
     return direct >= static_cast<double>(grid.tiles()) * (phases > 1 ? 2.0 : 1.2);
 }
 
