@@ -34,16 +34,25 @@ index_t slice_channels(const Problem& problem) {
     return even_step(problem.channels, most);
 }
 
-/// How the forward pass is cut: pixels into equal blocks, and if these are few, the filters too.
-/// Blocks of whole tiles would be fewer or of unequal size (docs/measurements.md#few-tasks).
+/// About `blocks` parts of the pixels, each of as many whole images, or as many of each image.
+index_t whole_images(index_t blocks, index_t images) {
+    return blocks < images ? ceil_div(images, images / blocks) : round_up(blocks, images);
+}
+
+/// How the forward pass is cut: pixels into equal blocks, which read all weights once each, and if
+/// these are few, the filters too, which copies slabs once more
+/// (docs/measurements.md#few-tasks).
 struct ForwardCut {
     ForwardCut(const Problem& problem, const Panels& panels) {
-        constexpr index_t fewest = 48, most = 256;
+        constexpr index_t fewest = 48, most = 784, slab_size = 9 << 14, filters_of_part = 128;
         const index_t share = slice_channels(problem) * slab_share(problem.window);
-        const index_t enough =
-            ceil_div(problem.pixels(), ceil_div(kEnoughLargeTasks, problem.groups));
-        const index_t wanted = std::max(fewest, std::min({most, kSlabSize / share, enough}));
-        pixels = {problem.pixels(), even_count(ceil_div(problem.pixels(), wanted))};
+        const index_t enough = ceil_div(kEnoughLargeTasks, problem.groups);
+        const index_t wanted = std::max(fewest, std::min(most, slab_size / share));
+        const index_t shared = ceil_div(
+            enough, std::clamp(problem.filters / filters_of_part, index_t{1}, panels.count()));
+        const index_t blocks = std::max(ceil_div(problem.pixels(), wanted),
+                                        std::min(shared, ceil_div(problem.pixels(), fewest)));
+        pixels = {problem.pixels(), even_count(whole_images(blocks, problem.x.n))};
         const index_t parts =
             ceil_div(kEnoughLargeTasks, std::max<index_t>(1, pixels.count * problem.groups));
         panels_per_task = ceil_div(panels.count(), std::min(parts, panels.count()));
