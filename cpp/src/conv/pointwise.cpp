@@ -152,18 +152,22 @@ const char* in_place_obstacle(const Problem& problem) {
                  "planes of a tile of the product or more";
 }
 
-/// Where packing is not worth its time (few filters, or one image), all of x is in cache, and
-/// planes fill whole vectors. Vectors of less than a cache line gain less
-/// (docs/measurements.md#pixels-in-place).
+/// Where packing is not worth its time, all of x is in cache, and rows do not push each other out.
+/// Packed pixels of all images fill whole vectors, those of a plane may not; but packing takes as
+/// long as the sums of some filters, and storing packed results as those of some channels. Vectors
+/// of less than a cache line gain less (docs/measurements.md#pixels-in-place).
 bool in_place_pays(const Problem& problem) {
-    constexpr index_t few_filters = 64, one_image = 1 << 18, line = 64 / sizeof(float);
+    constexpr index_t few_filters = 64, line = 64 / sizeof(float);
+    constexpr index_t bad_stride = 2048 / sizeof(float);
+    constexpr double packing = 10, storing = 10;
     const Kernels<float>& kernels = pocketcnn::kernels<float>();
-    const index_t all_images = kernels.lanes < line ? 1 << 18 : 1 << 20;
-    const index_t plane = problem.x.plane(), missing = round_up(plane, kernels.lanes) - plane;
-    const bool is_small = problem.filters <= few_filters
-                              ? problem.x.size() <= all_images
-                              : problem.x.n == 1 && problem.x.size() <= one_image;
-    return is_small && 8 * missing <= plane && gemm::may_read_rows(kernels, plane, problem.taps);
+    const bool is_wide = kernels.lanes >= line && problem.filters <= few_filters;
+    const index_t plane = problem.x.plane(), most = is_wide ? 1 << 20 : 1 << 18;
+    const double idle =
+        static_cast<double>(round_up(plane, kernels.lanes) - plane) / static_cast<double>(plane);
+    const double saved = packing / static_cast<double>(problem.filters) +
+                         storing / static_cast<double>(problem.channels);
+    return problem.x.size() <= most && plane % bad_stride != 0 && idle <= saved;
 }
 
 bool is_linear(const Problem& problem) {

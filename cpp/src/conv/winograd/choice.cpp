@@ -17,30 +17,63 @@ bool is_in_line(const Window2d& window) {
     return taps.h == 1 || taps.w == 1;
 }
 
+bool is_strided(const Window2d& window) {
+    return window.stride_h > 1 || window.stride_w > 1;
+}
+
 /// Whether a window without dilation is too short, or longer than `most` taps. Along one axis it
 /// may be a single tap, but not with a stride, of whose phases only one would have a tap.
 bool is_beyond(const Window2d& window, index_t most) {
     const Taps taps(window);
-    const bool is_strided = window.stride_h > 1 || window.stride_w > 1;
     return taps.count() == 1 || std::max(taps.h, taps.w) > most ||
-           (is_in_line(window) && is_strided);
+           (is_in_line(window) && is_strided(window));
+}
+
+/// Whether there are channels (in all phases) and filters enough to make up for the transforms.
+/// Where both are few there are better algorithms; parts share the transform of the pixels. Groups
+/// make no difference.
+bool are_enough(const Window2d& window, ConvPass pass, index_t channels, index_t filters) {
+    constexpr index_t many_channels = 32;
+    const index_t lanes = kernels<float>().winograd.lanes,
+                  least = std::max<index_t>(6, lanes * 3 / 4);
+    if (is_in_line(window)) return std::min(channels, filters) >= (is_parted(window) ? 64 : 16);
+    if (pass == ConvPass::input_grad) {
+        return channels >= least && filters >= (channels >= many_channels ? 6 : least);
+    }
+    if (is_strided(window)) return channels >= least && filters >= 12;
+    if (is_parted(window)) return channels >= 2 && filters >= (channels >= 4 ? 12 : 24);
+    if (pass == ConvPass::weight_grad) {
+        return channels >= (lanes < 16 ? 8 : 10) && filters >= (channels >= many_channels ? 6 : 12);
+    }
+    return channels >= 8 && filters >= (channels >= 16 ? least : 12);
 }
 
 /// The smallest number of tiles that is worth a transform of the weights: more where there are many
-/// of these, and with a stride, which leaves less to be saved (in the forward pass that is part of
-/// the cost).
+/// of these.
 index_t fewest_tiles(const conv::Problem& problem, ConvPass pass, bool in_parts, bool kept) {
     constexpr index_t few_weights = index_t{64} * 64, cached_weights = index_t{256} * 256;
-    const index_t phases = problem.window.stride_h * problem.window.stride_w;
-    const index_t weights = problem.channels * phases * problem.filters;
-    if (phases > 1 && pass == ConvPass::forward) return 1;
-    if (phases > 1) return pass == ConvPass::input_grad && weights <= 4 * few_weights ? 64 : 100;
+    const index_t weights = problem.channels * problem.filters;
     if (is_in_line(problem.window) && !kept) return 32;
     if (in_parts) return weights <= few_weights ? 16 : 24;
     if (weights > 2 * cached_weights) return kept ? 9 : 24;
     if (weights > cached_weights && !kept) return 16;
     if (kept) return weights > few_weights ? 4 : 1;
     return pass == ConvPass::weight_grad ? 8 : 1;
+}
+
+/// Whether so many tiles are faster with a stride. `direct` is what the multiplications of a direct
+/// sum are, in tiles: they must be so many times as many, and make up for the transform of the
+/// weights, which takes as long as some tiles more. The other ways of the gradient of the input
+/// waste more, most of all for few channels (docs/measurements.md#tiles-with-strides).
+bool strided_pays(const conv::Problem& problem, ConvPass pass, index_t tiles, double direct,
+                  bool kept) {
+    const auto pay = [&](double times, index_t weights) {
+        return direct >= times * static_cast<double>(tiles + (kept ? 0 : weights));
+    };
+    constexpr index_t few_channels = 12;
+    if (pass == ConvPass::forward) return pay(1.85, 8);
+    if (pass == ConvPass::weight_grad) return pay(1.9, 14);
+    return pay(problem.channels < few_channels ? 1.2 : 1.6, 16);
 }
 
 /// What a number of tiles costs, in tiles: products are of whole panels of them, the last of which
@@ -68,7 +101,7 @@ bool parts_fit(const conv::Problem& parted) {
 }  // namespace
 
 const char* tiles_obstacle(const Window2d& window) {
-    if (is_dilated(window) && (window.stride_h > 1 || window.stride_w > 1)) {
+    if (is_dilated(window) && is_strided(window)) {
         return "takes no dilation together with a stride";
     }
     if (is_beyond(window, is_parted(window) ? kMostPartedTaps : kWinogradMostTaps)) {
@@ -88,17 +121,13 @@ const char* parts_obstacle(const Window2d& window) {
 
 const char* dilated_obstacle(const Window2d& window) {
     if (!is_dilated(window)) return "takes a dilation";
-    if (window.stride_h > 1 || window.stride_w > 1) return "takes no stride";
+    if (is_strided(window)) return "takes no stride";
     return is_beyond(window, kMostPartedTaps) ? "takes kernels of up to 12 taps" : nullptr;
 }
 
 /// Whether tiles of six points are faster than a direct sum (docs/measurements.md#winograd):
-///  - not with few channels or filters, for which there are better algorithms from 16 lanes on; in
-///    the gradients few filters do, if there are many channels;
-///  - with a stride they save less, and im2col's gradient of the input then wastes nothing;
-///  forward,
-///    the weights' transform costs as much as eight tiles
-///    (docs/measurements.md#first-layers-with-strides);
+///  - not with few channels or filters;
+///  - with a stride they save less;
 ///  - with few tiles, a panel of them is not full, and the transform of the weights is much of the
 ///    work, most of it if they do not fit the caches;
 ///  - in a line they save at most half, and the transforms, and the copies for parts, are more of
@@ -107,25 +136,13 @@ const char* dilated_obstacle(const Window2d& window) {
 bool pays(const conv::Problem& dilated, ConvPass pass, bool kept) {
     const conv::Problem whole = undilated(dilated);
     const index_t phases = whole.window.stride_h * whole.window.stride_w;
-    const index_t channels = whole.channels * phases;
-    const bool in_parts = is_parted(whole.window), in_line = is_in_line(whole.window);
-    constexpr index_t fewest = 6, many = 32, fewest_in_line = 16, fewest_parts_in_line = 64;
-    constexpr index_t fewest_strided = 12;
-    const index_t least_in_line = in_parts ? fewest_parts_in_line : fewest_in_line;
-    const index_t least =
-        in_line ? least_in_line : std::max(fewest, kernels<float>().winograd.lanes * 3 / 4);
-    const bool few_do = pass != ConvPass::forward && channels >= many && !in_line;
-    if (channels < least || whole.filters < (few_do ? fewest : least)) return false;
-    const bool is_strided = phases > 1 && pass == ConvPass::forward;
-    if (is_strided && whole.filters < fewest_strided) return false;
+    const bool in_parts = is_parted(whole.window);
+    if (!are_enough(whole.window, pass, whole.channels * phases, whole.filters)) return false;
     const conv::Problem problem = in_parts ? as_parts(whole, pass) : whole;
     if (in_parts && !parts_fit(problem)) return false;
     const Grid grid =
         pass == ConvPass::input_grad && !in_parts ? input_grid(problem) : output_grid(problem);
-    // Each part has as many weights to transform as a kernel that is not cut.
-    const index_t parts = in_parts ? WindowParts(whole.window).count() : 1;
-    if (grid.tiles() < fewest_tiles(problem, pass, in_parts, kept) * parts) return false;
-    // Multiplications of a direct sum divided by those of the tiles, including incomplete ones.
+    // Multiplications of a direct sum divided by those of a tile: incomplete tiles count as whole.
     const index_t products = problem.channels * problem.filters * problem.groups;
     const double of_a_tile =
         static_cast<double>(grid.points() * phases) * static_cast<double>(products);
@@ -133,8 +150,11 @@ bool pays(const conv::Problem& dilated, ConvPass pass, bool kept) {
     const bool sums_pixels = pass == ConvPass::weight_grad;
     const index_t cost = sums_pixels ? grid.tiles() : cost_in_tiles(grid.tiles(), kept);
     if (direct < static_cast<double>(cost)) return false;
-    if (is_strided) return direct >= 1.85 * static_cast<double>(grid.tiles() + (kept ? 0 : 8));
-    return direct >= static_cast<double>(grid.tiles()) * (phases > 1 ? 2.0 : 1.2);
+    if (phases > 1) return strided_pays(problem, pass, grid.tiles(), direct, kept);
+    // Each part has as many weights to transform as a kernel that is not cut.
+    const index_t parts = in_parts ? WindowParts(whole.window).count() : 1;
+    return grid.tiles() >= fewest_tiles(problem, pass, in_parts, kept) * parts &&
+           direct >= 1.2 * static_cast<double>(grid.tiles());
 }
 
 }  // namespace pocketcnn::winograd
