@@ -62,6 +62,8 @@ bool pays(const Problem& problem, bool kept) {
 
 /// The phases of a stride pack dy four times or more, and results lie apart, which only many
 /// weights make up for; most of all where planes are so small that they fill few tiles of patches.
+/// Without padding they see more pixels than dy has, which patches do not
+/// (docs/measurements.md#few-pixels).
 bool input_grad_pays(const Problem& problem) {
     constexpr index_t most_weights = 1 << 20, small_plane = 49;
     constexpr index_t more_pixels = 2 * kMostPixels;
@@ -73,9 +75,11 @@ bool input_grad_pays(const Problem& problem) {
             return false;
         }
     }
-    const bool has_phases = w.taps() > 1 && (w.stride_h > 1 || w.stride_w > 1);
+    const bool has_phases = w.stride_h > 1 || w.stride_w > 1;
+    const double seen = static_cast<double>(w.stride_h * w.stride_w * problem.y.plane());
+    if (static_cast<double>(problem.x.plane()) > 1.2 * seen) return false;
     const index_t weights = problem.filters * problem.taps;
-    if (has_phases && weights < kManyWeights) return false;
+    if (has_phases && (w.taps() == 1 || weights < kManyWeights)) return false;
     const bool more = has_phases && weights >= most_weights && problem.y.plane() <= small_plane;
     const index_t pixels_of_phase =
         problem.x.n * ceil_div(problem.x.h, w.stride_h) * ceil_div(problem.x.w, w.stride_w);

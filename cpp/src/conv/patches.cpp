@@ -153,8 +153,10 @@ class PartGradient {
 // Phases multiply as many pixels as x has, and patches as dy has, but patches are added up in
 // memory. With few channels the products of phases have idle lanes (docs/measurements.md#patches).
 bool pays(const Problem& problem) {
-    constexpr index_t tiny_plane = 25, short_row = 7, row = 10, long_row = 20;
-    // The gradient of an image with few channels is one task, but so many phases take much longer.
+    constexpr index_t short_row = 7, row = 10, long_row = 20, long_strided_row = 28,
+                      long_stride = 4;
+    // The gradient of an image with few channels is one task, but so many phases, or phases of
+    // short rows, take much longer.
     constexpr double fewer_pixels = 1.5, work_to_share = 1e6, many_phases = 30;
     // A part's plane is a task's own memory, which must not grow with the image.
     constexpr index_t largest_plane = 1 << 20;
@@ -164,12 +166,16 @@ bool pays(const Problem& problem) {
     const bool one_task = problem.x.n * problem.groups * cut.parts <= 1;
     const double phases = static_cast<double>(std::min(window.kernel_h, window.stride_h)) *
                           static_cast<double>(std::min(window.kernel_w, window.stride_w));
-    if (one_task && problem.multiply_adds() > work_to_share && phases < many_phases) return false;
+    if (one_task && problem.multiply_adds() > work_to_share && phases < many_phases &&
+        problem.y.w > row) {
+        return false;
+    }
     if (cut.rows * cut.cols * cut.channels > largest_plane) return false;
     const bool half_full = channels > lanes / 2;
     if (window.stride_h > 1 || window.stride_w > 1) {
-        if (window.taps() == 1) return problem.y.plane() <= tiny_plane;
-        return half_full || problem.y.w <= long_row;
+        const bool is_long = std::max(window.stride_h, window.stride_w) >= long_stride;
+        return window.taps() > 1 &&
+               (half_full || problem.y.w <= (is_long ? long_strided_row : long_row));
     }
     if (static_cast<double>(problem.x.plane()) >=
         fewer_pixels * static_cast<double>(problem.y.plane())) {

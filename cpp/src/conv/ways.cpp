@@ -35,23 +35,26 @@ constexpr const char* kDilatedTake =
     "stride 1 with a dilation, kernels of up to 12 taps on both axes, more than one on one";
 constexpr const char* kFewerProducts = "fewer multiplications";
 constexpr const char* kTilesPay =
-    "at least 6 channels and filters (12 with AVX-512), and 1.2 times fewer multiplications, also "
-    "fewer if the last tiles are rounded up to 4, 9 or 14 (2, 4 or 6 with fewer registers) and 7 "
-    "(3) are added for the transform of the weights; 16 tiles with more than 65536 weights of a "
-    "tap and 24 with more than 131072; with a stride at least 12 filters, and 1.85 times fewer "
-    "multiplications, also if 8 tiles are added; with a single tap on an axis 32 tiles and 16 "
-    "channels and filters, in parts 64";
+    "at least 8 channels and 12 filters, and 1.2 times fewer multiplications, also fewer if the "
+    "last tiles are rounded up to 4, 9 or 14 (2, 4 or 6 with fewer registers) and 7 (3) are added "
+    "for the transform of the weights; 16 tiles with more than 65536 weights of a tap and 24 with "
+    "more than 131072; with a stride 1.85 times fewer multiplications, also if 8 tiles are added; "
+    "with a single tap on an axis 32 tiles and 16 channels and filters";
 constexpr const char* kGradTilesPay =
-    "as in the forward pass; 6 filters do with 32 channels; with a stride 100 tiles (64 for up to "
-    "16384 weights of a tap), and 2 times fewer multiplications";
+    "as in the forward pass, with at least 6 channels and filters (12 with AVX-512; 6 filters do "
+    "with 32 channels); with a stride 4 channels in all phases and 12 filters, and 1.7 times fewer "
+    "multiplications (1.25 with less than 12 channels), also if 10 tiles are added";
 constexpr const char* kWeightGradTilesPay =
-    "at least 6 channels and filters (12 with AVX-512; 6 filters do with 32 channels), 8 tiles (16 "
-    "and 24 with as many weights as in the forward pass), and 1.2 times fewer multiplications; "
-    "with "
-    "a stride 100 tiles, and 2 times fewer multiplications; with a single tap on an axis as in the "
+    "at least 8 channels (10 with AVX-512) and 12 filters (6 do with 32 channels), 8 tiles (16 and "
+    "24 with as many weights as in the forward pass), and 1.2 times fewer multiplications; with a "
+    "stride 1.9 times fewer, also if 14 tiles are added; with a single tap on an axis as in the "
     "forward pass";
 constexpr const char* kPartsPay =
-    "as `winograd`, with at least 16 tiles per part and up to 32 MB of copies per image";
+    "as `winograd`, with at least 16 tiles per part and up to 32 MB of copies per image; two "
+    "channels do with 24 filters, and four with 12; with a single tap on an axis 64 of both";
+constexpr const char* kGradPartsPay =
+    "as `winograd`, with at least 16 tiles per part and up to 32 MB of copies per image; with a "
+    "single tap on an axis 64 channels and filters";
 constexpr const char* kDilatedPay = "as the two rows above";
 constexpr const char* kFewPixelsPay =
     "up to 256 pixels in all images, at least 64 filters; 512 taps and 49152 weights, with a "
@@ -197,7 +200,7 @@ constexpr InputGradWay kInputGrad[] = {
      .run_double = winograd::input_grad<double>,
      .finishes = true,
      .transforms_weights = true},
-    {.about = {winograd_parts, winograd, kFewerProducts, kPartsTake, kPartsPay},
+    {.about = {winograd_parts, winograd, kFewerProducts, kPartsTake, kGradPartsPay},
      .obstacle = parts_obstacle,
      .pays = tiles_pay<ConvPass::input_grad>,
      .run_float = winograd::input_grad_in_parts<float>,
@@ -217,22 +220,24 @@ constexpr InputGradWay kInputGrad[] = {
      .pays = depthwise_pays<ConvPass::input_grad>,
      .run_float = depthwise::input_grad<float>,
      .run_double = depthwise::input_grad<double>},
-    {.about = {few_pixels, im2col, "few pixels, many weights", "one group, and what `phases` takes",
-               "as in the forward pass, with the pixels of a phase of the stride as pixels, and "
-               "the filters as channels; 1x1 windows with a stride too, others with a stride from "
-               "524288 weights on, and from 1048576 on up to 512 pixels if dy has up to 49"},
+    {.about =
+         {few_pixels, im2col, "few pixels, many weights", "one group, and what `phases` takes",
+          "as in the forward pass, with the pixels of a phase of the stride as pixels, and "
+          "the filters as channels; with a stride only windows of several taps and 524288 weights, "
+          "from 1048576 on for up to 512 pixels if dy has up to 49; not if x has 1.2 times as "
+          "many pixels as the strides of dy span"},
      .obstacle = [](const Question& q) { return few_pixels::input_grad_obstacle(q.problem); },
      .pays = [](const Question& q) { return few_pixels::input_grad_pays(q.problem); },
      .run_float = few_pixels::input_grad<float>,
      .run_double = few_pixels::input_grad<double>},
-    {.about =
-         {patches, im2col, "no multiplications by the zeros of a stride", kAll,
-          "with a stride, but for few channels and rows of more than 20 results, and for 1x1 "
-          "windows "
-          "of more than 25; with few channels and up to 7, 10 or 20 results in a row; if x has "
-          "1.5 times as many pixels as dy; never for planes of more than 2^20 elements; if "
-          "`phases` does "
-          "not fit"},
+    {.about = {patches, im2col, "no multiplications by the zeros of a stride", kAll,
+               "with a stride, but for few channels and rows of more than 20 results (28 with "
+               "strides of "
+               "4 and more), and for 1x1 windows; without one, with few channels and up to 7, 10 "
+               "or 20 results in a row; if x has "
+               "1.5 times as many pixels as dy; never for planes of more than 2^20 elements; if "
+               "`phases` does "
+               "not fit"},
      .obstacle = nothing_hinders,
      .pays =
          [](const Question& q) {

@@ -37,6 +37,9 @@ bool are_enough(const Window2d& window, ConvPass pass, index_t channels, index_t
     const index_t lanes = kernels<float>().winograd.lanes,
                   least = std::max<index_t>(6, lanes * 3 / 4);
     if (is_in_line(window)) return std::min(channels, filters) >= (is_parted(window) ? 64 : 16);
+    if (pass == ConvPass::input_grad && is_strided(window)) {
+        return channels >= 4 && filters >= (channels >= 12 ? 6 : 12);
+    }
     if (pass == ConvPass::input_grad) {
         return channels >= least && filters >= (channels >= many_channels ? 6 : least);
     }
@@ -73,7 +76,7 @@ bool strided_pays(const conv::Problem& problem, ConvPass pass, index_t tiles, do
     constexpr index_t few_channels = 12;
     if (pass == ConvPass::forward) return pay(1.85, 8);
     if (pass == ConvPass::weight_grad) return pay(1.9, 14);
-    return pay(problem.channels < few_channels ? 1.2 : 1.6, 16);
+    return pay(problem.channels < few_channels ? 1.25 : 1.7, 10);
 }
 
 /// What a number of tiles costs, in tiles: products are of whole panels of them, the last of which
