@@ -26,20 +26,33 @@ bool lanes_fit(const Shape4& x, const PoolAxes& a) {
            a.x.kernel <= most_taps && span * a.x.size <= most_elements;
 }
 
-/// Whether planes in the lanes are faster than windows in the lanes, of which a short row fills
-/// few. Where all windows are whole, those need no second block.
+/// Up to how many results in a row planes in the lanes are faster than windows in the lanes, of
+/// which a short row fills few. Vectors of a whole cache line transpose in fewer steps; to gather
+/// windows costs least with a stride of two, which takes halves of two vectors.
+template <typename T>
+index_t short_row(index_t stride) {
+    constexpr index_t line = 64, row = 24, long_row = 40, long_strided_row = 48;
+    if (stride == 2 || kernels<T>().lanes * index_t{sizeof(T)} < line) return row;
+    return stride == 1 ? long_row : long_strided_row;
+}
+
+/// Whether planes in the lanes are faster. Where all windows are whole, windows in the lanes need
+/// no second block.
 template <typename T>
 bool lanes_pay(const Shape4& x, const PoolAxes& a) {
-    const index_t short_row = clips(a) ? 24 : 3;
-    return a.x.out <= short_row && lanes_fit<T>(x, a);
+    constexpr index_t whole_row = 3;
+    const index_t whole = a.x.stride > 2 ? short_row<T>(a.x.stride) / 2 : whole_row;
+    return a.x.out <= (clips(a) ? short_row<T>(a.x.stride) : whole) && lanes_fit<T>(x, a);
 }
 
 /// The same of the gradient of average pooling. Shares that do not overlap are spread quickly.
 template <typename T>
 bool lanes_pay_backward(const Shape4& x, const PoolAxes& a) {
+    constexpr index_t whole_row = 8;
     const bool overlap = a.y.kernel > a.y.stride || a.x.kernel > a.x.stride;
-    const index_t short_row = clips(a) || overlap ? 24 : 8;
-    return a.x.out <= short_row && lanes_fit<T>(x, a);
+    const bool spreads_quickly = !clips(a) && !overlap;
+    return a.x.out <= (spreads_quickly ? whole_row : short_row<T>(a.x.stride)) &&
+           lanes_fit<T>(x, a);
 }
 
 /// The taps of each window along an axis.
