@@ -32,6 +32,8 @@ CASES = [
     ConvCase((16, 3, 32, 32), 8, (3, 3), stride=2, padding=1),
     ConvCase((2, 6, 11, 12), 4, (2, 3), stride=2, dilation=2),
     ConvCase((1, 82, 58, 57), 24, (1, 1), stride=2),
+    ConvCase((2, 40, 9, 8), 24, (1, 1)),
+    ConvCase((1, 520, 7, 6), 24, (1, 1)),
 ]
 
 

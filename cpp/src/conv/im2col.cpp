@@ -39,11 +39,35 @@ index_t whole_images(index_t blocks, index_t images) {
     return blocks < images ? ceil_div(images, images / blocks) : round_up(blocks, images);
 }
 
+/// Whether images without padding are read in place. If they are large, and each panel of filters
+/// reads them anew, they are copied to where a cache holds them
+/// (docs/measurements.md#few-tasks).
+gemm::SlabReading slab_reading(const Problem& problem, const Panels& panels) {
+    constexpr index_t large = 1 << 20;
+    return problem.x.size() >= large && panels.count() > 1 ? gemm::SlabReading::copied
+                                                           : gemm::SlabReading::in_place_if_whole;
+}
+
+/// So many blocks of one image's pixels, or fewer, down to half as many, where that leaves less of
+/// their last tiles empty.
+index_t fuller_blocks(index_t blocks, index_t pixels, index_t tile) {
+    constexpr index_t fewest = 4;
+    const auto rows = [&](index_t count) {
+        return count * round_up(ceil_div(pixels, count), tile);
+    };
+    index_t best = blocks;
+    for (index_t count = blocks - 2; count >= std::max(fewest, blocks / 2); count -= 2) {
+        if (50 * rows(count) < 49 * rows(best)) best = count;
+    }
+    return best;
+}
+
 /// How the forward pass is cut: pixels into equal blocks, which read all weights once each, and if
 /// these are few, the filters too, which copies slabs once more
 /// (docs/measurements.md#few-tasks).
 struct ForwardCut {
-    ForwardCut(const Problem& problem, const Panels& panels) {
+    template <typename T>
+    ForwardCut(const Kernels<T>& kernels, const Problem& problem, const Panels& panels) {
         constexpr index_t fewest = 48, most = 784, slab_size = 9 << 14, filters_of_part = 128;
         const index_t share = slice_channels(problem) * slab_share(problem.window);
         const index_t enough = ceil_div(kEnoughLargeTasks, problem.groups);
@@ -53,6 +77,10 @@ struct ForwardCut {
         const index_t blocks = std::max(ceil_div(problem.pixels(), wanted),
                                         std::min(shared, ceil_div(problem.pixels(), fewest)));
         pixels = {problem.pixels(), even_count(whole_images(blocks, problem.x.n))};
+        if (problem.x.n == 1 && pixels.count < kEnoughTasks) {
+            const index_t tile = kernels.indirect.tiles[panels.vectors(0) - 1].rows;
+            pixels.count = fuller_blocks(pixels.count, pixels.size, tile);
+        }
         const index_t parts =
             ceil_div(kEnoughLargeTasks, std::max<index_t>(1, pixels.count * problem.groups));
         panels_per_task = ceil_div(panels.count(), std::min(parts, panels.count()));
@@ -86,7 +114,7 @@ void forward_block(const Kernels<T>& kernels, const Problem& problem,
     const index_t area = problem.window.taps(), step = slice_channels(problem) * area;
     const index_t slice = gemm::depth_slice(step);
     gemm::IndirectSums<T> sums(kernels, panels, panel, panel_end, pixel_end - pixel, problem.taps);
-    gemm::Slab<T> slab(kernels, x);
+    gemm::Slab<T> slab(kernels, x, slab_reading(problem, panels));
     for (index_t tap = 0; tap < problem.taps; tap += step) {
         const index_t tap_end = std::min(problem.taps, tap + step);
         slab.load(tap, tap_end, pixel, pixel_end);
@@ -262,7 +290,7 @@ void forward_packed(const Problem& problem, const T* x,
                     const OutputGrid& grid, const LastStep<T>& last, const ChannelNorm<T>* units) {
     const Kernels<T>& kernels = pocketcnn::kernels<T>();
     const Panels panels(kernels, problem.filters);
-    const ForwardCut cut(problem, panels);
+    const ForwardCut cut(kernels, problem, panels);
     parallel_for(problem.groups * cut.tasks(), problem.multiply_adds(), [&](index_t i) {
         const index_t group = i / cut.tasks(), filter = group * problem.filters;
         const index_t block = i % cut.tasks() / cut.panel_blocks;

@@ -37,11 +37,11 @@ inline bool is_padded(const Window2d& w) {
     return w.pad_top != 0 || w.pad_bottom != 0 || w.pad_left != 0 || w.pad_right != 0;
 }
 
-/// Whether images without padding are read in place, which is faster
-/// (docs/measurements.md#matrix-product), or copied too, for a reader that reads past the last
-/// element and wants the pixels of a row beside each other: each phase of a horizontal stride is
-/// then a plane of its own. Images that are normalised are copied.
-enum class SlabReading { in_place_if_whole, in_phases };
+/// Whether images without padding are read in place, which is mostly faster
+/// (docs/measurements.md#matrix-product), or copied too; in phases for a reader that reads past the
+/// last element and wants the pixels of a row beside each other: each phase of a horizontal stride
+/// is then a plane of its own. Images that are normalised are copied.
+enum class SlabReading { in_place_if_whole, copied, in_phases };
 
 /// The input that output pixels [pixel, pixel_end) see through taps [tap, tap_end).
 ///
