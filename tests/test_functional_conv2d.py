@@ -273,6 +273,18 @@ def test_positional_arguments_follow_the_documented_order() -> None:
     )
 
 
+@pytest.mark.parametrize("batch", [1, 5])
+def test_large_images_without_padding(batch: int) -> None:
+    """Whose windows meet without overlap, against sums of patches in double precision."""
+    rng = np.random.default_rng(batch)
+    x = rng.standard_normal((batch, 3, 640, 642), dtype=np.float32)
+    w = rng.standard_normal((136, 3, 4, 6), dtype=np.float32)
+    patches = x.astype(np.float64).reshape(batch, 3, 160, 4, 107, 6)
+    expected = np.einsum("ncyixj,fcij->nfyx", patches, w.astype(np.float64), optimize=True)
+    actual = F.conv2d(x, w, stride=(4, 6))
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
 def test_padding_far_larger_than_the_image_is_not_stored() -> None:
     """A stride as long as the padding: three positions, of which one sees the image."""
     far = 2**30
