@@ -13,6 +13,15 @@
 namespace pocketcnn {
 namespace {
 
+/// Whether it is better to read the right operand in place, row by row: the depth must be one
+/// slice, and rows a multiple of 512 bytes apart would push each other out of the L1 cache.
+template <typename T>
+bool reads_rows(const Kernels<T>& kernels, index_t cols, index_t depth) {
+    constexpr index_t bad_stride = 512;
+    return cols >= kernels.product.cols && depth <= gemm::kDepthBlock &&
+           cols * index_t{sizeof(T)} % bad_stride != 0;
+}
+
 /// How a result is cut for multiply_rows: like gemm::cut_blocks, but no block is narrower than a
 /// tile, so the last one also takes the remaining columns.
 template <typename T>
@@ -36,7 +45,7 @@ void multiply(const gemm::Operand<T>& left, const gemm::Operand<T>& right, index
     const index_t rows = left.lanes, cols = right.lanes;
     const double work = product_work(rows, cols, depth);
     const gemm::PackedLeft<T> packed(kernels, left, depth);
-    if (gemm::may_read_rows(kernels, cols, depth)) {
+    if (reads_rows(kernels, cols, depth)) {
         const gemm::BlockCut cut = cut_rows(kernels, rows, cols, depth);
         parallel_for(cut.blocks(), work, [&](index_t i) {
             const gemm::Block block = cut.block(i, rows, cols, depth);
@@ -244,8 +253,7 @@ void linear_weight_update(MatrixView<const T> dy, MatrixView<const T> x,
     const gemm::PackedLeft<T> left(kernels, {dy.data, rows, 1, rows}, depth);
     // The slices of linear_backward_weight, for the same sums.
     const index_t lane_count = are_few_inputs(depth, cols, rows) ? rows : cols;
-    const index_t slice =
-        gemm::may_read_rows(kernels, lane_count, depth) ? gemm::kDepthBlock : kRowSlice;
+    const index_t slice = reads_rows(kernels, lane_count, depth) ? gemm::kDepthBlock : kRowSlice;
     const gemm::BlockCut cut = cut_update(kernels, rows, cols, depth, slice);
     parallel_for(cut.blocks(), product_work(rows, cols, depth), [&](index_t i) {
         const gemm::Block block = cut.block(i, rows, cols, depth);

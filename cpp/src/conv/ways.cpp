@@ -58,9 +58,8 @@ constexpr const char* kGradPartsPay =
 constexpr const char* kDilatedPay = "as the two rows above";
 constexpr const char* kFewPixelsPay =
     "up to 256 pixels in all images, at least 64 filters; 512 taps and 49152 weights, with a "
-    "stride of 3 or more 524288, or one image of up to 64 pixels; 1x1 "
-    "windows "
-    "without a stride, but not for images of one pixel: 64 channels and up to 64 pixels, or 256 "
+    "stride of 3 or more 524288, or one image of up to 64 pixels; 1x1 windows without a stride, "
+    "but not for images of one pixel: 64 channels and up to 64 pixels, or 256 "
     "channels and 32768 weights";
 constexpr const char* kOneChannel =
     "one channel per group, one stride of up to 2 for both axes (3x3 kernels: two), kernels of up "
@@ -139,9 +138,9 @@ constexpr ForwardWay kForward[] = {
          {pointwise_in_place, im2col, "a window of one pixel, without packing",
           "1x1 windows, stride 1, no padding, up to 512 channels, planes of at least a tile of "
           "the product (48 pixels with AVX-512, 24 with AVX2)",
-          "up to 64 filters and 2^20 elements of x (2^18 with AVX2), or one image of 2^18; "
-          "planes that leave no more than an eighth of their vectors empty; not if rows are "
-          "a multiple of 512 bytes apart"},
+          "up to 2^18 elements of x (2^20 with AVX-512 and up to 64 filters), where a plane's last "
+          "vector has no more idle lanes, as a share of the plane, than 10 / filters + 10 / "
+          "channels; not if channels are a multiple of 2048 bytes apart"},
      .obstacle =
          [](const Question& q) {
              return q.spread ? kApart : pointwise::in_place_obstacle(q.problem);
@@ -232,12 +231,9 @@ constexpr InputGradWay kInputGrad[] = {
      .run_double = few_pixels::input_grad<double>},
     {.about = {patches, im2col, "no multiplications by the zeros of a stride", kAll,
                "with a stride, but for few channels and rows of more than 20 results (28 with "
-               "strides of "
-               "4 and more), and for 1x1 windows; without one, with few channels and up to 7, 10 "
-               "or 20 results in a row; if x has "
-               "1.5 times as many pixels as dy; never for planes of more than 2^20 elements; if "
-               "`phases` does "
-               "not fit"},
+               "strides of 4 and more), and for 1x1 windows; without one, with few channels and up "
+               "to 7, 10 or 20 results in a row; if x has 1.5 times as many pixels as dy; never "
+               "for planes of more than 2^20 elements; if `phases` does not fit"},
      .obstacle = nothing_hinders,
      .pays =
          [](const Question& q) {
@@ -248,8 +244,7 @@ constexpr InputGradWay kInputGrad[] = {
     {.about = {phases, im2col, "one convolution of dy per phase of the stride",
                "padding smaller than the dilated kernel, a stride or a dilation but not both",
                "always; each phase is computed by `depthwise`, `direct`, `pointwise`, "
-               "`pointwise_in_place` "
-               "or `im2col`, as the table of the forward pass says"},
+               "`pointwise_in_place` or `im2col`, as the table of the forward pass says"},
      .obstacle = [](const Question& q) { return phases::obstacle(q.problem); },
      .pays = always,
      .run_float = phases::input_grad<float>,

@@ -83,16 +83,6 @@ BlockCut cut_blocks(const Kernels<T>& kernels, index_t rows, index_t cols, index
     return {row_step, col_step, ceil_div(rows, row_step), col_blocks};
 }
 
-/// Whether the right operand may as well be read in place, row by row, as multiply_rows does: the
-/// depth must be one slice, and rows a multiple of 512 bytes apart would push each other out of the
-/// L1 cache.
-template <typename T>
-bool may_read_rows(const Kernels<T>& kernels, index_t cols, index_t depth) {
-    constexpr index_t bad_stride = 512;
-    return cols >= kernels.product.cols && depth <= kDepthBlock &&
-           cols * index_t{sizeof(T)} % bad_stride != 0;
-}
-
 /// What the i-th tile of a block asks for of what is packed next: rows of the depth of one of
 /// `lines` cache lines. All tiles ask for as much, because memory delivers no faster than that.
 struct LineShare {
