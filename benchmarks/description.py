@@ -15,6 +15,8 @@ Array = NDArray[Any]
 
 # Small enough that the largest network does not diverge on random images and labels.
 LEARNING_RATE = 1e-3
+# Of the set of images from which the book's Trainer draws: as many as whole MNIST has.
+BATCHES = 600
 _WINDOW = ("kernel_size", "stride", "padding", "dilation", "output_padding")
 
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from benchmarks.description import LEARNING_RATE, Network, Subject
+from benchmarks.description import BATCHES, LEARNING_RATE, Network, Subject
 
 Pair = tuple[int, int]
 # Of one floating type; NumPy's stubs give Any for much of this code.
@@ -178,32 +178,71 @@ def _layer(network: Network, name: str, kind: str, settings: dict[str, Any]) -> 
     return plain[kind]()
 
 
+class _Chain:
+    """A network as the book has it: its layers, its loss and the gradient."""
+
+    def __init__(self, network: Network) -> None:
+        self.layers = [_layer(network, *description) for description in network.shapes()]
+        weighted = (_Convolution, _Affine)
+        self.weighted = [layer for layer in self.layers if isinstance(layer, weighted)]
+
+    def predict(self, x: Array, training: bool) -> Array:
+        for layer in self.layers:
+            x = layer.forward(x, training)
+        return x
+
+    def loss(self, x: Array, t: Array) -> float:
+        scores = self.predict(x, True)
+        exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
+        self.probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+        return float(-np.log(self.probabilities[np.arange(len(t)), t] + 1e-7).mean())
+
+    def gradient(self, x: Array, t: Array) -> list[tuple[Array, Array]]:
+        """Each parameter with its gradient."""
+        self.loss(x, t)
+        grad = self.probabilities.copy()
+        grad[np.arange(len(t)), t] -= 1
+        grad /= len(t)
+        for layer in reversed(self.layers):
+            grad = layer.backward(grad)
+        return [
+            pair for layer in self.weighted for pair in zip(layer.params, layer.grads, strict=True)
+        ]
+
+
 def training(network: Network) -> Subject:
-    """Build a training step; the network's weights must be given."""
-    chain = [_layer(network, *description) for description in network.shapes()]
+    """Build a training step with SGD; the network's weights must be given."""
+    chain = _Chain(network)
     x, t = network.images(), network.labels()
 
-    def forward(training: bool) -> Array:
-        out = x
-        for layer in chain:
-            out = layer.forward(out, training)
-        return out
+    def step() -> None:
+        for parameter, gradient in chain.gradient(x, t):
+            parameter -= LEARNING_RATE * gradient
+
+    return Subject(step, lambda: chain.predict(x, False))
+
+
+def trainer(network: Network) -> Subject:
+    """Build a step of the book's Trainer: a batch drawn, gradient, Adam, the loss once more."""
+    chain = _Chain(network)
+    x, t = network.images(), network.labels()
+    examples, labels = np.tile(x, (BATCHES, 1, 1, 1)), np.tile(t, BATCHES)
+    averages: list[tuple[Array, Array]] = []
+    rng, steps = np.random.default_rng(0), 0
 
     def step() -> float:
-        scores = forward(True)
-        exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
-        probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-        rows = np.arange(len(t))
-        loss = -np.log(probabilities[rows, t] + 1e-7).mean()
-        grad = probabilities.copy()
-        grad[rows, t] -= 1
-        grad /= len(t)
-        for layer in reversed(chain):
-            grad = layer.backward(grad)
-        for layer in chain:
-            if isinstance(layer, (_Convolution, _Affine)):
-                for parameter, gradient in zip(layer.params, layer.grads, strict=True):
-                    parameter -= LEARNING_RATE * gradient
-        return float(loss)
+        nonlocal steps
+        chosen = rng.choice(len(examples), len(x))
+        batch, answers = examples[chosen], labels[chosen]
+        pairs = chain.gradient(batch, answers)
+        if not averages:
+            averages.extend((np.zeros_like(p), np.zeros_like(p)) for p, _ in pairs)
+        steps += 1
+        rate = LEARNING_RATE * np.sqrt(1 - 0.999**steps) / (1 - 0.9**steps)
+        for (parameter, gradient), (m, v) in zip(pairs, averages, strict=True):
+            m += 0.1 * (gradient - m)
+            v += 0.001 * (gradient**2 - v)
+            parameter -= rate * m / (np.sqrt(v) + 1e-7)
+        return chain.loss(batch, answers)
 
-    return Subject(step, lambda: forward(False))
+    return Subject(step, lambda: chain.predict(x, False))

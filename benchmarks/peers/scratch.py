@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+import numpy as np
+
 import pocketcnn as pc
-from benchmarks.description import LEARNING_RATE, Array, Network, Subject
+from benchmarks.description import BATCHES, LEARNING_RATE, Array, Network, Subject
 from pocketcnn import scratch
 
 
 def training(network: Network) -> Subject:
-    """Build a step of gradient and SGD update, as the book's scripts take them."""
+    """Build a step of the book's Trainer: a batch drawn, gradient, Adam, the loss once more."""
     pc.set_num_threads(network.threads)
     kinds = {"simple_convnet": scratch.SimpleConvNet, "deep_convnet": scratch.DeepConvNet}
     net = kinds[network.model]()
@@ -22,7 +25,16 @@ def training(network: Network) -> Subject:
             net.params[f"W{number}"][...] = weight if weight.ndim == 4 else weight.T
             net.params[f"b{number}"][...] = bias
     x, t = network.images(), network.labels()
-    optimizer = scratch.SGD(LEARNING_RATE)
+    examples = np.tile(x, (BATCHES, 1, 1, 1)), np.tile(t, BATCHES)
+    trainer = scratch.Trainer(
+        *(net, *examples, x, t),
+        epochs=sys.maxsize,
+        mini_batch_size=network.batch,
+        optimizer="Adam",
+        optimizer_param={"lr": LEARNING_RATE},
+        evaluate_sample_num_per_epoch=network.batch,
+        verbose=False,
+    )
 
     def logits() -> Array:
         """The scores without Dropout, which in the book scales them."""
@@ -33,4 +45,4 @@ def training(network: Network) -> Subject:
         scores: Array = out
         return scores
 
-    return Subject(lambda: optimizer.update(net.params, net.gradient(x, t)), logits)
+    return Subject(trainer.train_step, logits)

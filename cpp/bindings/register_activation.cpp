@@ -1,4 +1,5 @@
 #include <pocketcnn/activation.h>
+#include <pocketcnn/dropout.h>
 #include <pocketcnn/prelu.h>
 #include <pybind11/native_enum.h>
 
@@ -106,6 +107,22 @@ void define_prelu(py::module_& module) {
         py::arg("grad"), py::arg("x"), py::arg("weight"));
 }
 
+void define_dropout(py::module_& module) {
+    module.def(
+        "dropout",
+        [](const Floats& x, const Floats& draws, float p, double scale) {
+            require_shape(draws, shape_of(x), "draws");
+            Floats y = new_like(x), mask = new_like(x);
+            const auto* drawn = draws.data<float>();
+            compute(x, [&]<typename T>() {
+                dropout(x.data<T>(), drawn, p, static_cast<T>(scale), y.mutable_data<T>(),
+                        mask.mutable_data<T>(), x.size());
+            });
+            return results({y, mask});
+        },
+        py::arg("x"), py::arg("draws"), py::arg("p"), py::arg("scale"));
+}
+
 void define_add(py::module_& module) {
     module.def(
         "add",
@@ -138,6 +155,7 @@ void register_activation(py::module_& module) {
     }
     names.finalize();
     define_prelu(module);
+    define_dropout(module);
     define_add(module);
 }
 

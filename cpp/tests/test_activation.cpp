@@ -1,5 +1,6 @@
-// Activations and their gradients, also at their extremes.
+// Activations and their gradients, also at their extremes, and dropout.
 #include <pocketcnn/activation.h>
+#include <pocketcnn/dropout.h>
 #include <pocketcnn/prelu.h>
 
 #include <cmath>
@@ -345,6 +346,46 @@ TEST_P(ActivationTest, Prelu) {
             check_prelu<double>(shape, edge);
         }
     }
+}
+
+template <typename T>
+void check_dropout(index_t size, Edge edge) {
+    Random random("dropout");
+    const RandomArray<T> x(random, size, edge);
+    const RandomArray<float> draws(random, size, edge);
+    const Guarded<T> y(size, edge), mask(size, edge);
+    constexpr float p = 0.25F;
+    constexpr T scale = T{4} / 3;
+    dropout(x.data(), draws.data(), p, scale, y.data(), mask.data(), size);
+    for (index_t i = 0; i < size; ++i) {
+        EXPECT_EQ(y[i], draws[i] >= p ? x[i] * scale : T{0});
+        EXPECT_EQ(mask[i], draws[i] >= p ? scale : T{0});
+    }
+    EXPECT_TRUE(y.margins_intact() && mask.margins_intact());
+}
+
+TEST_P(ActivationTest, Dropout) {
+    for (const index_t size : kLengths) {
+        for (const Edge edge : kEdges) {
+            check_dropout<float>(size, edge);
+            check_dropout<double>(size, edge);
+        }
+    }
+}
+
+TEST_P(ActivationTest, WhatIsDroppedIsZeroWhateverItWas) {
+    constexpr double infinite = std::numeric_limits<double>::infinity();
+    const double x[] = {infinite, std::nan(""), infinite, 3, -0.0};
+    const float draws[] = {0, 0.25F, 0.5F, 0.75F, 0.499999F};
+    double y[5], mask[5];
+    dropout(x, draws, 0.5F, 2.0, y, mask, 5);
+    EXPECT_EQ(y[0], 0);
+    EXPECT_EQ(y[1], 0);
+    EXPECT_EQ(y[2], infinite);
+    EXPECT_EQ(y[3], 6);
+    EXPECT_EQ(y[4], 0);
+    EXPECT_EQ(mask[1], 0);
+    EXPECT_EQ(mask[2], 2);
 }
 
 TEST_P(ActivationTest, RectifiedZeroHasNoGradient) {

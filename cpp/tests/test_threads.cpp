@@ -5,6 +5,7 @@
 #include <pocketcnn/conv2d.h>
 #include <pocketcnn/conv_transpose2d.h>
 #include <pocketcnn/cross_entropy.h>
+#include <pocketcnn/dropout.h>
 #include <pocketcnn/group_norm.h>
 #include <pocketcnn/linear.h>
 #include <pocketcnn/local_response_norm.h>
@@ -283,6 +284,10 @@ std::vector<Operation<T>> elementwise() {
     all.push_back({"prelu", planes.size(), [=](T* y) { prelu(data, planes, data + 9, y); }});
     all.push_back({"prelu_backward", planes.size() + planes.channels, [=](T* dx) {
                        prelu_backward(data, data + 9, planes, data, dx, dx + planes.size());
+                   }});
+    const float* draws = numbers<float>(size);
+    all.push_back({"dropout", 2 * size, [=](T* y) {
+                       dropout(data, draws, 0.5F, T{2}, y, y + size, size);
                    }});
     all.push_back({"add", size, [=](T* y) { add(data, data + 9, true, y, size); }});
     // The moments are stored after the parameters.

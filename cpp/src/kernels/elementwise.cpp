@@ -37,10 +37,22 @@ void add_two(index_t size, const T* a, const T* b, bool rectify, T* y) {
 }
 
 template <typename T>
+void drop(index_t size, const T* __restrict x, const float* __restrict draws, float p, T scale,
+          T* __restrict y, T* __restrict mask) {
+    for (index_t i = 0; i < size; ++i) {
+        const bool keeps = draws[i] >= p;
+        const T scaled = x[i] * scale;
+        y[i] = keeps ? scaled : T{0};
+        mask[i] = keeps ? scale : T{0};
+    }
+}
+
+template <typename T>
 constexpr ElementwiseKernels<T> kKernels = {
     .add = add<T>,
     .add_rows = add_rows<T>,
     .add_two = add_two<T>,
+    .drop = drop<T>,
     .sum = sum<T>,
 };
 

@@ -15,6 +15,8 @@ struct ElementwiseKernels {
                      const index_t* offsets, T* to);
     /// y[i] = a[i] + b[i], and zero where that is negative if `rectify`.
     void (*add_two)(index_t size, const T* a, const T* b, bool rectify, T* y);
+    /// mask[i] = scale where draws[i] >= p, else zero; y[i] = x[i] * scale there, else zero.
+    void (*drop)(index_t size, const T* x, const float* draws, float p, T scale, T* y, T* mask);
     /// The sum of x, in a fixed order, accumulated in lanes that are joined in double after some
     /// hundred additions.
     double (*sum)(index_t size, const T* x);

@@ -16,8 +16,8 @@ namespace pocketcnn {
 namespace {
 
 /// How long an idle helper looks for work before it sleeps: longer than Python takes between two
-/// operations of a training step, too short to disturb other programs.
-constexpr auto kSpin = std::chrono::microseconds(100);
+/// training steps, too short to disturb other programs (docs/measurements.md#threads).
+constexpr auto kSpin = std::chrono::microseconds(200);
 
 /// Helpers that live as long as the process. They run one job at a time.
 class Pool {

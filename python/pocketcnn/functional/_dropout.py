@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from pocketcnn import _core
 from pocketcnn._arguments import (
     Array,
     array,
@@ -30,7 +31,7 @@ def dropout(x: npt.ArrayLike, p: float, rng: np.random.Generator) -> tuple[Array
     Returns
     -------
     out : ndarray
-        ``x * mask``.
+        ``x * mask``; zero, not NaN, where an infinite element was dropped.
     mask : ndarray
         0 or 1 / (1 - p); the gradient is ``grad * mask`` (inverted dropout; Srivastava et al.,
         2014, section 10).
@@ -41,14 +42,6 @@ def dropout(x: npt.ArrayLike, p: float, rng: np.random.Generator) -> tuple[Array
         raise TypeError(f"rng is {rng!r}, but must be a numpy.random.Generator")
     compute, result = compute_dtypes(x)
     scale = 1 / (1 - p) if p < 1 else 0.0
-    draws = np.asarray(rng.random(x.shape, dtype=np.float32))
-    keep = draws >= p
-    # Between the layers of a network every new array is far from the caches.
-    reused = draws if compute == np.float32 else None
-    mask = np.asarray(np.multiply(keep, compute.type(scale), out=reused))
-    with np.errstate(invalid="ignore", over="ignore"):
-        out = np.asarray(contiguous(x, compute) * mask)
-        finite = np.isfinite(out.sum())
-    if not finite:
-        out[~keep] = 0  # infinity times zero is not a number
+    draws = np.asarray(rng.random(x.shape, np.float32))
+    out, mask = _core.dropout(contiguous(x, compute), draws, p, scale)
     return restore(out, result), restore(mask, result)
