@@ -21,9 +21,15 @@ namespace {
 using conv::Problem;
 
 /// Two threads compute both gradients of less work than this at once, one each: they wait for each
-/// other once instead of at every step. With more work what counts is that both have as much to do
-/// (docs/measurements.md#both-gradients-at-once).
-constexpr double kWorkAtOnce = 1e7;
+/// other once instead of at every step. With more work what counts is that both have as much to do.
+/// Tiles are many steps, and single pixels few (docs/measurements.md#both-gradients-at-once).
+double work_at_once(const conv::Question& question) {
+    constexpr double of_tiles = 1e8, of_pixels = 2e6, of_others = 1e7;
+    if (question.problem.window.taps() == 1) return of_pixels;
+    const bool tiles = conv::weight_grad_way(question).transforms_weights &&
+                       conv::input_grad_way(question).transforms_weights;
+    return tiles ? of_tiles : of_others;
+}
 
 void require_shape(const Shape4& given, const Shape4& wanted, const char* name) {
     if (given != wanted) {
@@ -157,8 +163,9 @@ void conv2d_backward(ImageView<const T> dy, ImageView<const T> x, const T* weigh
     const auto input = [&] {
         conv2d_backward_input<T>(dy, weight, conv, {grads.dx, x.shape}, gate);
     };
-    const double work = 2 * Problem(x.shape, conv).multiply_adds();
-    if (work > kWorkAtOnce || threads_for_loop() != 2) {
+    const Problem problem(x.shape, conv);
+    const double work = 2 * problem.multiply_adds();
+    if (threads_for_loop() != 2 || work > work_at_once({problem, conv.algorithm})) {
         weights();
         return input();
     }
