@@ -6,6 +6,7 @@
 #include "gemm/long_sums.h"
 #include "gemm/matrix.h"
 #include "linear_sizes.h"
+#include "runtime/add_in_order.h"
 #include "runtime/cut.h"
 #include "runtime/isa.h"
 #include "runtime/parallel.h"
@@ -20,6 +21,75 @@ bool reads_rows(const Kernels<T>& kernels, index_t cols, index_t depth) {
     constexpr index_t bad_stride = 512;
     return cols >= kernels.product.cols && depth <= gemm::kDepthBlock &&
            cols * index_t{sizeof(T)} % bad_stride != 0;
+}
+
+/// Whether few of the lanes that multiply_rows computes for a row are computed twice.
+template <typename T>
+bool fills_vectors(const Kernels<T>& kernels, index_t cols) {
+    constexpr index_t most = 8;  // one in so many
+    return cols >= kernels.product.cols && most * (round_up(cols, kernels.lanes) - cols) <= cols;
+}
+
+/// Some lanes of an operand, at some depths.
+template <typename T>
+gemm::Operand<T> part_of(const gemm::Operand<T>& operand, index_t lane, index_t lanes,
+                         index_t depth) {
+    const T* const data = operand.data + lane * operand.lane_stride + depth * operand.depth_stride;
+    return {data, lanes, operand.lane_stride, operand.depth_stride};
+}
+
+/// Rows [0, left.lanes) of left * right: the rows are packed, the columns read in place.
+template <typename T>
+void multiply_in_place(const gemm::Operand<T>& left, const gemm::Operand<T>& right, index_t depth,
+                       T* result) {
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
+    const index_t cols = right.lanes;
+    const gemm::PackedLeft<T> packed(kernels, left, depth);
+    kernels.product.multiply_rows(
+        {left.lanes, cols, depth, packed.panel_size(), right.depth_stride, cols},
+        packed.panel(0, 0, depth, nullptr), right.data, nullptr, result);
+}
+
+/// Many rows of few columns: a task has some of the rows.
+template <typename T>
+void multiply_by_rows(const gemm::Operand<T>& left, const gemm::Operand<T>& right, index_t depth,
+                      T* result) {
+    const index_t rows = left.lanes, cols = right.lanes;
+    const index_t most = pocketcnn::kernels<T>().product.rows;
+    const index_t step = round_up(ceil_div(rows, kEnoughTasks), most);
+    parallel_for(ceil_div(rows, step), product_work(rows, cols, depth), [&](index_t i) {
+        const index_t row = i * step, count = std::min(step, rows - row);
+        multiply_in_place(part_of(left, row, count, 0), right, depth, result + row * cols);
+    });
+}
+
+/// Few rows and columns of long sums: a task has a part of the depth, and the sums are added.
+template <typename T>
+void multiply_by_depth(const gemm::Operand<T>& left, const gemm::Operand<T>& right, index_t depth,
+                       T* result) {
+    const index_t rows = left.lanes, cols = right.lanes, size = rows * cols;
+    const Split parts = {depth, kEnoughTasks};
+    const Buffer<T> others((parts.count - 1) * size);  // of all parts but the first
+    parallel_for(parts.count, product_work(rows, cols, depth), [&](index_t i) {
+        const index_t begin = parts.begin(i);
+        multiply_in_place(part_of(left, 0, rows, begin), part_of(right, 0, cols, begin),
+                          parts.length(i), i > 0 ? others.data() + (i - 1) * size : result);
+    });
+    add_in_order(parts.count - 1, size, others.data(), result);
+}
+
+/// Whether multiply_by_depth is faster: where sums are long beside their number, and a part of the
+/// columns stays in the L2 cache for all rows (docs/measurements.md#long-sums-of-few-rows).
+template <typename T>
+bool are_long_sums(const Kernels<T>& kernels, index_t rows, index_t cols, index_t depth) {
+    constexpr index_t fewest_terms = 512, terms_a_row = 6, most_rows = 128;
+    constexpr index_t most_sums_bytes = index_t{5} << 20, most_part_bytes = index_t{768} << 10;
+    constexpr index_t bytes = sizeof(T);
+    constexpr double least_work = 1 << 19;
+    return product_work(rows, cols, depth) >= least_work && rows <= most_rows &&
+           depth >= std::max(fewest_terms, terms_a_row * rows) && fills_vectors(kernels, cols) &&
+           kEnoughTasks * rows * cols * bytes <= most_sums_bytes &&
+           ceil_div(depth, kEnoughTasks) * cols * bytes <= most_part_bytes;
 }
 
 /// How a result is cut for multiply_rows: like gemm::cut_blocks, but no block is narrower than a
@@ -101,6 +171,13 @@ Buffer<T> transposed(MatrixView<const T> matrix) {
 bool are_few_inputs(index_t batch, index_t inputs, index_t outputs) {
     constexpr index_t most = 100;
     return inputs <= most && inputs <= 2 * batch && 4 * inputs <= outputs;
+}
+
+/// Whether a product with few columns need not be computed turned around for that: multiply_by_rows
+/// is faster (docs/measurements.md#few-inputs).
+template <typename T>
+bool takes_rows(const Kernels<T>& kernels, index_t cols, index_t depth) {
+    return reads_rows(kernels, cols, depth) && fills_vectors(kernels, cols);
 }
 
 /// Receives the tiles of a weight's gradient and makes the optimiser's step with them, for all
@@ -195,13 +272,17 @@ void linear_backward_input(MatrixView<const T> dy, MatrixView<const T> weight, M
             [&](index_t c, index_t end) { few_rows_input_grad(dy, weight, c, end, dx); });
         return;
     }
+    const gemm::Operand<T> outputs = {dy.data, dy.rows, dy.cols, 1};
+    const gemm::Operand<T> inputs = {weight.data, weight.cols, 1, weight.cols};
+    if (are_long_sums(pocketcnn::kernels<T>(), dx.rows, dx.cols, dy.cols)) {
+        return multiply_by_depth<T>(outputs, inputs, dy.cols, dx.data);
+    }
     if (are_few_inputs(dy.rows, weight.cols, weight.rows)) {
         const Buffer<T> columns = transposed(weight);
         const MatrixView<const T> by_input = {columns.data(), weight.cols, weight.rows};
         return linear<T>(dy, by_input, nullptr, dx);
     }
-    multiply<T>({dy.data, dy.rows, dy.cols, 1}, {weight.data, weight.cols, 1, weight.cols}, dy.cols,
-                dx.data);
+    multiply<T>(outputs, inputs, dy.cols, dx.data);
 }
 
 template <typename T>
@@ -224,6 +305,9 @@ void linear_backward_weight(MatrixView<const T> dy, MatrixView<const T> x, Matri
     const gemm::Operand<T> inputs = {x.data, x.cols, 1, x.cols};
     if (!are_few_inputs(dy.rows, dweight.cols, dweight.rows)) {
         return multiply<T>(outputs, inputs, x.rows, dweight.data);
+    }
+    if (takes_rows(pocketcnn::kernels<T>(), dweight.cols, dy.rows)) {
+        return multiply_by_rows<T>(outputs, inputs, dy.rows, dweight.data);
     }
     const Buffer<T> by_input(dweight.rows * dweight.cols);
     multiply<T>(inputs, outputs, x.rows, by_input.data());
@@ -252,7 +336,8 @@ void linear_weight_update(MatrixView<const T> dy, MatrixView<const T> x,
     }
     const gemm::PackedLeft<T> left(kernels, {dy.data, rows, 1, rows}, depth);
     // The slices of linear_backward_weight, for the same sums.
-    const index_t lane_count = are_few_inputs(depth, cols, rows) ? rows : cols;
+    const bool turned = are_few_inputs(depth, cols, rows) && !takes_rows(kernels, cols, depth);
+    const index_t lane_count = turned ? rows : cols;
     const index_t slice = reads_rows(kernels, lane_count, depth) ? gemm::kDepthBlock : kRowSlice;
     const gemm::BlockCut cut = cut_update(kernels, rows, cols, depth, slice);
     parallel_for(cut.blocks(), product_work(rows, cols, depth), [&](index_t i) {
