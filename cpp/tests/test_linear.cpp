@@ -121,6 +121,19 @@ TEST_P(LinearTest, SmallSizes) {
     }
 }
 
+/// Around the limits of the gradients' products of few rows and long sums, and of many rows.
+TEST_P(LinearTest, LongSums) {
+    for (const index_t n : {8, 13, 85, 128, 129}) {
+        for (const index_t in : {47, 48, 60, 96, 100}) {
+            for (const index_t out : {index_t{511}, index_t{512}, 6 * n - 1, 6 * n + 100}) {
+                const Edge edge = kEdges[(n + in + out) % 2];
+                check_layer<float>(n, in, out, edge);
+                check_layer<double>(n, in, out, edge);
+            }
+        }
+    }
+}
+
 TEST_P(LinearTest, FewInputs) {
     for (const index_t n : {8, 21, 130, 600}) {
         for (const index_t in : {1, 7, 16, 33, 100, 101}) {

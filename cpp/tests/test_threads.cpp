@@ -286,9 +286,8 @@ std::vector<Operation<T>> elementwise() {
                        prelu_backward(data, data + 9, planes, data, dx, dx + planes.size());
                    }});
     const float* draws = numbers<float>(size);
-    all.push_back({"dropout", 2 * size, [=](T* y) {
-                       dropout(data, draws, 0.5F, T{2}, y, y + size, size);
-                   }});
+    all.push_back(
+        {"dropout", 2 * size, [=](T* y) { dropout(data, draws, 0.5F, T{2}, y, y + size, size); }});
     all.push_back({"add", size, [=](T* y) { add(data, data + 9, true, y, size); }});
     // The moments are stored after the parameters.
     const auto optimizer = [&](const char* name, auto step) {
