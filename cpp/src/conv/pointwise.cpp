@@ -162,7 +162,7 @@ bool in_place_pays(const Problem& problem) {
     constexpr double packing = 10, storing = 10;
     const Kernels<float>& kernels = pocketcnn::kernels<float>();
     const bool is_wide = kernels.lanes >= line && problem.filters <= few_filters;
-    const index_t plane = problem.x.plane(), most = is_wide ? 1 << 20 : 1 << 18;
+    const index_t plane = problem.x.plane(), most = is_wide ? 1 << 22 : 1 << 18;
     const double idle =
         static_cast<double>(round_up(plane, kernels.lanes) - plane) / static_cast<double>(plane);
     const double saved = packing / static_cast<double>(problem.filters) +

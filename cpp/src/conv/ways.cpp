@@ -138,7 +138,7 @@ constexpr ForwardWay kForward[] = {
          {pointwise_in_place, im2col, "a window of one pixel, without packing",
           "1x1 windows, stride 1, no padding, up to 512 channels, planes of at least a tile of "
           "the product (48 pixels with AVX-512, 24 with AVX2)",
-          "up to 2^18 elements of x (2^20 with AVX-512 and up to 64 filters), where a plane's last "
+          "up to 2^18 elements of x (2^22 with AVX-512 and up to 64 filters), where a plane's last "
           "vector has no more idle lanes, as a share of the plane, than 10 / filters + 10 / "
           "channels; not if channels are a multiple of 2048 bytes apart"},
      .obstacle =
