@@ -154,13 +154,6 @@ void add_long_slices(const DotCut& cut, const T* sums, index_t row, index_t end,
     kernels.elementwise.add(count, joined.data(), y.data + first);
 }
 
-/// Whether many weights are better read only once, in place, for all rows of x together, than again
-/// for every few rows of x (docs/measurements.md#streamed-weights).
-bool streams_weights(index_t rows, index_t cols, index_t depth) {
-    constexpr index_t least_rows = 12, least_cols = 384, least_weights = 1 << 18;
-    return rows >= least_rows && cols >= least_cols && cols * depth >= least_weights;
-}
-
 /// Parts of the depth that the weights of a few columns go through at a time. Those of x stay in
 /// half of a common L2 cache, and each row of weights is a stream long enough for the processor to
 /// recognise (docs/measurements.md#streamed-weights).
@@ -259,15 +252,6 @@ void linear_by_dots(MatrixView<const T> x, MatrixView<const W> weight, const T* 
     });
 }
 
-/// Whether sums are so short that to join their lanes takes longer than to pack the weights
-/// (docs/measurements.md#short-sums).
-bool are_short_sums(index_t rows, index_t cols, index_t depth) {
-    constexpr index_t short_depth = 24, few_rows = 8, few_cols = 48;
-    constexpr index_t most_depth = 112, more_rows = 16, more_cols = 96;
-    if (depth <= short_depth) return rows >= few_rows && cols >= few_cols;
-    return depth <= most_depth && rows >= more_rows && cols >= more_cols;
-}
-
 /// Stores tiles into a row-major matrix, and adds a bias, which may be null, to every row.
 template <typename T>
 struct StoreBiased {
@@ -300,18 +284,60 @@ void linear_by_blocks(MatrixView<const T> x, MatrixView<const T> weight, const T
     });
 }
 
+enum class Way { dots, blocks, streaming };
+
+/// The way that takes the least time, in multiply-adds. Dot products join the lanes of each sum.
+/// Blocks fill tiles, and pack both operands, the narrow panels of x one vector for few numbers.
+/// Streaming packs x, and stores columns turned around. The constants were fitted on 2,100 layers
+/// of random sizes (docs/measurements.md#short-sums).
+template <typename T>
+Way least_work(index_t rows, index_t cols, index_t depth) {
+    constexpr double joining = 150, copying = 1.2, a_call = 5e4;
+    constexpr double packing = 8, packing_narrow = 36, storing = 20, blocks_call = 1e5;
+    constexpr double indirect = 1.1, turning = 24, packing_rows = 10, streaming_call = 8e4;
+    const Kernels<T>& kernels = pocketcnn::kernels<T>();
+    const auto number = [](index_t size) { return static_cast<double>(size); };
+    const auto filled = [](index_t size, index_t width) {
+        return static_cast<double>(round_up(size, width));
+    };
+    const double sums = number(rows) * number(cols), depths = number(depth);
+    const double weights = number(cols) * depths, inputs = number(rows) * depths;
+    const double dots =
+        sums * (joining + filled(depth, kernels.lanes)) + copying * weights + a_call;
+    const double blocks =
+        filled(rows, kernels.product.rows) * filled(cols, kernels.lanes) * depths +
+        packing * weights + packing_narrow * inputs + storing * sums + blocks_call;
+    const double streaming =
+        filled(rows, kernels.lanes) * number(cols) * (indirect * depths + turning) +
+        packing_rows * inputs + streaming_call;
+    if (dots <= std::min(blocks, streaming)) return Way::dots;
+    return blocks <= streaming ? Way::blocks : Way::streaming;
+}
+
+/// Many weights are better read only once, in place, for all rows of x together, than again for
+/// every few rows of x (docs/measurements.md#streamed-weights).
+template <typename T>
+Way way_of(index_t rows, index_t cols, index_t depth) {
+    constexpr index_t least_rows = 12, least_cols = 384, least_weights = 1 << 20;
+    if (rows >= least_rows && cols >= least_cols && cols * depth >= least_weights) {
+        return Way::streaming;
+    }
+    return least_work<T>(rows, cols, depth);
+}
+
 }  // namespace
 
 template <typename T>
 void linear(MatrixView<const T> x, MatrixView<const T> weight, const T* bias, MatrixView<T> y) {
     require(x.cols == weight.cols && y.rows == x.rows && y.cols == weight.rows, x, weight);
     if (y.rows == 0 || y.cols == 0) return;
-    if (are_short_sums(y.rows, y.cols, x.cols)) {
-        linear_by_blocks(x, weight, bias, y);
-    } else if (streams_weights(y.rows, y.cols, x.cols)) {
-        linear_by_streaming(x, weight, bias, y);
-    } else {
-        linear_by_dots(x, weight, bias, y);
+    switch (way_of<T>(y.rows, y.cols, x.cols)) {
+        case Way::dots:
+            return linear_by_dots(x, weight, bias, y);
+        case Way::blocks:
+            return linear_by_blocks(x, weight, bias, y);
+        case Way::streaming:
+            return linear_by_streaming(x, weight, bias, y);
     }
 }
 

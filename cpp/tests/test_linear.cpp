@@ -174,8 +174,17 @@ TEST_P(LinearTest, TileEdges) {
     }
 }
 
-/// At both sides of where sums count as short, with whole and broken tiles.
+/// Sizes of every way: as dot products, in packed panels, and with the rows of x in the lanes.
 TEST_P(LinearTest, ShortSums) {
+    for (const index_t n : {1, 3, 9, 17, 40, 130}) {
+        for (const index_t in : {5, 16, 30, 90}) {
+            for (const index_t out : {3, 21, 50, 301}) {
+                const Edge edge = kEdges[(n + in + out) % 2];
+                check_layer<float>(n, in, out, edge);
+                check_layer<double>(n, in, out, edge);
+            }
+        }
+    }
     for (const Edge edge : kEdges) {
         for (const index_t depth : {1, 24, 25, 112, 113}) {
             for (const index_t n : {7, 8, 15, 17}) {
