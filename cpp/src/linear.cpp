@@ -287,12 +287,12 @@ void linear_by_blocks(MatrixView<const T> x, MatrixView<const T> weight, const T
 enum class Way { dots, blocks, streaming };
 
 /// The way that takes the least time, in multiply-adds. Dot products join the lanes of each sum.
-/// Blocks fill tiles, and pack both operands, the narrow panels of x one vector for few numbers.
-/// Streaming packs x, and stores columns turned around. The constants were fitted on 2,100 layers
-/// of random sizes (docs/measurements.md#short-sums).
+/// Blocks compute whole tiles, and pack both operands, x into panels narrower than a vector.
+/// Streaming packs x, and turns what it stores around. The constants were fitted on 2,100 layers of
+/// random sizes (docs/measurements.md#short-sums).
 template <typename T>
 Way least_work(index_t rows, index_t cols, index_t depth) {
-    constexpr double joining = 150, copying = 1.2, a_call = 5e4;
+    constexpr double joining = 150, copying = 1.2, dots_call = 5e4;
     constexpr double packing = 8, packing_narrow = 36, storing = 20, blocks_call = 1e5;
     constexpr double indirect = 1.1, turning = 24, packing_rows = 10, streaming_call = 8e4;
     const Kernels<T>& kernels = pocketcnn::kernels<T>();
@@ -303,7 +303,7 @@ Way least_work(index_t rows, index_t cols, index_t depth) {
     const double sums = number(rows) * number(cols), depths = number(depth);
     const double weights = number(cols) * depths, inputs = number(rows) * depths;
     const double dots =
-        sums * (joining + filled(depth, kernels.lanes)) + copying * weights + a_call;
+        sums * (joining + filled(depth, kernels.lanes)) + copying * weights + dots_call;
     const double blocks =
         filled(rows, kernels.product.rows) * filled(cols, kernels.lanes) * depths +
         packing * weights + packing_narrow * inputs + storing * sums + blocks_call;
