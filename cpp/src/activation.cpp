@@ -7,21 +7,24 @@
 namespace pocketcnn {
 namespace {
 
-constexpr index_t kGrain = 1 << 14;
+constexpr index_t kGrain = 1 << 13;
+/// To read and write an element takes as long as so many multiply-adds
+/// (docs/measurements.md#activations).
+constexpr double kMoved = 4;
 
-/// Cost of an element, relative to copying it.
+/// Cost of an element, in multiply-adds.
 double cost_of(Activation f) {
     switch (f) {
         case Activation::sigmoid:
         case Activation::tanh:
         case Activation::elu:
         case Activation::silu:
-            return 4;
+            return 4 * kMoved;
         case Activation::gelu:
         case Activation::gelu_tanh:
-            return 8;
+            return 8 * kMoved;
         default:
-            return 1;
+            return kMoved;
     }
 }
 
@@ -41,7 +44,7 @@ void activate_backward(Activation f, const T* dy, const T* kept, T* dx, index_t 
                        double parameter) {
     const auto gradient = kernels_of<T>(f).gradient;
     const T number = static_cast<T>(parameter);
-    const double cost = gradient_takes_input(f) ? cost_of(f) : 1;
+    const double cost = gradient_takes_input(f) ? cost_of(f) : kMoved;
     parallel_ranges(size, kGrain, cost, [&](index_t begin, index_t end) {
         gradient(end - begin, number, dy + begin, kept + begin, dx + begin);
     });
@@ -50,7 +53,7 @@ void activate_backward(Activation f, const T* dy, const T* kept, T* dx, index_t 
 template <typename T>
 void add(const T* a, const T* b, bool rectify, T* y, index_t size) {
     const Kernels<T>& kernels = pocketcnn::kernels<T>();
-    parallel_ranges(size, kGrain, 1, [&](index_t begin, index_t end) {
+    parallel_ranges(size, kGrain, kMoved, [&](index_t begin, index_t end) {
         kernels.elementwise.add_two(end - begin, a + begin, b + begin, rectify, y + begin);
     });
 }
@@ -58,7 +61,7 @@ void add(const T* a, const T* b, bool rectify, T* y, index_t size) {
 template <typename T>
 void add_to(const T* x, T* y, index_t size) {
     const Kernels<T>& kernels = pocketcnn::kernels<T>();
-    parallel_ranges(size, kGrain, 1, [&](index_t begin, index_t end) {
+    parallel_ranges(size, kGrain, kMoved, [&](index_t begin, index_t end) {
         kernels.elementwise.add(end - begin, x + begin, y + begin);
     });
 }
