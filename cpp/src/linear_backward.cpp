@@ -55,8 +55,8 @@ template <typename T>
 void multiply_by_rows(const gemm::Operand<T>& left, const gemm::Operand<T>& right, index_t depth,
                       T* result) {
     const index_t rows = left.lanes, cols = right.lanes;
-    const index_t most = pocketcnn::kernels<T>().product.rows;
-    const index_t step = round_up(ceil_div(rows, kEnoughTasks), most);
+    const index_t tile = pocketcnn::kernels<T>().product.rows;
+    const index_t step = round_up(ceil_div(rows, kEnoughTasks), tile);
     parallel_for(ceil_div(rows, step), product_work(rows, cols, depth), [&](index_t i) {
         const index_t row = i * step, count = std::min(step, rows - row);
         multiply_in_place(part_of(left, row, count, 0), right, depth, result + row * cols);

@@ -20,15 +20,15 @@ namespace {
 
 using conv::Problem;
 
-/// Two threads compute both gradients of less work than this at once, one each: they wait for each
+/// Whether two threads compute both gradients of so much work at once, one each: they wait for each
 /// other once instead of at every step. With more work what counts is that both have as much to do.
 /// Tiles are many steps, and single pixels few (docs/measurements.md#both-gradients-at-once).
-double work_at_once(const conv::Question& question) {
+bool pays_at_once(const conv::Question& question, double work) {
     constexpr double of_tiles = 1e8, of_pixels = 2e6, of_others = 1e7;
-    if (question.problem.window.taps() == 1) return of_pixels;
-    const bool tiles = conv::weight_grad_way(question).transforms_weights &&
-                       conv::input_grad_way(question).transforms_weights;
-    return tiles ? of_tiles : of_others;
+    if (question.problem.window.taps() == 1) return work <= of_pixels;
+    if (work <= of_others || work > of_tiles) return work <= of_others;
+    return conv::weight_grad_way(question).transforms_weights &&
+           conv::input_grad_way(question).transforms_weights;
 }
 
 void require_shape(const Shape4& given, const Shape4& wanted, const char* name) {
@@ -165,7 +165,7 @@ void conv2d_backward(ImageView<const T> dy, ImageView<const T> x, const T* weigh
     };
     const Problem problem(x.shape, conv);
     const double work = 2 * problem.multiply_adds();
-    if (threads_for_loop() != 2 || work > work_at_once({problem, conv.algorithm})) {
+    if (threads_for_loop() != 2 || !pays_at_once({problem, conv.algorithm}, work)) {
         weights();
         return input();
     }

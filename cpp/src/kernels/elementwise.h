@@ -1,4 +1,4 @@
-// Sums of arrays, and of their elements.
+// Sums of arrays and of their elements, and what dropout leaves of an array.
 #pragma once
 
 #include <pocketcnn/types.h>
